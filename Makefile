@@ -1,0 +1,34 @@
+# Every command sets itself up: the environment is .venv, inside this checkout.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint wordnet-check test-loaders clean
+
+demo: $(READY)
+	$(BIN)/imagenet-tools demo demo
+
+test: $(READY) lint
+	$(BIN)/pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wordnet-check: $(READY)
+	$(BIN)/pytest tests/wordnet_check.py
+
+test-loaders:
+	$(PYTHON) tests/loaders/run.py
+
+clean:
+	rm -rf $(VENV) .envs demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $(READY)

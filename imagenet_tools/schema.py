@@ -1,0 +1,211 @@
+"""The tables of an index: every column's name, Arrow type and meaning, written down once.
+
+Nothing here imports pyarrow until a schema is asked for, so that a query can print its columns without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Raised when a column changes its name, type or meaning; an index of another version is refused.
+VERSION = 1
+
+
+class Column(NamedTuple):
+    """A column: its name, its Arrow type as text, and what it holds, with unit and range."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+class Table(NamedTuple):
+    """A table: what a row is, and its columns."""
+
+    meaning: str
+    columns: tuple[Column, ...]
+
+
+_DATASET = Column("dataset", "string", "the data set, such as ilsvrc2012; first half of the key")
+_IMAGE_ID = Column("image_id", "string", "the stem, such as n01440764_10026; second half of the key")
+_PHOTO = Column(
+    "photo",
+    "string",
+    "the photograph: the same in every release that keeps ImageNet's stems, else dataset/image_id",
+)
+
+TABLES: dict[str, Table] = {
+    "images": Table(
+        "an image of a data set; the key is (dataset, image_id)",
+        (
+            _DATASET,
+            _IMAGE_ID,
+            _PHOTO,
+            Column("wnid", "string", "its class, a WordNet 3.0 noun synset; null where it has no label"),
+            Column("split", "string", "the official split: train, val or test; null where there is none"),
+            Column("source", "string", "the source that holds it, by its name in the table sources"),
+            Column("file", "string", "the file that holds its bytes, relative to the source's root, '/' between"),
+            Column("member", "string", "its name inside a compressed container; null where offset says it all"),
+            Column("offset", "int64", "where its bytes begin in file, bytes; null inside a compressed container"),
+            Column("length", "int64", "how many bytes it has"),
+            Column("width", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
+            Column("height", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
+            Column("mode", "string", "Pillow's mode of the raster: RGB, L, CMYK ..."),
+            Column("encoding", "string", "what the bytes really are: jpeg, png, gif, bmp, tiff, webp"),
+            Column("orientation", "int16", "the EXIF orientation tag as written, 1 to 8 where valid; null without"),
+            Column("n_boxes", "int32", "rows of this image in the table boxes"),
+            Column("hash32", "uint32", "first four bytes, big-endian, of SHA-256 of photo: splits draw on it"),
+            Column("problem", "string", "code of what is wrong with the bytes; null where nothing is"),
+        ),
+    ),
+    "boxes": Table(
+        "an annotated object of an image",
+        (
+            _DATASET,
+            _IMAGE_ID,
+            _PHOTO,
+            Column("wnid", "string", "the class of the object; null where no rule gives one"),
+            Column("xmin", "double", "left edge as the annotation gives it, pixels of the stated size, 0-based"),
+            Column("ymin", "double", "top edge, likewise"),
+            Column("xmax", "double", "right edge, likewise"),
+            Column("ymax", "double", "bottom edge, likewise"),
+            Column("stated_width", "int32", "the image's width as the annotation states it, pixels; null without"),
+            Column("stated_height", "int32", "the image's height as the annotation states it, pixels"),
+            Column("left", "double", "left edge over the width it refers to, 0 to 1, repaired; null if unusable"),
+            Column("top", "double", "top edge over the height, likewise"),
+            Column("right", "double", "right edge over the width, likewise"),
+            Column("bottom", "double", "bottom edge over the height, likewise"),
+            Column("name", "string", "the object's name as the annotation gives it"),
+            Column("pose", "string", "the annotation's pose; null without"),
+            Column("truncated", "bool", "the annotation says the object is cut by the image's edge; null without"),
+            Column("difficult", "bool", "the annotation says the object is hard to recognise; null without"),
+            Column("source", "string", "the source that holds the annotation"),
+            Column("file", "string", "the annotation's file, relative to the source's root"),
+            Column("flags", "list<string>", "every repair and oddity, by the codes of imagenet_tools.bbox"),
+        ),
+    ),
+    "labels": Table(
+        "a label of an image by one label set; images.wnid is the one a class folder or the official truth gives",
+        (
+            _DATASET,
+            _IMAGE_ID,
+            Column("label_set", "string", "who says so: devkit, loc_csv, ..."),
+            Column("wnid", "string", "the label"),
+            Column("source", "string", "the source that holds the label"),
+        ),
+    ),
+    "copies": Table(
+        "a further place of an image that images already places",
+        (
+            _DATASET,
+            _IMAGE_ID,
+            Column("source", "string", "the source that holds this copy"),
+            Column("file", "string", "the file that holds its bytes, relative to the source's root"),
+            Column("member", "string", "its name inside a compressed container"),
+            Column("offset", "int64", "where its bytes begin in file, bytes"),
+            Column("length", "int64", "how many bytes it has"),
+        ),
+    ),
+    "problems": Table(
+        "something wrong with a source or an image, in place of silence",
+        (
+            Column("code", "string", "what is wrong, a word that does not change"),
+            Column("source", "string", "the source"),
+            Column("file", "string", "the file, relative to the source's root"),
+            Column("member", "string", "the member of the archive, or the row, where there is one"),
+            Column("dataset", "string", "the data set, where known"),
+            Column("image_id", "string", "the image, where there is one"),
+            Column("reason", "string", "what was found, and what was expected"),
+        ),
+    ),
+    "sources": Table(
+        "a path that was indexed; the only table with machine-dependent values",
+        (
+            Column("source", "string", "its name, unique in the index"),
+            Column("root", "string", "the absolute folder that files are relative to, on the machine that built"),
+            Column("path", "string", "the path given, relative to root; '.' for the root itself"),
+            Column("forms", "list<string>", "the formats found there, by module name"),
+            Column("dataset", "string", "the data set it belongs to"),
+            Column("found", "string", "the evidence: what was found, in words"),
+            Column("n_images", "int64", "images read from it"),
+            Column("n_boxes", "int64", "boxes read from it"),
+            Column("n_labels", "int64", "labels read from it"),
+            Column("n_problems", "int64", "problems met in it"),
+            Column("size", "int64", "bytes of the file, or of the files in the folder"),
+            Column("mtime_ns", "int64", "time of last change, nanoseconds since 1970"),
+        ),
+    ),
+    "synsets": Table(
+        "a noun synset of WordNet 3.0, all 82,115 of them",
+        (
+            Column("wnid", "string", "n and the eight digits of its offset, such as n02084071"),
+            Column("name", "string", "as NLTK spells it, such as dog.n.01"),
+            Column("lemmas", "list<string>", "its words, in WordNet's order, '_' for a space"),
+            Column("lexfile", "string", "WordNet's lexicographer file, such as noun.animal"),
+            Column("min_depth", "int16", "edges on the shortest path to entity.n.01, both kinds of hypernym"),
+            Column("max_depth", "int16", "edges on the longest path to entity.n.01, both kinds of hypernym"),
+            Column("height", "int16", "edges on the longest path down to a leaf, hypernym edges without instances"),
+            Column("ilsvrc_id", "int16", "ILSVRC2012_ID of the devkit, 1 to 1,000; null for other synsets"),
+            Column("ilsvrc2012_index", "int16", "0-based class index in sorted-wnid order; null for other synsets"),
+            Column("n_images", "int64", "images labelled with this very synset"),
+            Column("n_images_inclusive", "int64", "distinct images labelled with it or anything below it"),
+            Column("n_boxes", "int64", "boxes labelled with this very synset"),
+            Column("n_boxes_inclusive", "int64", "distinct boxes labelled with it or anything below it"),
+        ),
+    ),
+    "hypernyms": Table(
+        "an edge of the graph: wnid is a kind, or an instance, of hypernym",
+        (
+            Column("wnid", "string", "the narrower synset"),
+            Column("hypernym", "string", "the broader synset"),
+            Column("instance", "bool", "an instance edge (@i): Stoker is one writer, not a kind of writer"),
+        ),
+    ),
+    "closure": Table(
+        "a synset and one of its ancestors over both kinds of edge, itself included",
+        (
+            Column("ancestor", "string", "the broader synset"),
+            Column("descendant", "string", "the narrower synset"),
+            Column("distance", "int16", "edges on the shortest path between them; 0 for itself"),
+        ),
+    ),
+    "terms": Table(
+        "what a synset may be called by: its wnid, its name, and each lemma in lower case",
+        (
+            Column("term", "string", "the text, lower case, with spaces for '_' in lemmas"),
+            Column("n", "int16", "how many synsets carry it"),
+            Column("wnid", "string", "the one it is taken for; null where nothing decides"),
+            Column("candidates", "string", "the synsets that carry it, with the images below each"),
+        ),
+    ),
+    "glosses": Table(
+        "a synset's definition, only where the build was asked for them",
+        (
+            Column("wnid", "string", "the synset"),
+            Column("gloss", "string", "WordNet's definition and examples"),
+        ),
+    ),
+    "unmatched_boxes": Table(
+        "a box whose image is not in this index; it moves to boxes when the image arrives",
+        (),
+    ),
+}
+TABLES["unmatched_boxes"] = TABLES["unmatched_boxes"]._replace(columns=TABLES["boxes"].columns)
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """The Arrow schema of a table of the index; KeyError for a table that does not exist."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column.name, _arrow_type(column.type)) for column in TABLES[table].columns])
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name == "list<string>":
+        return pa.list_(pa.string())
+    return pa.type_for_alias(name)

@@ -1,0 +1,68 @@
+"""What a reader finds in a path (Detection), and the pieces that a build works on (Unit)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A form of ImageNet found at a path, with the evidence for it.
+
+    `holds` says what indexing will read there: images, boxes or labels, one or more of them.
+    """
+
+    form: str  # the module of imagenet_tools.formats that reads it
+    path: Path
+    dataset: str
+    holds: tuple[str, ...]
+    evidence: str  # what was found, in words, counts included
+    splits: tuple[str, ...] = ()
+    missing: str = ""  # what a complete copy would have and this one has not, in words
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work: one class folder, one class tar, one annotation archive. Small and picklable.
+
+    A unit's rows depend on these values and on the bytes they name, and on nothing else.
+    """
+
+    form: str  # the module of imagenet_tools.formats that scans it
+    source: str  # name of the source in the table sources
+    root: str  # absolute folder that `file` is relative to
+    file: str  # a file or a folder, relative to root, '/' between; "" for the root itself
+    dataset: str
+    split: str | None = None
+    wnid: str | None = None  # the class that the place of the images gives
+    member: str = ""  # the part of the file that is meant, where it is not the whole
+    offset: int = 0  # of that part in the file, bytes
+    length: int = -1  # of that part, bytes; -1: to the end
+
+    @property
+    def path(self) -> Path:
+        """The file or folder on this machine."""
+        return Path(self.root, self.file)
+
+
+class Reader(Protocol):
+    """What a module of imagenet_tools.formats offers if it reads."""
+
+    def detect(self, path: Path) -> list[Detection]:
+        """What of this form lies at a path; empty where it is not this form. Reads headers, not payloads."""
+
+    def units(self, found: Detection, source: str, root: Path) -> Iterator[Unit]:
+        """The units of a detection, in the order of the index."""
+
+    def fingerprint(self, unit: Unit) -> str:
+        """A text that changes when the unit's bytes may have: names, sizes and times, nothing read."""
+
+    def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """(table of schema.py, rows) of a unit: images, boxes, labels, problems."""
