@@ -1,0 +1,188 @@
+"""The ILSVRC development kit: the labels of the validation images, in ILSVRC ids, as a folder or an archive.
+
+    ILSVRC2012_devkit_t12/                          or .tar.gz, or the .tar that some browsers make of it
+        readme.txt  COPYING  evaluation/
+        data/
+            ILSVRC2012_validation_ground_truth.txt  50,000 lines, an id from 1 to 1,000 each, no final newline
+            meta.mat                                which wnid has which id: 1,000 classes, and 860 synsets above
+    ILSVRC/devkit/data/                             of a later year
+            ILSVRC2015_clsloc_validation_ground_truth.txt   the same lines
+            map_clsloc.txt                          n02119789 1 kit_fox
+    ILSVRC2012_validation_ground_truth.txt          or the list alone
+
+Line n is the label of ILSVRC2012_val_<n>, in eight digits. The wnid of an id is a bundled fact; a kit's own meta.mat
+or map_clsloc.txt is held against it. The kits of 2010 and 2011 list other images and other classes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from imagenet_tools import labels, tar
+from imagenet_tools.annotation_rows import AnnotationRows
+from imagenet_tools.errors import FormatError
+from imagenet_tools.mat5 import read_structs
+from imagenet_tools.units import Detection, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+_TRUTH = re.compile(r"ILSVRC201[2-9](?:_clsloc)?_validation_ground_truth\.txt")
+# How the list begins, whatever it is called: no other list of ids has the labels of these five images.
+_BEGINS = [b"490", b"361", b"171", b"822", b"297"]
+_MAPS = ("map_clsloc.txt", "meta.mat", "meta_clsloc.mat")
+
+_LABEL_SET = "devkit"
+_N_IMAGES, _N_CLASSES = 50_000, 1_000
+
+# Where a kit's lists may lie below a folder.
+_PLACES = ("", "data", "devkit/data", "*devkit*", "*devkit*/data", "ILSVRC/devkit/data", "ILSVRC20??/devkit/data")
+
+# A kit's lists have less than a megabyte each, and the first one comes within the archive's first few.
+_CAP, _SEEN = 16 << 20, 64 << 20
+
+# What scan() may report, for the table problems, besides the codes of tar.py.
+PROBLEMS = {
+    "devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one, which is used, stands alone"
+}
+
+
+def detect(path: Path) -> list[Detection]:
+    """The ground truth at a path: one detection a list, or one an archive."""
+    if path.is_dir():
+        below = {file for place in _PLACES for file in path.glob(f"{place}/ILSVRC*.txt".lstrip("/"))}
+        return [_found(file) for file in sorted(below) if _TRUTH.fullmatch(file.name) and file.is_file()]
+    if tar.is_tar(path) or tar.is_gzip(path):
+        name = _truth_in(path)
+        return [_found(path, f" in {name}")] if name else []
+    return [_found(path)] if path.is_file() and (_TRUTH.fullmatch(path.name) or _begins_so(path)) else []
+
+
+def _found(path: Path, where: str = "") -> Detection:
+    beside = [name for name in _MAPS if (path.parent / name).is_file()] if not where else []
+    checked = f", checked against {' and '.join(beside)}" if beside else ""
+    evidence = f"ILSVRC ids of the validation images{where}{checked}"
+    return Detection("devkit", path, "ilsvrc2012", ("labels",), evidence, ("val",))
+
+
+def _begins_so(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).split()[: len(_BEGINS)] == _BEGINS
+
+
+def _truth_in(path: Path) -> str | None:
+    """The name of the list in an archive, if there is one among its first members."""
+    passed = 0
+    try:
+        with tar.open_stream(path) as file:
+            for member, _ in tar.stream(file, cap=0):
+                passed += member.size
+                if member.kind == "file" and _TRUTH.fullmatch(PurePosixPath(member.name).name):
+                    return member.name
+                if passed > _SEEN:
+                    break
+    except FormatError:
+        pass  # what is no tar is not ours, and a kit that breaks off before its list can give no label
+    return None
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """One unit: the list, or the archive."""
+    yield Unit("devkit", source, str(root), found.path.relative_to(root).as_posix(), found.dataset, "val")
+
+
+def fingerprint(unit: Unit) -> str:
+    """Size and time of the list and of the maps beside it, or of the archive."""
+    files = [unit.path, *(unit.path.parent / name for name in _MAPS)]
+    stats = [file.stat() for file in files if file.is_file()]
+    return " ".join(f"{status.st_size} {status.st_mtime_ns}" for status in stats)
+
+
+def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The 50,000 labels. FormatError where the list is not that, or where the kit's ids are other classes'."""
+    rows = AnnotationRows(unit)
+    if tar.is_tar(unit.path) or tar.is_gzip(unit.path):
+        files = _from_archive(unit, rows)
+    else:
+        beside = (unit.path.parent / name for name in _MAPS)
+        files = {path.name: path.read_bytes() for path in (unit.path, *beside) if path.is_file()}
+    truths = {name: _ids(name, data) for name, data in files.items() if name not in _MAPS}
+    if not truths:
+        message = f"{unit.file}: no whole ILSVRC2012_validation_ground_truth.txt in this devkit: fetch it again"
+        raise FormatError(message, code="devkit_incomplete")
+    (first, ids), *others = truths.items()
+    for name, other in others:
+        if other != ids:
+            n = next(n for n, pair in enumerate(zip(ids, other, strict=True), 1) if pair[0] != pair[1])
+            message = f"{unit.file}: {first} and {name} differ at line {n}: leave one of them out"
+            raise FormatError(message, code="devkit_contradiction")
+    for name in files.keys() & set(_MAPS):
+        _check_map(unit, rows, name, files[name])
+    wnids = labels.ilsvrc2012_ids()
+    for n, ilsvrc_id in enumerate(ids, 1):
+        rows.label(f"ILSVRC2012_val_{n:08d}", _LABEL_SET, wnids[ilsvrc_id - 1])
+    yield from rows.batches()
+
+
+def _from_archive(unit: Unit, rows: AnnotationRows) -> dict[str, bytes]:
+    """The kit's lists by name; a break behind them is a problem, and not the end."""
+    files: dict[str, bytes] = {}
+    try:
+        with tar.open_stream(unit.path) as file:
+            for member, data in tar.stream(file, cap=_CAP):
+                name = PurePosixPath(member.name).name
+                if data is not None and (name in _MAPS or _TRUTH.fullmatch(name)):
+                    files.setdefault(name, data)
+    except FormatError as error:
+        rows.problem(error.code, unit.file, str(error), error.member or None)
+    return files
+
+
+def _ids(name: str, data: bytes) -> list[int]:
+    lines = data.decode("ascii", "backslashreplace").rstrip().split("\n")
+    for n, line in enumerate(lines, 1):
+        if not (line.strip().isdecimal() and 1 <= int(line[:9]) <= _N_CLASSES):
+            message = f"{name}, line {n:,}: {line[:40]!r}; expected an ILSVRC id, 1 to 1,000. Is this another list?"
+            raise FormatError(message, code="devkit_bad_id")
+    if len(lines) != _N_IMAGES:
+        message = f"{name} ends at line {len(lines):,}; expected 50,000 lines, one an image: fetch it again"
+        raise FormatError(message, code="devkit_incomplete")
+    return [int(line) for line in lines]
+
+
+def _check_map(unit: Unit, rows: AnnotationRows, name: str, data: bytes) -> None:
+    """Hold a kit's own list of ids against the bundled one."""
+    try:
+        said = _map_of_text(data) if name.endswith(".txt") else _map_of_mat(data)
+        if set(range(1, _N_CLASSES + 1)) - said.keys():
+            message = f"{name} lists {len(said):,} ids; expected all from 1 to 1,000"
+            raise FormatError(message)
+    except FormatError as error:
+        reason = f"{error}; the bundled list of ids is used, unchecked"
+        rows.problem("devkit_map_unread", unit.file, reason, name)
+        return
+    for ilsvrc_id, wnid in enumerate(labels.ilsvrc2012_ids(), 1):
+        if said[ilsvrc_id] != wnid:
+            message = (
+                f"{unit.file}: {name} gives id {ilsvrc_id} to {said[ilsvrc_id]}; expected {wnid}. This is not the "
+                "devkit of ILSVRC2012's 1,000 classes."
+            )
+            raise FormatError(message, code="devkit_contradiction")
+
+
+def _map_of_text(data: bytes) -> dict[int, str]:
+    pairs = [line.split()[:2] for line in data.decode("ascii", "backslashreplace").splitlines() if line.strip()]
+    return {int(pair[1]): pair[0] for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def _map_of_mat(data: bytes) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for row in read_structs(data):
+        ilsvrc_id = next((value for key, value in row.items() if key.endswith("_ID")), None)
+        if isinstance(ilsvrc_id, float):
+            found[int(ilsvrc_id)] = str(row.get("WNID"))
+    return found

@@ -1,0 +1,108 @@
+"""A MATLAB file of version 5, as devkits keep their lists of synsets: the rows of its first struct array.
+
+    0    text 116, ..., version 2, "IM" where numbers are little-endian
+    128  elements: type 4, size 4, payload, filled up to 8 bytes; a payload of at most 4 bytes fits into the tag itself
+         (size 2, type 2, payload 4); type 15 is a zlib stream that holds one element
+    a matrix (type 14) holds elements: flags (class in the lowest byte), dimensions, name; then, by its class,
+         text or numbers, or, of a struct, the width of a field's name, the names, and a matrix a field and row
+
+Source: MathWorks, MAT-File Format, "Level 5 MAT-File Format".
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MATRIX, _COMPRESSED = 14, 15
+_STRUCT, _CHAR = 2, 4  # classes of a matrix
+_NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
+_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
+# The t12 devkit's 0.2 MB unpack to 1.1 MB.
+_LIMIT = 64 << 20
+
+Value = str | float | None
+
+
+def read_structs(data: bytes) -> list[dict[str, Value]]:
+    """The rows of the first struct array in a file's bytes: fields that are one text or one number, None for others.
+
+    FormatError where the bytes are no such file, or end too early.
+    """
+    if len(data) < 128 or data[126:128] not in {b"IM", b"MI"}:
+        message = "no MATLAB file of version 5: it does not say IM or MI at byte 126"
+        raise FormatError(message, code="mat_damaged")
+    order = "<" if data[126:128] == b"IM" else ">"
+    try:
+        for kind, payload in _unpacked(data[128:], order):
+            if kind == _MATRIX and (rows := _structs(payload, order)) is not None:
+                return rows
+    except (struct.error, zlib.error, UnicodeDecodeError, StopIteration, IndexError) as error:
+        message = f"the MATLAB file is cut short or damaged ({type(error).__name__}): fetch it again"
+        raise FormatError(message, code="mat_damaged") from error
+    message = "the MATLAB file holds no struct array; expected the devkit's array `synsets`"
+    raise FormatError(message, code="mat_damaged")
+
+
+def _unpacked(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """The elements of a file, those that are compressed laid open; compression inside compression is no MATLAB's."""
+    for kind, payload in _elements(data, order):
+        if kind == _COMPRESSED:
+            yield from _elements(zlib.decompressobj().decompress(payload, _LIMIT), order)
+        else:
+            yield kind, payload
+
+
+def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """(type, payload) of each element; struct.error where the last one is cut."""
+    place = 0
+    while place < len(data):
+        kind, size = struct.unpack_from(order + "II", data, place)
+        if kind >> 16:  # the short form
+            kind, size, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
+        else:
+            start, step = place + 8, 8 + size + (-size % 8 if kind != _COMPRESSED else 0)
+        payload = data[start : start + size]
+        if len(payload) < size:
+            raise struct.error
+        yield kind, payload
+        place += step
+
+
+def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
+    """The rows of a struct array; None for a matrix of another class."""
+    parts = _elements(matrix, order)
+    if next(parts)[1][0 if order == "<" else 3] != _STRUCT:
+        return None
+    shape = next(parts)[1]
+    n_rows = math.prod(struct.unpack(f"{order}{len(shape) // 4}i", shape))
+    next(parts)  # the array's own name
+    width = struct.unpack_from(order + "i", next(parts)[1])[0]
+    if width <= 0:
+        raise struct.error
+    text = next(parts)[1]
+    names = [text[n : n + width].split(b"\0")[0].decode("latin-1") for n in range(0, len(text), width)]
+    return [{name: _value(next(parts)[1], order) for name in names} for _ in range(n_rows if names else 0)]
+
+
+def _value(matrix: bytes, order: str) -> Value:
+    parts = _elements(matrix, order)
+    kind = next(parts)[1][0 if order == "<" else 3]
+    next(parts), next(parts)  # dimensions and name
+    if kind in {_STRUCT, 1}:
+        return None
+    type_, payload = next(parts)
+    if kind == _CHAR:
+        little = "-le" if order == "<" else "-be"
+        return payload.decode(_TEXTS.get(type_, "latin-1").replace("utf-16", "utf-16" + little))
+    code = _NUMBERS.get(type_)
+    if code is None or len(payload) != struct.calcsize("=" + code):
+        return None
+    return float(struct.unpack(order + code, payload)[0])
