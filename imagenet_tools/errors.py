@@ -27,7 +27,16 @@ class SourceError(ImagenetToolsError, ValueError):
 
 
 class FormatError(SourceError):
-    """Bytes are not what their container says: a tar header, an annotation, a table."""
+    """Bytes are not what their container says: a tar header, an annotation, a table.
+
+    `code` is a word that does not change, fit for the column code of the table problems; `member` is the part of the
+    container that is meant, where one is.
+    """
+
+    def __init__(self, message: str, *, code: str = "bad_format", member: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.member = member
 
 
 class NoIndexError(ImagenetToolsError, ValueError):

@@ -31,6 +31,7 @@ class Table(NamedTuple):
 
 _DATASET = Column("dataset", "string", "the data set, such as ilsvrc2012; first half of the key")
 _IMAGE_ID = Column("image_id", "string", "the stem, such as n01440764_10026; second half of the key")
+_UNIT = Column("unit", "int64", "the unit of work that read the row; sources.units says what it was")
 _PHOTO = Column(
     "photo",
     "string",
@@ -48,7 +49,7 @@ TABLES: dict[str, Table] = {
             Column("split", "string", "the official split: train, val or test; null where there is none"),
             Column("source", "string", "the source that holds it, by its name in the table sources"),
             Column("file", "string", "the file that holds its bytes, relative to the source's root, '/' between"),
-            Column("member", "string", "its name inside a compressed container; null where offset says it all"),
+            Column("member", "string", "its name in file, an archive; null where that is image_id + .JPEG"),
             Column("offset", "int64", "where its bytes begin in file, bytes; null inside a compressed container"),
             Column("length", "int64", "how many bytes it has"),
             Column("width", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
@@ -59,6 +60,7 @@ TABLES: dict[str, Table] = {
             Column("n_boxes", "int32", "rows of this image in the table boxes"),
             Column("hash32", "uint32", "first four bytes, big-endian, of SHA-256 of photo: splits draw on it"),
             Column("problem", "string", "code of what is wrong with the bytes; null where nothing is"),
+            _UNIT,
         ),
     ),
     "boxes": Table(
@@ -74,10 +76,10 @@ TABLES: dict[str, Table] = {
             Column("ymax", "double", "bottom edge, likewise"),
             Column("stated_width", "int32", "the image's width as the annotation states it, pixels; null without"),
             Column("stated_height", "int32", "the image's height as the annotation states it, pixels"),
-            Column("left", "double", "left edge over the width it refers to, 0 to 1, repaired; null if unusable"),
-            Column("top", "double", "top edge over the height, likewise"),
-            Column("right", "double", "right edge over the width, likewise"),
-            Column("bottom", "double", "bottom edge over the height, likewise"),
+            Column("nxmin", "double", "left edge over the width it refers to, 0 to 1, repaired; null if unusable"),
+            Column("nymin", "double", "top edge over the height, likewise"),
+            Column("nxmax", "double", "right edge over the width, likewise"),
+            Column("nymax", "double", "bottom edge over the height, likewise"),
             Column("name", "string", "the object's name as the annotation gives it"),
             Column("pose", "string", "the annotation's pose; null without"),
             Column("truncated", "bool", "the annotation says the object is cut by the image's edge; null without"),
@@ -85,6 +87,7 @@ TABLES: dict[str, Table] = {
             Column("source", "string", "the source that holds the annotation"),
             Column("file", "string", "the annotation's file, relative to the source's root"),
             Column("flags", "list<string>", "every repair and oddity, by the codes of imagenet_tools.bbox"),
+            _UNIT,
         ),
     ),
     "labels": Table(
@@ -95,18 +98,7 @@ TABLES: dict[str, Table] = {
             Column("label_set", "string", "who says so: devkit, loc_csv, ..."),
             Column("wnid", "string", "the label"),
             Column("source", "string", "the source that holds the label"),
-        ),
-    ),
-    "copies": Table(
-        "a further place of an image that images already places",
-        (
-            _DATASET,
-            _IMAGE_ID,
-            Column("source", "string", "the source that holds this copy"),
-            Column("file", "string", "the file that holds its bytes, relative to the source's root"),
-            Column("member", "string", "its name inside a compressed container"),
-            Column("offset", "int64", "where its bytes begin in file, bytes"),
-            Column("length", "int64", "how many bytes it has"),
+            _UNIT,
         ),
     ),
     "problems": Table(
@@ -119,6 +111,7 @@ TABLES: dict[str, Table] = {
             Column("dataset", "string", "the data set, where known"),
             Column("image_id", "string", "the image, where there is one"),
             Column("reason", "string", "what was found, and what was expected"),
+            _UNIT,
         ),
     ),
     "sources": Table(
@@ -135,7 +128,8 @@ TABLES: dict[str, Table] = {
             Column("n_labels", "int64", "labels read from it"),
             Column("n_problems", "int64", "problems met in it"),
             Column("size", "int64", "bytes of the file, or of the files in the folder"),
-            Column("mtime_ns", "int64", "time of last change, nanoseconds since 1970"),
+            Column("mtime_ns", "int64", "time of last change of path, nanoseconds since 1970"),
+            Column("units", "units", "the units of work it fell into, each with what tells that it changed"),
         ),
     ),
     "synsets": Table(
@@ -188,12 +182,12 @@ TABLES: dict[str, Table] = {
             Column("gloss", "string", "WordNet's definition and examples"),
         ),
     ),
-    "unmatched_boxes": Table(
-        "a box whose image is not in this index; it moves to boxes when the image arrives",
-        (),
-    ),
 }
-TABLES["unmatched_boxes"] = TABLES["unmatched_boxes"]._replace(columns=TABLES["boxes"].columns)
+TABLES["unused_boxes"] = Table(
+    "a box kept aside: its image is not in this index, or another source has the boxes of that image",
+    (*TABLES["boxes"].columns, Column("reason", "string", "no_image; repeated: the same boxes; conflict: others")),
+)
+TABLES["copies"] = Table("a further place of an image that images already places", TABLES["images"].columns)
 
 
 def arrow_schema(table: str) -> pa.Schema:
@@ -208,4 +202,8 @@ def _arrow_type(name: str) -> pa.DataType:
 
     if name == "list<string>":
         return pa.list_(pa.string())
+    if name == "units":
+        counts = [(f"n_{rows}", pa.int64()) for rows in ("images", "boxes", "labels", "problems")]
+        texts = [(text, pa.string()) for text in ("form", "file", "member", "fingerprint")]
+        return pa.list_(pa.struct([("unit", pa.int64()), *texts, *counts]))
     return pa.type_for_alias(name)

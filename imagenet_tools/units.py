@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,7 @@ class Detection:
     missing: str = ""  # what a complete copy would have and this one has not, in words
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """A piece of work: one class folder, one class tar, one annotation archive. Small and picklable.
 
     A unit's rows depend on these values and on the bytes they name, and on nothing else.
@@ -45,6 +45,12 @@ class Unit:
     member: str = ""  # the part of the file that is meant, where it is not the whole
     offset: int = 0  # of that part in the file, bytes
     length: int = -1  # of that part, bytes; -1: to the end
+
+    @property
+    def key(self) -> int:
+        """The unit's number in the index, 0 to 2**63 - 1: the same wherever its source lies."""
+        text = "\0".join((self.form, self.source, self.file, self.member))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
     @property
     def path(self) -> Path:
@@ -66,3 +72,10 @@ class Reader(Protocol):
 
     def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
         """(table of schema.py, rows) of a unit: images, boxes, labels, problems."""
+
+
+class Progress(Protocol):
+    """Told how far long work has come: a stage, how many steps of it are done, and of how many."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Called from the process that was asked to do the work."""

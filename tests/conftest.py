@@ -1,8 +1,13 @@
-"""What every test shares: where the real test material lies, and where the drawn sample lies."""
+"""What every test shares: where the real test material lies, the drawn sample, and the forms that are made of it."""
 
+import tarfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+import imagenet_tools
+from imagenet_tools.index import Index
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -20,3 +25,49 @@ def real() -> Path:
 def sample() -> Path:
     """The sample ImageNet that the project draws itself: every source form in small."""
     return CHECKOUT / "data" / "sample"
+
+
+class Extracted(NamedTuple):
+    """The sample's images as GNU tar would leave them, by Python's tarfile, and their bytes by stem."""
+
+    train: Path  # <wnid>/<stem>.JPEG
+    val: Path  # flat
+    test: Path  # flat
+    class_tars: Path  # <wnid>.tar
+    data: dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def extracted(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Extracted:
+    root = tmp_path_factory.mktemp("extracted")
+    train, val, class_tars = root / "tree" / "train", root / "flat" / "val", root / "class_tars"
+    for folder in (train, val, class_tars):
+        folder.mkdir(parents=True)
+    with tarfile.open(sample / "ILSVRC2012_img_train.tar") as outer:
+        outer.extractall(class_tars, filter="data")
+    for path in sorted(class_tars.iterdir()):
+        with tarfile.open(path) as inner:
+            inner.extractall(train / path.stem, filter="data")
+    with tarfile.open(sample / "ILSVRC2012_img_val.tar") as flat:
+        flat.extractall(val, filter="data")
+    with tarfile.open(sample / "ILSVRC2012_img_test_v10102019.tar") as flat:
+        flat.extractall(root / "flat", filter="data")
+    images = [*train.glob("*/*"), *val.iterdir(), *(root / "flat" / "test").iterdir()]
+    return Extracted(train, val, root / "flat" / "test", class_tars, {path.stem: path.read_bytes() for path in images})
+
+
+OFFICIAL = (
+    "ILSVRC2012_img_train.tar",
+    "ILSVRC2012_img_val.tar",
+    "ILSVRC2012_devkit_t12.tar.gz",
+    "ILSVRC2012_bbox_train_v2.tar.gz",
+    "ILSVRC2012_bbox_val_v3.tgz",
+)
+
+
+@pytest.fixture(scope="session")
+def index(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The index of the sample's official archives."""
+    path = tmp_path_factory.mktemp("index") / "imagenet.index"
+    imagenet_tools.build_index([sample / name for name in OFFICIAL], path)
+    return imagenet_tools.open_index(path)

@@ -1,0 +1,141 @@
+"""Byte ranges of files: every image, also in a tar or in a tar inside a tar, is a (path, offset, length).
+
+The only place that opens the bytes of sources; ranges of other stores would be read here too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections import OrderedDict
+from types import TracebackType
+from typing import Self
+
+from imagenet_tools.errors import SourceError
+
+_CHUNK = 1 << 20
+_LARGE = 64 << 20
+# Linux moves at most this many bytes in a call.
+_CALL_LIMIT = 0x7FFFF000
+# The kernel, or the kind of file at either end, cannot copy by itself: read and write do.
+_CANNOT_SEND = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EXDEV})
+
+
+def read(path: str | os.PathLike[str], offset: int, length: int) -> bytes:
+    """`length` bytes of a file from byte `offset` on, by one open and one read.
+
+    Raises SourceError where the file is gone or has fewer, and OSError where the disk fails.
+    """
+    with Descriptors(capacity=1) as files:
+        return files.read(path, offset, length)
+
+
+class Descriptors:
+    """Open files for reading ranges, the least recently used closed when there are more than `capacity`.
+
+    May be shared by threads, and by processes that fork; pickled, it arrives empty and opens files anew. A file that is
+    replaced while it is open here is read as it was.
+    """
+
+    def __init__(self, *, capacity: int = 64):
+        self._capacity = max(capacity, 1)
+        self._files: OrderedDict[str, _File] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str | os.PathLike[str], offset: int, length: int) -> bytes:
+        """As the function `read` of this module."""
+        file = self._file(os.fspath(path))
+        try:
+            if length > _LARGE:
+                there = max(os.fstat(file.fd).st_size - offset, 0)
+                if there < length:  # or the memory for a wrong length would be asked for first
+                    raise _changed(path, offset, length, there)
+            data = os.pread(file.fd, length, offset)
+            while len(data) < length:
+                part = os.pread(file.fd, length - len(data), offset + len(data))
+                if not part:
+                    raise _changed(path, offset, length, len(data))
+                data += part
+        except OSError as error:
+            # Reading through a descriptor leaves the path out.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        return data
+
+    def copy_to(self, path: str | os.PathLike[str], offset: int, length: int, out_fd: int) -> None:
+        """Write `length` bytes of a file from byte `offset` on to an open descriptor, at its position.
+
+        The kernel moves them where it can. Raises as `read`; what was written before is then left to the caller.
+        """
+        file = self._file(os.fspath(path))
+        done = 0
+        while done < length:
+            try:
+                sent = os.sendfile(out_fd, file.fd, offset + done, min(length - done, _CALL_LIMIT))
+            except OSError as error:
+                if error.errno not in _CANNOT_SEND:
+                    raise  # either end may have failed
+                break
+            if not sent:
+                raise _changed(path, offset, length, done)
+            done += sent
+        while done < length:
+            data = memoryview(self.read(path, offset + done, min(length - done, _CHUNK)))
+            done += len(data)
+            while data:
+                data = data[os.write(out_fd, data) :]
+
+    def close(self) -> None:
+        """Close every file; one that another thread is reading, as soon as it is done."""
+        with self._lock:
+            self._files.clear()
+
+    def _file(self, path: str) -> _File:
+        with self._lock:
+            file = self._files.get(path)
+            if file is None:
+                file = self._files[path] = _File(path)
+                if len(self._files) > self._capacity:
+                    self._files.popitem(last=False)
+            else:
+                self._files.move_to_end(path)
+            return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _descriptors, (self._capacity,)
+
+
+def _descriptors(capacity: int) -> Descriptors:
+    return Descriptors(capacity=capacity)
+
+
+class _File:
+    """An open file that closes when nobody uses it any more, so that no thread reads from a closed one."""
+
+    def __init__(self, path: str):
+        self.fd = -1
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            message = (
+                f"Found no file {path}, expected a source that was indexed. If the sources were moved, say where they "
+                "are with --root NAME=PATH; if they have changed, build the index again."
+            )
+            raise SourceError(message) from None
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+def _changed(path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
+    return SourceError(
+        f"{os.fspath(path)}: found {found:,} bytes from byte {offset:,} on, expected {length:,}: the source has "
+        "changed since it was indexed. Build the index again with it, or put the file back that was indexed."
+    )

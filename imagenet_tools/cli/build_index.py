@@ -1,0 +1,106 @@
+"""build-index: make an index of sources, add to it, or refresh it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import imagenet_tools
+from imagenet_tools.cli import PROBLEMS
+from imagenet_tools.cli.common import note, output_options, print_json, table
+from imagenet_tools.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from imagenet_tools.build import Report
+
+_EPILOG = """\b
+Examples:
+  imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar ILSVRC2012_devkit_t12.tar.gz
+  imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # adds to ./imagenet.index
+  imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
+"""
+
+
+@click.command("build-index", epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The index to make or add to (like -i).")
+@click.option("--dataset", metavar="NAME", help="The data set that these sources belong to, where names do not tell.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes to use; default: one a core.")
+@click.option("--fresh", is_flag=True, help="Forget what the index holds, and build it anew.")
+@click.option("--glosses", metavar="DIR|nltk", help="Add WordNet's glosses, through NLTK or from a dict folder.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where problems were counted.")
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    output: Path | None,
+    dataset: str | None,
+    workers: int | None,
+    fresh: bool,
+    glosses: str | None,
+    strict: bool,
+    as_json: bool,
+    index_path: Path | None,
+) -> int:
+    """Index ImageNet as you hold it: tars, folders, devkit, boxes. Nothing is unpacked.
+
+    An index that is there is added to, or refreshed; what has not changed is not read again.
+    """
+    from imagenet_tools.index import default_index
+
+    report = imagenet_tools.build_index(
+        paths,
+        output or index_path or default_index(),
+        dataset=dataset,
+        workers=workers,
+        fresh=fresh,
+        glosses=glosses,
+        progress=Progress(),
+    )
+    if as_json:
+        print_json(_plain(report))
+    else:
+        _print(report)
+    if report.problems:
+        return 1 if strict else PROBLEMS
+    return 0
+
+
+def _plain(report: Report) -> dict[str, object]:
+    sources = [
+        {"source": one.name, "forms": one.forms, "dataset": one.dataset, "found": one.evidence, "ignored": one.ignored}
+        for one in report.sources
+    ]
+    return {
+        "index": str(report.index),
+        "sources": sources,
+        "units": report.units,
+        "rows": report.rows,
+        "problems": report.problems,
+    }
+
+
+def _print(report: Report) -> None:
+    click.echo(
+        table(("source", "data set", "found"), [(one.name, one.dataset, one.evidence) for one in report.sources])
+    )
+    for one in report.sources:
+        if one.ignored:
+            more = " ..." if len(one.ignored) > 5 else ""
+            note(f"{one.name}: {len(one.ignored)} files are of no known form: {', '.join(one.ignored[:5])}{more}")
+    rows = report.rows
+    units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
+    click.echo(
+        f"{report.index}: {rows.get('images', 0):,} images, {rows.get('boxes', 0):,} boxes, "
+        f"{rows.get('labels', 0):,} labels (units: {units})"
+    )
+    if rows.get("copies"):
+        click.echo(f"{rows['copies']:,} images lie in a second place too (table copies)")
+    if rows.get("unused_boxes"):
+        note(f"{rows['unused_boxes']:,} boxes are kept aside in unused_boxes: no such image here, or given twice")
+    if report.problems:
+        total = sum(report.problems.values())
+        kinds = ", ".join(f"{n:,} {code}" for code, n in report.problems.items())
+        note(f"{total:,} problems: {kinds}")
+        note('list them: imagenet-tools query "SELECT code, source, file, image_id, reason FROM problems"')

@@ -1,0 +1,53 @@
+"""How far long work has come, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+_EVERY = 0.1  # seconds between two drawings of the bar
+_LINE_EVERY = 10.0  # seconds between two plain lines
+
+
+class Progress:
+    """Called with (stage, done, total); draws nothing when stderr is closed or asked to be quiet."""
+
+    def __init__(self) -> None:
+        self._bar = sys.stderr.isatty()
+        self._stage = ""
+        self._began = self._shown = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show it, not more often than a person can read."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._shown = stage, now, 0.0
+            self._line(stage, done, total, now)
+        elif done >= total or now - self._shown >= (_EVERY if self._bar else _LINE_EVERY):
+            self._line(stage, done, total, now)
+        if done >= total and self._bar:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _line(self, stage: str, done: int, total: int, now: float) -> None:
+        self._shown = now
+        text = f"{stage} {done:,} of {total:,}{self._left(done, total, now)}" if total > 1 else f"{stage} ..."
+        if not self._bar:
+            if done < total or total > 1:
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+            return
+        room = shutil.get_terminal_size().columns - len(text) - 4
+        width = min(40, room)
+        full = width * done // max(total, 1)
+        bar = f" [{'#' * full}{'.' * (width - full)}]" if width >= 8 and total > 1 else ""
+        sys.stderr.write(f"\r{(text + bar)[: shutil.get_terminal_size().columns - 1]}\x1b[K")
+        sys.stderr.flush()
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        spent = now - self._began
+        if not 0 < done < total or spent < 1:
+            return ""
+        seconds = int(spent / done * (total - done))
+        return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"

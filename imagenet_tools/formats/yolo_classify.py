@@ -1,0 +1,41 @@
+"""Ultralytics classification: class folders below train, val and test.
+
+    root/train/n02085620/n02085620_10074.JPEG
+    root/val/n02085620/ILSVRC2012_val_00000293.JPEG
+
+Ultralytics takes its names and their order from the sorted folders of train, and opens no image of less than 10
+pixels a side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagenet_tools.exporter import Job
+    from imagenet_tools.plan import Plan
+
+KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
+BY_FOLDER = True
+DETECTION = False
+TURNED = False
+DEMANDS = (("small", "least(width, height) >= 10"),)
+
+
+def hazards(plan: Plan) -> Iterator[str]:
+    """Ultralytics splits a folder without train by itself; without val it does not train."""
+    missing = [split for split in ("train", "val") if split not in plan.splits]
+    if missing:
+        message = f"The selection has no {' and no '.join(missing)} split, and Ultralytics needs train and val. "
+        raise ExportError(message + "Choose --split train=0.9,val=0.1 or --split val=50/class, or more with --from.")
+    if any(len(found) < len(plan.classes) for found in plan.tallies.values()):
+        yield "a class has no images in one split; its folder is there, empty"
+
+
+def write(job: Job) -> None:
+    """<split>/<folder of the class>/<image>, every class in every split."""
+    job.place_in_class_folders()

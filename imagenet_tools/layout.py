@@ -1,0 +1,181 @@
+"""An index on disk: a folder of Parquet files, and the manifest that names those in force.
+
+    imagenet.index/
+        manifest.json                                   replaced by rename, last
+        images/ilsvrc2012-train-n02-<digest>.parquet    a file by data set, split and head of the wnid
+        boxes/ilsvrc2012-n02-<digest>.parquet
+        synsets/all-<digest>.parquet  ...               a folder a table
+
+A file's name holds a digest of its bytes, so files are never changed: a new generation adds some, and the manifest
+moves over to them. What the generation before used stays until the next build, for those who still read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools import __version__, schema
+from imagenet_tools.errors import NoIndexError
+from imagenet_tools.files import fsync_folder, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+_FORMAT = "imagenet-tools index"
+
+# Rows in a row group: DuckDB reads row groups in parallel and skips those whose wnids lie outside a question.
+_ROW_GROUP = 131_072
+
+# Long runs of few values; the rest is written as differences, which for ids, names and offsets are small.
+_DICTIONARY = {
+    "dataset", "wnid", "split", "source", "mode", "encoding", "problem", "code", "label_set", "lexfile", "unit",
+    "width", "height", "stated_width", "stated_height", "name", "pose", "ancestor", "hypernym", "n",
+}  # fmt: skip
+_DELTA_TEXT = {"image_id", "photo", "file", "member", "descendant", "term", "candidates"}
+_DELTA_NUMBER = {"offset", "length"}
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A Parquet file of an index: its place, its size in rows and bytes, and the SHA-256 of its bytes.
+
+    `part` names the share of the table that lies in it, such as ilsvrc2012-train-n02.
+    """
+
+    file: str
+    part: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files in force, by table; a table without files is empty."""
+
+    tables: dict[str, list[FileEntry]]
+
+    def paths(self, folder: Path, table: str) -> list[Path]:
+        """The files of a table, in the order of its rows."""
+        return [folder / entry.file for entry in self.tables.get(table, [])]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an index; NoIndexError where there is none, or one of another schema."""
+    path = folder / MANIFEST
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        what = "no such folder" if not folder.exists() else f"it holds no {MANIFEST}"
+        message = (
+            f"No index at {folder}: {what}. Expected a folder that `imagenet-tools build-index PATH... -o {folder}` "
+            "made; name another with -i or $IMAGENET_INDEX."
+        )
+        raise NoIndexError(message) from None
+    found = json.loads(text)
+    if found.get("format") != _FORMAT or found.get("schema") != schema.VERSION:
+        message = (
+            f"{path} is of format {found.get('format')!r}, schema {found.get('schema')!r}; expected {_FORMAT!r}, schema "
+            f"{schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
+        )
+        raise NoIndexError(message)
+    return Manifest({table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()})
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make a generation the one in force: every file is on the disk before the manifest names it."""
+    import pyarrow as pa
+
+    tables = {
+        # The names of the machine's roots stand in sources: its digest says nothing of the data.
+        table: [asdict(entry) for entry in entries]
+        for table, entries in sorted(manifest.tables.items())
+        if entries
+    }
+    content = {
+        "format": _FORMAT,
+        "schema": schema.VERSION,
+        "software": {"imagenet-tools": __version__, "pyarrow": pa.__version__},
+        "tables": tables,
+    }
+    with whole(folder / MANIFEST, replace=True) as out:
+        out.write((json.dumps(content, indent=1) + "\n").encode())
+    fsync_folder(folder)
+
+
+def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.RecordBatch]) -> FileEntry | None:
+    """Write the rows of one file of a table; None, and no file, where there are no rows.
+
+    The same rows in the same order give the same bytes, however they are cut into batches.
+    """
+    import pyarrow.parquet as pq
+
+    form = schema.arrow_schema(table)
+    home = folder / table
+    home.mkdir(exist_ok=True)
+    temporary = home / f"{part}.partial"
+    rows = 0
+    names = set(form.names)
+    encodings = dict.fromkeys(names & _DELTA_TEXT, "DELTA_BYTE_ARRAY")
+    encodings |= dict.fromkeys(names & _DELTA_NUMBER, "DELTA_BINARY_PACKED")
+    with temporary.open("wb") as out:
+        with pq.ParquetWriter(
+            out,
+            form,
+            compression="zstd",
+            use_dictionary=sorted(names & _DICTIONARY),
+            column_encoding=encodings,
+            write_page_checksum=True,
+            store_schema=False,
+        ) as writer:
+            for group in _recut(batches, form):
+                writer.write_table(group, row_group_size=_ROW_GROUP)
+                rows += group.num_rows
+        out.flush()
+        os.fsync(out.fileno())
+    if not rows:
+        temporary.unlink()
+        return None
+    size = temporary.stat().st_size
+    with temporary.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+    file = f"{table}/{part}-{digest[:12]}.parquet"
+    temporary.rename(folder / file)
+    return FileEntry(file, part, rows, size, digest)
+
+
+def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    n = 0
+    for batch in batches:
+        rest = pa.Table.from_batches([batch]).cast(form).combine_chunks().to_batches()
+        for whole_batch in rest:
+            piece = whole_batch
+            while n + piece.num_rows >= _ROW_GROUP:
+                waiting.append(piece.slice(0, _ROW_GROUP - n))
+                yield pa.Table.from_batches(waiting).combine_chunks()
+                piece = piece.slice(_ROW_GROUP - n)
+                waiting, n = [], 0
+            if piece.num_rows:
+                waiting.append(piece)
+                n += piece.num_rows
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
+
+
+def remove_unlisted(folder: Path, *manifests: Manifest) -> None:
+    """Remove the files that none of these generations uses."""
+    kept = {entry.file for manifest in manifests for entries in manifest.tables.values() for entry in entries}
+    for path in sorted(folder.glob("*/*.par*")):
+        if path.relative_to(folder).as_posix() not in kept:
+            path.unlink()

@@ -1,0 +1,148 @@
+"""The rows of the table images as a reader gathers them, and the data set that names and classes speak for."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from imagenet_tools import labels
+from imagenet_tools.probe import probe
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.wnid import hash32, official_split, photo_of, wnid_of_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+
+    from imagenet_tools.units import Unit
+
+# The suffixes that the releases use, in lower case; what else lies beside images is counted as a stray file.
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+
+# Rows gathered before they are handed on: a class of ImageNet fits (at most 3,047), memory stays small.
+_BATCH = 16_384
+
+_IMAGE_COLUMNS = [
+    "image_id",
+    "photo",
+    "wnid",
+    "split",
+    "file",
+    "member",
+    "offset",
+    "length",
+    "width",
+    "height",
+    "mode",
+    "encoding",
+    "orientation",
+    "hash32",
+    "problem",
+]
+
+
+class ImageRows:
+    """Gathers the images and the problems of one unit, and hands them on as record batches."""
+
+    def __init__(self, unit: Unit):
+        self._unit = unit
+        self._columns: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
+        self._add = tuple(self._columns[name].append for name in _IMAGE_COLUMNS)
+        self._problems: list[dict[str, object]] = []
+
+    def add(
+        self,
+        stem: str,
+        *,
+        file: str,
+        head: bytes,
+        length: int,
+        more: Callable[[int, int], bytes],
+        offset: int | None = 0,
+        member: str | None = None,
+    ) -> None:
+        """Add an image.
+
+        `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
+        `member` is its name inside an archive, None where image_id + .JPEG says it.
+        """
+        unit = self._unit
+        found = probe(head, length, more)
+        wnid, split = self._place(stem, file, member)
+        photo = photo_of(unit.dataset, stem)
+        values = (stem, photo, wnid, split, file, member, offset, length)
+        facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
+        for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
+            append(value)
+        if found.problem is not None:
+            self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
+
+    def _place(self, stem: str, file: str, member: str | None) -> tuple[str | None, str | None]:
+        """The class and the official split of an image: its official name decides, and then its place."""
+        unit = self._unit
+        official = official_split(stem)
+        if official is None:
+            named = wnid_of_stem(stem)
+            if unit.wnid is not None and named is not None and named != unit.wnid:
+                reason = f"the name says {named}, the folder {unit.wnid}; the folder's class is kept"
+                self.problem("class_differs", file, reason, member, stem)
+            # Nowhere but in its training set does ILSVRC name an image by its class.
+            known = "train" if named is not None and unit.dataset.startswith("ilsvrc") else None
+            return unit.wnid or named, unit.split or known
+        year, split = official
+        if unit.split is not None and unit.split != split:
+            # An official validation image never slips into a training split, whatever folder it was put in.
+            reason = f"the name says {split}, the place {unit.split}; the name's split is kept"
+            self.problem("split_differs", file, reason, member, stem)
+        bundled = labels.validation_wnid(stem) if year == "2012" and split == "val" else None
+        if unit.wnid is not None and bundled is not None and unit.wnid != bundled:
+            reason = f"the folder says {unit.wnid}, the official ground truth {bundled}"
+            self.problem("label_contradiction", file, reason, member, stem)
+        return unit.wnid or bundled, split
+
+    def problem(
+        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
+    ) -> None:
+        """Add a row to the table problems: what was found, and what was expected."""
+        unit = self._unit
+        names = {"code": code, "source": unit.source, "file": file, "member": member, "reason": reason}
+        self._problems.append(names | {"dataset": unit.dataset, "image_id": image_id, "unit": unit.key})
+
+    def full(self) -> bool:
+        """Whether it is time to hand the rows on."""
+        return len(self._columns["image_id"]) >= _BATCH
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Hand on what was gathered, as (table, rows), and begin anew."""
+        import pyarrow as pa
+
+        n = len(self._columns["image_id"])
+        if n:
+            same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key, "n_boxes": 0}
+            schema = arrow_schema("images")
+            arrays = [
+                pa.array(self._columns[field.name], field.type)
+                if field.name in self._columns
+                else pa.repeat(pa.scalar(same[field.name], field.type), n)
+                for field in schema
+            ]
+            yield "images", pa.RecordBatch.from_arrays(arrays, schema=schema)
+            for column in self._columns.values():
+                column.clear()
+        if self._problems:
+            yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
+            self._problems.clear()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name is that of an image; files hidden by a leading dot are not."""
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def dataset_of(wnids: Iterable[str]) -> str:
+    """The data set that a set of classes speaks for: ilsvrc2012 if all are among its 1,000, else imagenet21k.
+
+    A few classes of the whole ImageNet that are all among the 1,000 read as ilsvrc2012: `--dataset` decides then.
+    """
+    return "ilsvrc2012" if set(wnids) <= set(labels.ilsvrc2012_sorted()) else "imagenet21k"

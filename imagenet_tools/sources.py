@@ -1,0 +1,211 @@
+"""Sources: the paths a user gives, what was found in each, and how the index remembers them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools import tar
+from imagenet_tools.errors import FormatError, SourceError, UsageError
+from imagenet_tools.layout import FileEntry, Manifest, write_table
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.units import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from imagenet_tools.units import Reader, Unit
+
+# A data set's name becomes part of file names and of keys.
+_DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+_FORMS = (
+    "Expected one of: class folders (<split>/<wnid>/*.JPEG), a folder or a tar of class tars (nXXXXXXXX.tar), the flat "
+    "tar or folder of val or test, a devkit, box XML (folder or .tar.gz), LOC_*_solution.csv."
+)
+
+
+class UnitRecord(NamedTuple):
+    """What the index remembers of a unit: what tells that it changed, and how many rows it gave."""
+
+    unit: int
+    form: str
+    file: str
+    member: str
+    fingerprint: str
+    n_images: int
+    n_boxes: int
+    n_labels: int
+    n_problems: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A path that is indexed: where it lies, what was found there, and the units it fell into."""
+
+    name: str
+    root: Path  # absolute; the files of the index are relative to it
+    path: str  # relative to root; "." for root itself
+    found: tuple[Detection, ...] = ()
+    ignored: tuple[str, ...] = ()  # what lies beside, and nothing reads
+    forms: tuple[str, ...] = ()
+    dataset: str = ""
+    evidence: str = ""
+    units: tuple[UnitRecord, ...] = ()
+
+    @property
+    def place(self) -> Path:
+        """The path itself, on this machine."""
+        return self.root / self.path
+
+
+def find_sources(
+    paths: Sequence[Path], readers: Mapping[str, Reader], *, dataset: str | None, known: Sequence[Source]
+) -> list[Source]:
+    """What lies at each path. SourceError: a path that is not there, or in which nothing is recognised."""
+    if dataset is not None and not _DATASET.fullmatch(dataset):
+        message = f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'."
+        raise UsageError(message)
+    sources: list[Source] = []
+    for given in paths:
+        path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
+        found, ignored = detect(path, readers)
+        if not found:
+            raise SourceError(_nothing(path))
+        if dataset is not None:
+            found = [replace(one, dataset=dataset) for one in found]
+        root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
+        source = Source(
+            _name(path, root, inside, [*known, *sources]),
+            root,
+            inside,
+            tuple(found),
+            tuple(ignored),
+            tuple(sorted({one.form for one in found})),
+            ", ".join(sorted({one.dataset for one in found})),
+            "; ".join(one.evidence for one in found),
+        )
+        if all(source.name != other.name for other in sources):
+            sources.append(source)
+    return sources
+
+
+def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
+    """(what lies at a path, what lies beside it that nothing reads).
+
+    In a folder, archives and lists that lie directly in it are found too; where it holds nothing itself, its folders.
+    """
+    if not path.exists():
+        message = f"{path} does not exist. Expected a file or a folder of ImageNet."
+        raise SourceError(message)
+    found = [one for reader in readers.values() for one in reader.detect(path)]
+    if not path.is_dir():
+        return found, []
+    taken = {one.path for one in found}
+    covered = {unit.path for one in found for unit in readers[one.form].units(one, "", path)} if found else set()
+    ignored: list[str] = []
+    for child in sorted(path.iterdir()):
+        if child in taken or child in covered or any(child in other.parents for other in covered | taken):
+            continue
+        if child.is_dir() and found:
+            continue  # class folders and splits are the business of the form that was found around them
+        below = [one for reader in readers.values() for one in reader.detect(child)]
+        found.extend(below)
+        if not below and child.is_file():
+            ignored.append(child.name)
+    return found, ignored
+
+
+def _nothing(path: Path) -> str:
+    if path.is_dir():
+        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+        what = f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
+    else:
+        with path.open("rb") as file:
+            what = f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}"
+        what += _broken_tar(path)
+    return f"{path} is not recognised: it is {what}. {_FORMS}"
+
+
+def _broken_tar(path: Path) -> str:
+    try:
+        if tar.is_tar(path):
+            for _ in tar.walk(path):
+                pass
+    except FormatError as error:
+        return f"; a tar that is broken: {error}"
+    return ""
+
+
+def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:
+    """The name of a source: its own, with a number where another source has it already."""
+    wanted = path.name or "root"
+    for name in (wanted, *(f"{wanted}-{n}" for n in range(2, len(others) + 3))):
+        same = next((other for other in others if other.name == name), None)
+        if same is None or (same.root, same.path) == (root, inside):
+            return name
+    raise AssertionError(wanted)
+
+
+def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
+    """The units of a source, in the order of the index."""
+    for found in source.found:
+        yield from readers[found.form].units(found, source.name, source.root)
+
+
+def read_sources(index: Path, manifest: Manifest) -> list[Source]:
+    """The sources of an index, as they were when it was built."""
+    import pyarrow.parquet as pq
+
+    sources: list[Source] = []
+    for path in manifest.paths(index, "sources"):
+        for row in pq.read_table(path).to_pylist():
+            units = tuple(UnitRecord(**unit) for unit in row["units"])
+            text = (row["dataset"], row["found"])
+            sources.append(
+                Source(row["source"], Path(row["root"]), row["path"], (), (), tuple(row["forms"]), *text, units)
+            )
+    return sources
+
+
+def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:
+    """The manifest with the table sources in it, the one table with values of this machine.
+
+    Its file is named after the others, and the manifest holds no digest of it: an index of the same data is the same.
+    """
+    import pyarrow as pa
+
+    rows: list[dict[str, object]] = []
+    for source in sorted(sources, key=lambda source: source.name):
+        status = source.place.stat() if source.place.exists() else None
+        counts = {
+            name: sum(getattr(unit, name) for unit in source.units)
+            for name in ("n_images", "n_boxes", "n_labels", "n_problems")
+        }
+        rows.append(
+            counts
+            | {
+                "source": source.name,
+                "root": str(source.root),
+                "path": source.path,
+                "forms": list(source.forms),
+                "dataset": source.dataset,
+                "found": source.evidence,
+                "size": status.st_size if status and source.place.is_file() else None,
+                "mtime_ns": status.st_mtime_ns if status else None,
+                "units": [unit._asdict() for unit in source.units],
+            }
+        )
+    others = {table: entries for table, entries in manifest.tables.items() if table != "sources"}
+    digest = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:12]
+    batch = pa.RecordBatch.from_pylist(rows, schema=arrow_schema("sources"))
+    written = write_table(index, "sources", "all", [batch])
+    if written is None:
+        return Manifest(others)
+    file = f"sources/{digest}.parquet"
+    (index / written.file).rename(index / file)
+    return Manifest(others | {"sources": [FileEntry(file, "all", written.rows, 0, "")]})

@@ -1,0 +1,281 @@
+"""What a synset may be called by, and which one a text means: a wnid, a name such as dog.n.01, or a lemma.
+
+A lemma often names several synsets (dog: seven). It is taken for the one that has images at or below it, where just
+one has; without images to count, where just one has ILSVRC2012 classes. Where nothing decides, the error lists them.
+The same rule fills the table terms, by which SQL looks synsets up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from imagenet_tools import hierarchy, labels, wordnet
+from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.wnid import is_wnid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+
+Counts = npt.NDArray[np.integer]
+
+
+class Taken(NamedTuple):
+    """The synset that a text was taken for."""
+
+    wnid: str
+    guessed: bool  # the text names several synsets, and the counts decided
+    note: str  # a sentence that says so; empty where nothing was guessed
+
+
+class Sense(NamedTuple):
+    """One of the synsets that a text names."""
+
+    wnid: str
+    name: str
+    lemmas: tuple[str, ...]
+    below: int  # images, or ILSVRC2012 classes, at or below it
+
+
+def resolve(text: str, *, images: Counts | None = None, strict: bool = False) -> Taken:
+    """The synset that a text means: a wnid, a name (`Toy Dog.n.1` too), or a lemma in any case, '_' or spaces.
+
+    `images` are inclusive counts by row of imagenet_tools.wordnet; without them ILSVRC2012 classes are counted.
+    AmbiguousSynsetError: a lemma of several synsets, where not exactly one has any (or `strict` forbids to guess).
+    UnknownSynsetError: no synset is called so.
+    """
+    found = senses(text, images=images)
+    if not found:
+        raise UnknownSynsetError(_unknown(text))
+    what = "ILSVRC2012 classes" if images is None else "images"
+    counted = [sense for sense in found if sense.below > 0]
+    if len(found) == 1:
+        return Taken(found[0].wnid, False, "")
+    if len(counted) == 1 and not strict:
+        taken = counted[0]
+        note = f"{text!r} is taken for {taken.name} ({taken.wnid}), alone of its {len(found)} senses to have {what}."
+        return Taken(taken.wnid, True, note)
+    raise AmbiguousSynsetError(_ambiguous(text, found, "class" if images is None else "image"))
+
+
+def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
+    """The synsets that a text names, those with the most images (or ILSVRC2012 classes) first; empty: unknown."""
+    counts = hierarchy.ilsvrc2012_below() if images is None else images
+    rows = sorted(_rows_of(text), key=lambda row: (-counts[row], row))
+    found = [wordnet.synset_at(row) for row in rows]
+    return [Sense(s.wnid, s.name, s.lemmas, int(counts[row])) for s, row in zip(found, rows, strict=True)]
+
+
+def close_lemmas(text: str) -> list[str]:
+    """Up to five lemmas that are spelled almost like a text, in lower case."""
+    close = difflib.get_close_matches(wordnet.spelled(text).replace(" ", "_"), _rows_of_lemma(), 5, 0.75)
+    return [lemma.replace("_", " ") for lemma in close]
+
+
+def _rows_of(text: str) -> Iterable[int]:
+    row = wordnet.find_row(text)
+    if row is not None:
+        return (row,)
+    # A synset may have a lemma twice, in capitals and without.
+    return dict.fromkeys(_rows_of_lemma().get(wordnet.spelled(text).replace(" ", "_"), ()))
+
+
+@functools.cache
+def _lemmas() -> tuple[list[str], list[int]]:
+    """Each lemma of each synset, in lower case with '_' for a space, and the row of the synset: 146,347 of each."""
+    lines = "\n".join(wordnet.load().lemmas).lower()
+    rows = np.repeat(np.arange(len(wordnet.load().lemmas)), [line.count(" ") + 1 for line in lines.split("\n")])
+    return lines.replace("\n", " ").split(" "), rows.tolist()
+
+
+@functools.cache
+def _rows_of_lemma() -> Mapping[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for lemma, row in zip(*_lemmas(), strict=True):
+        found.setdefault(lemma, []).append(row)
+    return found
+
+
+def _ambiguous(text: str, found: list[Sense], unit: str) -> str:
+    counted = sum(sense.below > 0 for sense in found)
+    cells = [
+        (sense.name, sense.wnid, _count(sense.below, unit), ", ".join(sense.lemmas).replace("_", " "))
+        for sense in found
+    ]
+    widths = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:3]]
+    lines = [f"  {name:{widths[0]}}  {wnid}  {n:>{widths[2]}}  {lemmas}" for name, wnid, n, lemmas in cells]
+    having = f"{counted or 'none'} of them with any {_plural(unit)}"
+    return "\n".join(
+        [
+            f"{text!r} names {len(found)} synsets, {having}; nothing decides between them:",
+            *lines,
+            f"Type the name or the wnid of the one that is meant: {found[0].name} in place of {text}.",
+        ]
+    )
+
+
+def _unknown(text: str) -> str:
+    spelled = wordnet.spelled(text)
+    lemma = re.sub(r"\.n\.\d+$", "", spelled).replace("_", " ")
+    named = [sense.name for sense in senses(lemma)] if lemma != spelled else []
+    if named:
+        advice = f"The senses of {lemma!r} are {', '.join(named)}."
+    elif is_wnid(spelled):
+        advice = "Other versions of WordNet have other numbers."
+    elif close := close_lemmas(lemma):
+        advice = f"Close to it are {', '.join(close)}."
+    else:
+        advice = "`imagenet-tools find` looks inside words too."
+    return (
+        f"No noun synset of WordNet 3.0 is called {text!r}; expected a wnid (n02084071), a name (dog.n.01) or a lemma "
+        f"(dog). {advice}"
+    )
+
+
+def _plural(unit: str) -> str:
+    return "ILSVRC2012 classes" if unit == "class" else f"{unit}s"
+
+
+def _count(n: int, unit: str) -> str:
+    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}{'es' if unit == 'class' else 's'}"
+
+
+# ---- all of them at once
+
+
+def terms_table(images: Counts) -> pa.Table:
+    """The table terms: every wnid, name and lemma with the synset it is taken for, 282,028 rows sorted by term.
+
+    `images` are inclusive counts by row. `wnid` is what resolve() takes; null where it raises AmbiguousSynsetError.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wnids, names = pa.array(wordnet.wnids(), pa.string()), pa.array(wordnet.names(), pa.string())
+    texts, rows = _lemmas()
+    lemmas = pc.replace_substring(pa.array(texts), "_", " ").dictionary_encode()
+    # Each synset of a lemma once, those of a lemma together, and among them the one with the most images first.
+    pairs = np.unique(wordnet.array_of(lemmas.indices).astype(np.int64) * len(wnids) + rows)
+    lemma, row = np.divmod(pairs, len(wnids))
+    order = np.lexsort((row, -images[row], lemma))
+    lemma, row = lemma[order], row[order]
+
+    n = np.bincount(lemma)
+    n_counted = np.bincount(lemma, images[row] > 0)
+    decided = (n[lemma] == 1) | ((n_counted[lemma] == 1) & (images[row] > 0))
+    taken = np.full(len(n), -1)
+    taken[lemma[decided]] = row[decided]
+
+    one, none = pa.array(np.ones(len(wnids), np.int16)), pa.nulls(len(wnids), pa.string())
+    columns = [
+        [wnids, names, lemmas.dictionary],
+        [one, one, pa.array(n.astype(np.int16))],
+        [wnids, wnids, wnids.take(pa.array(taken, mask=taken < 0))],
+        [none, none, _candidates(n, row[n[lemma] > 1], images)],
+    ]
+    table = pa.table([pa.chunked_array(column) for column in columns], schema=arrow_schema("terms"))
+    return table.take(pc.sort_indices(table["term"]))
+
+
+def _candidates(n: Counts, rows: Counts, images: Counts) -> pa.Array:
+    """The column candidates: for each lemma, of n synsets, null, or where they are several, these; `rows` are theirs.
+
+    Such as `crane.n.05 (n02012849, 1300 images), crane.n.04 (n03126707, 1 image)`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names, wnids, number = (pa.array(values[rows]) for values in (wordnet.names(), wordnet.wnids(), images))
+    unit = pc.if_else(pc.equal(number, 1), " image)", " images)")
+    texts = pc.binary_join_element_wise(names, " (", wnids, ", ", number.cast(pa.string()), unit, "")
+    ends = np.cumsum(np.where(n > 1, n, 0))
+    starts = pa.array(np.append(0, ends), pa.int32(), mask=np.append(n == 1, False))
+    return pc.binary_join(pa.ListArray.from_arrays(starts, texts), ", ")
+
+
+# ---- by a part of a word, or a number
+
+
+class Found(NamedTuple):
+    """A synset that a search found."""
+
+    wnid: str
+    name: str
+    lemmas: tuple[str, ...]
+    ilsvrc2012_index: int | None  # of the class in sorted order, from 0
+    ilsvrc_id: int | None  # of the class in the devkit, from 1
+    classes: int  # ILSVRC2012 classes at or below it
+    why: str  # what of it the text matched, in words
+
+
+def find(text: str, *, limit: int | None = 20) -> list[Found]:
+    """The synsets that a text may mean: by lemma, name or wnid, or a part of one; by class index or ILSVRC id.
+
+    Whole matches come first, then ILSVRC2012 classes, then lemmas with the text as a word, then what begins with it,
+    then what holds it; among equals those with more classes below. `limit` None: all of them.
+    """
+    if not text.strip():
+        raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
+    below, facts = hierarchy.ilsvrc2012_below(), wordnet.load()
+    index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
+    best: dict[int, tuple[tuple[int, ...], str]] = {}
+    for rank, row, why in _matches(wordnet.spelled(text)):
+        is_class = f"n{facts.offsets[row]:08d}" in index_of
+        order = (0, rank, not is_class) if rank < _WORD else (1, not is_class, rank)
+        key = (*order, -int(below[row]), row)
+        if row not in best or key < best[row][0]:
+            best[row] = key, why
+    found = []
+    for (*_, row), why in sorted(best.values())[:limit]:
+        synset = wordnet.synset_at(row)
+        ilsvrc_id = id_of[synset.wnid] + 1 if synset.wnid in id_of else None
+        index = index_of.get(synset.wnid)
+        found.append(Found(synset.wnid, synset.name, synset.lemmas, index, ilsvrc_id, int(below[row]), why))
+    return found
+
+
+# How well a text matches: better is less.
+_WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(5)
+
+
+def _matches(wanted: str) -> Iterator[tuple[int, int, str]]:
+    """(rank, row, why) of all that a text, as wordnet.spelled gives it, matches."""
+    row = wordnet.find_row(wanted)
+    if row is not None:
+        yield _WHOLE, row, "its wnid" if is_wnid(wanted) else "its name"
+    if re.fullmatch(r"\d{1,4}", wanted):
+        yield from _numbered(int(wanted))
+    if re.fullmatch(r"n\d{2,7}|\d{5,8}", wanted):
+        yield from ((rank, row, "in its wnid") for rank, row in _holding(wanted, wordnet.wnids()))
+    if ".n" in wanted:
+        yield from ((rank, row, "in its name") for rank, row in _holding(wanted.replace(" ", "_"), wordnet.names()))
+    wanted = wanted.replace(" ", "_")
+    for lemma, row in zip(*_lemmas(), strict=True):
+        if wanted in lemma:
+            yield _rank(wanted, lemma), row, f"its lemma {lemma.replace('_', ' ')}"
+
+
+def _rank(wanted: str, lemma: str) -> int:
+    if lemma == wanted:
+        return _LEMMA
+    return _WORD if f"_{wanted}_" in f"_{lemma}_" else _HOLDS - lemma.startswith(wanted)
+
+
+def _numbered(number: int) -> Iterator[tuple[int, int, str]]:
+    by_index, by_id = labels.ilsvrc2012_sorted(), labels.ilsvrc2012_ids()
+    if number < len(by_index):
+        yield _WHOLE, wordnet.row_of(by_index[number]), f"index {number} of ilsvrc2012 in sorted order"
+    if 0 < number <= len(by_id):
+        yield _WHOLE, wordnet.row_of(by_id[number - 1]), f"ILSVRC id {number}"
+
+
+def _holding(part: str, texts: wordnet.Texts) -> Iterator[tuple[int, int]]:
+    return ((_HOLDS - text.startswith(part), row) for row, text in enumerate(texts) if part in text)

@@ -1,0 +1,226 @@
+"""The bundled table against NLTK's own reading of WordNet 3.0: run by `make wordnet-check`, not with the other tests.
+
+It needs a dict of WordNet 3.0, found at $WORDNET_DICT or where Debian's wordnet-base puts it, and fails without one.
+"""
+
+import importlib.util
+import itertools
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagenet_tools import hierarchy, wordnet
+from imagenet_tools.errors import SourceError, UnknownSynsetError
+
+HOUSE = Path(__file__).resolve().parent.parent
+
+# What NLTK's reader opens, but for lexnames and index.sense, which wordnet-base leaves out.
+FILES = [f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")]
+FILES += ["cntlist.rev", "noun.exc", "verb.exc", "adj.exc", "adv.exc"]
+
+
+@pytest.fixture(scope="session")
+def dict_dir() -> Path:
+    folder = Path(os.environ.get("WORDNET_DICT", "/usr/share/wordnet"))
+    if not (folder / "data.noun").is_file():
+        pytest.fail(
+            f"No WordNet 3.0 dict at {folder}. Install one (apt-get install wordnet-base), or name the folder that "
+            "holds data.noun: WORDNET_DICT=... make wordnet-check",
+            pytrace=False,
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nltk_data(dict_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of NLTK data with the corpus `wordnet`, made of the dict."""
+    folder = tmp_path_factory.mktemp("nltk_data")
+    corpus = folder / "corpora" / "wordnet"
+    corpus.mkdir(parents=True)
+    for name in FILES:
+        shutil.copyfile(dict_dir / name, corpus / name)  # never linked: NLTK refuses what leads out of its folder
+    parts_of_speech = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+    lines = [f"{i:02d}\t{name}\t{parts_of_speech[name[: name.index('.')]]}" for i, name in enumerate(wordnet.LEXFILES)]
+    (corpus / "lexnames").write_text("\n".join(lines) + "\n")
+    (corpus / "index.sense").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nltk_wordnet(nltk_data: Path) -> Any:
+    """NLTK's own reader of that corpus."""
+    assert "nltk" not in sys.modules, "NLTK reads NLTK_DATA when it is imported; run this file by itself"
+    os.environ["NLTK_DATA"] = str(nltk_data)
+    from nltk.corpus import wordnet as reader
+
+    reader.ensure_loaded()
+    assert Path(str(reader.root)).resolve() == (nltk_data / "corpora" / "wordnet").resolve()
+    return reader
+
+
+@pytest.fixture(scope="session")
+def nltk_synsets(nltk_wordnet: Any) -> dict[str, Any]:
+    """All of NLTK's noun synsets by wnid."""
+    return {f"n{synset.offset():08d}": synset for synset in nltk_wordnet.all_synsets("n")}
+
+
+@pytest.fixture(scope="session")
+def ours() -> list[wordnet.Synset]:
+    return [wordnet.synset_at(row) for row in range(82_115)]
+
+
+def test_nltk_has_the_same_wnids(nltk_synsets: dict[str, Any]) -> None:
+    assert sorted(nltk_synsets) == wordnet.wnids().tolist()
+
+
+def test_nltk_gives_the_same_names(nltk_synsets: dict[str, Any], ours: list[wordnet.Synset]) -> None:
+    assert [nltk_synsets[synset.wnid].name() for synset in ours] == [synset.name for synset in ours]
+
+
+def test_nltk_finds_every_synset_by_its_name(nltk_wordnet: Any, ours: list[wordnet.Synset]) -> None:
+    assert [f"n{nltk_wordnet.synset(synset.name).offset():08d}" for synset in ours] == [synset.wnid for synset in ours]
+
+
+def test_nltk_gives_the_same_lemmas(nltk_synsets: dict[str, Any], ours: list[wordnet.Synset]) -> None:
+    assert [tuple(nltk_synsets[synset.wnid].lemma_names()) for synset in ours] == [synset.lemmas for synset in ours]
+
+
+def test_nltk_gives_the_same_lexicographer_files(nltk_synsets: dict[str, Any], ours: list[wordnet.Synset]) -> None:
+    assert [nltk_synsets[synset.wnid].lexname() for synset in ours] == [synset.lexfile for synset in ours]
+
+
+@pytest.mark.parametrize(("kind", "n"), [("hypernyms", 75_850), ("instance_hypernyms", 8_577)])
+def test_nltk_gives_the_same_edges(nltk_synsets: dict[str, Any], ours: list[wordnet.Synset], kind: str, n: int) -> None:
+    theirs = [sorted(f"n{parent.offset():08d}" for parent in getattr(nltk_synsets[s.wnid], kind)()) for s in ours]
+    assert theirs == [sorted(getattr(synset, kind)) for synset in ours]
+    assert sum(map(len, theirs)) == n
+
+
+def test_nltk_gives_the_same_depths(nltk_synsets: dict[str, Any], ours: list[wordnet.Synset]) -> None:
+    every_twentieth = ours[::20]
+    for depths, theirs in [(hierarchy.min_depths(), "min_depth"), (hierarchy.max_depths(), "max_depth")]:
+        assert depths[::20].tolist() == [getattr(nltk_synsets[synset.wnid], theirs)() for synset in every_twentieth]
+
+
+# ---- the bridge
+
+
+def test_to_nltk_and_back(nltk_synsets: dict[str, Any]) -> None:
+    for wnid in wordnet.wnids()[::50]:
+        synset = wordnet.to_nltk(wnid)
+        assert synset == nltk_synsets[wnid]
+        assert wordnet.from_nltk(synset) == wnid
+    assert wordnet.to_nltk("Toy Dog.n.1").name() == "toy_dog.n.01"
+
+
+def test_every_synset_of_nltk_has_its_wnid(nltk_synsets: dict[str, Any]) -> None:
+    assert {wnid: wordnet.from_nltk(synset) for wnid, synset in nltk_synsets.items()} == {w: w for w in nltk_synsets}
+
+
+def test_what_has_no_wnid_is_refused(nltk_wordnet: Any) -> None:
+    with pytest.raises(UnknownSynsetError, match="is no noun"):
+        wordnet.from_nltk(nltk_wordnet.synset("run.v.01"))
+    with pytest.raises(UnknownSynsetError, match="n02084072"):
+        wordnet.to_nltk("n02084072")
+
+
+@pytest.mark.parametrize("offset", [2_084_072, 2_085_374])
+def test_a_synset_of_another_version_is_refused(nltk_wordnet: Any, offset: int) -> None:
+    from nltk.corpus.reader.wordnet import Synset
+
+    other = Synset(nltk_wordnet)
+    other._name, other._pos, other._offset = "dog.n.01", "n", offset
+    with pytest.raises(SourceError, match="another version"):
+        wordnet.from_nltk(other)
+
+
+# ---- glosses
+
+
+def test_glosses_of_both_sources_agree_with_what_nltk_reads(dict_dir: Path, nltk_synsets: dict[str, Any]) -> None:
+    glosses = list(wordnet.glosses_from_nltk())
+    assert glosses == list(wordnet.glosses_from_dict(dict_dir))
+    assert [wnid for wnid, _ in glosses] == wordnet.wnids().tolist()
+    assert all(nltk_synsets[wnid].definition() in gloss for wnid, gloss in glosses if '"' not in gloss)
+    dog = dict(glosses)["n02084071"]
+    assert dog.startswith("a member of the genus Canis")
+    assert dog.endswith('"the dog barked all night"')
+
+
+def test_glosses_of_some_come_in_their_order(nltk_data: Path, dict_dir: Path) -> None:
+    wanted = ["n02121620", "dog.n.01"]
+    glosses = list(wordnet.glosses_from_nltk(wanted))
+    assert glosses == list(wordnet.glosses_from_dict(dict_dir, wanted))
+    assert [wnid for wnid, _ in glosses] == ["n02121620", "n02084071"]
+
+
+def test_glosses_are_read_out_of_a_zip_too(
+    nltk_wordnet: Any, nltk_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nltk.download leaves the corpus."""
+    import nltk.data
+
+    (tmp_path / "corpora").mkdir()
+    with zipfile.ZipFile(tmp_path / "corpora" / "wordnet.zip", "w") as archive:
+        for path in sorted((nltk_data / "corpora" / "wordnet").iterdir()):
+            archive.write(path, f"wordnet/{path.name}")
+    expected = list(wordnet.glosses_from_nltk())
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    assert list(wordnet.glosses_from_nltk()) == expected
+
+
+def test_a_dict_that_is_cut_short_or_shifted_is_refused(dict_dir: Path, tmp_path: Path) -> None:
+    data = (dict_dir / "data.noun").read_bytes()
+    for damaged in (data[:-100_000], data[: len(data) // 2], b"\n" + data, data.replace(b"  6 ", b"  06 ", 1)):
+        (tmp_path / "data.noun").write_bytes(damaged)
+        with pytest.raises(SourceError, match=r"cut short, damaged, or not WordNet 3\.0"):
+            wordnet.glosses_from_dict(tmp_path)
+
+
+def test_a_synset_that_is_damaged_is_an_error_and_no_gloss(dict_dir: Path, tmp_path: Path) -> None:
+    data = (dict_dir / "data.noun").read_bytes()
+    (tmp_path / "data.noun").write_bytes(data.replace(b"02084071 05 n 03", b"02084071 05 n 03".swapcase()[::-1], 1))
+    with pytest.raises(SourceError, match="n02084071"):
+        list(wordnet.glosses_from_dict(tmp_path))
+
+
+# ---- the script that made the table
+
+
+@pytest.fixture(scope="session")
+def make_wordnet() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_wordnet", HOUSE / "data" / "make_wordnet.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_made_again_is_the_bundled_one(make_wordnet: ModuleType, dict_dir: Path, tmp_path: Path) -> None:
+    table, licence = make_wordnet.make_table(dict_dir)
+    bundled = wordnet.read_table("wordnet")
+    assert table.combine_chunks().to_batches()[0].equals(bundled, check_metadata=True)
+    assert licence == (HOUSE / "LICENSES" / "WordNet-3.0.txt").read_text()
+    make_wordnet.write_table(table, tmp_path / "1.parquet")
+    make_wordnet.write_table(table, tmp_path / "2.parquet")
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_hypernyms_stand_in_wordnet_s_order(dict_dir: Path) -> None:
+    """NLTK sorts them; the file itself says in which order they stand."""
+    edges = wordnet.load().hypernyms
+    several = np.flatnonzero(edges.degrees() > 1)
+    data = (dict_dir / "data.noun").read_bytes()
+    for row in several:
+        offset = int(wordnet.load().offsets[row])
+        words = data[offset : data.index(b" | ", offset)].decode().split()
+        listed = [f"n{target}" for symbol, target in itertools.pairwise(words) if symbol == "@"]
+        assert wordnet.wnids()[edges.of(row)].tolist() == listed
