@@ -67,8 +67,14 @@ def scan_folder(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     rows = ImageRows(unit)
     prefix = f"{unit.file}/" if unit.file else ""
     for entry in _entries(unit.path):
-        if not is_image_name(entry.name):
-            rows.problem("stray_file", prefix + entry.name, "a file that is no image")
+        if not is_image_name(entry.name) or not is_text(entry.name):
+            code = "name_not_utf8" if is_image_name(entry.name) else "stray_file"
+            reason = _NOT_TEXT if is_image_name(entry.name) else "a file that is no image"
+            rows.problem(code, prefix + printable(entry.name), reason)
+            continue
+        if not entry.is_file():
+            what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+            rows.problem("unreadable_file", prefix + entry.name, what)
             continue
         try:
             fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -94,6 +100,19 @@ def scan_folder(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     yield from rows.batches()
 
 
+_NOT_TEXT = "its name is not UTF-8, and so cannot be an id; expected a name such as n01440764_10026.JPEG. Rename it."
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; bytes that cannot come as lone surrogates."""
+    return name.isascii() or printable(name) == name
+
+
+def printable(name: str) -> str:
+    """A name as it can be written, bytes that are no UTF-8 as \\xNN."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def tar_fingerprint(unit: Unit) -> str:
     """Size and time of the tar, and which part of it a unit means."""
     status = unit.path.stat()
@@ -104,8 +123,8 @@ def folder_fingerprint(unit: Unit) -> str:
     """A digest of name, size and time of every file in a unit's folder: one stat a file, nothing opened."""
     digest = hashlib.sha256()
     for entry in _entries(unit.path):
-        status = entry.stat()
-        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        status = entry.stat(follow_symlinks=entry.is_file())  # a link to nothing has a time of its own
+        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -22,8 +22,9 @@ from typing import BinaryIO, Literal, Protocol
 from imagenet_tools.errors import ExistsError, ExportError, SourceError
 
 How = Literal["auto", "hard", "sym", "reflink", "copy"]
+StrPath = str | os.PathLike[str]
 
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x40049409  # Linux: one file shares the blocks of another until either is changed
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # renameat2(2)
 # No links or reflinks on this file system, not between these two places, or no more of them to this file.
@@ -37,72 +38,72 @@ _without_reflinks: set[tuple[int, int]] = set()
 class CopiesRanges(Protocol):
     """What copies a byte range of a source to an open descriptor; blob.Descriptors does."""
 
-    def copy_to(self, path: str | os.PathLike[str], offset: int, length: int, out_fd: int) -> None:
+    def copy_to(self, path: StrPath, offset: int, length: int, out_fd: int) -> None:
         """Write `length` bytes of the file from byte `offset` on to `out_fd`, or raise."""
 
 
 @contextmanager
-def whole(path: str | os.PathLike[str], *, replace: bool = False, fsync: bool = True) -> Iterator[BinaryIO]:
+def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterator[BinaryIO]:
     """A new binary file that bears its name once it is complete, and is gone if anything is raised before.
 
     Raises ExistsError where the name is taken, unless it is to `replace` what bears it. With `fsync` its bytes are on
     the disk before it gets its name; call `fsync_folder` for the name itself.
     """
-    final = Path(path)
+    with _new(os.fspath(path), replace, fsync) as fd, open(fd, "wb", closefd=False) as file:
+        yield file
+
+
+@contextmanager
+def _new(path: str, replace: bool, fsync: bool) -> Iterator[int]:
+    """As `whole`, with a descriptor. Paths are text here: a million files go this way."""
     if not replace:
-        _refuse_taken(final)
-    partial = final.with_name(f".{secrets.token_hex(8)}.partial")
+        _refuse_taken(path)
+    folder, slash, _ = path.rpartition("/")
+    partial = f"{folder}{slash}.{secrets.token_hex(8)}.partial"
     fd = os.open(partial, _NEW, 0o666)
     try:
-        with open(fd, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
-            yield file
-            file.flush()
+        try:
+            yield fd
             if fsync:
                 os.fsync(fd)
+        finally:
+            os.close(fd)
         if replace:
-            partial.replace(final)
+            Path(partial).replace(path)
         else:
-            _rename_new(partial, final)
+            _rename_new(partial, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            Path(partial).unlink()
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
             # Writing through a descriptor leaves the path out.
-            raise OSError(error.errno, error.strerror, str(final)) from error
+            raise OSError(error.errno, error.strerror, path) from error
         raise
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes, *, replace: bool = False, fsync: bool = True) -> None:
+def write_whole(path: StrPath, data: bytes, *, replace: bool = False, fsync: bool = True) -> None:
     """Write these bytes as a file, by `whole`."""
     with whole(path, replace=replace, fsync=fsync) as file:
         file.write(data)
 
 
 def write_range(
-    dest: str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    offset: int,
-    length: int,
-    *,
-    sources: CopiesRanges,
-    fsync: bool = False,
+    dest: StrPath, path: StrPath, offset: int, length: int, *, sources: CopiesRanges, fsync: bool = False
 ) -> None:
     """Write `length` bytes of the file `path` from byte `offset` on as a new file `dest`, by `whole`.
 
     Raises ExistsError where `dest` is taken, and what `sources` raises where the bytes are not to be had.
     """
-    with whole(dest, fsync=fsync) as file:
+    with _new(os.fspath(dest), replace=False, fsync=fsync) as fd:
         try:
-            sources.copy_to(path, offset, length, file.fileno())
+            sources.copy_to(path, offset, length, fd)
         except OSError as error:
             if error.filename is not None:
                 raise
             raise OSError(error.errno, error.strerror, os.fspath(path), None, os.fspath(dest)) from error
 
 
-def link_or_copy(
-    source: str | os.PathLike[str], dest: str | os.PathLike[str], *, how: How = "auto", sources: CopiesRanges
-) -> How:
+def link_or_copy(source: StrPath, dest: StrPath, *, how: How = "auto", sources: CopiesRanges) -> How:
     """Make `dest` a file with the bytes of `source`, and return how it was done: hard, sym, reflink or copy.
 
     `reflink` shares blocks until either file is changed; `hard` is a second name of the same file, so that who writes
@@ -115,9 +116,10 @@ def link_or_copy(
     origin, target = os.fspath(source), os.fspath(dest)
     try:
         status = os.lstat(origin)
-        if stat.S_ISLNK(status.st_mode) and how != "sym":
-            origin = os.fspath(Path(origin).resolve(strict=True))
-            status = os.lstat(origin)
+        if stat.S_ISLNK(status.st_mode):
+            real = os.fspath(Path(origin).resolve(strict=True))
+            status = os.lstat(real)
+            origin = origin if how == "sym" else real
     except (FileNotFoundError, NotADirectoryError):
         message = f"Found no file {origin}, expected a source that was indexed. If it was moved, use --root NAME=PATH."
         raise SourceError(message) from None
@@ -133,7 +135,7 @@ def link_or_copy(
             else:
                 _reflink(origin, target, status.st_dev)
         except FileExistsError as error:
-            raise _taken(Path(target)) from error
+            raise _taken(target) from error
         except OSError as error:
             if way in {"copy", "sym"} or error.errno not in _CANNOT_LINK:
                 raise
@@ -148,13 +150,13 @@ def link_or_copy(
 
 
 def _reflink(source: str, dest: str, device: int) -> None:
-    _refuse_taken(Path(dest))
+    _refuse_taken(dest)
     devices = (device, os.stat(os.path.dirname(dest) or ".").st_dev)  # noqa: PTH116, PTH120 (once a file, so fast)
     if devices in _without_reflinks:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), source, None, dest)
     try:
-        with Path(source).open("rb", buffering=0) as origin, whole(dest, fsync=False) as file:
-            fcntl.ioctl(file.fileno(), _FICLONE, origin.fileno())
+        with Path(source).open("rb", buffering=0) as origin, _new(dest, replace=False, fsync=False) as fd:
+            fcntl.ioctl(fd, _FICLONE, origin.fileno())
     except OSError as error:
         if error.errno in _CANNOT_LINK:
             _without_reflinks.add(devices)
@@ -166,17 +168,23 @@ def publish_folder(partial: Path, final: Path) -> None:
 
     Raises ExistsError, nothing changed, where anything bears that name: also an empty folder or a link to nowhere.
     """
-    _refuse_taken(final)
+    _refuse_taken(str(final))
     _flush(partial)
-    _rename_new(partial, final)
+    _rename_new(str(partial), str(final))
     fsync_folder(final.parent)
 
 
 def fsync_folder(path: Path) -> None:
     """Put the names in a folder on the disk."""
+    with _folder(path) as fd:
+        os.fsync(fd)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
 
@@ -184,13 +192,10 @@ def fsync_folder(path: Path) -> None:
 def _flush(folder: Path) -> None:
     """Put a folder and all below it on the disk: by one call for its file system, where there is one."""
     syncfs = _libc("syncfs")
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if syncfs is not None:
-            _checked(syncfs(fd), folder)
-            return
-    finally:
-        os.close(fd)
+    if syncfs is not None:
+        with _folder(folder) as fd:
+            _checked(syncfs(fd), str(folder))
+        return
     for home, _, names in os.walk(folder, topdown=False):
         for path in (Path(home, name) for name in names):
             if path.is_file() and not path.is_symlink():
@@ -199,22 +204,20 @@ def _flush(folder: Path) -> None:
         fsync_folder(Path(home))
 
 
-def _rename_new(old: Path, new: Path) -> None:
+def _rename_new(old: str, new: str) -> None:
     """Rename where nothing bears the new name, in one step where the file system can; else ExistsError."""
     rename = _libc("renameat2")
-    if rename is not None:
-        done = rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE)
-        try:
-            _checked(done, old, new)
-        except FileExistsError:
-            raise _taken(new) from None
-        except OSError as error:
-            if error.errno not in {errno.EINVAL, errno.ENOSYS}:
-                raise
-        else:
+    try:
+        if rename is not None:
+            _checked(rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE), old, new)
             return
+    except FileExistsError:
+        raise _taken(new) from None
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
     _refuse_taken(new)
-    old.rename(new)
+    Path(old).rename(new)
 
 
 @cache
@@ -225,22 +228,22 @@ def _libc(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None, use_errno=True), name, None)
 
 
-def _checked(result: int, *paths: Path) -> None:
+def _checked(result: int, path: str, other: str | None = None) -> None:
     if result != 0:
         import ctypes
 
         code = ctypes.get_errno()
-        first, second = str(paths[0]), str(paths[1]) if len(paths) > 1 else None
-        raise OSError(code, os.strerror(code), first, None, second)
+        raise OSError(code, os.strerror(code), path, None, other)
 
 
-def _refuse_taken(path: Path) -> None:
+def _refuse_taken(path: str) -> None:
     if os.path.lexists(path):
         raise _taken(path)
 
 
-def _taken(path: Path) -> ExistsError:
-    kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "a file"
+def _taken(path: str) -> ExistsError:
+    there = Path(path)
+    kind = "a link" if there.is_symlink() else "a folder" if there.is_dir() else "a file"
     return ExistsError(f"{path} exists: found {kind}, expected nothing there. Name another target, or remove it.")
 
 
@@ -269,10 +272,11 @@ def lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 256, 0).decode(errors="replace").strip() or "another process"
             os.close(fd)
-            message = (
-                f"{path.parent} is being written by {holder} ({path}). Wait until it has ended, then run this again."
-            )
+            message = f"{path.parent} is being written by {holder} ({path}). Wait until that has ended, and try again."
             raise ExistsError(message) from None
+        except OSError:
+            os.close(fd)
+            raise
         if _is_named(fd, path):
             break
         os.close(fd)  # its holder removed it in between

@@ -122,7 +122,9 @@ class Merge:
                 FROM all_labels a JOIN all_labels b USING (dataset, image_id)
                 WHERE a.{truth} AND b.{truth} AND a.wnid < b.wnid""",
         )
-        self._write("labels", "all", "FROM all_labels ORDER BY ALL")
+        # Two lists of one source may say the same.
+        once = "SELECT * EXCLUDE (unit), min(unit) AS unit FROM all_labels GROUP BY ALL ORDER BY ALL"
+        self._write("labels", "all", once)
 
     # ---- images
 

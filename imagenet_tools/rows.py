@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools import labels
 from imagenet_tools.probe import probe
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import hash32, official_split, photo_of, wnid_of_stem
+from imagenet_tools.wnid import hash32, is_training_stem, official_split, photo_of, wnid_of_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +88,7 @@ class ImageRows:
                 reason = f"the name says {named}, the folder {unit.wnid}; the folder's class is kept"
                 self.problem("class_differs", file, reason, member, stem)
             # Nowhere but in its training set does ILSVRC name an image by its class.
-            known = "train" if named is not None and unit.dataset.startswith("ilsvrc") else None
+            known = "train" if is_training_stem(stem) and unit.dataset.startswith("ilsvrc") else None
             return unit.wnid or named, unit.split or known
         year, split = official
         if unit.split is not None and unit.split != split:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import tar
 from imagenet_tools.errors import FormatError, SourceError, UsageError
 from imagenet_tools.layout import FileEntry, Manifest, write_table
+from imagenet_tools.rows import IMAGE_SUFFIXES
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.units import Detection
 
@@ -95,9 +96,10 @@ def find_sources(
 
 
 def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
-    """(what lies at a path, what lies beside it that nothing reads).
+    """(what lies at a path, the files beside it that nothing reads).
 
-    In a folder, archives and lists that lie directly in it are found too; where it holds nothing itself, its folders.
+    In a folder, archives, lists and folders that lie directly in it and belong to none of what was found are tried
+    too; images and annotations that no form claims are counted by the units around them.
     """
     if not path.exists():
         message = f"{path} does not exist. Expected a file or a folder of ImageNet."
@@ -105,19 +107,22 @@ def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], 
     found = [one for reader in readers.values() for one in reader.detect(path)]
     if not path.is_dir():
         return found, []
-    taken = {one.path for one in found}
-    covered = {unit.path for one in found for unit in readers[one.form].units(one, "", path)} if found else set()
+    inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
+    known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
     ignored: list[str] = []
     for child in sorted(path.iterdir()):
-        if child in taken or child in covered or any(child in other.parents for other in covered | taken):
+        if child.name in inside or child.suffix.lower() in _SCANNED:
             continue
-        if child.is_dir() and found:
-            continue  # class folders and splits are the business of the form that was found around them
         below = [one for reader in readers.values() for one in reader.detect(child)]
         found.extend(below)
+        known |= {name for one in below for name in getattr(readers[one.form], "BESIDE", ())}
         if not below and child.is_file():
             ignored.append(child.name)
-    return found, ignored
+    return found, [name for name in ignored if name not in known]
+
+
+# Files that lie in their thousands in what readers scan, and are no archive or list.
+_SCANNED = IMAGE_SUFFIXES | {".xml"}
 
 
 def _nothing(path: Path) -> str:

@@ -36,6 +36,7 @@ _ZEROS = bytes(BLOCK)
 _TAIL_LIMIT = 64 << 20
 _CHUNK = 1 << 20
 
+StrPath = str | os.PathLike[str]
 # (offset, n): n bytes at an offset, fewer only where the archive ends.
 _Read = Callable[[int, int], bytes]
 
@@ -54,7 +55,7 @@ class Member(NamedTuple):
     kind: str
 
 
-def walk(source: str | os.PathLike[str] | int, *, start: int = 0, end: int | None = None) -> Iterator[Member]:
+def walk(source: StrPath | int, *, start: int = 0, end: int | None = None) -> Iterator[Member]:
     """The members of a tar, in its order, at the cost of one read of 512 bytes each.
 
     `source` is a path or an open file descriptor, whose position is not moved. `start` and `end` bound a tar inside
@@ -66,7 +67,7 @@ def walk(source: str | os.PathLike[str] | int, *, start: int = 0, end: int | Non
 
 
 def walk_ahead(
-    source: str | os.PathLike[str] | int, *, start: int = 0, end: int | None = None, ahead: int = 4096
+    source: StrPath | int, *, start: int = 0, end: int | None = None, ahead: int = 4096
 ) -> Iterator[tuple[Member, bytes]]:
     """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header."""
     if not isinstance(source, int):
@@ -85,7 +86,7 @@ def _members(fd: int, label: str, start: int, end: int | None, ahead: int) -> It
     return _walk(read, start, size if end is None else min(end, size), ahead, label)
 
 
-def _open(path: str | os.PathLike[str]) -> io.FileIO:
+def _open(path: StrPath) -> io.FileIO:
     # To open a pipe for reading would wait for ever.
     if not stat.S_ISREG(Path(path).stat().st_mode):
         message = f"{os.fspath(path)} is no regular file; expected an archive. Save it as a file and name that."
@@ -110,7 +111,7 @@ def _walk(read: _Read, start: int, end: int, ahead: int, label: str) -> Iterator
         place += BLOCK
         if kind in EXTRAS:
             data = _extra_payload(read, place, size, end, label)
-            own, common = _heed(kind, data, own, common, place, label)
+            own, common = tar_header.heed(kind, data, own, common, place, label)
             place += size + -size % BLOCK
             continue
         if kind == SPARSE:
@@ -146,20 +147,6 @@ def _member(name: bytes, place: int, size: int, kind: int, said: Extra | None) -
     elif word == "file" and name.endswith(b"/"):
         word = "dir"
     return Member(name.decode("utf-8", "backslashreplace"), place, size, word)
-
-
-def _heed(
-    kind: int, data: bytes, own: Extra | None, common: Extra | None, place: int, label: str
-) -> tuple[Extra | None, Extra | None]:
-    """(own, common) after one more long name or set of pax records."""
-    if kind == ord("g"):
-        return own, tar_header.pax(data, common or Extra(), place, label)
-    own = own or common or Extra()
-    if kind == ord("L"):
-        return own._replace(name=data.partition(b"\0")[0]), common
-    if kind == ord("K"):  # where a link points to says nothing of where bytes lie
-        return own, common
-    return tar_header.pax(data, own, place, label), common
 
 
 def _exactly(read: _Read, offset: int, n: int) -> bytes:
@@ -256,7 +243,7 @@ def _forward(file: IO[bytes], label: str) -> _Read:
 
 
 @contextmanager
-def open_stream(source: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
+def open_stream(source: StrPath | bytes) -> Iterator[IO[bytes]]:
     """Open a tar for `stream`, compressed by gzip or not: its first bytes tell; `source` is a path or its bytes."""
     with io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(_open(source), _CHUNK) as file:
         if is_gzip_head(file.read(2)):
@@ -268,12 +255,12 @@ def open_stream(source: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
         yield file
 
 
-def is_tar(path: str | os.PathLike[str]) -> bool:
+def is_tar(path: StrPath) -> bool:
     """Whether a file begins with a tar header. False for what is no regular file, and for a tar without members."""
     return is_tar_head(_head(path))
 
 
-def is_gzip(path: str | os.PathLike[str]) -> bool:
+def is_gzip(path: StrPath) -> bool:
     """Whether a file begins as gzip does. False for what is no regular file."""
     return is_gzip_head(_head(path))
 
@@ -294,7 +281,7 @@ def is_gzip_head(head: bytes) -> bool:
     return head[:2] == b"\x1f\x8b"
 
 
-def _head(path: str | os.PathLike[str]) -> bytes:
+def _head(path: StrPath) -> bytes:
     try:
         with _open(path) as file:
             return file.read(BLOCK)

@@ -88,8 +88,25 @@ def _number(block: bytes, place: int, label: str) -> int:
     return value
 
 
-def pax(data: bytes, said: Extra, place: int, label: str) -> Extra:
-    """What pax records say of a member, on top of what was `said` before; FormatError where they are none."""
+def heed(
+    kind: int, data: bytes, own: Extra | None, common: Extra | None, place: int, label: str
+) -> tuple[Extra | None, Extra | None]:
+    """What is known of the next member, and of all that are to come, after one more payload of a type in EXTRAS.
+
+    `data` lies at byte `place`. Raises FormatError where it is no set of pax records and should be one.
+    """
+    if kind == ord("g"):
+        return own, _pax(data, common or Extra(), place, label)
+    own = own or common or Extra()
+    if kind == ord("L"):
+        return own._replace(name=data.partition(b"\0")[0]), common
+    if kind == ord("K"):  # where a link points to says nothing of where bytes lie
+        return own, common
+    return _pax(data, own, place, label), common
+
+
+def _pax(data: bytes, said: Extra, place: int, label: str) -> Extra:
+    """What pax records say, on top of what was `said` before."""
     at = 0
     name, size, sparse = said
     while data[at : at + 1].strip(b"\0"):  # some writers fill up with zeros

@@ -9,7 +9,7 @@ import re
 WNID = re.compile(r"n\d{8}")
 
 # The stems that every release of ImageNet keeps, and that therefore name one photograph wherever they stand.
-_TRAIN_STEM = re.compile(r"(n\d{8})_\d+")
+_TRAIN_STEM = re.compile(r"n\d{8}_\d+")
 _ILSVRC_STEM = re.compile(r"ILSVRC(20\d\d)_(train|val|test)_\d{8}")
 
 
@@ -19,9 +19,13 @@ def is_wnid(text: str) -> bool:
 
 
 def wnid_of_stem(stem: str) -> str | None:
-    """The wnid inside a training image's stem (n01440764_10026), or None."""
-    found = _TRAIN_STEM.fullmatch(stem)
-    return found[1] if found else None
+    """The wnid that a stem begins with and '_' follows (n01440764_10026, n01491361_tiger_shark), or None."""
+    return stem[:9] if stem[9:10] == "_" and is_wnid(stem[:9]) else None
+
+
+def is_training_stem(stem: str) -> bool:
+    """Whether a stem is spelled as ImageNet spells training images: a wnid and a number (n01440764_10026)."""
+    return _TRAIN_STEM.fullmatch(stem) is not None
 
 
 def official_split(stem: str) -> tuple[str, str] | None:
@@ -32,7 +36,7 @@ def official_split(stem: str) -> tuple[str, str] | None:
 
 def keeps_imagenet_name(stem: str) -> bool:
     """Whether a stem is one that releases of ImageNet share, and so names a photograph by itself."""
-    return _TRAIN_STEM.fullmatch(stem) is not None or _ILSVRC_STEM.fullmatch(stem) is not None
+    return is_training_stem(stem) or _ILSVRC_STEM.fullmatch(stem) is not None
 
 
 def photo_of(dataset: str, image_id: str) -> str:

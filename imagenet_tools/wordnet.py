@@ -117,11 +117,9 @@ def wnids() -> Texts:
 @functools.cache
 def names() -> Texts:
     """The names by row: 82,115 strings, all different."""
-    return _texts(map(_name, load().lemmas, load().senses.tolist()))
-
-
-def _name(lemmas: str, sense: int) -> str:
-    return f"{lemmas.partition(' ')[0].lower()}.n.{sense:02d}"
+    lemmas = "\n".join(load().lemmas).lower().split("\n")  # in lower case all at once: a third of the time
+    endings = [f".n.{sense:02d}" for sense in range(100)]
+    return _texts(each.partition(" ")[0] + endings[n] for each, n in zip(lemmas, load().senses.tolist(), strict=True))
 
 
 def _texts(values: Iterable[str]) -> Texts:
@@ -132,7 +130,7 @@ def _texts(values: Iterable[str]) -> Texts:
 
 @functools.cache
 def _row_of_name() -> dict[str, int]:
-    return {name: row for row, name in enumerate(names())}
+    return dict(zip(names(), range(len(names())), strict=True))
 
 
 def spelled(text: str) -> str:
@@ -194,7 +192,7 @@ def synset_at(row: int) -> Synset:
     hypernyms, instance_hypernyms = (tuple(f"n{offset:08d}" for offset in offsets) for offsets in above)
     return Synset(
         wnid=f"n{facts.offsets[row]:08d}",
-        name=_name(facts.lemmas[row], facts.senses[row]),
+        name=f"{facts.lemmas[row].partition(' ')[0].lower()}.n.{facts.senses[row]:02d}",
         lemmas=tuple(facts.lemmas[row].split(" ")),
         lexfile=LEXFILES[facts.lexfiles[row]],
         hypernyms=hypernyms,

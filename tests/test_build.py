@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
-from imagenet_tools import hierarchy, labels
+from imagenet_tools import labels
 from imagenet_tools.build import Report
 from imagenet_tools.errors import ExistsError, SourceError, UsageError
 from imagenet_tools.files import lock
@@ -100,9 +100,13 @@ def test_val_and_test_are_found_in_the_folder_around_them(extracted: Extracted, 
 
 
 def test_a_folder_of_archives_is_read_archive_by_archive(sample: Path, index: Index, tmp_path: Path) -> None:
-    report = build([sample], tmp_path / "x.index")
+    shutil.copytree(sample, tmp_path / "imagenet")
+    (tmp_path / "imagenet" / "notes.txt").write_text("ours")
+    (tmp_path / "imagenet" / "bbox").mkdir()
+    (tmp_path / "imagenet" / "ILSVRC2012_bbox_val_v3.tgz").rename(tmp_path / "imagenet" / "bbox" / "val.tgz")
+    report = build([tmp_path / "imagenet"], tmp_path / "x.index")
     assert facts(tmp_path / "x.index", "split <> 'test'") == facts(index.path)
-    assert report.sources[0].ignored == ("LOC_synset_mapping.txt",)
+    assert report.sources[0].ignored == ("notes.txt",)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +329,7 @@ def test_a_tar_that_is_cut_short_keeps_its_whole_images_and_says_so(cut: int, sa
 
 def test_a_tar_that_is_cut_inside_its_first_image_is_refused_as_cut(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "val.tar").write_bytes((sample / "ILSVRC2012_img_val.tar").read_bytes()[:700])
-    with pytest.raises(SourceError, match="a tar that is broken: .*expected"):
+    with pytest.raises(SourceError, match=r"a tar that is broken: .*expected"):
         build([tmp_path / "val.tar"], tmp_path / "x.index")
 
 
@@ -357,7 +361,7 @@ def test_a_validation_image_in_the_folder_of_another_class_is_an_error_that_name
     folder = tmp_path / "val" / "n04355933"
     folder.mkdir(parents=True)
     shutil.copy(extracted.val / "ILSVRC2012_val_00000020.JPEG", folder)
-    with pytest.raises(SourceError, match="1 images lie in a folder of another class.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"1 images lie in a folder of another class.*\n.*ILSVRC2012_val_00000020"):
         build([tmp_path / "val"], tmp_path / "x.index")
     assert not (tmp_path / "x.index").exists()
 
@@ -371,7 +375,7 @@ def test_a_devkit_that_contradicts_the_official_labels_is_an_error_that_names_th
     lines = truth.read_text().split("\n")
     lines[19] = "1" if lines[19] != "1" else "2"
     truth.write_text("\n".join(lines))
-    with pytest.raises(SourceError, match="1 images have another label.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"1 images have another label.*\n.*ILSVRC2012_val_00000020"):
         build([sample / "ILSVRC2012_img_val.tar", tmp_path / "ILSVRC2012_devkit_t12"], tmp_path / "x.index")
 
 
@@ -383,7 +387,7 @@ def test_a_validation_box_of_another_class_is_an_error_that_names_the_image(samp
         "</annotation>"
     )
     (tmp_path / "val" / "ILSVRC2012_val_00000020.xml").write_text(text)
-    with pytest.raises(SourceError, match="1 images have a box of another class.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"1 images have a box of another class.*\n.*ILSVRC2012_val_00000020"):
         build([sample / "ILSVRC2012_img_val.tar", tmp_path / "val"], tmp_path / "x.index")
 
 
@@ -446,6 +450,32 @@ def test_bytes_that_are_no_image_are_a_row_with_a_problem(extracted: Extracted, 
     rows = imagenet_tools.open_index(tmp_path / "x.index").sql("SELECT image_id, problem FROM images ORDER BY 1")
     assert rows.fetchall() == [("n02123045_1", "not_an_image"), ("n02123045_2", "empty"), ("n02123045_3", None)]
     assert report.problems == {"stray_file": 2, "empty": 1, "not_an_image": 1}
+
+
+def test_names_that_are_no_text_and_files_that_are_no_files_are_counted(extracted: Extracted, tmp_path: Path) -> None:
+    folder = tmp_path / "n02123045"
+    folder.mkdir()
+    data = next(iter(extracted.data.values()))
+    (folder / "n02123045_1.JPEG").write_bytes(data)
+    (Path(os.fsdecode(os.fsencode(folder) + b"/n02123045_\xff.JPEG"))).write_bytes(data)
+    os.mkfifo(folder / "n02123045_2.JPEG")
+    (folder / "n02123045_3.JPEG").symlink_to("nowhere")
+    with tarfile.open(tmp_path / "n01531178.tar", "w") as archive:
+        archive.add(folder / "n02123045_1.JPEG", "n01531178_1.JPEG")
+        archive.add(folder / "n02123045_1.JPEG", os.fsdecode(b"n01531178_\xff.JPEG"))
+    report = build([tmp_path], tmp_path / "x.index")
+    # In a tar the bytes are found by their place, whatever the name; in a folder, by a name that no table can hold.
+    assert report.problems == {"name_not_utf8": 1, "unreadable_file": 2}
+    assert report.rows["images"] == 3
+    assert build([tmp_path], tmp_path / "x.index").units["scanned"] == 0
+
+
+def test_class_folders_of_annotations_are_not_taken_for_images(sample: Path, tmp_path: Path) -> None:
+    with tarfile.open(sample / "ILSVRC2012_bbox_train_v2.tar.gz") as archive:
+        archive.extractall(tmp_path / "Annotation", filter="data")
+    report = build([tmp_path / "Annotation"], tmp_path / "x.index")
+    assert report.sources[0].forms == ("box_xml",)
+    assert "stray_file" not in report.problems
 
 
 # ---- boxes at the merge

@@ -274,7 +274,7 @@ def test_a_folder_name_that_is_taken_at_the_last_moment_is_kept(tmp_path: Path) 
     (tmp_path / "new").mkdir()
     (tmp_path / "final").mkdir()
     with pytest.raises(ExistsError):
-        files._rename_new(tmp_path / "new", tmp_path / "final")
+        files._rename_new(str(tmp_path / "new"), str(tmp_path / "final"))
     assert names(tmp_path) == ["final", "new"]
 
 

@@ -333,6 +333,22 @@ def test_sparse_members_are_named_and_what_follows_is_found(tmp_path: Path, form
     assert path.read_bytes()[found[1].offset :][:5] == b"plain"
 
 
+def test_the_name_of_a_sparse_member_is_the_real_one(archive: Callable[[bytes], Path]) -> None:
+    said = [record(b"GNU.sparse.major", b"1"), record(b"GNU.sparse.name", b"real"), record(b"path", b"made up")]
+    for records in (said, said[::-1]):
+        (member,) = tar.walk(archive(extra(b"x", b"".join(records)) + header(b"made up") + END))
+        assert (member.name, member.kind) == ("real", "sparse")
+
+
+def test_times_in_the_header_of_gnu_tar_are_no_prefix_of_the_name(archive: Callable[[bytes], Path]) -> None:
+    block = bytearray(header(b"n.JPEG"))
+    block[257:265] = b"ustar  \0"
+    block[345:357] = b"14712345670\0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    assert names(list(tar.walk(archive(bytes(block) + END)))) == ["n.JPEG"]
+
+
 @pytest.mark.parametrize(
     "name", ["../up", "/etc/absolute", "C:\\drive", "line\nbreak", "right\u202eto left", "-rf", "a/./b", "b\\x41"]
 )

@@ -13,9 +13,9 @@ from imagenet_tools.errors import SourceError, UnknownSynsetError
 
 SHA256 = {
     "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",
-    "ilsvrc2012_classes": "0ad430ea7034cd5c4cf53720d149a354a4a26243bbea74306d34a83f9bfc7ca0",
+    "ilsvrc2012_classes": "07cf315020dc6f69e1c1cf1f1325600231599fe5daa3aa340eb51628b4b15826",
     "ilsvrc2012_validation": "7d6013d836afe9da9ebbbf3af3614e9fae7c94931dc854320bf8a4e8349b743e",
-    "fall11_classes": "1fe941457649909562b7198df127ee6c34e25d137bf263b99c4402c74e8253c9",
+    "fall11_classes": "f624440ac3a014c73bacdcbac825ef659889c495dbd531b6832a38bbf7821503",
 }
 
 

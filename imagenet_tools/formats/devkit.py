@@ -51,6 +51,10 @@ PROBLEMS = {
 }
 
 
+# What lies beside and is read with the labels, or not needed.
+BESIDE = frozenset({"meta.mat", "map_clsloc.txt", "readme.txt", "COPYING"})
+
+
 def detect(path: Path) -> list[Detection]:
     """The ground truth at a path: one detection a list, or one an archive."""
     if path.is_dir():

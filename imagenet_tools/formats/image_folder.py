@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import folder_fingerprint, scan_folder
-from imagenet_tools.rows import dataset_of
+from imagenet_tools.rows import dataset_of, is_image_name
 from imagenet_tools.units import Detection, Unit
 from imagenet_tools.wnid import is_wnid
 
@@ -47,8 +47,15 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _class_folders(folder: Path) -> list[str]:
+    """The folders called by a wnid, if images lie in the first that holds anything: annotations lie so too."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_wnid(entry.name) and entry.is_dir())
+        wnids = sorted(entry.name for entry in entries if is_wnid(entry.name) and entry.is_dir())
+    for wnid in wnids:
+        with os.scandir(folder / wnid) as entries:
+            names = [entry.name for entry in entries]
+        if names:
+            return wnids if any(map(is_image_name, names)) else []
+    return []
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:

@@ -41,6 +41,10 @@ PROBLEMS = {
 }
 
 
+# What Kaggle puts beside: names of the classes in sorted order, and a form to fill in.
+BESIDE = frozenset({"LOC_synset_mapping.txt", "LOC_sample_submission.csv"})
+
+
 def detect(path: Path) -> list[Detection]:
     """The table, if the file's header and first row are those of one."""
     if not path.is_file():
