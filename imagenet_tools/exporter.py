@@ -201,6 +201,12 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
         _begin(partial, state)
         job = Job(plan, partial, workers, progress)
         plan.writer.write(job)
+        if job.endless:
+            named = ", ".join(sorted(job.endless)[:_NAMED]) + (" ..." if len(job.endless) > _NAMED else "")
+            plan.hazards.append(
+                f"{len(job.endless):,} images do not end with FF D9, and were copied, not linked ({named}): "
+                "Ultralytics writes such files anew, or drops them where Pillow finds them cut short"
+            )
         job.write(
             "classes.json", classes_json(plan.classes, plan.counts(), "folder" if plan.writer.BY_FOLDER else "wnid")
         )

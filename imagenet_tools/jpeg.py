@@ -158,7 +158,7 @@ def _jpeg(source: _Bytes) -> Facts:
                 frame = _frame(window, at + 4)
             elif meaning == _APP1:
                 named.append((window[at + 4 : at + 10], place + 4, size - 2))
-            place += 2 + size if size > 2 else 4
+            place += 2 + size
         elif meaning >= _SCAN:
             problem = "damaged" if meaning == _ILLEGAL else None if place + 2 + size <= source.length else "cut_short"
             break

@@ -276,10 +276,14 @@ class Merge:
 
     def _wordnet(self) -> None:
         """The graph, and how much of the index lies at and below each synset."""
-        graph = {"closure": hierarchy.closure_table(), "hypernyms": hierarchy.hypernyms_table()}
-        for table, rows in graph.items():
-            self._sql.register(table, rows)
-            self._write(table, "all", f"FROM {table}")
+        tables = {"closure": hierarchy.closure_table, "hypernyms": hierarchy.hypernyms_table}
+        for table, made in tables.items():
+            if table in self._old.tables:  # facts of WordNet 3.0: the same in every generation
+                self._tables[table] = self._old.tables[table]
+                self._view(table)
+            else:
+                self._sql.register(table, made())
+                self._write(table, "all", f"FROM {table}")
         self._sql.register("facts", hierarchy.synsets_table())
         counts = """SELECT ancestor AS wnid, sum(n) AS inclusive, sum(n) FILTER (distance = 0) AS direct
                     FROM closure JOIN (SELECT wnid AS descendant, count(*) AS n FROM {} GROUP BY wnid)

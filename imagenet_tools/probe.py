@@ -34,8 +34,9 @@ PROBLEMS = {
 # Pillow's own first limit (Image.MAX_IMAGE_PIXELS as shipped): 256 MiB of RGB. ImageNet's largest image is well below.
 PIXEL_LIMIT = 89_478_485
 
-# Pillow reads the whole of a WebP to open it; other headers are small.
-_READ_LIMIT = 16 << 20
+# Pillow reads the whole of a WebP to open it; other headers are small. A read counts as this many bytes at least, for
+# some readers go byte by byte.
+_READ_LIMIT, _READ_COST = 16 << 20, 512
 
 # The readers that may see bytes from strangers, by Pillow's names; the others are many, rare, and have had many holes.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -158,9 +159,9 @@ class _Lazy(io.RawIOBase):
         n = max(min(len(buffer), self._length - self._place), 0)
         if n < len(buffer):
             self.shortage = self.shortage or "cut_short"
-        if n > self._left:
+        if max(n, _READ_COST) > self._left:
             self.shortage, n = "header_too_long", 0
-        self._left -= n
+        self._left -= max(n, _READ_COST)
         data = self._head[self._place : self._place + n]
         if len(data) < n:
             try:

@@ -178,6 +178,9 @@ def test_hostile_images_that_pillow_opens_are_told_alike_and_the_others_have_a_p
         (b"\xff" * 5000 + frame(), SHOULD),
         (b"junk" * 2000 + frame(), SHOULD),
         (b"\xff\xd0\xff\x00\xff\xf7" + frame(), SHOULD),
+        (b"\xff\xc8" + frame(), SHOULD),
+        (b"\xff\xe0\0\0" + frame(), SHOULD),
+        (b"\xff\xe0\0\1" + frame(), SHOULD),
         (frame(3, 3) + frame(), SHOULD),  # Pillow takes the last
         (segment(0xE1, b"Exif\0\0" + SOI + frame(160, 120) + SCAN) + frame(), SHOULD),  # a thumbnail
         (frame(layers=1), (20, 10, "L", "jpeg", None, None)),
@@ -205,6 +208,27 @@ def test_a_jpeg_cut_at_any_byte_of_its_header_is_cut_short() -> None:
         assert found is not None
         assert found.problem == ("cut_short" if cut < end else None), cut
         assert found.width in {None, 40}
+
+
+def test_exif_cut_at_any_byte_has_its_orientation_or_none() -> None:
+    exif = exif_of(">", entry(">", 4, 2, b"\0\0\0\x1a") + bytes(4) + b"\0\0\0\5\0\0\0\0", 1)
+    data = SOI + segment(0xE1, exif) + frame() + SCAN
+    for head in (0, 4096):
+        for cut in range(3, len(data)):
+            found = told(data[:cut], head)
+            assert found is not None
+            assert found.orientation == (5 if cut >= data.index(b"\0\0\0\5") + 4 else None)
+
+
+def test_the_last_xmp_says_the_orientation_where_exif_does_not() -> None:
+    name = b"http://ns.adobe.com/xap/1.0/\0"
+    last = segment(0xE1, name + b"<tiff:Orientation>7</tiff:Orientation>")
+    extension = segment(0xE1, b'http://ns.adobe.com/xmp/extension/\0tiff:Orientation="2"')
+    data = SOI + segment(0xE1, name + b'tiff:Orientation="3"') + last + extension + frame() + SCAN
+    found = told(data)
+    assert found is not None
+    assert found[:5] == by_pillow(data)
+    assert found.orientation == 7
 
 
 def test_a_head_longer_than_the_image_is_not_read_beyond_it() -> None:

@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -135,6 +136,24 @@ def test_a_disk_that_fails_is_no_bad_image(form: str, error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         probe(saved(form)[:12], len(saved(form)), more)
     assert caught.value is error
+
+
+def test_no_more_is_read_for_pillow_than_its_limit() -> None:
+    read = 0
+
+    def more(offset: int, n: int) -> bytes:
+        nonlocal read
+        read += n
+        return bytes(n)
+
+    start = time.perf_counter()
+    assert probe(saved("WEBP")[:40], 1 << 40, more)[:4] == (37, 21, "RGB", "webp")
+    found = probe(b"P6 #endless comment", 1 << 40, more)
+    assert (found.problem, found.encoding) == ("header_too_long", "ppm")
+    found = probe(b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000), 1 << 40, more)
+    assert (found.problem, found.encoding) == ("header_too_long", "tiff")
+    assert read <= 3 * (16 << 20)
+    assert time.perf_counter() - start < 5
 
 
 @quick

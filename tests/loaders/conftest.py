@@ -110,6 +110,8 @@ def truth(index: Any) -> dict[str, Truth]:
         with Path(root, file).open("rb") as source:
             source.seek(offset)
             data = source.read(length)
+        if problem is None and data.startswith(b"\xff\xd8") and not data.endswith(b"\xff\xd9"):
+            problem = "endless"
         orientation = turned if turned in range(1, 9) else 1
         rows[image_id] = Truth(wnid, split, (width, height), orientation, problem, data, boxes[image_id])
     assert len(rows) == 182

@@ -22,7 +22,7 @@ def test_classes_targets_and_bytes_are_the_index_s(
     folder: Export, truth: dict[str, Truth], split: str, say: Say
 ) -> None:
     dataset = ImageFolder(folder.root / split)
-    expected = folder.expect(truth, split, split)
+    expected = folder.expect(truth, split, split, listed=True)
     assert [one["wnid"] for one in folder.classes] == sorted(folder.wnids)
     assert dataset.classes == [one["folder"] for one in folder.classes]
     assert dataset.class_to_idx == {one["folder"]: one["index"] for one in folder.classes}
