@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.payload import GZIP_MAGIC, gunzip
 from imagenet_tools.rows import ImageRows, is_image_name
 from imagenet_tools.wnid import keeps_imagenet_name
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imagenet_tools.jpeg import More
     from imagenet_tools.units import Unit
 
 # 87 % of ImageNet's files show their size within this; the others cost a second read.
@@ -42,6 +44,7 @@ def scan_tar(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
             def more(offset: int, n: int, start: int = member.offset) -> bytes:
                 return os.pread(fd, n, start + offset)
 
+            wrapped = Unwrapped.of(head, member.size, more)
             plain = member.name == f"{name.stem}.JPEG" and keeps_imagenet_name(name.stem)
             rows.add(
                 name.stem,
@@ -49,8 +52,10 @@ def scan_tar(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
                 member=None if plain else prefix + member.name,
                 offset=member.offset,
                 length=member.size,
-                head=head,
-                more=more,
+                head=wrapped.head,
+                more=wrapped.more,
+                size=wrapped.size,
+                compression=wrapped.compression,
             )
             if rows.full():
                 yield from rows.batches()
@@ -86,12 +91,16 @@ def scan_folder(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
             def more(offset: int, n: int, fd: int = fd) -> bytes:
                 return os.pread(fd, n, offset)
 
+            length = os.fstat(fd).st_size
+            wrapped = Unwrapped.of(os.pread(fd, _HEAD, 0), length, more)
             rows.add(
                 PurePosixPath(entry.name).stem,
                 file=prefix + entry.name,
-                head=os.pread(fd, _HEAD, 0),
-                length=os.fstat(fd).st_size,
-                more=more,
+                length=length,
+                head=wrapped.head,
+                more=wrapped.more,
+                size=wrapped.size,
+                compression=wrapped.compression,
             )
         finally:
             os.close(fd)
@@ -111,6 +120,26 @@ def is_text(name: str) -> bool:
 def printable(name: str) -> str:
     """A name as it can be written, bytes that are no UTF-8 as \\xNN."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+class Unwrapped(NamedTuple):
+    """An image's first bytes and the way to the others, taken out of the gzip that a few of fall11's lie in."""
+
+    head: bytes
+    more: More
+    size: int
+    compression: str | None
+
+    @classmethod
+    def of(cls, head: bytes, length: int, more: More) -> Unwrapped:
+        """As it is, unless it begins as gzip does and holds something; a wrapping that is broken is left on."""
+        if not head.startswith(GZIP_MAGIC):
+            return cls(head, more, length, None)
+        try:
+            data = gunzip(more(0, length))
+        except FormatError:
+            return cls(head, more, length, None)
+        return cls(data[:_HEAD], lambda offset, n: data[offset : offset + n], len(data), "gzip")
 
 
 def tar_fingerprint(unit: Unit) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools import blob, terms
+from imagenet_tools import blob, payload, terms
 from imagenet_tools.class_order import read_list
 from imagenet_tools.connection import connect
-from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.errors import UsageError
+from imagenet_tools.payload import Place
 from imagenet_tools.selection import Selection
 
 if TYPE_CHECKING:
@@ -49,17 +50,12 @@ class Image:
     dataset: str
     image_id: str
     wnid: str | None
-    path: Path  # the file that holds its bytes
-    offset: int | None  # bytes; None inside a compressed container
-    length: int  # bytes
-    member: str | None
+    place: Place  # where its bytes lie on this machine
 
     def read(self) -> bytes:
         """Its bytes, untouched; SourceError if they are not there any more."""
-        if self.offset is None:
-            message = f"{self.path}: {self.member} lies in a compressed container, which this version cannot read back."
-            raise SourceError(message)
-        return blob.read(self.path, self.offset, self.length)
+        with blob.Descriptors(capacity=1) as files:
+            return payload.read(self.place, files)
 
     def pil(self) -> PIL.Image.Image:
         """As a Pillow image, of the mode and orientation it is stored in."""
@@ -167,7 +163,7 @@ class Index:
         rows = (
             self.cursor()
             .execute(
-                """SELECT dataset, image_id, wnid, source, file, "offset", length, member FROM images
+                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression FROM images
                WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
                 {"image_id": image_id, "dataset": dataset},
             )
@@ -178,8 +174,8 @@ class Index:
             what = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
             message = f"{what} in {self.path}. Expected the id of one image, such as n01440764_10026; "
             raise UsageError(message + "name its data set with dataset=.")
-        name, found, wnid, source, file, offset, length, member = rows[0]
-        return Image(name, found, wnid, self.place(source, file), offset, length, member)
+        name, found, wnid, source, file, *where = rows[0]
+        return Image(name, found, wnid, Place(self.place(source, file), *where))
 
     def place(self, source: str, file: str) -> Path:
         """The file on this machine that `file` of a source means."""

@@ -64,22 +64,8 @@ _chunk = struct.Struct(">L4s").unpack_from
 # A marker begins with FF and goes on with anything but FF; what stands before it is junk or fill.
 _A_MARKER = re.compile(rb"\xff(?!\xff)").search
 _ORIENTATION = 0x0112
-_TIFF_UNITS = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-}  # bytes, by type
+# Bytes of a value, by TIFF type.
+_TIFF_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _WHOLE_NUMBERS = {3: "H", 4: "L", 8: "h", 9: "l"}
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"

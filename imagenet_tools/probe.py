@@ -31,7 +31,7 @@ PROBLEMS = {
     "too_many_pixels": "more pixels than are decoded without being asked for: over 89,478,485",
 }
 
-# Pillow's own first limit (Image.MAX_IMAGE_PIXELS as shipped): 256 MiB of RGB. ImageNet's largest image is well below.
+# Pillow's own first limit, Image.MAX_IMAGE_PIXELS as shipped: 256 MiB of RGB.
 PIXEL_LIMIT = 89_478_485
 
 # Pillow reads the whole of a WebP to open it; other headers are small. A read counts as this many bytes at least, for

@@ -32,6 +32,8 @@ _IMAGE_COLUMNS = [
     "member",
     "offset",
     "length",
+    "position",
+    "compression",
     "width",
     "height",
     "mode",
@@ -61,17 +63,21 @@ class ImageRows:
         more: Callable[[int, int], bytes],
         offset: int | None = 0,
         member: str | None = None,
+        position: int | None = None,
+        compression: str | None = None,
+        size: int | None = None,
     ) -> None:
         """Add an image.
 
         `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
-        `member` is its name inside an archive, None where image_id + .JPEG says it.
+        `member` is its name inside an archive, None where image_id + .JPEG says it. Where it is wrapped, `length`
+        counts its bytes as they lie there, and `size` those of the image that head and more speak of.
         """
         unit = self._unit
-        found = probe(head, length, more)
+        found = probe(head, length if size is None else size, more)
         wnid, split = self._place(stem, file, member)
         photo = photo_of(unit.dataset, stem)
-        values = (stem, photo, wnid, split, file, member, offset, length)
+        values = (stem, photo, wnid, split, file, member, offset, length, position, compression)
         facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
         for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
             append(value)

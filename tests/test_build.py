@@ -1,5 +1,6 @@
 """Building an index: every form of the same images gives the same rows, and nothing is lost on the way."""
 
+import gzip
 import json
 import os
 import shutil
@@ -476,6 +477,24 @@ def test_class_folders_of_annotations_are_not_taken_for_images(sample: Path, tmp
     report = build([tmp_path / "Annotation"], tmp_path / "x.index")
     assert report.sources[0].forms == ("box_xml",)
     assert "stray_file" not in report.problems
+
+
+def test_an_image_wrapped_in_gzip_is_read_as_the_image_inside(extracted: Extracted, tmp_path: Path) -> None:
+    data = extracted.data["ILSVRC2012_val_00000020"]
+    (tmp_path / "n02123045").mkdir()
+    (tmp_path / "n02123045" / "n02123045_1.JPEG").write_bytes(gzip.compress(data))
+    (tmp_path / "n02123045" / "n02123045_2.JPEG").write_bytes(gzip.compress(data)[:-9])
+    with tarfile.open(tmp_path / "n01531178.tar", "w") as archive:
+        archive.add(tmp_path / "n02123045" / "n02123045_1.JPEG", "n01531178_1.JPEG")
+    build([tmp_path], tmp_path / "x.index")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    rows = index.sql("SELECT image_id, compression, width > 0, problem FROM images ORDER BY ALL").fetchall()
+    assert rows == [
+        ("n01531178_1", "gzip", True, None),
+        ("n02123045_1", "gzip", True, None),
+        ("n02123045_2", None, None, "gzipped"),
+    ]
+    assert index.image("n01531178_1").read() == index.image("n02123045_1").read() == data
 
 
 # ---- boxes at the merge

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 LAYERS = [
     {"errors", "schema", "words", "units"},
     {"wnid", "bbox", "blob", "files", "tar_header", "jpeg", "graph", "mat5", "draws"},
-    {"tar", "layout", "parts", "wordnet", "annotation"},
+    {"tar", "layout", "parts", "wordnet", "annotation", "payload"},
     {"probe", "labels"},
     {"hierarchy", "rows", "annotation_rows"},
     {"terms", "containers", "class_order", "sources"},

@@ -147,12 +147,10 @@ def test_no_more_is_read_for_pillow_than_its_limit() -> None:
         return bytes(n)
 
     start = time.perf_counter()
-    assert probe(saved("WEBP")[:40], 1 << 40, more)[:4] == (37, 21, "RGB", "webp")
-    found = probe(b"P6 #endless comment", 1 << 40, more)
-    assert (found.problem, found.encoding) == ("header_too_long", "ppm")
-    found = probe(b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000), 1 << 40, more)
-    assert (found.problem, found.encoding) == ("header_too_long", "tiff")
-    assert read <= 3 * (16 << 20)
+    for head in (saved("WEBP")[:40], b"P6 #a comment without an end", b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000)):
+        read = 0
+        assert probe(head, 1 << 40, more).problem == "header_too_long"
+        assert read <= 16 << 20
     assert time.perf_counter() - start < 5
 
 

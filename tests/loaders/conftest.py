@@ -110,10 +110,10 @@ def truth(index: Any) -> dict[str, Truth]:
         with Path(root, file).open("rb") as source:
             source.seek(offset)
             data = source.read(length)
-        if problem is None and data.startswith(b"\xff\xd8") and not data.endswith(b"\xff\xd9"):
-            problem = "endless"
+        endless = data.startswith(b"\xff\xd8") and not data.endswith(b"\xff\xd9")
+        state = problem or ("endless" if endless else None)
         orientation = turned if turned in range(1, 9) else 1
-        rows[image_id] = Truth(wnid, split, (width, height), orientation, problem, data, boxes[image_id])
+        rows[image_id] = Truth(wnid, split, (width, height), orientation, state, data, boxes[image_id])
     assert len(rows) == 182
     return rows
 

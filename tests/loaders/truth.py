@@ -55,8 +55,10 @@ class Export(NamedTuple):
     def expect(
         self, truth: dict[str, Truth], folder: str, split: str, *, boxed: bool = False, listed: bool = False
     ) -> set[str]:
-        """The ids of a split's folder, held to the truth: all of the index's, save what it says is damaged; a loader that only
-        lists (`listed`) finds these too."""
+        """The ids of a split's folder, held to the truth: all of the index's, save what it says is damaged.
+
+        A loader that only lists (`listed`) finds the damaged ones too.
+        """
         asked = {
             image_id
             for image_id, image in truth.items()
