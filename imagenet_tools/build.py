@@ -21,10 +21,11 @@ from imagenet_tools import wordnet
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.files import lock, publish_folder
 from imagenet_tools.layout import MANIFEST, Manifest, read_manifest, remove_unlisted, write_manifest, write_table
-from imagenet_tools.merge import Merge
+from imagenet_tools.merge import merge
 from imagenet_tools.parts import Counts, part_counts, part_path, write_part
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.sources import Source, UnitRecord, find_sources, read_sources, units_of, write_sources
+from imagenet_tools.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -92,9 +93,8 @@ def build_index(
         home.mkdir(exist_ok=True)
         if progress:
             progress("merging", 0, 1)
-        new = [one.part for one in done if one.state != "unchanged"]
-        merge = Merge(home, old, new, dropped, threads=workers)
-        manifest = merge.run()
+        new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
+        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers))
         manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
         manifest = write_sources(home, manifest, sources)
         write_manifest(home, manifest)
@@ -108,7 +108,7 @@ def build_index(
         one.unit for source in sources for one in source.units
     }
     rows = {table: sum(entry.rows for entry in entries) for table, entries in manifest.tables.items()}
-    return Report(index, found, units | {"removed": len(gone)}, rows, merge.problem_counts())
+    return Report(index, found, units | {"removed": len(gone)}, rows, problems)
 
 
 def _scan(

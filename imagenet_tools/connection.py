@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.errors import NoIndexError
 from imagenet_tools.layout import read_manifest
 from imagenet_tools.schema import TABLES
 
 if TYPE_CHECKING:
     import duckdb
 
-# Tables that every query may need and that are read whole: held in memory, they answer in a third of the time.
+# Tables that many queries need and that are read whole: held in memory, they answer in half the time. Reading them
+# takes longer than one query does: who asks only one holds none.
 _HELD = ("closure", "terms")
 
 
 def connect(path: Path, *, held: Iterable[str] = _HELD) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with a view of every table of an index, and the macros of views.sql. Writes nothing."""
+    """A DuckDB in memory with a view of every table of an index, and the macros of views.sql. Writes nothing.
+
+    NoIndexError: there is none, or a file of it is gone or damaged.
+    """
     import duckdb
 
     manifest = read_manifest(path)
     sql = duckdb.connect(config={"temp_directory": ""})
-    for table, (_, columns) in TABLES.items():
-        files = [str(file).replace("'", "''") for file in manifest.paths(path, table)]
-        if files:
-            listed = ", ".join(f"'{file}'" for file in files)
-            kind = "TABLE" if table in held else "VIEW"
-            sql.execute(f"CREATE {kind} {table} AS SELECT * FROM read_parquet([{listed}])")
-        else:
-            nothing = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
-            sql.execute(f"CREATE VIEW {table} AS SELECT {nothing} WHERE false")
+    try:
+        for table, (_, columns) in TABLES.items():
+            if files := manifest.paths(path.absolute(), table):
+                kind = "TABLE" if table in held else "VIEW"
+                # A folder such as lab=3 on the way is no column.
+                listed = ", ".join(map(quoted, map(str, files)))
+                sql.execute(f"CREATE {kind} {table} AS FROM read_parquet([{listed}], hive_partitioning = false)")
+            else:
+                nothing = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
+                sql.execute(f"CREATE VIEW {table} AS SELECT {nothing} WHERE false")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        message = (
+            f"The index {path} is damaged; its table {table} cannot be read: {str(error).splitlines()[0]}. "
+            "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
+        )
+        raise NoIndexError(message) from error
     sql.execute(Path(__file__).with_name("views.sql").read_text())
     return sql
+
+
+def quoted(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """DuckDB's own errors, for who has run no SQL to catch them: none before DuckDB is loaded."""
+    if "duckdb" not in sys.modules:
+        return ()
+    import duckdb
+
+    return (duckdb.Error,)
 
 
 _SQL_TYPES = {

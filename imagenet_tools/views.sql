@@ -1,33 +1,51 @@
 -- The macros that a query may use over the tables of an index; the tables themselves stand in schema.py.
 -- A synset may be given as a wnid, a name such as dog.n.01, or a lemma that one sense alone can mean here.
+--
+-- A macro's argument is put in as it is written, and a column in it means the innermost table that has one so named:
+-- synset(wnid) would look up terms.wnid. So the tables in here call their columns _names that no query uses, and are
+-- named with their schema, which no WITH of a query can hide.
 
--- How a term is spelled in the table terms: wnids and names as they are, lemmas with spaces, all in lower case.
+-- _term(text): a text as the table terms spells it. The twin of wordnet.spelled: lower case, one space between words;
+-- in a name '_' for a space and a sense number of two digits (Toy Dog.n.1 is toy_dog.n.01), in a lemma a space for '_'.
+CREATE MACRO _words(text) AS trim(regexp_replace(lower(text), '[\s\p{Z}\x0b\x1c-\x1f\x85]+', ' ', 'g'));
 CREATE MACRO _term(text) AS
-    CASE WHEN regexp_full_match(lower(text), 'n\d{8}|.+\.n\.\d+') THEN replace(lower(text), ' ', '_')
-         ELSE replace(lower(text), '_', ' ') END;
+    CASE WHEN regexp_full_match(_words(text), '.+\.n\.\d+')
+         THEN regexp_replace(regexp_replace(replace(_words(text), ' ', '_'),
+                             '\.n\.0*(\d)$', '.n.0\1'), '\.n\.0+(\d\d+)$', '.n.\1')
+         ELSE replace(_words(text), '_', ' ') END;
 
--- synset(text): the wnid that a text names; an error, with the candidates, where nothing decides.
-CREATE MACRO synset(text) AS coalesce(
-    (SELECT max(CASE WHEN terms.wnid IS NULL
-                     THEN error('''' || term || ''' names several synsets: ' || candidates || '. Use one of these names or wnids.')
-                     ELSE terms.wnid END)
-     FROM terms WHERE term = _term(text)),
-    error('No synset is called ''' || coalesce(text, 'NULL') || '''. Expected a wnid (n02084071), a name (dog.n.01) or a lemma (dog).'));
+-- synset(text): the wnid that a text names, null for null; an error, with the candidates, where nothing decides.
+CREATE MACRO synset(text) AS CASE WHEN text IS NOT NULL THEN coalesce(
+    (SELECT max(CASE WHEN _wnid IS NULL
+                     THEN error('''' || _term || ''' names several synsets: ' || _candidates || '. Use one of these names or wnids.')
+                     ELSE _wnid END)
+     FROM (SELECT term AS _term, wnid AS _wnid, candidates AS _candidates FROM main.terms) AS _terms
+     WHERE _term = _term(text)),
+    error('No synset is called ''' || text || '''. Expected a wnid (n02084071), a name (dog.n.01) or a lemma (dog).')) END;
 
--- under(text): the synset and everything below it, a table of wnid.
-CREATE MACRO under(text) AS TABLE SELECT descendant AS wnid FROM closure WHERE ancestor = synset(text);
+-- under(text): the synset and everything below it, a table of wnid; empty for null.
+-- A join, not a condition on closure: with a column as argument that would look it up for each of closure's rows.
+CREATE MACRO under(text) AS TABLE
+    SELECT _below AS wnid
+    FROM (SELECT _below
+          FROM (SELECT synset(text) AS _synset) AS _given
+          JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _above = _synset);
 
--- above(text): the synset and everything above it, a table of wnid.
-CREATE MACRO above(text) AS TABLE SELECT ancestor AS wnid FROM closure WHERE descendant = synset(text);
+-- above(text): the synset and everything above it, a table of wnid; empty for null.
+CREATE MACRO above(text) AS TABLE
+    SELECT _above AS wnid
+    FROM (SELECT _above
+          FROM (SELECT synset(text) AS _synset) AS _given
+          JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _below = _synset);
 
--- is_a(wnid, text): whether a wnid is the synset or lies below it. A pair looked up in closure, not a set built for
--- each row: with a column as its second argument the set form spilled 30 GB.
-CREATE MACRO is_a(wnid, text) AS (wnid, synset(text)) IN (SELECT (descendant, ancestor) FROM closure);
+-- is_a(wnid, text): whether a wnid is the synset or lies below it; false where either is null. A pair looked up in
+-- closure, not a set built for each row: with a column as its second argument the set form spilled 30 GB.
+CREATE MACRO is_a(wnid, text) AS (wnid, synset(text)) IN (SELECT (descendant, ancestor) FROM main.closure);
 
--- draw(hash32, seed): the number a photo draws, 0 to 4,294,967,295, the same here and in draw() of selection.py.
+-- draw(hash32, seed): the number a photo draws, 0 to 4,294,967,295. The twin of draws.draw, for any whole seed.
 -- Two rounds of multiply-and-shift; the seed alone xor-ed in would only permute the order of the hashes.
 CREATE MACRO _mix1(x) AS (xor(x, x >> 16) * 2246822507::UBIGINT) & 4294967295::UBIGINT;
 CREATE MACRO _mix2(x) AS (xor(x, x >> 13) * 3266489909::UBIGINT) & 4294967295::UBIGINT;
 CREATE MACRO _mix3(x) AS xor(_mix2(_mix1(x)), _mix2(_mix1(x)) >> 16);
 CREATE MACRO draw(hash32, seed) AS
-    _mix3(xor(hash32::UBIGINT, _mix3((seed::UBIGINT + 1::UBIGINT) & 4294967295::UBIGINT)));
+    _mix3(xor(hash32::UBIGINT, _mix3(((seed::HUGEINT + 1) & 4294967295::HUGEINT)::UBIGINT)));

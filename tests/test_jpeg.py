@@ -91,6 +91,7 @@ def test_a_drawn_jpeg_is_told_as_pillow_tells_it(data: bytes, head: int) -> None
     assert found.problem is None
 
 
+@pytest.mark.filterwarnings("ignore")
 @quick
 @given(data=drawn_jpegs(), flips=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=4))
 def test_a_damaged_jpeg_that_pillow_opens_has_pillows_size_and_mode(data: bytes, flips: list[tuple[int, int]]) -> None:

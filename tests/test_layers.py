@@ -14,9 +14,10 @@ LAYERS = [
     {"tar", "layout", "parts", "wordnet", "annotation", "payload"},
     {"probe", "labels"},
     {"hierarchy", "rows", "annotation_rows"},
-    {"terms", "containers", "class_order", "sources"},
-    {"selection", "merge", "connection"},
-    {"build", "index", "query"},
+    {"terms", "containers", "class_order", "sources", "stage"},
+    {"selection", "merge_images", "merge_boxes", "connection"},
+    {"merge", "index", "query"},
+    {"build"},
     {"plan", "summary"},
     {"exporter"},
     {"formats"},
@@ -26,7 +27,7 @@ LAYERS = [
 HOMES = {
     "nltk": {"wordnet"},
     "PIL": {"probe"},
-    "duckdb": {"selection", "merge", "connection", "query"},
+    "duckdb": {"selection", "stage", "connection", "query"},
     "click": {"cli"},
 }
 

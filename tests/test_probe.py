@@ -42,7 +42,7 @@ MODES = {
     "JPEG": ["L", "RGB", "CMYK"],
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
     "GIF": ["L", "P"],
-    "BMP": ["1", "L", "P", "RGB"],
+    "BMP": ["1", "L", "RGB"],
     "TIFF": ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"],
     "WEBP": ["RGB", "RGBA"],
     "PPM": ["1", "L", "RGB"],
