@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint wordnet-check test-loaders clean
+.PHONY: demo test lint notebooks wordnet-check test-loaders clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -16,6 +16,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+notebooks: $(READY)
+	$(BIN)/pytest tests/notebooks_check.py
 
 wordnet-check: $(READY)
 	$(BIN)/pytest tests/wordnet_check.py

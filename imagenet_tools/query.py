@@ -17,12 +17,12 @@ import re
 import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.connection import connect, quoted
-from imagenet_tools.errors import QueryError, UsageError
+from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
 from imagenet_tools.layout import read_manifest
 from imagenet_tools.schema import TABLES
 
@@ -133,103 +133,110 @@ def _add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
         raise QueryError(message) from error
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The answer to a query: its columns, whose names are all different, and its rows as they come, to be taken once."""
+class Answer(NamedTuple):
+    """The answer to a query: its columns, all named differently, and its rows as they come."""
 
     columns: tuple[str, ...]
-    types: tuple[str, ...]  # DuckDB's
-    _found: duckdb.DuckDBPyConnection
-
-    def rows(self) -> Iterator[tuple[object, ...]]:
-        """The rows as Python values; QueryError, at once or later, where DuckDB cannot make them."""
-        from importlib.util import find_spec
-
-        for column, form in zip(self.columns, self.types, strict=True):
-            # DuckDB makes Python's values of these by pytz, which neither it nor this package brings.
-            if "WITH TIME ZONE" in form and find_spec("pytz") is None:
-                message = f'Column {column} is a {form}, which needs pytz. Cast it: "{column}"::TIMESTAMP or ::VARCHAR.'
-                raise QueryError(message)
-        return self._rows(self._fetch())
-
-    def _rows(self, first: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
-        rows = first
-        while rows:
-            yield from rows
-            rows = self._fetch()
-
-    def _fetch(self) -> list[tuple[object, ...]]:
-        import duckdb
-
-        try:
-            return self._found.fetchmany(_ROWS)
-        except (duckdb.Error, MemoryError, RuntimeError) as error:
-            _explain(error)
-
-    def arrow(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """The schema and the record batches of the answer, types kept; QueryError as in rows."""
-        import duckdb
-        import pyarrow as pa
-
-        # The method's name in DuckDB 2, and before.
-        read = getattr(self._found, "to_arrow_reader", None) or self._found.fetch_record_batch
-        try:
-            reader = read(_BATCH)
-        except (duckdb.Error, MemoryError, RuntimeError) as error:
-            _explain(error)
-        fields = [field.with_name(name) for field, name in zip(reader.schema, self.columns, strict=True)]
-        return pa.schema(fields), self._batches(reader, pa.schema(fields))
-
-    def _batches(self, reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        import duckdb
-        import pyarrow as pa
-
-        while True:
-            try:
-                batch = reader.read_next_batch()
-            except StopIteration:
-                return
-            except (duckdb.Error, pa.ArrowException, MemoryError, RuntimeError, OSError) as error:
-                _explain(error)
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    rows: Iterator[tuple[object, ...]]
 
 
 def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> Answer:
-    """Run one SELECT on a contained connection, or only `explain` how it would run.
+    """Run one SELECT on a contained connection, or only `explain` how it would run; its rows as Python values.
 
-    QueryError says what else the text is, or what DuckDB found wrong.
+    QueryError says what else the text is, or what DuckDB found wrong: here, or while the rows come.
     """
     import duckdb
 
     try:
         _check(sql, text)
         found = sql.execute(("EXPLAIN " if explain else "") + text)
-        described = found.description or []
-        return Answer(_unlike([str(one[0]) for one in described]), tuple(str(one[1]) for one in described), found)
+        columns = [str(column[0]) for column in found.description or ()]
+        for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
+            # DuckDB makes Python's values of these with pytz, which neither it nor this package brings.
+            if form.endswith("WITH TIME ZONE") and find_spec("pytz") is None:
+                message = f'Column {name} is a {form}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
+                raise QueryError(message)
+        # The first rows at once: what goes wrong at once is said before anything is printed.
+        return Answer(_unlike(columns), _rows(found, found.fetchmany(_ROWS)))
     except (duckdb.Error, MemoryError, RuntimeError) as error:
-        _explain(error)
+        raise _worded(error) from error
+
+
+def _rows(found: duckdb.DuckDBPyConnection, first: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    import duckdb
+
+    rows = first
+    while rows:
+        yield from rows
+        try:
+            rows = found.fetchmany(_ROWS)
+        except (duckdb.Error, MemoryError, RuntimeError) as error:
+            raise _worded(error) from error
+
+
+def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Run one SELECT like run; its schema and its record batches, types kept, as they come."""
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        _check(sql, text)
+        relation = sql.sql(text)
+        # Its name in DuckDB 2, and its name before.
+        read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
+        reader = read(_BATCH)
+    except (duckdb.Error, MemoryError, RuntimeError) as error:
+        raise _worded(error) from error
+    names = _unlike(reader.schema.names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    return schema, _batches(reader, schema)
+
+
+def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    import duckdb
+    import pyarrow as pa
+
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError) as error:
+            raise _worded(error) from error
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _unlike(names: Sequence[str]) -> tuple[str, ...]:
+    """Names made all different: of two columns `a` the second is `a_1`."""
+    unlike: list[str] = []
+    for name in names:
+        n, new = 0, name
+        while new in unlike or (n and new in names):
+            n += 1
+            new = f"{name}_{n}"
+        unlike.append(new)
+    return tuple(unlike)
+
+
+# ---- the gate
 
 
 def _check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
-    """The gate: QueryError for everything but one SELECT of tables."""
-    import duckdb
-
-    statements = sql.extract_statements(text)
-    kinds = [_kind(statement) for statement in statements]
+    """QueryError for everything but one SELECT of tables."""
+    kinds = [_kind(statement) for statement in sql.extract_statements(text)]
     if kinds != ["SELECT"]:
         advice = " PIVOT is one where its values are listed: ON split IN ('train', 'val')." * ("pivot" in text.lower())
         message = f"Found {', '.join(kinds) or 'nothing'}; {_ONE_SELECT}.{advice}"
         raise QueryError(message)
-    (tree,) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchone() or ("{}",)
-    sql.execute("SELECT 1").fetchall()  # 2.0 wants a result read to its end
+    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
     for kind, name in _nodes(tree):
         if kind.endswith("_NODE") and kind not in _QUERIES:
             message = f"Found {kind.removesuffix('_NODE').removesuffix('_QUERY')} inside the query; {_ONE_SELECT}."
             raise QueryError(message)
         if kind == "TABLE_FUNCTION" and name not in TABLE_FUNCTIONS:
             message = (
-                f"Found the table function {name}; a query reads the tables of the index, and files that are named "
-                f"with --with NAME=FILE. Expected one of {', '.join(TABLE_FUNCTIONS)}."
+                f"Found the table function {name}. A query reads the tables of the index, and files that are named "
+                f"with --with NAME=FILE; expected one of {', '.join(TABLE_FUNCTIONS)}."
             )
             raise QueryError(message)
 
@@ -238,18 +245,21 @@ def _kind(statement: duckdb.Statement) -> str:
     try:
         return statement.type.name
     except ValueError:  # a kind that DuckDB's Python has no name for
-        return "a statement of another kind"
+        return "another statement"
 
 
 def _nodes(tree: str) -> Iterator[tuple[str, str]]:
-    """(type, name of the function if it is one) of every node of a syntax tree, as DuckDB writes it in JSON."""
+    """(type, name of its function if it has one) of every node of a syntax tree, which DuckDB writes as JSON."""
     try:
-        waiting = [json.loads(tree)]
+        parsed = json.loads(tree)
     except RecursionError:
-        raise QueryError("The query is nested too deeply; expected less than a thousand parentheses.") from None
-    if waiting[0].get("error", True):
-        message = f"{waiting[0].get('error_message', 'DuckDB cannot parse the query')}; {_ONE_SELECT}."
+        raise QueryError(
+            "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
+        ) from None
+    if parsed.get("error", True):
+        message = f"{parsed.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
         raise QueryError(message)
+    waiting = [parsed]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
@@ -257,26 +267,39 @@ def _nodes(tree: str) -> Iterator[tuple[str, str]]:
         elif isinstance(node, dict):
             waiting.extend(node.values())
             function = node.get("function")
-            name = function.get("function_name", "") if isinstance(function, dict) else ""
-            if isinstance(kind := node.get("type"), str):
-                yield kind, name.lower()
+            name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
+            if isinstance(node.get("type"), str):
+                yield node["type"], name.lower()
 
 
-def _unlike(names: Sequence[str]) -> tuple[str, ...]:
-    """Names made different by a number, as DuckDB does in a subquery: two columns `a` are `a` and `a_1`."""
-    seen: set[str] = set()
-    for name in names:
-        n, unlike = 0, name
-        while unlike in seen or (n and unlike in names):
-            n += 1
-            unlike = f"{name}_{n}"
-        seen.add(unlike)
-    return tuple(dict.fromkeys(seen)) if False else _in_order(names)
+# ---- what went wrong
 
 
-def _in_order(names: Sequence[str]) -> tuple[str, ...]:
-    raise NotImplementedError
+def _worded(error: BaseException) -> ImagenetToolsError:
+    """What DuckDB says, for who typed the query. KeyboardInterrupt where that is what stopped it."""
+    import duckdb
+
+    if isinstance(error.__cause__, KeyboardInterrupt):
+        raise KeyboardInterrupt
+    text = str(error).strip()
+    if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
+        bound = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limit = (
+            f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != resource.RLIM_INFINITY else "than there is"
+        )
+        return QueryError(
+            f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
+            "joins and list(); or set $IMAGENET_QUERY_MEMORY, in bytes."
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return QueryError(f"{_first_line(error)}. A query reads other files where they are named: --with NAME=FILE.")
+    if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
+        # DuckDB proposes its own system tables too.
+        tables = f"\nThe tables are {', '.join(TABLES)}."
+        text = re.sub(r"\nDid you mean \"(pg_|sqlite_|duckdb_|pragma_)[^\n]*", "", text)
+        return QueryError(text if "Did you mean" in text else text.replace("\n", tables + "\n", 1))
+    return QueryError(text.removeprefix("Invalid Input Error: "))
 
 
-def _explain(error: BaseException) -> NoReturn:
-    raise NotImplementedError
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
