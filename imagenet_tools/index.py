@@ -12,6 +12,7 @@ from imagenet_tools import blob, payload, terms
 from imagenet_tools.class_order import read_list
 from imagenet_tools.connection import connect
 from imagenet_tools.errors import UsageError
+from imagenet_tools.layout import default_index
 from imagenet_tools.payload import Place
 from imagenet_tools.selection import Selection
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from imagenet_tools.terms import Taken
-
-DEFAULT = "imagenet.index"
-
-
-def default_index() -> Path:
-    """$IMAGENET_INDEX, else ./imagenet.index."""
-    return Path(os.environ.get("IMAGENET_INDEX") or DEFAULT)
 
 
 def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
@@ -163,7 +157,8 @@ class Index:
         rows = (
             self.cursor()
             .execute(
-                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression FROM images
+                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression
+               FROM images
                WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
                 {"image_id": image_id, "dataset": dataset},
             )

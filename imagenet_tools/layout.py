@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+DEFAULT = "imagenet.index"
 MANIFEST = "manifest.json"
 _FORMAT = "imagenet-tools index"
 
@@ -68,6 +69,11 @@ class Manifest:
         return [folder / entry.file for entry in self.tables.get(table, [])]
 
 
+def default_index() -> Path:
+    """$IMAGENET_INDEX, else ./imagenet.index."""
+    return Path(os.environ.get("IMAGENET_INDEX") or DEFAULT)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an index; NoIndexError where there is none, or one of another schema."""
     path = folder / MANIFEST
@@ -83,8 +89,8 @@ def read_manifest(folder: Path) -> Manifest:
     found = json.loads(text)
     if found.get("format") != _FORMAT or found.get("schema") != schema.VERSION:
         message = (
-            f"{path} is of format {found.get('format')!r}, schema {found.get('schema')!r}; expected {_FORMAT!r}, schema "
-            f"{schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
+            f"{path} is of format {found.get('format')!r}, schema {found.get('schema')!r}; expected {_FORMAT!r}, "
+            f"schema {schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
         )
         raise NoIndexError(message)
     return Manifest({table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()})

@@ -2,8 +2,7 @@
 
 Three walls, each of which would do for most of what lies behind the others:
 
-- A gate. DuckDB's own parser must see one SELECT, and its syntax tree must hold nothing but queries and the table
-  functions below: since version 2.0 a WITH may hold a COPY or a DELETE, and functions may run SQL or write logs.
+- A gate (imagenet_tools.gate): what DuckDB's parser sees must be one SELECT, with nothing else inside.
 - Views on exact files are made first; then the doors are shut: no other file, no extension, no Python object, no
   setting. Alone, that would still let COPY overwrite a file of the index.
 - The process bounds its own memory, because DuckDB's limit does not hold for every query.
@@ -11,24 +10,36 @@ Three walls, each of which would do for most of what lies behind the others:
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imagenet_tools.connection import connect, quoted
 from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
+from imagenet_tools.gate import check
 from imagenet_tools.layout import read_manifest
 from imagenet_tools.schema import TABLES
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+_Given = TypeVar("_Given")
+
+# What views.sql defines for those who type.
+MACROS = {
+    "synset(text)": "the wnid that a wnid, a name (dog.n.01) or a lemma (dog) names; an error where it names several",
+    "is_a(wnid, synset)": "whether a wnid is the synset or lies below it",
+    "under(synset)": "a table of wnid: the synset and all that lies below it, as in wnid IN (FROM under('dog'))",
+    "above(synset)": "a table of wnid: the synset and all that lies above it",
+    "draw(hash32, seed)": "the number that splits and samples order an image by, 0 to 4,294,967,295",
+}
 
 _READERS = {
     ".csv": "read_csv",
@@ -47,16 +58,6 @@ _SHUT = (
     "SET python_enable_replacements = false",
     "SET lock_configuration = true",
 )
-
-# The nodes of a syntax tree that are queries; DuckDB ends the name of every kind of node with _NODE.
-_QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
-
-# Functions that may stand in FROM: our own, and those that make rows of their arguments.
-TABLE_FUNCTIONS = (
-    *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
-)
-
-_ONE_SELECT = "expected one SELECT (FROM, VALUES, DESCRIBE and SUMMARIZE count as one)"
 
 # Rows that are fetched at a time.
 _ROWS = 10_000
@@ -98,7 +99,7 @@ def _memory() -> int:
 def connect_contained(index: Path, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
     """A connection to an index, and to tables of one's own by name, that opens nothing else and cannot be changed."""
     manifest = read_manifest(index)
-    sql = connect(index, held=())
+    sql = connect(index)
     allowed = [str(path) for table in manifest.tables for path in manifest.paths(index.absolute(), table)]
     for name, path in (tables or {}).items():
         _add_table(sql, name, path.absolute())
@@ -148,8 +149,8 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
     import duckdb
 
     try:
-        _check(sql, text)
-        found = sql.execute(("EXPLAIN " if explain else "") + text)
+        check(sql, text)
+        found = _heard(sql, lambda: sql.execute(("EXPLAIN " if explain else "") + text))
         columns = [str(column[0]) for column in found.description or ()]
         for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
             # DuckDB makes Python's values of these with pytz, which neither it nor this package brings.
@@ -157,7 +158,7 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
                 message = f'Column {name} is a {form}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
                 raise QueryError(message)
         # The first rows at once: what goes wrong at once is said before anything is printed.
-        return Answer(_unlike(columns), _rows(found, found.fetchmany(_ROWS)))
+        return Answer(_unlike(columns), _rows(found, _heard(found, lambda: found.fetchmany(_ROWS))))
     except (duckdb.Error, MemoryError, RuntimeError) as error:
         raise _worded(error) from error
 
@@ -169,7 +170,7 @@ def _rows(found: duckdb.DuckDBPyConnection, first: Sequence[tuple[object, ...]])
     while rows:
         yield from rows
         try:
-            rows = found.fetchmany(_ROWS)
+            rows = _heard(found, lambda: found.fetchmany(_ROWS))
         except (duckdb.Error, MemoryError, RuntimeError) as error:
             raise _worded(error) from error
 
@@ -180,30 +181,43 @@ def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Ite
     import pyarrow as pa
 
     try:
-        _check(sql, text)
+        check(sql, text)
         relation = sql.sql(text)
         # Its name in DuckDB 2, and its name before.
         read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
-        reader = read(_BATCH)
+        reader = _heard(sql, lambda: read(_BATCH))
     except (duckdb.Error, MemoryError, RuntimeError) as error:
         raise _worded(error) from error
     names = _unlike(reader.schema.names)
     schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
-    return schema, _batches(reader, schema)
+    return schema, _batches(sql, reader, schema)
 
 
-def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(
+    sql: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     import duckdb
     import pyarrow as pa
 
     while True:
         try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            return
+            batch = _heard(sql, lambda: next(reader, None))
         except (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError) as error:
             raise _worded(error) from error
+        if batch is None:
+            return
         yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _heard(sql: duckdb.DuckDBPyConnection, work: Callable[[], _Given]) -> _Given:
+    """What `work` gives, done in another thread: DuckDB does not always hear a Ctrl-C, the waiting main thread does."""
+    with ThreadPoolExecutor(1) as other:
+        given = other.submit(work)
+        try:
+            return given.result()
+        except KeyboardInterrupt:
+            sql.interrupt()
+            raise
 
 
 def _unlike(names: Sequence[str]) -> tuple[str, ...]:
@@ -218,69 +232,13 @@ def _unlike(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(unlike)
 
 
-# ---- the gate
-
-
-def _check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
-    """QueryError for everything but one SELECT of tables."""
-    kinds = [_kind(statement) for statement in sql.extract_statements(text)]
-    if kinds != ["SELECT"]:
-        advice = " PIVOT is one where its values are listed: ON split IN ('train', 'val')." * ("pivot" in text.lower())
-        message = f"Found {', '.join(kinds) or 'nothing'}; {_ONE_SELECT}.{advice}"
-        raise QueryError(message)
-    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
-    for kind, name in _nodes(tree):
-        if kind.endswith("_NODE") and kind not in _QUERIES:
-            message = f"Found {kind.removesuffix('_NODE').removesuffix('_QUERY')} inside the query; {_ONE_SELECT}."
-            raise QueryError(message)
-        if kind == "TABLE_FUNCTION" and name not in TABLE_FUNCTIONS:
-            message = (
-                f"Found the table function {name}. A query reads the tables of the index, and files that are named "
-                f"with --with NAME=FILE; expected one of {', '.join(TABLE_FUNCTIONS)}."
-            )
-            raise QueryError(message)
-
-
-def _kind(statement: duckdb.Statement) -> str:
-    try:
-        return statement.type.name
-    except ValueError:  # a kind that DuckDB's Python has no name for
-        return "another statement"
-
-
-def _nodes(tree: str) -> Iterator[tuple[str, str]]:
-    """(type, name of its function if it has one) of every node of a syntax tree, which DuckDB writes as JSON."""
-    try:
-        parsed = json.loads(tree)
-    except RecursionError:
-        raise QueryError(
-            "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
-        ) from None
-    if parsed.get("error", True):
-        message = f"{parsed.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
-        raise QueryError(message)
-    waiting = [parsed]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
-            waiting.extend(node.values())
-            function = node.get("function")
-            name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
-            if isinstance(node.get("type"), str):
-                yield node["type"], name.lower()
-
-
 # ---- what went wrong
 
 
 def _worded(error: BaseException) -> ImagenetToolsError:
-    """What DuckDB says, for who typed the query. KeyboardInterrupt where that is what stopped it."""
+    """What DuckDB says, for who typed the query."""
     import duckdb
 
-    if isinstance(error.__cause__, KeyboardInterrupt):
-        raise KeyboardInterrupt
     text = str(error).strip()
     if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
         bound = resource.getrlimit(resource.RLIMIT_AS)[0]

@@ -16,6 +16,7 @@ LAYERS = [
     {"hierarchy", "rows", "annotation_rows"},
     {"terms", "containers", "class_order", "sources", "stage"},
     {"selection", "merge_images", "merge_boxes", "connection"},
+    {"gate"},
     {"merge", "index", "query"},
     {"build"},
     {"plan", "summary"},

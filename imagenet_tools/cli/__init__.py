@@ -6,16 +6,24 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted, 4 the targe
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imagenet_tools import __version__
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 
-FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 1, 2, 3, 4, 130
+DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+# Modules of this package that hold no command.
+_HELPERS = ("__init__", "answer", "common", "progress")
+
+# Commands whose work is kept when they are interrupted.
+_RESUMED = {"build-index", "export", "demo"}
 
 
 class _Commands(click.Group):
@@ -23,13 +31,21 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-        return [name.replace("_", "-") for name in names if name not in ("__init__", "common", "progress")]
+        return [name.replace("_", "-") for name in names if name not in _HELPERS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = importlib.import_module(f"imagenet_tools.cli.{cmd_name.replace('-', '_')}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; its reader may have had enough before the end, as `head` has."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
 
 
 _EPILOG = """\b
@@ -66,29 +82,47 @@ def group(ctx: click.Context, index: Path | None, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text, and terminals no Unicode
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; gives the exit code. What went wrong is said on stderr, in words."""
     try:
-        return int(group.main(arguments, prog_name="imagenet-tools", standalone_mode=False) or 0)
+        return int(group.main(arguments, prog_name="imagenet-tools", standalone_mode=False) or DONE)
     except click.ClickException as error:
         error.show()
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nInterrupted. What is finished is kept: run the same command again to go on.", err=True)
+        kept = " What is finished is kept: run the same command again to go on." * (not _RESUMED.isdisjoint(arguments))
+        _say(f"Interrupted.{kept}")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has had enough, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ImagenetToolsError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         if isinstance(error, UsageError):
             return USAGE
         return EXISTS if isinstance(error, ExistsError) else FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        _say(f"error: {where}{error.strerror or error}")
         return FAILED
+    except MemoryError:
+        _say("error: There is not enough memory for this.")
+        return FAILED
+    except _engine_errors() as error:
+        _say(f"error: {error}")
+        return FAILED
+
+
+def _say(text: str) -> None:
+    from imagenet_tools.cli.common import printable
+
+    click.echo(printable(text), err=True)
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    from imagenet_tools.connection import engine_errors
+
+    return engine_errors()

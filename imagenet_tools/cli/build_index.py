@@ -9,8 +9,9 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import PROBLEMS
-from imagenet_tools.cli.common import note, output_options, print_json, table
+from imagenet_tools.cli.common import counted, note, output_options, print_json, printable, table, width_of_terminal
 from imagenet_tools.cli.progress import Progress
+from imagenet_tools.layout import default_index
 
 if TYPE_CHECKING:
     from imagenet_tools.build import Report
@@ -47,8 +48,6 @@ def command(
 
     An index that is there is added to, or refreshed; what has not changed is not read again.
     """
-    from imagenet_tools.index import default_index
-
     report = imagenet_tools.build_index(
         paths,
         output or index_path or default_index(),
@@ -82,25 +81,24 @@ def _plain(report: Report) -> dict[str, object]:
 
 
 def _print(report: Report) -> None:
-    click.echo(
-        table(("source", "data set", "found"), [(one.name, one.dataset, one.evidence) for one in report.sources])
-    )
+    sources = [(one.name, one.dataset, one.evidence) for one in report.sources]
+    click.echo(table(("source", "data set", "found"), sources, width=width_of_terminal()))
     for one in report.sources:
         if one.ignored:
             more = " ..." if len(one.ignored) > 5 else ""
-            note(f"{one.name}: {len(one.ignored)} files are of no known form: {', '.join(one.ignored[:5])}{more}")
+            named = ", ".join(one.ignored[:5])
+            note(f"{one.name}: {counted(len(one.ignored), 'file')} of no known form: {named}{more}")
     rows = report.rows
-    units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
-    click.echo(
-        f"{report.index}: {rows.get('images', 0):,} images, {rows.get('boxes', 0):,} boxes, "
-        f"{rows.get('labels', 0):,} labels (units: {units})"
+    held = ", ".join(
+        counted(rows.get(f"{name}s" if name != "box" else "boxes", 0), name) for name in ("image", "box", "label")
     )
+    units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
+    click.echo(printable(f"{report.index}: {held} (units: {units or 'none'})"))
     if rows.get("copies"):
-        click.echo(f"{rows['copies']:,} images lie in a second place too (table copies)")
+        click.echo(f"{counted(rows['copies'], 'image')} also in a second place (table copies)")
     if rows.get("unused_boxes"):
-        note(f"{rows['unused_boxes']:,} boxes are kept aside in unused_boxes: no such image here, or given twice")
+        note(f"{counted(rows['unused_boxes'], 'box')} kept aside in unused_boxes: no such image here, or given twice")
     if report.problems:
-        total = sum(report.problems.values())
         kinds = ", ".join(f"{n:,} {code}" for code, n in report.problems.items())
-        note(f"{total:,} problems: {kinds}")
+        note(f"{counted(sum(report.problems.values()), 'problem')}: {kinds}")
         note('list them: imagenet-tools query "SELECT code, source, file, image_id, reason FROM problems"')

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -92,55 +95,113 @@ def say_taken(index: Index, text: str) -> str:
 
 def note(text: str) -> None:
     """A line on stderr: not a result."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
+
+
+def counted(n: int, noun: str) -> str:
+    """A number and what it counts, such as `1 box` or `1,300 boxes`."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith("x") else "s")
 
 
 def print_json(value: object) -> None:
     """A result as JSON on stdout."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, indent=1, default=str))
+
+
+def printable(text: str) -> str:
+    """A text without the characters that would steer a terminal; they may come from a name in somebody's archive."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def width_of_terminal() -> int | None:
+    """The columns of the terminal that stdout is, None where it is none: nothing is cut for a program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+# ---- aligned text
+
+
+class Layout(NamedTuple):
+    """How wide each column of aligned text is, and whether it is aligned to the right, as numbers are."""
+
+    widths: list[int]
+    right: list[bool]
+    cut: bool = False  # whether texts that are wider are cut
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None = None) -> str:
-    """Rows as aligned text: numbers to the right, with separators; cells cut to the width of the terminal."""
+    """Rows as aligned text, numbers to the right and with separators.
+
+    Where the lines would be longer than `width`, texts are cut, numbers never; where that does not do, each row
+    becomes a block of lines, one a column.
+    """
     if not rows:
         return "\n".join(("  ".join(head), "(no rows)"))
-    cells = [[cell(value) for value in row] for row in rows]
-    right = [all(isinstance(row[n], (int, float)) or row[n] is None for row in rows) for n in range(len(head))]
-    widths = [max(len(head[n]), *(len(row[n]) for row in cells)) for n in range(len(head))]
-    if width is not None:
-        widths = _fit(widths, width - 2 * (len(widths) - 1))
-    lines = []
-    for row in (list(head), ["-" * n for n in widths], *cells):
-        parts = (
-            _cut(text, n).rjust(n) if end else _cut(text, n).ljust(n)
-            for text, n, end in zip(row, widths, right, strict=True)
-        )
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
+    form = layout(head, rows)
+    if width is None or _fit(form, width):
+        return "\n".join(aligned(head, rows, form._replace(cut=True)))
+    indent = max(map(len, head))
+    return "\n\n".join(
+        "\n".join(f"{name:{indent}}  {cell(value)}" for name, value in zip(head, row, strict=True)) for row in rows
+    )
+
+
+def layout(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Layout:
+    """The layout in which a head and these rows, one at least, stand in full."""
+    columns = list(zip(*rows, strict=True))
+    widths = [
+        max(len(cell(name)), *(len(cell(value)) for value in column))
+        for name, column in zip(head, columns, strict=True)
+    ]
+    right = [all(value is None or isinstance(value, (int, float, Decimal)) for value in column) for column in columns]
+    return Layout(widths, right)
+
+
+def aligned(head: Sequence[str] | None, rows: Iterable[Sequence[object]], form: Layout) -> Iterator[str]:
+    """The lines of a table: a head and a rule, if a head is given, and a line a row."""
+    if head is not None:
+        yield _line([cell(name) for name in head], form)
+        yield "  ".join("-" * n for n in form.widths)
+    for row in rows:
+        yield _line([cell(value) for value in row], form)
+
+
+def _line(texts: Iterable[str], form: Layout) -> str:
+    parts = []
+    for text, n, right in zip(texts, form.widths, form.right, strict=True):
+        kept = text[: max(0, n - 3)] + "..."[:n] if form.cut and not right and len(text) > n else text
+        parts.append(kept.rjust(n) if right else kept.ljust(n))
+    return "  ".join(parts).rstrip()
 
 
 def cell(value: object) -> str:
-    """A value as people read it."""
+    """A value as people read it, on one line."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, (int, Decimal)):
+        return f"{value:,}" if not -10_000 < value < 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
         return ", ".join(map(cell, value))
-    return " ".join(str(value).split("\n"))
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return printable(" ".join(str(value).split("\n")))
 
 
-def _cut(text: str, n: int) -> str:
-    return text if len(text) <= n else text[: max(0, n - 3)] + "..."[:n]
-
-
-def _fit(widths: list[int], room: int) -> list[int]:
-    """Take from the widest columns until all fit, and leave each at least 6."""
-    fitted = list(widths)
-    while sum(fitted) > room and max(fitted) > 6:
-        fitted[fitted.index(max(fitted))] -= 1
-    return fitted
+def _fit(form: Layout, width: int) -> bool:
+    """Narrow the widest columns of texts until a line fits in `width`; False where they would be less than 8 wide."""
+    room = width - 2 * (len(form.widths) - 1)
+    texts = [n for n, end in enumerate(form.right) if not end]
+    while sum(form.widths) > room:
+        widest = max(texts, key=form.widths.__getitem__, default=None)
+        if widest is None or form.widths[widest] <= 8:
+            return False
+        form.widths[widest] -= 1
+    return True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import click
 
 from imagenet_tools import cli
+from imagenet_tools.cli.common import output_options, print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
 
 _EPILOG = """\b
@@ -34,8 +37,12 @@ _MARK = ".imagenet-tools-demo"
 
 @click.command("demo", epilog=_EPILOG)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def command(folder: Path) -> int:
-    """Index the sample ImageNet that comes with this package, ask it in SQL, and export it, below DIR.
+@output_options
+def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
+    """Show the whole path on a drawn sample ImageNet, below DIR.
+
+    Each command is printed before it runs: an index is made, asked in SQL, and exported. With --json all of it goes
+    to stderr, and the commands with their exit codes to stdout.
 
     The sample is drawn, not photographed: 13 of the 1,000 classes in the layout of the official archives.
     """
@@ -46,16 +53,23 @@ def command(folder: Path) -> int:
         shutil.rmtree(folder)  # an earlier demo, which this one makes again
     shutil.copytree(_sample(), folder / "sample")
     (folder / _MARK).write_text("made by `imagenet-tools demo`, and removed when it makes the demo again\n")
-    for line in filter(None, _COMMANDS.strip().splitlines()):
-        text = line.format(sample=folder / "sample", demo=folder)
-        click.echo(click.style(f"\n$ imagenet-tools {text}", bold=True))
-        code = cli.run(shlex.split(text))
-        if code not in (0, cli.PROBLEMS):
-            return code
-    click.echo(
-        f"\nAll of it lies in {folder}/. The exports train as they are; see classes.json and manifest.json in each."
-    )
-    return 0
+    lines = [line.format(sample=folder / "sample", demo=folder) for line in _COMMANDS.strip().splitlines()]
+    codes: list[int] = []
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+        for line in lines:
+            click.echo(click.style(f"\n$ imagenet-tools {line}", bold=True))
+            codes.append(cli.run(shlex.split(line)))
+            if codes[-1] not in (cli.DONE, cli.PROBLEMS):
+                break
+        else:
+            click.echo(f"\nAll of it lies in {folder}/. The exports train as they are; each says in classes.json and")
+            click.echo("manifest.json what it holds.")
+    if as_json:
+        steps = [
+            {"command": f"imagenet-tools {line}", "exit_code": code} for line, code in zip(lines, codes, strict=False)
+        ]
+        print_json({"folder": str(folder), "steps": steps})
+    return codes[-1] if codes[-1] != cli.PROBLEMS else cli.DONE
 
 
 def _sample() -> Path:

@@ -52,9 +52,10 @@ def command(
     index_path: Path | None,
     **words: Any,  # one each of words.py: the table makes the flags, and hands them on by their own names
 ) -> int:
-    """Export a selection of the index to DEST, whole or not at all, never over something that exists.
+    """Export a selection of the index to DEST.
 
-    The official split is the default; a new split draws on the official train alone unless --from says more.
+    DEST appears whole or not at all, and never over something that exists. The official split is the default; a new
+    split draws on the official train alone unless --from says more.
     """
     index = open_index(index_path, roots)
     chosen = select(index, {word.keyword: words[word.keyword] for word in SELECTION})

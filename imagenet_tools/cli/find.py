@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
 
 import imagenet_tools
-from imagenet_tools import wordnet
-from imagenet_tools.cli.common import output_options, print_json, table
+from imagenet_tools.cli import FAILED
+from imagenet_tools.cli.common import output_options, print_json, table, width_of_terminal
 
 _EPILOG = """\b
 Examples:
@@ -24,23 +23,28 @@ Examples:
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many synsets.")
 @output_options
 def command(text: str, limit: int, as_json: bool, index_path: Path | None) -> int:
-    """Find synsets by a word, a name, a wnid, a part of one, or a class index."""
+    """Find synsets by word, name, wnid or class index.
+
+    A part of a word or of a wnid will do.
+    """
+    from imagenet_tools import wordnet
+
     found = imagenet_tools.find(text, limit=limit)
     glosses = wordnet.glosses_at_hand(one.wnid for one in found)
     if as_json:
         print_json([one._asdict() | {"gloss": glosses.get(one.wnid)} for one in found])
-        return 0
+        return 0 if found else FAILED
     if not found:
         click.echo(
             f"No synset of WordNet 3.0 matches {text!r}. Expected a part of a word, a wnid or a number.", err=True
         )
-        return 1
+        return FAILED
     head = ("wnid", "name", "index", "id", "classes", "lemmas", "matches")
     rows = [
         (one.wnid, one.name, one.ilsvrc2012_index, one.ilsvrc_id, one.classes, ", ".join(one.lemmas), one.why)
         for one in found
     ]
-    click.echo(table(head, rows, width=shutil.get_terminal_size((140, 24)).columns))
+    click.echo(table(head, rows, width=width_of_terminal()))
     click.echo(
         "index: in ILSVRC2012's sorted order, from 0; id: ILSVRC2012_ID; classes: ILSVRC2012's at or below", err=True
     )

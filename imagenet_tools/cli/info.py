@@ -6,8 +6,16 @@ from pathlib import Path
 
 import click
 
-from imagenet_tools import summary
-from imagenet_tools.cli.common import open_index, output_options, print_json, root_option, table
+from imagenet_tools.cli.common import (
+    counted,
+    open_index,
+    output_options,
+    print_json,
+    printable,
+    root_option,
+    table,
+    width_of_terminal,
+)
 
 _EPILOG = """\b
 Examples:
@@ -20,24 +28,33 @@ Examples:
 @root_option
 @output_options
 def command(roots: tuple[str, ...], as_json: bool, index_path: Path | None) -> int:
-    """Show what an index holds: images, classes and boxes by data set and split, sources, problems."""
+    """Show what an index holds: images, boxes, sources, problems.
+
+    Images, classes and boxes are counted by data set and official split, beside the published counts.
+    """
+    from imagenet_tools import summary
+
     index = open_index(index_path, roots)
     found = summary.summarise(index)
     if as_json:
         print_json(found._asdict())
         return 0
-    click.echo(f"{index.path}")
+    width = width_of_terminal()
+    click.echo(printable(str(index.path)))
     head = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
-    click.echo(table(head, [tuple(row.values()) for row in found.splits]))
+    click.echo(table(head, [tuple(row.values()) for row in found.splits], width=width))
     click.echo()
     about = ("source", "root", "forms", "images", "boxes", "labels", "problems")
-    click.echo(table(about, [tuple(row.values()) for row in found.sources]))
-    for title, rows in (("problem", found.problems), ("box repair or note", found.box_flags)):
+    click.echo(table(about, [tuple(row.values()) for row in found.sources], width=width))
+    for title, meaning, rows in (
+        ("problem", "example", found.problems),
+        ("box repair or note", "meaning", found.box_flags),
+    ):
         if rows:
             click.echo()
-            click.echo(table((title, "count", "meaning"), [tuple(row.values()) for row in rows]))
+            click.echo(table((title, "count", meaning), [tuple(row.values()) for row in rows]))
     if found.copies:
-        click.echo(f"\n{found.copies:,} images lie in a second place too")
+        click.echo(f"\n{counted(found.copies, 'image')} also in a second place (table copies)")
     for reason, n in found.unused_boxes.items():
-        click.echo(f"\n{n:,} boxes are kept aside: {reason}")
+        click.echo(f"\n{counted(n, 'box')} kept aside (table unused_boxes): {reason}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 
@@ -11,7 +11,7 @@ _LINE_EVERY = 10.0  # seconds between two plain lines
 
 
 class Progress:
-    """Called with (stage, done, total); draws nothing when stderr is closed or asked to be quiet."""
+    """Called with (stage, done, total); draws a bar only where stderr is a terminal."""
 
     def __init__(self) -> None:
         self._bar = sys.stderr.isatty()
@@ -38,11 +38,12 @@ class Progress:
                 sys.stderr.write(text + "\n")
                 sys.stderr.flush()
             return
-        room = shutil.get_terminal_size().columns - len(text) - 4
+        columns = _columns()
+        room = columns - len(text) - 4
         width = min(40, room)
         full = width * done // max(total, 1)
         bar = f" [{'#' * full}{'.' * (width - full)}]" if width >= 8 and total > 1 else ""
-        sys.stderr.write(f"\r{(text + bar)[: shutil.get_terminal_size().columns - 1]}\x1b[K")
+        sys.stderr.write(f"\r{(text + bar)[: columns - 1]}\x1b[K")
         sys.stderr.flush()
 
     def _left(self, done: int, total: int, now: float) -> str:
@@ -51,3 +52,14 @@ class Progress:
             return ""
         seconds = int(spent / done * (total - done))
         return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"
+
+
+def _columns() -> int:
+    """The width of the terminal that stderr is; $COLUMNS overrides."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80

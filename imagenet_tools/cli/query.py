@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import shutil
 import sys
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from imagenet_tools import query, schema
-from imagenet_tools.cli.common import cell, note, output_options, print_json, table
+from imagenet_tools.cli.answer import BATCHWISE, ROWWISE, write_batches, write_rows
+from imagenet_tools.cli.common import note, output_options, print_json, table, width_of_terminal
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index import default_index
+from imagenet_tools.files import whole
+from imagenet_tools.layout import default_index
 
 if TYPE_CHECKING:
-    from imagenet_tools.query import Result
+    import duckdb
 
-_FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow", "md")
-_BINARY = ("parquet", "arrow")
+_FORMATS = (*ROWWISE, *BATCHWISE)
+_SUFFIXES = {**{f".{form}": form for form in _FORMATS}, ".txt": "table", ".ndjson": "jsonl", ".feather": "arrow"}
 
-# Rows of a table for people; programs get them all.
+# Rows of a table on a terminal; files and programs get them all.
 _SHOWN = 200
 
 _EPILOG = """\b
 Examples:
   imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01') ORDER BY n_images DESC LIMIT 5"
   imagenet-tools query "SELECT count(*) FROM images WHERE wnid IN (FROM under('bird.n.01'))" --format json
-  imagenet-tools query -f report.sql --with preds=preds.csv --format csv -o report.csv
+  imagenet-tools query -f report.sql --with preds=preds.csv -o report.parquet
   imagenet-tools query --schema
 """
 
 
 @click.command("query", epilog=_EPILOG)
 @click.argument("sql", required=False)
-@click.option("-f", "--file", "file", type=click.File(), help="A file of SQL; '-' is stdin.")
+@click.option("-f", "--file", "file", type=click.File("rb"), help="A file of SQL; '-' is stdin.")
 @click.option("--with", "tables", multiple=True, metavar="NAME=FILE", help="A table of one's own: csv, json, Parquet.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: table, or what -o's suffix says.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
-@click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query.")
+@click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query, and do not run it.")
 @click.option("--schema", "show_schema", is_flag=True, help="Show every table and column, with meaning and unit.")
 @output_options
 def command(
     sql: str | None,
-    file: io.TextIOBase | None,
+    file: BinaryIO | None,
     tables: tuple[str, ...],
     form: str | None,
     output: Path | None,
@@ -58,152 +56,103 @@ def command(
 ) -> int:
     """Run one SELECT over the index in DuckDB.
 
-    Macros: is_a(wnid, synset), under(synset), above(synset), synset(text). The query reads the index and the files
-    named with --with, nothing else, and writes only what -o names.
+    SQL is the query, or '-' for stdin. Macros: is_a(wnid, synset), under(synset), above(synset), synset(text),
+    draw(hash32, seed). It reads the index and the files named with --with, nothing else, and writes only what -o
+    names: as its suffix says (.csv, .json, .jsonl, .parquet, .arrow, .md, .txt) or --format.
     """
     if show_schema:
         _print_schema(as_json)
         return 0
-    if file is not None and sql is not None:
-        message = "Found SQL and -f; expected one of them."
+    if explain and (form or output):
+        message = "Found --explain with --format or -o; expected it alone: it prints a plan, not rows."
         raise UsageError(message)
-    text = file.read() if file is not None else sys.stdin.read() if sql == "-" else sql
-    if not text or not text.strip():
-        message = "No SQL was given. Expected a SELECT, -f FILE, or '-' for stdin; --schema shows the tables."
-        raise UsageError(message)
+    text = _text_of(sql, file)
     form = form or _form_of(output) or ("json" if as_json else "table")
-    if form in _BINARY and output is None and sys.stdout.isatty():
+    if form in BATCHWISE and output is None and sys.stdout.isatty():
         message = f"--format {form} is binary: name a file with -o, or pipe it."
         raise UsageError(message)
-    given = dict(_pair(one) for one in tables)
-    query.limit_memory()
-    with query.connect_contained(index_path or default_index(), given) as connection:
-        result = query.run(connection, text, explain=explain)
+    given = _tables(tables)
+    with (
+        query.bounded_memory(),
+        query.connect_contained(index_path or default_index(), given) as connection,
+    ):
         if explain:
-            click.echo("\n".join(str(row[-1]) for row in result.rows))
-            return 0
-        _emit(result, form, output)
+            plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
+            print_json({"plan": plan}) if as_json else click.echo(plan)
+        elif output is not None:
+            with whole(output) as out:
+                _write(connection, text, form, out, stream=False)
+        elif form == "table" and sys.stdout.isatty():
+            _show(query.run(connection, text))
+        else:
+            _write(connection, text, form, sys.stdout.buffer, stream=True)
+            sys.stdout.buffer.flush()
     return 0
 
 
-def _pair(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        message = f"--with {text}: expected NAME=FILE."
+def _text_of(sql: str | None, file: BinaryIO | None) -> str:
+    if file is not None and sql is not None:
+        message = "Found SQL and -f; expected one of them."
         raise UsageError(message)
-    return name, Path(path).absolute()
+    try:
+        text = file.read().decode("utf-8-sig") if file is not None else sql or ""
+        text = sys.stdin.buffer.read().decode("utf-8-sig") if text == "-" else text
+    except UnicodeDecodeError as error:
+        message = f"The SQL is no UTF-8 text: found byte 0x{error.object[error.start]:02x} at {error.start:,}."
+        raise UsageError(message) from error
+    if not text.strip():
+        message = "No SQL was given. Expected a SELECT, -f FILE, or '-' for stdin; --schema shows the tables."
+        raise UsageError(message)
+    return text
+
+
+def _tables(pairs: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            message = f"--with {pair}: expected NAME=FILE, such as --with preds=preds.csv."
+            raise UsageError(message)
+        if name.lower() in map(str.lower, found):
+            message = f"--with {pair}: found the name {name} twice; expected a name for each file."
+            raise UsageError(message)
+        found[name] = Path(path)
+    return found
 
 
 def _form_of(output: Path | None) -> str | None:
     if output is None:
         return None
-    suffix = output.suffix.lower().lstrip(".")
-    return suffix if suffix in _FORMATS else "csv"
+    if output.suffix.lower() not in _SUFFIXES:
+        message = f"-o {output}: its suffix tells no format. Expected one of {', '.join(_SUFFIXES)}, or add --format."
+        raise UsageError(message)
+    return _SUFFIXES[output.suffix.lower()]
 
 
-def _emit(result: Result, form: str, output: Path | None) -> None:
-    if output is not None:
-        from imagenet_tools.files import whole
-
-        with whole(output) as out:
-            _write(result, form, out)
-        return
-    if form == "table":
-        _print_table(result)
-        return
-    _write(result, form, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
-
-
-def _print_table(result: Result) -> None:
-    rows: list[tuple[object, ...]] = []
-    for row in result.rows:
-        if len(rows) == _SHOWN:
-            note(f"Only the first {_SHOWN} rows are shown; --format csv gives them all, LIMIT fewer.")
-            break
-        rows.append(row)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    click.echo(table(result.columns, rows, width=width))
-
-
-def _write(result: Result, form: str, out: io.RawIOBase | io.BufferedIOBase | object) -> None:
-    if form in _BINARY:
-        _write_arrow(result, form, out)
-        return
-    for text in _LINES[form](result):
-        out.write(text.encode())  # type: ignore[union-attr]
-
-
-def _csv_lines(result: Result) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    writer.writerow(result.columns)
-    for row in result.rows:
-        writer.writerow(
-            ["" if value is None else _plain(value) if isinstance(value, (list, dict)) else value for value in row]
-        )
-        if line.tell() > 1 << 16:
-            yield line.getvalue()
-            line.seek(0)
-            line.truncate()
-    yield line.getvalue()
-
-
-def _plain(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _jsonl_lines(result: Result) -> Iterator[str]:
-    for row in result.rows:
-        yield _plain(dict(zip(result.columns, row, strict=True))) + "\n"
-
-
-def _json_lines(result: Result) -> Iterator[str]:
-    before = "[\n"
-    for line in _jsonl_lines(result):
-        yield before + line.rstrip("\n")
-        before = ",\n"
-    yield "\n]\n" if before == ",\n" else "[]\n"
-
-
-def _md_lines(result: Result) -> Iterator[str]:
-    yield "| " + " | ".join(result.columns) + " |\n" + "|---" * len(result.columns) + "|\n"
-    for row in result.rows:
-        yield "| " + " | ".join(cell(value).replace("|", "\\|") for value in row) + " |\n"
-
-
-def _table_lines(result: Result) -> Iterator[str]:
-    yield table(result.columns, list(result.rows)) + "\n"
-
-
-_LINES = {"csv": _csv_lines, "json": _json_lines, "jsonl": _jsonl_lines, "md": _md_lines, "table": _table_lines}
-
-
-def _write_arrow(result: Result, form: str, out: object) -> None:
-    import pyarrow as pa
-
-    columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
-    answer = pa.table(dict(zip(result.columns, map(list, columns), strict=True)))
-    if form == "arrow":
-        with pa.ipc.new_stream(out, answer.schema) as stream:
-            stream.write_table(answer)
+def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: BinaryIO, *, stream: bool) -> None:
+    if form in BATCHWISE:
+        write_batches(*query.run_arrow(connection, text), form, out, stream=stream)
     else:
-        import pyarrow.parquet as pq
+        write_rows(query.run(connection, text), form, out)
 
-        pq.write_table(answer, out)
+
+def _show(answer: query.Answer) -> None:
+    rows = list(islice(answer.rows, _SHOWN + 1))
+    click.echo(table(answer.columns, rows[:_SHOWN], width=width_of_terminal()))
+    if len(rows) > _SHOWN:
+        note(f"Only the first {_SHOWN} rows are shown; --format csv gives them all, LIMIT fewer.")
 
 
 def _print_schema(as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                name: {"meaning": one.meaning, "columns": [c._asdict() for c in one.columns]}
-                for name, one in schema.TABLES.items()
-            }
-        )
+        tables = {
+            name: {"meaning": one.meaning, "columns": [column._asdict() for column in one.columns]}
+            for name, one in schema.TABLES.items()
+        }
+        print_json({"tables": tables, "macros": query.MACROS})
         return
     for name, (meaning, columns) in schema.TABLES.items():
         click.echo(f"{name}: {meaning}")
         click.echo(table(("column", "type", "meaning"), columns))
         click.echo()
-    click.echo("macros: is_a(wnid, synset), under(synset), above(synset), synset(text), draw(hash32, seed)")
+    click.echo(table(("macro", "meaning"), list(query.MACROS.items())))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagenet_tools import hierarchy, terms
 from imagenet_tools.cli.common import note, open_index, output_options, print_json
 
 if TYPE_CHECKING:
@@ -27,12 +26,14 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Also synsets without images (or classes) below them.")
 @output_options
 def command(synset: str, depth: int, everything: bool, as_json: bool, index_path: Path | None) -> int:
-    """Draw what lies below a synset, with images at or below each; without an index, with ILSVRC2012 classes.
+    """Draw what lies below a synset, with counts.
+
+    Counted are images at or below each; without an index, ILSVRC2012 classes.
 
     A synset with several parents stands under each of them, and opens once ('^').
     """
-    from imagenet_tools.index import default_index
-    from imagenet_tools.layout import MANIFEST
+    from imagenet_tools import hierarchy, terms
+    from imagenet_tools.layout import MANIFEST, default_index
 
     if index_path is None and not (default_index() / MANIFEST).exists():
         counts, unit = hierarchy.ilsvrc2012_below(), "ILSVRC2012 classes"

@@ -1,0 +1,77 @@
+"""What a contained query may be: one SELECT of tables, as DuckDB's own parser and its syntax tree tell.
+
+The kind of a statement alone does not tell: since DuckDB 2.0 a WITH may hold a COPY or a DELETE, before it a PRAGMA
+may count as a SELECT, and functions in FROM may read files, run SQL given as text, or write logs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import QueryError
+
+if TYPE_CHECKING:
+    import duckdb
+
+# The nodes of a syntax tree that are queries; DuckDB ends the name of every kind of node with _NODE.
+_QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+
+# Functions that may stand in FROM: our own, and those that make rows of their arguments.
+TABLE_FUNCTIONS = (
+    *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
+)
+
+_ONE_SELECT = "expected one SELECT (FROM, VALUES, DESCRIBE and SUMMARIZE count as one)"
+
+
+def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
+    """QueryError for everything but one SELECT of tables."""
+    kinds = [_kind(statement) for statement in sql.extract_statements(text)]
+    if kinds != ["SELECT"]:
+        advice = " PIVOT is one where its values are listed: ON split IN ('train', 'val')." * ("pivot" in text.lower())
+        message = f"Found {', '.join(kinds) or 'nothing'}; {_ONE_SELECT}.{advice}"
+        raise QueryError(message)
+    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+    for kind, name in _nodes(tree):
+        if kind.endswith("_NODE") and kind not in _QUERIES:
+            message = f"Found {kind.removesuffix('_NODE').removesuffix('_QUERY')} inside the query; {_ONE_SELECT}."
+            raise QueryError(message)
+        if kind == "TABLE_FUNCTION" and name not in TABLE_FUNCTIONS:
+            message = (
+                f"Found the table function {name}. A query reads the tables of the index, and files that are named "
+                f"with --with NAME=FILE; expected one of {', '.join(TABLE_FUNCTIONS)}."
+            )
+            raise QueryError(message)
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return statement.type.name
+    except ValueError:  # a kind that DuckDB's Python has no name for
+        return "another statement"
+
+
+def _nodes(tree: str) -> Iterator[tuple[str, str]]:
+    """(type, name of its function if it has one) of every node of a syntax tree, which DuckDB writes as JSON."""
+    try:
+        parsed = json.loads(tree)
+    except RecursionError:
+        raise QueryError(
+            "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
+        ) from None
+    if parsed.get("error", True):
+        message = f"{parsed.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
+        raise QueryError(message)
+    waiting = [parsed]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            waiting.extend(node.values())
+            function = node.get("function")
+            name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
+            if isinstance(node.get("type"), str):
+                yield node["type"], name.lower()

@@ -1,0 +1,64 @@
+"""How the tests run the command line: as a process of its own, or in this one where that tells as much."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from imagenet_tools import cli
+from imagenet_tools.index import Index
+
+COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
+COMMANDS = ("build-index", "demo", "export", "find", "info", "query", "tree")
+
+
+class Ran(NamedTuple):
+    """What a command left: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(index: Path | None = None, **values: str) -> dict[str, str]:
+    """This process's environment without what would steer the command line, and with these values."""
+    steering = ("IMAGENET_", "COLUMNS", "NLTK_DATA")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    return kept | ({"IMAGENET_INDEX": str(index)} if index else {}) | values
+
+
+def process(*arguments: str, index: Path | None = None, stdin: bytes = b"", cwd: Path | None = None) -> Ran:
+    """Run the command line as a process, as a shell does."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        input=stdin,
+        capture_output=True,
+        env=environment(index),
+        cwd=cwd,
+        timeout=60,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(index: Index, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Run the command line in this process, on the index of the sample."""
+    monkeypatch.setenv("IMAGENET_INDEX", str(index.path))
+    for name in ("IMAGENET_ROOTS", "IMAGENET_QUERY_MEMORY", "COLUMNS", "NLTK_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str) -> Ran:
+        capfdbinary.readouterr()
+        code = cli.run(list(arguments))
+        out, err = capfdbinary.readouterr()
+        return Ran(code, out.decode(), err.decode())
+
+    return run

@@ -1,0 +1,257 @@
+"""Every command: its help, its JSON, its exit codes, and what it loads before it works."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagenet_tools.cli import group
+from imagenet_tools.index import Index
+from tests.cli.conftest import COMMANDS, Run, environment, process
+
+HEAVY = ("nltk", "pandas", "pyarrow", "duckdb", "PIL", "scipy")
+
+# ---- help
+
+
+def test_the_commands_are_the_modules() -> None:
+    assert tuple(sorted(group.list_commands(None))) == COMMANDS  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example_that_names_the_command(run: Run, command: str) -> None:
+    ran = run(command, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    examples = ran.out.partition("Example")[2]
+    assert f"imagenet-tools {command}" in examples or f"info.index {command}" in examples
+    assert run(command, "-h").out == ran.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_example_is_understood(command: str) -> None:
+    """Its flags exist: parsed as it stands, up to what is on the disk."""
+    import shlex
+
+    import click
+
+    epilog = group.get_command(None, command).epilog  # type: ignore[arg-type, union-attr]
+    lines = re.findall(r"^  imagenet-tools (.*?)(?:  +#.*)?$", str(epilog), re.M)
+    assert lines
+    for line in lines:
+        words = shlex.split(line)
+        with group.make_context("imagenet-tools", words) as ctx:
+            name, found, rest = group.resolve_command(ctx, [*ctx._protected_args, *ctx.args])
+            assert name == command and found is not None
+            try:
+                found.make_context(name, list(rest))
+            except click.BadParameter as error:
+                assert "No such file" in error.message
+
+
+def test_the_help_of_all_documents_the_exit_codes(run: Run) -> None:
+    told = run("--help").out
+    for words in ("0 done", "1 failed", "2 usage", "3 done with problems counted", "4 the target exists or is locked"):
+        assert words in told
+    assert "130 interrupted" in told
+    assert not re.search(r"\.\.\.$", told.partition("Commands:")[2], re.M), "a summary is cut short"
+
+
+def test_the_version_is_the_package_s(run: Run) -> None:
+    from imagenet_tools import __version__
+
+    assert run("--version").out == f"imagenet-tools, version {__version__}\n"
+
+
+# ---- what is loaded
+
+
+def loaded(*arguments: str, index: Path | None = None) -> set[str]:
+    """The modules that the command line has loaded when it ends."""
+    script = """
+import sys
+from imagenet_tools import cli
+code = cli.run(sys.argv[1:])
+print("LOADED", *sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(index), timeout=60, check=True, cwd="/"
+    )
+    return set(done.stderr.rpartition("LOADED")[2].split())
+
+
+def test_the_package_loads_nothing_heavy() -> None:
+    script = "import sys, imagenet_tools; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"numpy", *HEAVY} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert not {"numpy", *HEAVY} & loaded(*arguments)
+
+
+def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
+    """And not the modules that load numpy: a query answers in a fifth of a second from a cold start."""
+    found = loaded("query", "SELECT count(*) FROM images WHERE is_a(wnid, 'dog')", index=index.path)
+    assert "duckdb" in found
+    assert not {"numpy", "nltk", "pandas", "pyarrow", "PIL", "imagenet_tools.index", "imagenet_tools.terms"} & found
+    assert "duckdb" not in loaded("query", "--schema")
+
+
+@pytest.mark.parametrize("arguments", [["find", "tabby"], ["tree", "dog", "--depth", "1"]])
+def test_find_and_tree_need_neither_an_index_nor_nltk(arguments: list[str]) -> None:
+    assert not {"nltk", "pandas", "duckdb", "PIL"} & loaded(*arguments)
+
+
+# ---- JSON
+
+
+def test_every_command_prints_json_and_nothing_else_on_stdout(index: Index, tmp_path: Path, sample: Path) -> None:
+    tar = str(sample / "ILSVRC2012_img_val.tar")
+    commands = {
+        "find": ["find", "tabby"],
+        "tree": ["tree", "dog", "--depth", "1"],
+        "info": ["info"],
+        "query": ["query", "SELECT 1 AS a"],
+        "build-index": ["build-index", tar, "-o", str(tmp_path / "new.index")],
+        "export": ["export", str(tmp_path / "dogs"), "--to", "image_folder", "--under", "dog"],
+        "demo": ["demo", str(tmp_path / "demo")],
+    }
+    assert set(commands) == set(COMMANDS)
+    found = {}
+    for name, words in commands.items():
+        ran = process(*words, "--json", index=index.path)
+        assert ran.code == 0, ran.err
+        found[name] = json.loads(ran.out)
+    assert found["find"][0]["wnid"] == "n02123045"
+    assert found["query"] == [{"a": 1}]
+    assert found["build-index"]["rows"]["images"] == 52
+    assert found["export"]["written"] is True and (tmp_path / "dogs").is_dir()
+    assert [step["exit_code"] for step in found["demo"]["steps"]] == [0, 3, 0, 0, 0, 0, 0]
+    assert (tmp_path / "demo" / "dogs-yolo" / "data.yaml").is_file()
+
+
+def test_json_may_stand_before_the_command(run: Run) -> None:
+    assert json.loads(run("--json", "find", "tabby").out) == json.loads(run("find", "tabby", "--json").out)
+
+
+def test_a_dry_run_prints_the_same_plan_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    words = ["export", str(tmp_path / "dogs"), "--to", "image_folder", "--under", "dog", "--json"]
+    planned = json.loads(run(*words, "--dry-run").out)
+    assert list(tmp_path.iterdir()) == []
+    made = json.loads(run(*words).out)
+    # That an image lacks its end mark is seen when it is read.
+    assert planned | {"written": True, "hazards": made["hazards"]} == made
+
+
+# ---- exit codes
+
+
+def test_0_and_notes_on_stderr(run: Run) -> None:
+    ran = run("tree", "dog", "--depth", "0")
+    assert ran.code == 0 and ran.out.startswith("dog.n.01 n02084071")
+    assert "is taken for dog.n.01" in ran.err
+
+
+def test_1_what_is_not_found(run: Run) -> None:
+    ran = run("find", "qqqqqq")
+    assert (ran.code, ran.out) == (1, "") and "No synset of WordNet 3.0 matches 'qqqqqq'" in ran.err
+    assert run("find", "qqqqqq", "--json")[:2] == (1, "[]\n")
+
+
+@pytest.mark.parametrize("words", [["info"], ["query", "SELECT 1"], ["export", "x", "--to", "yolo"], ["tree", "dog"]])
+def test_1_no_index(run: Run, tmp_path: Path, words: list[str]) -> None:
+    for place, why in ((tmp_path / "none", "no such folder"), (tmp_path, "it holds no manifest.json")):
+        ran = run(*words, "-i", str(place))
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.startswith("error: No index at") and why in ran.err and "build-index" in ran.err
+
+
+def test_1_a_damaged_index(run: Run, index: Index, tmp_path: Path) -> None:
+    copy = tmp_path / "imagenet.index"
+    shutil.copytree(index.path, copy)
+    for file in (copy / "images").iterdir():
+        data = file.read_bytes()
+        file.write_bytes(data[:64] + bytes(200) + data[264:])
+    for words in (["info"], ["query", "SELECT sum(width), count(image_id), max(file) FROM images"]):
+        ran = run("-i", str(copy), *words)
+        assert ran.code == 1 and ran.err.startswith("error: ") and "Traceback" not in ran.err
+    (next((copy / "sources").iterdir())).unlink()
+    ran = run("-i", str(copy), "info")
+    assert ran.code == 1 and "damaged; its table sources" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["find"], "Missing argument 'TEXT'"),
+        (["find", ""], "expected a word"),
+        (["find", "dog", "-n", "0"], "0"),
+        (["build-index"], "Missing argument"),
+        (["export", "{tmp}/x"], "--to"),
+        (["export", "{tmp}/x", "--to", "tfds"], "'tfds' is no target: expected one of image_folder"),
+        (["export", "{tmp}/x", "--to", "yolo", "--under", "crane"], "crane.n.05"),
+        (["export", "{tmp}/x", "--to", "yolo", "--under", "doggg"], "doggg"),
+        (["export", "{tmp}/x", "--to", "yolo", "--split", "train=2"], "sum to at most 1"),
+        (["export", "{tmp}/x", "--to", "yolo", "--per-class", "many"], "expected a whole number"),
+        (["export", "{tmp}/x", "--to", "yolo", "--limit", "0"], "expected a whole number"),
+        (["export", "{tmp}/x", "--to", "yolo", "--root", "here"], "expected NAME=PATH"),
+        (["tree", "crane"], "crane.n.05"),
+        (["tree", "doggg"], "doggg"),
+        (["info", "--root", "nothing=/"], "No source is called nothing"),
+    ],
+)
+def test_2_wrong_use_says_what_was_found_and_expected(run: Run, tmp_path: Path, words: list[str], said: str) -> None:
+    ran = run(*(word.format(tmp=tmp_path) for word in words))
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err and "Traceback" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_at_all_shows_the_help(run: Run) -> None:
+    ran = run()
+    assert ran.code == 2 and "Commands:" in ran.out + ran.err
+
+
+def test_3_problems_are_counted_and_strictly_they_fail(run: Run, sample: Path, tmp_path: Path) -> None:
+    boxes = str(sample / "ILSVRC2012_bbox_train_v2.tar.gz")
+    ran = run("build-index", boxes, "-o", str(tmp_path / "a.index"))
+    assert ran.code == 3 and "1 problem: 1 xml_no_object" in ran.err
+    assert run("build-index", boxes, "-o", str(tmp_path / "a.index"), "--strict").code == 1
+    assert "1 xml_no_object" not in ran.out
+
+
+def test_4_what_exists_is_kept(run: Run, tmp_path: Path) -> None:
+    dest = tmp_path / "dogs"
+    dest.mkdir()
+    (dest / "mine").write_text("mine")
+    ran = run("export", str(dest), "--to", "image_folder", "--under", "dog")
+    assert (ran.code, ran.out) == (4, "") and f"{dest} exists" in ran.err
+    ran = run("demo", str(dest))
+    assert ran.code == 4 and "is no demo" in ran.err
+    assert [path.name for path in dest.iterdir()] == ["mine"]
+    assert [path.name for path in tmp_path.iterdir()] == ["dogs"]
+
+
+def test_4_a_build_that_another_process_is_making(run: Run, sample: Path, tmp_path: Path) -> None:
+    from imagenet_tools.files import lock
+
+    staging = tmp_path / "a.index.partial"
+    staging.mkdir()
+    with lock(staging / "lock"):
+        ran = run("build-index", str(sample / "ILSVRC2012_img_val.tar"), "-o", str(tmp_path / "a.index"))
+    assert ran.code == 4 and "is being written by process" in ran.err
+
+
+def test_a_demo_is_made_again_where_a_demo_is(run: Run, tmp_path: Path) -> None:
+    first = run("demo", str(tmp_path / "demo"))
+    assert first.code == 0
+    assert first.out.count("$ imagenet-tools ") == 7 and "All of it lies in" in first.out
+    assert run("demo", str(tmp_path / "demo")).code == 0
