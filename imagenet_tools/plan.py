@@ -218,7 +218,8 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
     }
     if short:
         (split, wnid), n = next(iter(short.items()))
-        yield f"{len(short):,} classes have fewer images than --per-class asks, and keep all ({wnid} has {n} in {split})"
+        example = f"{wnid} has {n} in {split}"
+        yield f"{len(short):,} classes have fewer images than --per-class asks, and keep all ({example})"
     if plan.writer.DETECTION and plan.options.unboxed == "background":
         unboxed = (
             plan.images()

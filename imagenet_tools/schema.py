@@ -52,7 +52,9 @@ TABLES: dict[str, Table] = {
             Column("member", "string", "its name in file, an archive; null where that is image_id + .JPEG"),
             Column("offset", "int64", "where its bytes begin in file, bytes; null inside a compressed container"),
             Column("length", "int64", "how many bytes it has, as they lie there"),
-            Column("position", "int64", "its place where offset is null: the row of a Parquet file, the byte of a stream"),
+            Column(
+                "position", "int64", "its place where offset is null: the row of a Parquet file, the byte of a stream"
+            ),
             Column("compression", "string", "what its bytes are wrapped in: gzip, tar.gz, parquet; null for nothing"),
             Column("width", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
             Column("height", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),

@@ -172,7 +172,8 @@ divided AS (
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY target, wnid ORDER BY {order}) AS rank FROM divided),
 counted AS (
-    SELECT *, CASE WHEN target IS NULL THEN 'split' WHEN coalesce({over}, false) THEN 'per_class' END AS late FROM ranked),
+    SELECT *, CASE WHEN target IS NULL THEN 'split' WHEN coalesce({over}, false) THEN 'per_class' END AS late
+    FROM ranked),
 placed AS (
     SELECT *, row_number() OVER (PARTITION BY late IS NULL ORDER BY {order}) AS place FROM counted),
 made AS (

@@ -12,7 +12,6 @@ ILSVRC2012_img_test_v10102019.tar   test/ILSVRC2012_test_00000001.JPEG ... 00100
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -41,7 +40,7 @@ _OUTER = "/"
 def detect(path: Path) -> list[Detection]:
     """The tars of images at a path, told by the names of their first members, whatever the file is called."""
     if path.is_dir():
-        wnids = [found[1] for name in sorted(os.listdir(path)) if (found := _CLASS_TAR.fullmatch(name))]
+        wnids = [found[1] for name in _names(path) if (found := _CLASS_TAR.fullmatch(name))]
         return [_of_classes(path, wnids, f"a folder of {len(wnids):,} class tars")] if wnids else []
     if not tar.is_tar(path):
         return []
@@ -61,6 +60,10 @@ def detect(path: Path) -> list[Detection]:
     if wnid is not None and all(wnid_of_stem(stem) == wnid for stem in stems):
         return [_of_classes(path, [wnid], "a tar of one class")]
     return []
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def _first_names(path: Path) -> list[str]:
@@ -98,7 +101,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     whole = Unit("image_tars", source, str(root), file, found.dataset)
     if found.path.is_dir():
         prefix = "" if file == "." else f"{file}/"
-        for name in sorted(os.listdir(found.path)):
+        for name in _names(found.path):
             if entry := _CLASS_TAR.fullmatch(name):
                 yield whole._replace(file=prefix + name, wnid=entry[1])
         return
