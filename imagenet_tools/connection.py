@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,9 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 
     manifest = read_manifest(path)
     sql = duckdb.connect(config={"temp_directory": ""})
-    sql.execute("SET enable_progress_bar = false")  # DuckDB 1.4 draws it on stdout
+    # It would be drawn on stdout. In Jupyter without ipywidgets even switching it off is an error, and none is drawn.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        sql.execute("SET enable_progress_bar = false")
     try:
         for table, (_, columns) in TABLES.items():
             if files := manifest.paths(path.absolute(), table):
