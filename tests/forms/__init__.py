@@ -1,1 +1,0 @@
-"""Source forms, each written as its publisher writes it, from the images of the sample: no line of ours writes them."""
