@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Make imagenet_tools/tables/wordnet.parquet, the facts of WordNet 3.0's noun synsets, from its dict folder.
 
+Its columns are written beside it too, as imagenet_tools.columns draws them.
+
     python data/make_wordnet.py /usr/share/wordnet
 
 The dict is Princeton's; Debian's package wordnet-base installs it in /usr/share/wordnet. A line of data.noun:
@@ -25,6 +27,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from imagenet_tools import columns
 
 HOUSE = Path(__file__).resolve().parent.parent
 N_SYNSETS = 82_115
@@ -107,8 +111,8 @@ def make_table(dict_dir: Path) -> tuple[pa.Table, str]:
             f"data.noun has {len(rows):,} synsets; WordNet 3.0 has {N_SYNSETS:,}: cut short, or another version"
         )
     metadata = {"description": DESCRIPTION, "source": "WordNet 3.0, data.noun and index.noun", "licence": licence}
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return pa.table(columns, schema=SCHEMA.with_metadata(metadata)), licence
+    values = [list(column) for column in zip(*rows, strict=True)]
+    return pa.table(values, schema=SCHEMA.with_metadata(metadata)), licence
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -136,7 +140,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def main() -> None:
-    """Read the arguments, write the table and the licence."""
+    """Read the arguments, write the table, its columns once more for numpy, and the licence."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dict_dir", type=Path, help="a WordNet 3.0 dict folder, such as /usr/share/wordnet")
     parser.add_argument("-o", "--output", type=Path, default=HOUSE / "imagenet_tools/tables/wordnet.parquet")
@@ -147,6 +151,7 @@ def main() -> None:
     table, licence = make_table(arguments.dict_dir)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     write_table(table, arguments.output)
+    columns.write(table, arguments.output.with_suffix(""))
     arguments.licence.write_text(licence, encoding="ascii")
     print(f"{arguments.output}: {table.num_rows:,} synsets, {arguments.output.stat().st_size:,} bytes")
 

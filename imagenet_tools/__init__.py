@@ -14,27 +14,48 @@ Importing this loads nothing heavy: each function loads what it needs when it is
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Executor
     from types import ModuleType
 
     from imagenet_tools.build import Report
+    from imagenet_tools.class_maps import ClassMap
+    from imagenet_tools.class_orders import ClassesFound
     from imagenet_tools.files import How
     from imagenet_tools.index import Index
+    from imagenet_tools.label_orders import LabelsFound
+    from imagenet_tools.lists import ClassList
     from imagenet_tools.plan import Plan
     from imagenet_tools.selection import Selection
+    from imagenet_tools.sources import Survey
+    from imagenet_tools.sums import Checked
     from imagenet_tools.terms import Found
-    from imagenet_tools.units import Progress
+    from imagenet_tools.units import Progress, Reader
     from imagenet_tools.wordnet import Synset
 
 __version__ = "0.1.0"
 
-__all__ = ["build_index", "export", "find", "is_a", "open_index", "plan_export", "synset"]
+__all__ = [
+    "build_index",
+    "check",
+    "class_map",
+    "classes",
+    "detect",
+    "export",
+    "find",
+    "identify",
+    "is_a",
+    "open_index",
+    "plan_export",
+    "relocate",
+    "synset",
+]
 
 
 def find(text: str, *, limit: int | None = 20) -> list[Found]:
@@ -58,6 +79,64 @@ def is_a(narrower: str, broader: str) -> bool:
     return hierarchy.is_a(terms.resolve(narrower).wnid, terms.resolve(broader).wnid)
 
 
+def detect(path: str | Path) -> Survey:
+    """What lies at a path: form, release, split, labels, evidence, what is missing, what indexing will read.
+
+    Reads headers, no images. SourceError: there is no such path; where nothing is recognised, `found` is empty.
+    """
+    from imagenet_tools.sources import survey
+
+    return survey(Path(path), _readers())
+
+
+def check(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    md5: bool = False,
+    cache: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Checked]:
+    """Hold archives, or those directly in folders, against the published sizes, and with `md5` against the sums.
+
+    An interrupted sum goes on where it stopped, from notes in the file `cache` (default: in the user's cache folder);
+    `fresh` forgets them. SourceError: a path is not there, or a folder has no archive of a known name.
+    """
+    from imagenet_tools.sums import check_archives
+
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    notes = Path(cache) if cache is not None else None
+    return check_archives([Path(path) for path in given], md5=md5, cache=notes, fresh=fresh, progress=progress)
+
+
+def classes(name: str) -> ClassList:
+    """A published class list, such as imagenet100-cmc: its wnids or categories in order; UsageError: no such list."""
+    from imagenet_tools import lists
+
+    return lists.get(name)
+
+
+def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False) -> ClassMap:
+    """The map from one class list to another: `logits[:, m.index]`, `m.target[labels]`, `m.lost`, `m.merged`.
+
+    Each is a published name, a file, a,b,c, or a ClassList. With `ancestors` a class that is not in b goes to the
+    nearest one above it. UsageError: no such list.
+    """
+    from imagenet_tools import class_maps
+
+    return class_maps.class_map(a, b, ancestors=ancestors)
+
+
+def identify(file: str | Path) -> ClassesFound | LabelsFound:
+    """Which published list a file of classes equals, or in which order and base a file of labels counts classes.
+
+    Where a file of labels tells nothing, `numbering` is None and `why` says why. UsageError: the file is neither.
+    """
+    from imagenet_tools import identification
+
+    return identification.identify(file)
+
+
 def build_index(
     paths: str | Path | Iterable[str | Path],
     index: str | Path = "imagenet.index",
@@ -67,13 +146,18 @@ def build_index(
     executor: Executor | None = None,
     fresh: bool = False,
     glosses: str | None = None,
+    like: str | Path | None = None,
+    by_hash: bool = False,
+    probe: bool = True,
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of sources, or add them to the one that is there; what has not changed is not read again.
 
     `dataset` names the data set where the sources' own names do not; `workers` processes (default: the cores this
     process may use), or any `executor`; `fresh` forgets what the index held; `glosses` is "nltk" or a WordNet dict
-    folder. SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has
+    folder; `like` is the index of somebody who holds the same archives: what agrees in size and in a sample of
+    headers is taken over from it. What changed is told by sizes and times, or `by_hash` of all bytes. Without
+    `probe`, images get names, places and lengths alone; a build with it adds their facts later. SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has
     the lock. An interrupted build goes on when the same call is made again.
     """
     from imagenet_tools.build import build_index as build
@@ -82,14 +166,34 @@ def build_index(
     return build(
         [Path(path) for path in given],
         Path(index),
-        readers={name: module for name, module in _formats().items() if hasattr(module, "scan")},
+        readers=_readers(),
         dataset=dataset,
         workers=workers,
         executor=executor,
         fresh=fresh,
         glosses=glosses,
+        like=Path(like) if like is not None else None,
+        by_hash=by_hash,
+        probe=probe,
         progress=progress,
     )
+
+
+def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
+    """Write into an index where its sources lie now: see imagenet_tools.sources. For one call, open_index(roots=)."""
+    from imagenet_tools.files import lock
+    from imagenet_tools.layout import default_index
+    from imagenet_tools.sources import relocate as move
+
+    path = Path(index) if index is not None else default_index()
+    staging = path.with_name(path.name + ".partial")
+    staging.mkdir(exist_ok=True)
+    try:
+        with lock(staging / "lock"):
+            return move(path, {name: Path(root) for name, root in roots.items()})
+    finally:
+        with contextlib.suppress(OSError):
+            staging.rmdir()  # what an interrupted build left there stays
 
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
@@ -143,6 +247,10 @@ def export(
     plan = plan_export(selection, to=to, link=link, names=names, unboxed=unboxed, bad_boxes=bad_boxes)
     make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)
     return plan
+
+
+def _readers() -> dict[str, Reader]:
+    return {name: module for name, module in _formats().items() if hasattr(module, "scan")}
 
 
 def _formats() -> dict[str, ModuleType]:

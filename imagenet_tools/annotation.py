@@ -47,6 +47,7 @@ class Object(NamedTuple):
     xmax: float | None
     ymax: float | None
     flags: tuple[str, ...] = ()
+    subcategory: str | None = None  # of DET: a narrower class that is said beside the name
 
 
 class Annotation(NamedTuple):
@@ -81,20 +82,25 @@ def parse(data: bytes) -> Annotation:
 def class_of(name: str | None, stem: str, folder: str | None) -> tuple[str | None, tuple[str, ...]]:
     """The class of an object, and flags: from its name, the stem of its file, and the wnid of the file's folder.
 
-    None where no rule gives one: a word as name in a validation file, whose image's label then decides.
+    In the whole ImageNet a folder boxes its own class, also in images of other classes: where stem and folder differ,
+    the folder decides. None where no rule gives one: a word as name in a validation file, whose image's label then
+    decides.
     """
+    if folder is not None and name == folder == stem[:9] and stem[9:10] == "_":
+        return name, ()
     said_by_stem = wnid_of_stem(stem)
     place = folder or said_by_stem
-    if name == place == said_by_stem and name is not None:
-        return name, ()
+    wnid, flags = place, []
     if name is None:
-        wnid, flags = place, ["no_name"]
+        flags.append("no_name")
     elif not is_wnid(name):
-        wnid, flags = place, ["name_is_word"]
-    else:
-        wnid, flags = name, ["name_differs"] if place is not None and name != place else []
+        flags.append("name_is_word")
+    elif name != place:
+        flags += [] if place is None else ["name_differs"]
+        wnid = name
     if folder is not None and said_by_stem is not None and folder != said_by_stem:
         flags.append("folder_differs")
+        wnid = folder
     return wnid, tuple(flags)
 
 
@@ -156,7 +162,9 @@ def _canonical(text: str) -> Annotation | None:
 
 _COORDINATES = ("bndbox/xmin", "bndbox/ymin", "bndbox/xmax", "bndbox/ymax")
 _OF_FILE = {"annotation/" + tag for tag in ("filename", "size/width", "size/height")}
-_OF_OBJECT = {"annotation/object/" + tag for tag in ("name", "pose", "truncated", "difficult", *_COORDINATES)}
+_OF_OBJECT = {
+    "annotation/object/" + tag for tag in ("name", "pose", "truncated", "difficult", "subcategory", *_COORDINATES)
+}
 _DEPTH = 4  # of the deepest tag above
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)", re.ASCII | re.IGNORECASE)
@@ -249,8 +257,9 @@ def _object(values: dict[str, str]) -> Object:
     edges = [_number(values.get(tag), flags) for tag in _COORDINATES]
     if not values.keys() >= set(_COORDINATES):
         flags.add("missing")
-    name, pose = values.get("name") or None, values.get("pose") or None
-    return Object(name, pose, truncated, difficult, edges[0], edges[1], edges[2], edges[3], tuple(sorted(flags)))
+    name, pose, narrower = (values.get(tag) or None for tag in ("name", "pose", "subcategory"))
+    x1, y1, x2, y2 = edges
+    return Object(name, pose, truncated, difficult, x1, y1, x2, y2, tuple(sorted(flags)), narrower)
 
 
 def _number(text: str | None, flags: set[str]) -> float | None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import bbox
 from imagenet_tools.annotation import class_of, filename_differs, parse
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import photo_of
+from imagenet_tools.wnid import is_wnid, photo_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -39,40 +39,63 @@ class Box(NamedTuple):
     pose: str | None = None
     truncated: bool | None = None
     difficult: bool | None = None
+    subcategory: str | None = None
 
 
 class AnnotationRows:
-    """Gathers the boxes, labels and problems of one unit, and hands them on as record batches."""
+    """Gathers the boxes, labels and problems of one unit, and hands them on as record batches.
 
-    def __init__(self, unit: Unit):
+    With a `label_set` an image may hold objects of many classes, or none: the class of each is the one that its own
+    name says, which is expected to be one of `classes`, and each is a label of the image in that set.
+    """
+
+    def __init__(self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset()):
         self._unit = unit
-        self._boxes: list[Box] = []
-        self._labels: list[dict[str, object]] = []
+        self._label_set = label_set
+        self._classes = classes
+        # By column: a hundred thousand tuples would keep the garbage collector busy for a third of the time.
+        self._boxes: dict[str, list[object]] = {name: [] for name in Box._fields}
+        self._add = tuple(column.append for column in self._boxes.values())
+        self._ids = self._boxes["image_id"]
+        self._labels: dict[str, list[str]] = {"image_id": [], "label_set": [], "wnid": []}
         self._problems: list[dict[str, object]] = []
 
     def box(self, box: Box) -> None:
         """Add a box; its flags are put in the order of bbox.FLAGS, each once."""
         if len(box.flags) > 1:
             box = box._replace(flags=tuple(sorted(set(box.flags), key=_RANK.__getitem__)))
-        self._boxes.append(box)
+        for append, value in zip(self._add, box, strict=True):
+            append(value)
 
     def xml(self, data: bytes, stem: str, *, folder: str | None, file: str, member: str | None = None) -> None:
         """Add the boxes of a box XML, and what is wrong with it; `folder` is the wnid that its folder is called by."""
         found = parse(data)
         shared = found.flags
-        if filename_differs(found.filename, stem):
+        if found.filename != stem and filename_differs(found.filename, stem):
             shared = (*shared, "filename_differs")
-        for name, pose, truncated, difficult, xmin, ymin, xmax, ymax, own in found.objects:
-            wnid, by_name = class_of(name, stem, folder)
+        several = self._label_set is not None
+        classes: dict[str | None, tuple[str | None, tuple[str, ...]]] = {}  # by name: nearly always one
+        for name, pose, truncated, difficult, xmin, ymin, xmax, ymax, own, narrower in found.objects:
+            if name not in classes:
+                classes[name] = _said(name, self._classes) if several else class_of(name, stem, folder)
+            wnid, by_name = classes[name]
             flags = by_name + shared + own
             size = found.width, found.height
-            self.box(Box(stem, wnid, xmin, ymin, xmax, ymax, file, name, flags, *size, pose, truncated, difficult))
+            rest = flags, *size, pose, truncated, difficult, narrower
+            self.box(Box(stem, wnid, xmin, ymin, xmax, ymax, file, name, *rest))
         for code, reason in found.problems:
-            self.problem(code, file, reason, member, stem)
+            if not (several and code == "xml_no_object"):
+                self.problem(code, file, reason, member, stem)
+        if self._label_set is not None:
+            for wnid in sorted({wnid for wnid, _ in classes.values() if wnid is not None}):
+                self.label(stem, self._label_set, wnid)
 
     def label(self, image_id: str, label_set: str, wnid: str) -> None:
         """Add a label of an image."""
-        self._labels.append({"image_id": image_id, "label_set": label_set, "wnid": wnid})
+        labels = self._labels
+        labels["image_id"].append(image_id)
+        labels["label_set"].append(label_set)
+        labels["wnid"].append(wnid)
 
     def problem(
         self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
@@ -83,23 +106,25 @@ class AnnotationRows:
 
     def full(self) -> bool:
         """Whether it is time to hand the rows on."""
-        return len(self._boxes) + len(self._labels) + len(self._problems) >= _BATCH
+        return len(self._ids) + len(self._labels["wnid"]) + len(self._problems) >= _BATCH
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Hand on what was gathered, as (table, rows), and begin anew."""
-        if self._boxes:
-            columns: dict[str, list[object]] = {
-                name: [box[n] for box in self._boxes] for n, name in enumerate(Box._fields)
-            }
-            columns["photo"] = [photo_of(self._unit.dataset, box.image_id) for box in self._boxes]
-            yield "boxes", self._batch("boxes", columns)
-            self._boxes.clear()
-        for table, rows in (("labels", self._labels), ("problems", self._problems)):
-            if rows:
-                yield table, self._batch(table, {name: [row[name] for row in rows] for name in rows[0]})
-                rows.clear()
+        if self._ids:
+            photos = {image_id: photo_of(self._unit.dataset, str(image_id)) for image_id in set(self._ids)}
+            yield "boxes", self._batch("boxes", self._boxes | {"photo": [photos[image_id] for image_id in self._ids]})
+            for column in self._boxes.values():
+                column.clear()
+        if self._labels["wnid"]:
+            yield "labels", self._batch("labels", self._labels)
+            for texts in self._labels.values():
+                texts.clear()
+        if self._problems:
+            rows = self._problems
+            yield "problems", self._batch("problems", {name: [row[name] for row in rows] for name in rows[0]})
+            self._problems.clear()
 
-    def _batch(self, table: str, columns: dict[str, list[object]]) -> pa.RecordBatch:
+    def _batch(self, table: str, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
         """A batch of the columns given, with those that are one value in all of a unit; the rest is null."""
         import pyarrow as pa
 
@@ -113,3 +138,10 @@ class AnnotationRows:
             for field in schema
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _said(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The class that an object's own name says, where its place says nothing of it."""
+    if name is None or not is_wnid(name):
+        return None, ("no_name" if name is None else "name_is_word",)
+    return name, () if name in classes else ("not_det_class",)

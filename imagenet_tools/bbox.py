@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 # What the column flags of the table boxes may hold, in the order in which a box carries them. A box with a flag that
 # ends in "no normalised values" has null nxmin, nymin, nxmax and nymax; every other flag is a note or a repair.
@@ -25,11 +26,13 @@ FLAGS = {
     "name_is_word": "the name is a word, not a wnid; the class is that of the folder, the file's stem or the image",
     "no_name": "the object has no name; the class is found likewise",
     "name_differs": "the name is another wnid than the folder or the stem says; the name is kept as the class",
-    "folder_differs": "the file's stem names another wnid than its folder",
+    "folder_differs": "the file's stem names another wnid than its folder: the folder is kept as the class",
+    "not_det_class": "the class is none of the 200 of ILSVRC's detection task",
     "filename_differs": "the annotation's filename, such as a literal %s, is not its file's stem; the stem is kept",
     "repeated": "a value stands twice; the first is kept",
     "missing": "a coordinate is absent, and null",
     "unreadable": "a value is not a number as its field asks, and null",
+    "fractions": "the annotation gives fractions, not pixels: they stand as edges in a stated size of 1 by 1",
     # Found by normalise().
     "not_finite": "a coordinate is missing, nan or infinite: no normalised values",
     "fractional": "a coordinate is not a whole number of pixels; it is used as it is",
@@ -46,10 +49,13 @@ FLAGS = {
 # The flags that normalise() gives, and that are made anew when the real size is another.
 COMPUTED = tuple(FLAGS)[tuple(FLAGS).index("not_finite") :]
 
+_BITS = {flag: 1 << n for n, flag in enumerate(FLAGS)}
+
 # EXIF orientations (Exif 2.3, tag 0x0112) as an exchange of x and y, and then a mirror of either axis.
 _TRANSPOSED, _MIRRORED_X, _MIRRORED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Bits = NDArray[np.int64]
 
 
 class Edges(NamedTuple):
@@ -68,7 +74,13 @@ class Normalised(NamedTuple):
     top: Floats
     right: Floats
     bottom: Floats
-    flags: list[tuple[str, ...]]  # of each box, in the order of FLAGS
+    bits: NDArray[np.int64]  # the flags of each box: see in_bits
+
+    @property
+    def flags(self) -> list[tuple[str, ...]]:
+        """The flags of each box in words, in the order of FLAGS."""
+        words = {bits: in_words(bits) for bits in np.unique(self.bits).tolist()}
+        return [words[bits] for bits in self.bits.tolist()]
 
 
 def normalise(
@@ -107,11 +119,13 @@ def normalise(
     left, top, right, bottom = (np.clip(edge, 0.0, 1.0) + 0.0 for edge in fractions)  # + 0.0: no -0.0 comes out
     area = usable & (left < right) & (top < bottom)
 
-    both = stated & real
+    # A stated size of 1 by 1 is that of an annotation in fractions.
+    pixels = (shown_w != 1) | (shown_h != 1)
+    both = stated & real & pixels
     differs = both & ((shown_w != own_w) | (shown_h != own_h))
     found = {
         "not_finite": ~finite,
-        "fractional": usable & np.any([edge != np.floor(edge) for edge in (x1, y1, x2, y2)], axis=0),
+        "fractional": usable & pixels & np.any([edge != np.floor(edge) for edge in (x1, y1, x2, y2)], axis=0),
         "no_size": ~stated,
         "no_real": ~stated & ~real,
         "size_differs": differs,
@@ -122,20 +136,24 @@ def normalise(
         "degenerate": usable & ~area,
     }
     left, top, right, bottom = (np.where(area, edge, np.nan) for edge in (left, top, right, bottom))
-    return Normalised(left, top, right, bottom, _in_words([found[code] for code in COMPUTED]))
+    bits = np.zeros(len(finite), np.int64)
+    for code, mask in found.items():
+        bits |= mask * _BITS[code]
+    return Normalised(left, top, right, bottom, bits)
 
 
 def _is_size(width: Floats, height: Floats) -> NDArray[np.bool_]:
     return np.isfinite(width) & np.isfinite(height) & (width >= 1) & (height >= 1)
 
 
-def _in_words(masks: Sequence[NDArray[np.bool_]]) -> list[tuple[str, ...]]:
-    """The codes of each box; boxes with the same codes share one tuple, as nearly all do."""
-    bits = np.zeros(len(masks[0]), np.int64)
-    for n, mask in enumerate(masks):
-        bits |= mask.astype(np.int64) << n
-    words = {int(value): tuple(code for n, code in enumerate(COMPUTED) if value >> n & 1) for value in np.unique(bits)}
-    return [words[value] for value in bits.tolist()]
+def in_bits(flags: Iterable[str]) -> int:
+    """Flags as one whole number of 63 bits, a bit a flag; KeyError for a text that is none."""
+    return sum(_BITS[flag] for flag in set(flags))
+
+
+def in_words(bits: int) -> tuple[str, ...]:
+    """The flags that such a number stands for, in the order of FLAGS."""
+    return tuple(flag for flag, bit in _BITS.items() if bits & bit)
 
 
 def yolo(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:

@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from imagenet_tools.errors import SourceError
 
@@ -42,6 +42,8 @@ class Descriptors:
         self._capacity = max(capacity, 1)
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._lock = threading.Lock()
+        # What those who read containers keep of them for as long as these files are in use.
+        self.kept: dict[str, Any] = {}
 
     def read(self, path: str | os.PathLike[str], offset: int, length: int) -> bytes:
         """As the function `read` of this module."""
@@ -89,6 +91,7 @@ class Descriptors:
         """Close every file; one that another thread is reading, as soon as it is done."""
         with self._lock:
             self._files.clear()
+            self.kept.clear()
 
     def _file(self, path: str) -> _File:
         with self._lock:

@@ -6,26 +6,28 @@ goes on from there. A unit whose bytes have not changed since the index was made
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from imagenet_tools import wordnet
+from imagenet_tools import nltk_bridge
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.files import lock, publish_folder
 from imagenet_tools.layout import MANIFEST, Manifest, read_manifest, remove_unlisted, write_manifest, write_table
+from imagenet_tools.like import borrow
 from imagenet_tools.merge import merge
-from imagenet_tools.parts import Counts, part_counts, part_path, write_part
+from imagenet_tools.parts import Counts
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.sources import Source, UnitRecord, find_sources, read_sources, units_of, write_sources
 from imagenet_tools.stage import Stage
+from imagenet_tools.work import Done, Task, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from imagenet_tools.layout import FileEntry
     from imagenet_tools.units import Progress, Reader, Unit
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # Below this many units, other processes cost more than they bring.
 _FEW = 4
@@ -49,20 +53,6 @@ class Report:
     problems: Counts = field(default_factory=dict)  # rows of the table problems, by code
 
 
-class _Task(NamedTuple):
-    unit: Unit
-    parts: Path
-    known: str | None  # the fingerprint that the index has of this unit
-
-
-class _Done(NamedTuple):
-    unit: Unit
-    state: str  # scanned, resumed or unchanged
-    fingerprint: str
-    part: Path
-    counts: Counts
-
-
 def build_index(
     paths: Sequence[Path],
     index: Path,
@@ -73,6 +63,9 @@ def build_index(
     executor: Executor | None = None,
     fresh: bool = False,
     glosses: str | None = None,
+    like: Path | None = None,
+    by_hash: bool = False,
+    probe: bool = True,
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
@@ -86,7 +79,9 @@ def build_index(
         if there:
             remove_unlisted(index, read_manifest(index))
         found = find_sources(paths, readers, dataset=dataset, known=known)
-        done = list(_scan(found, known, readers, staging / "parts", workers, executor, progress))
+        units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
+        borrowed = borrow(units_found, staging / "parts", like) if like else set()
+        done = list(_scan(units_found, known, staging / "parts", by_hash, workers, executor, progress))
 
         sources, dropped = _remember(known, found, done)
         home = index if there else staging / "index"
@@ -103,7 +98,9 @@ def build_index(
         shutil.rmtree(staging)
         if progress:
             progress("merging", 1, 1)
-    units = {state: sum(one.state == state for one in done) for state in ("scanned", "resumed", "unchanged")}
+    states = ["borrowed" if one.state == "resumed" and one.unit.key in borrowed else one.state for one in done]
+    units = {state: states.count(state) for state in ("scanned", "resumed", "unchanged")}
+    units |= {"borrowed": states.count("borrowed")} if like else {}
     gone = {one.unit for source in known for one in source.units} - {
         one.unit for source in sources for one in source.units
     }
@@ -112,22 +109,22 @@ def build_index(
 
 
 def _scan(
-    found: Sequence[Source],
+    units_found: Sequence[Unit],
     known: Sequence[Source],
-    readers: Mapping[str, Reader],
     parts: Path,
+    by_hash: bool,
     workers: int,
     executor: Executor | None,
     progress: Progress | None,
-) -> Iterator[_Done]:
+) -> Iterator[Done]:
     """Every unit of the sources, with its part on the disk or the word that nothing changed."""
     parts.mkdir(exist_ok=True)
-    before = {one.unit: one.fingerprint for source in known for one in source.units}
-    tasks = [_Task(unit, parts, before.get(unit.key)) for source in found for unit in units_of(source, readers)]
+    before = {one.unit: one for source in known for one in source.units}
+    tasks = [Task(unit, parts, before.get(unit.key), by_hash) for unit in units_found]
     if executor is not None:
-        results: Iterable[_Done] = executor.map(_work, tasks)
+        results: Iterable[Done] = executor.map(work, tasks)
     elif workers == 1 or len(tasks) < _FEW:
-        results = map(_work, tasks)
+        results = map(work, tasks)
     else:
         results = _in_processes(tasks, workers)
     if progress:
@@ -138,13 +135,12 @@ def _scan(
             progress("reading", n, len(tasks))
 
 
-def _in_processes(tasks: Sequence[_Task], workers: int) -> Iterator[_Done]:
+def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Done]:
     # Forked workers start at once and need no guarded main module; the work they do starts no threads.
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
-    pool = ProcessPoolExecutor(workers, get_context(method), signal.signal, ignore)
+    pool = ProcessPoolExecutor(workers, get_context(method), _begin_worker)
     try:
-        yield from pool.map(_work, tasks, chunksize=max(1, min(16, len(tasks) // (workers * 8))))
+        yield from pool.map(work, tasks, chunksize=max(1, min(16, len(tasks) // (workers * 8))))
     except BrokenProcessPool:
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
@@ -155,22 +151,17 @@ def _in_processes(tasks: Sequence[_Task], workers: int) -> Iterator[_Done]:
         pool.shutdown(cancel_futures=True)
 
 
-def _work(task: _Task) -> _Done:
-    """Scan one unit into its part, unless it is there already or the index has it."""
-    unit, parts, known = task
-    reader: Reader = importlib.import_module(f"imagenet_tools.formats.{unit.form}")
-    # What the rows depend on besides the bytes.
-    fingerprint = f"{unit.dataset} {unit.split} {unit.wnid} {reader.fingerprint(unit)}"
-    path = part_path(parts, unit, fingerprint)
-    if fingerprint == known:
-        return _Done(unit, "unchanged", fingerprint, path, {})
-    counts = part_counts(path)
-    if counts is not None:
-        return _Done(unit, "resumed", fingerprint, path, counts)
-    return _Done(unit, "scanned", fingerprint, path, write_part(path, reader.scan(unit)))
+def _begin_worker() -> None:
+    """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
-def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[_Done]) -> tuple[list[Source], set[int]]:
+def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[Done]) -> tuple[list[Source], set[int]]:
     """(the sources of the new index, the units of the old one whose rows go)."""
     old = {one.unit: one for source in known for one in source.units}
     records: dict[str, list[UnitRecord]] = {source.name: [] for source in found}
@@ -179,10 +170,15 @@ def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[_
         unit = one.unit
         if one.state == "unchanged":
             kept.add(unit.key)
-            records[unit.source].append(old[unit.key])
+            same = old[unit.key]._replace(fingerprint=one.fingerprint, digest=one.digest, size=one.size)
+            records[unit.source].append(same)
         else:
-            counts = (one.counts.get(table, 0) for table in ("images", "boxes", "labels", "problems"))
-            record = UnitRecord(unit.key, unit.form, unit.file, unit.member, one.fingerprint, *counts)
+            n_images, n_boxes, n_labels, n_problems = (
+                one.counts.get(table, 0) for table in ("images", "boxes", "labels", "problems")
+            )
+            place = (unit.key, unit.form, unit.file, unit.member, one.fingerprint)
+            counts = (n_images, n_boxes, n_labels, n_problems)
+            record = UnitRecord(*place, *counts, one.size, one.digest)
             records[unit.source].append(record)
     sources = [source for source in known if source.name not in records]
     sources += [replace(source, units=tuple(records[source.name])) for source in found]
@@ -193,7 +189,7 @@ def _glosses(home: Path, origin: str) -> list[FileEntry]:
     """The table glosses, read through NLTK ("nltk") or from a WordNet dict folder."""
     import pyarrow as pa
 
-    rows = wordnet.glosses_from_nltk() if origin == "nltk" else wordnet.glosses_from_dict(Path(origin))
+    rows = nltk_bridge.glosses_from_nltk() if origin == "nltk" else nltk_bridge.glosses_from_dict(Path(origin))
     pairs = sorted(rows)
     columns = [pa.array([pair[n] for pair in pairs], pa.string()) for n in (0, 1)]
     batch = pa.RecordBatch.from_arrays(columns, schema=arrow_schema("glosses"))

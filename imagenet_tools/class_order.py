@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools import labels, wordnet
+from imagenet_tools import lists, wordnet
 from imagenet_tools.errors import UsageError
 from imagenet_tools.wnid import is_wnid
 
@@ -119,13 +119,6 @@ def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Map
     `counts` is {split: {wnid: {"images": n, "boxes": n}}}.
     """
     lines = "".join(f"{one.wnid}\n" for one in classes)
-    published = {
-        "ilsvrc2012": labels.ilsvrc2012_sorted(),
-        "ilsvrc2012-id": labels.ilsvrc2012_ids(),
-        "fall11": labels.fall11(),
-    }
-    wnids = tuple(one.wnid for one in classes)
-    index_of = {name: labels.index_of(listed) for name, listed in published.items()}
     rows: list[dict[str, object]] = []
     for one in classes:
         synset = wordnet.synset(one.wnid)
@@ -139,11 +132,7 @@ def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Map
                 "lemmas": list(synset.lemmas),
                 "parents": list(synset.hypernyms),
                 "members": [one.wnid],
-                "label_spaces": {
-                    name: index[one.wnid] + (name == "ilsvrc2012-id")  # ILSVRC ids count from 1
-                    for name, index in index_of.items()
-                    if one.wnid in index
-                },
+                "label_spaces": lists.numbers_of(one.wnid),
                 "splits": {split: found.get(one.wnid, {"images": 0, "boxes": 0}) for split, found in counts.items()},
             }
         )
@@ -152,7 +141,7 @@ def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Map
         "order": order,
         "n_classes": len(classes),
         "sha256_of_wnid_lines": hashlib.sha256(lines.encode()).hexdigest(),
-        "equals": next((name for name, listed in published.items() if tuple(listed) == wnids), None),
+        "equals": lists.equal([one.wnid for one in classes]),
         "classes": rows,
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,20 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     return sql
 
 
+def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
+    """A query as a relation, on a cursor of its own: two open readers on one connection cut each other short."""
+    import duckdb
+
+    cursor = sql.cursor()
+    if duckdb.__version__.startswith("1.4."):
+        _kept.append(cursor)
+    return cursor.sql(query, params=dict(parameters) or None)
+
+
+# DuckDB 1.4 closes a cursor that nothing but its relations holds; here one takes 25 KiB.
+_kept: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
+
+
 def quoted(text: str) -> str:
     """A text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -73,6 +89,7 @@ _SQL_TYPES = {
     "list<string>": "VARCHAR[]",
     "units": (
         "STRUCT(unit BIGINT, form VARCHAR, file VARCHAR, member VARCHAR, fingerprint VARCHAR, "
-        "n_images BIGINT, n_boxes BIGINT, n_labels BIGINT, n_problems BIGINT)[]"
+        "n_images BIGINT, n_boxes BIGINT, n_labels BIGINT, n_problems BIGINT, "
+        "size BIGINT, digest VARCHAR)[]"
     ),
 }

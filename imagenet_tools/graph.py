@@ -94,8 +94,11 @@ def levels(edges: Edges, rows: Sequence[int] | Ints) -> Iterator[Ints]:
 def reach(edges: Edges, rows: Sequence[int] | Ints) -> Ints:
     """The nodes that any path from any of `rows` leads to, `rows` included, sorted."""
     reached = np.zeros(edges.n, np.bool_)
-    for level in levels(edges, rows):
+    level = np.asarray(rows, np.int32)
+    while len(level):
         reached[level] = True
+        targets = step(edges, level)[1]
+        level = _distinct(targets[~reached[targets]])
     return np.flatnonzero(reached).astype(np.int32)
 
 

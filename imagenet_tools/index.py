@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools import blob, payload, terms
+import numpy as np
+
+from imagenet_tools import blob, hierarchy, payload, terms, wordnet
 from imagenet_tools.class_order import read_list
-from imagenet_tools.connection import connect
+from imagenet_tools.connection import connect, relation
 from imagenet_tools.errors import UsageError
-from imagenet_tools.layout import default_index
-from imagenet_tools.payload import Place
+from imagenet_tools.layout import default_index, read_manifest
+from imagenet_tools.payload import STREAMED, Place
+from imagenet_tools.seek_points import part_of
 from imagenet_tools.selection import Selection
 
 if TYPE_CHECKING:
     import duckdb
-    import numpy as np
     import numpy.typing as npt
     import PIL.Image
 
@@ -59,7 +62,7 @@ class Image:
 
 
 class Index:
-    """An open index. Opening reads the manifest and two small tables; nothing is ever written.
+    """An open index. Opening reads the manifest and the table of sources; nothing is ever written.
 
     It pickles by its path and opens again where it is unpickled.
     """
@@ -90,7 +93,7 @@ class Index:
 
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter."""
-        return self.cursor().sql(query, params=parameters or None)
+        return relation(self._connection, query, parameters)
 
     # ---- synsets
 
@@ -108,11 +111,25 @@ class Index:
     def images_below(self) -> npt.NDArray[np.int64]:
         """Images at or below each synset, by row of imagenet_tools.wordnet: (82,115,)."""
         if self._below is None:
-            import numpy as np
-
-            found = self.cursor().execute("SELECT n_images_inclusive FROM synsets ORDER BY wnid").fetchall()
-            self._below = np.array(found, np.int64)[:, 0]
+            self._below = self._counts("n_images_inclusive")
         return self._below
+
+    def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
+        """`images` or `boxes` at or below each synset, by row, each once; of `classes` alone where they are given."""
+        if what not in ("images", "boxes"):
+            message = f"{what!r} is not counted by synset; expected images or boxes."
+            raise UsageError(message)
+        if classes is None:
+            return self.images_below() if what == "images" else self._counts("n_boxes_inclusive")
+        direct = self._counts(f"n_{what}")
+        others = np.ones(len(direct), np.bool_)
+        others[wordnet.rows_of(classes)] = False
+        direct[others] = 0
+        return hierarchy.inclusive(direct)
+
+    def _counts(self, column: str) -> npt.NDArray[np.int64]:
+        found = self.cursor().execute(f"SELECT {column} FROM synsets ORDER BY wnid").fetchall()
+        return np.array(found, np.int64)[:, 0]
 
     # ---- images
 
@@ -170,7 +187,27 @@ class Index:
             message = f"{what} in {self.path}. Expected the id of one image, such as n01440764_10026; "
             raise UsageError(message + "name its data set with dataset=.")
         name, found, wnid, source, file, *where = rows[0]
-        return Image(name, found, wnid, Place(self.place(source, file), *where))
+        return Image(name, found, wnid, self.image_place(source, file, *where))
+
+    def image_place(
+        self,
+        source: str,
+        file: str,
+        offset: int | None,
+        length: int,
+        member: str | None = None,
+        position: int | None = None,
+        compression: str | None = None,
+    ) -> Place:
+        """Where the bytes of an image lie on this machine, from the columns of the table images that say it."""
+        points = self._points.get(part_of(source, file)) if compression in STREAMED else None
+        return Place(self.place(source, file), offset, length, member, position, compression, points)
+
+    @functools.cached_property
+    def _points(self) -> dict[str, Path]:
+        """The files of seek points by their part."""
+        listed = read_manifest(self.path).tables.get("seek_points", [])
+        return {entry.part: self.path.absolute() / entry.file for entry in listed}
 
     def place(self, source: str, file: str) -> Path:
         """The file on this machine that `file` of a source means."""

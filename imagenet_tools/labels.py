@@ -1,9 +1,9 @@
-"""Class orders, each under its own name, and the official labels of the ILSVRC2012 validation images.
+"""The label spaces that are used most, and the official labels of the ILSVRC2012 validation images.
 
 A class's index is its place, from 0, in an order that is named; its ILSVRC id, of the devkit, counts from 1. For no
 class is the id less one the index in sorted order, so that whoever mixes them is right once in a thousand.
 
-Made by data/make_labels.py from the lists that ImageNet published; each table names its source in its metadata.
+The lists themselves stand in imagenet_tools.lists; the labels are made by data/make_labels.py from the devkit's.
 """
 
 from __future__ import annotations
@@ -11,41 +11,39 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from imagenet_tools.wordnet import read_table
+from imagenet_tools import columns, lists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+numbered = lists.numbered
+
 _VALIDATION_PREFIX = "ILSVRC2012_val_"
 
 
-@functools.cache
 def ilsvrc2012_sorted() -> tuple[str, ...]:
     """The 1,000 wnids of ILSVRC2012 in sorted order: torchvision's, timm's, Keras' and most others'."""
-    return _wnids("ilsvrc2012_classes")
+    return lists.get("ilsvrc2012").wnids
 
 
-@functools.cache
 def ilsvrc2012_ids() -> tuple[str, ...]:
     """The 1,000 wnids of ILSVRC2012 in the order of their ILSVRC2012_ID: the first one has the id 1.
 
     The order of the devkit, of its ground truth, and of the downsampled ImageNet32 and ImageNet64.
     """
-    ids = read_table("ilsvrc2012_classes")["ilsvrc_id"].to_pylist()
-    return tuple(wnid for _, wnid in sorted(zip(ids, ilsvrc2012_sorted(), strict=True)))
+    return lists.get("ilsvrc2012-id").wnids
 
 
-@functools.cache
 def fall11() -> tuple[str, ...]:
     """The 21,841 wnids of ImageNet's release of fall 2011, sorted."""
-    return _wnids("fall11_classes")
+    return lists.get("fall11").wnids
 
 
 @functools.cache
 def validation_wnids() -> tuple[str, ...]:
     """The wnid of each ILSVRC2012 validation image: 50,000 in the order of the images' numbers, which begin at 1."""
     by_id = ilsvrc2012_ids()
-    return tuple(by_id[ilsvrc_id - 1] for ilsvrc_id in read_table("ilsvrc2012_validation")["ilsvrc_id"].to_pylist())
+    return tuple(by_id[number - 1] for number in columns.numbers("ilsvrc2012_validation", "ilsvrc_id").tolist())
 
 
 def validation_wnid(stem: str) -> str | None:
@@ -59,7 +57,3 @@ def validation_wnid(stem: str) -> str | None:
 def index_of(order: Sequence[str]) -> Mapping[str, int]:
     """The index of each wnid in an order, from 0: index_of(ilsvrc2012_sorted())["n01440764"] is 0."""
     return {wnid: index for index, wnid in enumerate(order)}
-
-
-def _wnids(table: str) -> tuple[str, ...]:
-    return tuple(f"n{offset:08d}" for offset in read_table(table)["offset"].to_pylist())

@@ -34,6 +34,8 @@ _FORMAT = "imagenet-tools index"
 
 # Rows in a row group: DuckDB reads row groups in parallel and skips those whose wnids lie outside a question.
 _ROW_GROUP = 131_072
+# Of the 32 KiB windows of seek points few are wanted at a time.
+_FEW_ROWS = {"seek_points": 64}
 
 # Long runs of few values; the rest is written as differences, which for ids, names and offsets are small.
 _DICTIONARY = {
@@ -143,7 +145,7 @@ def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.Record
             store_schema=False,
         ) as writer:
             for group in _recut(batches, form):
-                writer.write_table(group, row_group_size=_ROW_GROUP)
+                writer.write_table(group, row_group_size=_FEW_ROWS.get(table, _ROW_GROUP))
                 rows += group.num_rows
         out.flush()
         os.fsync(out.fileno())

@@ -1,4 +1,4 @@
-"""A MATLAB file of version 5, as devkits keep their lists of synsets: the rows of its first struct array.
+"""A MATLAB file of version 5, as devkits keep lists of synsets and images: a struct array, a cell array.
 
     0    text 116, ..., version 2, "IM" where numbers are little-endian
     128  elements: type 4, size 4, payload, filled up to 8 bytes; a payload of at most 4 bytes fits into the tag itself
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import FormatError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MATRIX, _COMPRESSED = 14, 15
-_STRUCT, _CHAR = 2, 4  # classes of a matrix
+_CELL, _STRUCT, _CHAR = 1, 2, 4  # classes of a matrix
 _NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
 # The t12 devkit's 0.2 MB unpack to 1.1 MB.
@@ -36,19 +37,44 @@ def read_structs(data: bytes) -> list[dict[str, Value]]:
 
     FormatError where the bytes are no such file, or end too early.
     """
+    order = _order(data)
+    with _damage_said():
+        for matrix in _matrices(data, order):
+            if (rows := _structs(matrix, order)) is not None:
+                return rows
+    message = "the MATLAB file holds no struct array; expected the devkit's array `synsets`"
+    raise FormatError(message, code="mat_damaged")
+
+
+def read_texts(data: bytes, name: str) -> list[str]:
+    """The texts in the cell array of this name in a file's bytes; FormatError as for read_structs."""
+    order = _order(data)
+    with _damage_said():
+        for matrix in _matrices(data, order):
+            if (texts := _cells(matrix, order, name)) is not None:
+                return texts
+    message = f"the MATLAB file holds no cell array `{name}`: is it another list?"
+    raise FormatError(message, code="mat_damaged")
+
+
+def _order(data: bytes) -> str:
     if len(data) < 128 or data[126:128] not in {b"IM", b"MI"}:
         message = "no MATLAB file of version 5: it does not say IM or MI at byte 126"
         raise FormatError(message, code="mat_damaged")
-    order = "<" if data[126:128] == b"IM" else ">"
+    return "<" if data[126:128] == b"IM" else ">"
+
+
+@contextmanager
+def _damage_said() -> Iterator[None]:
     try:
-        for kind, payload in _unpacked(data[128:], order):
-            if kind == _MATRIX and (rows := _structs(payload, order)) is not None:
-                return rows
+        yield
     except (struct.error, zlib.error, UnicodeDecodeError, StopIteration, IndexError) as error:
         message = f"the MATLAB file is cut short or damaged ({type(error).__name__}): fetch it again"
         raise FormatError(message, code="mat_damaged") from error
-    message = "the MATLAB file holds no struct array; expected the devkit's array `synsets`"
-    raise FormatError(message, code="mat_damaged")
+
+
+def _matrices(data: bytes, order: str) -> Iterator[bytes]:
+    return (payload for kind, payload in _unpacked(data[128:], order) if kind == _MATRIX)
 
 
 def _unpacked(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -92,11 +118,22 @@ def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
     return [{name: _value(next(parts)[1], order) for name in names} for _ in range(n_rows if names else 0)]
 
 
+def _cells(matrix: bytes, order: str, name: str) -> list[str] | None:
+    """The texts of a cell array of this name; None for any other matrix."""
+    parts = _elements(matrix, order)
+    if next(parts)[1][0 if order == "<" else 3] != _CELL:
+        return None
+    next(parts)  # dimensions
+    if next(parts)[1].decode("latin-1") != name:
+        return None
+    return [text for _, payload in parts if isinstance(text := _value(payload, order), str)]
+
+
 def _value(matrix: bytes, order: str) -> Value:
     parts = _elements(matrix, order)
     kind = next(parts)[1][0 if order == "<" else 3]
     next(parts), next(parts)  # dimensions and name
-    if kind in {_STRUCT, 1}:
+    if kind in {_STRUCT, _CELL}:
         return None
     type_, payload = next(parts)
     if kind == _CHAR:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagenet_tools import hierarchy, labels, terms
+from imagenet_tools import labels, terms, wordnet_tables
 from imagenet_tools.layout import Manifest
 from imagenet_tools.merge_boxes import choose_boxes, merge_boxes
 from imagenet_tools.merge_images import merge_images
+from imagenet_tools.merge_points import merge_points
 
 if TYPE_CHECKING:
     from imagenet_tools.stage import Stage
@@ -26,6 +27,7 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     _merge_labels(stage)
     choose_boxes(stage)
     merge_images(stage)
+    merge_points(stage)
     merge_boxes(stage)
     problems = _merge_problems(stage)
     _merge_wordnet(stage)
@@ -70,11 +72,14 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
            SELECT 'no_label' AS code, source, dataset,
                   count(*) || ' images of split ' || coalesce(split, 'none') || ' have no label; expected a class '
                   || 'folder, a name that tells the class, or an official label list' AS reason
-           FROM images WHERE wnid IS NULL AND split IS DISTINCT FROM 'test' GROUP BY source, dataset, split
+           FROM images
+           WHERE wnid IS NULL AND split IS DISTINCT FROM 'test' AND dataset NOT IN (
+               SELECT dataset FROM all_labels WHERE label_set = 'det') -- whose images have many classes, or none
+           GROUP BY source, dataset, split
            UNION ALL BY NAME
            SELECT 'box_conflict' AS code, source, file, dataset, image_id,
                   count(*) || ' boxes differ from those of the source that was taken; kept in unused_boxes' AS reason
-           FROM done_boxes WHERE reason = 'conflict' GROUP BY source, file, dataset, image_id
+           FROM unused_boxes WHERE reason = 'conflict' GROUP BY source, file, dataset, image_id
            ORDER BY ALL""",
     )
     stage.view("problems")
@@ -84,7 +89,7 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
 
 def _merge_wordnet(stage: Stage) -> None:
     """The graph, and how much of the index lies at and below each synset."""
-    tables = {"closure": hierarchy.closure_table, "hypernyms": hierarchy.hypernyms_table}
+    tables = {"closure": wordnet_tables.closure_table, "hypernyms": wordnet_tables.hypernyms_table}
     for table, made in tables.items():
         if table in stage.old.tables:  # facts of WordNet 3.0: the same in every generation
             stage.tables[table] = stage.old.tables[table]
@@ -92,7 +97,7 @@ def _merge_wordnet(stage: Stage) -> None:
         else:
             stage.sql.register(table, made())
             stage.write(table, "all", f"FROM {table}")
-    stage.sql.register("facts", hierarchy.synsets_table())
+    stage.sql.register("facts", wordnet_tables.synsets_table())
     counts = """SELECT ancestor AS wnid, sum(n) AS inclusive, sum(n) FILTER (distance = 0) AS direct
                 FROM closure JOIN (SELECT wnid AS descendant, count(*) AS n FROM {} GROUP BY wnid)
                 USING (descendant) GROUP BY ancestor"""

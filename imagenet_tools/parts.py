@@ -14,7 +14,9 @@ import hashlib
 import json
 import os
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING
 
 from imagenet_tools.schema import arrow_schema
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 _TAIL = 12
 
+# A class of ImageNet is some 200 KB; an archive of all boxes some 200 MB.
+_IN_MEMORY = 32 << 20
+_CHUNK = 1 << 20
+
 Counts = dict[str, int]
 
 
@@ -40,27 +46,51 @@ def part_path(folder: Path, unit: Unit, fingerprint: str) -> Path:
 
 def write_part(path: Path, rows: Iterable[tuple[str, pa.RecordBatch]]) -> Counts:
     """Write the rows of a unit, whole or absent; gives the number of rows by table."""
-    import pyarrow as pa
-
-    gathered: dict[str, list[pa.RecordBatch]] = {}
-    for table, batch in rows:
-        gathered.setdefault(table, []).append(batch)
-    places: dict[str, tuple[int, int, int, int]] = {}
     temporary = path.with_suffix(f".{os.getpid()}")
-    with temporary.open("wb") as out:
-        for table in sorted(gathered):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, arrow_schema(table)) as stream:
-                for batch in gathered[table]:
-                    stream.write_batch(batch)
-            data = sink.getvalue()
-            n_rows = sum(batch.num_rows for batch in gathered[table])
-            places[table] = (out.tell(), data.size, n_rows, zlib.crc32(data))
-            out.write(data)
+    streams: dict[str, _Stream] = {}
+    places: dict[str, tuple[int, int, int, int]] = {}
+    with ExitStack() as open_:
+        for table, batch in rows:
+            if table not in streams:
+                streams[table] = open_.enter_context(closing(_Stream(table, path.parent)))
+            streams[table].add(batch)
+        out = open_.enter_context(temporary.open("wb"))
+        for table in sorted(streams):
+            offset = out.tell()
+            checksum = streams[table].copy_to(out)
+            places[table] = (offset, out.tell() - offset, streams[table].rows, checksum)
         footer = json.dumps({"tables": places}).encode()
         out.write(footer + len(footer).to_bytes(8, "little") + zlib.crc32(footer).to_bytes(4, "little"))
     temporary.rename(path)
     return {table: place[2] for table, place in places.items()}
+
+
+class _Stream:
+    """The rows of one table of a part while the others are written too: in memory, and on disk where they are many."""
+
+    def __init__(self, table: str, folder: Path):
+        import pyarrow as pa
+
+        self.rows = 0
+        self._file = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - closed by close()
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), arrow_schema(table))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+        self.rows += batch.num_rows
+
+    def copy_to(self, out: IO[bytes]) -> int:
+        """End the stream and append it to a file; its crc32."""
+        self._writer.close()
+        self._file.seek(0)
+        checksum = 0
+        while chunk := self._file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+            out.write(chunk)
+        return checksum
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def part_counts(path: Path) -> Counts | None:

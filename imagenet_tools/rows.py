@@ -6,7 +6,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imagenet_tools import labels
+from imagenet_tools.jpeg import Facts
 from imagenet_tools.probe import probe
+from imagenet_tools.releases import release_of
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wnid import hash32, is_training_stem, official_split, photo_of, wnid_of_stem
 
@@ -22,6 +24,8 @@ IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".
 
 # Rows gathered before they are handed on: a class of ImageNet fits (at most 3,047), memory stays small.
 _BATCH = 16_384
+
+_UNPROBED = Facts(None, None, None, None, None, None)
 
 _IMAGE_COLUMNS = [
     "image_id",
@@ -45,10 +49,16 @@ _IMAGE_COLUMNS = [
 
 
 class ImageRows:
-    """Gathers the images and the problems of one unit, and hands them on as record batches."""
+    """Gathers the images and the problems of one unit, and hands them on as record batches.
 
-    def __init__(self, unit: Unit):
+    `bundled` is whether the official labels of ILSVRC2012's validation images are those of this release too;
+    `split_of` gives the split of a stem where a list of the release says it.
+    """
+
+    def __init__(self, unit: Unit, *, bundled: bool = True, split_of: Callable[[str], str | None] | None = None):
         self._unit = unit
+        self._bundled = bundled
+        self._split_of = split_of
         self._columns: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
         self._add = tuple(self._columns[name].append for name in _IMAGE_COLUMNS)
         self._problems: list[dict[str, object]] = []
@@ -66,17 +76,23 @@ class ImageRows:
         position: int | None = None,
         compression: str | None = None,
         size: int | None = None,
+        wnid: str | None = None,
+        split: str | None = None,
+        photo: str | None = None,
     ) -> None:
         """Add an image.
 
         `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
         `member` is its name inside an archive, None where image_id + .JPEG says it. Where it is wrapped, `length`
-        counts its bytes as they lie there, and `size` those of the image that head and more speak of.
+        counts its bytes as they lie there, and `size` those of the image that head and more speak of. `wnid` and
+        `split` are what its own place says, where that differs within the unit, and `photo` the photograph it shows,
+        where neither its stem nor its data set tells.
         """
         unit = self._unit
-        found = probe(head, length if size is None else size, more)
-        wnid, split = self._place(stem, file, member)
-        photo = photo_of(unit.dataset, stem)
+        listed = self._split_of(stem) if self._split_of else None
+        found = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
+        wnid, split = self._place(stem, file, member, wnid or unit.wnid, split or listed or unit.split)
+        photo = photo or photo_of(unit.dataset, stem)
         values = (stem, photo, wnid, split, file, member, offset, length, position, compression)
         facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
         for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
@@ -84,28 +100,31 @@ class ImageRows:
         if found.problem is not None:
             self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
 
-    def _place(self, stem: str, file: str, member: str | None) -> tuple[str | None, str | None]:
+    def _place(
+        self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None
+    ) -> tuple[str | None, str | None]:
         """The class and the official split of an image: its official name decides, and then its place."""
-        unit = self._unit
         official = official_split(stem)
         if official is None:
             named = wnid_of_stem(stem)
-            if unit.wnid is not None and named is not None and named != unit.wnid:
-                reason = f"the name says {named}, the folder {unit.wnid}; the folder's class is kept"
+            if wnid is not None and named is not None and named != wnid:
+                reason = f"the name says {named}, the folder {wnid}; the folder's class is kept"
                 self.problem("class_differs", file, reason, member, stem)
             # Nowhere but in its training set does ILSVRC name an image by its class.
-            known = "train" if is_training_stem(stem) and unit.dataset.startswith("ilsvrc") else None
-            return unit.wnid or named, unit.split or known
-        year, split = official
-        if unit.split is not None and unit.split != split:
+            known = "train" if is_training_stem(stem) and self._unit.dataset.startswith("ilsvrc") else None
+            return wnid or named, split or known
+        year, named_split = official
+        if split is not None and not self._unit.dataset.startswith("ilsvrc"):
+            named_split = split  # the split belongs to the data set: Imagenette trains on validation images
+        elif split is not None and split != named_split:
             # An official validation image never slips into a training split, whatever folder it was put in.
-            reason = f"the name says {split}, the place {unit.split}; the name's split is kept"
+            reason = f"the name says {named_split}, the place {split}; the name's split is kept"
             self.problem("split_differs", file, reason, member, stem)
-        bundled = labels.validation_wnid(stem) if year == "2012" and split == "val" else None
-        if unit.wnid is not None and bundled is not None and unit.wnid != bundled:
-            reason = f"the folder says {unit.wnid}, the official ground truth {bundled}"
+        bundled = labels.validation_wnid(stem) if self._bundled and (year, official[1]) == ("2012", "val") else None
+        if wnid is not None and bundled is not None and wnid != bundled:
+            reason = f"the folder says {wnid}, the official ground truth {bundled}"
             self.problem("label_contradiction", file, reason, member, stem)
-        return unit.wnid or bundled, split
+        return wnid or bundled, named_split
 
     def problem(
         self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
@@ -146,9 +165,6 @@ def is_image_name(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def dataset_of(wnids: Iterable[str]) -> str:
-    """The data set that a set of classes speaks for: ilsvrc2012 if all are among its 1,000, else imagenet21k.
-
-    A few classes of the whole ImageNet that are all among the 1,000 read as ilsvrc2012: `--dataset` decides then.
-    """
-    return "ilsvrc2012" if set(wnids) <= set(labels.ilsvrc2012_sorted()) else "imagenet21k"
+def dataset_of(wnids: Iterable[str], *, name: str = "") -> str:
+    """The data set that a set of classes speaks for, or the name of the archive: see imagenet_tools.releases."""
+    return release_of(wnids, name=name).dataset

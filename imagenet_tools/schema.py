@@ -78,7 +78,7 @@ TABLES: dict[str, Table] = {
             Column("ymin", "double", "top edge, likewise"),
             Column("xmax", "double", "right edge, likewise"),
             Column("ymax", "double", "bottom edge, likewise"),
-            Column("stated_width", "int32", "the image's width as the annotation states it, pixels; null without"),
+            Column("stated_width", "int32", "the image's width as the annotation states it, pixels; 1 for fractions"),
             Column("stated_height", "int32", "the image's height as the annotation states it, pixels"),
             Column("nxmin", "double", "left edge over the width it refers to, 0 to 1, repaired; null if unusable"),
             Column("nymin", "double", "top edge over the height, likewise"),
@@ -88,6 +88,7 @@ TABLES: dict[str, Table] = {
             Column("pose", "string", "the annotation's pose; null without"),
             Column("truncated", "bool", "the annotation says the object is cut by the image's edge; null without"),
             Column("difficult", "bool", "the annotation says the object is hard to recognise; null without"),
+            Column("subcategory", "string", "a narrower class that the annotation says beside; null without"),
             Column("source", "string", "the source that holds the annotation"),
             Column("file", "string", "the annotation's file, relative to the source's root"),
             Column("flags", "list<string>", "every repair and oddity, by the codes of imagenet_tools.bbox"),
@@ -102,6 +103,21 @@ TABLES: dict[str, Table] = {
             Column("label_set", "string", "who says so: devkit, loc_csv, ..."),
             Column("wnid", "string", "the label"),
             Column("source", "string", "the source that holds the label"),
+            _UNIT,
+        ),
+    ),
+    "seek_points": Table(
+        "a place of a gzip stream of images from which it can be read, without what comes before",
+        (
+            Column("source", "string", "the source that holds the stream"),
+            Column("file", "string", "the file it lies in, relative to the source's root"),
+            Column("member", "string", "the member of file that is the stream; null where the file is"),
+            Column("start", "int64", "where the compressed bytes begin in file, bytes"),
+            Column("size", "int64", "how many compressed bytes there are"),
+            Column("position", "int64", "the place in the decompressed stream, bytes"),
+            Column("offset", "int64", "the place in the compressed bytes, counted from start, bytes"),
+            Column("bits", "int16", "how many bits of the byte before offset belong to it, 0 to 7"),
+            Column("window", "binary", "the 32 KiB of the stream before it; null where none are needed"),
             _UNIT,
         ),
     ),
@@ -148,6 +164,20 @@ TABLES: dict[str, Table] = {
             Column("height", "int16", "edges on the longest path down to a leaf, hypernym edges without instances"),
             Column("ilsvrc_id", "int16", "ILSVRC2012_ID of the devkit, 1 to 1,000; null for other synsets"),
             Column("ilsvrc2012_index", "int16", "0-based class index in sorted-wnid order; null for other synsets"),
+            Column("ilsvrc2012_slim_id", "int16", "the same from 1, 0 being the background: TF-slim, 1,001-way models"),
+            Column("ilsvrc2010_id", "int16", "ILSVRC2010_ID of the devkit of 2010, 1 to 1,000; null for other synsets"),
+            Column("fall11_index", "int16", "0-based, of the 21,841 classes of fall11 sorted by wnid; null for others"),
+            Column(
+                "imagenet21k_goog_index", "int16", "0-based, of Google's 21,843 classes sorted by wnid; null, likewise"
+            ),
+            Column(
+                "imagenet22k_ms_index", "int16", "0-based, of Microsoft's 21,842, ILSVRC2012's first; null, likewise"
+            ),
+            Column("imagenet12k_index", "int16", "0-based, of timm's 11,821 classes sorted by wnid; null, likewise"),
+            Column(
+                "imagenet21k_p_index", "int16", "0-based, of 21K-P's 11,221 of fall11 sorted by wnid; null, likewise"
+            ),
+            Column("imagenet21k_p_winter21_index", "int16", "0-based, of 21K-P's 10,450 of winter21; null, likewise"),
             Column("n_images", "int64", "images labelled with this very synset"),
             Column("n_images_inclusive", "int64", "distinct images labelled with it or anything below it"),
             Column("n_boxes", "int64", "boxes labelled with this very synset"),
@@ -209,5 +239,6 @@ def _arrow_type(name: str) -> pa.DataType:
     if name == "units":
         counts = [(f"n_{rows}", pa.int64()) for rows in ("images", "boxes", "labels", "problems")]
         texts = [(text, pa.string()) for text in ("form", "file", "member", "fingerprint")]
-        return pa.list_(pa.struct([("unit", pa.int64()), *texts, *counts]))
+        content = [("size", pa.int64()), ("digest", pa.string())]
+        return pa.list_(pa.struct([("unit", pa.int64()), *texts, *counts, *content]))
     return pa.type_for_alias(name)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from imagenet_tools.draws import OFFICIAL, Split, parse_amount, parse_split, thresholds
 from imagenet_tools.errors import QueryError, UsageError
@@ -12,6 +12,11 @@ from imagenet_tools.errors import QueryError, UsageError
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+
+_Asked = TypeVar("_Asked")
+
+_BATCH = 131_072  # rows of a record batch, at most
 
 
 class Queryable(Protocol):
@@ -198,6 +203,13 @@ made AS (
 
     def run(self, query: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
         """Run a query over `made`: the images of the index with split, official_split and left_out (null: chosen)."""
+        cursor = self.index.cursor()
+        self._ask(cursor.execute, query, values)
+        return cursor
+
+    def _ask(
+        self, ask: Callable[[str, Mapping[str, object]], _Asked], query: str, values: Mapping[str, object] | None = None
+    ) -> _Asked:
         import duckdb
 
         known = {
@@ -215,11 +227,14 @@ made AS (
             if len(duckdb.extract_statements(text)) != 1:
                 message = f"--where {' AND '.join(self.conditions)}: expected one condition, found a ';'."
                 raise QueryError(message)
-            return self.index.cursor().execute(text, used)
+            return ask(text, used)
         except duckdb.Error as error:
             if not self.conditions:
                 raise
-            message = f"--where {' AND '.join(self.conditions)}: {str(error).splitlines()[0]}"
+            said = " ".join(
+                str(error).partition("\n\n")[0].split("\n")
+            )  # the columns that are near are its second line
+            message = f"--where {' AND '.join(self.conditions)}: {said}"
             raise QueryError(message) from error
 
     # ---- answers
@@ -248,12 +263,13 @@ made AS (
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of the chosen images as Arrow record batches, ordered by split, wnid and image_id."""
-        import pyarrow as pa
-
-        rows = self.run(
-            "SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL ORDER BY split, wnid, dataset, image_id"
+        cursor = self.index.cursor()
+        rows = self._ask(
+            lambda text, used: cursor.sql(text, params=dict(used)),
+            "SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL ORDER BY split, wnid, dataset, image_id",
         )
-        yield from pa.RecordBatchReader.from_stream(rows)
+        # Its name in DuckDB 2, and its name before.
+        yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""

@@ -30,6 +30,16 @@ _FORMS = (
 )
 
 
+class Survey(NamedTuple):
+    """What lies at a path."""
+
+    path: Path
+    found: tuple[Detection, ...]
+    units: tuple[int, ...]  # the pieces that indexing would read, of each that was found
+    ignored: tuple[str, ...]  # files beside that nothing reads
+    unrecognised: str  # what it is instead, in words, where nothing of ImageNet was found; else ""
+
+
 class UnitRecord(NamedTuple):
     """What the index remembers of a unit: what tells that it changed, and how many rows it gave."""
 
@@ -42,6 +52,8 @@ class UnitRecord(NamedTuple):
     n_boxes: int
     n_labels: int
     n_problems: int
+    size: int = -1  # bytes of the file that it is, or lies in; -1 for a folder
+    digest: str = ""  # SHA-256 of its bytes, where --hash asked for it
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,10 @@ def find_sources(
         found, ignored = detect(path, readers)
         if not found:
             raise SourceError(_nothing(path))
+        if not any(one.holds for one in found):
+            raise SourceError(f"{path}: found {'; '.join(filter(None, (found[0].evidence, found[0].advice)))}.")
         if dataset is not None:
-            found = [replace(one, dataset=dataset) for one in found]
+            found = [replace(one, dataset=dataset, readings=()) for one in found]
         root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
         source = Source(
             _name(path, root, inside, [*known, *sources]),
@@ -95,6 +109,15 @@ def find_sources(
     return sources
 
 
+def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
+    """What lies at a path, as `imagenet-tools detect` tells it; headers are read, no images. SourceError: nothing."""
+    path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
+    found, ignored = detect(path, readers)
+    root = path if path.is_dir() else path.parent
+    units = tuple(sum(1 for _ in readers[one.form].units(one, "", root)) for one in found)
+    return Survey(path, tuple(found), units, tuple(ignored), "" if found else _what(path))
+
+
 def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
     """(what lies at a path, the files beside it that nothing reads).
 
@@ -105,13 +128,17 @@ def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], 
         message = f"{path} does not exist. Expected a file or a folder of ImageNet."
         raise SourceError(message)
     found = [one for reader in readers.values() for one in reader.detect(path)]
-    if not path.is_dir():
-        return found, []
+    if not path.is_dir() or any(one.path == path and not one.holds for one in found):
+        return found, []  # what is known and not read is not looked into either
     inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
+    inside |= {one.path.relative_to(path).parts[0] for one in found if one.path != path}
     known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
     ignored: list[str] = []
     for child in sorted(path.iterdir()):
         if child.name in inside or child.suffix.lower() in _SCANNED:
+            continue
+        if not child.exists():
+            ignored.append(child.name)  # a link to nothing
             continue
         below = [one for reader in readers.values() for one in reader.detect(child)]
         found.extend(below)
@@ -126,14 +153,20 @@ _SCANNED = IMAGE_SUFFIXES | {".xml"}
 
 
 def _nothing(path: Path) -> str:
+    return f"{path} is not recognised: it is {_what(path)}. {_FORMS}"
+
+
+def _what(path: Path) -> str:
     if path.is_dir():
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
         what = f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
+    elif not path.is_file():
+        what = "neither a file nor a folder"  # to open a pipe would wait for ever
     else:
         with path.open("rb") as file:
             what = f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}"
         what += _broken_tar(path)
-    return f"{path} is not recognised: it is {what}. {_FORMS}"
+    return what
 
 
 def _broken_tar(path: Path) -> str:
@@ -175,6 +208,42 @@ def read_sources(index: Path, manifest: Manifest) -> list[Source]:
                 Source(row["source"], Path(row["root"]), row["path"], (), (), tuple(row["forms"]), *text, units)
             )
     return sources
+
+
+def relocate(index: Path, roots: Mapping[str, Path]) -> dict[str, Path]:
+    """Say in an index itself where sources lie now; gives the new root of each. Nothing else of it changes.
+
+    A root is the folder that the source lies in, or the source itself. UsageError: no source has that name;
+    SourceError: it is not there, or has another size than the one that was indexed.
+    """
+    manifest = read_manifest(index)
+    sources = {source.name: source for source in read_sources(index, manifest)}
+    unknown = sorted(roots.keys() - sources.keys())
+    if unknown:
+        message = f"No source is called {', '.join(unknown)}; the index has {', '.join(sources)}."
+        raise UsageError(message)
+    moved = {name: _moved(sources[name], Path(os.path.abspath(root))) for name, root in roots.items()}  # noqa: PTH100
+    write_sources(index, manifest, [moved.get(name, source) for name, source in sources.items()])
+    return {name: source.root for name, source in moved.items()}
+
+
+def _moved(source: Source, root: Path) -> Source:
+    is_it = source.path != "." and root.is_file()
+    found = replace(source, root=root.parent if is_it else root)
+    if is_it and root.name != source.path:
+        message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it anew."
+        raise SourceError(message)
+    if not found.place.exists():
+        message = (
+            f"{found.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
+        )
+        raise SourceError(message)
+    sizes = {unit.size for unit in source.units if unit.size >= 0} if found.place.is_file() else set()
+    size = found.place.stat().st_size
+    if sizes and size not in sizes:
+        message = f"{found.place} has {size:,} bytes, and what was indexed {sizes.pop():,}: index it anew."
+        raise SourceError(message)
+    return found
 
 
 def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:

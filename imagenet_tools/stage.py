@@ -33,6 +33,7 @@ class Stage:
         self.parts = parts  # by unit
         self.tables: dict[str, list[FileEntry]] = {}
         self.sql = duckdb.connect(config={"threads": threads})
+        self.sql.execute("SET enable_progress_bar = false")  # DuckDB 1.4 draws it on stdout
         self.sql.register("dropped", pa.table({"unit": pa.array(sorted(dropped), pa.int64())}))
 
     def new(self, table: str) -> pa.Table:
@@ -63,7 +64,11 @@ class Stage:
 
         columns = ", ".join(f'"{column.name}"' for column in TABLES[table].columns)
         rows = self.sql.sql(f"SELECT {columns} FROM ({query})")
-        entry = write_table(self.folder, table, part, pa.RecordBatchReader.from_stream(rows))
+        self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows))
+
+    def write_rows(self, table: str, part: str, rows: Iterable[pa.RecordBatch]) -> None:
+        """Write one file of a table from its rows, in their order."""
+        entry = write_table(self.folder, table, part, rows)
         if entry is not None:
             self.tables.setdefault(table, []).append(entry)
 

@@ -16,12 +16,10 @@ The members before a fault are always yielded; then FormatError is raised, with 
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +27,7 @@ from typing import IO, NamedTuple, cast
 
 from imagenet_tools import tar_header
 from imagenet_tools.errors import FormatError
+from imagenet_tools.forward import Gunzip, Payload, Read, forward
 from imagenet_tools.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, SPARSE, WITHOUT_PAYLOAD, Extra
 
 _ZEROS = bytes(BLOCK)
@@ -37,8 +36,6 @@ _TAIL_LIMIT = 64 << 20
 _CHUNK = 1 << 20
 
 StrPath = str | os.PathLike[str]
-# (offset, n): n bytes at an offset, fewer only where the archive ends.
-_Read = Callable[[int, int], bytes]
 
 
 class Member(NamedTuple):
@@ -77,6 +74,12 @@ def walk_ahead(
     yield from _members(source, "the archive", start, end, ahead)
 
 
+def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
+    """As `walk`, of bytes that `read(offset, n)` gives: asked for at offsets that only grow. Errors name the label."""
+    for member, _ in _walk(read, start, end, 0, label):
+        yield member
+
+
 def _members(fd: int, label: str, start: int, end: int | None, ahead: int) -> Iterator[tuple[Member, bytes]]:
     size = os.fstat(fd).st_size
 
@@ -94,7 +97,7 @@ def _open(path: StrPath) -> io.FileIO:
     return Path(path).open("rb", buffering=0)
 
 
-def _walk(read: _Read, start: int, end: int, ahead: int, label: str) -> Iterator[tuple[Member, bytes]]:
+def _walk(read: Read, start: int, end: int, ahead: int, label: str) -> Iterator[tuple[Member, bytes]]:
     # chunk holds the bytes from base on: a header, or a payload's head, that lies in it costs no read.
     chunk, base, place = b"", start, start
     # What pax records and long names say of the next member, and of all that are to come.
@@ -149,7 +152,7 @@ def _member(name: bytes, place: int, size: int, kind: int, said: Extra | None) -
     return Member(name.decode("utf-8", "backslashreplace"), place, size, word)
 
 
-def _exactly(read: _Read, offset: int, n: int) -> bytes:
+def _exactly(read: Read, offset: int, n: int) -> bytes:
     """All of n bytes, though a read may give fewer; fewer only at the end."""
     data = read(offset, n) if n > 0 else b""
     while 0 < len(data) < n and (rest := read(offset + len(data), n - len(data))):
@@ -157,7 +160,7 @@ def _exactly(read: _Read, offset: int, n: int) -> bytes:
     return data
 
 
-def _extra_payload(read: _Read, place: int, size: int, end: int, label: str) -> bytes:
+def _extra_payload(read: Read, place: int, size: int, end: int, label: str) -> bytes:
     if size > EXTRA_LIMIT:
         found = f"a long name or pax records of {size:,} bytes"
         raise tar_header.damaged(label, place, found, f"at most {EXTRA_LIMIT:,}")
@@ -168,7 +171,7 @@ def _extra_payload(read: _Read, place: int, size: int, end: int, label: str) -> 
     return data
 
 
-def _after_sparse_map(read: _Read, block: bytes, place: int, end: int, label: str) -> int:
+def _after_sparse_map(read: Read, block: bytes, place: int, end: int, label: str) -> int:
     """Where the payload of an old GNU sparse member begins: behind the blocks that carry its map on."""
     more, start = block[482], place
     while more:
@@ -179,13 +182,13 @@ def _after_sparse_map(read: _Read, block: bytes, place: int, end: int, label: st
     return place
 
 
-def _check_tail(read: _Read, place: int, end: int, label: str) -> None:
+def _check_tail(read: Read, place: int, end: int, label: str) -> None:
     """After the first block of zeros: a second one, and then nothing but zeros."""
-    second = _exactly(read, place, min(BLOCK, end - place))
-    if len(second) < BLOCK:
-        raise tar_header.truncated(label, place + len(second), "one block of zeros before its end", "two")
+    piece = _exactly(read, place, min(BLOCK, end - place))
+    if len(piece) < BLOCK:
+        raise tar_header.truncated(label, place + len(piece), "one block of zeros before its end", "two")
     start = place
-    while piece := _exactly(read, place, min(_CHUNK, end - place)):
+    while piece:
         if piece != bytes(len(piece)) or place - start > _TAIL_LIMIT:
             place += len(piece) - len(piece.lstrip(b"\0"))
             message = (
@@ -194,6 +197,7 @@ def _check_tail(read: _Read, place: int, end: int, label: str) -> None:
             )
             raise FormatError(message, code="tar_trailing_data")
         place += len(piece)
+        piece = _exactly(read, place, min(_CHUNK, end - place))
 
 
 def stream(file: IO[bytes], *, cap: int = 64 << 20) -> Iterator[tuple[Member, bytes | None]]:
@@ -202,8 +206,21 @@ def stream(file: IO[bytes], *, cap: int = 64 << 20) -> Iterator[tuple[Member, by
     `file` is what `open_stream` gives, or anything with `read`. The payload is None where a member is no file, or has
     more than `cap` bytes. Raises FormatError after the last good member, with the codes named above.
     """
+    for member, payload, _ in stream_files(file, cap=cap):
+        yield member, payload
+
+
+def stream_files(file: IO[bytes], *, cap: int) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
+    """As `stream`, with what opens a payload that has more than `cap` bytes, until the next member is asked for.
+
+    So an archive inside an archive is read as it streams by, whatever its size.
+    """
     label = str(getattr(file, "name", None) or "the archive")
-    read = _forward(file, label)
+    read = forward(file, label)
+
+    def opened() -> Payload:
+        return Payload(read, member.offset, member.size, f"{label}/{member.name}")
+
     for member, _ in _walk(read, 0, sys.maxsize, 0, label):
         payload = None
         if member.kind == "file" and member.size <= cap:
@@ -212,47 +229,22 @@ def stream(file: IO[bytes], *, cap: int = 64 << 20) -> Iterator[tuple[Member, by
                 found = f"{len(payload):,} bytes of {member.name!r} before its end"
                 expected = f"the {member.size:,} that its header states"
                 raise tar_header.truncated(label, member.offset, found, expected, member.name)
-        yield member, payload
-
-
-def _forward(file: IO[bytes], label: str) -> _Read:
-    """Reads at offsets that only grow, skipping what lies between."""
-    position = 0
-
-    def read(offset: int, n: int) -> bytes:
-        nonlocal position
-        try:
-            while position < offset:
-                skipped = file.read(min(offset - position, _CHUNK))
-                if not skipped:
-                    return b""
-                position += len(skipped)
-            data = file.read(n)
-        except EOFError:
-            message = (
-                f"{label}: the compressed stream ends too early, after {position:,} bytes: fetch or copy it again."
-            )
-            raise FormatError(message, code="gzip_truncated") from None
-        except (zlib.error, gzip.BadGzipFile) as error:
-            message = f"{label}: the compressed stream is damaged after {position:,} bytes ({error}): fetch it again."
-            raise FormatError(message, code="gzip_damaged") from error
-        position += len(data)
-        return data
-
-    return read
+        yield member, payload, opened
 
 
 @contextmanager
-def open_stream(source: StrPath | bytes) -> Iterator[IO[bytes]]:
-    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell; `source` is a path or its bytes."""
-    with io.BytesIO(source) if isinstance(source, bytes) else io.BufferedReader(_open(source), _CHUNK) as file:
-        if is_gzip_head(file.read(2)):
-            file.seek(0)
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast("IO[bytes]", unpacked)
+def open_stream(source: StrPath | bytes | io.RawIOBase) -> Iterator[IO[bytes]]:
+    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell. A path, an open file, or its bytes."""
+    if isinstance(source, bytes):
+        raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
+    else:
+        raw = source if isinstance(source, io.RawIOBase) else _open(source)
+    with io.BufferedReader(raw, _CHUNK) as file:
+        if not is_gzip_head(file.peek(2)):
+            yield file
             return
-        file.seek(0)
-        yield file
+        with io.BufferedReader(Gunzip(file), _CHUNK) as unpacked:
+            yield unpacked
 
 
 def is_tar(path: StrPath) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,11 +22,14 @@ from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
 Counts = npt.NDArray[np.integer]
+
+# What a number is: (wnid, words) of the class that each label space counts by it.
+Numbered = Callable[[int], Iterable[tuple[str, str]]]
 
 
 class Taken(NamedTuple):
@@ -76,32 +80,25 @@ def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
 
 def close_lemmas(text: str) -> list[str]:
     """Up to five lemmas that are spelled almost like a text, in lower case."""
-    close = difflib.get_close_matches(wordnet.spelled(text).replace(" ", "_"), _rows_of_lemma(), 5, 0.75)
+    close = difflib.get_close_matches(_underlined(text), dict.fromkeys(_lemmas()[0]), 5, 0.75)
     return [lemma.replace("_", " ") for lemma in close]
 
 
 def _rows_of(text: str) -> Iterable[int]:
     row = wordnet.find_row(text)
-    if row is not None:
-        return (row,)
-    # A synset may have a lemma twice, in capitals and without.
-    return dict.fromkeys(_rows_of_lemma().get(wordnet.spelled(text).replace(" ", "_"), ()))
+    return wordnet.rows_called(_underlined(text)) if row is None else (row,)
+
+
+def _underlined(text: str) -> str:
+    return wordnet.spelled(text).replace(" ", "_")
 
 
 @functools.cache
 def _lemmas() -> tuple[list[str], list[int]]:
     """Each lemma of each synset, in lower case with '_' for a space, and the row of the synset: 146,347 of each."""
-    lines = "\n".join(wordnet.load().lemmas).lower()
-    rows = np.repeat(np.arange(len(wordnet.load().lemmas)), [line.count(" ") + 1 for line in lines.split("\n")])
-    return lines.replace("\n", " ").split(" "), rows.tolist()
-
-
-@functools.cache
-def _rows_of_lemma() -> Mapping[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for lemma, row in zip(*_lemmas(), strict=True):
-        found.setdefault(lemma, []).append(row)
-    return found
+    text = wordnet.lower_text()
+    rows = [row for row, line in enumerate(text.split("\n")) for _ in range(line.count(" ") + 1)]
+    return text.replace("\n", " ").split(" "), rows
 
 
 def _ambiguous(text: str, found: list[Sense], unit: str) -> str:
@@ -216,65 +213,60 @@ class Found(NamedTuple):
     why: str  # what of it the text matched, in words
 
 
-def find(text: str, *, limit: int | None = 20) -> list[Found]:
-    """The synsets that a text may mean: by lemma, name or wnid, or a part of one; by class index or ILSVRC id.
+def find(text: str, *, limit: int | None = 20, numbered: Numbered = labels.numbered) -> list[Found]:
+    """The synsets that a text may mean: by lemma, name or wnid, or a part of one; by its number in a label space.
 
     Whole matches come first, then ILSVRC2012 classes, then lemmas with the text as a word, then what begins with it,
-    then what holds it; among equals those with more classes below. `limit` None: all of them.
+    then what holds it; among equals those with more classes below. `limit` None: all of them. `numbered` says what a
+    number is in every label space.
     """
     if not text.strip():
         raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
-    below, facts = hierarchy.ilsvrc2012_below(), wordnet.load()
+    below = hierarchy.ilsvrc2012_below()
     index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
-    best: dict[int, tuple[tuple[int, ...], str]] = {}
-    for rank, row, why in _matches(wordnet.spelled(text)):
-        is_class = f"n{facts.offsets[row]:08d}" in index_of
-        order = (0, rank, not is_class) if rank < _WORD else (1, not is_class, rank)
-        key = (*order, -int(below[row]), row)
-        if row not in best or key < best[row][0]:
-            best[row] = key, why
+    is_class = np.zeros(len(below), np.bool_)
+    is_class[wordnet.rows_of(index_of)] = True
+    best: dict[int, tuple[tuple[int, ...], list[str]]] = {}
+    for place, (rank, row, why) in enumerate(_matches(wordnet.spelled(text), numbered)):
+        order = (0, rank, place * (rank == _NUMBER)) if rank < _WORD else (1, not is_class[row], rank)
+        key = (*order, not is_class[row], -int(below[row]), row)
+        if row in best and rank == _NUMBER:
+            best[row][1].append(why)
+        elif row not in best or key < best[row][0]:
+            best[row] = key, [why]
     found = []
-    for (*_, row), why in sorted(best.values())[:limit]:
+    for (*_, row), whys in sorted(best.values())[:limit]:
         synset = wordnet.synset_at(row)
         ilsvrc_id = id_of[synset.wnid] + 1 if synset.wnid in id_of else None
         index = index_of.get(synset.wnid)
-        found.append(Found(synset.wnid, synset.name, synset.lemmas, index, ilsvrc_id, int(below[row]), why))
+        found.append(Found(synset.wnid, synset.name, synset.lemmas, index, ilsvrc_id, int(below[row]), "; ".join(whys)))
     return found
 
 
 # How well a text matches: better is less.
-_WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(5)
+_NUMBER, _WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(6)
 
 
-def _matches(wanted: str) -> Iterator[tuple[int, int, str]]:
+def _matches(wanted: str, numbered: Numbered) -> Iterator[tuple[int, int, str]]:
     """(rank, row, why) of all that a text, as wordnet.spelled gives it, matches."""
+    if re.fullmatch(r"\d{1,5}", wanted):
+        yield from ((_NUMBER, wordnet.row_of(wnid), why) for wnid, why in numbered(int(wanted)))
     row = wordnet.find_row(wanted)
     if row is not None:
         yield _WHOLE, row, "its wnid" if is_wnid(wanted) else "its name"
-    if re.fullmatch(r"\d{1,4}", wanted):
-        yield from _numbered(int(wanted))
     if re.fullmatch(r"n\d{2,7}|\d{5,8}", wanted):
         yield from ((rank, row, "in its wnid") for rank, row in _holding(wanted, wordnet.wnids()))
     if ".n" in wanted:
         yield from ((rank, row, "in its name") for rank, row in _holding(wanted.replace(" ", "_"), wordnet.names()))
     wanted = wanted.replace(" ", "_")
-    for lemma, row in zip(*_lemmas(), strict=True):
-        if wanted in lemma:
-            yield _rank(wanted, lemma), row, f"its lemma {lemma.replace('_', ' ')}"
+    for row, lemma in wordnet.lemmas_with(wanted):
+        yield _rank(wanted, lemma), row, f"its lemma {lemma.replace('_', ' ')}"
 
 
 def _rank(wanted: str, lemma: str) -> int:
     if lemma == wanted:
         return _LEMMA
     return _WORD if f"_{wanted}_" in f"_{lemma}_" else _HOLDS - lemma.startswith(wanted)
-
-
-def _numbered(number: int) -> Iterator[tuple[int, int, str]]:
-    by_index, by_id = labels.ilsvrc2012_sorted(), labels.ilsvrc2012_ids()
-    if number < len(by_index):
-        yield _WHOLE, wordnet.row_of(by_index[number]), f"index {number} of ilsvrc2012 in sorted order"
-    if 0 < number <= len(by_id):
-        yield _WHOLE, wordnet.row_of(by_id[number - 1]), f"ILSVRC id {number}"
 
 
 def _holding(part: str, texts: wordnet.Texts) -> Iterator[tuple[int, int]]:

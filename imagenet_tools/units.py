@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class Labelling(NamedTuple):
+    """How a form says which class an image is of."""
+
+    by: str  # what says it, in words: class folders, the images' names, a list of numbers ...
+    space: str  # the classes that it is of: ilsvrc2012 (1,000), fall11 (21,841), wordnet (any synset) ...
+    order: str = ""  # of numbers: wnid (sorted) or ilsvrc_id (the devkit's); "" where wnids themselves are written
+    base: int | None = None  # the number of the first class; None where wnids themselves are written
+
+
 @dataclass(frozen=True)
 class Detection:
     """A form of ImageNet found at a path, with the evidence for it.
@@ -27,6 +36,9 @@ class Detection:
     evidence: str  # what was found, in words, counts included
     splits: tuple[str, ...] = ()
     missing: str = ""  # what a complete copy would have and this one has not, in words
+    labels: Labelling | None = None  # None where it has none
+    readings: tuple[str, ...] = ()  # what else it may be, each with the option that decides
+    advice: str = ""  # what would make it better to work with
 
 
 class Unit(NamedTuple):
@@ -45,6 +57,8 @@ class Unit(NamedTuple):
     member: str = ""  # the part of the file that is meant, where it is not the whole
     offset: int = 0  # of that part in the file, bytes
     length: int = -1  # of that part, bytes; -1: to the end
+    numbers: str = ""  # what its class numbers mean, as imagenet_tools.numbering spells it; "" where nothing tells
+    probed: bool = True  # whether its images' first bytes are read for their facts, or their names and sizes alone
 
     @property
     def key(self) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
 
 # n and the eight digits of the synset's offset in WordNet 3.0's data.noun.
 WNID = re.compile(r"n\d{8}")
@@ -11,6 +15,31 @@ WNID = re.compile(r"n\d{8}")
 # The stems that every release of ImageNet keeps, and that therefore name one photograph wherever they stand.
 _TRAIN_STEM = re.compile(r"n\d{8}_\d+")
 _ILSVRC_STEM = re.compile(r"ILSVRC(20\d\d)_(train|val|test)_\d{8}")
+
+# Folders of ILSVRC's tasks of detection, in images and in video: Data/DET, ILSVRC2013_DET_val ...
+_TASK = re.compile(r"(?:ILSVRC\d{4}_)?(DET|VID)(?:_.*)?")
+_ABOVE_TASK = ("Data", "Annotations", "ImageSets")
+
+# What the folder of a split is called, and what the split is called here. The small classes of ImageNet-21K-P, those of
+# at most 500 images, are in neither of its splits.
+SPLIT_FOLDERS: dict[str, str | None] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "imagenet21k_train": "train",
+    "imagenet21k_val": "val",
+    "imagenet21k_small_classes": None,
+}
+
+
+class Told(NamedTuple):
+    """What the path of an image says: its stem as ImageNet spells it, its class, its split; None for nothing."""
+
+    stem: str
+    wnid: str | None
+    split: str | None
 
 
 def is_wnid(text: str) -> bool:
@@ -21,6 +50,11 @@ def is_wnid(text: str) -> bool:
 def wnid_of_stem(stem: str) -> str | None:
     """The wnid that a stem begins with and '_' follows (n01440764_10026, n01491361_tiger_shark), or None."""
     return stem[:9] if stem[9:10] == "_" and is_wnid(stem[:9]) else None
+
+
+def wnid_of_folder(name: str) -> str | None:
+    """The wnid that a folder is called by, n02085620 or n02085620-Chihuahua, or None."""
+    return name[:9] if is_wnid(name[:9]) and name[9:10] in {"", "-"} else None
 
 
 def is_training_stem(stem: str) -> bool:
@@ -39,6 +73,24 @@ def keeps_imagenet_name(stem: str) -> bool:
     return is_training_stem(stem) or _ILSVRC_STEM.fullmatch(stem) is not None
 
 
+def without_label(stem: str) -> tuple[str, str | None]:
+    """(the stem that ImageNet gave, the wnid that was put behind it), as Hugging Face's copies have it, or None.
+
+    n01440764_10026_n01440764 is (n01440764_10026, n01440764).
+    """
+    first, _, last = stem.rpartition("_")
+    return (first, last) if is_wnid(last) and keeps_imagenet_name(first) else (stem, None)
+
+
+def told_by_path(path: str) -> Told:
+    """What a path such as imagenette2/train/n01440764/ILSVRC2012_val_00000293.JPEG says of its image; '/' between."""
+    *folders, name = path.split("/")
+    stem, wnid = without_label(name[: name.rfind(".")] if "." in name else name)
+    if folders and is_wnid(folders[-1]):
+        wnid = folders.pop()
+    return Told(stem, wnid, SPLIT_FOLDERS.get(folders[-1]) if folders else None)
+
+
 def photo_of(dataset: str, image_id: str) -> str:
     """The photograph of an image: its stem where releases share stems, else a name of its data set's own."""
     return image_id if keeps_imagenet_name(image_id) else f"{dataset}/{image_id}"
@@ -47,3 +99,20 @@ def photo_of(dataset: str, image_id: str) -> str:
 def hash32(photo: str) -> int:
     """First four bytes, big-endian, of SHA-256 of a photo's name: 0 to 4,294,967,295, the same for ever."""
     return int.from_bytes(hashlib.sha256(photo.encode()).digest()[:4], "big")
+
+
+def is_of_detection(stem: str) -> bool:
+    """Whether an image is of ILSVRC's detection task alone, by its name: the classification task ended in 2012."""
+    named = official_split(stem)
+    return named is not None and named[0] > "2012"
+
+
+def task_of(folder: PurePath) -> str | None:
+    """DET or VID, where a folder is one of ILSVRC's tasks of detection by its name or by those around it, else None."""
+    parts = folder.parts[-5:]
+    for n in reversed(range(len(parts))):
+        found = _TASK.fullmatch(parts[n])
+        # A folder merely called DET is one where it stands right here, or below what the releases put it into.
+        if found and (parts[n] != found[1] or n >= len(parts) - 2 or parts[n - 1] in _ABOVE_TASK):
+            return found[1]
+    return None

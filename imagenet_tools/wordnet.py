@@ -1,37 +1,31 @@
-"""The 82,115 noun synsets of WordNet 3.0: the bundled table of facts, and the bridge to NLTK both ways.
+"""The 82,115 noun synsets of WordNet 3.0: the bundled table of facts, and what a wnid or a name says.
 
 A wnid is `n` and the eight digits of the synset's offset in data.noun; a synset's row is its place among the sorted
 offsets, and every array here is aligned with it. A name is spelled as NLTK spells it: the first lemma in lower case,
 `.n.`, and the two-digit number of that lemma's sense (`dog.n.01`).
 
 The table is made by data/make_wordnet.py from Princeton's files; its licence stands in LICENSES/WordNet-3.0.txt.
-Only the bridge needs NLTK and its corpus, and only it imports them.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import itertools
 import re
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools.errors import SourceError, UnknownSynsetError
+from imagenet_tools import columns
+from imagenet_tools.errors import UnknownSynsetError
 from imagenet_tools.graph import Edges, Ints, Shorts
 from imagenet_tools.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    import nltk.corpus.reader.wordnet as nltk_wordnet
     import pyarrow as pa
-
-TABLES = Path(__file__).parent / "tables"
 
 # WordNet's lexicographer files by their number (lexnames(5WN)); the nouns' are 3 to 28.
 LEXFILES = (
@@ -45,8 +39,6 @@ LEXFILES = (
 )
 
 _NAME = re.compile(r"(.+)\.n\.(\d+)")
-
-_HOW = "It is NLTK's corpus `wordnet`, nltk.download(\"wordnet\"), and the dict of Debian's package wordnet-base."
 
 Texts = npt.NDArray[np.object_]
 
@@ -62,39 +54,70 @@ class Synset(NamedTuple):
     instance_hypernyms: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
 class WordNet:
-    """The table in memory. Every array has one value a row; edges lead from row to row."""
+    """The table in memory, each column read when it is first asked for.
 
-    offsets: Ints  # sorted
-    lemmas: tuple[str, ...]  # of a synset joined with one space; original case, '_' for a space
-    senses: Shorts  # of the first lemma, from 1
-    lexfiles: npt.NDArray[np.int8]  # index into LEXFILES
-    hypernyms: Edges  # WordNet's pointers @
-    instance_hypernyms: Edges  # WordNet's pointers @i
+    Every array has one value a row; edges lead from row to row.
+    """
+
+    @functools.cached_property
+    def offsets(self) -> Ints:
+        """The offsets, sorted."""
+        return columns.numbers("wordnet", "offset")
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The lemmas of all rows, '\\n' between rows and one space between lemmas; original case, '_' for a space."""
+        return columns.text("wordnet", "lemmas")
+
+    @functools.cached_property
+    def lemmas(self) -> tuple[str, ...]:
+        """The lemmas of each row, joined with one space."""
+        return tuple(self.text.split("\n"))
+
+    @functools.cached_property
+    def starts(self) -> Ints:
+        """Where in `text` the lemmas of each row begin, and one past the end of the last: (n + 1,)."""
+        breaks = np.flatnonzero(columns.numbers("wordnet", "lemmas") == ord("\n"))
+        return np.concatenate([[0], breaks + 1, [len(self.text) + 1]]).astype(np.int32)
+
+    @functools.cached_property
+    def senses(self) -> Shorts:
+        """The sense of each row's first lemma that it is, from 1."""
+        return columns.numbers("wordnet", "sense")
+
+    @functools.cached_property
+    def lexfiles(self) -> npt.NDArray[np.int8]:
+        """Indexes into LEXFILES."""
+        return columns.numbers("wordnet", "lexfile")
+
+    @functools.cached_property
+    def hypernyms(self) -> Edges:
+        """WordNet's pointers @."""
+        return self._edges("hypernyms")
+
+    @functools.cached_property
+    def instance_hypernyms(self) -> Edges:
+        """WordNet's pointers @i."""
+        return self._edges("instance_hypernyms")
+
+    def _edges(self, column: str) -> Edges:
+        targets = np.searchsorted(self.offsets, columns.numbers("wordnet", column)).astype(np.int32)
+        return Edges(columns.numbers("wordnet", f"{column}.starts"), targets)
 
 
 @functools.cache
 def load() -> WordNet:
-    """The bundled table, read once a process."""
-    table = read_table("wordnet")
-    offsets = array_of(table["offset"])
-    return WordNet(
-        offsets=offsets,
-        lemmas=tuple(table["lemmas"].to_pylist()),
-        senses=array_of(table["sense"]),
-        lexfiles=array_of(table["lexfile"]),
-        hypernyms=_edges(table["hypernyms"], offsets),
-        instance_hypernyms=_edges(table["instance_hypernyms"], offsets),
-    )
+    """The bundled table, the same object for the whole process."""
+    return WordNet()
 
 
 def read_table(name: str) -> pa.RecordBatch:
-    """A bundled table, by its name without the suffix."""
+    """A bundled table as it is published, by its name without the suffix; its metadata names the source."""
     import pyarrow.parquet as pq
 
     # Not pq.read_table: that imports pyarrow.dataset, which takes longer than all the rest.
-    return pq.ParquetFile(TABLES / f"{name}.parquet").read().combine_chunks().to_batches()[0]
+    return pq.ParquetFile(columns.TABLES / f"{name}.parquet").read().combine_chunks().to_batches()[0]
 
 
 def array_of(column: pa.Array) -> npt.NDArray[Any]:
@@ -103,23 +126,34 @@ def array_of(column: pa.Array) -> npt.NDArray[Any]:
     return np.from_dlpack(column)
 
 
-def _edges(column: pa.ListArray, offsets: Ints) -> Edges:
-    return Edges(array_of(column.offsets), np.searchsorted(offsets, array_of(column.values)).astype(np.int32))
-
-
 @functools.cache
 def wnids() -> Texts:
     """The wnids by row: 82,115 strings, sorted."""
-    offsets = load().offsets.tolist()
-    return _texts(("n%08d " * len(offsets) % tuple(offsets)).split())  # half the time of one string after another
+    return _texts(spell(load().offsets))
+
+
+def wnids_of(rows: npt.ArrayLike) -> tuple[str, ...]:
+    """The wnids of some rows, in their order."""
+    return tuple(spell(load().offsets[np.asarray(rows, np.intp)]))
+
+
+def spell(offsets: npt.NDArray[np.integer]) -> list[str]:
+    """The wnids that have these numbers, 0 to 99,999,999."""
+    # All digits at once: a third of the time of one string after another.
+    letters = np.full((len(offsets), 10), ord(" "), np.uint8)
+    letters[:, 0] = ord("n")
+    for place in range(8, 0, -1):
+        offsets, digits = np.divmod(offsets, 10)
+        letters[:, place] = digits + ord("0")
+    return letters.tobytes().decode("ascii").split()
 
 
 @functools.cache
 def names() -> Texts:
     """The names by row: 82,115 strings, all different."""
-    lemmas = "\n".join(load().lemmas).lower().split("\n")  # in lower case all at once: a third of the time
+    lines = load().text.lower().split("\n")  # in lower case all at once: a third of the time
     endings = [f".n.{sense:02d}" for sense in range(100)]
-    return _texts(each.partition(" ")[0] + endings[n] for each, n in zip(lemmas, load().senses.tolist(), strict=True))
+    return _texts(each.partition(" ")[0] + endings[n] for each, n in zip(lines, load().senses.tolist(), strict=True))
 
 
 def _texts(values: Iterable[str]) -> Texts:
@@ -128,9 +162,49 @@ def _texts(values: Iterable[str]) -> Texts:
     return texts
 
 
+# ---- what a text means
+
+
 @functools.cache
-def _row_of_name() -> dict[str, int]:
-    return dict(zip(names(), range(len(names())), strict=True))
+def lower_text() -> str:
+    """load().text in lower case, of the same length."""
+    return load().text.lower()
+
+
+def rows_called(lemma: str) -> Sequence[int]:
+    """The rows that have a lemma, given in lower case with '_' for a space, ascending; empty: no row has it."""
+    # To search the text takes 1 ms, to make the table of all lemmas 100: it is made for whoever asks much.
+    if next(_ASKED) >= _MANY:
+        return _rows_by_lemma().get(lemma, ())
+    # A synset may have a lemma twice, in capitals and without.
+    return list(dict.fromkeys(row for row, found in lemmas_with(lemma) if found == lemma))
+
+
+_MANY = 50
+_ASKED = itertools.count()
+
+
+def lemmas_with(part: str) -> Iterator[tuple[int, str]]:
+    """(row, lemma) of every lemma that holds a text, in lower case with '_' for a space, by row."""
+    text, starts = lower_text(), load().starts
+    place = text.find(part)
+    while part and place >= 0:
+        row = int(np.searchsorted(starts, place, side="right")) - 1
+        first, after = int(starts[row]), int(starts[row + 1]) - 1
+        start = text.rfind(" ", first, place) + 1 or first
+        end = text.find(" ", place, after)
+        end = after if end < 0 else end
+        yield row, text[start:end]
+        place = text.find(part, end)
+
+
+@functools.cache
+def _rows_by_lemma() -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for row, line in enumerate(lower_text().split("\n")):
+        for lemma in dict.fromkeys(line.split(" ")):
+            found.setdefault(lemma, []).append(row)
+    return found
 
 
 def spelled(text: str) -> str:
@@ -152,7 +226,11 @@ def find_row(text: str) -> int | None:
         offsets, offset = load().offsets, int(text[1:])
         row = int(np.searchsorted(offsets, offset))
         return row if row < len(offsets) and offsets[row] == offset else None
-    return _row_of_name().get(text) if _NAME.fullmatch(text) else None
+    named = _NAME.fullmatch(text)
+    if named is None:
+        return None
+    found = (row for row in rows_called(named[1]) if load().senses[row] == int(named[2]))
+    return next((row for row in found if name_at(row) == text), None)
 
 
 def row_of(text: str) -> int:
@@ -188,110 +266,21 @@ def synset(text: str) -> Synset:
 def synset_at(row: int) -> Synset:
     """The synset of a row."""
     facts = load()
-    above = (facts.offsets[edges.of(row)].tolist() for edges in (facts.hypernyms, facts.instance_hypernyms))
-    hypernyms, instance_hypernyms = (tuple(f"n{offset:08d}" for offset in offsets) for offsets in above)
     return Synset(
-        wnid=f"n{facts.offsets[row]:08d}",
-        name=f"{facts.lemmas[row].partition(' ')[0].lower()}.n.{facts.senses[row]:02d}",
-        lemmas=tuple(facts.lemmas[row].split(" ")),
+        wnid=wnids_of([row])[0],
+        name=name_at(row),
+        lemmas=tuple(_lemmas_at(row)),
         lexfile=LEXFILES[facts.lexfiles[row]],
-        hypernyms=hypernyms,
-        instance_hypernyms=instance_hypernyms,
+        hypernyms=wnids_of(facts.hypernyms.of(row)),
+        instance_hypernyms=wnids_of(facts.instance_hypernyms.of(row)),
     )
 
 
-# ---- the bridge to NLTK, and glosses
+def name_at(row: int) -> str:
+    """The name of a row, without making all of them."""
+    return f"{_lemmas_at(row)[0].lower()}.n.{load().senses[row]:02d}"
 
 
-def to_nltk(text: str) -> nltk_wordnet.Synset:
-    """NLTK's Synset of a wnid or a name. SourceError where NLTK's corpus is absent or of another version.
-
-    NLTK's reader is not safe for threads: it shares one file between them.
-    """
-    return _nltk_corpus().synset_from_pos_and_offset("n", int(load().offsets[row_of(text)]))
-
-
-def from_nltk(synset: nltk_wordnet.Synset) -> str:
-    """The wnid of NLTK's Synset. UnknownSynsetError: not a noun; SourceError: of another version of WordNet."""
-    if synset.pos() != "n":
-        raise UnknownSynsetError(f"{synset.name()} is no noun; wnids are given to nouns alone.")
-    wnid = f"n{synset.offset():08d}"
-    row = find_row(wnid)
-    here = "no synset" if row is None else names()[row]
-    if here != synset.name():
-        raise SourceError(
-            f"{synset.name()} stands at {wnid}, which is {here} in WordNet 3.0: it comes from another version. "
-            "Use nltk.corpus.wordnet, not wordnet31 or english_wordnet."
-        )
-    return wnid
-
-
-def glosses_from_nltk(wnids: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
-    """(wnid, gloss) out of NLTK's corpus `wordnet`, of all synsets in their order or of those named.
-
-    A gloss is WordNet's: the definition and the examples as they stand. SourceError where the corpus is absent or
-    of another version.
-    """
-    import nltk.data
-
-    try:
-        # The file itself: NLTK's reader would first load every index of the corpus.
-        with nltk.data.find("corpora/wordnet/data.noun").open() as file:
-            data = file.read()
-    except LookupError as error:
-        raise SourceError(f"NLTK has no corpus `wordnet` here, version 3.0 expected. {_HOW}") from error
-    return _glosses(data, "NLTK's corpus wordnet", wnids)
-
-
-def glosses_at_hand(wnids: Iterable[str]) -> dict[str, str]:
-    """The glosses of synsets by wnid where NLTK has its corpus here, else nothing: NLTK is not even loaded then."""
-    homes = [*os.environ.get("NLTK_DATA", "").split(os.pathsep), str(Path.home() / "nltk_data")]
-    homes += [f"{prefix}/{place}" for prefix in (sys.prefix, "/usr", "/usr/local") for place in _NLTK_PLACES]
-    if not any(home and Path(home, "corpora", name).exists() for home in homes for name in ("wordnet", "wordnet.zip")):
-        return {}
-    try:
-        return dict(glosses_from_nltk(wnids))
-    except SourceError:  # of another version: its glosses are of other synsets
-        return {}
-
-
-# Where NLTK looks below sys.prefix, /usr and /usr/local.
-_NLTK_PLACES = ("nltk_data", "share/nltk_data", "lib/nltk_data")
-
-
-def glosses_from_dict(dict_dir: str | Path, wnids: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
-    """(wnid, gloss) out of the data.noun of a WordNet 3.0 dict folder, like glosses_from_nltk."""
-    path = Path(dict_dir, "data.noun")
-    if not path.is_file():
-        raise SourceError(f"{path} does not exist; expected it in the dict folder of WordNet 3.0. {_HOW}")
-    return _glosses(path.read_bytes(), str(path), wnids)
-
-
-def _glosses(data: bytes, where: str, wanted: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """The glosses of data.noun; SourceError at once where it is not WordNet 3.0's or is cut short."""
-    # Every offset differs in another version, so that a few tell it; the last one tells a file that is cut short.
-    for wnid in wnids()[[0, len(wnids()) // 2, -1]]:
-        _gloss(data, wnid, where)
-    chosen = wnids() if wanted is None else wnids()[rows_of(wanted)]
-    return ((wnid, _gloss(data, wnid, where)) for wnid in chosen)
-
-
-def _gloss(data: bytes, wnid: str, where: str) -> str:
-    start = int(wnid[1:])
-    synset, _, gloss = data[start : data.find(b"\n", start)].decode(errors="replace").partition(" | ")
-    if not synset.startswith(f"{wnid[1:]} ") or not gloss:
-        raise SourceError(
-            f"{where} is cut short, damaged, or not WordNet 3.0: expected {wnid} and its gloss at byte {start:,} of "
-            f"data.noun, found {synset[:40]!r}. {_HOW}"
-        )
-    return gloss.strip()
-
-
-@functools.cache
-def _nltk_corpus() -> nltk_wordnet.WordNetCorpusReader:
-    """NLTK's reader of its corpus `wordnet`, known to be version 3.0."""
-    from nltk.corpus import wordnet
-
-    glosses_from_nltk([])  # tells an absent corpus and another version
-    wordnet.ensure_loaded()
-    return wordnet
+def _lemmas_at(row: int) -> list[str]:
+    start, end = load().starts[row : row + 2].tolist()
+    return load().text[start : end - 1].split(" ")

@@ -95,7 +95,7 @@ def test_normalised_boxes_lie_in_the_image_in_order_and_none_is_lost(boxes):
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         found = bbox.normalise(*np.array(boxes).T)
     assert [len(column) for column in found] == [len(boxes)] * 5
-    for left, top, right, bottom, flags in zip(*found, strict=True):
+    for left, top, right, bottom, flags in zip(*found[:4], found.flags, strict=True):
         unusable = {"not_finite", "no_real", "degenerate"} & set(flags)
         if unusable:
             assert np.isnan([left, top, right, bottom]).all()

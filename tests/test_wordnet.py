@@ -8,20 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import wordnet
+from imagenet_tools import columns, nltk_bridge, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 
 SHA256 = {
     "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",
-    "ilsvrc2012_classes": "07cf315020dc6f69e1c1cf1f1325600231599fe5daa3aa340eb51628b4b15826",
     "ilsvrc2012_validation": "7d6013d836afe9da9ebbbf3af3614e9fae7c94931dc854320bf8a4e8349b743e",
-    "fall11_classes": "f624440ac3a014c73bacdcbac825ef659889c495dbd531b6832a38bbf7821503",
+    "class_lists": "eb0e631356716b8f91ef4126453b73a75eb3f697ec9d0e9ff85e3806d7da8d28",
+    "class_categories": "a2624527a7d85aba886431f24a5402d7fc77283a61a23da55638b6b3fffbc18b",
+    "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
+    "image_lists": "6f4084becab623b4ffb280ffbe2b859d6af1a07a3a14ec5a6aaf15072cfc17fb",
 }
 
 
 @pytest.mark.parametrize("table", sorted(SHA256))
 def test_a_bundled_table_has_not_changed(table: str) -> None:
-    data = (wordnet.TABLES / f"{table}.parquet").read_bytes()
+    data = (columns.TABLES / f"{table}.parquet").read_bytes()
     assert hashlib.sha256(data).hexdigest() == SHA256[table]
 
 
@@ -127,7 +129,7 @@ def test_kinds_equal_the_published_wordnet_is_a_txt(real: Path) -> None:
 
 def test_a_folder_without_a_dict_is_an_error_that_says_where_one_is_had(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="wordnet-base"):
-        wordnet.glosses_from_dict(tmp_path)
+        nltk_bridge.glosses_from_dict(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_folder_without_a_dict_is_an_error_that_says_where_one_is_had(tmp_path
 def test_a_dict_that_is_not_3_0_is_an_error_that_says_what_was_found(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.noun").write_bytes(content)
     with pytest.raises(SourceError, match="expected n00001740"):
-        wordnet.glosses_from_dict(tmp_path)
+        nltk_bridge.glosses_from_dict(tmp_path)
 
 
 def run(code: str) -> str:
@@ -146,8 +148,8 @@ def run(code: str) -> str:
 def test_without_nltk_s_corpus_the_error_says_how_to_get_it() -> None:
     out = run(
         "import nltk; nltk.data.path[:] = []\n"
-        "from imagenet_tools import errors, wordnet\n"
-        "for ask in (lambda: wordnet.to_nltk('dog.n.01'), wordnet.glosses_from_nltk):\n"
+        "from imagenet_tools import errors, nltk_bridge\n"
+        "for ask in (lambda: nltk_bridge.to_nltk('dog.n.01'), nltk_bridge.glosses_from_nltk):\n"
         "    try: ask()\n"
         "    except errors.SourceError as error: print(error)\n"
     )

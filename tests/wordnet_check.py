@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagenet_tools import hierarchy, wordnet
+from imagenet_tools import hierarchy, nltk_bridge, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -114,21 +114,21 @@ def test_nltk_gives_the_same_depths(nltk_synsets: dict[str, Any], ours: list[wor
 
 def test_to_nltk_and_back(nltk_synsets: dict[str, Any]) -> None:
     for wnid in wordnet.wnids()[::50]:
-        synset = wordnet.to_nltk(wnid)
+        synset = nltk_bridge.to_nltk(wnid)
         assert synset == nltk_synsets[wnid]
-        assert wordnet.from_nltk(synset) == wnid
-    assert wordnet.to_nltk("Toy Dog.n.1").name() == "toy_dog.n.01"
+        assert nltk_bridge.from_nltk(synset) == wnid
+    assert nltk_bridge.to_nltk("Toy Dog.n.1").name() == "toy_dog.n.01"
 
 
 def test_every_synset_of_nltk_has_its_wnid(nltk_synsets: dict[str, Any]) -> None:
-    assert {wnid: wordnet.from_nltk(synset) for wnid, synset in nltk_synsets.items()} == {w: w for w in nltk_synsets}
+    assert {wnid: nltk_bridge.from_nltk(synset) for wnid, synset in nltk_synsets.items()} == {w: w for w in nltk_synsets}
 
 
 def test_what_has_no_wnid_is_refused(nltk_wordnet: Any) -> None:
     with pytest.raises(UnknownSynsetError, match="is no noun"):
-        wordnet.from_nltk(nltk_wordnet.synset("run.v.01"))
+        nltk_bridge.from_nltk(nltk_wordnet.synset("run.v.01"))
     with pytest.raises(UnknownSynsetError, match="n02084072"):
-        wordnet.to_nltk("n02084072")
+        nltk_bridge.to_nltk("n02084072")
 
 
 @pytest.mark.parametrize("offset", [2_084_072, 2_085_374])
@@ -138,15 +138,15 @@ def test_a_synset_of_another_version_is_refused(nltk_wordnet: Any, offset: int) 
     other = Synset(nltk_wordnet)
     other._name, other._pos, other._offset = "dog.n.01", "n", offset
     with pytest.raises(SourceError, match="another version"):
-        wordnet.from_nltk(other)
+        nltk_bridge.from_nltk(other)
 
 
 # ---- glosses
 
 
 def test_glosses_of_both_sources_agree_with_what_nltk_reads(dict_dir: Path, nltk_synsets: dict[str, Any]) -> None:
-    glosses = list(wordnet.glosses_from_nltk())
-    assert glosses == list(wordnet.glosses_from_dict(dict_dir))
+    glosses = list(nltk_bridge.glosses_from_nltk())
+    assert glosses == list(nltk_bridge.glosses_from_dict(dict_dir))
     assert [wnid for wnid, _ in glosses] == wordnet.wnids().tolist()
     assert all(nltk_synsets[wnid].definition() in gloss for wnid, gloss in glosses if '"' not in gloss)
     dog = dict(glosses)["n02084071"]
@@ -156,8 +156,8 @@ def test_glosses_of_both_sources_agree_with_what_nltk_reads(dict_dir: Path, nltk
 
 def test_glosses_of_some_come_in_their_order(nltk_data: Path, dict_dir: Path) -> None:
     wanted = ["n02121620", "dog.n.01"]
-    glosses = list(wordnet.glosses_from_nltk(wanted))
-    assert glosses == list(wordnet.glosses_from_dict(dict_dir, wanted))
+    glosses = list(nltk_bridge.glosses_from_nltk(wanted))
+    assert glosses == list(nltk_bridge.glosses_from_dict(dict_dir, wanted))
     assert [wnid for wnid, _ in glosses] == ["n02121620", "n02084071"]
 
 
@@ -171,9 +171,9 @@ def test_glosses_are_read_out_of_a_zip_too(
     with zipfile.ZipFile(tmp_path / "corpora" / "wordnet.zip", "w") as archive:
         for path in sorted((nltk_data / "corpora" / "wordnet").iterdir()):
             archive.write(path, f"wordnet/{path.name}")
-    expected = list(wordnet.glosses_from_nltk())
+    expected = list(nltk_bridge.glosses_from_nltk())
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    assert list(wordnet.glosses_from_nltk()) == expected
+    assert list(nltk_bridge.glosses_from_nltk()) == expected
 
 
 def test_a_dict_that_is_cut_short_or_shifted_is_refused(dict_dir: Path, tmp_path: Path) -> None:
@@ -181,14 +181,14 @@ def test_a_dict_that_is_cut_short_or_shifted_is_refused(dict_dir: Path, tmp_path
     for damaged in (data[:-100_000], data[: len(data) // 2], b"\n" + data, data.replace(b"  6 ", b"  06 ", 1)):
         (tmp_path / "data.noun").write_bytes(damaged)
         with pytest.raises(SourceError, match=r"cut short, damaged, or not WordNet 3\.0"):
-            wordnet.glosses_from_dict(tmp_path)
+            nltk_bridge.glosses_from_dict(tmp_path)
 
 
 def test_a_synset_that_is_damaged_is_an_error_and_no_gloss(dict_dir: Path, tmp_path: Path) -> None:
     data = (dict_dir / "data.noun").read_bytes()
     (tmp_path / "data.noun").write_bytes(data.replace(b"02084071 05 n 03", b"02084071 05 n 03".swapcase()[::-1], 1))
     with pytest.raises(SourceError, match="n02084071"):
-        list(wordnet.glosses_from_dict(tmp_path))
+        list(nltk_bridge.glosses_from_dict(tmp_path))
 
 
 # ---- the script that made the table

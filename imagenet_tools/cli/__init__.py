@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text, and terminals no Unicode
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(end) == signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(end, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C
     sys.exit(run(sys.argv[1:]))
 
 

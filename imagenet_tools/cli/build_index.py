@@ -21,6 +21,7 @@ Examples:
   imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar ILSVRC2012_devkit_t12.tar.gz
   imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # adds to ./imagenet.index
   imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
+  imagenet-tools build-index /data/fall11_whole.tar --like /lab/imagenet.index
 """
 
 
@@ -31,6 +32,9 @@ Examples:
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes to use; default: one a core.")
 @click.option("--fresh", is_flag=True, help="Forget what the index holds, and build it anew.")
 @click.option("--glosses", metavar="DIR|nltk", help="Add WordNet's glosses, through NLTK or from a dict folder.")
+@click.option("--like", type=click.Path(path_type=Path), metavar="INDEX", help="Take over what agrees with this index.")
+@click.option("--hash", "by_hash", is_flag=True, help="Tell by all bytes what has changed, not by sizes and times.")
+@click.option("--no-probe", is_flag=True, help="Names, places and lengths alone; a later build adds images' facts.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where problems were counted.")
 @output_options
 def command(
@@ -40,6 +44,9 @@ def command(
     workers: int | None,
     fresh: bool,
     glosses: str | None,
+    like: Path | None,
+    by_hash: bool,
+    no_probe: bool,
     strict: bool,
     as_json: bool,
     index_path: Path | None,
@@ -55,6 +62,9 @@ def command(
         workers=workers,
         fresh=fresh,
         glosses=glosses,
+        like=like,
+        by_hash=by_hash,
+        probe=not no_probe,
         progress=Progress(),
     )
     if as_json:
@@ -84,6 +94,11 @@ def _print(report: Report) -> None:
     sources = [(one.name, one.dataset, one.evidence) for one in report.sources]
     click.echo(table(("source", "data set", "found"), sources, width=width_of_terminal()))
     for one in report.sources:
+        for found in one.found:
+            if found.readings:
+                note(f"{one.name}: taken for {found.dataset}; it may be {' or '.join(found.readings)}")
+            if found.advice:
+                note(f"{one.name}: {found.advice}")
         if one.ignored:
             more = " ..." if len(one.ignored) > 5 else ""
             named = ", ".join(one.ignored[:5])

@@ -39,7 +39,7 @@ _MARK = ".imagenet-tools-demo"
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @output_options
 def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
-    """Show the whole path on a drawn sample ImageNet, below DIR.
+    """Show the whole path on a drawn sample, below DIR.
 
     Each command is printed before it runs: an index is made, asked in SQL, and exported. With --json all of it goes
     to stderr, and the commands with their exit codes to stdout.

@@ -52,7 +52,7 @@ def command(
     index_path: Path | None,
     **words: Any,  # one each of words.py: the table makes the flags, and hands them on by their own names
 ) -> int:
-    """Export a selection of the index to DEST.
+    """Export a selection to DEST for a training loader.
 
     DEST appears whole or not at all, and never over something that exists. The official split is the default; a new
     split draws on the official train alone unless --from says more.

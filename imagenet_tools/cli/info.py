@@ -43,6 +43,10 @@ def command(roots: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
     click.echo(printable(str(index.path)))
     head = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
     click.echo(table(head, [tuple(row.values()) for row in found.splits], width=width))
+    if found.boxes:
+        click.echo()
+        counts = ("data set", "split", "annotations", "published", "boxes", "without image", "published", "note")
+        click.echo(table(counts, [tuple(row.values()) for row in found.boxes], width=width))
     click.echo()
     about = ("source", "root", "forms", "images", "boxes", "labels", "problems")
     click.echo(table(about, [tuple(row.values()) for row in found.sources], width=width))

@@ -2,80 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from imagenet_tools.cli.common import note, open_index, output_options, print_json
+from imagenet_tools.cli.common import note, open_index, output_options, print_json, width_of_terminal
+from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
-    from imagenet_tools.hierarchy import Branch
+    import numpy as np
+    import numpy.typing as npt
+
+    from imagenet_tools.outline import Outline
+    from imagenet_tools.terms import Taken
 
 _EPILOG = """\b
 Examples:
   imagenet-tools tree dog --depth 2
-  imagenet-tools tree n02512053 --all
+  imagenet-tools tree --classes tench,tabby,pug --collapse --depth 9
+  imagenet-tools tree vehicle --depth 9 --collapse -o vehicles.svg
 """
+
+_FORMATS = ("text", "json", "dot", "svg")
+_SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
 
 
 @click.command("tree", epilog=_EPILOG)
 @click.argument("synset", default="entity.n.01")
 @click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="At most so many edges down.")
-@click.option("--all", "everything", is_flag=True, help="Also synsets without images (or classes) below them.")
+@click.option("--classes", metavar="FILE|A,B,C", help="Only what is one of these classes or lies above one.")
+@click.option("--collapse", is_flag=True, help="Skip each synset with one below it that counts as much ('..').")
+@click.option("--counts", type=click.Choice(("images", "boxes")), help="What is counted in the index (default images).")
+@click.option("--all", "everything", is_flag=True, help="Also synsets with nothing counted below them.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: text, or what -o's suffix says.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
 @output_options
-def command(synset: str, depth: int, everything: bool, as_json: bool, index_path: Path | None) -> int:
+def command(
+    synset: str,
+    depth: int,
+    classes: str | None,
+    collapse: bool,
+    counts: str | None,
+    everything: bool,
+    form: str | None,
+    output: Path | None,
+    as_json: bool,
+    index_path: Path | None,
+) -> int:
     """Draw what lies below a synset, with counts.
 
-    Counted are images at or below each; without an index, ILSVRC2012 classes.
-
-    A synset with several parents stands under each of them, and opens once ('^').
+    The counts are images at or below each synset, each once, of the classes of --classes where it is given; without
+    an index, those classes, or ILSVRC2012's. As text a synset with several hypernyms stands under each of them, and
+    opens once ('^' elsewhere); json (node-link), dot and svg hold it once, with every edge.
     """
-    from imagenet_tools import hierarchy, terms
-    from imagenet_tools.layout import MANIFEST, default_index
+    from imagenet_tools.outline import outline
 
-    if index_path is None and not (default_index() / MANIFEST).exists():
-        counts, unit = hierarchy.ilsvrc2012_below(), "ILSVRC2012 classes"
-        taken = terms.resolve(synset)
+    form = form or _form_of(output) or ("json" if as_json else "text")
+    counted = _counted(synset, classes, counts, index_path)
+    drawn = outline(
+        counted.top.wnid,
+        depth=depth,
+        classes=counted.classes,
+        counts=counted.below,
+        counted=not everything,
+        collapse=collapse,
+    )
+    if counted.top.guessed:
+        note(counted.top.note)
+    title = f"{drawn.nodes[0].name}: {counted.unit} at or below, each once"
+    if form == "text":
+        note(title)
+    if output is not None:
+        from imagenet_tools.files import write_whole
+
+        write_whole(output, _written(drawn, form, title).encode())
+    elif form == "json":
+        from imagenet_tools.drawing import node_link
+
+        print_json(node_link(drawn, title=title))
     else:
-        index = open_index(index_path)
-        counts, unit = index.images_below(), "images"
-        taken = index.resolve(synset)
-    if taken.guessed:
-        note(taken.note)
-    branch = hierarchy.tree(taken.wnid, depth=depth, counts=counts)
-    kept = branch if everything else _with_count(branch)
-    if as_json:
-        print_json(_plain(kept))
-        return 0
-    note(f"counts: {unit} at or below, each once")
-    for line in _lines(kept, "", ""):
-        click.echo(line)
+        click.echo(_written(drawn, form, title, width=width_of_terminal()), nl=False)
     return 0
 
 
-def _with_count(branch: Branch) -> Branch:
-    from dataclasses import replace
+class _Counted(NamedTuple):
+    """What is drawn and counted."""
 
-    shown = tuple(_with_count(child) for child in branch.children if child.count)
-    return replace(branch, children=shown)
-
-
-def _lines(branch: Branch, first: str, rest: str) -> Iterator[str]:
-    more = " ^" if branch.repeated else f" (+{branch.hidden})" if branch.hidden else ""
-    yield f"{first}{branch.name} {branch.wnid}  {branch.count or 0:,}{more}"
-    for n, child in enumerate(branch.children):
-        last = n == len(branch.children) - 1
-        yield from _lines(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+    top: Taken
+    classes: list[str] | None
+    below: npt.NDArray[np.int64]
+    unit: str
 
 
-def _plain(branch: Branch) -> dict[str, object]:
-    return {
-        "wnid": branch.wnid,
-        "name": branch.name,
-        "count": branch.count,
-        "repeated": branch.repeated,
-        "hidden": branch.hidden,
-        "children": [_plain(child) for child in branch.children],
-    }
+def _counted(synset: str, classes: str | None, counts: str | None, index_path: Path | None) -> _Counted:
+    from imagenet_tools import hierarchy, terms
+    from imagenet_tools.class_order import read_list
+    from imagenet_tools.layout import MANIFEST, default_index
+
+    if counts is None and index_path is None and not (default_index() / MANIFEST).exists():
+        top = terms.resolve(synset)
+        if classes is None:
+            return _Counted(top, None, hierarchy.ilsvrc2012_below(), "ILSVRC2012 classes")
+        listed = read_list(classes, lambda text: terms.resolve(text).wnid)
+        return _Counted(top, listed, hierarchy.classes_below(listed), f"classes of {classes}")
+    index = open_index(index_path)
+    unit = counts or "images"
+    chosen = read_list(classes, index.synset) if classes is not None else None
+    return _Counted(index.resolve(synset), chosen, index.below(unit, classes=chosen), unit)
+
+
+def _form_of(output: Path | None) -> str | None:
+    if output is None:
+        return None
+    if output.suffix.lower() not in _SUFFIXES:
+        message = f"-o {output}: its suffix tells no format. Expected one of {', '.join(_SUFFIXES)}, or add --format."
+        raise UsageError(message)
+    return _SUFFIXES[output.suffix.lower()]
+
+
+def _written(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
+    from imagenet_tools import drawing
+
+    if form == "svg":
+        from imagenet_tools.svg import svg
+
+        return svg(drawn, title=title)
+    if form == "dot":
+        return drawing.dot(drawn, title=title)
+    if form == "json":
+        import json
+
+        return json.dumps(drawing.node_link(drawn, title=title), indent=1) + "\n"
+    return "".join(f"{line}\n" for line in drawing.text_lines(drawn, width=width))

@@ -24,7 +24,7 @@ from imagenet_tools import labels, tar
 from imagenet_tools.annotation_rows import AnnotationRows
 from imagenet_tools.errors import FormatError
 from imagenet_tools.mat5 import read_structs
-from imagenet_tools.units import Detection, Unit
+from imagenet_tools.units import Detection, Labelling, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,8 @@ def _found(path: Path, where: str = "") -> Detection:
     beside = [name for name in _MAPS if (path.parent / name).is_file()] if not where else []
     checked = f", checked against {' and '.join(beside)}" if beside else ""
     evidence = f"ILSVRC ids of the validation images{where}{checked}"
-    return Detection("devkit", path, "ilsvrc2012", ("labels",), evidence, ("val",))
+    numbers = Labelling("a number a line", "ilsvrc2012", "ilsvrc_id", 1)
+    return Detection("devkit", path, "ilsvrc2012", ("labels",), evidence, ("val",), labels=numbers)
 
 
 def _begins_so(path: Path) -> bool:
@@ -99,10 +100,14 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     yield Unit("devkit", source, str(root), found.path.relative_to(root).as_posix(), found.dataset, "val")
 
 
+def reads(unit: Unit) -> list[Path]:
+    """The list, or the archive, and the maps beside it."""
+    return [file for file in (unit.path, *(unit.path.parent / name for name in _MAPS)) if file.is_file()]
+
+
 def fingerprint(unit: Unit) -> str:
     """Size and time of the list and of the maps beside it, or of the archive."""
-    files = [unit.path, *(unit.path.parent / name for name in _MAPS)]
-    stats = [file.stat() for file in files if file.is_file()]
+    stats = [file.stat() for file in reads(unit)]
     return " ".join(f"{status.st_size} {status.st_mtime_ns}" for status in stats)
 
 

@@ -7,65 +7,69 @@ root/n01440764/n01440764_10026.JPEG             or a bare folder of wnid folders
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.class_folders import class_folders
 from imagenet_tools.containers import folder_fingerprint, scan_folder
-from imagenet_tools.rows import dataset_of, is_image_name
-from imagenet_tools.units import Detection, Unit
-from imagenet_tools.wnid import is_wnid
+from imagenet_tools.releases import RELEASES, release_of
+from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wnid import SPLIT_FOLDERS, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from imagenet_tools.exporter import Job
     from imagenet_tools.plan import Plan
 
-# What people call the splits, and what they are called here.
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# What people call the splits; those of ImageNet-21K-P are a form of their own.
+_SPLITS = {name: split for name, split in SPLIT_FOLDERS.items() if not name.startswith("imagenet21k_")}
 
 
 def detect(path: Path) -> list[Detection]:
     """The class folders directly in a folder, or those in its train, val and test."""
-    if not path.is_dir():
+    if not path.is_dir() or (path.name in SPLIT_FOLDERS and path.name not in _SPLITS) or task_of(path.absolute()):
         return []
-    splits = [name for name in _SPLITS if (path / name).is_dir()]
-    wnids = {name: _class_folders(path / name) for name in splits}
-    wnids = {name: found for name, found in wnids.items() if found}
-    if wnids:
-        dataset = dataset_of(set().union(*wnids.values()))
-        counts = ", ".join(f"{name}/ with {len(found):,} class folders" for name, found in wnids.items())
-        return [Detection("image_folder", path, dataset, ("images",), counts, tuple(_SPLITS[name] for name in wnids))]
-    bare = _class_folders(path)
-    if not bare:
+    found = _splits(path)
+    if not found:
         return []
-    dataset = dataset_of(bare)
-    named = _SPLITS.get(path.name)
-    evidence = f"{len(bare):,} class folders, {bare[0]} first"
-    return [Detection("image_folder", path, dataset, ("images",), evidence, (named,) if named else ())]
+    wnids = set().union(*found.values())
+    verdict = release_of(wnids, name=path.name)
+    splits = tuple(dict.fromkeys(split for name in found if (split := _split(path, name))))
+    counts = ", ".join(
+        f"{name}/ with {len(inside):,} class folders" if name else f"{len(inside):,} class folders, {inside[0]} first"
+        for name, inside in found.items()
+    )
+    classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
+    lacking = {name: classes - len(inside) for name, inside in found.items() if verdict.dataset != "imagenet21k"}
+    missing = "; ".join(
+        f"{n:,} of the {classes:,} classes{f' in {name}/' if name else ''}" for name, n in lacking.items() if n > 0
+    )
+    by = Labelling("class folders", verdict.dataset)
+    evidence = f"{counts}; {verdict.why}"
+    return [
+        Detection("image_folder", path, verdict.dataset, ("images",), evidence, splits, missing, by, verdict.readings)
+    ]
 
 
-def _class_folders(folder: Path) -> list[str]:
-    """The folders called by a wnid, if images lie in the first that holds anything: annotations lie so too."""
-    with os.scandir(folder) as entries:
-        wnids = sorted(entry.name for entry in entries if is_wnid(entry.name) and entry.is_dir())
-    for wnid in wnids:
-        with os.scandir(folder / wnid) as entries:
-            names = [entry.name for entry in entries]
-        if names:
-            return wnids if any(map(is_image_name, names)) else []
-    return []
+def _splits(path: Path) -> dict[str, list[str]]:
+    """The class folders by the folder of the split that they lie in; "" for the path itself."""
+    named = {name: class_folders(path / name) for name in _SPLITS if (path / name).is_dir()}
+    named = {name: found for name, found in named.items() if found}
+    bare = {} if named else {"": class_folders(path)}
+    return named or {name: found for name, found in bare.items() if found}
+
+
+def _split(path: Path, name: str) -> str | None:
+    return _SPLITS.get(name or path.name)
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a class folder, by split and wnid."""
-    named = [name for name in _SPLITS if (found.path / name).is_dir() and _class_folders(found.path / name)]
-    for name in named or [""]:
-        split = _SPLITS[name] if name else _SPLITS.get(found.path.name)
-        for wnid in _class_folders(found.path / name):
+    for name, wnids in _splits(found.path).items():
+        for wnid in wnids:
             file = (found.path / name / wnid).relative_to(root).as_posix()
-            yield Unit("image_folder", source, str(root), file, found.dataset, split, wnid)
+            yield Unit("image_folder", source, str(root), file, found.dataset, _split(found.path, name), wnid)
 
 
 fingerprint = folder_fingerprint

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import labels
 from imagenet_tools.annotation import class_of, read_number
 from imagenet_tools.annotation_rows import AnnotationRows, Box
-from imagenet_tools.units import Detection, Unit
+from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ def detect(path: Path) -> list[Detection]:
     if image_id is None:
         return []
     split = (official_split(image_id) or ("", "train"))[1]
+    if split == "test":
+        return []  # their boxes are not published: this is a submission, or the sample of one
     n = _count_rows(path)
     missing = f"{_VALIDATION_ROWS - n:,} of the 50,000 rows" if split == "val" and n < _VALIDATION_ROWS else ""
     evidence = f"{n:,} rows of Kaggle's table of boxes, the first of {image_id}"
-    return [Detection("loc_csv", path, "ilsvrc2012", ("boxes", "labels"), evidence, (split,), missing)]
+    by = Labelling("the class of the boxes", "ilsvrc2012")
+    return [Detection("loc_csv", path, "ilsvrc2012", ("boxes", "labels"), evidence, (split,), missing, by)]
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 from imagenet_tools import cli
 from imagenet_tools.index import Index
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
-COMMANDS = ("build-index", "demo", "export", "find", "info", "query", "tree")
+COMMANDS = tuple(cli.group.list_commands(click.Context(cli.group)))
 
 
 class Ran(NamedTuple):

@@ -196,6 +196,7 @@ def test_a_row_is_what_the_annotation_gives(tmp_path):
         "pose": "Unspecified",
         "truncated": False,
         "difficult": False,
+        "subcategory": None,
         "source": "a source",
         "file": "n01440764/n01440764_96.xml",
         "flags": [],

@@ -1,0 +1,58 @@
+"""check: whether archives are as they were published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import imagenet_tools
+from imagenet_tools.cli import FAILED
+from imagenet_tools.cli.common import output_options, print_json, printable
+from imagenet_tools.cli.progress import Progress
+
+_EPILOG = """\b
+Examples:
+  imagenet-tools check /data/imagenet                        # names and sizes
+  imagenet-tools check ILSVRC2012_img_train.tar --md5        # run again to go on, if it was interrupted
+
+\b
+Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...).
+"""
+
+
+@click.command("check", epilog=_EPILOG)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--md5", is_flag=True, help="Read the archives, and compare their MD5 with the published ones.")
+@click.option("--cache", type=click.Path(path_type=Path), metavar="FILE", help="Where sums are kept; default ~/.cache.")
+@click.option("--fresh", is_flag=True, help="Sum again what was summed before.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    md5: bool,
+    cache: Path | None,
+    fresh: bool,
+    strict: bool,
+    as_json: bool,
+    index_path: Path | None,
+) -> int:
+    """Compare archives with the published names, sizes and sums. Nothing is written beside them."""
+    done = []
+    for one in imagenet_tools.check(paths, md5=md5, cache=cache, fresh=fresh, progress=Progress()):
+        done.append(one)
+        if not as_json:
+            known = f", {one.published}" if one.published and one.published != one.path.name else ""
+            right = "as published" if md5 else "of the published size"
+            click.echo(
+                printable(f"{one.path}: {'; '.join(f'{code} {text}' for code, text in one.findings) or right + known}")
+            )
+    if as_json:
+        print_json(
+            [
+                one._asdict() | {"path": str(one.path), "findings": [finding._asdict() for finding in one.findings]}
+                for one in done
+            ]
+        )
+    codes = [finding.code for one in done for finding in one.findings]
+    return FAILED if any(code.startswith("E") or strict for code in codes) else 0

@@ -1,0 +1,295 @@
+"""Hugging Face's Parquet shards, as ILSVRC/imagenet-1k has them: the bytes of the images in a column.
+
+    data/train-00000-of-00294.parquet           columns: image {bytes, path}, label
+    data/validation-00000-of-00014.parquet
+    data/test-00000-of-00028.parquet            label -1
+    default/train/0000.parquet                  or as the hub converts: [config/]<split>/<number>, partial-<split>
+
+The paths carry the class behind the name: n01440764_10026_n01440764.JPEG, ILSVRC2012_val_00000293_n01440764.JPEG; the
+name before it is ImageNet's, and the image's id. ILSVRC2012_test_00000001.JPEG has none. Labels are numbers, whose
+names stand in the schema's metadata under `huggingface`: words, which are no keys, or wnids; or labels are texts. What
+numbers mean is decided from the names, and they are held against the names and the official labels.
+
+An image is read back by its row, for pages of Parquet are compressed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools import labels, numbering
+from imagenet_tools.blob import Descriptors
+from imagenet_tools.containers import tar_fingerprint
+from imagenet_tools.errors import FormatError, ImagenetToolsError
+from imagenet_tools.numbering import Listed, Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.parquet_pages import Column, image_column
+from imagenet_tools.releases import release_of
+from imagenet_tools.rows import ImageRows
+from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, official_split, without_label, wnid_of_stem
+from imagenet_tools.wordnet import find_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# What the hub puts beside.
+BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
+
+# What scan() may report, for the table problems.
+PROBLEMS = numbering.PROBLEMS | {
+    "parquet_damaged": "the file, or a page of it, cannot be read; the rows before it are kept",
+    "no_image": "a row without the bytes of an image",
+    "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
+}
+
+_SHARD = re.compile(r"(?:(?P<split>[A-Za-z]+)-)?\d+(?:-of-(?P<of>\d+)(?:-[0-9a-f]{16})?)?\.parquet")
+_LABEL = "label"
+_MAGIC = b"PAR1"
+
+# Rows of a shard that are looked at to tell what it holds, and rows whose small columns are read at once.
+_SEEN, _BATCH = 1_000, 1_024
+_HEAD = 4096
+
+
+class _Group(NamedTuple):
+    """Shards of one name, such as train-*-of-00294, and what the first of them that can be read holds."""
+
+    shards: list[Path]
+    of: int | None  # how many they say they are
+    names: list[str]  # of the first images
+    pairs: list[tuple[str, int]]  # the class that a name tells, and the number beside it
+    listed: bool  # whether it lists the wnids of its numbers itself
+    unread: list[str]  # columns that nothing reads
+    split: str | None  # what the images' official names say, else the shards' own
+
+
+def detect(path: Path) -> list[Detection]:
+    """The shards in a folder, in its data/ or in folders of its splits, or one file; told by schema and names."""
+    groups = _groups(path)
+    if not groups:
+        return []
+    names = [name for group in groups for name in group.names]
+    wnids = {wnid for name in names if (wnid := _told(name)[1]) is not None}
+    official = next((found for name in names if (found := official_split(_told(name)[0]))), None)
+    verdict = release_of(wnids, name=path.name)
+    reading = read_numbers(pair for group in groups for pair in group.pairs)
+    labelling = Labelling("the images' names", f"ilsvrc{official[0]}" if official else verdict.dataset)
+    evidence = reading.evidence
+    if any(group.listed for group in groups):
+        evidence = "class numbers of the files' own list of wnids"
+        labelling = Labelling("the files' own list of wnids, held against the images' names", "wordnet")
+    elif reading.numbering:
+        labelling = reading.numbering.labelling("class numbers, held against the images' names")
+    n = sum(len(group.shards) for group in groups)
+    what = f"{n:,} Parquet shard{'' if n == 1 else 's'} of images, {names[0]} first; {evidence}"
+    unread = sorted({column for group in groups for column in group.unread})
+    return [
+        Detection(
+            "hf_parquet",
+            path,
+            f"ilsvrc{official[0]}" if official else verdict.dataset,
+            ("images",),
+            what + (f"; columns that are not read: {', '.join(unread)}" if unread else ""),
+            tuple(dict.fromkeys(group.split for group in groups if group.split)),
+            "; ".join(
+                f"{group.of - len(group.shards):,} of {group.of:,} shards of {group.split or 'the data set'}"
+                for group in groups
+                if group.of is not None and len(group.shards) < group.of
+            ),
+            labelling,
+            () if official else verdict.readings,
+        )
+    ]
+
+
+def _groups(path: Path) -> list[_Group]:
+    """The shards at a path by split: training, validation, test."""
+    files = _files(path)
+    named: dict[tuple[str, str], list[Path]] = {}
+    for file in files:
+        found = _SHARD.fullmatch(file.name)
+        named.setdefault((file.parent.as_posix(), (found["split"] or "") if found else ""), []).append(file)
+    groups = (_group(shards, name) for (_, name), shards in named.items())
+    found_groups = [group for group in groups if group is not None]
+    return sorted(found_groups, key=lambda group: ["train", "val", "test", None].index(group.split))
+
+
+def _files(path: Path) -> list[Path]:
+    """The Parquet files at a path that are named as shards are, or the one file."""
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    if not path.is_dir():
+        return []
+    splits = [folder for home in (path, path / "default") if home.is_dir() for folder in home.iterdir()]
+    folders = [path, path / "data", *(folder for folder in splits if _split_of(folder.name))]
+    found = [file for folder in folders if folder.is_dir() for file in folder.glob("*.parquet")]
+    return sorted(file for file in found if _SHARD.fullmatch(file.name))
+
+
+def _group(shards: list[Path], called: str) -> _Group | None:
+    """What shards of one name hold, by the first that can be read; None where that is nothing of ImageNet."""
+    counts = [int(found["of"]) for shard in shards if (found := _SHARD.fullmatch(shard.name)) and found["of"]]
+    for shard in shards:
+        try:
+            with _opened(shard) as rows:
+                first = next(rows.batches(_SEEN), [])
+                names = [name for name, _ in first if name and _is_imagenets(name)]
+                numbers = ((_told(name)[1], label) for name, label in first if name and isinstance(label, int))
+                pairs = [(wnid, number) for wnid, number in numbers if wnid is not None and number >= 0]
+                official = {told[1] for name in names if (told := official_split(_told(name)[0]))}
+                split = official.pop() if len(official) == 1 else _split_of(called) or _split_of(shard.parent.name)
+                n, listed = max(counts, default=None), rows.meaning is not None
+                return _Group(shards, n, names, pairs, listed, rows.unread, split) if names else None
+        except ImagenetToolsError:
+            continue  # the scan of this shard says what is wrong with it
+    return None
+
+
+def _split_of(name: str) -> str | None:
+    return SPLIT_FOLDERS.get(name.lower().removeprefix("partial-"))
+
+
+def _told(name: str) -> tuple[str, str | None]:
+    """(the stem as ImageNet spells it, the class that it tells) of the path in a row."""
+    stem, put = without_label(PurePosixPath(name).stem)
+    return stem, put or wnid_of_stem(stem) or labels.validation_wnid(stem)
+
+
+def _is_imagenets(name: str) -> bool:
+    """Whether a path ends in a name of ImageNet's: an official one, or one of a class that exists."""
+    stem, _ = _told(name)
+    wnid = wnid_of_stem(stem)
+    return keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None)
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """One unit a shard, by split and number."""
+    numbers = str(numbering_of(found.labels) or "")
+    for group in _groups(found.path):
+        for shard in group.shards:
+            file = shard.relative_to(root).as_posix()
+            yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
+
+
+def fingerprint(unit: Unit) -> str:
+    """Size and time of the file, and what its numbers mean."""
+    return f"{tar_fingerprint(unit)} {unit.numbers}"
+
+
+def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a shard, page by page; a row that cannot be used becomes a problem."""
+    rows = ImageRows(unit)
+    try:
+        with _opened(unit.path) as shard:
+            meaning = shard.meaning or Numbering.parse(unit.numbers)
+            images = iter(shard.images)
+            row = -1
+            for batch in shard.batches(_BATCH):
+                for name, label in batch:
+                    row += 1
+                    _add(rows, unit, row, name, next(images), label, meaning)
+                    if rows.full():
+                        yield from rows.batches()
+    except FormatError as error:
+        # The rows before the break are kept; the break is said.
+        rows.problem(error.code, unit.file, str(error))
+    yield from rows.batches()
+
+
+def _add(
+    rows: ImageRows,
+    unit: Unit,
+    row: int,
+    name: str | None,
+    image: memoryview | None,
+    label: int | str | None,
+    meaning: numbering.Meaning | None,
+) -> None:
+    """Add the image of a row, or what is wrong with it."""
+    stem, put = without_label(PurePosixPath(name or "").stem)
+    if not keeps_imagenet_name(stem):
+        reason = f"row {row:,} is called {name!r}; expected a name such as n01440764_10026.JPEG"
+        rows.problem("no_name", unit.file, reason, f"row {row}")
+        return
+    if image is None:
+        rows.problem("no_image", unit.file, f"row {row:,} has no bytes of an image", name, stem)
+        return
+    value = image
+    rows.add(
+        stem,
+        file=unit.file,
+        member=None if name == f"{stem}.JPEG" else name,
+        offset=None,
+        position=row,
+        compression="parquet",
+        length=len(value),
+        head=bytes(value[:_HEAD]),
+        more=lambda offset, n: bytes(value[offset : offset + n]),
+        wnid=put,
+    )
+    hold_label(rows, stem, label, meaning, unit.file, name)
+
+
+class _Shard:
+    """An open shard: its images, and its names and labels, by row."""
+
+    def __init__(self, files: Descriptors, path: Path):
+        import pyarrow.parquet as pq
+
+        self.images = Column(files, str(path))
+        self._path = path
+        self._file: pq.ParquetFile = pq.ParquetFile(path)
+        leaf = image_column(self._file.schema)
+        self._image = self._file.schema.column(leaf or 0).path.removesuffix(".bytes")
+        top = self._file.schema_arrow.names
+        self._label = _LABEL if _LABEL in top else None
+        self.unread = [name for name in top if name not in (self._image.split(".")[0], self._label)]
+        listed = _listed(self._file.schema_arrow.metadata or {})
+        self.meaning = Listed(listed) if listed else None
+
+    def batches(self, rows: int) -> Iterator[list[tuple[str | None, int | str | None]]]:
+        """(path, label) of each row, some at a time."""
+        import pyarrow as pa
+
+        columns = [f"{self._image}.path", *([self._label] if self._label else [])]
+        try:
+            for batch in self._file.iter_batches(rows, columns=columns):
+                path = batch.column(0 if batch.schema.names[0] != self._label else 1)
+                while pa.types.is_struct(path.type):
+                    path = path.flatten()[0]
+                said = batch.column(self._label).to_pylist() if self._label else [None] * batch.num_rows
+                yield list(zip(path.to_pylist(), said, strict=True))
+        except (pa.ArrowException, OSError) as error:
+            message = (
+                f"{self._path}: found names or labels that cannot be read ({error}). Fetch or copy the file again."
+            )
+            raise FormatError(message, code="parquet_damaged") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Shard]:
+    """Open a shard; FormatError where it cannot be read, or has no column of images."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != _MAGIC:
+        message = f"{path}: found a file that begins with {magic!r}, expected Parquet's PAR1. Fetch or copy it again."
+        raise FormatError(message, code="parquet_damaged")
+    with Descriptors() as files:
+        yield _Shard(files, path)
+
+
+def _listed(metadata: dict[bytes, bytes]) -> Sequence[str]:
+    """The names of the classes in the schema's metadata where every one is a wnid; else nothing."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][_LABEL]["names"]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return names if isinstance(names, list) and names and all(map(is_wnid, names)) else ()

@@ -1,0 +1,161 @@
+"""Stanford Dogs: 20,580 photos of ImageNet, of 120 breeds, with a box file each and a split of its own.
+
+    Images/n02085620-Chihuahua/n02085620_10074.jpg      or images.tar
+    Annotation/n02085620-Chihuahua/n02085620_10074      or annotation.tar; XML, though nothing says so
+    train_list.mat, test_list.mat                       or lists.tar: 12,000 and 8,580 names; beside the two above
+
+The stems are ImageNet's, and so are the photos. The annotations call the class by a word, and their <folder> has no n:
+the folder that they lie in decides. Without the lists the split is not known.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from imagenet_tools import tar
+from imagenet_tools.annotation_files import is_annotation, scan_xml
+from imagenet_tools.containers import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
+from imagenet_tools.errors import FormatError
+from imagenet_tools.mat5 import read_texts
+from imagenet_tools.rows import ImageRows, is_image_name
+from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wnid import is_wnid, wnid_of_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+DATASET = "stanford-dogs"
+BESIDE = frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"})
+
+_CLASSES = 120
+_FOLDERS = {"Images": "images", "Annotation": "boxes"}
+_BOXES = "boxes"  # Unit.member, where annotations are meant
+_LISTS = {"train_list.mat": "train", "test_list.mat": "test"}
+
+# A list has 0.2 MB.
+_CAP = 16 << 20
+
+
+def detect(path: Path) -> list[Detection]:
+    """The images and the annotations at a path: folders called by a wnid and a word tell them."""
+    if not path.is_dir():
+        found = _archive(path) if tar.is_tar(path) else None
+        return [found] if found else []
+    places = [path, *(path / name for name in _FOLDERS)]
+    return [found for place in places if place.is_dir() and (found := _folder(place)) is not None]
+
+
+def _archive(path: Path) -> Detection | None:
+    try:
+        first = next((member.name for member in tar.walk(path) if member.kind == "file"), "")
+    except FormatError:
+        return None
+    name = PurePosixPath(first)
+    if not _breed(name.parent.name):
+        return None
+    holds = "images" if is_image_name(name.name) else "boxes" if is_annotation(name.name, "") else None
+    return _found(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}") if holds else None
+
+
+def _folder(folder: Path) -> Detection | None:
+    breeds = _breeds(folder)
+    if not breeds:
+        return None
+    names = [entry.name for entry in os.scandir(folder / breeds[0])]
+    holds = "images" if any(map(is_image_name, names)) else "boxes" if any(map(_is_own, names)) else None
+    if holds is None:
+        return None
+    found = _found(folder, holds, f"{len(breeds):,} folders of {holds} of Stanford Dogs, {breeds[0]} first")
+    absent = _CLASSES - len(breeds)
+    return replace(found, missing=f"{absent:,} of the {_CLASSES:,} breeds") if absent > 0 else found
+
+
+def _found(path: Path, holds: str, evidence: str) -> Detection:
+    lists = sorted({place.name for place in _list_files(path.parent)})
+    known = f"; split by {' and '.join(lists)}" if lists else "; the split is not known without train_list.mat"
+    splits = ("train", "test") if lists else ()
+    labels = Labelling("class folders", "wordnet")
+    return Detection("stanford_dogs", path, DATASET, (holds,), evidence + known, splits, labels=labels)
+
+
+def _is_own(name: str) -> bool:
+    return is_annotation(name, "")
+
+
+def _breed(name: str) -> bool:
+    return wnid_of_folder(name) is not None and not is_wnid(name)
+
+
+def _breeds(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _breed(entry.name) and entry.is_dir())
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """The lists of the split that lie in a folder, in lists.tar or beside it."""
+    plain = [folder / name for name in _LISTS if (folder / name).is_file()]
+    archive = folder / "lists.tar"
+    return plain or ([archive] if archive.is_file() else [])
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """One unit a breed, or a tar."""
+    file = found.path.relative_to(root).as_posix()
+    member = _BOXES if found.holds == ("boxes",) else ""
+    whole = Unit("stanford_dogs", source, str(root), "" if file == "." else file, found.dataset, member=member)
+    if not found.path.is_dir():
+        yield whole
+        return
+    for name in _breeds(found.path):
+        yield whole._replace(file=f"{whole.file}/{name}" if whole.file else name, wnid=name[:9])
+
+
+def fingerprint(unit: Unit) -> str:
+    """Name, size and time of what a unit reads, and of the lists that say the split."""
+    own = folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
+    stats = [place.stat() for place in _lists_of(unit)]
+    return " ".join([own, *(f"{status.st_size} {status.st_mtime_ns}" for status in stats)])
+
+
+def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a unit with their split, or its boxes, and what is wrong with its files."""
+    if unit.member == _BOXES:
+        yield from scan_xml(unit, suffix="")
+        return
+    stamps = tuple((place, place.stat().st_mtime_ns) for place in _lists_of(unit))
+    rows = ImageRows(unit, split_of=_splits(stamps).get)
+    yield from scan_folder(unit, rows) if unit.path.is_dir() else scan_tar(unit, rows)
+
+
+def _lists_of(unit: Unit) -> list[Path]:
+    """The lists beside Images/ or images.tar; annotations need none."""
+    if unit.member == _BOXES:
+        return []
+    return _list_files(unit.path.parent.parent if unit.path.is_dir() else unit.path.parent)
+
+
+@functools.lru_cache(maxsize=2)
+def _splits(stamps: tuple[tuple[Path, int], ...]) -> dict[str, str]:
+    """The split of each image by its stem, from the lists; FormatError where one is damaged."""
+    found: dict[str, str] = {}
+    for place, _ in stamps:
+        for name, data in _read(place):
+            found |= {PurePosixPath(file).stem: _LISTS[name] for file in read_texts(data, "file_list")}
+    return found
+
+
+def _read(place: Path) -> Iterator[tuple[str, bytes]]:
+    if place.name in _LISTS:
+        yield place.name, place.read_bytes()
+        return
+    with tar.open_stream(place) as file:
+        for member, data in tar.stream(file, cap=_CAP):
+            name = PurePosixPath(member.name).name
+            if name in _LISTS and data is not None:
+                yield name, data

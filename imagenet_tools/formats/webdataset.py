@@ -1,0 +1,254 @@
+"""WebDataset shards of ImageNet, as timm's on Hugging Face: tars in which members of one key make a sample.
+
+    imagenet1k-train-0000.tar ... 1023          imagenet12k-, imagenet22k-train-0000.tar ... 4095, or any other name
+        n01440764_10026.cls     the class number, in ASCII
+        n01440764_10026.jpg     the image; .webp in imagenet-w21-webp-wds
+        n01440764_10026.json    {"label", "width", "height", "filename": "n01440764_10026.JPEG"}; in others class_name,
+                                a wnid, and orig_width, orig_height where the image was resized
+    imagenet1k-validation-00.tar ... 63
+    _info.json                  {"splits": {name: {"filenames", "shard_lengths", "num_samples"}}}; also info.json
+
+Where the key is none of ImageNet's names, the filename in the JSON may be one. Class numbers are decided from the names
+and never trusted. timm's shards of the 1,000 classes hold the images as TensorFlow Datasets has them: the originals,
+but for 23 that are encoded anew. Those of more classes are resized, and so data sets of their own, with ImageNet's
+photos. A tar of images alone is read by image_tars.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools import labels, numbering, tar
+from imagenet_tools.containers import CLASS_TAR, tar_fingerprint
+from imagenet_tools.errors import FormatError
+from imagenet_tools.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.reencoded import reencoded
+from imagenet_tools.releases import release_of
+from imagenet_tools.rows import ImageRows
+from imagenet_tools.samples import PROBLEMS as OF_SAMPLES
+from imagenet_tools.samples import Sample, samples
+from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wnid import SPLIT_FOLDERS, official_split, wnid_of_stem
+from imagenet_tools.wordnet import find_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+# What lies beside the shards of a repository.
+BESIDE = frozenset({"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes"})
+
+# What scan() may report, for the table problems.
+PROBLEMS = (
+    numbering.PROBLEMS
+    | OF_SAMPLES
+    | {
+        "reencoded": "one of the 23 images that TensorFlow's converters encode anew",
+        "resized": "the JSON says that the image was resized, though its data set is one of originals",
+    }
+)
+
+_SHARD = re.compile(
+    r"(?P<name>.*?)(?:[-_.]?(?P<split>train|validation|valid|val|test))?[-_.]?\d+(?:-[a-z]+)?\.tar", re.ASCII
+)
+# Samples of the first shard of each split that are looked at.
+_SEEN = 64
+# Data sets of originals: the others are named after the shards.
+_ORIGINALS = "ilsvrc"
+
+
+class _Split(NamedTuple):
+    """The shards of one data set and split, and what the first samples of the first of them are."""
+
+    name: str  # of the data set, as the shards are called
+    split: str | None  # what the official names say, else the shards
+    shards: list[Path]
+    seen: list[Sample]
+
+
+def detect(path: Path) -> list[Detection]:
+    """The shards in a folder, one detection a data set, or one shard; told by the names of their first samples."""
+    found = _splits(path)
+    names = sorted({one.name for one in found})
+    if len(names) < 2:
+        return [_detect(path, found)] if found else []
+    # Where shards of several data sets lie in one folder, a pattern tells which are meant.
+    return [_detect(path / f"{name}[-_0-9]*.tar", [one for one in found if one.name == name]) for name in names]
+
+
+def _detect(path: Path, splits: list[_Split]) -> Detection:
+    seen = [(sample, *told) for split in splits for sample in split.seen if (told := sample.told) is not None]
+    named = [(sample, wnid_of_stem(stem) or labels.validation_wnid(stem)) for sample, stem, _ in seen]
+    reading = read_numbers((wnid, number) for sample, wnid in named if wnid for number in sample.labels if number >= 0)
+    resized = any(sample.resized for sample, _ in named)
+    official = next((found for _, stem, _ in seen if (found := official_split(stem))), None)
+    verdict = release_of((wnid for _, wnid in named if wnid), name=splits[0].name or path.name)
+    thousand = official is not None or verdict.dataset.startswith(_ORIGINALS)
+    numbered = any(sample.labels for sample, _ in named)
+    if thousand and not resized and (not numbered or (reading.numbering or _NONE).space.startswith(_ORIGINALS)):
+        dataset = f"ilsvrc{official[0]}" if official else verdict.dataset
+    else:
+        dataset = _own_name(path, splits[0].name)
+    n = sum(len(split.shards) for split in splits)
+    parts = [
+        f"{n:,} WebDataset shard{'' if n == 1 else 's'}, the first sample {splits[0].seen[0].key}",
+        reading.evidence,
+    ]
+    if resized:
+        parts.append("images that were resized, so a data set of its own with ImageNet's photos")
+    unread = sorted({ext for sample, _ in named for ext in sample.fields})
+    if unread:
+        parts.append(f"fields that are not read: {', '.join(unread)}")
+    by = "class numbers, held against the samples' names"
+    labelling = reading.numbering.labelling(by) if reading.numbering else Labelling("the samples' names", "wordnet")
+    listed = dict.fromkeys(split.split for split in splits if split.split)
+    missing = _missing(path, splits)
+    return Detection("webdataset", path, dataset, ("images",), "; ".join(parts), tuple(listed), missing, labelling)
+
+
+_NONE = Numbering("", "", 0)
+
+
+def _own_name(path: Path, name: str) -> str:
+    """The name of a data set that is none of the releases: its repository's, else its shards'."""
+    folder = path.parent if "*" in path.name or path.is_file() else path
+    wanted = folder.name if folder.name.endswith("-wds") else f"{name or folder.name}-wds"
+    return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "webdataset"
+
+
+def _splits(path: Path) -> list[_Split]:
+    """The shards at a path by data set and split: training, validation, test."""
+    shards: dict[tuple[str, str | None], list[Path]] = {}
+    for file in _tars(path):
+        named = _SHARD.fullmatch(file.name)
+        name, split = (named["name"], named["split"]) if named else (file.stem, None)
+        if name in SPLIT_FOLDERS and split is None:
+            name, split = "", name
+        shards.setdefault((name.rstrip("-_."), SPLIT_FOLDERS.get(split or "")), []).append(file)
+    found: list[_Split] = []
+    for (name, split), files in shards.items():
+        seen = next((seen for file in files if (seen := _first_samples(file))), [])
+        official = {official[1] for sample in seen if sample.told and (official := official_split(sample.told[0]))}
+        if any(map(_is_imagenets, seen)):
+            found.append(_Split(name, official.pop() if len(official) == 1 else split, files, seen))
+    return sorted(found, key=lambda one: (one.name, ["train", "val", "test", None].index(one.split)))
+
+
+def _is_imagenets(sample: Sample) -> bool:
+    """Whether a sample is named as ImageNet's are, and its class, where the name tells one, exists."""
+    wnid = wnid_of_stem(sample.told[0]) if sample.told else None
+    return sample.told is not None and (wnid is None or find_row(wnid) is not None)
+
+
+def _tars(path: Path) -> list[Path]:
+    """The tars at a path, which may be a folder, a pattern in a folder, or one file; no class tars."""
+    if path.is_file():
+        return [path] if tar.is_tar(path) else []
+    folder, pattern = (path.parent, path.name) if "*" in path.name else (path, "*.tar")
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_file())
+    return [folder / name for name in names if _SHARD.fullmatch(name) and not CLASS_TAR.fullmatch(name)]
+
+
+def _first_samples(path: Path) -> list[Sample]:
+    """The first samples of a tar; none where it is no tar, or one of images alone."""
+    if not tar.is_tar(path):
+        return []
+    found: list[Sample] = []
+    # What comes before a break tells the form; the scan reports the break.
+    with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
+        found.extend(islice(samples(file.fileno(), path.name), _SEEN))
+    return found if any(sample.image and sample.texts for sample in found) else []
+
+
+def _missing(path: Path, splits: list[_Split]) -> str:
+    """What _info.json lists and is not there."""
+    folder = path if path.is_dir() else path.parent
+    there = {shard.name for split in splits for shard in split.shards}
+    for name in ("_info.json", "info.json"):
+        try:
+            listed = json.loads((folder / name).read_bytes())["splits"].values()
+            names = {split["name"]: [str(file) for file in split["filenames"]] for split in listed}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        lacking = {split: sum(file not in there for file in files) for split, files in names.items()}
+        return "; ".join(f"{n:,} of {len(names[split]):,} shards of {split}" for split, n in lacking.items() if n)
+    return ""
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """One unit a shard, by split and number."""
+    numbers = str(numbering_of(found.labels) or "")
+    for split in _splits(found.path):
+        for shard in split.shards:
+            file = shard.relative_to(root).as_posix()
+            yield Unit("webdataset", source, str(root), file, found.dataset, split.split, numbers=numbers)
+
+
+def fingerprint(unit: Unit) -> str:
+    """Size and time of the shard, and what its numbers mean."""
+    return f"{tar_fingerprint(unit)} {unit.numbers}"
+
+
+def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a shard; a sample that cannot be used becomes a problem."""
+    rows = ImageRows(unit)
+    meaning = Numbering.parse(unit.numbers)
+    with unit.path.open("rb", buffering=0) as file:
+        try:
+            for sample in samples(file.fileno(), unit.file):
+                _add(rows, unit, sample, file.fileno(), meaning)
+                if rows.full():
+                    yield from rows.batches()
+        except FormatError as error:
+            # The good samples before the break are kept; the break is said.
+            rows.problem(error.code, unit.file, str(error), error.member or None)
+    yield from rows.batches()
+
+
+def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numbering | None) -> None:
+    """Add the image of a sample, and what is wrong with it."""
+    told, image = sample.told, sample.image
+    stem = told[0] if told else None
+    for code, reason in sample.problems:
+        rows.problem(code, unit.file, reason, sample.key, stem)
+    if image is None:
+        rows.problem("no_image", unit.file, "a sample without an image; expected a .jpg", sample.key, stem)
+        return
+    if told is None or stem is None:
+        reason = f"neither the key {sample.key} nor a filename is one of ImageNet's names, such as n01440764_10026"
+        rows.problem("no_name", unit.file, reason, image.name)
+        return
+
+    def more(offset: int, n: int) -> bytes:
+        return os.pread(fd, n, image.offset + offset)
+
+    rows.add(
+        stem,
+        file=unit.file,
+        member=image.name,
+        offset=image.offset,
+        length=image.size,
+        head=sample.head,
+        more=more,
+        wnid=told[1] or sample.wnid,
+    )
+    for number in sample.labels:
+        hold_label(rows, stem, number, meaning, unit.file, image.name)
+    if unit.dataset.startswith(_ORIGINALS):
+        if sample.resized:
+            size = f"{sample.facts['orig_width']} x {sample.facts.get('orig_height')}"
+            reason = f"the JSON says it had {size} pixels: no original; name the data set it is of, with --dataset"
+            rows.problem("resized", unit.file, reason, image.name, stem)
+        if anew := reencoded(stem, sample.head, image.size, more):
+            rows.problem("reencoded", unit.file, anew, image.name, stem)

@@ -1,0 +1,193 @@
+"""Hugging Face's Parquet shards: every image is read back by its row, and every contradiction is said."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import imagenet_tools
+from imagenet_tools import labels
+from imagenet_tools.build import Report
+from imagenet_tools.errors import SourceError
+from imagenet_tools.formats import hf_parquet
+from imagenet_tools.index import Index
+from tests.conftest import Extracted
+from tests.forms import hf_parquet as form
+from tests.scanned import Scanned
+
+
+@pytest.fixture(scope="module")
+def repository(extracted: Extracted, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return form.write(tmp_path_factory.mktemp("hf") / "imagenet-1k", extracted.data, form.words(sample))
+
+
+def build(path: Path, index: Path) -> tuple[Report, Index]:
+    return imagenet_tools.build_index([path], index, workers=1), imagenet_tools.open_index(index)
+
+
+def scan(path: Path) -> Scanned:
+    return Scanned(hf_parquet, path)
+
+
+def classes(extracted: Extracted, split: str) -> dict[str, str | None]:
+    return {stem: form.wnid_of(stem) for stem in extracted.data if form.split_of(stem) == split}
+
+
+def test_the_repository_is_named_with_its_evidence(repository: Path) -> None:
+    [found] = hf_parquet.detect(repository)
+    assert (found.form, found.dataset, found.splits) == ("hf_parquet", "ilsvrc2012", ("train", "val", "test"))
+    assert "7 Parquet shards" in found.evidence
+    assert "class numbers in sorted order of ilsvrc2012, from 0: 13 of 13 names agree" in found.evidence
+    assert found.labels is not None
+    assert (found.labels.space, found.labels.order, found.labels.base) == ("ilsvrc2012", "wnid", 0)
+    assert found.missing == ""
+    assert hf_parquet.detect(repository / "data") != []
+    assert hf_parquet.detect(repository / "data" / "validation-00000-of-00002.parquet")[0].splits == ("val",)
+
+
+def test_every_image_is_read_back_by_its_row(repository: Path, extracted: Extracted, tmp_path: Path) -> None:
+    report, index = build(repository, tmp_path / "x.index")
+    assert report.problems == {}
+    assert report.sources[0].ignored == ()
+    ids = [image_id for (image_id,) in index.sql("SELECT image_id FROM images").fetchall()]
+    assert sorted(ids) == sorted(extracted.data)
+    assert all(index.image(image_id).read() == extracted.data[image_id] for image_id in ids)
+    places = index.sql('SELECT DISTINCT compression, "offset" FROM images').fetchall()
+    assert places == [("parquet", None)]
+
+
+def test_shards_that_are_not_there_are_counted(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "part")
+    for number in (1, 3):
+        (tmp_path / "part" / "data" / f"train-{number:05d}-of-00004.parquet").unlink()
+    [found] = hf_parquet.detect(tmp_path / "part")
+    assert found.missing == "2 of 4 shards of train"
+
+
+def test_the_hubs_own_conversion_is_read_too(extracted: Extracted, tmp_path: Path) -> None:
+    for split, folder in (("train", "partial-train"), ("val", "validation"), ("test", "test")):
+        rows = form.rows_of(extracted.data, split)
+        form.write_rows(tmp_path / "default" / folder / "0000.parquet", rows[:3], None)
+        form.write_rows(tmp_path / "default" / folder / "0001.parquet", rows[3:], None)
+    scanned = scan(tmp_path)
+    assert Counter(row["split"] for row in scanned.images.values()) == {"train": 130, "val": 52, "test": 5}
+    assert scanned.problems == {}
+
+
+def test_validation_images_in_shards_called_train_are_validation_images(extracted: Extracted, tmp_path: Path) -> None:
+    form.write_rows(tmp_path / "data" / "train-00000-of-00001.parquet", form.rows_of(extracted.data, "val"), None)
+    [found] = hf_parquet.detect(tmp_path)
+    assert found.splits == ("val",)
+    scanned = scan(tmp_path)
+    assert {row["split"] for row in scanned.images.values()} == {"val"}
+    assert scanned.problems == {}
+
+
+def test_names_without_a_suffix_and_labels_from_one_are_understood(extracted: Extracted, tmp_path: Path) -> None:
+    rows = form.rows_of(extracted.data, "train")
+    for row in rows:
+        row["image"]["path"] = "_".join(row["image"]["path"].split("_")[:2]) + ".JPEG"  # type: ignore[index]
+        row["label"] += 1  # type: ignore[operator]
+    form.write_rows(tmp_path / "train-00000-of-00001.parquet", rows, None)
+    [found] = hf_parquet.detect(tmp_path)
+    assert found.labels is not None
+    assert found.labels.base == 1
+    scanned = scan(tmp_path)
+    assert scanned.problems == {}
+    assert {image_id: row["wnid"] for image_id, row in scanned.images.items()} == classes(extracted, "train")
+
+
+def test_a_list_of_wnids_in_the_metadata_tells_what_numbers_mean(extracted: Extracted, tmp_path: Path) -> None:
+    rows = form.rows_of(extracted.data, "train")
+    wnids = sorted({form.wnid_of(stem) or "" for stem in extracted.data} - {""}, reverse=True)
+    for row in rows:
+        row["label"] = wnids.index(labels.ilsvrc2012_sorted()[row["label"]])  # type: ignore[call-overload]
+    rows[7]["label"] = (rows[7]["label"] + 1) % len(wnids)  # type: ignore[operator]
+    form.write_rows(tmp_path / "train-00000-of-00001.parquet", rows, wnids)
+    scanned = scan(tmp_path)
+    assert scanned.problems == {"label_differs": 1}
+    assert scanned.tables["problems"][0]["image_id"] == form.stem_of(rows[7])
+    assert {image_id: row["wnid"] for image_id, row in scanned.images.items()} == classes(extracted, "train")
+
+
+def test_a_label_that_contradicts_the_name_is_counted_and_one_of_a_validation_image_refused(
+    extracted: Extracted, tmp_path: Path
+) -> None:
+    train, val = form.rows_of(extracted.data, "train"), form.rows_of(extracted.data, "val")
+    train[5]["label"] = (train[5]["label"] + 1) % 1000  # type: ignore[operator]
+    train[6]["label"] = 1000
+    form.write_rows(tmp_path / "train" / "train-00000-of-00001.parquet", train, None)
+    scanned = scan(tmp_path / "train")
+    assert scanned.problems == {"label_differs": 1, "label_unread": 1}
+    assert {image_id: row["wnid"] for image_id, row in scanned.images.items()} == classes(extracted, "train")
+    val[9]["label"] = (val[9]["label"] + 1) % 1000  # type: ignore[operator]
+    form.write_rows(tmp_path / "val" / "validation-00000-of-00001.parquet", val, None)
+    with pytest.raises(SourceError, match=form.stem_of(val[9])):
+        build(tmp_path / "val", tmp_path / "y.index")
+    assert not (tmp_path / "y.index").exists()
+
+
+def test_a_row_without_a_name_or_bytes_is_a_problem_and_no_other_row_suffers(
+    extracted: Extracted, tmp_path: Path
+) -> None:
+    rows = form.rows_of(extracted.data, "train")
+    rows[3]["image"] = None
+    rows[4]["image"] = {"bytes": None, "path": "n01440764_1_n01440764.JPEG"}
+    rows[5]["image"]["path"] = None  # type: ignore[index]
+    rows[6]["image"]["path"] = "holiday.jpg"  # type: ignore[index]
+    rows[7]["image"]["bytes"] = b"<html>"  # type: ignore[index]
+    form.write_rows(tmp_path / "train-00000-of-00001.parquet", rows, None)
+    scanned = scan(tmp_path)
+    assert scanned.problems == {"no_name": 3, "no_image": 1, "not_an_image": 1}
+    good = {form.stem_of(row) for row in [*rows[:3], *rows[8:]]}
+    data = scanned.bytes()
+    assert data.keys() == good | {form.stem_of(rows[7])}
+    assert all(data[stem] == extracted.data[stem] for stem in good)
+
+
+def test_a_shard_that_is_cut_or_damaged_is_said_and_the_others_are_read(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "hf")
+    first, second = sorted((tmp_path / "hf" / "data").glob("train-*"))[:2]
+    first.write_bytes(first.read_bytes()[:-100])
+    data = bytearray(second.read_bytes())
+    chunk = pq.ParquetFile(second).metadata.row_group(0).column(0)
+    data[chunk.dictionary_page_offset] = 0xFF  # the header of the page of images
+    second.write_bytes(data)
+    scanned = scan(tmp_path / "hf")
+    assert scanned.problems == {"parquet_damaged": 2}
+    assert len(scanned.images) == 187 - 40 - 40
+    assert {row["file"] for row in scanned.tables["problems"]} == {f"data/{first.name}", f"data/{second.name}"}
+
+
+def test_other_parquet_files_are_not_claimed(index: Index, tmp_path: Path) -> None:
+    assert hf_parquet.detect(index.path) == []
+    assert hf_parquet.detect(index.path / "images") == []
+    rows = [{"image": {"bytes": b"x", "path": "dog.jpg"}, "label": 3}]
+    form.write_rows(tmp_path / "data" / "train-00000-of-00001.parquet", rows, None)
+    assert hf_parquet.detect(tmp_path) == []
+    (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"PAR1 and no more")
+    assert hf_parquet.detect(tmp_path / "train-00000-of-00001.parquet") == []
+    assert hf_parquet.detect(tmp_path / "nothing.parquet") == []
+
+
+def test_what_a_shard_holds_besides_is_named(extracted: Extracted, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    rows = form.rows_of(extracted.data, "val")
+    table = pa.Table.from_pylist(rows, form.schema(None)).append_column("objects", pa.array([[1]] * len(rows)))
+    pq.write_table(table, tmp_path / "validation-00000-of-00001.parquet")
+    [found] = hf_parquet.detect(tmp_path)
+    assert found.evidence.endswith("columns that are not read: objects")
+
+
+def test_a_unit_is_read_again_when_its_file_changes(repository: Path, extracted: Extracted, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "hf")
+    first, _ = build(tmp_path / "hf", tmp_path / "x.index")
+    shard = next((tmp_path / "hf" / "data").glob("test-*"))
+    form.write_rows(shard, form.rows_of(extracted.data, "test")[:2], None)
+    again, index = build(tmp_path / "hf", tmp_path / "x.index")
+    assert first.units["scanned"] == 7
+    assert (again.units["scanned"], again.units["unchanged"]) == (1, 6)
+    assert index.sql("SELECT count(*) FROM images WHERE split = 'test'").fetchall() == [(2,)]
