@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_tools import columns as bundled
+from imagenet_tools.tables import columns as bundled
 
 HOUSE = Path(__file__).resolve().parent.parent
 

@@ -28,7 +28,8 @@ from typing import Any
 import pyarrow as pa
 from make_labels import write
 
-from imagenet_tools import mat5, wordnet
+from imagenet_tools import wordnet
+from imagenet_tools.containers import mat5
 
 HOUSE = Path(__file__).resolve().parent.parent
 WNID = re.compile(r"n\d{8}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make imagenet_tools/tables/wordnet.parquet, the facts of WordNet 3.0's noun synsets, from its dict folder.
 
-Its columns are written beside it too, as imagenet_tools.columns draws them.
+Its columns are written beside it too, as imagenet_tools.tables.columns draws them.
 
     python data/make_wordnet.py /usr/share/wordnet
 
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_tools import columns
+from imagenet_tools.tables import columns
 
 HOUSE = Path(__file__).resolve().parent.parent
 N_SYNSETS = 82_115

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from types import ModuleType
 
-    from imagenet_tools.build import Report
-    from imagenet_tools.class_maps import ClassMap
-    from imagenet_tools.class_orders import ClassesFound
+    from imagenet_tools.class_lists.class_maps import ClassMap
+    from imagenet_tools.class_lists.class_orders import ClassesFound
+    from imagenet_tools.class_lists.label_orders import LabelsFound
+    from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.exports.plan import Plan
     from imagenet_tools.files import How
-    from imagenet_tools.index import Index
-    from imagenet_tools.label_orders import LabelsFound
-    from imagenet_tools.lists import ClassList
-    from imagenet_tools.plan import Plan
-    from imagenet_tools.selection import Selection
-    from imagenet_tools.sources import Survey
-    from imagenet_tools.sums import Checked
+    from imagenet_tools.index.build import Report
+    from imagenet_tools.index.opened import Index
+    from imagenet_tools.index.sources import Survey
+    from imagenet_tools.published.sums import Checked
+    from imagenet_tools.selection.selection import Selection
     from imagenet_tools.terms import Found
     from imagenet_tools.units import Progress, Reader
     from imagenet_tools.wordnet import Synset
@@ -84,7 +84,7 @@ def detect(path: str | Path) -> Survey:
 
     Reads headers, no images. SourceError: there is no such path; where nothing is recognised, `found` is empty.
     """
-    from imagenet_tools.sources import survey
+    from imagenet_tools.index.sources import survey
 
     return survey(Path(path), _readers())
 
@@ -102,7 +102,7 @@ def check(
     An interrupted sum goes on where it stopped, from notes in the file `cache` (default: in the user's cache folder);
     `fresh` forgets them. SourceError: a path is not there, or a folder has no archive of a known name.
     """
-    from imagenet_tools.sums import check_archives
+    from imagenet_tools.published.sums import check_archives
 
     given = [paths] if isinstance(paths, (str, Path)) else paths
     notes = Path(cache) if cache is not None else None
@@ -111,7 +111,7 @@ def check(
 
 def classes(name: str) -> ClassList:
     """A published class list, such as imagenet100-cmc: its wnids or categories in order; UsageError: no such list."""
-    from imagenet_tools import lists
+    from imagenet_tools.class_lists import lists
 
     return lists.get(name)
 
@@ -122,7 +122,7 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
     Each is a published name, a file, a,b,c, or a ClassList. With `ancestors` a class that is not in b goes to the
     nearest one above it. UsageError: no such list.
     """
-    from imagenet_tools import class_maps
+    from imagenet_tools.class_lists import class_maps
 
     return class_maps.class_map(a, b, ancestors=ancestors)
 
@@ -132,7 +132,7 @@ def identify(file: str | Path) -> ClassesFound | LabelsFound:
 
     Where a file of labels tells nothing, `numbering` is None and `why` says why. UsageError: the file is neither.
     """
-    from imagenet_tools import identification
+    from imagenet_tools.class_lists import identification
 
     return identification.identify(file)
 
@@ -157,10 +157,12 @@ def build_index(
     process may use), or any `executor`; `fresh` forgets what the index held; `glosses` is "nltk" or a WordNet dict
     folder; `like` is the index of somebody who holds the same archives: what agrees in size and in a sample of
     headers is taken over from it. What changed is told by sizes and times, or `by_hash` of all bytes. Without
-    `probe`, images get names, places and lengths alone; a build with it adds their facts later. SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has
-    the lock. An interrupted build goes on when the same call is made again.
+    `probe`, images get names, places and lengths alone; a build with it adds their facts later.
+
+    SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has the lock.
+    An interrupted build goes on when the same call is made again.
     """
-    from imagenet_tools.build import build_index as build
+    from imagenet_tools.index.build import build_index as build
 
     given = [paths] if isinstance(paths, (str, Path)) else paths
     return build(
@@ -180,10 +182,10 @@ def build_index(
 
 
 def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
-    """Write into an index where its sources lie now: see imagenet_tools.sources. For one call, open_index(roots=)."""
+    """Write into an index where its sources lie now; gives the new roots. For one call alone: open_index(roots=)."""
     from imagenet_tools.files import lock
-    from imagenet_tools.layout import default_index
-    from imagenet_tools.sources import relocate as move
+    from imagenet_tools.index.layout import default_index
+    from imagenet_tools.index.sources import relocate as move
 
     path = Path(index) if index is not None else default_index()
     staging = path.with_name(path.name + ".partial")
@@ -198,7 +200,7 @@ def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
     """Open an index: a path, else $IMAGENET_INDEX, else ./imagenet.index; `roots` say where sources lie now."""
-    from imagenet_tools.index import open_index as open_
+    from imagenet_tools.index.opened import open_index as open_
 
     return open_(path, roots=roots)
 
@@ -214,7 +216,7 @@ def plan_export(
 ) -> Plan:
     """What export() would make of a selection: images, boxes, classes, bytes, what is left out and why, hazards."""
     from imagenet_tools.errors import UsageError
-    from imagenet_tools.plan import Options, make_plan
+    from imagenet_tools.exports.plan import Options, make_plan
 
     writers = {name: module for name, module in _formats().items() if hasattr(module, "write")}
     if to not in writers:
@@ -242,7 +244,7 @@ def export(
     """
     import os
 
-    from imagenet_tools.exporter import make_export
+    from imagenet_tools.exports.exporter import make_export
 
     plan = plan_export(selection, to=to, link=link, names=names, unboxed=unboxed, bad_boxes=bad_boxes)
     make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)

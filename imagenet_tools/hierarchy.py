@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools import graph, labels, wordnet
+from imagenet_tools import graph, wordnet
+from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ TABLES: dict[str, Table] = {
             Column("subcategory", "string", "a narrower class that the annotation says beside; null without"),
             Column("source", "string", "the source that holds the annotation"),
             Column("file", "string", "the annotation's file, relative to the source's root"),
-            Column("flags", "list<string>", "every repair and oddity, by the codes of imagenet_tools.bbox"),
+            Column("flags", "list<string>", "every repair and oddity, by the codes of imagenet_tools.annotations.bbox"),
             _UNIT,
         ),
     ),

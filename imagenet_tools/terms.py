@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools import hierarchy, labels, wordnet
+from imagenet_tools import hierarchy, wordnet
+from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wnid import is_wnid

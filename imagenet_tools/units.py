@@ -57,7 +57,9 @@ class Unit(NamedTuple):
     member: str = ""  # the part of the file that is meant, where it is not the whole
     offset: int = 0  # of that part in the file, bytes
     length: int = -1  # of that part, bytes; -1: to the end
-    numbers: str = ""  # what its class numbers mean, as imagenet_tools.numbering spells it; "" where nothing tells
+    numbers: str = (
+        ""  # what its class numbers mean, as imagenet_tools.images.numbering spells it; "" where nothing tells
+    )
     probed: bool = True  # whether its images' first bytes are read for their facts, or their names and sizes alone
 
     @property

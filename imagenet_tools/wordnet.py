@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools import columns
 from imagenet_tools.errors import UnknownSynsetError
 from imagenet_tools.graph import Edges, Ints, Shorts
+from imagenet_tools.tables import columns
 from imagenet_tools.wnid import is_wnid
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

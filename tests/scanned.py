@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from imagenet_tools.blob import Descriptors
-from imagenet_tools.payload import Place, read
+from imagenet_tools.containers.blob import Descriptors
+from imagenet_tools.containers.payload import Place, read
 from imagenet_tools.schema import arrow_schema
 
 FACTS = ("photo", "wnid", "split", "hash32", "width", "height", "mode", "encoding", "orientation")

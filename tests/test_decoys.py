@@ -19,7 +19,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 from tests.conftest import Extracted
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools import files
-from imagenet_tools.blob import Descriptors
+from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import ExistsError, ExportError, ImagenetToolsError, SourceError
 
 DATA = random.Random(1).randbytes(200_000)

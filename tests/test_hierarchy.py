@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import graph, hierarchy, labels, wordnet
+from imagenet_tools import graph, hierarchy, wordnet
+from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import UnknownSynsetError, UsageError
+from imagenet_tools.index import wordnet_tables
 from imagenet_tools.schema import arrow_schema
 
 INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, Munro, Stoker: classes of fall11
@@ -19,7 +21,7 @@ INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, 
 
 @pytest.fixture(scope="module")
 def closure() -> pa.Table:
-    return hierarchy.closure_table()
+    return wordnet_tables.closure_table()
 
 
 def below(synset: str, classes: tuple[str, ...]) -> int:
@@ -27,19 +29,19 @@ def below(synset: str, classes: tuple[str, ...]) -> int:
 
 
 def test_parents_stand_in_wordnet_s_order_kinds_first() -> None:
-    assert hierarchy.parents("dog.n.01") == ("n02083346", "n01317541")
-    assert hierarchy.parents("n09450163") == ("n09444100",)
-    assert hierarchy.parents("n09450163", instances=False) == ()
-    assert hierarchy.parents("entity.n.01") == ()
+    assert hierarchy.hypernyms("dog.n.01") == ("n02083346", "n01317541")
+    assert hierarchy.hypernyms("n09450163") == ("n09444100",)
+    assert hierarchy.hypernyms("n09450163", instances=False) == ()
+    assert hierarchy.hypernyms("entity.n.01") == ()
 
 
 def test_children_are_sorted_and_lead_back() -> None:
-    children = hierarchy.children("dog.n.01")
+    children = hierarchy.hyponyms("dog.n.01")
     assert len(children) == 18
     assert children == tuple(sorted(children))
-    assert all("n02084071" in hierarchy.parents(child) for child in children)
-    assert "n09450163" in hierarchy.children("star.n.01")
-    assert "n09450163" not in hierarchy.children("star.n.01", instances=False)
+    assert all("n02084071" in hierarchy.hypernyms(child) for child in children)
+    assert "n09450163" in hierarchy.hyponyms("star.n.01")
+    assert "n09450163" not in hierarchy.hyponyms("star.n.01", instances=False)
 
 
 def test_ancestors_and_descendants_hold_the_synset_itself_unless_told_not_to() -> None:
@@ -62,7 +64,7 @@ def test_is_a_follows_every_path_and_holds_for_the_synset_itself() -> None:
 
 def test_a_lemma_is_no_synset() -> None:
     with pytest.raises(UnknownSynsetError, match="'dog'"):
-        hierarchy.parents("dog")
+        hierarchy.hypernyms("dog")
 
 
 def test_counts_of_the_whole_graph(closure: pa.Table) -> None:
@@ -80,8 +82,8 @@ def test_counts_of_the_whole_graph(closure: pa.Table) -> None:
         for wnid in several
         if any(
             parent in hierarchy.ancestors(other, itself=False)
-            for parent in hierarchy.parents(wnid)
-            for other in hierarchy.parents(wnid)
+            for parent in hierarchy.hypernyms(wnid)
+            for other in hierarchy.hypernyms(wnid)
         )
     ]
     assert len(redundant) == 61
@@ -171,7 +173,7 @@ def test_closure_table_is_sorted_whole_and_of_its_schema(closure: pa.Table) -> N
 
 
 def test_hypernyms_table_is_every_edge_in_its_order() -> None:
-    table = hierarchy.hypernyms_table()
+    table = wordnet_tables.hypernyms_table()
     assert table.schema == arrow_schema("hypernyms")
     assert (table.num_rows, pc.sum(table["instance"]).as_py()) == (84_427, 8_577)
     dog = table.filter(pc.equal(table["wnid"], "n02084071"))
@@ -181,10 +183,11 @@ def test_hypernyms_table_is_every_edge_in_its_order() -> None:
 
 
 def test_synsets_table_holds_what_wordnet_and_the_class_lists_give() -> None:
-    table = hierarchy.synsets_table()
+    table = wordnet_tables.synsets_table()
     assert table.num_rows == 82_115
     assert table["wnid"].to_pylist() == list(wordnet.wnids())
-    assert table.filter(pc.equal(table["name"], "tabby.n.01")).to_pylist() == [
+    [tabby] = table.filter(pc.equal(table["name"], "tabby.n.01")).to_pylist()
+    assert {name: tabby[name] for name in list(tabby)[:10]} == (
         {
             "wnid": "n02123045",
             "name": "tabby.n.01",
@@ -195,8 +198,10 @@ def test_synsets_table_holds_what_wordnet_and_the_class_lists_give() -> None:
             "height": 0,
             "ilsvrc_id": 174,
             "ilsvrc2012_index": 281,
+            "ilsvrc2012_slim_id": 282,
         }
-    ]
+    )
+    assert tabby["fall11_index"] == labels.fall11().index("n02123045")
     classes = table.filter(pc.is_valid(table["ilsvrc_id"]))
     assert tuple(classes["wnid"].to_pylist()) == labels.ilsvrc2012_sorted()
     assert classes["ilsvrc2012_index"].to_pylist() == list(range(1_000))
@@ -257,49 +262,3 @@ def test_costs_follow_the_order_of_the_classes() -> None:
 def test_a_class_that_stands_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="n02084071 stands in the list twice"):
         hierarchy.cost_matrix(["dog.n.01", "cat.n.01", "n02084071"])
-
-
-# ---- the drawing
-
-
-def walk(branch: hierarchy.Branch) -> list[hierarchy.Branch]:
-    return [branch, *(each for child in branch.children for each in walk(child))]
-
-
-def test_a_tree_draws_each_edge_once_and_each_synset_s_children_once() -> None:
-    drawn = walk(hierarchy.tree())
-    assert len(drawn) == 1 + 75_850 + 8_577
-    assert sum(not branch.repeated for branch in drawn) == 82_115
-    assert all(not branch.children for branch in drawn if branch.repeated)
-    assert sum(branch.hidden for branch in drawn if not branch.repeated) == 0
-
-
-def test_a_synset_with_several_parents_stands_under_each() -> None:
-    tree = hierarchy.tree("organism.n.01", classes=["dog.n.01"])
-    dogs = [branch for branch in walk(tree) if branch.name == "dog.n.01"]
-    assert [dog.repeated for dog in dogs] == [False, True]
-    assert [branch.name for branch in walk(tree) if "n02084071" in [child.wnid for child in branch.children]] == [
-        "domestic_animal.n.01",
-        "canine.n.02",
-    ]
-
-
-@pytest.mark.parametrize("depth", [3, 6, 9, 12])
-def test_what_lies_within_the_depth_is_drawn_by_whichever_path(depth: int) -> None:
-    drawn = walk(hierarchy.tree(depth=depth))
-    shortest = hierarchy.min_depths()
-    assert {branch.wnid for branch in drawn} == set(wordnet.wnids()[shortest <= depth])
-    parents = np.isin(np.arange(82_115), hierarchy._up(True).targets)
-    assert {branch.wnid for branch in drawn if branch.children} == set(wordnet.wnids()[parents & (shortest < depth)])
-
-
-def test_a_tree_limited_in_depth_says_what_it_hides_and_carries_counts() -> None:
-    tree = hierarchy.tree("dog.n.01", depth=1, counts=hierarchy.ilsvrc2012_below(), classes=labels.ilsvrc2012_sorted())
-    assert (tree.count, len(tree.children), tree.hidden) == (118, 14, 0)
-    toy = tree.children[0]
-    assert (toy.name, toy.count, toy.children, toy.hidden, toy.repeated) == ("toy_dog.n.01", 8, (), 7, False)
-    assert hierarchy.tree("dog.n.01", depth=0).hidden == 18
-
-
-def test_a_tree_of_classes_that_lie_elsewhere_is_the_root_alone() -> None:
-    assert walk(hierarchy.tree("dog.n.01", classes=["cat.n.01"]))[1:] == []

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from imagenet_tools import hierarchy, labels, terms, wordnet
+from imagenet_tools import hierarchy, terms, wordnet
+from imagenet_tools.class_lists import labels, lists
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
 from imagenet_tools.schema import arrow_schema
 
@@ -181,9 +182,11 @@ def test_find_tabby() -> None:
 def test_a_number_is_a_class_index_and_an_ilsvrc_id() -> None:
     found = terms.find("281")
     assert [(each.wnid, each.why) for each in found[:2]] == [
-        ("n02123045", "index 281 of ilsvrc2012 in sorted order"),
+        ("n02123045", "index 281 of ilsvrc2012 in sorted order; index 281 of imagenet22k-ms"),
         (labels.ilsvrc2012_ids()[280], "ILSVRC id 281"),
     ]
+    said = "; ".join(each.why for each in found)
+    assert all(words in said for _, words in lists.numbered(281))
     assert names(terms.find("0"))[:1] == ["tench.n.01"]
     assert terms.find("1000")[0].wnid == "n03255030"
     assert "sixteen.n.01" in names(terms.find("16"))

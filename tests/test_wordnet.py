@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import columns, nltk_bridge, wordnet
+from imagenet_tools import nltk_bridge, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
+from imagenet_tools.tables import columns
 
 SHA256 = {
     "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",

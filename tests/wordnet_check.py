@@ -121,7 +121,9 @@ def test_to_nltk_and_back(nltk_synsets: dict[str, Any]) -> None:
 
 
 def test_every_synset_of_nltk_has_its_wnid(nltk_synsets: dict[str, Any]) -> None:
-    assert {wnid: nltk_bridge.from_nltk(synset) for wnid, synset in nltk_synsets.items()} == {w: w for w in nltk_synsets}
+    assert {wnid: nltk_bridge.from_nltk(synset) for wnid, synset in nltk_synsets.items()} == {
+        w: w for w in nltk_synsets
+    }
 
 
 def test_what_has_no_wnid_is_refused(nltk_wordnet: Any) -> None:

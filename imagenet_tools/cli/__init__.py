@@ -127,6 +127,6 @@ def _say(text: str) -> None:
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:
-    from imagenet_tools.connection import engine_errors
+    from imagenet_tools.index.connection import engine_errors
 
     return engine_errors()

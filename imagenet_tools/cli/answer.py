@@ -17,7 +17,7 @@ from imagenet_tools.errors import QueryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from imagenet_tools.query import Answer
+    from imagenet_tools.index.query import Answer
 
 ROWWISE = ("table", "csv", "json", "jsonl", "md")
 BATCHWISE = ("parquet", "arrow")

@@ -11,10 +11,10 @@ import imagenet_tools
 from imagenet_tools.cli import PROBLEMS
 from imagenet_tools.cli.common import counted, note, output_options, print_json, printable, table, width_of_terminal
 from imagenet_tools.cli.progress import Progress
-from imagenet_tools.layout import default_index
+from imagenet_tools.index.layout import default_index
 
 if TYPE_CHECKING:
-    from imagenet_tools.build import Report
+    from imagenet_tools.index.build import Report
 
 _EPILOG = """\b
 Examples:

@@ -13,8 +13,8 @@ from imagenet_tools.cli import DONE, FAILED
 from imagenet_tools.cli.common import note, output_options, print_json, table, width_of_terminal
 
 if TYPE_CHECKING:
-    from imagenet_tools.class_maps import ClassMap
-    from imagenet_tools.lists import ClassList
+    from imagenet_tools.class_lists.class_maps import ClassMap
+    from imagenet_tools.class_lists.lists import ClassList
 
 _EPILOG = """\b
 Examples:
@@ -63,7 +63,7 @@ def _give_json(value: object, output: Path | None) -> None:
 @output_options
 def list_(parts: bool, output: Path | None, as_json: bool, index_path: Path | None) -> int:
     """List the published class lists."""
-    from imagenet_tools import lists
+    from imagenet_tools.class_lists import lists
 
     found = [lists.get(name) for name in lists.names(parts=parts)]
     if as_json:
@@ -105,7 +105,7 @@ def show(list_: str, output: Path | None, as_json: bool, index_path: Path | None
     What is printed, or written with -o, can be given to --classes. A list of categories is a table instead: with the
     synsets of each, and how many classes of ILSVRC2012 and of fall11 it takes in.
     """
-    from imagenet_tools import class_maps
+    from imagenet_tools.class_lists import class_maps
 
     one = class_maps.listed(list_)
     if as_json:
@@ -130,7 +130,7 @@ def _lines(one: ClassList) -> str:
 def _categories(one: ClassList) -> list[dict[str, Any]]:
     from collections import Counter
 
-    from imagenet_tools import class_maps
+    from imagenet_tools.class_lists import class_maps
 
     spaces = ("ilsvrc2012", "fall11")
     below = {name: Counter(class_maps.class_map(name, one).target.tolist()) for name in spaces}
@@ -176,7 +176,7 @@ def identify(file: Path, output: Path | None, as_json: bool, index_path: Path | 
     images, or image and number. Where nothing can be told the exit code is 1.
     """
     import imagenet_tools
-    from imagenet_tools.class_orders import ClassesFound
+    from imagenet_tools.class_lists.class_orders import ClassesFound
 
     found = imagenet_tools.identify(file)
     if as_json:

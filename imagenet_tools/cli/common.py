@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from imagenet_tools.words import EXPORT, SELECTION, Word
+from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 if TYPE_CHECKING:
-    from imagenet_tools.index import Index
-    from imagenet_tools.selection import Selection
+    from imagenet_tools.index.opened import Index
+    from imagenet_tools.selection.selection import Selection
 
 Command = Callable[..., Any]
 
@@ -72,7 +72,7 @@ def _option(word: Word) -> Callable[[Command], Command]:
 
 def open_index(path: Path | None, roots: Iterable[str] = ()) -> Index:
     """The index that was named, with the roots that were given."""
-    from imagenet_tools import index
+    from imagenet_tools.index import opened as index
 
     return index.open_index(path, roots=index.parse_roots(roots))
 
@@ -183,7 +183,7 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{value:,}" if not -10_000 < value < 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):

@@ -10,10 +10,9 @@ import click
 import imagenet_tools
 from imagenet_tools.cli import FAILED
 from imagenet_tools.cli.common import counted, output_options, print_json, printable
-from imagenet_tools.releases import title
 
 if TYPE_CHECKING:
-    from imagenet_tools.sources import Survey
+    from imagenet_tools.index.sources import Survey
     from imagenet_tools.units import Detection, Labelling
 
 _EPILOG = """\b
@@ -54,6 +53,8 @@ def _plain(one: Survey) -> dict[str, object]:
 
 
 def _detection(found: Detection, n: int) -> dict[str, object]:
+    from imagenet_tools.published.releases import title
+
     return {
         "form": found.form,
         "path": str(found.path),
@@ -71,6 +72,8 @@ def _detection(found: Detection, n: int) -> dict[str, object]:
 
 
 def _text(one: Survey) -> str:
+    from imagenet_tools.published.releases import title
+
     lines = [str(one.path)]
     for found, n in zip(one.found, one.units, strict=True):
         inside = "" if found.path == one.path else f" in {found.path.relative_to(one.path)}"
@@ -94,6 +97,8 @@ def _text(one: Survey) -> str:
 
 
 def _labels(found: Labelling | None) -> str:
+    from imagenet_tools.published.releases import title
+
     if found is None:
         return "none"
     numbers = f", from {found.base} {_ORDERS.get(found.order, found.order)}" if found.base is not None else ", as wnids"

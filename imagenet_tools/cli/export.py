@@ -19,11 +19,11 @@ from imagenet_tools.cli.common import (
     table,
 )
 from imagenet_tools.cli.progress import Progress
-from imagenet_tools.selection import REASONS
-from imagenet_tools.words import EXPORT, SELECTION
+from imagenet_tools.selection.selection import REASONS
+from imagenet_tools.selection.words import EXPORT, SELECTION
 
 if TYPE_CHECKING:
-    from imagenet_tools.plan import Plan
+    from imagenet_tools.exports.plan import Plan
 
 _EPILOG = """\b
 Examples:
@@ -65,7 +65,7 @@ def command(
     else:
         plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=Progress(), **said)
     if as_json:
-        from imagenet_tools.plan import describe
+        from imagenet_tools.exports.plan import describe
 
         print_json({"dest": str(dest), "written": not dry_run, **describe(plan)})
         return 0

@@ -32,7 +32,7 @@ def command(roots: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
 
     Images, classes and boxes are counted by data set and official split, beside the published counts.
     """
-    from imagenet_tools import summary
+    from imagenet_tools.index import summary
 
     index = open_index(index_path, roots)
     found = summary.summarise(index)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from imagenet_tools import query, schema
+from imagenet_tools import schema
 from imagenet_tools.cli.answer import BATCHWISE, ROWWISE, write_batches, write_rows
 from imagenet_tools.cli.common import note, output_options, print_json, table, width_of_terminal
 from imagenet_tools.errors import UsageError
 from imagenet_tools.files import whole
-from imagenet_tools.layout import default_index
+from imagenet_tools.index import query
+from imagenet_tools.index.layout import default_index
 
 if TYPE_CHECKING:
     import duckdb

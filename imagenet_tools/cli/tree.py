@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from imagenet_tools.outline import Outline
+    from imagenet_tools.drawing.outline import Outline
     from imagenet_tools.terms import Taken
 
 _EPILOG = """\b
@@ -56,7 +56,7 @@ def command(
     an index, those classes, or ILSVRC2012's. As text a synset with several hypernyms stands under each of them, and
     opens once ('^' elsewhere); json (node-link), dot and svg hold it once, with every edge.
     """
-    from imagenet_tools.outline import outline
+    from imagenet_tools.drawing.outline import outline
 
     form = form or _form_of(output) or ("json" if as_json else "text")
     counted = _counted(synset, classes, counts, index_path)
@@ -78,7 +78,7 @@ def command(
 
         write_whole(output, _written(drawn, form, title).encode())
     elif form == "json":
-        from imagenet_tools.drawing import node_link
+        from imagenet_tools.drawing.text import node_link
 
         print_json(node_link(drawn, title=title))
     else:
@@ -97,8 +97,8 @@ class _Counted(NamedTuple):
 
 def _counted(synset: str, classes: str | None, counts: str | None, index_path: Path | None) -> _Counted:
     from imagenet_tools import hierarchy, terms
-    from imagenet_tools.class_order import read_list
-    from imagenet_tools.layout import MANIFEST, default_index
+    from imagenet_tools.class_lists.class_order import read_list
+    from imagenet_tools.index.layout import MANIFEST, default_index
 
     if counts is None and index_path is None and not (default_index() / MANIFEST).exists():
         top = terms.resolve(synset)
@@ -122,10 +122,10 @@ def _form_of(output: Path | None) -> str | None:
 
 
 def _written(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
-    from imagenet_tools import drawing
+    from imagenet_tools.drawing import text as drawing
 
     if form == "svg":
-        from imagenet_tools.svg import svg
+        from imagenet_tools.drawing.svg import svg
 
         return svg(drawn, title=title)
     if form == "dot":

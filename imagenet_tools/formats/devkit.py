@@ -20,10 +20,11 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools import labels, tar
-from imagenet_tools.annotation_rows import AnnotationRows
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
+from imagenet_tools.class_lists import labels
+from imagenet_tools.containers import tar
+from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
-from imagenet_tools.mat5 import read_structs
 from imagenet_tools.units import Detection, Labelling, Unit
 
 if TYPE_CHECKING:

@@ -21,14 +21,15 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import labels, numbering
-from imagenet_tools.blob import Descriptors
-from imagenet_tools.containers import tar_fingerprint
+from imagenet_tools.class_lists import labels
+from imagenet_tools.containers.blob import Descriptors
+from imagenet_tools.containers.parquet_pages import Column, image_column
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.numbering import Listed, Numbering, hold_label, numbering_of, read_numbers
-from imagenet_tools.parquet_pages import Column, image_column
-from imagenet_tools.releases import release_of
-from imagenet_tools.rows import ImageRows
+from imagenet_tools.images import numbering
+from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_scan import tar_fingerprint
+from imagenet_tools.images.numbering import Listed, Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, official_split, without_label, wnid_of_stem
 from imagenet_tools.wordnet import find_row

@@ -32,12 +32,12 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools import tar
-from imagenet_tools.annotation_files import first_members, is_annotation, scan_xml, task_in
-from imagenet_tools.annotation_rows import AnnotationRows
-from imagenet_tools.containers import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
-from imagenet_tools.image_sets import counted, lists_fingerprint, scan_lists
-from imagenet_tools.rows import ImageRows, is_image_name
+from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
+from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.containers import tar
+from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_of_detection, is_wnid, official_split, task_of
 

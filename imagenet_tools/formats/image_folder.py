@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagenet_tools.class_folders import class_folders
-from imagenet_tools.containers import folder_fingerprint, scan_folder
-from imagenet_tools.releases import RELEASES, release_of
+from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
+from imagenet_tools.published.releases import RELEASES, release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, task_of
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from imagenet_tools.exporter import Job
-    from imagenet_tools.plan import Plan
+    from imagenet_tools.exports.exporter import Job
+    from imagenet_tools.exports.plan import Plan
 
 # What people call the splits; those of ImageNet-21K-P are a form of their own.
 _SPLITS = {name: split for name, split in SPLIT_FOLDERS.items() if not name.startswith("imagenet21k_")}

@@ -17,11 +17,11 @@ import itertools
 import os
 from typing import TYPE_CHECKING
 
-from imagenet_tools import tar
-from imagenet_tools.containers import CLASS_TAR, scan_tar, tar_fingerprint
+from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.image_archives import SEEN, of_class_tars, of_images
-from imagenet_tools.rows import ImageRows
+from imagenet_tools.images.image_archives import SEEN, of_class_tars, of_images
+from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar, tar_fingerprint
 from imagenet_tools.units import Unit
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from imagenet_tools import tar
-from imagenet_tools.annotation_files import first_members
-from imagenet_tools.class_folders import class_folders
-from imagenet_tools.containers import folder_fingerprint, scan_folder
-from imagenet_tools.image_sets import counted, lists_fingerprint, scan_lists
-from imagenet_tools.rows import is_image_name
+from imagenet_tools.annotations.annotation_files import first_members
+from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.containers import tar
+from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
 from imagenet_tools.units import Detection, Labelling, Unit
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import labels
-from imagenet_tools.annotation import class_of, read_number
-from imagenet_tools.annotation_rows import AnnotationRows, Box
+from imagenet_tools.annotations.annotation import class_of, read_number
+from imagenet_tools.annotations.annotation_rows import AnnotationRows, Box
+from imagenet_tools.class_lists import labels
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split
 

@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools import tar
-from imagenet_tools.annotation_files import is_annotation, scan_xml
-from imagenet_tools.containers import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
+from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
+from imagenet_tools.containers import tar
+from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
-from imagenet_tools.mat5 import read_texts
-from imagenet_tools.rows import ImageRows, is_image_name
+from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, wnid_of_folder
 

@@ -23,15 +23,17 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import labels, numbering, tfrecords
-from imagenet_tools.annotation_rows import AnnotationRows, Box
-from imagenet_tools.containers import tar_fingerprint
+from imagenet_tools.annotations.annotation_rows import AnnotationRows, Box
+from imagenet_tools.class_lists import labels
+from imagenet_tools.containers import tfrecords
+from imagenet_tools.containers.tf_example import Example, read_example
 from imagenet_tools.errors import FormatError
-from imagenet_tools.numbering import Numbering, hold_label, numbering_of, read_numbers
-from imagenet_tools.reencoded import reencoded
-from imagenet_tools.releases import release_of
-from imagenet_tools.rows import ImageRows
-from imagenet_tools.tf_example import Example, read_example
+from imagenet_tools.images import numbering
+from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_scan import tar_fingerprint
+from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.reencoded import reencoded
+from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, official_split, wnid_of_stem
 from imagenet_tools.wordnet import find_row
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 # What TensorFlow Datasets puts beside the shards.
 BESIDE = frozenset({"dataset_info.json", "features.json", "label.labels.txt"})
 
-# What scan() may report, for the table problems, beside the codes of imagenet_tools.tfrecords.
+# What scan() may report, for the table problems, beside the codes of imagenet_tools.containers.tfrecords.
 PROBLEMS = numbering.PROBLEMS | {
     "no_name": "an image whose file name is none of ImageNet's, and so without an id; it is not indexed",
     "no_image": "an Example without an image",

@@ -24,15 +24,17 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import labels, numbering, tar
-from imagenet_tools.containers import CLASS_TAR, tar_fingerprint
+from imagenet_tools.class_lists import labels
+from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.numbering import Numbering, hold_label, numbering_of, read_numbers
-from imagenet_tools.reencoded import reencoded
-from imagenet_tools.releases import release_of
-from imagenet_tools.rows import ImageRows
-from imagenet_tools.samples import PROBLEMS as OF_SAMPLES
-from imagenet_tools.samples import Sample, samples
+from imagenet_tools.images import numbering
+from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_scan import CLASS_TAR, tar_fingerprint
+from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.reencoded import reencoded
+from imagenet_tools.images.samples import PROBLEMS as OF_SAMPLES
+from imagenet_tools.images.samples import Sample, samples
+from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, official_split, wnid_of_stem
 from imagenet_tools.wordnet import find_row

@@ -13,15 +13,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from imagenet_tools import bbox
+from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exporter import Place
+from imagenet_tools.exports.exporter import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagenet_tools.exporter import Job, Row
-    from imagenet_tools.plan import Plan
+    from imagenet_tools.exports.exporter import Job, Row
+    from imagenet_tools.exports.plan import Plan
 
 KEEPS = ("image_id", "split", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = False

@@ -16,8 +16,8 @@ from imagenet_tools.errors import ExportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagenet_tools.exporter import Job
-    from imagenet_tools.plan import Plan
+    from imagenet_tools.exports.exporter import Job
+    from imagenet_tools.exports.plan import Plan
 
 KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = True

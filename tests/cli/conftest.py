@@ -11,7 +11,7 @@ import click
 import pytest
 
 from imagenet_tools import cli
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
 COMMANDS = tuple(cli.group.list_commands(click.Context(cli.group)))

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from imagenet_tools.cli import group
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 from tests.cli.conftest import COMMANDS, Run, environment
 
 HEAVY = ("nltk", "pandas", "pyarrow", "duckdb", "PIL", "scipy")
@@ -99,7 +99,9 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
     """And not the modules that load numpy: a query answers in a fifth of a second from a cold start."""
     found = loaded("query", "SELECT count(*) FROM images WHERE is_a(wnid, 'dog')", index=index.path)
     assert "duckdb" in found
-    assert not {"numpy", "nltk", "pandas", "pyarrow", "PIL", "imagenet_tools.index", "imagenet_tools.terms"} & found
+    assert (
+        not {"numpy", "nltk", "pandas", "pyarrow", "PIL", "imagenet_tools.index.opened", "imagenet_tools.terms"} & found
+    )
     assert "duckdb" not in loaded("query", "--schema")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from imagenet_tools import schema
 from imagenet_tools.cli.query import _SHOWN
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 from tests.cli.conftest import Run, process
 
 TYPED = """SELECT 7 AS n, 1.5::DOUBLE AS x, 'a, "b" | c' AS text, true AS yes, DATE '2012-10-16' AS day,

@@ -18,7 +18,7 @@ import pytest
 
 from imagenet_tools import wordnet
 from imagenet_tools.cli.common import table
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 from tests.cli.conftest import COMMAND, Ran, Run, environment, process
 from tests.conftest import Extracted
 
@@ -212,7 +212,9 @@ def test_ctrl_c_in_a_build_is_130_and_the_same_command_goes_on(many: Path, tmp_p
     assert report["units"]["resumed"] > 0 and report["units"]["resumed"] + report["units"]["scanned"] == 400
     assert [path.name for path in tmp_path.iterdir()] == ["a.index"]
     # Elsewhere than at a terminal no bar is drawn, but lines.
-    assert ended.err.splitlines()[:2] == ["reading 0 of 400", "reading 300 of 400"]
+    lines = [line for line in ended.err.splitlines() if line.startswith("reading ")]
+    assert (lines[0], lines[-1]) == ("reading 0 of 400", "reading 400 of 400")
+    assert len(lines) < 10
     assert "\r" not in ended.err and "\x1b" not in ended.err
 
 
@@ -235,8 +237,11 @@ def test_no_worker_outlives_a_build_that_was_ended(many: Path, tmp_path: Path, e
     assert len(workers) == 2
     time.sleep(0.3)  # Python drops an exception that a signal raises while it forks
     child.send_signal(end)
+    ended = time.monotonic()
     assert child.wait(20) == (130 if end == signal.SIGTERM else -signal.SIGKILL)
     assert b"Traceback" not in child.stderr.read()  # which ends when the last of them has closed it
+    while any(runs(worker) for worker in workers) and time.monotonic() < ended + 5:
+        time.sleep(0.01)  # a process closes its files before it ends
     assert not any(runs(worker) for worker in workers)
 
 

@@ -363,7 +363,7 @@ def test_bombs_are_reported_and_their_neighbours_read(tmp_path, form):
 
 
 def test_rows_are_handed_on_in_batches_of_bounded_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("imagenet_tools.annotation_rows._BATCH", 2)
+    monkeypatch.setattr("imagenet_tools.annotations.annotation_rows._BATCH", 2)
     path = tar_of(tmp_path / "a.tgz", TRAIN | {"stray.txt": ""})
     (found,) = box_xml.detect(path)
     (unit,) = box_xml.units(found, "a source", tmp_path)

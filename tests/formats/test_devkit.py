@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 
-from imagenet_tools import labels, schema
+from imagenet_tools import schema
+from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import devkit
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools import blob, payload
+from imagenet_tools.containers import blob, payload
 from imagenet_tools.errors import SourceError
 from tests.conftest import Extracted
 from tests.formats.test_image_tars import built, only, read_all
@@ -153,7 +153,11 @@ def test_the_hubs_old_archives_are_ilsvrc2012_under_its_own_names(extracted: Ext
         ("test_images", [path.stem for path in sorted(extracted.test.iterdir())]),
     ):
         data = {stem: extracted.data[stem] for stem in stems}
-        wnids = {stem: imagenet_tools.labels.validation_wnid(stem) or stem[:9] for stem in stems if "test" not in stem}  # type: ignore[attr-defined]
+        wnids = {
+            stem: imagenet_tools.class_lists.labels.validation_wnid(stem) or stem[:9]
+            for stem in stems
+            if "test" not in stem
+        }  # type: ignore[attr-defined]
         path = small.hub_archive(tmp_path / f"{split}.tar.gz", data, wnids)
         assert only(path).splits == (split.split("_")[0],)
         index = built(path, tmp_path / f"{split}.index")

@@ -7,10 +7,10 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError
-from imagenet_tools.index import Index
+from imagenet_tools.index.opened import Index
 from tests.conftest import Extracted
 from tests.forms.kaggle import write, write_archive
-from tests.test_build import FACTS
+from tests.index.test_build import FACTS
 
 
 @pytest.fixture(scope="session")

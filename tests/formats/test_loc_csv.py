@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import labels, schema
+from imagenet_tools import schema
+from imagenet_tools.class_lists import labels
 from imagenet_tools.formats import loc_csv
 
 HEADER = "ImageId,PredictionString\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagenet_tools import labels
+from imagenet_tools.class_lists import labels
 from tests.forms.hf_parquet import split_of, wnid_of
 from tests.forms.webdataset import shuffled
 

@@ -1,0 +1,147 @@
+"""The rows of boxes, labels and problems as a reader of annotations gathers them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.annotations import bbox
+from imagenet_tools.annotations.annotation import class_of, filename_differs, parse
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.wnid import is_wnid, photo_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from imagenet_tools.units import Unit
+
+# Boxes gathered before they are handed on: some 20 MB.
+_BATCH = 65_536
+
+_RANK = {flag: rank for rank, flag in enumerate(bbox.FLAGS)}
+
+
+class Box(NamedTuple):
+    """A box as its annotation gives it, under the names of the table boxes."""
+
+    image_id: str
+    wnid: str | None
+    xmin: float | None
+    ymin: float | None
+    xmax: float | None
+    ymax: float | None
+    file: str
+    name: str | None
+    flags: tuple[str, ...] = ()
+    stated_width: int | None = None
+    stated_height: int | None = None
+    pose: str | None = None
+    truncated: bool | None = None
+    difficult: bool | None = None
+    subcategory: str | None = None
+
+
+class AnnotationRows:
+    """Gathers the boxes, labels and problems of one unit, and hands them on as record batches.
+
+    With a `label_set` an image may hold objects of many classes, or none: the class of each is the one that its own
+    name says, which is expected to be one of `classes`, and each is a label of the image in that set.
+    """
+
+    def __init__(self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset()):
+        self._unit = unit
+        self._label_set = label_set
+        self._classes = classes
+        # By column: a hundred thousand tuples would keep the garbage collector busy for a third of the time.
+        self._boxes: dict[str, list[object]] = {name: [] for name in Box._fields}
+        self._add = tuple(column.append for column in self._boxes.values())
+        self._ids = self._boxes["image_id"]
+        self._labels: dict[str, list[str]] = {"image_id": [], "label_set": [], "wnid": []}
+        self._problems: list[dict[str, object]] = []
+
+    def box(self, box: Box) -> None:
+        """Add a box; its flags are put in the order of bbox.FLAGS, each once."""
+        if len(box.flags) > 1:
+            box = box._replace(flags=tuple(sorted(set(box.flags), key=_RANK.__getitem__)))
+        for append, value in zip(self._add, box, strict=True):
+            append(value)
+
+    def xml(self, data: bytes, stem: str, *, folder: str | None, file: str, member: str | None = None) -> None:
+        """Add the boxes of a box XML, and what is wrong with it; `folder` is the wnid that its folder is called by."""
+        found = parse(data)
+        shared = found.flags
+        if found.filename != stem and filename_differs(found.filename, stem):
+            shared = (*shared, "filename_differs")
+        several = self._label_set is not None
+        classes: dict[str | None, tuple[str | None, tuple[str, ...]]] = {}  # by name: nearly always one
+        for name, pose, truncated, difficult, xmin, ymin, xmax, ymax, own, narrower in found.objects:
+            if name not in classes:
+                classes[name] = _said(name, self._classes) if several else class_of(name, stem, folder)
+            wnid, by_name = classes[name]
+            flags = by_name + shared + own
+            size = found.width, found.height
+            rest = flags, *size, pose, truncated, difficult, narrower
+            self.box(Box(stem, wnid, xmin, ymin, xmax, ymax, file, name, *rest))
+        for code, reason in found.problems:
+            if not (several and code == "xml_no_object"):
+                self.problem(code, file, reason, member, stem)
+        if self._label_set is not None:
+            for wnid in sorted({wnid for wnid, _ in classes.values() if wnid is not None}):
+                self.label(stem, self._label_set, wnid)
+
+    def label(self, image_id: str, label_set: str, wnid: str) -> None:
+        """Add a label of an image."""
+        labels = self._labels
+        labels["image_id"].append(image_id)
+        labels["label_set"].append(label_set)
+        labels["wnid"].append(wnid)
+
+    def problem(
+        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
+    ) -> None:
+        """Add a row to the table problems: what was found, and what was expected."""
+        row: dict[str, object] = {"code": code, "file": file, "member": member, "image_id": image_id, "reason": reason}
+        self._problems.append(row)
+
+    def full(self) -> bool:
+        """Whether it is time to hand the rows on."""
+        return len(self._ids) + len(self._labels["wnid"]) + len(self._problems) >= _BATCH
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Hand on what was gathered, as (table, rows), and begin anew."""
+        if self._ids:
+            photos = {image_id: photo_of(self._unit.dataset, str(image_id)) for image_id in set(self._ids)}
+            yield "boxes", self._batch("boxes", self._boxes | {"photo": [photos[image_id] for image_id in self._ids]})
+            for column in self._boxes.values():
+                column.clear()
+        if self._labels["wnid"]:
+            yield "labels", self._batch("labels", self._labels)
+            for texts in self._labels.values():
+                texts.clear()
+        if self._problems:
+            rows = self._problems
+            yield "problems", self._batch("problems", {name: [row[name] for row in rows] for name in rows[0]})
+            self._problems.clear()
+
+    def _batch(self, table: str, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
+        """A batch of the columns given, with those that are one value in all of a unit; the rest is null."""
+        import pyarrow as pa
+
+        same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key}
+        schema = arrow_schema(table)
+        n = len(next(iter(columns.values())))
+        arrays = [
+            pa.array(columns[field.name], field.type)
+            if field.name in columns
+            else pa.repeat(pa.scalar(same.get(field.name), field.type), n)
+            for field in schema
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _said(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The class that an object's own name says, where its place says nothing of it."""
+    if name is None or not is_wnid(name):
+        return None, ("no_name" if name is None else "name_is_word",)
+    return name, () if name in classes else ("not_det_class",)

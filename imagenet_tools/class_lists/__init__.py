@@ -1,0 +1,1 @@
+"""Class lists, label spaces and image lists, as they were published; what a file of them is, and maps between them."""

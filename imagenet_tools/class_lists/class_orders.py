@@ -1,0 +1,180 @@
+"""Which published class list a list of one's own equals, in set and in order, and which come close.
+
+A list may give wnids or names. A name counts for a class if it is one of its lemmas, all of them joined with ', ' as
+ImageNet publishes them, or the synset's name; for a category, if it is the category's name.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools import wordnet
+from imagenet_tools.class_lists import lists
+from imagenet_tools.wnid import is_wnid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
+    from imagenet_tools.class_lists.list_files import Classes
+    from imagenet_tools.class_lists.lists import ClassList
+
+
+class Near(NamedTuple):
+    """A published list that comes close."""
+
+    name: str
+    shared: int  # classes of the file that are in it; of names, those that stand in the same place
+    missing: int  # classes of it that are not in the file
+    extra: int  # classes of the file that are not in it
+
+
+@dataclass(frozen=True)
+class ClassesFound:
+    """What a file of classes was found to be."""
+
+    n: int
+    given: str  # wnids or names
+    equal: tuple[str, ...]  # published lists with these classes in this order
+    same_set: tuple[str, ...]  # published lists with these classes in another order
+    in_order: str  # of wnids: "sorted by wnid", or ""
+    near: tuple[Near, ...] = ()  # where none is equal: the closest lists, the best first
+    repeated: tuple[str, ...] = field(default=(), repr=False)  # classes that stand twice
+    unknown: tuple[str, ...] = field(default=(), repr=False)  # what is no synset of WordNet 3.0, or of no known name
+
+    @property
+    def told(self) -> bool:
+        """Whether a published list has these classes."""
+        return bool(self.equal or self.same_set)
+
+    @property
+    def why(self) -> str:
+        """In a sentence."""
+        about = f"{self.n:,} {self.given}" + (f", {self.in_order}" if self.in_order else "")
+        about += f", {len(self.repeated):,} of them repeated" if self.repeated else ""
+        about += f", {len(self.unknown):,} of them unknown to WordNet 3.0" if self.unknown else ""
+        if self.equal:
+            return f"{about}: equal to {' and '.join(self.equal)}, in this order."
+        if self.same_set:
+            return f"{about}: the classes of {' and '.join(self.same_set)}, in another order."
+        if not self.near:
+            return f"{about}: like no published list."
+        best = self.near[0]
+        return (
+            f"{about}: equal to no published list. The closest, {best.name}, has {best.shared:,} of them, "
+            f"and {best.missing:,} others."
+        )
+
+
+def find(given: Classes) -> ClassesFound:
+    """The published lists that a file's classes equal, or come close to."""
+    texts = given.texts
+    if sum(map(is_wnid, texts)) * 2 > len(texts):
+        return _of_wnids(texts)
+    return _of_names(texts)
+
+
+def _published() -> list[ClassList]:
+    """All lists; of several with the same classes in the same order, as ilsvrc2012 and -slim, the first."""
+    by_hash = {(one.sha256, one.wnids): one for one in map(lists.get, reversed(lists.names(parts=True)))}
+    return list(reversed(by_hash.values()))
+
+
+def _of_wnids(texts: Sequence[str]) -> ClassesFound:
+    mine, counts = set(texts), Counter(texts)
+    equal = tuple(one.name for one in _published() if one.wnids == tuple(texts))
+    same_set = tuple(
+        one.name for one in _published() if one.name not in equal and len(texts) == len(mine) and set(one.wnids) == mine
+    )
+    near = [] if equal or same_set else [_near(one, set(one.wnids), mine) for one in _published()]
+    return ClassesFound(
+        n=len(texts),
+        given="wnids",
+        equal=equal,
+        same_set=same_set,
+        in_order="sorted by wnid" if list(texts) == sorted(texts) else "",
+        near=_closest(near),
+        repeated=tuple(text for text, n in counts.items() if n > 1),
+        unknown=tuple(text for text in counts if wordnet.find_row(text) is None),
+    )
+
+
+def _near(one: ClassList, theirs: Set[str], mine: Set[str]) -> Near:
+    return Near(one.name, len(mine & theirs), len(theirs - mine), len(mine - theirs))
+
+
+def _closest(near: Sequence[Near]) -> tuple[Near, ...]:
+    """The three that share most of what either has."""
+    like = [one for one in near if one.shared]
+    return tuple(sorted(like, key=lambda one: (-one.shared / (one.shared + one.missing + one.extra), one.name))[:3])
+
+
+# ---- names
+
+
+def _of_names(texts: Sequence[str]) -> ClassesFound:
+    said = [_plain(text) for text in texts]
+    equal, same_set, near = [], [], []
+    for one in _published():
+        if len(one) > 4 * len(said):
+            continue
+        theirs = _names(one)
+        if len(said) == len(theirs) and all(name in names for name, names in zip(said, theirs, strict=True)):
+            equal.append(one.name)
+        shared = _matched(said, theirs)
+        if len(said) == len(theirs) == shared:
+            same_set.append(one.name)
+        near.append(Near(one.name, shared, len(theirs) - shared, len(said) - shared))
+    return ClassesFound(
+        n=len(texts),
+        given="names",
+        equal=tuple(equal),
+        same_set=tuple(name for name in same_set if name not in equal),
+        in_order="",
+        near=() if equal or same_set else _closest(near),
+        repeated=tuple(text for text, n in Counter(texts).items() if n > 1),
+        unknown=() if equal or same_set else tuple(dict.fromkeys(name for name in said if not _known(name))),
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").split()).casefold()
+
+
+@functools.cache
+def _names_of(wnid: str) -> frozenset[str]:
+    synset = wordnet.synset(wnid)
+    lemmas = [_plain(lemma) for lemma in synset.lemmas]
+    return frozenset([*lemmas, ", ".join(lemmas), _plain(synset.name)])
+
+
+def _names(one: ClassList) -> list[frozenset[str]]:
+    if one.categories:
+        return [frozenset([_plain(category.name)]) for category in one.categories]
+    return [_names_of(wnid) for wnid in one.wnids]
+
+
+def _matched(said: Sequence[str], theirs: Sequence[frozenset[str]]) -> int:
+    """How many of the names can be given a class, each its own: `crane` twice is the bird and the machine."""
+    places: dict[str, list[int]] = {}
+    for place, names in enumerate(theirs):
+        for name in names:
+            places.setdefault(name, []).append(place)
+    holder: dict[int, int] = {}
+
+    def give(number: int, tried: set[int]) -> bool:
+        for place in places.get(said[number], ()):
+            if place not in tried:
+                tried.add(place)
+                if place not in holder or give(holder[place], tried):
+                    holder[place] = number
+                    return True
+        return False
+
+    return sum(give(number, set()) for number in range(len(said)))
+
+
+def _known(name: str) -> bool:
+    return bool(wordnet.rows_called(name.partition(",")[0].replace(" ", "_"))) or wordnet.find_row(name) is not None

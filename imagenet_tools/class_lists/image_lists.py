@@ -1,0 +1,70 @@
+"""Image lists that papers are defined by, and ReaL's labels: facts about ILSVRC2012's own images.
+
+Made by data/make_image_lists.py, which names each list's source and pins its SHA-256.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagenet_tools.class_lists import lists
+from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet import read_table
+
+# Lists that papers use and that are not given here, because they cannot be had exactly.
+LEFT_OUT = {
+    "imagenet2012-fewshot": "TFDS's 1, 5 and 10 images a class and its tuning set lie in a store of Google's alone; "
+    "msn-1shot-1 and the others of MSN are had",
+}
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """A set of images of ILSVRC2012."""
+
+    name: str
+    title: str
+    images: tuple[str, ...] = field(repr=False)  # their stems, n01440764_10026, sorted by wnid and number
+    sha256: str  # of the lines: a stem each
+    source: str
+    checked: str  # the other sources that it agrees with
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+
+def names() -> tuple[str, ...]:
+    """The names of the image lists."""
+    return tuple(_table()["name"].to_pylist())
+
+
+@functools.cache
+def get(name: str) -> ImageList:
+    """An image list by its name, such as simclr-1pct; UsageError: there is no such list."""
+    if name not in names():
+        left_out = f" {name} is left out: {LEFT_OUT[name]}." if name in LEFT_OUT else ""
+        raise UsageError(f"No image list is called {name!r}.{left_out} There are {', '.join(names())}.")
+    row = _table().slice(names().index(name), 1).to_pylist()[0]
+    pairs = zip(row["offsets"], row["numbers"], strict=True)
+    stems = tuple(f"n{offset:08d}_{n}" if offset else f"ILSVRC2012_val_{n:08d}" for offset, n in pairs)
+    sha256 = hashlib.sha256("".join(f"{stem}\n" for stem in stems).encode()).hexdigest()
+    return ImageList(name, row["title"], stems, sha256, row["source"], row["checked"])
+
+
+@functools.cache
+def real_labels() -> tuple[tuple[str, ...], ...]:
+    """ReaL's wnids of each ILSVRC2012 validation image, in the order of the images' numbers: 50,000.
+
+    Empty for the 3,163 images on whose labels the raters did not agree; several for 7,443 of the others.
+    """
+    by_index = lists.get("ilsvrc2012").wnids
+    return tuple(tuple(by_index[index] for index in one) for one in read_table("ilsvrc2012_real")["labels"].to_pylist())
+
+
+@functools.cache
+def _table() -> Any:
+    return read_table("image_lists")

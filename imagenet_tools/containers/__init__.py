@@ -1,0 +1,1 @@
+"""What bytes lie in: files, tars, gzip streams, Parquet pages, TFRecords, MATLAB files. One module a container."""

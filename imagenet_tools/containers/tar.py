@@ -1,0 +1,281 @@
+"""Tar archives read by their headers alone: where each member lies, and nothing extracted.
+
+    header    512 bytes (see tar_header)
+    payload   filled up with zeros to a whole block of 512
+    header    ...
+    two blocks of zeros, then zeros alone to the end
+
+The members before a fault are always yielded; then FormatError is raised, with one of these codes:
+
+    tar_truncated      it ends inside a header or a payload, or without the two blocks of zeros
+    tar_damaged        no header where one belongs, or a header that cannot be
+    tar_trailing_data  something other than zeros follows the end
+    gzip_truncated     a compressed archive that ends too early
+    gzip_damaged       a compressed archive whose bytes or checksum are wrong
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from imagenet_tools.containers import tar_header
+from imagenet_tools.containers.forward import Gunzip, Payload, Read, forward
+from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, SPARSE, WITHOUT_PAYLOAD, Extra
+from imagenet_tools.errors import FormatError
+
+_ZEROS = bytes(BLOCK)
+# How many zeros after the end are looked at; writers pad to 10 KiB unless told otherwise.
+_TAIL_LIMIT = 64 << 20
+_CHUNK = 1 << 20
+
+StrPath = str | os.PathLike[str]
+
+
+class Member(NamedTuple):
+    r"""A member of an archive: `size` bytes of payload that begin at byte `offset`.
+
+    `offset` counts from the beginning of the file, also for a tar inside a tar; in `stream`, from the beginning of
+    the decompressed bytes. `kind` is file, dir, link (hard), symlink, device, fifo, sparse (its payload is not the
+    file's bytes in order) or other. Bytes of a name that are no UTF-8 are spelled \xNN.
+    """
+
+    name: str
+    offset: int
+    size: int
+    kind: str
+
+
+def walk(source: StrPath | int, *, start: int = 0, end: int | None = None) -> Iterator[Member]:
+    """The members of a tar, in its order, at the cost of one read of 512 bytes each.
+
+    `source` is a path or an open file descriptor, whose position is not moved. `start` and `end` bound a tar inside
+    another file, in bytes; without an end it reaches to the end of the file. Raises FormatError after the last good
+    member, with the codes named above.
+    """
+    for member, _ in walk_ahead(source, start=start, end=end, ahead=0):
+        yield member
+
+
+def walk_ahead(
+    source: StrPath | int, *, start: int = 0, end: int | None = None, ahead: int = 4096
+) -> Iterator[tuple[Member, bytes]]:
+    """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header."""
+    if not isinstance(source, int):
+        with _open(source) as file:
+            yield from _members(file.fileno(), os.fspath(source), start, end, ahead)
+        return
+    yield from _members(source, "the archive", start, end, ahead)
+
+
+def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
+    """As `walk`, of bytes that `read(offset, n)` gives: asked for at offsets that only grow. Errors name the label."""
+    for member, _ in _walk(read, start, end, 0, label):
+        yield member
+
+
+def _members(fd: int, label: str, start: int, end: int | None, ahead: int) -> Iterator[tuple[Member, bytes]]:
+    size = os.fstat(fd).st_size
+
+    def read(offset: int, n: int) -> bytes:
+        return os.pread(fd, n, offset)
+
+    return _walk(read, start, size if end is None else min(end, size), ahead, label)
+
+
+def _open(path: StrPath) -> io.FileIO:
+    # To open a pipe for reading would wait for ever.
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        message = f"{os.fspath(path)} is no regular file; expected an archive. Save it as a file and name that."
+        raise FormatError(message)
+    return Path(path).open("rb", buffering=0)
+
+
+def _walk(read: Read, start: int, end: int, ahead: int, label: str) -> Iterator[tuple[Member, bytes]]:
+    # chunk holds the bytes from base on: a header, or a payload's head, that lies in it costs no read.
+    chunk, base, place = b"", start, start
+    # What pax records and long names say of the next member, and of all that are to come.
+    own: Extra | None = None
+    common: Extra | None = None
+    while True:
+        block = chunk[place - base : place - base + BLOCK]
+        if len(block) < BLOCK:
+            chunk, base = _exactly(read, place, min(BLOCK + ahead, end - place)), place
+            block = chunk[:BLOCK]
+        if block == _ZEROS or len(block) < BLOCK:
+            break
+        name, size, kind = tar_header.parse(block, place, label)
+        place += BLOCK
+        if kind in EXTRAS:
+            data = _extra_payload(read, place, size, end, label)
+            own, common = tar_header.heed(kind, data, own, common, place, label)
+            place += size + -size % BLOCK
+            continue
+        if kind == SPARSE:
+            place = _after_sparse_map(read, block, place, end, label)
+        member = _member(name, place, size, kind, own or common)
+        own, size = None, member.size
+        if place + size > end:
+            found = f"{max(end - place, 0):,} bytes of {member.name!r} before its end"
+            raise tar_header.truncated(label, place, found, f"the {size:,} that its header states", member.name)
+        head = b""
+        if ahead and member.kind == "file":
+            wanted = min(ahead, size)
+            if place - base + wanted > len(chunk):
+                chunk, base = _exactly(read, place, wanted), place
+            head = chunk[place - base : place - base + wanted]
+        yield member, head
+        place += size + -size % BLOCK
+    if len(block) < BLOCK:
+        expected = "a header of 512 bytes, or the two blocks of zeros that end a tar"
+        raise tar_header.truncated(label, place, f"{len(block)} bytes before its end", expected)
+    if own is not None:
+        raise tar_header.damaged(label, place, "the end after a long name or pax records", "the member they name")
+    _check_tail(read, place + BLOCK, end, label)
+
+
+def _member(name: bytes, place: int, size: int, kind: int, said: Extra | None) -> Member:
+    word = KINDS.get(kind, "other")
+    if said is not None:
+        name, size = said.name or name, size if said.size is None else said.size
+        word = "sparse" if said.sparse else word
+    if kind in WITHOUT_PAYLOAD:
+        size = 0
+    elif word == "file" and name.endswith(b"/"):
+        word = "dir"
+    return Member(name.decode("utf-8", "backslashreplace"), place, size, word)
+
+
+def _exactly(read: Read, offset: int, n: int) -> bytes:
+    """All of n bytes, though a read may give fewer; fewer only at the end."""
+    data = read(offset, n) if n > 0 else b""
+    while 0 < len(data) < n and (rest := read(offset + len(data), n - len(data))):
+        data += rest
+    return data
+
+
+def _extra_payload(read: Read, place: int, size: int, end: int, label: str) -> bytes:
+    if size > EXTRA_LIMIT:
+        found = f"a long name or pax records of {size:,} bytes"
+        raise tar_header.damaged(label, place, found, f"at most {EXTRA_LIMIT:,}")
+    data = _exactly(read, place, min(size, end - place))
+    if len(data) < size:
+        found = f"{len(data):,} bytes of a long name or pax records before its end"
+        raise tar_header.truncated(label, place, found, f"the {size:,} that their header states")
+    return data
+
+
+def _after_sparse_map(read: Read, block: bytes, place: int, end: int, label: str) -> int:
+    """Where the payload of an old GNU sparse member begins: behind the blocks that carry its map on."""
+    more, start = block[482], place
+    while more:
+        part = _exactly(read, place, min(BLOCK, end - place))
+        if len(part) < BLOCK or place - start > EXTRA_LIMIT:
+            raise tar_header.damaged(label, start, "a sparse map without an end", f"at most {EXTRA_LIMIT:,} bytes")
+        more, place = part[504], place + BLOCK
+    return place
+
+
+def _check_tail(read: Read, place: int, end: int, label: str) -> None:
+    """After the first block of zeros: a second one, and then nothing but zeros."""
+    piece = _exactly(read, place, min(BLOCK, end - place))
+    if len(piece) < BLOCK:
+        raise tar_header.truncated(label, place + len(piece), "one block of zeros before its end", "two")
+    start = place
+    while piece:
+        if piece != bytes(len(piece)) or place - start > _TAIL_LIMIT:
+            place += len(piece) - len(piece.lstrip(b"\0"))
+            message = (
+                f"{label}: the tar ends at byte {start + BLOCK:,}, and {place - start:,} bytes on something follows; "
+                "expected at most some zeros. What follows was not read: if archives were joined, split them."
+            )
+            raise FormatError(message, code="tar_trailing_data")
+        place += len(piece)
+        piece = _exactly(read, place, min(_CHUNK, end - place))
+
+
+def stream(file: IO[bytes], *, cap: int = 64 << 20) -> Iterator[tuple[Member, bytes | None]]:
+    """The members of a tar that is read once from front to back, as a compressed one must be, with their payloads.
+
+    `file` is what `open_stream` gives, or anything with `read`. The payload is None where a member is no file, or has
+    more than `cap` bytes. Raises FormatError after the last good member, with the codes named above.
+    """
+    for member, payload, _ in stream_files(file, cap=cap):
+        yield member, payload
+
+
+def stream_files(file: IO[bytes], *, cap: int) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
+    """As `stream`, with what opens a payload that has more than `cap` bytes, until the next member is asked for.
+
+    So an archive inside an archive is read as it streams by, whatever its size.
+    """
+    label = str(getattr(file, "name", None) or "the archive")
+    read = forward(file, label)
+
+    def opened() -> Payload:
+        return Payload(read, member.offset, member.size, f"{label}/{member.name}")
+
+    for member, _ in _walk(read, 0, sys.maxsize, 0, label):
+        payload = None
+        if member.kind == "file" and member.size <= cap:
+            payload = _exactly(read, member.offset, member.size)
+            if len(payload) < member.size:
+                found = f"{len(payload):,} bytes of {member.name!r} before its end"
+                expected = f"the {member.size:,} that its header states"
+                raise tar_header.truncated(label, member.offset, found, expected, member.name)
+        yield member, payload, opened
+
+
+@contextmanager
+def open_stream(source: StrPath | bytes | io.RawIOBase) -> Iterator[IO[bytes]]:
+    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell. A path, an open file, or its bytes."""
+    if isinstance(source, bytes):
+        raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
+    else:
+        raw = source if isinstance(source, io.RawIOBase) else _open(source)
+    with io.BufferedReader(raw, _CHUNK) as file:
+        if not is_gzip_head(file.peek(2)):
+            yield file
+            return
+        with io.BufferedReader(Gunzip(file), _CHUNK) as unpacked:
+            yield unpacked
+
+
+def is_tar(path: StrPath) -> bool:
+    """Whether a file begins with a tar header. False for what is no regular file, and for a tar without members."""
+    return is_tar_head(_head(path))
+
+
+def is_gzip(path: StrPath) -> bool:
+    """Whether a file begins as gzip does. False for what is no regular file."""
+    return is_gzip_head(_head(path))
+
+
+def is_tar_head(head: bytes) -> bool:
+    """Whether bytes begin with a tar header: the first 512 decide."""
+    if len(head) < BLOCK or not head[0]:
+        return False
+    try:
+        tar_header.parse(head[:BLOCK], 0, "")
+    except FormatError:
+        return False
+    return True
+
+
+def is_gzip_head(head: bytes) -> bool:
+    """Whether bytes begin as gzip does: the first 2 decide."""
+    return head[:2] == b"\x1f\x8b"
+
+
+def _head(path: StrPath) -> bytes:
+    try:
+        with _open(path) as file:
+            return file.read(BLOCK)
+    except FormatError:
+        return b""

@@ -1,0 +1,1 @@
+"""A part of the graph drawn: as text, JSON, dot and SVG."""

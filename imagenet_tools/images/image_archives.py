@@ -1,0 +1,122 @@
+"""What an archive of images is, told by the names of its first members: which release, which classes, which splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.image_scan import CLASS_TAR
+from imagenet_tools.published.releases import RELEASES, Verdict, release_of, release_of_21k_p
+from imagenet_tools.units import Detection, Labelling
+from imagenet_tools.wnid import (
+    SPLIT_FOLDERS,
+    is_of_detection,
+    is_wnid,
+    official_split,
+    task_of,
+    told_by_path,
+    wnid_of_folder,
+    wnid_of_stem,
+)
+from imagenet_tools.wordnet import find_row
+
+# Members that are looked at: enough to meet a second class of a tree that is not shuffled.
+SEEN = 2_048
+
+# The side files of WebDataset's samples: archives of such are read by their own form.
+_SIDE_FILES = frozenset({".cls", ".json"})
+
+# What says the classes of the validation images, which lie flat.
+VALIDATION_LABELS = "the official labels of the validation images, bundled"
+
+# Where annotations lie with the images: the archive of a whole tree, which is better unpacked, is a form of its own.
+_OF_WHOLE_TREE = "/Annotations/"
+
+# A tar ends in two blocks of zeros.
+_END = bytes(1024)
+
+
+def of_class_tars(form: str, path: Path, wnids: Sequence[str], what: str, *, all_seen: bool = True) -> Detection:
+    """The detection of class tars, in a folder or in a tar; with all_seen, `wnids` are all there are."""
+    verdict = release_of(wnids, name=path.name)
+    splits = ("train",) if verdict.dataset == "ilsvrc2012" else ()
+    release = RELEASES.get(verdict.dataset)
+    missing = []
+    if all_seen and release and len(wnids) < release.classes and verdict.dataset != "imagenet21k":
+        missing.append(f"{release.classes - len(wnids):,} of the {release.classes:,} classes")
+    missing += _cut(path)
+    by = Labelling("the names of the class tars", verdict.dataset)
+    evidence = f"{what}, {wnids[0]} first; {verdict.why}"
+    return Detection(
+        form, path, verdict.dataset, ("images",), evidence, splits, "; ".join(missing), by, verdict.readings
+    )
+
+
+def of_images(form: str, path: Path, names: Sequence[str], what: str) -> Detection | None:
+    """The detection of an archive of images by the names of its first files; None where it is not ImageNet's."""
+    images = [name for name in names if is_image_name(name.rpartition("/")[2])]
+    if not images or _is_webdataset(names) or any(_OF_WHOLE_TREE in f"/{name}" for name in names):
+        return None
+    told = [told_by_path(name) for name in images]
+    of_task = task_of(PurePosixPath(path.name)) or task_of(PurePosixPath(images[0]).parent)
+    if of_task or any(is_of_detection(one.stem) for one in told):
+        return None
+    if any(wnid_of_folder(part) and not is_wnid(part) for part in PurePosixPath(images[0]).parts[:-1]):
+        return None  # n02085620-Chihuahua: Stanford Dogs'
+    official = sorted({found for one in told if (found := official_split(one.stem)) is not None})
+    wnids = {wnid for one in told if (wnid := one.wnid or wnid_of_stem(one.stem)) is not None}
+    if class_tar := CLASS_TAR.fullmatch(path.name.removesuffix(".gz")):
+        wnids.add(class_tar[1])
+    elif not all(one.wnid or wnid_of_stem(one.stem) or official_split(one.stem) for one in told):
+        return None
+    if not official and not any(find_row(wnid) is not None for wnid in wnids):
+        return None
+    top = PurePosixPath(images[0]).parts[0]
+    treed = any(one.wnid and f"/{one.wnid}/" in f"/{name}" for one, name in zip(told, images, strict=True))
+    verdict = _verdict(wnids, images, official, f"{path.name} {top}", treed=treed)
+    splits = dict.fromkeys(split for one in told if (split := one.split or (official_split(one.stem) or ("", ""))[1]))
+    if wnids and verdict.dataset == "ilsvrc2012":
+        splits = {"train": None} | splits if not official or treed else splits
+    labels = None if set(splits) == {"test"} else Labelling(_by(treed, bool(wnids)), verdict.dataset)
+    evidence = f"{what} of images, the first {images[0]}; {verdict.why}"
+    missing = "; ".join(_cut(path))
+    return Detection(
+        form, path, verdict.dataset, ("images",), evidence, tuple(splits), missing, labels, verdict.readings
+    )
+
+
+def _verdict(
+    wnids: set[str], images: Sequence[str], official: Sequence[tuple[str, str]], name: str, *, treed: bool
+) -> Verdict:
+    if any(
+        folder.startswith("imagenet21k_") for one in images[:1] for folder in one.split("/") if folder in SPLIT_FOLDERS
+    ):
+        return release_of_21k_p(wnids, name=name)
+    verdict = release_of(wnids, name=name)
+    if official and verdict.dataset == "ilsvrc2012":
+        year = official[0][0]
+        # A tree of classes may be made of ILSVRC's images and be another data set, such as Imagenette.
+        return Verdict(f"ilsvrc{year}", f"the names of ILSVRC{year}", verdict.others if treed else ())
+    return verdict
+
+
+def _by(treed: bool, named: bool) -> str:
+    return "class folders" if treed else "the images' names" if named else VALIDATION_LABELS
+
+
+def _is_webdataset(names: Sequence[str]) -> bool:
+    """Whether files stand beside images under the same stem, as the label and the facts of a sample do."""
+    stems = {name.rpartition(".")[0] for name in names if is_image_name(name.rpartition("/")[2])}
+    return any(PurePosixPath(name).suffix in _SIDE_FILES and name.rpartition(".")[0] in stems for name in names)
+
+
+def _cut(path: Path) -> list[str]:
+    """Whether a plain tar lacks its end, as one does that is still being copied."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        if file.read(2) == b"\x1f\x8b" or path.stat().st_size < len(_END):
+            return []
+        file.seek(-len(_END), 2)
+        return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]

@@ -1,0 +1,170 @@
+"""The rows of the table images as a reader gathers them, and the data set that names and classes speak for."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from imagenet_tools.class_lists import labels
+from imagenet_tools.images.jpeg import Facts
+from imagenet_tools.images.probe import probe
+from imagenet_tools.published.releases import release_of
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.wnid import hash32, is_training_stem, official_split, photo_of, wnid_of_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+
+    from imagenet_tools.units import Unit
+
+# The suffixes that the releases use, in lower case; what else lies beside images is counted as a stray file.
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+
+# Rows gathered before they are handed on: a class of ImageNet fits (at most 3,047), memory stays small.
+_BATCH = 16_384
+
+_UNPROBED = Facts(None, None, None, None, None, None)
+
+_IMAGE_COLUMNS = [
+    "image_id",
+    "photo",
+    "wnid",
+    "split",
+    "file",
+    "member",
+    "offset",
+    "length",
+    "position",
+    "compression",
+    "width",
+    "height",
+    "mode",
+    "encoding",
+    "orientation",
+    "hash32",
+    "problem",
+]
+
+
+class ImageRows:
+    """Gathers the images and the problems of one unit, and hands them on as record batches.
+
+    `bundled` is whether the official labels of ILSVRC2012's validation images are those of this release too;
+    `split_of` gives the split of a stem where a list of the release says it.
+    """
+
+    def __init__(self, unit: Unit, *, bundled: bool = True, split_of: Callable[[str], str | None] | None = None):
+        self._unit = unit
+        self._bundled = bundled
+        self._split_of = split_of
+        self._columns: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
+        self._add = tuple(self._columns[name].append for name in _IMAGE_COLUMNS)
+        self._problems: list[dict[str, object]] = []
+
+    def add(
+        self,
+        stem: str,
+        *,
+        file: str,
+        head: bytes,
+        length: int,
+        more: Callable[[int, int], bytes],
+        offset: int | None = 0,
+        member: str | None = None,
+        position: int | None = None,
+        compression: str | None = None,
+        size: int | None = None,
+        wnid: str | None = None,
+        split: str | None = None,
+        photo: str | None = None,
+    ) -> None:
+        """Add an image.
+
+        `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
+        `member` is its name inside an archive, None where image_id + .JPEG says it. Where it is wrapped, `length`
+        counts its bytes as they lie there, and `size` those of the image that head and more speak of. `wnid` and
+        `split` are what its own place says, where that differs within the unit, and `photo` the photograph it shows,
+        where neither its stem nor its data set tells.
+        """
+        unit = self._unit
+        listed = self._split_of(stem) if self._split_of else None
+        found = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
+        wnid, split = self._place(stem, file, member, wnid or unit.wnid, split or listed or unit.split)
+        photo = photo or photo_of(unit.dataset, stem)
+        values = (stem, photo, wnid, split, file, member, offset, length, position, compression)
+        facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
+        for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
+            append(value)
+        if found.problem is not None:
+            self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
+
+    def _place(
+        self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None
+    ) -> tuple[str | None, str | None]:
+        """The class and the official split of an image: its official name decides, and then its place."""
+        official = official_split(stem)
+        if official is None:
+            named = wnid_of_stem(stem)
+            if wnid is not None and named is not None and named != wnid:
+                reason = f"the name says {named}, the folder {wnid}; the folder's class is kept"
+                self.problem("class_differs", file, reason, member, stem)
+            # Nowhere but in its training set does ILSVRC name an image by its class.
+            known = "train" if is_training_stem(stem) and self._unit.dataset.startswith("ilsvrc") else None
+            return wnid or named, split or known
+        year, named_split = official
+        if split is not None and not self._unit.dataset.startswith("ilsvrc"):
+            named_split = split  # the split belongs to the data set: Imagenette trains on validation images
+        elif split is not None and split != named_split:
+            # An official validation image never slips into a training split, whatever folder it was put in.
+            reason = f"the name says {named_split}, the place {split}; the name's split is kept"
+            self.problem("split_differs", file, reason, member, stem)
+        bundled = labels.validation_wnid(stem) if self._bundled and (year, official[1]) == ("2012", "val") else None
+        if wnid is not None and bundled is not None and wnid != bundled:
+            reason = f"the folder says {wnid}, the official ground truth {bundled}"
+            self.problem("label_contradiction", file, reason, member, stem)
+        return wnid or bundled, named_split
+
+    def problem(
+        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
+    ) -> None:
+        """Add a row to the table problems: what was found, and what was expected."""
+        unit = self._unit
+        names = {"code": code, "source": unit.source, "file": file, "member": member, "reason": reason}
+        self._problems.append(names | {"dataset": unit.dataset, "image_id": image_id, "unit": unit.key})
+
+    def full(self) -> bool:
+        """Whether it is time to hand the rows on."""
+        return len(self._columns["image_id"]) >= _BATCH
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Hand on what was gathered, as (table, rows), and begin anew."""
+        import pyarrow as pa
+
+        n = len(self._columns["image_id"])
+        if n:
+            same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key, "n_boxes": 0}
+            schema = arrow_schema("images")
+            arrays = [
+                pa.array(self._columns[field.name], field.type)
+                if field.name in self._columns
+                else pa.repeat(pa.scalar(same[field.name], field.type), n)
+                for field in schema
+            ]
+            yield "images", pa.RecordBatch.from_arrays(arrays, schema=schema)
+            for column in self._columns.values():
+                column.clear()
+        if self._problems:
+            yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
+            self._problems.clear()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name is that of an image; files hidden by a leading dot are not."""
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def dataset_of(wnids: Iterable[str], *, name: str = "") -> str:
+    """The data set that a set of classes speaks for, or the name of the archive: see releases.py."""
+    return release_of(wnids, name=name).dataset

@@ -1,0 +1,259 @@
+"""The images in a folder and in a tar: listed, probed where they lie, and gathered as rows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.containers import tar
+from imagenet_tools.containers.gzip_stream import Stream
+from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST, gunzip
+from imagenet_tools.containers.seek_points import point_rows
+from imagenet_tools.containers.tar_header import truncated
+from imagenet_tools.errors import FormatError
+from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.wnid import keeps_imagenet_name, told_by_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from imagenet_tools.images.jpeg import More
+    from imagenet_tools.units import Unit
+
+# The tar of a class, wherever it lies.
+CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
+
+# What publishers put beside the images of a tree, and its images do not need.
+BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
+
+# 87 % of ImageNet's files show their size within this; the others cost a second read.
+_HEAD = 4096
+
+
+def scan_tar(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a tar, or of the part of a file that a unit names; what is no image becomes a problem.
+
+    A tar in gzip, whatever it is called, is read in one pass that leaves seek points; the tars in it are read too.
+    """
+    rows = rows or ImageRows(unit)
+    fd = os.open(unit.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.pread(fd, 2, unit.offset) == GZIP_MAGIC:
+            yield from _scan_gzip(unit, rows, fd)
+        else:
+            for _ in _scan_plain(unit, rows, fd):
+                yield from rows.batches()
+    finally:
+        os.close(fd)
+    yield from rows.batches()
+
+
+def _scan_plain(unit: Unit, rows: ImageRows, fd: int) -> Iterator[None]:
+    """Gather the members of a tar; stops when rows are full."""
+    prefix = f"{unit.member}/" if unit.member else ""
+    end = None if unit.length < 0 else unit.offset + unit.length
+    try:
+        for member, head in tar.walk_ahead(fd, start=unit.offset, end=end, ahead=_HEAD if unit.probed else 0):
+
+            def more(offset: int, n: int, start: int = member.offset) -> bytes:
+                return os.pread(fd, n, start + offset)
+
+            _add(rows, unit, prefix, member, head, more)
+            if rows.full():
+                yield
+    except FormatError as error:
+        # The good members before the break are kept; the break is said.
+        rows.problem(error.code, unit.file, str(error), unit.member or None)
+
+
+def _scan_gzip(unit: Unit, rows: ImageRows, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+    size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
+    stream = Stream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
+    prefix = f"{unit.member}/" if unit.member else ""
+    try:
+        for above, wnid, member in _in_stream(stream, prefix, unit.file):
+            data = b""
+            if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
+                data = stream.read(member.offset, min(member.size, LARGEST))
+                if len(data) < member.size:
+                    what, stated = (
+                        f"{len(data):,} bytes of {member.name!r}",
+                        f"the {member.size:,} that its header states",
+                    )
+                    raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
+            _add(rows, unit, above, member, data[:_HEAD], partial(_piece, data), wnid=wnid, streams=True)
+            if rows.full():
+                yield from rows.batches()
+    except FormatError as error:
+        rows.problem(error.code, unit.file, str(error), unit.member or error.member or None)
+    else:
+        if stream.damage:
+            rows.problem("gzip_damaged", unit.file, stream.damage, unit.member or None)
+    yield "seek_points", point_rows(unit, stream, start=unit.offset, size=size)
+    stream.close()
+
+
+def _piece(data: bytes, offset: int, n: int) -> bytes:
+    return data[offset : offset + n]
+
+
+def _in_stream(stream: Stream, prefix: str, label: str) -> Iterator[tuple[str, str | None, tar.Member]]:
+    """(what comes before its name, the class that the tar around it is of, the member), of tars in the tar as well."""
+    for member in tar.walk_by(stream.read, label=label):
+        inner = CLASS_TAR.fullmatch(member.name)
+        if member.kind != "file" or not inner:
+            yield prefix, None, member
+            continue
+        end = member.offset + member.size
+        for one in tar.walk_by(stream.read, start=member.offset, end=end, label=f"{label}: {member.name}"):
+            yield f"{prefix}{member.name}/", inner[1], one
+
+
+def _add(
+    rows: ImageRows,
+    unit: Unit,
+    prefix: str,
+    member: tar.Member,
+    head: bytes,
+    more: More,
+    *,
+    wnid: str | None = None,
+    streams: bool = False,
+) -> None:
+    """Add a member of a tar to the rows: an image, or a problem."""
+    if member.kind == "dir":
+        return
+    name = member.name.rpartition("/")[2]
+    if member.kind != "file" or not is_image_name(name):
+        if name not in BESIDE_IMAGES:
+            rows.problem("stray_file", unit.file, f"a {member.kind}, not an image", prefix + member.name)
+        return
+    told = told_by_path(member.name)
+    wrapped = Unwrapped.of(head, member.size, more)
+    compression = wrapped.compression
+    if streams:
+        compression = "tar.gz" if compression is None else f"tar.gz+{compression}"
+    plain = not streams and member.name == f"{told.stem}.JPEG" and keeps_imagenet_name(told.stem)
+    rows.add(
+        told.stem,
+        file=unit.file,
+        member=None if plain else prefix + member.name,
+        offset=None if streams else member.offset,
+        position=member.offset if streams else None,
+        length=member.size,
+        head=wrapped.head,
+        more=wrapped.more,
+        size=wrapped.size,
+        compression=compression,
+        wnid=wnid or (None if unit.wnid else told.wnid),
+        split=told.split,
+    )
+
+
+def scan_folder(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images that lie directly in a unit's folder, by name; what is no image becomes a problem."""
+    rows = rows or ImageRows(unit)
+    prefix = f"{unit.file}/" if unit.file else ""
+    for entry in _entries(unit.path):
+        if not is_image_name(entry.name) or not is_text(entry.name):
+            code = "name_not_utf8" if is_image_name(entry.name) else "stray_file"
+            reason = _NOT_TEXT if is_image_name(entry.name) else "a file that is no image"
+            rows.problem(code, prefix + printable(entry.name), reason)
+            continue
+        if not entry.is_file():
+            what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+            rows.problem("unreadable_file", prefix + entry.name, what)
+            continue
+        told = told_by_path(entry.name)
+        wnid = unit.wnid or told.wnid
+        if not unit.probed:
+            size = entry.stat().st_size
+            rows.add(told.stem, file=prefix + entry.name, length=size, head=b"", more=partial(_piece, b""), wnid=wnid)
+            continue
+        try:
+            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            rows.problem("unreadable_file", prefix + entry.name, f"the file cannot be opened: {error.strerror}")
+            continue
+        try:
+
+            def more(offset: int, n: int, fd: int = fd) -> bytes:
+                return os.pread(fd, n, offset)
+
+            length = os.fstat(fd).st_size
+            wrapped = Unwrapped.of(os.pread(fd, _HEAD, 0), length, more)
+            rows.add(
+                told.stem,
+                file=prefix + entry.name,
+                length=length,
+                head=wrapped.head,
+                more=wrapped.more,
+                size=wrapped.size,
+                compression=wrapped.compression,
+                wnid=wnid,
+            )
+        finally:
+            os.close(fd)
+        if rows.full():
+            yield from rows.batches()
+    yield from rows.batches()
+
+
+_NOT_TEXT = "its name is not UTF-8, and so cannot be an id; expected a name such as n01440764_10026.JPEG. Rename it."
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; bytes that cannot come as lone surrogates."""
+    return name.isascii() or printable(name) == name
+
+
+def printable(name: str) -> str:
+    """A name as it can be written, bytes that are no UTF-8 as \\xNN."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+class Unwrapped(NamedTuple):
+    """An image's first bytes and the way to the others, taken out of the gzip that a few of fall11's lie in."""
+
+    head: bytes
+    more: More
+    size: int
+    compression: str | None
+
+    @classmethod
+    def of(cls, head: bytes, length: int, more: More) -> Unwrapped:
+        """As it is, unless it begins as gzip does and holds something; a wrapping that is broken is left on."""
+        if not head.startswith(GZIP_MAGIC):
+            return cls(head, more, length, None)
+        try:
+            data = gunzip(more(0, length))
+        except FormatError:
+            return cls(head, more, length, None)
+        return cls(data[:_HEAD], lambda offset, n: data[offset : offset + n], len(data), "gzip")
+
+
+def tar_fingerprint(unit: Unit) -> str:
+    """Size and time of the tar, and which part of it a unit means."""
+    status = unit.path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {unit.offset} {unit.length}"
+
+
+def folder_fingerprint(unit: Unit) -> str:
+    """A digest of name, size and time of every file in a unit's folder: one stat a file, nothing opened."""
+    digest = hashlib.sha256()
+    for entry in _entries(unit.path):
+        status = entry.stat(follow_symlinks=entry.is_file())  # a link to nothing has a time of its own
+        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies directly in a folder and is no folder itself, by name; links count as what they point to."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.is_dir()), key=lambda entry: entry.name)

@@ -1,0 +1,141 @@
+"""Samples in a tar, as WebDataset has them: the members that follow each other under one key, and what they say.
+
+    n01440764_10026.cls     the key goes up to the first dot of the name; the rest is the field
+    n01440764_10026.jpg
+    n01440764_10026.json
+
+An image is placed and not read; the small texts beside it, the class number and the JSON, are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imagenet_tools.containers import tar
+from imagenet_tools.errors import FormatError
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, without_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The first bytes of a member that come with its header, and the most that are read of a text.
+_HEAD, _LARGEST = 4096, 1 << 20
+
+# What samples() and a sample may report, for the table problems.
+PROBLEMS = {
+    "no_name": "a sample whose key and filename are none of ImageNet's names; it is not indexed",
+    "no_image": "a sample without an image",
+    "second_image": "a further image in a sample; the first is kept",
+    "json_unread": "a .json that is no object, or is too large for one sample's",
+    "label_unread": "a .cls that is no number, or a number that is no class; the name's class is kept",
+    "stray_file": "a member that is no file",
+}
+
+
+@dataclass
+class Sample:
+    """The members of a tar that have one key; `problems` are (code, reason)."""
+
+    key: str
+    image: tar.Member | None = None
+    head: bytes = b""  # the image's first bytes
+    fields: list[str] = field(default_factory=list)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)  # what the JSON says
+
+    @property
+    def told(self) -> tuple[str, str | None] | None:
+        """(the image's stem as ImageNet spells it, the class put behind it); None where nothing names it so."""
+        for name in (self.key, self.facts.get("filename"), self.facts.get("image_id")):
+            if isinstance(name, str):
+                stem, put = without_label(re.sub(r"\.[A-Za-z]+\Z", "", name.rpartition("/")[2]))
+                if keeps_imagenet_name(stem):
+                    return stem, put
+        return None
+
+    @property
+    def wnid(self) -> str | None:
+        """The class that the JSON says in so many letters, as timm's `class_name` does."""
+        said = (self.facts.get(name) for name in ("wnid", "class_name", "synset"))
+        return next((text for text in said if isinstance(text, str) and is_wnid(text)), None)
+
+    @property
+    def labels(self) -> list[int]:
+        """The class numbers beside the image, each once: the .cls, and the JSON's label."""
+        text = self.texts.get("cls", b"").strip()
+        found = [int(text)] if re.fullmatch(rb"-?\d{1,9}", text) else []
+        if isinstance(self.facts.get("label"), int):
+            found.append(self.facts["label"])
+        return list(dict.fromkeys(found))
+
+    @property
+    def resized(self) -> bool:
+        """Whether the JSON states the size that the image had before."""
+        return isinstance(self.facts.get("orig_width"), int)
+
+
+def samples(fd: int, label: str) -> Iterator[Sample]:
+    """The samples of an open tar, in its order; FormatError after the last that is whole before a fault."""
+    sample: Sample | None = None
+    fault: FormatError | None = None
+    try:
+        for member, head in tar.walk_ahead(fd, ahead=_HEAD):
+            if member.kind == "dir":
+                continue
+            above, slash, name = member.name.rpartition("/")
+            stem, _, ext = name.partition(".")
+            key = above + slash + stem if stem else member.name
+            if sample is None or sample.key != key:
+                if sample is not None:
+                    yield _read(sample)
+                sample = Sample(key)
+            _put(sample, fd, member, head, ext.lower())
+    except FormatError as error:
+        fault = error
+    # Of a sample that a fault cuts before its image there is nothing to say beside the fault.
+    if sample is not None and (fault is None or sample.image is not None):
+        yield _read(sample)
+    if fault is not None:
+        raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
+
+
+def _put(sample: Sample, fd: int, member: tar.Member, head: bytes, ext: str) -> None:
+    """Put a member into its sample."""
+    if member.kind != "file":
+        sample.problems.append(("stray_file", f"a {member.kind}, no part of a sample"))
+    elif ext in {"cls", "json"}:
+        if member.size > _LARGEST:
+            code = "label_unread" if ext == "cls" else "json_unread"
+            sample.problems.append((code, f"a .{ext} of {member.size:,} bytes; at most {_LARGEST:,} are read"))
+        else:
+            sample.texts[ext] = head if len(head) == member.size else os.pread(fd, member.size, member.offset)
+    elif is_image_name(member.name.rpartition("/")[2]):
+        if sample.image is None:
+            sample.image, sample.head = member, head
+        else:
+            sample.problems.append(("second_image", f"{member.name} stands beside {sample.image.name}, which is kept"))
+    else:
+        sample.fields.append(ext)
+
+
+def _read(sample: Sample) -> Sample:
+    """The sample with its JSON read, and with what is wrong with its texts."""
+    text = sample.texts.get("cls", b"").strip()
+    if "cls" in sample.texts and not re.fullmatch(rb"-?\d{1,9}", text):
+        sample.problems.append(("label_unread", f"the .cls is {text[:40]!r}; expected a number"))
+    if "json" in sample.texts:
+        found: object = None
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(sample.texts["json"])
+        if isinstance(found, dict):
+            sample.facts = found
+        else:
+            sample.problems.append(("json_unread", f"the .json is {sample.texts['json'][:40]!r}; expected an object"))
+    return sample

@@ -1,0 +1,197 @@
+"""Building an index: sources are detected, cut into units, scanned into parts by many processes, and merged.
+
+What is finished is what is on disk: an interrupted build leaves its parts in <index>.partial, and the same command
+goes on from there. A unit whose bytes have not changed since the index was made is not read again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools import nltk_bridge
+from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.files import lock, publish_folder
+from imagenet_tools.index.layout import MANIFEST, Manifest, read_manifest, remove_unlisted, write_manifest, write_table
+from imagenet_tools.index.like import borrow
+from imagenet_tools.index.merge import merge
+from imagenet_tools.index.parts import Counts
+from imagenet_tools.index.sources import Source, UnitRecord, find_sources, read_sources, units_of, write_sources
+from imagenet_tools.index.stage import Stage
+from imagenet_tools.index.unit_work import Done, Task, work
+from imagenet_tools.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from imagenet_tools.index.layout import FileEntry
+    from imagenet_tools.units import Progress, Reader, Unit
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+# Below this many units, other processes cost more than they bring.
+_FEW = 4
+
+
+@dataclass
+class Report:
+    """What a build found and did."""
+
+    index: Path
+    sources: list[Source] = field(default_factory=list)
+    units: Counts = field(default_factory=dict)  # by what became of them: scanned, resumed, unchanged, removed
+    rows: Counts = field(default_factory=dict)  # rows of the whole index, by table
+    problems: Counts = field(default_factory=dict)  # rows of the table problems, by code
+
+
+def build_index(
+    paths: Sequence[Path],
+    index: Path,
+    *,
+    readers: Mapping[str, Reader],
+    dataset: str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    fresh: bool = False,
+    glosses: str | None = None,
+    like: Path | None = None,
+    by_hash: bool = False,
+    probe: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
+    workers = workers or len(os.sched_getaffinity(0))
+    there = (index / MANIFEST).exists()
+    staging = index.with_name(index.name + ".partial")
+    staging.mkdir(parents=True, exist_ok=True)
+    with lock(staging / "lock"):
+        old = read_manifest(index) if there and not fresh else Manifest({})
+        known = read_sources(index, old)
+        if there:
+            remove_unlisted(index, read_manifest(index))
+        found = find_sources(paths, readers, dataset=dataset, known=known)
+        units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
+        borrowed = borrow(units_found, staging / "parts", like) if like else set()
+        done = list(_scan(units_found, known, staging / "parts", by_hash, workers, executor, progress))
+
+        sources, dropped = _remember(known, found, done)
+        home = index if there else staging / "index"
+        home.mkdir(exist_ok=True)
+        if progress:
+            progress("merging", 0, 1)
+        new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
+        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers))
+        manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
+        manifest = write_sources(home, manifest, sources)
+        write_manifest(home, manifest)
+        if home != index:
+            publish_folder(home, index)
+        shutil.rmtree(staging)
+        if progress:
+            progress("merging", 1, 1)
+    states = ["borrowed" if one.state == "resumed" and one.unit.key in borrowed else one.state for one in done]
+    units = {state: states.count(state) for state in ("scanned", "resumed", "unchanged")}
+    units |= {"borrowed": states.count("borrowed")} if like else {}
+    gone = {one.unit for source in known for one in source.units} - {
+        one.unit for source in sources for one in source.units
+    }
+    rows = {table: sum(entry.rows for entry in entries) for table, entries in manifest.tables.items()}
+    return Report(index, found, units | {"removed": len(gone)}, rows, problems)
+
+
+def _scan(
+    units_found: Sequence[Unit],
+    known: Sequence[Source],
+    parts: Path,
+    by_hash: bool,
+    workers: int,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> Iterator[Done]:
+    """Every unit of the sources, with its part on the disk or the word that nothing changed."""
+    parts.mkdir(exist_ok=True)
+    before = {one.unit: one for source in known for one in source.units}
+    tasks = [Task(unit, parts, before.get(unit.key), by_hash) for unit in units_found]
+    if executor is not None:
+        results: Iterable[Done] = executor.map(work, tasks)
+    elif workers == 1 or len(tasks) < _FEW:
+        results = map(work, tasks)
+    else:
+        results = _in_processes(tasks, workers)
+    if progress:
+        progress("reading", 0, len(tasks))
+    for n, one in enumerate(results, 1):
+        yield one
+        if progress:
+            progress("reading", n, len(tasks))
+
+
+def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Done]:
+    # Forked workers start at once and need no guarded main module; the work they do starts no threads.
+    method = "fork" if "fork" in get_all_start_methods() else "spawn"
+    pool = ProcessPoolExecutor(workers, get_context(method), _begin_worker)
+    try:
+        yield from pool.map(work, tasks, chunksize=max(1, min(16, len(tasks) // (workers * 8))))
+    except BrokenProcessPool:
+        message = (
+            "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
+            "again to go on, with fewer --workers if it happens again."
+        )
+        raise ImagenetToolsError(message) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[Done]) -> tuple[list[Source], set[int]]:
+    """(the sources of the new index, the units of the old one whose rows go)."""
+    old = {one.unit: one for source in known for one in source.units}
+    records: dict[str, list[UnitRecord]] = {source.name: [] for source in found}
+    kept: set[int] = {one.unit for source in known if source.name not in records for one in source.units}
+    for one in done:
+        unit = one.unit
+        if one.state == "unchanged":
+            kept.add(unit.key)
+            same = old[unit.key]._replace(fingerprint=one.fingerprint, digest=one.digest, size=one.size)
+            records[unit.source].append(same)
+        else:
+            n_images, n_boxes, n_labels, n_problems = (
+                one.counts.get(table, 0) for table in ("images", "boxes", "labels", "problems")
+            )
+            place = (unit.key, unit.form, unit.file, unit.member, one.fingerprint)
+            counts = (n_images, n_boxes, n_labels, n_problems)
+            record = UnitRecord(*place, *counts, one.size, one.digest)
+            records[unit.source].append(record)
+    sources = [source for source in known if source.name not in records]
+    sources += [replace(source, units=tuple(records[source.name])) for source in found]
+    return sources, set(old) - kept
+
+
+def _glosses(home: Path, origin: str) -> list[FileEntry]:
+    """The table glosses, read through NLTK ("nltk") or from a WordNet dict folder."""
+    import pyarrow as pa
+
+    rows = nltk_bridge.glosses_from_nltk() if origin == "nltk" else nltk_bridge.glosses_from_dict(Path(origin))
+    pairs = sorted(rows)
+    columns = [pa.array([pair[n] for pair in pairs], pa.string()) for n in (0, 1)]
+    batch = pa.RecordBatch.from_arrays(columns, schema=arrow_schema("glosses"))
+    entry = write_table(home, "glosses", "all", [batch])
+    return [entry] if entry else []

@@ -1,0 +1,95 @@
+"""The tables of an index in a DuckDB in memory: a view of each over exact files, and the macros of views.sql."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import NoIndexError
+from imagenet_tools.index.layout import read_manifest
+from imagenet_tools.schema import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with a view of every table of an index, and the macros of views.sql. Writes nothing.
+
+    No table is held in memory: `closure` and `terms` would save 10 ms a query, and take 150 to read at the start.
+    NoIndexError: there is no index, or a file of it is gone or damaged.
+    """
+    import duckdb
+
+    manifest = read_manifest(path)
+    sql = duckdb.connect(config={"temp_directory": ""})
+    # It would be drawn on stdout. In Jupyter without ipywidgets even switching it off is an error, and none is drawn.
+    with contextlib.suppress(duckdb.InvalidInputException):
+        sql.execute("SET enable_progress_bar = false")
+    try:
+        for table, (_, columns) in TABLES.items():
+            if files := manifest.paths(path.absolute(), table):
+                # A folder such as lab=3 on the way is no column.
+                listed = ", ".join(map(quoted, map(str, files)))
+                sql.execute(f"CREATE VIEW {table} AS FROM read_parquet([{listed}], hive_partitioning = false)")
+            else:
+                nothing = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
+                sql.execute(f"CREATE VIEW {table} AS SELECT {nothing} WHERE false")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        message = (
+            f"The index {path} is damaged; its table {table} cannot be read: {str(error).splitlines()[0]}. "
+            "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
+        )
+        raise NoIndexError(message) from error
+    sql.execute(Path(__file__).with_name("views.sql").read_text())
+    return sql
+
+
+def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
+    """A query as a relation, on a cursor of its own: two open readers on one connection cut each other short."""
+    import duckdb
+
+    cursor = sql.cursor()
+    if duckdb.__version__.startswith("1.4."):
+        _kept.append(cursor)
+    return cursor.sql(query, params=dict(parameters) or None)
+
+
+# DuckDB 1.4 closes a cursor that nothing but its relations holds; here one takes 25 KiB.
+_kept: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
+
+
+def quoted(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """DuckDB's own errors, for who has run no SQL to catch them: none before DuckDB is loaded."""
+    if "duckdb" not in sys.modules:
+        return ()
+    import duckdb
+
+    return (duckdb.Error,)
+
+
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "uint32": "UINTEGER",
+    "binary": "BLOB",
+    "list<string>": "VARCHAR[]",
+    "units": (
+        "STRUCT(unit BIGINT, form VARCHAR, file VARCHAR, member VARCHAR, fingerprint VARCHAR, "
+        "n_images BIGINT, n_boxes BIGINT, n_labels BIGINT, n_problems BIGINT, "
+        "size BIGINT, digest VARCHAR)[]"
+    ),
+}

@@ -1,0 +1,117 @@
+"""Parts and the index before them become the files of the next generation: joined, checked, sorted, written.
+
+Only files whose rows change are written anew. SQL does the work, pyarrow writes the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imagenet_tools import terms
+from imagenet_tools.class_lists import labels
+from imagenet_tools.index import wordnet_tables
+from imagenet_tools.index.layout import Manifest
+from imagenet_tools.index.merge_boxes import choose_boxes, merge_boxes
+from imagenet_tools.index.merge_images import merge_images
+from imagenet_tools.index.merge_points import merge_points
+
+if TYPE_CHECKING:
+    from imagenet_tools.index.stage import Stage
+
+# Label sets that are the official truth: they may not contradict each other.
+_TRUTH = ("devkit", "loc_csv")
+
+
+def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
+    """Write what changed: (the next generation, without sources; problems by code). SourceError: a contradiction."""
+    _merge_labels(stage)
+    choose_boxes(stage)
+    merge_images(stage)
+    merge_points(stage)
+    merge_boxes(stage)
+    problems = _merge_problems(stage)
+    _merge_wordnet(stage)
+    return Manifest(stage.tables), problems
+
+
+def _merge_labels(stage: Stage) -> None:
+    import pyarrow as pa
+
+    truth = labels.validation_wnids()
+    names = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(truth) + 1)]
+    stage.sql.register("official", pa.table({"image_id": names, "wnid": list(truth)}))
+    stage.define("all_labels", "labels")
+    official = f"label_set IN {_TRUTH!r}"
+    stage.refuse(
+        "have another label in a source than in the official ground truth",
+        "One of the sources is not ILSVRC2012's, or is damaged: leave it out, or give another copy.",
+        f"""SELECT image_id, l.source || ' says ' || l.wnid AS found,
+                   'the official ground truth says ' || o.wnid AS expected
+            FROM all_labels l JOIN official o USING (image_id)
+            WHERE dataset = 'ilsvrc2012' AND {official} AND l.wnid <> o.wnid""",
+    )
+    stage.refuse(
+        "have two labels",
+        "One of the sources is wrong or of another data set: leave it out, or name it with --dataset.",
+        f"""SELECT a.image_id, a.source || ' says ' || a.wnid AS found, b.source || ' says ' || b.wnid AS expected
+            FROM all_labels a JOIN all_labels b USING (dataset, image_id)
+            WHERE a.{official} AND b.{official} AND a.wnid < b.wnid""",
+    )
+    # Two lists of one source may say the same.
+    once = "SELECT * EXCLUDE (unit), min(unit) AS unit FROM all_labels GROUP BY ALL ORDER BY ALL"
+    stage.write("labels", "all", once)
+
+
+def _merge_problems(stage: Stage) -> dict[str, int]:
+    """The problems of the units, and those that only the whole shows (unit is null): written anew each time."""
+    stage.write(
+        "problems",
+        "all",
+        """SELECT * FROM all_problems WHERE unit IS NOT NULL
+           UNION ALL BY NAME
+           SELECT 'no_label' AS code, source, dataset,
+                  count(*) || ' images of split ' || coalesce(split, 'none') || ' have no label; expected a class '
+                  || 'folder, a name that tells the class, or an official label list' AS reason
+           FROM images
+           WHERE wnid IS NULL AND split IS DISTINCT FROM 'test' AND dataset NOT IN (
+               SELECT dataset FROM all_labels WHERE label_set = 'det') -- whose images have many classes, or none
+           GROUP BY source, dataset, split
+           UNION ALL BY NAME
+           SELECT 'box_conflict' AS code, source, file, dataset, image_id,
+                  count(*) || ' boxes differ from those of the source that was taken; kept in unused_boxes' AS reason
+           FROM unused_boxes WHERE reason = 'conflict' GROUP BY source, file, dataset, image_id
+           ORDER BY ALL""",
+    )
+    stage.view("problems")
+    counts = "SELECT code, count(*) FROM problems GROUP BY code ORDER BY count(*) DESC, code"
+    return dict(stage.sql.execute(counts).fetchall())
+
+
+def _merge_wordnet(stage: Stage) -> None:
+    """The graph, and how much of the index lies at and below each synset."""
+    tables = {"closure": wordnet_tables.closure_table, "hypernyms": wordnet_tables.hypernyms_table}
+    for table, made in tables.items():
+        if table in stage.old.tables:  # facts of WordNet 3.0: the same in every generation
+            stage.tables[table] = stage.old.tables[table]
+            stage.view(table)
+        else:
+            stage.sql.register(table, made())
+            stage.write(table, "all", f"FROM {table}")
+    stage.sql.register("facts", wordnet_tables.synsets_table())
+    counts = """SELECT ancestor AS wnid, sum(n) AS inclusive, sum(n) FILTER (distance = 0) AS direct
+                FROM closure JOIN (SELECT wnid AS descendant, count(*) AS n FROM {} GROUP BY wnid)
+                USING (descendant) GROUP BY ancestor"""
+    stage.sql.execute(
+        f"""CREATE TEMP TABLE counted AS
+            SELECT facts.*,
+                   coalesce(i.direct, 0)::BIGINT AS n_images, coalesce(i.inclusive, 0)::BIGINT AS n_images_inclusive,
+                   coalesce(b.direct, 0)::BIGINT AS n_boxes, coalesce(b.inclusive, 0)::BIGINT AS n_boxes_inclusive
+            FROM facts LEFT JOIN ({counts.format("images")}) i USING (wnid)
+                       LEFT JOIN ({counts.format("boxes")}) b USING (wnid)"""
+    )
+    stage.write("synsets", "all", "FROM counted ORDER BY wnid")
+    below = stage.sql.execute("SELECT n_images_inclusive FROM counted ORDER BY wnid").fetchall()
+    stage.sql.register("made_terms", terms.terms_table(np.array(below, np.int64)[:, 0]))
+    stage.write("terms", "all", "FROM made_terms ORDER BY ALL")

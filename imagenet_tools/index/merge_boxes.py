@@ -1,0 +1,178 @@
+"""The boxes of an index: of each image from one source, normalised by the size they refer to, and written."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from imagenet_tools.annotations import bbox
+from imagenet_tools.schema import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from imagenet_tools.index.stage import Stage
+
+_PART = "dataset || '-' || coalesce(left(wnid, 3), 'nolabel')"
+_ORDER = "dataset, wnid, image_id, source, file, xmin, ymin, xmax, ymax, name, flags::VARCHAR, stated_width, unit"
+
+# What is one annotation of an image. In the whole ImageNet an image has one in each folder that boxes it, each of the
+# folder's class: those that lie in the folder of another class than the image's stand beside its own.
+_SCOPE = "CASE WHEN coalesce(list_contains(flags, 'folder_differs'), false) THEN wnid ELSE '' END"
+_ANNOTATION = "dataset, image_id, scope, source, file"
+
+# The boxes of the whole ImageNet do not say of which release its images are: the first of these that has the image.
+_UNTOLD, _TOLD = "imagenet21k", ("fall11", "winter21")
+
+# Fractions are rounded to four digits where they were made of pixels: they are the same boxes where the sums of their
+# edges, each as a fraction of its size and clipped to the image, are as near as that.
+_EDGES = (("least(xmin, xmax)", "width"), ("least(ymin, ymax)", "height"),
+          ("greatest(xmin, xmax)", "width"), ("greatest(ymin, ymax)", "height"))  # fmt: skip
+_SHARES = f"[{', '.join(f'sum(least(greatest({edge} / stated_{side}, 0), 1))' for edge, side in _EDGES)}]"
+_NEAR = "list_aggregate(list_transform(list_zip(shares, taken.shares), lambda e: abs(e[1] - e[2])), 'max') <= n * 1e-4"
+
+_BATCH = 65_536  # rows that are normalised at once: some 20 MB
+
+
+def choose_boxes(stage: Stage) -> None:
+    """Where several sources have boxes of one image, one is chosen: pixels of a stated size first, then fractions.
+
+    Defines the view all_boxes, and the tables spare (annotations that are not chosen, and why) and chosen_counts.
+    """
+    stage.define("given_boxes", "boxes", "unused_boxes")
+    _adopt(stage)
+    # The sum of hashes tells whether two annotations have the same boxes, in whatever order.
+    stage.sql.execute(
+        f"""CREATE TEMP TABLE annotations AS
+            SELECT {_ANNOTATION}, count(*) AS n, max(stated_width) IS NULL AS sizeless,
+                   sum(hash(xmin, ymin, xmax, ymax)::HUGEINT) AS content,
+                   bool_or(coalesce(list_contains(flags, 'fractions'), false)) AS rounded, {_SHARES} AS shares
+            FROM all_boxes GROUP BY {_ANNOTATION}"""
+    )
+    stage.sql.execute(
+        f"""CREATE TEMP TABLE spare AS
+            SELECT {_ANNOTATION}, CASE WHEN content = taken.content THEN 'repeated'
+                                       WHEN rounded AND n = taken.n AND {_NEAR} THEN 'repeated'
+                                       ELSE 'conflict' END AS reason
+            FROM (SELECT *, row_number() OVER best AS place,
+                         first_value({{'content': content, 'n': n, 'shares': shares}}) OVER best AS taken
+                  FROM annotations SEMI JOIN (SELECT dataset, image_id, scope FROM annotations
+                                              GROUP BY ALL HAVING count(*) > 1)
+                       USING (dataset, image_id, scope)
+                  WINDOW best AS (PARTITION BY dataset, image_id, scope ORDER BY sizeless, rounded, source, file))
+            WHERE place > 1"""
+    )
+    stage.sql.execute(
+        f"""CREATE TEMP TABLE chosen_counts AS
+            SELECT dataset, image_id, sum(n)::BIGINT AS n FROM annotations ANTI JOIN spare USING ({_ANNOTATION})
+            GROUP BY dataset, image_id"""
+    )
+    stage.sql.execute("DROP TABLE annotations")
+
+
+def _adopt(stage: Stage) -> None:
+    """Define all_boxes: those of the whole ImageNet, release untold, belong to the release whose images are here."""
+    stage.sql.execute("CREATE TEMP TABLE adopted (image_id VARCHAR, home VARCHAR)")
+    untold = f"SELECT DISTINCT image_id FROM given_boxes WHERE dataset = '{_UNTOLD}'"
+    if stage.sql.execute(f"{untold} LIMIT 1").fetchall():
+        stage.define("found_images", "images", "copies")
+        stage.sql.execute(
+            f"""INSERT INTO adopted
+                SELECT image_id, min(dataset) FROM found_images SEMI JOIN ({untold}) USING (image_id)
+                WHERE dataset IN {_TOLD!r} OR dataset = '{_UNTOLD}'
+                GROUP BY image_id HAVING max(dataset = '{_UNTOLD}') = false"""
+        )
+    stage.sql.execute(
+        f"""CREATE TEMP VIEW all_boxes AS
+            SELECT b.* REPLACE (CASE WHEN b.dataset = '{_UNTOLD}' THEN coalesce(a.home, b.dataset)
+                                     ELSE b.dataset END AS dataset), {_SCOPE} AS scope
+            FROM given_boxes AS b LEFT JOIN adopted AS a USING (image_id)"""
+    )
+
+
+def merge_boxes(stage: Stage) -> None:
+    """Write the boxes of the images that are here, and keep the others aside. SourceError: a box contradicts a label.
+
+    Needs the view images, and choose_boxes() before it.
+    """
+    stage.sql.execute(
+        """CREATE TEMP TABLE frames AS SELECT dataset, image_id, wnid AS image_wnid, width, height
+           FROM images WHERE n_boxes > 0"""
+    )
+    stage.sql.execute(
+        f"""CREATE TEMP VIEW placed AS
+            SELECT * EXCLUDE (scope, image_wnid) REPLACE (coalesce(wnid, image_wnid) AS wnid),
+                   CASE WHEN reason IS NULL AND f.image_id IS NULL THEN 'no_image' ELSE reason END AS why
+            FROM all_boxes LEFT JOIN spare USING ({_ANNOTATION}) LEFT JOIN frames AS f USING (dataset, image_id)"""
+    )
+    stage.refuse(
+        "have a box of another class than their label",
+        "The annotations and the images are not of one release, or one is damaged: leave one out.",
+        f"""SELECT image_id, source || ' has a box of ' || wnid AS found, 'the image is ' || image_wnid AS expected
+            FROM all_boxes ANTI JOIN spare USING ({_ANNOTATION}) JOIN frames USING (dataset, image_id)
+            WHERE wnid <> image_wnid AND image_id LIKE 'ILSVRC%_val_%'""",
+    )
+    query = f"SELECT *, {_PART} AS part FROM placed WHERE why IS NULL ORDER BY dataset, left(wnid, 3), {_ORDER}"
+    for part, batches in itertools.groupby(_pieces(stage, query), key=lambda piece: piece[0]):
+        stage.write_rows("boxes", part, (normalised(batch, "boxes") for _, batch in batches))
+    query = f"SELECT *, 'all' AS part FROM placed WHERE why IS NOT NULL ORDER BY {_ORDER}"
+    stage.write_rows("unused_boxes", "all", (normalised(batch, "unused_boxes") for _, batch in _pieces(stage, query)))
+    stage.view("boxes")
+    stage.view("unused_boxes")
+
+
+def _pieces(stage: Stage, query: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """(part, rows) of a query with a column part, by which it is sorted: each piece is of one part."""
+    import numpy as np
+
+    for whole in stage.sql.sql(query).to_arrow_reader(_BATCH):
+        parts = whole["part"].dictionary_encode()
+        codes = parts.indices.to_numpy()
+        cuts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+        for start, end in itertools.pairwise(cuts):
+            if end > start:
+                yield parts.dictionary[int(codes[start])].as_py(), whole.slice(start, end - start)
+
+
+def normalised(rows: pa.RecordBatch, table: str) -> pa.RecordBatch:
+    """Rows of boxes with their normalised values and all their flags; needs the image's width and height."""
+    import numpy as np
+    import pyarrow as pa
+
+    edges = ("xmin", "ymin", "xmax", "ymax")
+    sizes = ("stated_width", "stated_height", "width", "height")
+    done = bbox.normalise(*(_numbers(rows[name]) for name in (*edges, *sizes)))
+    bits = done.bits | _known(rows["flags"])
+    kinds, places = np.unique(bits, return_inverse=True)
+    words = pa.array([bbox.in_words(kind) for kind in kinds.tolist()], pa.list_(pa.string()))
+    made = {
+        # nan, what cannot be used, becomes null.
+        **{f"n{name}": pa.array(values, from_pandas=True) for name, values in zip(edges, done[:4], strict=True)},
+        "flags": words.take(pa.array(places)),
+        "reason": rows["why"],
+    }
+    schema = arrow_schema(table)
+    return pa.RecordBatch.from_arrays(
+        [made.get(name, rows[name]) if name in made else rows[name] for name in schema.names], schema=schema
+    )
+
+
+def _numbers(column: pa.Array) -> bbox.Floats:
+    """A column as numbers, nan for null."""
+    import pyarrow as pa
+
+    found: bbox.Floats = column.cast(pa.float64()).fill_null(float("nan")).to_numpy()
+    return found
+
+
+def _known(column: pa.Array) -> bbox.Bits:
+    """The flags that the readers gave, as bits: those that normalise() gives are made anew."""
+    import numpy as np
+
+    bits = np.zeros(len(column), np.int64)
+    lengths = column.value_lengths().fill_null(0).to_numpy()
+    for n in np.flatnonzero(lengths).tolist():
+        bits[n] = bbox.in_bits(flag for flag in column[n].as_py() if flag not in bbox.COMPUTED)
+    return bits

@@ -1,0 +1,236 @@
+"""An open index: its tables and macros in a DuckDB of its own, its images as bytes, its selections."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imagenet_tools import hierarchy, terms, wordnet
+from imagenet_tools.class_lists.class_order import read_list
+from imagenet_tools.containers import blob, payload
+from imagenet_tools.containers.payload import STREAMED, Place
+from imagenet_tools.containers.seek_points import part_of
+from imagenet_tools.errors import UsageError
+from imagenet_tools.index.connection import connect, relation
+from imagenet_tools.index.layout import default_index, read_manifest
+from imagenet_tools.selection.selection import Selection
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy.typing as npt
+    import PIL.Image
+
+    from imagenet_tools.terms import Taken
+
+
+def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
+    """NAME=PATH pairs as a mapping; UsageError for anything else."""
+    roots: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            message = f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them."
+            raise UsageError(message)
+        roots[name] = Path(path).absolute()
+    return roots
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of an index: where its bytes lie, and the bytes themselves when asked."""
+
+    dataset: str
+    image_id: str
+    wnid: str | None
+    place: Place  # where its bytes lie on this machine
+
+    def read(self) -> bytes:
+        """Its bytes, untouched; SourceError if they are not there any more."""
+        with blob.Descriptors(capacity=1) as files:
+            return payload.read(self.place, files)
+
+    def pil(self) -> PIL.Image.Image:
+        """As a Pillow image, of the mode and orientation it is stored in."""
+        from imagenet_tools.images import probe
+
+        return probe.image(self.read())
+
+
+class Index:
+    """An open index. Opening reads the manifest and the table of sources; nothing is ever written.
+
+    It pickles by its path and opens again where it is unpickled.
+    """
+
+    def __init__(self, path: Path, *, roots: Mapping[str, Path] | None = None):
+        self.path = path
+        self._given = dict(roots or {})
+        self._connection = connect(path)
+        self._below: npt.NDArray[np.int64] | None = None
+        named = self._connection.execute("SELECT source, root FROM sources").fetchall()
+        stored = {name: Path(root) for name, root in named}
+        environment = parse_roots(filter(None, os.environ.get("IMAGENET_ROOTS", "").split(os.pathsep)))
+        unknown = sorted(set(self._given) - set(stored))
+        if unknown:
+            message = f"No source is called {', '.join(unknown)}; the index has {', '.join(stored)}."
+            raise UsageError(message)
+        self.roots = stored | {name: path for name, path in environment.items() if name in stored} | self._given
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.path, self._given)
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.path)!r})"
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the tables: two open readers on one connection cut each other short."""
+        return self._connection.cursor()
+
+    def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
+        """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter."""
+        return relation(self._connection, query, parameters)
+
+    # ---- synsets
+
+    def resolve(self, text: str, *, strict: bool = False) -> Taken:
+        """The synset that a text means here: a wnid, a name, or a lemma of which one sense alone has images.
+
+        AmbiguousSynsetError lists the senses with their images; UnknownSynsetError: no synset is called so.
+        """
+        return terms.resolve(text, images=self.images_below(), strict=strict)
+
+    def synset(self, text: str) -> str:
+        """The wnid that a text names: see resolve."""
+        return self.resolve(text).wnid
+
+    def images_below(self) -> npt.NDArray[np.int64]:
+        """Images at or below each synset, by row of imagenet_tools.wordnet: (82,115,)."""
+        if self._below is None:
+            self._below = self._counts("n_images_inclusive")
+        return self._below
+
+    def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
+        """`images` or `boxes` at or below each synset, by row, each once; of `classes` alone where they are given."""
+        if what not in ("images", "boxes"):
+            message = f"{what!r} is not counted by synset; expected images or boxes."
+            raise UsageError(message)
+        if classes is None:
+            return self.images_below() if what == "images" else self._counts("n_boxes_inclusive")
+        direct = self._counts(f"n_{what}")
+        others = np.ones(len(direct), np.bool_)
+        others[wordnet.rows_of(classes)] = False
+        direct[others] = 0
+        return hierarchy.inclusive(direct)
+
+    def _counts(self, column: str) -> npt.NDArray[np.int64]:
+        found = self.cursor().execute(f"SELECT {column} FROM synsets ORDER BY wnid").fetchall()
+        return np.array(found, np.int64)[:, 0]
+
+    # ---- images
+
+    @property
+    def images(self) -> Selection:
+        """Every image, to choose from."""
+        return Selection(self)
+
+    def select(
+        self,
+        *,
+        dataset: str | Iterable[str] = (),
+        from_: str | Iterable[str] = (),
+        under: str | Iterable[str] = (),
+        without: str | Iterable[str] = (),
+        classes: str | Iterable[str] | None = None,
+        where: str | Iterable[str] = (),
+        boxed: bool = False,
+        split: str | Mapping[str, float] | None = None,
+        per_class: int | str | Mapping[str, int] | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+    ) -> Selection:
+        """A selection by the words of the command line: see imagenet_tools.selection.words.SELECTION. Lazy."""
+        chosen = Selection(self, seed=seed).dataset(*_texts(dataset)).from_(*_split_names(from_))
+        chosen = chosen.under(*_texts(under), without=_texts(without))
+        if classes is not None:
+            listed = read_list(classes, self.synset) if isinstance(classes, str) else classes
+            chosen = chosen.classes(listed)
+        for condition in _texts(where):
+            chosen = chosen.where(condition)
+        if boxed:
+            chosen = chosen.boxed()
+        if split is not None:
+            chosen = chosen.split(split)
+        if per_class is not None:
+            chosen = chosen.sample(per_class)
+        return chosen if limit is None else chosen.limit(limit)
+
+    def image(self, image_id: str, *, dataset: str | None = None) -> Image:
+        """One image by its id; UsageError if none, or several data sets, have it."""
+        rows = (
+            self.cursor()
+            .execute(
+                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression
+               FROM images
+               WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
+                {"image_id": image_id, "dataset": dataset},
+            )
+            .fetchall()
+        )
+        if len(rows) != 1:
+            sets = ", ".join(sorted(row[0] for row in rows))
+            what = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
+            message = f"{what} in {self.path}. Expected the id of one image, such as n01440764_10026; "
+            raise UsageError(message + "name its data set with dataset=.")
+        name, found, wnid, source, file, *where = rows[0]
+        return Image(name, found, wnid, self.image_place(source, file, *where))
+
+    def image_place(
+        self,
+        source: str,
+        file: str,
+        offset: int | None,
+        length: int,
+        member: str | None = None,
+        position: int | None = None,
+        compression: str | None = None,
+    ) -> Place:
+        """Where the bytes of an image lie on this machine, from the columns of the table images that say it."""
+        points = self._points.get(part_of(source, file)) if compression in STREAMED else None
+        return Place(self.place(source, file), offset, length, member, position, compression, points)
+
+    @functools.cached_property
+    def _points(self) -> dict[str, Path]:
+        """The files of seek points by their part."""
+        listed = read_manifest(self.path).tables.get("seek_points", [])
+        return {entry.part: self.path.absolute() / entry.file for entry in listed}
+
+    def place(self, source: str, file: str) -> Path:
+        """The file on this machine that `file` of a source means."""
+        return self.roots[source] / file
+
+
+def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _split_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in _texts(given) for name in text.split(",") if name.strip())
+
+
+def _reopen(path: Path, roots: Mapping[str, Path]) -> Index:
+    return Index(path, roots=roots)
+
+
+def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
+    """Open an index: a path, else $IMAGENET_INDEX, else ./imagenet.index; NoIndexError says what is there instead.
+
+    `roots` (and NAME=PATH pairs in $IMAGENET_ROOTS, ':' between) say where sources lie now, if they moved.
+    """
+    given = {name: Path(root).absolute() for name, root in (roots or {}).items()}
+    return Index(Path(path) if path is not None else default_index(), roots=given)

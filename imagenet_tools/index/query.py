@@ -1,0 +1,263 @@
+"""One SELECT over an index, contained: it reads the index and the tables given to it, and nothing else.
+
+Three walls, each of which would do for most of what lies behind the others:
+
+- A gate (imagenet_tools.index.gate): what DuckDB's parser sees must be one SELECT, with nothing else inside.
+- Views on exact files are made first; then the doors are shut: no other file, no extension, no Python object, no
+  setting. Alone, that would still let COPY overwrite a file of the index.
+- The process bounds its own memory, because DuckDB's limit does not hold for every query.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
+from imagenet_tools.index.connection import connect, quoted
+from imagenet_tools.index.gate import check
+from imagenet_tools.index.layout import read_manifest
+from imagenet_tools.schema import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_Given = TypeVar("_Given")
+
+# What views.sql defines for those who type.
+MACROS = {
+    "synset(text)": "the wnid that a wnid, a name (dog.n.01) or a lemma (dog) names; an error where it names several",
+    "is_a(wnid, synset)": "whether a wnid is the synset or lies below it",
+    "under(synset)": "a table of wnid: the synset and all that lies below it, as in wnid IN (FROM under('dog'))",
+    "above(synset)": "a table of wnid: the synset and all that lies above it",
+    "draw(hash32, seed)": "the number that splits and samples order an image by, 0 to 4,294,967,295",
+}
+
+_READERS = {
+    ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_json",
+    ".ndjson": "read_json",
+    ".parquet": "read_parquet",
+}
+
+_SHUT = (
+    "SET enable_external_access = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET allow_community_extensions = false",
+    "SET python_enable_replacements = false",
+    "SET lock_configuration = true",
+)
+
+# Rows that are fetched at a time.
+_ROWS = 10_000
+_BATCH = 131_072
+
+_LEAST_MEMORY = 2 << 30  # bytes of address space: less, and DuckDB's threads do not start
+
+
+@contextmanager
+def bounded_memory(share: float = 0.5) -> Iterator[int]:
+    """Bound this process to a share of the machine's memory while a query runs; gives the bytes.
+
+    To be entered before DuckDB is imported, whose threads take their share. $IMAGENET_QUERY_MEMORY (bytes) overrides.
+    """
+    said = os.environ.get("IMAGENET_QUERY_MEMORY") or "0"
+    if not said.isdecimal():
+        message = f"$IMAGENET_QUERY_MEMORY is {said!r}; expected a number of bytes, such as 8000000000."
+        raise UsageError(message)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bound = int(said) or max(_LEAST_MEMORY, int(_memory() * share))
+    bounds = [limit for limit in (bound, soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(bounds), hard))
+    try:
+        yield min(bounds)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _memory() -> int:
+    """The memory of this machine, or of the container this runs in, in bytes."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdecimal() else machine
+
+
+def connect_contained(index: Path, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection to an index, and to tables of one's own by name, that opens nothing else and cannot be changed."""
+    manifest = read_manifest(index)
+    sql = connect(index)
+    allowed = [str(path) for table in manifest.tables for path in manifest.paths(index.absolute(), table)]
+    for name, path in (tables or {}).items():
+        _add_table(sql, name, path.absolute())
+        allowed.append(str(path.absolute()))
+    sql.execute(f"SET allowed_paths = [{', '.join(map(quoted, allowed))}]")
+    for setting in _SHUT:
+        sql.execute(setting)
+    return sql
+
+
+def _add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    import duckdb
+
+    given = f"--with {name}={path}"
+    if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
+        taken = ", which is a table of the index" if name.lower() in TABLES else ""
+        message = f"{given}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
+        raise UsageError(message)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    reader = _READERS.get((suffixes[:-1] if packed else suffixes)[-1:][0] if suffixes[packed:] else "")
+    if reader is None or (packed and reader == "read_parquet") or not path.is_file():
+        what = "no such file" if not path.is_file() else "its suffix tells no format"
+        message = f"{given}: {what}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
+        raise UsageError(message)
+    try:
+        # A folder such as lab=3 on the way is no column.
+        sql.execute(f'CREATE VIEW "{name}" AS FROM {reader}({quoted(str(path))}, hive_partitioning = false)')
+    except duckdb.Error as error:
+        form = reader.removeprefix("read_").replace("csv", "CSV").replace("json", "JSON").replace("parquet", "Parquet")
+        message = f"{given}: it does not read as {form}. {_first_line(error)}"
+        raise QueryError(message) from error
+
+
+class Answer(NamedTuple):
+    """The answer to a query: its columns, all named differently, and its rows as they come."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[object, ...]]
+
+
+def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> Answer:
+    """Run one SELECT on a contained connection, or only `explain` how it would run; its rows as Python values.
+
+    QueryError says what else the text is, or what DuckDB found wrong: here, or while the rows come.
+    """
+    import duckdb
+
+    try:
+        check(sql, text)
+        found = _heard(sql, lambda: sql.execute(("EXPLAIN " if explain else "") + text))
+        columns = [str(column[0]) for column in found.description or ()]
+        for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
+            # DuckDB makes Python's values of these with pytz, which neither it nor this package brings.
+            if form.endswith("WITH TIME ZONE") and find_spec("pytz") is None:
+                message = f'Column {name} is a {form}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
+                raise QueryError(message)
+        # The first rows at once: what goes wrong at once is said before anything is printed.
+        return Answer(_unlike(columns), _rows(found, _heard(found, lambda: found.fetchmany(_ROWS))))
+    except (duckdb.Error, MemoryError, RuntimeError) as error:
+        raise _worded(error) from error
+
+
+def _rows(found: duckdb.DuckDBPyConnection, first: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    import duckdb
+
+    rows = first
+    while rows:
+        yield from rows
+        try:
+            rows = _heard(found, lambda: found.fetchmany(_ROWS))
+        except (duckdb.Error, MemoryError, RuntimeError) as error:
+            raise _worded(error) from error
+
+
+def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Run one SELECT like run; its schema and its record batches, types kept, as they come."""
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        check(sql, text)
+        relation = sql.sql(text)
+        # Its name in DuckDB 2, and its name before.
+        read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
+        reader = _heard(sql, lambda: read(_BATCH))
+    except (duckdb.Error, MemoryError, RuntimeError) as error:
+        raise _worded(error) from error
+    names = _unlike(reader.schema.names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    return schema, _batches(sql, reader, schema)
+
+
+def _batches(
+    sql: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    import duckdb
+    import pyarrow as pa
+
+    while True:
+        try:
+            batch = _heard(sql, lambda: next(reader, None))
+        except (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError) as error:
+            raise _worded(error) from error
+        if batch is None:
+            return
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
+def _heard(sql: duckdb.DuckDBPyConnection, work: Callable[[], _Given]) -> _Given:
+    """What `work` gives, done in another thread: DuckDB does not always hear a Ctrl-C, the waiting main thread does."""
+    with ThreadPoolExecutor(1) as other:
+        given = other.submit(work)
+        try:
+            return given.result()
+        except KeyboardInterrupt:
+            sql.interrupt()
+            raise
+
+
+def _unlike(names: Sequence[str]) -> tuple[str, ...]:
+    """Names made all different: of two columns `a` the second is `a_1`."""
+    unlike: list[str] = []
+    for name in names:
+        n, new = 0, name
+        while new in unlike or (n and new in names):
+            n += 1
+            new = f"{name}_{n}"
+        unlike.append(new)
+    return tuple(unlike)
+
+
+# ---- what went wrong
+
+
+def _worded(error: BaseException) -> ImagenetToolsError:
+    """What DuckDB says, for who typed the query."""
+    import duckdb
+
+    text = str(error).strip()
+    if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
+        bound = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limit = (
+            f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != resource.RLIM_INFINITY else "than there is"
+        )
+        return QueryError(
+            f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
+            "joins and list(); or set $IMAGENET_QUERY_MEMORY, in bytes."
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return QueryError(f"{_first_line(error)}. A query reads other files where they are named: --with NAME=FILE.")
+    if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
+        # DuckDB proposes its own system tables too.
+        tables = f"\nThe tables are {', '.join(TABLES)}."
+        text = re.sub(r"\nDid you mean \"(pg_|sqlite_|duckdb_|pragma_)[^\n]*", "", text)
+        return QueryError(text if "Did you mean" in text else text.replace("\n", tables + "\n", 1))
+    return QueryError(text.removeprefix("Invalid Input Error: "))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,285 @@
+"""Sources: the paths a user gives, what was found in each, and how the index remembers them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.containers import tar
+from imagenet_tools.errors import FormatError, SourceError, UsageError
+from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
+from imagenet_tools.index.layout import FileEntry, Manifest, read_manifest, write_table
+from imagenet_tools.schema import arrow_schema
+from imagenet_tools.units import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from imagenet_tools.units import Reader, Unit
+
+# A data set's name becomes part of file names and of keys.
+_DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+_FORMS = (
+    "Expected one of: class folders (<split>/<wnid>/*.JPEG), a folder or a tar of class tars (nXXXXXXXX.tar), the flat "
+    "tar or folder of val or test, a devkit, box XML (folder or .tar.gz), LOC_*_solution.csv."
+)
+
+
+class Survey(NamedTuple):
+    """What lies at a path."""
+
+    path: Path
+    found: tuple[Detection, ...]
+    units: tuple[int, ...]  # the pieces that indexing would read, of each that was found
+    ignored: tuple[str, ...]  # files beside that nothing reads
+    unrecognised: str  # what it is instead, in words, where nothing of ImageNet was found; else ""
+
+
+class UnitRecord(NamedTuple):
+    """What the index remembers of a unit: what tells that it changed, and how many rows it gave."""
+
+    unit: int
+    form: str
+    file: str
+    member: str
+    fingerprint: str
+    n_images: int
+    n_boxes: int
+    n_labels: int
+    n_problems: int
+    size: int = -1  # bytes of the file that it is, or lies in; -1 for a folder
+    digest: str = ""  # SHA-256 of its bytes, where --hash asked for it
+
+
+@dataclass(frozen=True)
+class Source:
+    """A path that is indexed: where it lies, what was found there, and the units it fell into."""
+
+    name: str
+    root: Path  # absolute; the files of the index are relative to it
+    path: str  # relative to root; "." for root itself
+    found: tuple[Detection, ...] = ()
+    ignored: tuple[str, ...] = ()  # what lies beside, and nothing reads
+    forms: tuple[str, ...] = ()
+    dataset: str = ""
+    evidence: str = ""
+    units: tuple[UnitRecord, ...] = ()
+
+    @property
+    def place(self) -> Path:
+        """The path itself, on this machine."""
+        return self.root / self.path
+
+
+def find_sources(
+    paths: Sequence[Path], readers: Mapping[str, Reader], *, dataset: str | None, known: Sequence[Source]
+) -> list[Source]:
+    """What lies at each path. SourceError: a path that is not there, or in which nothing is recognised."""
+    if dataset is not None and not _DATASET.fullmatch(dataset):
+        message = f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'."
+        raise UsageError(message)
+    sources: list[Source] = []
+    for given in paths:
+        path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
+        found, ignored = detect(path, readers)
+        if not found:
+            raise SourceError(_nothing(path))
+        if not any(one.holds for one in found):
+            raise SourceError(f"{path}: found {'; '.join(filter(None, (found[0].evidence, found[0].advice)))}.")
+        if dataset is not None:
+            found = [replace(one, dataset=dataset, readings=()) for one in found]
+        root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
+        source = Source(
+            _name(path, root, inside, [*known, *sources]),
+            root,
+            inside,
+            tuple(found),
+            tuple(ignored),
+            tuple(sorted({one.form for one in found})),
+            ", ".join(sorted({one.dataset for one in found})),
+            "; ".join(one.evidence for one in found),
+        )
+        if all(source.name != other.name for other in sources):
+            sources.append(source)
+    return sources
+
+
+def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
+    """What lies at a path, as `imagenet-tools detect` tells it; headers are read, no images. SourceError: nothing."""
+    path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
+    found, ignored = detect(path, readers)
+    root = path if path.is_dir() else path.parent
+    units = tuple(sum(1 for _ in readers[one.form].units(one, "", root)) for one in found)
+    return Survey(path, tuple(found), units, tuple(ignored), "" if found else _what(path))
+
+
+def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
+    """(what lies at a path, the files beside it that nothing reads).
+
+    In a folder, archives, lists and folders that lie directly in it and belong to none of what was found are tried
+    too; images and annotations that no form claims are counted by the units around them.
+    """
+    if not path.exists():
+        message = f"{path} does not exist. Expected a file or a folder of ImageNet."
+        raise SourceError(message)
+    found = [one for reader in readers.values() for one in reader.detect(path)]
+    if not path.is_dir() or any(one.path == path and not one.holds for one in found):
+        return found, []  # what is known and not read is not looked into either
+    inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
+    inside |= {one.path.relative_to(path).parts[0] for one in found if one.path != path}
+    known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
+    ignored: list[str] = []
+    for child in sorted(path.iterdir()):
+        if child.name in inside or child.suffix.lower() in _SCANNED:
+            continue
+        if not child.exists():
+            ignored.append(child.name)  # a link to nothing
+            continue
+        below = [one for reader in readers.values() for one in reader.detect(child)]
+        found.extend(below)
+        known |= {name for one in below for name in getattr(readers[one.form], "BESIDE", ())}
+        if not below and child.is_file():
+            ignored.append(child.name)
+    return found, [name for name in ignored if name not in known]
+
+
+# Files that lie in their thousands in what readers scan, and are no archive or list.
+_SCANNED = IMAGE_SUFFIXES | {".xml"}
+
+
+def _nothing(path: Path) -> str:
+    return f"{path} is not recognised: it is {_what(path)}. {_FORMS}"
+
+
+def _what(path: Path) -> str:
+    if path.is_dir():
+        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+        what = f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
+    elif not path.is_file():
+        what = "neither a file nor a folder"  # to open a pipe would wait for ever
+    else:
+        with path.open("rb") as file:
+            what = f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}"
+        what += _broken_tar(path)
+    return what
+
+
+def _broken_tar(path: Path) -> str:
+    try:
+        if tar.is_tar(path):
+            for _ in tar.walk(path):
+                pass
+    except FormatError as error:
+        return f"; a tar that is broken: {error}"
+    return ""
+
+
+def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:
+    """The name of a source: its own, with a number where another source has it already."""
+    wanted = path.name or "root"
+    for name in (wanted, *(f"{wanted}-{n}" for n in range(2, len(others) + 3))):
+        same = next((other for other in others if other.name == name), None)
+        if same is None or (same.root, same.path) == (root, inside):
+            return name
+    raise AssertionError(wanted)
+
+
+def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
+    """The units of a source, in the order of the index."""
+    for found in source.found:
+        yield from readers[found.form].units(found, source.name, source.root)
+
+
+def read_sources(index: Path, manifest: Manifest) -> list[Source]:
+    """The sources of an index, as they were when it was built."""
+    import pyarrow.parquet as pq
+
+    sources: list[Source] = []
+    for path in manifest.paths(index, "sources"):
+        for row in pq.read_table(path).to_pylist():
+            units = tuple(UnitRecord(**unit) for unit in row["units"])
+            text = (row["dataset"], row["found"])
+            sources.append(
+                Source(row["source"], Path(row["root"]), row["path"], (), (), tuple(row["forms"]), *text, units)
+            )
+    return sources
+
+
+def relocate(index: Path, roots: Mapping[str, Path]) -> dict[str, Path]:
+    """Say in an index itself where sources lie now; gives the new root of each. Nothing else of it changes.
+
+    A root is the folder that the source lies in, or the source itself. UsageError: no source has that name;
+    SourceError: it is not there, or has another size than the one that was indexed.
+    """
+    manifest = read_manifest(index)
+    sources = {source.name: source for source in read_sources(index, manifest)}
+    unknown = sorted(roots.keys() - sources.keys())
+    if unknown:
+        message = f"No source is called {', '.join(unknown)}; the index has {', '.join(sources)}."
+        raise UsageError(message)
+    moved = {name: _moved(sources[name], Path(os.path.abspath(root))) for name, root in roots.items()}  # noqa: PTH100
+    write_sources(index, manifest, [moved.get(name, source) for name, source in sources.items()])
+    return {name: source.root for name, source in moved.items()}
+
+
+def _moved(source: Source, root: Path) -> Source:
+    is_it = source.path != "." and root.is_file()
+    found = replace(source, root=root.parent if is_it else root)
+    if is_it and root.name != source.path:
+        message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it anew."
+        raise SourceError(message)
+    if not found.place.exists():
+        message = (
+            f"{found.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
+        )
+        raise SourceError(message)
+    sizes = {unit.size for unit in source.units if unit.size >= 0} if found.place.is_file() else set()
+    size = found.place.stat().st_size
+    if sizes and size not in sizes:
+        message = f"{found.place} has {size:,} bytes, and what was indexed {sizes.pop():,}: index it anew."
+        raise SourceError(message)
+    return found
+
+
+def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:
+    """The manifest with the table sources in it, the one table with values of this machine.
+
+    Its file is named after the others, and the manifest holds no digest of it: an index of the same data is the same.
+    """
+    import pyarrow as pa
+
+    rows: list[dict[str, object]] = []
+    for source in sorted(sources, key=lambda source: source.name):
+        status = source.place.stat() if source.place.exists() else None
+        counts = {
+            name: sum(getattr(unit, name) for unit in source.units)
+            for name in ("n_images", "n_boxes", "n_labels", "n_problems")
+        }
+        rows.append(
+            counts
+            | {
+                "source": source.name,
+                "root": str(source.root),
+                "path": source.path,
+                "forms": list(source.forms),
+                "dataset": source.dataset,
+                "found": source.evidence,
+                "size": status.st_size if status and source.place.is_file() else None,
+                "mtime_ns": status.st_mtime_ns if status else None,
+                "units": [unit._asdict() for unit in source.units],
+            }
+        )
+    others = {table: entries for table, entries in manifest.tables.items() if table != "sources"}
+    digest = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:12]
+    batch = pa.RecordBatch.from_pylist(rows, schema=arrow_schema("sources"))
+    written = write_table(index, "sources", "all", [batch])
+    if written is None:
+        return Manifest(others)
+    file = f"sources/{digest}.parquet"
+    (index / written.file).rename(index / file)
+    return Manifest(others | {"sources": [FileEntry(file, "all", written.rows, 0, "")]})

@@ -1,0 +1,103 @@
+"""What the steps of a merge share: DuckDB over the old files that stay and the new parts, and the files they write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import SourceError
+from imagenet_tools.index.layout import FileEntry, Manifest, write_table
+from imagenet_tools.index.parts import read_part
+from imagenet_tools.schema import TABLES, arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pyarrow as pa
+
+_NAMED = 10  # how many images an error names
+
+
+class Stage:
+    """A merge at work: `sql` is its DuckDB connection, `tables` the files of the next generation so far.
+
+    The table `dropped` holds the units of the old generation whose rows go.
+    """
+
+    def __init__(self, folder: Path, old: Manifest, parts: Mapping[int, Path], dropped: Iterable[int], *, threads: int):
+        import duckdb
+        import pyarrow as pa
+
+        self.folder = folder
+        self.old = old
+        self.parts = parts  # by unit
+        self.tables: dict[str, list[FileEntry]] = {}
+        self.sql = duckdb.connect(config={"threads": threads})
+        self.sql.execute("SET enable_progress_bar = false")  # DuckDB 1.4 draws it on stdout
+        self.sql.register("dropped", pa.table({"unit": pa.array(sorted(dropped), pa.int64())}))
+
+    def new(self, table: str) -> pa.Table:
+        """The rows of a table in the new parts, mapped from the files."""
+        import pyarrow as pa
+
+        parts = (read_part(path, table) for path in self.parts.values())
+        return pa.concat_tables([arrow_schema(table).empty_table(), *parts])
+
+    def new_of(self, table: str, units: Iterable[int]) -> list[pa.Table]:
+        """The rows of a table in the parts of some units, in the order of the units' numbers."""
+        return [read_part(self.parts[unit], table) for unit in sorted(units)]
+
+    def define(self, view: str, *tables: str) -> None:
+        """Define a view of all rows of tables of one schema: of the new parts, and of old files whose units stay."""
+        columns = ", ".join(f'"{column.name}"' for column in TABLES[tables[0]].columns)
+        self.sql.register(f"new_{view}", self.new(tables[0]))
+        union = [f"SELECT {columns} FROM new_{view}"]
+        for table in tables:
+            files = self.old.paths(self.folder, table)
+            if files:
+                union.append(f"SELECT {columns} FROM {parquet(files)} WHERE unit NOT IN (FROM dropped)")
+        self.sql.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {' UNION ALL '.join(union)}")
+
+    def write(self, table: str, part: str, query: str) -> None:
+        """Write one file of a table from a query whose order is total."""
+        import pyarrow as pa
+
+        columns = ", ".join(f'"{column.name}"' for column in TABLES[table].columns)
+        rows = self.sql.sql(f"SELECT {columns} FROM ({query})")
+        self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows))
+
+    def write_rows(self, table: str, part: str, rows: Iterable[pa.RecordBatch]) -> None:
+        """Write one file of a table from its rows, in their order."""
+        entry = write_table(self.folder, table, part, rows)
+        if entry is not None:
+            self.tables.setdefault(table, []).append(entry)
+
+    def keep(self, table: str, *, but: Iterable[str] = ()) -> None:
+        """Take over the old files of a table, but for some parts of it."""
+        gone = set(but)
+        kept = [entry for entry in self.old.tables.get(table, []) if entry.part not in gone]
+        if kept:
+            self.tables.setdefault(table, []).extend(kept)
+
+    def view(self, table: str) -> None:
+        """Define a view of a table of the next generation, now that it is written."""
+        files = [self.folder / entry.file for entry in self.tables.get(table, [])]
+        if files:
+            self.sql.execute(f"CREATE TEMP VIEW {table} AS FROM {parquet(files)}")
+        else:
+            self.sql.register(table, arrow_schema(table).empty_table())
+
+    def refuse(self, what: str, advice: str, query: str) -> None:
+        """Raise SourceError if a query of (image_id, found, expected) finds anything."""
+        found = self.sql.execute(f"SELECT DISTINCT image_id, found, expected FROM ({query}) ORDER BY ALL").fetchall()
+        if found:
+            named = "\n".join(f"  {image}: {says}, but {other}" for image, says, other in found[:_NAMED])
+            rest = f"\n  ... and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+            message = f"{len(found):,} images {what}; nothing was indexed.\n{named}{rest}\n{advice}"
+            raise SourceError(message)
+
+
+def parquet(files: Iterable[Path]) -> str:
+    """A table function that reads these files."""
+    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}])"

@@ -1,0 +1,196 @@
+"""Coded findings: whether archives are as they were published, by their sizes and, where asked, by their MD5.
+
+    E101  the size is not the published one
+    E102  the MD5 is not the published one
+    W101  no sum was published of it, under this name or any other
+    W102  it is another archive than its name says
+    W103  it was gunzipped on its way, as macOS does: no sum was published of that
+    W104  only its name is known: its size was not published, and its MD5 was not asked for
+
+Sums of terabytes take hours, so what is done is kept in a file of the user's cache, never beside the archives: an
+interrupted check goes on from there, and an archive of the same size and time is not summed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.containers import tar
+from imagenet_tools.errors import SourceError
+from imagenet_tools.files import write_whole
+from imagenet_tools.published.archives import BY_MD5, BY_NAME, SWAPPED, Archive
+from imagenet_tools.published.md5 import Md5, can_resume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imagenet_tools.units import Progress
+
+_BLOCK = 8 << 20
+_SAVE_EVERY = 10.0  # seconds between two notes of how far a sum has come
+
+Notes = dict[str, dict[str, object]]
+
+
+class Finding(NamedTuple):
+    """Something to know of an archive: E is wrong, W is worth a look."""
+
+    code: str
+    message: str
+
+
+class Checked(NamedTuple):
+    """An archive that was checked: as published where nothing was found."""
+
+    path: Path
+    size: int  # bytes
+    md5: str  # "" where it was not asked for
+    published: str  # the name of the archive that it is, or is held against; "" where none is known
+    findings: tuple[Finding, ...]
+
+
+def check_archives(
+    paths: Sequence[Path],
+    *,
+    md5: bool = False,
+    cache: Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Checked]:
+    """Hold archives, or those directly in a folder, against the published sizes and sums."""
+    notes = cache or default_cache()
+    for path in (archive for given in paths for archive in _archives(given)):
+        size = path.stat().st_size
+        expected = _expected(path)
+        whole = expected is None or expected.size in (None, size)  # of a wrong size, the sum is wrong as well
+        summed = _sum(path, notes, fresh, progress) if md5 and whole else ""
+        published, findings = _judge(path, size, summed)
+        yield Checked(path, size, summed, published.name if published else "", tuple(findings))
+
+
+def default_cache() -> Path:
+    """Where sums are kept unless another file is named: below $XDG_CACHE_HOME, else below ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "imagenet-tools" / "md5.json"
+
+
+def _archives(given: Path) -> list[Path]:
+    if given.is_file():
+        return [given]
+    if not given.is_dir():
+        message = f"{given} does not exist. Expected an archive of ImageNet, or a folder with some."
+        raise SourceError(message)
+    found = sorted(path for path in given.iterdir() if path.is_file() and (_expected(path) or _gunzipped(path)))
+    if not found:
+        message = f"{given} has no file that is called as one of the {len(BY_NAME)} archives whose sums are known."
+        raise SourceError(message + " Name the file itself to have its sum looked up.")
+    return found
+
+
+def _expected(path: Path) -> Archive | None:
+    return BY_NAME.get(path.name)
+
+
+def _gunzipped(path: Path) -> Archive | None:
+    """The archive that a plain tar once was in gzip, by its name."""
+    if path.suffix == ".tar":
+        return BY_NAME.get(f"{path.name}.gz") or BY_NAME.get(f"{path.stem}.tgz")
+    known = BY_NAME.get(path.name) if path.name.endswith((".gz", ".tgz")) else None
+    return known if known and tar.is_tar(path) else None
+
+
+def _judge(path: Path, size: int, summed: str) -> tuple[Archive | None, list[Finding]]:
+    if summed in BY_MD5:
+        return _known_sum(path, BY_MD5[summed])
+    if (once := _gunzipped(path)) is not None:
+        message = (
+            f"a plain tar, {once.name} gunzipped by a browser, it seems: no sum was published of that. What it holds "
+            "is checked when it is indexed."
+        )
+        return once, [Finding("W103", message)]
+    expected = _expected(path)
+    if expected is None:
+        found = f"MD5 {summed}" if summed else "its name"
+        message = f"{found} is that of no archive whose sum is known; it may be right all the same."
+        return None, [Finding("W101", message)]
+    findings = []
+    if expected.size is not None and size != expected.size:
+        what = "cut short, or not all fetched yet" if size < expected.size else "not this archive, or written on"
+        message = f"found {size:,} bytes, expected {expected.size:,}: it is {what}. Fetch it again."
+        findings.append(Finding("E101", message))
+    if summed and expected.md5:
+        message = f"found MD5 {summed}, expected {expected.md5}: bytes of it are wrong. Fetch it again."
+        findings.append(Finding("E102", message))
+    if not findings and (summed or expected.size is None):
+        known = "its size was not published" if expected.md5 else "neither size nor sum was published"
+        findings.append(Finding("W104" if expected.md5 else "W101", f"{known}; --md5 sums it" if not summed else known))
+    return expected, findings
+
+
+def _known_sum(path: Path, archive: Archive) -> tuple[Archive, list[Finding]]:
+    named = _expected(path)
+    if named is None or named.md5 == archive.md5:
+        return named or archive, []
+    message = f"its MD5 is that of {archive.name}, and its name is {named.name}: rename it."
+    if {named.name, archive.name} == set(SWAPPED):
+        message += " Some public lists give the sums of these two the wrong way round; this one is torchvision's."
+    return archive, [Finding("W102", message)]
+
+
+# ---- sums
+
+
+def _sum(path: Path, cache: Path, fresh: bool, progress: Progress | None) -> str:
+    """The MD5 of a file, gone on with where an earlier one was interrupted."""
+    status = path.stat()
+    key, stamp = str(path.absolute()), f"{status.st_size} {status.st_mtime_ns}"
+    note = _read(cache).get(key, {})
+    note = {} if fresh or note.get("stamp") != stamp else note
+    if note.get("md5"):
+        return str(note["md5"])
+    resumed = bool(note.get("state")) and can_resume()
+    done = int(str(note["done"])) if resumed else 0
+    summed = Md5(bytes.fromhex(str(note["state"])) if resumed else None)
+    saved = time.monotonic()
+    with path.open("rb") as file:
+        file.seek(done)
+        try:
+            while block := file.read(_BLOCK):
+                summed.update(block)
+                done += len(block)
+                if progress:
+                    progress(f"summing {path.name} (MB)", done >> 20, status.st_size >> 20)
+                if time.monotonic() - saved > _SAVE_EVERY:
+                    _note(cache, key, stamp, done, summed.state)
+                    saved = time.monotonic()
+        except BaseException:
+            _note(cache, key, stamp, done, summed.state)
+            raise
+    now = path.stat()
+    if f"{now.st_size} {now.st_mtime_ns}" != stamp:
+        message = f"{path} was written to while it was summed. Check it again when it is all there."
+        raise SourceError(message)
+    _write(cache, key, {"stamp": stamp, "md5": summed.hexdigest()})
+    return summed.hexdigest()
+
+
+def _note(cache: Path, key: str, stamp: str, done: int, state: bytes | None) -> None:
+    if state is not None:
+        _write(cache, key, {"stamp": stamp, "done": done, "state": state.hex()})
+
+
+def _read(cache: Path) -> Notes:
+    try:
+        notes: Notes = json.loads(cache.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}  # sums that cannot be read are made again
+    return notes
+
+
+def _write(cache: Path, key: str, note: dict[str, object]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(cache, (json.dumps(_read(cache) | {key: note}, indent=1) + "\n").encode(), replace=True)

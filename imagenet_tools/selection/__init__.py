@@ -1,0 +1,1 @@
+"""A selection of images: its words, the query they become, and the draws of splits and samples."""

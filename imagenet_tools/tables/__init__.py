@@ -1,0 +1,1 @@
+"""The bundled tables of facts, made by the scripts in data/."""

@@ -1,0 +1,179 @@
+"""Archives are held against what was published of them, and a sum that was interrupted goes on where it stopped."""
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import imagenet_tools
+from imagenet_tools.cli import run
+from imagenet_tools.errors import SourceError
+from imagenet_tools.published import md5, sums
+from imagenet_tools.published.archives import ARCHIVES, BY_NAME, SWAPPED
+from imagenet_tools.published.sums import Checked
+
+SIZE = 40 << 20
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "md5.json"
+
+
+def only(path: Path, cache: Path, **options: object) -> Checked:
+    found = list(imagenet_tools.check(path, cache=cache, **options))  # type: ignore[arg-type]
+    assert len(found) == 1
+    return found[0]
+
+
+def codes(one: Checked) -> list[str]:
+    return [finding.code for finding in one.findings]
+
+
+def test_the_published_sums_are_sums_and_each_name_stands_once() -> None:
+    assert all(len(one.md5) in (0, 32) and len(one.sha256) in (0, 64) for one in ARCHIVES)
+    assert all(set(one.md5 + one.sha256) <= set("0123456789abcdef") for one in ARCHIVES)
+    assert len(BY_NAME) == len(ARCHIVES)
+
+
+def test_the_official_list_of_labels_is_as_published(real: Path, cache: Path, tmp_path: Path) -> None:
+    path = real / "ilsvrc2012" / "ILSVRC2015_clsloc_validation_ground_truth.txt"
+    assert (only(path, cache, md5=True).findings, only(path, cache).findings) == ((), ())
+    shutil.copy(path, tmp_path / "truth.txt")
+    found = only(tmp_path / "truth.txt", cache, md5=True)
+    assert (found.findings, found.published) == ((), "ILSVRC2013_clsloc_validation_ground_truth.txt")
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    (tmp_path / path.name).write_bytes(data)
+    assert codes(only(tmp_path / path.name, cache, md5=True)) == ["E102"]
+    assert run(["check", str(tmp_path / path.name), "--md5", "--cache", str(cache)]) == 1
+    assert run(["check", str(path), "--md5", "--cache", str(cache)]) == 0
+
+
+def test_an_archive_of_another_size_is_not_read_for_its_sum(sample: Path, cache: Path) -> None:
+    found = only(sample / "ILSVRC2012_img_train.tar", cache, md5=True)
+    assert codes(found) == ["E101"]
+    assert found.md5 == ""
+    assert "expected 147,897,477,120" in found.findings[0].message
+    assert not cache.exists()
+
+
+def test_sums_that_public_lists_swap_are_told(tmp_path: Path) -> None:
+    train, dogs = SWAPPED
+    for name, other in ((train, dogs), (dogs, train)):
+        found, findings = sums._judge(tmp_path / name, 1, BY_NAME[other].md5)
+        assert found == BY_NAME[other]
+        assert [finding.code for finding in findings] == ["W102"]
+        assert "wrong way round" in findings[0].message
+
+
+@pytest.mark.parametrize("name", ["ILSVRC2012_devkit_t12.tar", "ILSVRC2012_devkit_t12.tar.gz"])
+def test_a_devkit_that_was_gunzipped_on_its_way_is_told(name: str, sample: Path, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.decompress((sample / "ILSVRC2012_devkit_t12.tar.gz").read_bytes()))
+    found = only(path, cache, md5=True)
+    assert (codes(found), found.published) == (["W103"], "ILSVRC2012_devkit_t12.tar.gz")
+    assert run(["check", str(path)]) == 0
+    assert run(["check", str(path), "--strict"]) == 1
+
+
+def test_a_folder_is_searched_for_known_names_and_nothing_is_written_into_it(sample: Path, cache: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in sample.iterdir()}
+    found = {one.path.name: codes(one) for one in imagenet_tools.check(sample, cache=cache, md5=True)}
+    assert {path.name: path.stat().st_mtime_ns for path in sample.iterdir()} == before
+    assert found["ILSVRC2012_bbox_val_v3.tgz"] == ["E102"]
+    assert "LOC_val_solution.csv" not in found
+    assert len(found) == 6
+
+
+def test_what_is_not_there_or_holds_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="does not exist"):
+        list(imagenet_tools.check(tmp_path / "nowhere"))
+    with pytest.raises(SourceError, match="no file that is called"):
+        list(imagenet_tools.check(tmp_path))
+
+
+# ---- sums
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "fall11_whole.tar"
+    path.write_bytes(random.Random(3).randbytes(SIZE))
+    return path
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, at a time of our choosing."""
+
+
+@pytest.mark.skipif(not md5.can_resume(), reason="OpenSSL's library is not found here")
+def test_an_interrupted_sum_goes_on_where_it_stopped(large: Path, cache: Path) -> None:
+    seen: list[int] = []
+
+    def stop(stage: str, done: int, total: int) -> None:
+        seen.append(done)
+        if len(seen) == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        only(large, cache, md5=True, progress=stop)
+    note = json.loads(cache.read_text())[str(large)]
+    assert note["done"] == seen[-1] << 20 < SIZE
+    found = only(large, cache, md5=True, progress=lambda stage, done, total: seen.append(done))
+    assert found.md5 == hashlib.md5(large.read_bytes()).hexdigest()
+    assert seen[2] > seen[1]
+    assert codes(found) == ["W101"]
+    again: list[int] = []
+    assert only(large, cache, md5=True, progress=lambda *step: again.append(1)).md5 == found.md5
+    assert again == []
+
+
+def test_a_file_that_changed_is_summed_anew(large: Path, cache: Path) -> None:
+    first = only(large, cache, md5=True).md5
+    with large.open("r+b") as file:
+        file.write(b"changed")
+    assert only(large, cache, md5=True).md5 == hashlib.md5(large.read_bytes()).hexdigest() != first
+    status = large.stat()
+    with large.open("r+b") as file:
+        file.write(b"CHANGED")
+    os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))  # neither size nor time tells
+    assert only(large, cache, md5=True, fresh=True).md5 == hashlib.md5(large.read_bytes()).hexdigest()
+
+
+def test_notes_that_cannot_be_read_cost_work_alone(large: Path, cache: Path) -> None:
+    cache.parent.mkdir()
+    cache.write_text("{half")
+    assert only(large, cache, md5=True).md5 == hashlib.md5(large.read_bytes()).hexdigest()
+
+
+pieces = st.lists(st.binary(max_size=300), max_size=12)
+
+
+@given(pieces, st.integers(0, 12))
+@settings(deadline=None, max_examples=100)
+def test_md5_is_hashlibs_however_the_bytes_come_and_wherever_it_is_put_down(parts: list[bytes], place: int) -> None:
+    summed = md5.Md5()
+    for n, part in enumerate(parts):
+        if n == place and summed.state is not None:
+            summed = md5.Md5(summed.state)
+        summed.update(part)
+    expected = hashlib.md5(b"".join(parts)).hexdigest()
+    assert summed.hexdigest() == summed.hexdigest() == expected
+
+
+def test_without_openssl_the_sum_is_the_same_and_cannot_be_put_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(md5, "_openssl", lambda: None)
+    summed = md5.Md5()
+    summed.update(b"abc")
+    assert summed.hexdigest() == hashlib.md5(b"abc").hexdigest()
+    assert (summed.state, md5.can_resume()) == (None, False)
+    with pytest.raises(ValueError, match="cannot be taken up"):
+        md5.Md5(b"state")
