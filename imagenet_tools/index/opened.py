@@ -155,7 +155,7 @@ class Index:
         seed: int = 0,
     ) -> Selection:
         """A selection by the words of the command line: see imagenet_tools.selection.words.SELECTION. Lazy."""
-        chosen = Selection(self, seed=seed).dataset(*_texts(dataset)).from_(*_split_names(from_))
+        chosen = Selection(self, seed=seed).of(*_texts(dataset)).from_(*_split_names(from_))
         chosen = chosen.under(*_texts(under), without=_texts(without))
         if classes is not None:
             listed = read_list(classes, self.synset) if isinstance(classes, str) else classes

@@ -75,7 +75,7 @@ class Selection:
 
     # ---- the words
 
-    def dataset(self, *names: str) -> Selection:
+    def of(self, *names: str) -> Selection:
         """Only images of these data sets."""
         return replace(self, datasets=(*self.datasets, *names))
 
