@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks wordnet-check test-loaders clean
+.PHONY: demo test lint notebooks wordnet-check test-loaders bench clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -26,8 +26,11 @@ wordnet-check: $(READY)
 test-loaders:
 	$(PYTHON) tests/loaders/run.py
 
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks.run
+
 clean:
-	rm -rf $(VENV) .envs demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .bench demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'

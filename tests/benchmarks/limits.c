@@ -1,0 +1,105 @@
+/* What the machine itself can do: the work of a benchmark with nothing but its system calls, for `make bench`.
+
+   limits stat FOLDER        open, fstat, pread of 4,096 bytes and close, of every file two folders down
+   limits walk FILE          a tar of tars by one pread of 512 + 4,096 bytes a member
+   limits link FOLDER DEST   link(2) of every file two folders down
+   limits copy FOLDER DEST   sendfile(2) of every file two folders down
+   Each prints {"seconds": s, "units": n}. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static long units;
+static char what;
+static const char *dest;
+
+static void die(const char *path) {
+    perror(path);
+    exit(1);
+}
+
+static void file(const char *path, const char *folder, const char *name) {
+    char buffer[4096], to[4096];
+    struct stat status;
+    units++;
+    if (what == 'l' || what == 'c') snprintf(to, sizeof to, "%s/%s/%s", dest, folder, name);
+    if (what == 'l') {
+        if (link(path, to)) die(to);
+        return;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status)) die(path);
+    if (what == 's' && pread(fd, buffer, sizeof buffer, 0) < 0) die(path);
+    if (what == 'c') {
+        int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (out < 0) die(to);
+        for (off_t left = status.st_size; left > 0;) {
+            ssize_t n = sendfile(out, fd, NULL, left);
+            if (n <= 0) die(to);
+            left -= n;
+        }
+        close(out);
+    }
+    close(fd);
+}
+
+static void folders(const char *root, int depth, const char *above) {
+    DIR *dir = opendir(root);
+    if (!dir) die(root);
+    struct dirent *entry;
+    char path[4096];
+    while ((entry = readdir(dir))) {
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", root, entry->d_name);
+        if (depth == 1) {
+            file(path, above, entry->d_name);
+            continue;
+        }
+        if (what == 'l' || what == 'c') {
+            char made[4096];
+            snprintf(made, sizeof made, "%s/%s", dest, entry->d_name);
+            if (mkdir(made, 0755)) die(made);
+        }
+        folders(path, depth - 1, entry->d_name);
+    }
+    closedir(dir);
+}
+
+static void walk(const char *path) {
+    static char buffer[512 + 4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) die(path);
+    for (off_t place = 0; pread(fd, buffer, sizeof buffer, place) >= 512;) {
+        if (!buffer[0]) {
+            place += 512;
+            continue;
+        }
+        long size = strtol(buffer + 124, NULL, 8);
+        size_t n = strnlen(buffer, 100);
+        if (n > 4 && !memcmp(buffer + n - 4, ".tar", 4)) size = 0;
+        else units++;
+        place += 512 + (size + 511) / 512 * 512;
+    }
+}
+
+int main(int argc, char **argv) {
+    struct timespec began, ended;
+    if (argc < 3) return 2;
+    what = argv[1][0];
+    dest = argc > 3 ? argv[3] : NULL;
+    if (dest && mkdir(dest, 0755)) die(dest);
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    if (what == 'w') walk(argv[2]);
+    else folders(argv[2], 2, "");
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    printf("{\"seconds\": %.6f, \"units\": %ld}\n",
+           ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9, units);
+    return 0;
+}
