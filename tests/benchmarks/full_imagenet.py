@@ -139,9 +139,9 @@ def boxes(path: Path, classes: list[Class], n: int) -> int:
     each = -(-n // len(boxed))
     with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, 0) as packed:
         for one in boxed:
-            inner, written = _class_boxes(one, min(each * 2, one.images, n - written)), written
-            written += inner[1]
-            packed.write(header(f"{one.wnid}.tar.gz", len(inner[0])) + inner[0] + bytes(-len(inner[0]) % _BLOCK))
+            data, n_written = _class_boxes(one, min(each * 2, one.images, n - written))
+            packed.write(header(f"{one.wnid}.tar.gz", len(data)) + data + bytes(-len(data) % _BLOCK))
+            written += n_written
         packed.write(_END)
     return written
 

@@ -240,7 +240,7 @@ def datasets_parquet(root: str, dest: str) -> Callable[[], int]:
     import datasets
 
     datasets.disable_progress_bars()
-    names = sorted(os.listdir(root))
+    names = sorted(entry.name for entry in Path(root).iterdir())
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
 
     def rows() -> Iterator[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""A piece of work by name, timed in a process of its own: `python -m tests.benchmarks.peers NAME ARGS` prints a line."""
+"""A piece of work by name, timed in a process of its own, which prints its seconds and units as a line of JSON."""
 
 from __future__ import annotations
 
