@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from imagenet_tools.class_lists.class_maps import ClassMap
-    from imagenet_tools.class_lists.class_orders import ClassesFound
-    from imagenet_tools.class_lists.label_orders import LabelsFound
+    from imagenet_tools.class_lists.identify_classes import ClassesFound
+    from imagenet_tools.class_lists.identify_labels import LabelsFound
     from imagenet_tools.class_lists.lists import ClassList
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.files import How
@@ -132,9 +132,9 @@ def identify(file: str | Path) -> ClassesFound | LabelsFound:
 
     Where a file of labels tells nothing, `numbering` is None and `why` says why. UsageError: the file is neither.
     """
-    from imagenet_tools.class_lists import identification
+    from imagenet_tools.class_lists import identify
 
-    return identification.identify(file)
+    return identify.identify(file)
 
 
 def build_index(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagenet_tools import graph, hierarchy, terms, wordnet
-from imagenet_tools.class_lists import class_order, lists
+from imagenet_tools.class_lists import given_lists, lists
 from imagenet_tools.class_lists.lists import ClassList
 from imagenet_tools.errors import UsageError
 
@@ -134,10 +134,10 @@ def listed(text: str | ClassList) -> ClassList:
     """The class list that a text names: a published list, a file with a synset at the head of each line, or a,b,c."""
     if isinstance(text, ClassList):
         return text
-    if text.strip().lower() in lists.names(parts=True):
-        return lists.get(text)
+    if (one := given_lists.published(text)) is not None:
+        return one
     if Path(text).is_file() or "," in text or terms.senses(text):
-        return lists.made(text, class_order.read_list(text, lambda one: terms.resolve(one).wnid))
+        return lists.made(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
     return lists.get(text)  # which says what lists there are
 
 

@@ -176,7 +176,7 @@ def identify(file: Path, output: Path | None, as_json: bool, index_path: Path | 
     images, or image and number. Where nothing can be told the exit code is 1.
     """
     import imagenet_tools
-    from imagenet_tools.class_lists.class_orders import ClassesFound
+    from imagenet_tools.class_lists.identify_classes import ClassesFound
 
     found = imagenet_tools.identify(file)
     if as_json:

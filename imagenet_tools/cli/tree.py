@@ -97,7 +97,7 @@ class _Counted(NamedTuple):
 
 def _counted(synset: str, classes: str | None, counts: str | None, index_path: Path | None) -> _Counted:
     from imagenet_tools import hierarchy, terms
-    from imagenet_tools.class_lists.class_order import read_list
+    from imagenet_tools.class_lists.given_lists import read_list
     from imagenet_tools.index.layout import MANIFEST, default_index
 
     if counts is None and index_path is None and not (default_index() / MANIFEST).exists():

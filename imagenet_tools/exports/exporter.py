@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import __version__
 from imagenet_tools.annotations import bbox
-from imagenet_tools.class_lists.class_order import classes_json
+from imagenet_tools.class_lists.export_classes import classes_json
 from imagenet_tools.containers import blob
 from imagenet_tools.errors import ExistsError, ExportError
 from imagenet_tools.exports.plan import Plan, describe

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from imagenet_tools.class_lists.class_order import Class, order_classes
+from imagenet_tools.class_lists.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, UsageError
 from imagenet_tools.selection.words import EXPORT
 

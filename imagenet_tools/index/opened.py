@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagenet_tools import hierarchy, terms, wordnet
-from imagenet_tools.class_lists.class_order import read_list
+from imagenet_tools.class_lists.given_lists import read_list
 from imagenet_tools.containers import blob, payload
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of

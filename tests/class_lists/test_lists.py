@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools import hierarchy, wordnet
-from imagenet_tools.class_lists import class_order, lists
+from imagenet_tools.class_lists import export_classes, lists
 from imagenet_tools.containers import mat5
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import wordnet_tables
@@ -285,7 +285,7 @@ def test_every_label_space_is_a_column_of_the_table_synsets() -> None:
 
 def test_classes_json_numbers_a_class_in_every_label_space_and_names_the_list_it_equals() -> None:
     wnids = lists.get("imagenette").wnids
-    said = json.loads(class_order.classes_json(class_order.order_classes(wnids), {}, "wnid"))
+    said = json.loads(export_classes.classes_json(export_classes.order_classes(wnids), {}, "wnid"))
     assert said["equals"] == "imagenette"
     assert said["sha256_of_wnid_lines"] == lists.get("imagenette").sha256
     assert [one["label_spaces"] for one in said["classes"]] == [lists.numbers_of(wnid) for wnid in wnids]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imagenet_tools import identify, wordnet
-from imagenet_tools.class_lists import list_files, lists
-from imagenet_tools.class_lists.class_orders import ClassesFound
+from imagenet_tools.class_lists import given_lists, lists, user_files
+from imagenet_tools.class_lists.identify_classes import ClassesFound
 from imagenet_tools.errors import UsageError
 
 PUBLISHED = [name for name in lists.names(parts=True) if name != "ilsvrc2012-slim"]  # that has ilsvrc2012's classes
@@ -104,6 +104,35 @@ def test_published_files_are_told(real: Path) -> None:
 # ---- what a file may be
 
 
+def test_a_list_for_a_command_is_a_published_name_a_file_or_synsets(tmp_path: Path) -> None:
+    def resolve(text: str) -> str:
+        return wordnet.synset(text).wnid
+
+    assert given_lists.read_list(" ImageNette ", resolve) == list(lists.get("imagenette").wnids)
+    assert given_lists.read_list("breeds-living17", resolve) == list(lists.get("breeds-living17").wnids)
+    path = tmp_path / "mine.txt"
+    path.write_text("dog.n.01  # the first line is a class, and no head\nn02123045 tabby\nn02123159\n")
+    wanted = ["n02084071", "n02123045", "n02123159"]
+    assert given_lists.read_list(str(path), resolve) == wanted
+    path.write_text("wnid,name\n" + "".join(f'{wnid},"a, b"\n' for wnid in wanted))
+    assert given_lists.read_list(str(path), resolve) == wanted
+    path.write_text(json.dumps({"classes": [{"index": n, "wnid": wnid} for n, wnid in enumerate(wanted)]}))
+    assert given_lists.read_list(str(path), resolve) == wanted
+    assert given_lists.read_list("dog.n.01, n02123045", resolve) == wanted[:2]
+
+
+def test_what_is_no_list_for_a_command_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    for text in ("5\n6\n", "ILSVRC2012_val_00000001 n01751748\nILSVRC2012_val_00000002 n09193705\n"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="it holds labels"):
+            given_lists.read_list(str(path), str)
+    with pytest.raises(UsageError, match="no such file"):
+        given_lists.read_list("none.txt", str)
+    with pytest.raises(UsageError, match="coco80 are categories"):
+        given_lists.read_list("coco80", str)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
@@ -120,7 +149,7 @@ def test_published_files_are_told(real: Path) -> None:
 def test_a_file_of_neither_is_refused_with_what_was_found(name: str, data: bytes, why: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError, match=why):
-        list_files.read(tmp_path / name)
+        user_files.read(tmp_path / name)
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:

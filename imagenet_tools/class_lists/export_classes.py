@@ -8,15 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imagenet_tools import wordnet
 from imagenet_tools.class_lists import lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.wnid import is_wnid
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -94,24 +89,6 @@ def _check_unique(folders: Mapping[str, str], names: str) -> None:
             message = f"--names {names}: {what}. Expected names that differ in more than case, and can name a folder."
             raise UsageError(message)
         seen[key] = wnid
-
-
-def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
-    """The wnids of a list: a file with a synset at the head of each line ('#' begins a comment), or a,b,c."""
-    path = Path(text)
-    if path.is_file():
-        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        # A line may go on with names, as `n02085620 Chihuahua` in the published lists does.
-        return [resolve(_head(line)) for line in lines if line]
-    if "/" in text or text.endswith(".txt"):
-        message = f"--classes {text}: no such file. Expected a file with a synset a line, or synsets with ',' between."
-        raise UsageError(message)
-    return [resolve(name.strip()) for name in text.split(",") if name.strip()]
-
-
-def _head(line: str) -> str:
-    first = line.replace(",", " ").split()[0]
-    return first if is_wnid(first) else line
 
 
 def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Mapping[str, int]]], order: str) -> bytes:

@@ -78,13 +78,23 @@ def _neither(path: Path, why: str) -> UsageError:
     )
 
 
+def read_classes(path: str | Path) -> Sequence[str]:
+    """The classes that a file lists, each a wnid or a name; UsageError where it holds numbers, or labels of images."""
+    given = read(path)
+    if isinstance(given, Classes):
+        return given.texts
+    if given.wnids is None or given.images is not None:
+        raise _neither(Path(path), "it holds labels, and no list of classes")
+    return tuple(dict.fromkeys(given.wnids))
+
+
 # ---- lines
 
 
 def _lines(path: Path, lines: Sequence[str]) -> Classes | Labels:
     rows = [_SEPARATOR.split(line.replace('"', "").strip()) for line in lines]
     kinds = [_kind(row) for row in rows]
-    if len(rows) > 1 and kinds[0] == "name" and ("name" not in kinds[1:] or rows[0][0].casefold() in _HEADS):
+    if len(rows) > 1 and kinds[0] == "name" and _is_head(rows[0], kinds[1:]):
         rows, lines, kinds = rows[1:], lines[1:], kinds[1:]
     if not rows:
         raise _neither(path, "it holds nothing")
@@ -96,6 +106,8 @@ def _lines(path: Path, lines: Sequence[str]) -> Classes | Labels:
     if set(kinds) == {"wnid"}:
         wnids = tuple(next(filter(is_wnid, row)) for row in rows)
         return Labels(None, wnids, None) if len(set(wnids)) < len(wnids) else Classes(wnids)
+    if len(rows) <= _MOST and set(kinds) == {"wnid", "name"}:
+        return Classes(tuple(next(filter(is_wnid, row), line) for row, line in zip(rows, lines, strict=True)))
     if len(rows) > _MOST or kinds.count("name") * 2 < len(kinds):
         place = next(n for n, kind in enumerate(kinds) if kind != kinds[0] or kind == "name")
         raise _neither(path, f"line {place + 1:,} of {len(rows):,} is {lines[place]!r}, unlike the others")
@@ -113,6 +125,11 @@ _SUFFIX = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
 _ADDED = re.compile(r"(?<=.)_n\d{8}$")  # the wnid that Hugging Face's names have behind the stem
 _HEADS = {"name", "names", "class", "classes", "class_name", "label", "labels", "index", "id", "wnid", "synset"}
 _MOST = 30_000  # names: WordNet's classes of images are 21,843
+
+
+def _is_head(row: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether the first line names the columns, and is no class: a lone name above wnids may well be one."""
+    return row[0].casefold() in _HEADS or ("name" not in below and (len(row) > 1 or "wnid" not in below))
 
 
 def _kind(row: Sequence[str]) -> str:

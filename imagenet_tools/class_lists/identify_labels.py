@@ -21,7 +21,7 @@ from imagenet_tools.wnid import wnid_of_stem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imagenet_tools.class_lists.list_files import Labels
+    from imagenet_tools.class_lists.user_files import Labels
 
     Ints = npt.NDArray[np.int64]
 

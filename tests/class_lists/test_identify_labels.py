@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from imagenet_tools import identify
-from imagenet_tools.class_lists import label_orders, labels, lists
-from imagenet_tools.class_lists.label_orders import LabelsFound, Numbering
+from imagenet_tools.class_lists import identify_labels, labels, lists
+from imagenet_tools.class_lists.identify_labels import LabelsFound, Numbering
 
 TRUTH = labels.validation_wnids()
 IMAGES = [f"ILSVRC2012_val_{n:08d}" for n in range(1, 50_001)]
@@ -45,7 +45,7 @@ def found_in(path: Path, numbers: npt.ArrayLike) -> LabelsFound:
     return found
 
 
-@pytest.mark.parametrize("numbering", label_orders.numberings(), ids=str)
+@pytest.mark.parametrize("numbering", identify_labels.numberings(), ids=str)
 @pytest.mark.parametrize("accuracy", [1.0, 0.6])
 def test_every_order_and_base_is_told_by_labels_and_by_predictions(
     numbering: Numbering, accuracy: float, tmp_path: Path
@@ -63,11 +63,11 @@ def test_every_order_and_base_is_told_by_labels_and_by_predictions(
 
 
 def test_the_orders_of_ilsvrc2012_and_the_21k_lists_are_all_tried() -> None:
-    tried = {(one.space, one.base, one.as_text) for one in label_orders.numberings()}
+    tried = {(one.space, one.base, one.as_text) for one in identify_labels.numberings()}
     for space in set(lists.SPACES) - {"ilsvrc2012-slim"}:
         assert {(space, 0, False), (space, 1, False)} <= tried
     assert ("ilsvrc2012", 0, True) in tried
-    assert len(tried) == len(label_orders.numberings()) == 24
+    assert len(tried) == len(identify_labels.numberings()) == 24
 
 
 @pytest.mark.parametrize("seed", range(5))

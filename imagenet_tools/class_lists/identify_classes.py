@@ -18,8 +18,8 @@ from imagenet_tools.wnid import is_wnid
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
-    from imagenet_tools.class_lists.list_files import Classes
     from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.class_lists.user_files import Classes
 
 
 class Near(NamedTuple):
