@@ -1,1 +1,1 @@
-"""What bytes lie in: files, tars, gzip streams, Parquet pages, TFRecords, MATLAB files. One module a container."""
+"""What bytes lie in: files, tars, gzip streams, Parquet row groups, TFRecords, MATLAB files. One module a container."""

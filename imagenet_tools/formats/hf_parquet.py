@@ -10,54 +10,48 @@ name before it is ImageNet's, and the image's id. ILSVRC2012_test_00000001.JPEG 
 names stand in the schema's metadata under `huggingface`: words, which are no keys, or wnids; or labels are texts. What
 numbers mean is decided from the names, and they are held against the names and the official labels.
 
-An image is read back by its row, for pages of Parquet are compressed.
+An image is read back by its row, and costs the decoding of its row group: see containers/parquet_images.py.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.class_lists import labels
 from imagenet_tools.containers.blob import Descriptors
-from imagenet_tools.containers.parquet_pages import Column, image_column
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
-from imagenet_tools.images.numbering import Listed, Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.parquet_rows import LabelledShard, Said
 from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, official_split, without_label, wnid_of_stem
+from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, official_split, without_label, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 # What the hub puts beside.
 BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
 
 # What scan() may report, for the table problems.
 PROBLEMS = numbering.PROBLEMS | {
-    "parquet_damaged": "the file, or a page of it, cannot be read; the rows before it are kept",
+    "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
     "no_image": "a row without the bytes of an image",
     "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
 }
 
 _SHARD = re.compile(r"(?:(?P<split>[A-Za-z]+)-)?\d+(?:-of-(?P<of>\d+)(?:-[0-9a-f]{16})?)?\.parquet")
-_LABEL = "label"
-_MAGIC = b"PAR1"
 
-# Rows of a shard that are looked at to tell what it holds, and rows whose small columns are read at once.
-_SEEN, _BATCH = 1_000, 1_024
-_HEAD = 4096
+# Rows of a shard that are looked at to tell what it holds, and the first bytes of an image.
+_SEEN, _HEAD = 1_000, 4096
 
 
 class _Group(NamedTuple):
@@ -70,6 +64,7 @@ class _Group(NamedTuple):
     listed: bool  # whether it lists the wnids of its numbers itself
     unread: list[str]  # columns that nothing reads
     split: str | None  # what the images' official names say, else the shards' own
+    largest: int  # bytes of the images in the largest row group
 
 
 def detect(path: Path) -> list[Detection]:
@@ -107,6 +102,8 @@ def detect(path: Path) -> list[Detection]:
             ),
             labelling,
             () if official else verdict.readings,
+            "an image read by itself costs the decoding of its row group, "
+            f"up to {max(group.largest for group in groups) / 1e6:,.1f} MB here; read in order, each is decoded once",
         )
     ]
 
@@ -140,15 +137,17 @@ def _group(shards: list[Path], called: str) -> _Group | None:
     counts = [int(found["of"]) for shard in shards if (found := _SHARD.fullmatch(shard.name)) and found["of"]]
     for shard in shards:
         try:
-            with _opened(shard) as rows:
-                first = next(rows.batches(_SEEN), [])
+            with Descriptors() as files:
+                rows = LabelledShard.open(files, shard)
+                first = rows.first(_SEEN)
                 names = [name for name, _ in first if name and _is_imagenets(name)]
                 numbers = ((_told(name)[1], label) for name, label in first if name and isinstance(label, int))
                 pairs = [(wnid, number) for wnid, number in numbers if wnid is not None and number >= 0]
                 official = {told[1] for name in names if (told := official_split(_told(name)[0]))}
                 split = official.pop() if len(official) == 1 else _split_of(called) or _split_of(shard.parent.name)
                 n, listed = max(counts, default=None), rows.meaning is not None
-                return _Group(shards, n, names, pairs, listed, rows.unread, split) if names else None
+                largest = max(map(rows.file.size, rows.file.groups), default=0)
+                return _Group(shards, n, names, pairs, listed, rows.unread, split, largest) if names else None
         except ImagenetToolsError:
             continue  # the scan of this shard says what is wrong with it
     return None
@@ -186,21 +185,23 @@ def fingerprint(unit: Unit) -> str:
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a shard, page by page; a row that cannot be used becomes a problem."""
+    """The images of a shard, a row group at a time; a row, or a row group, that cannot be used becomes a problem."""
     rows = ImageRows(unit)
     try:
-        with _opened(unit.path) as shard:
+        with Descriptors() as files:
+            shard = LabelledShard.open(files, unit.path)
             meaning = shard.meaning or Numbering.parse(unit.numbers)
-            images = iter(shard.images)
-            row = -1
-            for batch in shard.batches(_BATCH):
-                for name, label in batch:
-                    row += 1
-                    _add(rows, unit, row, name, next(images), label, meaning)
-                    if rows.full():
-                        yield from rows.batches()
+            for group in shard.file.groups:
+                try:
+                    found = shard.rows(group)
+                except FormatError as error:
+                    rows.problem(error.code, unit.file, f"{error} Its rows are not indexed.", f"row group {group}")
+                    continue
+                for row, (image, said) in enumerate(found, shard.file.starts[group]):
+                    _add(rows, unit, row, image, said, meaning)
+                if rows.full():
+                    yield from rows.batches()
     except FormatError as error:
-        # The rows before the break are kept; the break is said.
         rows.problem(error.code, unit.file, str(error))
     yield from rows.batches()
 
@@ -209,12 +210,12 @@ def _add(
     rows: ImageRows,
     unit: Unit,
     row: int,
-    name: str | None,
-    image: memoryview | None,
-    label: int | str | None,
+    image: pa.Buffer | None,
+    said: Said,
     meaning: numbering.Meaning | None,
 ) -> None:
     """Add the image of a row, or what is wrong with it."""
+    name, label = said
     stem, put = without_label(PurePosixPath(name or "").stem)
     if not keeps_imagenet_name(stem):
         reason = f"row {row:,} is called {name!r}; expected a name such as n01440764_10026.JPEG"
@@ -223,7 +224,7 @@ def _add(
     if image is None:
         rows.problem("no_image", unit.file, f"row {row:,} has no bytes of an image", name, stem)
         return
-    value = image
+    value = memoryview(image)
     rows.add(
         stem,
         file=unit.file,
@@ -237,60 +238,3 @@ def _add(
         wnid=put,
     )
     hold_label(rows, stem, label, meaning, unit.file, name)
-
-
-class _Shard:
-    """An open shard: its images, and its names and labels, by row."""
-
-    def __init__(self, files: Descriptors, path: Path):
-        import pyarrow.parquet as pq
-
-        self.images = Column(files, str(path))
-        self._path = path
-        self._file: pq.ParquetFile = pq.ParquetFile(path)
-        leaf = image_column(self._file.schema)
-        self._image = self._file.schema.column(leaf or 0).path.removesuffix(".bytes")
-        top = self._file.schema_arrow.names
-        self._label = _LABEL if _LABEL in top else None
-        self.unread = [name for name in top if name not in (self._image.split(".")[0], self._label)]
-        listed = _listed(self._file.schema_arrow.metadata or {})
-        self.meaning = Listed(listed) if listed else None
-
-    def batches(self, rows: int) -> Iterator[list[tuple[str | None, int | str | None]]]:
-        """(path, label) of each row, some at a time."""
-        import pyarrow as pa
-
-        columns = [f"{self._image}.path", *([self._label] if self._label else [])]
-        try:
-            for batch in self._file.iter_batches(rows, columns=columns):
-                path = batch.column(0 if batch.schema.names[0] != self._label else 1)
-                while pa.types.is_struct(path.type):
-                    path = path.flatten()[0]
-                said = batch.column(self._label).to_pylist() if self._label else [None] * batch.num_rows
-                yield list(zip(path.to_pylist(), said, strict=True))
-        except (pa.ArrowException, OSError) as error:
-            message = (
-                f"{self._path}: found names or labels that cannot be read ({error}). Fetch or copy the file again."
-            )
-            raise FormatError(message, code="parquet_damaged") from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Shard]:
-    """Open a shard; FormatError where it cannot be read, or has no column of images."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic != _MAGIC:
-        message = f"{path}: found a file that begins with {magic!r}, expected Parquet's PAR1. Fetch or copy it again."
-        raise FormatError(message, code="parquet_damaged")
-    with Descriptors() as files:
-        yield _Shard(files, path)
-
-
-def _listed(metadata: dict[bytes, bytes]) -> Sequence[str]:
-    """The names of the classes in the schema's metadata where every one is a wnid; else nothing."""
-    try:
-        names = json.loads(metadata[b"huggingface"])["info"]["features"][_LABEL]["names"]
-    except (KeyError, TypeError, ValueError):
-        return ()
-    return names if isinstance(names, list) and names and all(map(is_wnid, names)) else ()

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools.containers import tfrecords
-from imagenet_tools.containers.crc32c import crc32c
 from imagenet_tools.errors import FormatError
 from tests.forms import tfrecord as form
 
@@ -33,18 +32,9 @@ def walked(path: Path) -> tuple[list[tfrecords.Record], str]:
     return found, ""
 
 
-def test_the_checksum_is_castagnolis() -> None:
-    assert crc32c(b"123456789") == 0xE3069283  # the check value of its definition
-    assert crc32c(b"") == 0
-    assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
-    assert crc32c(b"\xff" * 32) == 0x62A8AB43
-
-
-@settings(deadline=None, max_examples=30)
-@given(n=st.integers(4000, 9000), seed=st.binary(min_size=1, max_size=8))
-def test_the_checksum_of_many_bytes_is_that_of_one_after_another(n: int, seed: bytes) -> None:
-    data = (seed * n)[:n]
-    assert crc32c(data) == form.crc32c(data)
+@given(st.binary(max_size=64))
+def test_the_checksum_of_a_length_is_googles_masked_as_tensorflow_does(data: bytes) -> None:
+    assert tfrecords.masked_crc32c(data).to_bytes(4, "little") == form.masked(data)
 
 
 @settings(deadline=None, max_examples=100)
@@ -56,7 +46,6 @@ def test_every_value_of_an_example_is_found(tmp_path_factory, features, packed) 
         fd = file.fileno()
         empty, record = tfrecords.walk(fd, "x")
         assert tfrecords.features(fd, empty, "x") == ({}, {}, {})
-        tfrecords.check(fd, record, "x")
         found = tfrecords.features(fd, record, "x")
         wanted = tfrecords.features(fd, record, "x", wanted={name for name in features if len(name) > 4})
         there = {name: [os.pread(fd, n, at) for at, n in places] for name, places in found.bytes.items()}
@@ -92,17 +81,6 @@ def test_no_length_that_was_changed_is_believed(place: int, by: int) -> None:
     found, code = walked(path)
     os.close(int(path.name))
     assert (len(found), code) == (1, "tfrecord_damaged")
-
-
-def test_the_checksum_of_the_data_is_held_on_request(tmp_path: Path) -> None:
-    data = bytearray(form.record(os.urandom(9000)))
-    data[500] ^= 1
-    (tmp_path / "x").write_bytes(data)
-    with (tmp_path / "x").open("rb") as file:
-        [record] = tfrecords.walk(file.fileno(), "x")
-        with pytest.raises(FormatError, match="checksum") as error:
-            tfrecords.check(file.fileno(), record, "x")
-    assert error.value.code == "tfrecord_data"
 
 
 @settings(deadline=None, max_examples=300)

@@ -43,6 +43,7 @@ def test_the_repository_is_named_with_its_evidence(repository: Path) -> None:
     assert found.labels is not None
     assert (found.labels.space, found.labels.order, found.labels.base) == ("ilsvrc2012", "wnid", 0)
     assert found.missing == ""
+    assert "costs the decoding of its row group, up to 0.1 MB here" in found.advice
     assert hf_parquet.detect(repository / "data") != []
     assert hf_parquet.detect(repository / "data" / "validation-00000-of-00002.parquet")[0].splits == ("val",)
 
@@ -159,6 +160,46 @@ def test_a_shard_that_is_cut_or_damaged_is_said_and_the_others_are_read(reposito
     assert scanned.problems == {"parquet_damaged": 2}
     assert len(scanned.images) == 187 - 40 - 40
     assert {row["file"] for row in scanned.tables["problems"]} == {f"data/{first.name}", f"data/{second.name}"}
+    assert all(str(tmp_path / "hf" / row["file"]) in row["reason"] for row in scanned.tables["problems"])
+
+
+def test_of_a_damaged_row_group_nothing_is_indexed_and_of_the_others_all(extracted: Extracted, tmp_path: Path) -> None:
+    path = tmp_path / "train-00000-of-00001.parquet"
+    rows = form.rows_of(extracted.data, "train")
+    form.write_rows(path, rows, None, row_group_size=50)
+    data = bytearray(path.read_bytes())
+    data[pq.ParquetFile(path).metadata.row_group(1).column(0).dictionary_page_offset] = 0xFF
+    path.write_bytes(data)
+    scanned = scan(path)
+    assert [row["member"] for row in scanned.tables["problems"]] == ["row group 1"]
+    expected = {form.stem_of(row) for row in rows[:50] + rows[100:]}
+    assert scanned.bytes() == {stem: extracted.data[stem] for stem in expected}
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_wherever_a_shard_is_damaged_the_scan_goes_on_and_names_the_file(
+    cut: bool, extracted: Extracted, tmp_path: Path
+) -> None:
+    path = tmp_path / "train-00000-of-00001.parquet"
+    form.write_rows(path, form.rows_of(extracted.data, "train")[:30], None, row_group_size=10, write_page_checksum=True)
+    whole = path.read_bytes()
+    undamaged = scan(path)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    said = 0
+    for place in [*range(4, footer, footer // 30), *range(footer, len(whole), 97 if cut else 7)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        path.write_bytes(whole[:place] if cut else damaged)
+        found = [(table, row) for table, batch in hf_parquet.scan(undamaged.units[0]) for row in batch.to_pylist()]
+        images, problems = ([row for table, row in found if table == name] for name in ("images", "problems"))
+        assert all(row["file"] == path.name for row in problems)
+        if place < footer or cut:
+            # Checksums cover pages; of their headers, some bytes say nothing that is needed.
+            kept = [row for row in undamaged.tables["images"] if row["image_id"] in {one["image_id"] for one in images}]
+            assert images == kept
+            assert len(images) == (0 if cut else 20) or (images == undamaged.tables["images"] and not problems)
+            said += [row["code"] for row in problems] == ["parquet_damaged"]
+    assert said >= 25
 
 
 def test_other_parquet_files_are_not_claimed(index: Index, tmp_path: Path) -> None:

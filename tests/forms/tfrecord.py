@@ -1,15 +1,15 @@
 """TFRecord shards as build_imagenet_data.py and TensorFlow Datasets write them, byte by byte from the formats' rules.
 
-Framing and checksums as in TensorFlow's record writer, Examples as Protocol Buffers writes messages.
+Framing as in TensorFlow's record writer with Google's own checksums, Examples as Protocol Buffers writes messages.
 """
 
-import functools
 import io
 import json
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import google_crc32c
 from PIL import Image
 
 from imagenet_tools.class_lists import labels
@@ -20,28 +20,9 @@ from tests.forms.webdataset import shuffled
 Values = list[bytes] | list[float] | list[int]
 
 
-@functools.cache
-def _table() -> list[int]:
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 if crc & 1 else crc >> 1
-        table.append(crc)
-    return table
-
-
-def crc32c(data: bytes) -> int:
-    """Castagnoli's checksum, byte by byte."""
-    table, crc = _table(), 0xFFFFFFFF
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF
-
-
 def masked(data: bytes) -> bytes:
     """The checksum as a record carries it."""
-    crc = crc32c(data)
+    crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
