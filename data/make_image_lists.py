@@ -19,14 +19,13 @@ in a hurry.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-from make_labels import write
+from tables import pinned, write_parquet
 
 
 class Listed(NamedTuple):
@@ -98,14 +97,6 @@ LISTS = (
 REAL = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"
 
 
-def pinned(path: Path, sha256: str) -> bytes:
-    """The bytes of a file that has this SHA-256."""
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise SystemExit(f"{path}: its SHA-256 is {hashlib.sha256(data).hexdigest()}, expected {sha256}")
-    return data
-
-
 def images(data: bytes, one: Listed) -> list[tuple[int, int]]:
     """(offset of the wnid, 0 for a validation image; number) of each image of a list, sorted."""
     names = data.decode("ascii").split()
@@ -122,8 +113,8 @@ def main() -> None:
     parser.add_argument("sources", type=Path, help="the folder of the sources")
     sources = parser.parse_args().sources
     found = [images(pinned(sources / one.path, one.sha256), one) for one in LISTS]
-    write(
-        "image_lists.parquet",
+    write_parquet(
+        "image_lists",
         {
             **{key: pa.array([getattr(one, key) for one in LISTS]) for key in ("name", "title", "source", "checked")},
             "offsets": pa.array([[offset for offset, _ in pairs] for pairs in found], pa.list_(pa.int32())),
@@ -132,16 +123,14 @@ def main() -> None:
         "Image lists that papers are defined by, a list a row: the wnid (n and the eight digits of the offset; 0: a "
         "validation image) and the number of each image, sorted.",
         *((f"{one.source}, {one.path}", sources / one.path) for one in LISTS),
-        apart=False,
     )
     labels = json.loads(pinned(sources / "reassessed-imagenet/real.json", REAL))
-    write(
-        "ilsvrc2012_real.parquet",
+    write_parquet(
+        "ilsvrc2012_real",
         {"labels": pa.array(labels, pa.list_(pa.int32()))},
         "ReaL's labels of validation image 1, 2 ... 50,000: indexes of ILSVRC2012's classes sorted by wnid; none where "
         "the raters agreed on none.",
         ("real.json of google-research/reassessed-imagenet on GitHub", sources / "reassessed-imagenet/real.json"),
-        apart=False,
     )
 
 

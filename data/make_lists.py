@@ -7,8 +7,8 @@
     data/lists.toml        the lists, where each is read from, and what it is held against
     data/categories.toml   the categories of VOC, COCO and CIFAR, and the synsets that this project takes them for
 
-    class_lists.parquet         a list a row; a part of a split is a list too, called NAME/PART
-    class_categories.parquet    a superclass of a list, or a category of one of the other data sets, a row
+    class_lists/         a list a row, `offsets` being those of its wnids; a part of a split is a list too, NAME/PART
+    class_categories/    a superclass of a list, or a category of one of the other data sets, a row
 
 Nothing is written unless every list agrees with all the sources it is held against, and has the SHA-256 that
 lists.toml pins. Only wnids, numbers and names of categories are kept.
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from make_labels import write
+from tables import write_columns
 
 from imagenet_tools import wordnet
 from imagenet_tools.containers import mat5
@@ -94,6 +94,9 @@ def wnids_of(how: dict[str, Any], sources: Path) -> list[str]:
         else:
             found = [match[0] for match in map(WNID.search, text.splitlines()) if match]
     found = list(dict.fromkeys(found))
+    if "less" in how:
+        others = wnids_of({"file": how["less"]}, sources)
+        found = [wnid for wnid in found if wnid not in others]
     return sorted({*found, *how.get("extra", ())}) if how.get("sorted") or "extra" in how else found
 
 
@@ -238,15 +241,10 @@ def main() -> None:
     }
     numbers = {key: pa.array([getattr(one, key) for one in lists], pa.int16()) for key in ("base", "background")}
     hashes = {"sha256": pa.array([one.sha256() for one in lists]), "offsets": offsets([one.wnids for one in lists])}
-    write(
-        "class_lists.parquet",
-        {**texts, **numbers, **hashes},
-        "Published class lists, a list a row: offsets are those of its wnids (n and eight digits) in its order.",
-        ("data/lists.toml and data/categories.toml, which name the sources", HOUSE / "data/lists.toml"),
-    )
+    write_columns("class_lists", {**texts, **numbers, **hashes})
     rows = [(number, one) for number, each in enumerate(lists) for one in each.categories]
-    write(
-        "class_categories.parquet",
+    write_columns(
+        "class_categories",
         {
             "list": pa.array([number for number, _ in rows], pa.int16()),
             "name": pa.array([one.name for _, one in rows]),
@@ -256,8 +254,6 @@ def main() -> None:
             "without": offsets([one.without for _, one in rows]),
             "members": offsets([one.members for _, one in rows]),
         },
-        "The superclasses and categories of the lists in class_lists.parquet, in their order; `list` is the row there.",
-        ("data/lists.toml and data/categories.toml, which name the sources", HOUSE / "data/categories.toml"),
     )
 
 

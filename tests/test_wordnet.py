@@ -14,9 +14,6 @@ from imagenet_tools.tables import columns
 
 SHA256 = {
     "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",
-    "ilsvrc2012_validation": "7d6013d836afe9da9ebbbf3af3614e9fae7c94931dc854320bf8a4e8349b743e",
-    "class_lists": "eb0e631356716b8f91ef4126453b73a75eb3f697ec9d0e9ff85e3806d7da8d28",
-    "class_categories": "a2624527a7d85aba886431f24a5402d7fc77283a61a23da55638b6b3fffbc18b",
     "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
     "image_lists": "6f4084becab623b4ffb280ffbe2b859d6af1a07a3a14ec5a6aaf15072cfc17fb",
 }
