@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imagenet_tools.files import How
     from imagenet_tools.index.build import Report
     from imagenet_tools.index.opened import Index
-    from imagenet_tools.index.sources import Survey
+    from imagenet_tools.index.survey import Survey
     from imagenet_tools.published.sums import Checked
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.terms import Found
@@ -84,7 +84,7 @@ def detect(path: str | Path) -> Survey:
 
     Reads headers, no images. SourceError: there is no such path; where nothing is recognised, `found` is empty.
     """
-    from imagenet_tools.index.sources import survey
+    from imagenet_tools.index.survey import survey
 
     return survey(Path(path), _readers())
 

@@ -19,7 +19,7 @@ from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import IO
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 ARCHIVE = re.compile(r"(?:.*/)?(n\d{8})(?:\.tar(?:\.gz)?|\.tgz)")
 
 _SINCE_2013 = re.compile(rb"<database>\s*ILSVRC_201[3-9]\s*</database>")
+
+# Bytes that are read at once where a few files of a plain tar are looked at.
+_AHEAD = 4096
 
 # How deep archives may lie in archives.
 _DEPTH = 2
@@ -54,28 +57,33 @@ def scan_xml(
 
 
 def first_members(path: Path, n: int) -> list[tuple[str, bytes]]:
-    """(name, payload) of an archive's first n files, those of archives inside it too; large ones have no payload."""
+    """(name, payload) of an archive's first n files, those of archives in it too, none behind the first image.
+
+    Only annotations have a payload: what else lies there is told by its header, and not read.
+    """
     found: list[tuple[str, bytes]] = []
     try:
-        with tar.open_stream(path) as file:
-            for member, data, above in _members(file):
-                if member.kind == "file" and not member.name.rpartition("/")[2].startswith("."):
-                    found.append((above + member.name, data or b""))
-                if len(found) == n or member.size > MAX_BYTES:
+        with tar.open_stream(path, ahead=_AHEAD) as file:
+            for member, opened, above in _members(file):
+                name = member.name.rpartition("/")[2]
+                if member.kind == "file" and not name.startswith("."):
+                    told = is_annotation(name) and member.size <= MAX_BYTES
+                    found.append((above + member.name, opened().read() if told else b""))
+                if len(found) == n or is_image_name(name):
                     break
     except FormatError:
         pass  # what came before the break tells the form; the scan reports the break
     return found
 
 
-def _members(file: IO[bytes]) -> Iterator[tuple[Member, bytes | None, str]]:
-    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES):
+def _members(file: IO[bytes]) -> Iterator[tuple[Member, Callable[[], Payload], str]]:
+    for member, _, opened in tar.stream_files(file, cap=0):
         if member.kind == "file" and ARCHIVE.fullmatch(member.name):
-            with suppress(FormatError), tar.open_stream(data if data is not None else opened()) as inner:
-                for found, payload in tar.stream(inner, cap=MAX_BYTES):
-                    yield found, payload, f"{member.name}/"
+            with suppress(FormatError), tar.open_stream(opened(), ahead=_AHEAD) as inner:
+                for found, _, within in tar.stream_files(inner, cap=0):
+                    yield found, within, f"{member.name}/"
         else:
-            yield member, data, ""
+            yield member, opened, ""
 
 
 def is_annotation(name: str, suffix: str = ".xml") -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,12 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import counted, output_options, print_json, printable
+from imagenet_tools.cli.common import counted, output_options, print_json, printable, width_of_terminal
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.sources import Survey
+    from collections.abc import Sequence
+
+    from imagenet_tools.index.survey import Survey
     from imagenet_tools.units import Detection, Labelling
 
 _EPILOG = """\b
@@ -24,7 +27,11 @@ Examples:
 Exit code: 0 where each path was recognised, else 1.
 """
 
-_ORDERS = {"wnid": "in sorted order", "ilsvrc_id": "in the devkit's order (ILSVRC2012_ID)"}
+_ORDERS = {
+    "wnid": "in sorted order",
+    "ilsvrc_id": "in the devkit's order (ILSVRC2012_ID)",
+    "det_id": "in the order of DET's devkit (ILSVRC2015_DET_ID)",
+}
 
 
 @click.command("detect", epilog=_EPILOG)
@@ -35,11 +42,14 @@ def command(paths: tuple[Path, ...], as_json: bool, index_path: Path | None) -> 
 
     Headers are read, no images. Where two readings are possible, the option that decides is named.
     """
-    surveys = [imagenet_tools.detect(path) for path in paths]
+    width = width_of_terminal()
+    surveys = []
+    for path in paths:
+        surveys.append(imagenet_tools.detect(path))
+        if not as_json:
+            click.echo(printable("\n" * (len(surveys) > 1) + _text(surveys[-1], width)))
     if as_json:
         print_json([_plain(one) for one in surveys])
-    else:
-        click.echo(printable("\n\n".join(map(_text, surveys))))
     return 0 if all(one.found for one in surveys) else FAILED
 
 
@@ -53,13 +63,11 @@ def _plain(one: Survey) -> dict[str, object]:
 
 
 def _detection(found: Detection, n: int) -> dict[str, object]:
-    from imagenet_tools.published.releases import title
-
     return {
         "form": found.form,
         "path": str(found.path),
         "dataset": found.dataset,
-        "release": title(found.dataset),
+        "release": _title(found.dataset),
         "splits": list(found.splits),
         "labels": found.labels._asdict() if found.labels else None,
         "evidence": found.evidence,
@@ -71,35 +79,58 @@ def _detection(found: Detection, n: int) -> dict[str, object]:
     }
 
 
-def _text(one: Survey) -> str:
-    from imagenet_tools.published.releases import title
-
+def _text(one: Survey, width: int | None) -> str:
     lines = [str(one.path)]
     for found, n in zip(one.found, one.units, strict=True):
         inside = "" if found.path == one.path else f" in {found.path.relative_to(one.path)}"
-        splits = f", {' and '.join(found.splits)}" if found.splits else ""
-        lines.append(f"  {found.form}{inside}: {title(found.dataset)}{splits} (data set {found.dataset})")
+        splits = f", {_listed(found.splits)}" if found.splits else ""
+        lines += _wrapped(
+            f"  {found.form}{inside}: ", f"{_title(found.dataset)}{splits}, data set {found.dataset}", width
+        )
         said = {
             "evidence": found.evidence,
             "labels": _labels(found.labels),
             "missing": found.missing,
-            "reads": f"{', '.join(found.holds)}, in {counted(n, 'unit')} of work",
+            "reads": f"{_listed(found.holds)}, in {counted(n, 'unit')} of work" if found.holds else "nothing of it",
             "or else": "; ".join(found.readings),
             "advice": found.advice,
         }
-        lines += [f"    {word:9} {text}" for word, text in said.items() if text]
+        for word, text in said.items():
+            lines += _wrapped(f"    {word:9} ", text, width) if text else []
     if one.ignored:
         more = " ..." if len(one.ignored) > 5 else ""
-        lines.append(f"  not read: {counted(len(one.ignored), 'file')}, {', '.join(one.ignored[:5])}{more}")
+        lines += _wrapped(
+            "  not read: ", f"{counted(len(one.ignored), 'file')}, {', '.join(one.ignored[:5])}{more}", width
+        )
     if one.unrecognised:
-        lines.append(f"  nothing of ImageNet: it is {one.unrecognised}")
+        lines += _wrapped("  ", f"nothing of ImageNet: it is {one.unrecognised}", width)
     return "\n".join(lines)
 
 
-def _labels(found: Labelling | None) -> str:
-    from imagenet_tools.published.releases import title
+def _wrapped(head: str, text: str, width: int | None) -> list[str]:
+    """A text behind its head; on a terminal, its further lines below its first one."""
+    if width is None or len(head) + len(text) <= width:
+        return [head + text]
+    below = " " * min(len(head), 14)
+    room = max(width, 2 * len(below))
+    return textwrap.wrap(
+        text, room, initial_indent=head, subsequent_indent=below, break_long_words=False, break_on_hyphens=False
+    )
 
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _labels(found: Labelling | None) -> str:
     if found is None:
         return "none"
     numbers = f", from {found.base} {_ORDERS.get(found.order, found.order)}" if found.base is not None else ", as wnids"
-    return f"{found.by}: classes of {title(found.space)}{numbers}"
+    return f"{found.by}: {'synsets' if found.space == 'wordnet' else 'classes'} of {_title(found.space)}{numbers}"
+
+
+def _title(dataset: str) -> str:
+    from imagenet_tools.published.releases import title
+
+    return "WordNet" if dataset == "wordnet" else title(dataset)

@@ -233,18 +233,31 @@ def stream_files(file: IO[bytes], *, cap: int) -> Iterator[tuple[Member, bytes |
 
 
 @contextmanager
-def open_stream(source: StrPath | bytes | io.RawIOBase) -> Iterator[IO[bytes]]:
-    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell. A path, an open file, or its bytes."""
+def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _CHUNK) -> Iterator[IO[bytes]]:
+    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell. A path, an open file, or its bytes.
+
+    `ahead` bytes are read at once: few are enough where only the first members are wanted.
+    """
     if isinstance(source, bytes):
         raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
     else:
         raw = source if isinstance(source, io.RawIOBase) else _open(source)
-    with io.BufferedReader(raw, _CHUNK) as file:
+    with io.BufferedReader(raw, ahead) as file:
         if not is_gzip_head(file.peek(2)):
             yield file
             return
         with io.BufferedReader(Gunzip(file), _CHUNK) as unpacked:
             yield unpacked
+
+
+def members(path: StrPath) -> Iterator[Member]:
+    """The members of a tar, compressed by gzip or not: of a plain one by its headers alone, as `walk` reads them."""
+    if not is_gzip(path):
+        yield from walk(path)
+        return
+    with open_stream(path) as file:
+        for member, _ in stream(file, cap=0):
+            yield member
 
 
 def is_tar(path: StrPath) -> bool:

@@ -30,12 +30,12 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml
+from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.containers import tar
 from imagenet_tools.images.image_rows import dataset_of
 from imagenet_tools.images.image_scan import folder_fingerprint, tar_fingerprint
 from imagenet_tools.published.releases import title
-from imagenet_tools.units import Detection, Unit
+from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split, task_of, wnid_of_folder, wnid_of_stem
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def _archive(path: Path) -> list[Detection]:
     # An archive of a whole tree holds the images behind the annotations.
     if not own or any(task_of(name.parent) or name.parts[0] == "ILSVRC" for name, _ in members):
         return []
+    if any(task_in(data) is not None for _, data in members):
+        return []  # of the detection task
     stems = [wnid_of_folder(name.parent.name) or name.stem for name in own]
     nested = ARCHIVE.fullmatch("/".join(part for part in own[0].parts if ARCHIVE.fullmatch(part)))
     what = "an archive of class archives" if nested else "an archive"
@@ -120,7 +122,9 @@ def _found(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> D
         evidence += ', of the "ImageNet database"' if whole else ", of classes beyond ILSVRC2012's 1,000"
         others = ("fall11", "winter21", *(("ilsvrc2012",) if thousand else ()))
         readings = tuple(f"boxes for the images of {title(other)} alone (--dataset {other})" for other in others)
-    return Detection("box_xml", path, dataset, ("boxes",), evidence, tuple(sorted(splits)), readings=readings)
+    labels = Labelling("the classes that the boxes name", dataset if dataset == "ilsvrc2012" else "wordnet")
+    about = (evidence, tuple(sorted(splits)), "", labels, readings)
+    return Detection("box_xml", path, dataset, ("boxes",), *about)
 
 
 def _class_folders(folder: Path) -> list[str]:

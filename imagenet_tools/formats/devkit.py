@@ -25,6 +25,7 @@ from imagenet_tools.class_lists import labels
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.units import Detection, Labelling, Unit
 
 if TYPE_CHECKING:
@@ -84,15 +85,16 @@ def _truth_in(path: Path) -> str | None:
     """The name of the list in an archive, if there is one among its first members."""
     passed = 0
     try:
-        with tar.open_stream(path) as file:
-            for member, _ in tar.stream(file, cap=0):
-                passed += member.size
-                if member.kind == "file" and _TRUTH.fullmatch(PurePosixPath(member.name).name):
-                    return member.name
-                if passed > _SEEN:
-                    break
-    except FormatError:
-        pass  # what is no tar is not ours, and a kit that breaks off before its list can give no label
+        for member in tar.members(path):
+            name = PurePosixPath(member.name).name
+            passed += member.size
+            if member.kind == "file" and _TRUTH.fullmatch(name):
+                return member.name
+            if passed > _SEEN or is_image_name(name):  # no kit has images
+                break
+    except FormatError as error:
+        # What is no tar is not ours, and a kit that breaks off before its list can give no label; in it, the scan says.
+        return error.member if _TRUTH.fullmatch(PurePosixPath(error.member).name) else None
     return None
 
 

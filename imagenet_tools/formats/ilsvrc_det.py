@@ -134,7 +134,8 @@ def _archive(path: Path) -> list[Detection]:
     what = "boxes" if boxes else "images"
     splits = sorted({split for text in (path.name, *map(str, first.parts)) if (split := _split_of(text))})
     evidence = f"an archive of {what} of ILSVRC's detection task, the first {first}"
-    return [Detection("ilsvrc_det", path, DATASET, holds, evidence, tuple(splits[:1]))]
+    labels = Labelling("the annotations", "wordnet") if boxes else None
+    return [Detection("ilsvrc_det", path, DATASET, holds, evidence, tuple(splits[:1]), labels=labels)]
 
 
 def _folder(folder: Path) -> list[Detection]:
@@ -161,8 +162,9 @@ def _of_leaves(folder: Path, places: list[Path], kind: str, what: str) -> Detect
         if place.name.endswith("val") and (n := _count(place)) < _N_VAL:
             missing.append(f"{_N_VAL - n:,} of the {_N_VAL:,} validation {what}")
     holds = ("boxes", "labels") if kind else ("images",)
-    labels = Labelling("the annotations" if kind else "the folders of train, and no others", "wordnet")
-    return Detection("ilsvrc_det", folder, DATASET, holds, evidence, tuple(sorted(splits)), "; ".join(missing), labels)
+    by = "the annotations" if kind else "the folders of train, and no others" if classes else ""
+    about = (evidence, tuple(sorted(splits)), "; ".join(missing), Labelling(by, "wordnet") if by else None)
+    return Detection("ilsvrc_det", folder, DATASET, holds, *about)
 
 
 _N_VAL = 20_121

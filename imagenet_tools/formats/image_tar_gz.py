@@ -74,12 +74,11 @@ def _advised(found: Detection) -> Detection:
 def _first_names(path: Path) -> list[str]:
     names: list[str] = []
     try:
-        with tar.open_stream(path) as file:
-            for member, _ in tar.stream(file, cap=0):
-                if member.kind == "file":
-                    names.append(member.name)
-                if len(names) == SEEN or member.offset + member.size > _LOOKED_AT:
-                    break
+        for member in tar.members(path):
+            if member.kind == "file":
+                names.append(member.name)
+            if len(names) == SEEN or member.offset + member.size > _LOOKED_AT:
+                break
     except FormatError:
         pass  # what came before the break tells the form; the scan reports the break
     return names

@@ -47,7 +47,7 @@ def detect(path: Path) -> list[Detection]:
     if names and CLASS_TAR.fullmatch(names[0]):
         wnids = [wnid for wnid, _ in _class_tars(path)]
         return [of_class_tars("image_tars", path, wnids, f"a tar of {len(wnids):,} class tars")]
-    images = of_images("image_tars", path, names, "a tar")
+    images = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
     return [images] if images else []
 
 

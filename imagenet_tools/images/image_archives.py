@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import CLASS_TAR
-from imagenet_tools.published.releases import RELEASES, Verdict, release_of, release_of_21k_p
+from imagenet_tools.published.releases import RELEASES, Verdict, published, release_of, release_of_21k_p
 from imagenet_tools.units import Detection, Labelling
 from imagenet_tools.wnid import (
     SPLIT_FOLDERS,
@@ -53,8 +53,11 @@ def of_class_tars(form: str, path: Path, wnids: Sequence[str], what: str, *, all
     )
 
 
-def of_images(form: str, path: Path, names: Sequence[str], what: str) -> Detection | None:
-    """The detection of an archive of images by the names of its first files; None where it is not ImageNet's."""
+def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_seen: bool = False) -> Detection | None:
+    """The detection of an archive of images by the names of its first files; None where it is not ImageNet's.
+
+    With all_seen, `names` are all there are.
+    """
     images = [name for name in names if is_image_name(name.rpartition("/")[2])]
     if not images or _is_webdataset(names) or any(_OF_WHOLE_TREE in f"/{name}" for name in names):
         return None
@@ -80,7 +83,8 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str) -> Detecti
         splits = {"train": None} | splits if not official or treed else splits
     labels = None if set(splits) == {"test"} else Labelling(_by(treed, bool(wnids)), verdict.dataset)
     evidence = f"{what} of images, the first {images[0]}; {verdict.why}"
-    missing = "; ".join(_cut(path))
+    lacking = [] if treed or wnids or not all_seen else _lacking(verdict.dataset, list(splits), len(images))
+    missing = "; ".join([*lacking, *_cut(path)])
     return Detection(
         form, path, verdict.dataset, ("images",), evidence, tuple(splits), missing, labels, verdict.readings
     )
@@ -109,6 +113,12 @@ def _is_webdataset(names: Sequence[str]) -> bool:
     """Whether files stand beside images under the same stem, as the label and the facts of a sample do."""
     stems = {name.rpartition(".")[0] for name in names if is_image_name(name.rpartition("/")[2])}
     return any(PurePosixPath(name).suffix in _SIDE_FILES and name.rpartition(".")[0] in stems for name in names)
+
+
+def _lacking(dataset: str, splits: Sequence[str], n: int) -> list[str]:
+    """How many images of the one split that an archive is of are not in it."""
+    whole = published(dataset, splits[0]) if len(splits) == 1 else None
+    return [f"{whole - n:,} of the {whole:,} images of {splits[0]}"] if whole and n < whole else []
 
 
 def _cut(path: Path) -> list[str]:

@@ -76,6 +76,15 @@ def default_index() -> Path:
     return Path(os.environ.get("IMAGENET_INDEX") or DEFAULT)
 
 
+def is_index(folder: Path) -> bool:
+    """Whether a folder is an index, of this or another schema."""
+    try:
+        text = (folder / MANIFEST).read_text()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f'"format": "{_FORMAT}"' in text
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of an index; NoIndexError where there is none, or one of another schema."""
     path = folder / MANIFEST

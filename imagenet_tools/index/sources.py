@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.containers import tar
-from imagenet_tools.errors import FormatError, SourceError, UsageError
-from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
+from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.index.layout import FileEntry, Manifest, read_manifest, write_table
+from imagenet_tools.index.survey import detect, what_is
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.units import Detection
 
@@ -26,18 +25,9 @@ _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 _FORMS = (
     "Expected one of: class folders (<split>/<wnid>/*.JPEG), a folder or a tar of class tars (nXXXXXXXX.tar), the flat "
-    "tar or folder of val or test, a devkit, box XML (folder or .tar.gz), LOC_*_solution.csv."
+    "tar or folder of val or test, Parquet, WebDataset or TFRecord shards, a devkit, box XML (folder or .tar.gz), "
+    "LOC_*_solution.csv. The README lists every form."
 )
-
-
-class Survey(NamedTuple):
-    """What lies at a path."""
-
-    path: Path
-    found: tuple[Detection, ...]
-    units: tuple[int, ...]  # the pieces that indexing would read, of each that was found
-    ignored: tuple[str, ...]  # files beside that nothing reads
-    unrecognised: str  # what it is instead, in words, where nothing of ImageNet was found; else ""
 
 
 class UnitRecord(NamedTuple):
@@ -109,74 +99,8 @@ def find_sources(
     return sources
 
 
-def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
-    """What lies at a path, as `imagenet-tools detect` tells it; headers are read, no images. SourceError: nothing."""
-    path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
-    found, ignored = detect(path, readers)
-    root = path if path.is_dir() else path.parent
-    units = tuple(sum(1 for _ in readers[one.form].units(one, "", root)) for one in found)
-    return Survey(path, tuple(found), units, tuple(ignored), "" if found else _what(path))
-
-
-def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
-    """(what lies at a path, the files beside it that nothing reads).
-
-    In a folder, archives, lists and folders that lie directly in it and belong to none of what was found are tried
-    too; images and annotations that no form claims are counted by the units around them.
-    """
-    if not path.exists():
-        message = f"{path} does not exist. Expected a file or a folder of ImageNet."
-        raise SourceError(message)
-    found = [one for reader in readers.values() for one in reader.detect(path)]
-    if not path.is_dir() or any(one.path == path and not one.holds for one in found):
-        return found, []  # what is known and not read is not looked into either
-    inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
-    inside |= {one.path.relative_to(path).parts[0] for one in found if one.path != path}
-    known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
-    ignored: list[str] = []
-    for child in sorted(path.iterdir()):
-        if child.name in inside or child.suffix.lower() in _SCANNED:
-            continue
-        if not child.exists():
-            ignored.append(child.name)  # a link to nothing
-            continue
-        below = [one for reader in readers.values() for one in reader.detect(child)]
-        found.extend(below)
-        known |= {name for one in below for name in getattr(readers[one.form], "BESIDE", ())}
-        if not below and child.is_file():
-            ignored.append(child.name)
-    return found, [name for name in ignored if name not in known]
-
-
-# Files that lie in their thousands in what readers scan, and are no archive or list.
-_SCANNED = IMAGE_SUFFIXES | {".xml"}
-
-
 def _nothing(path: Path) -> str:
-    return f"{path} is not recognised: it is {_what(path)}. {_FORMS}"
-
-
-def _what(path: Path) -> str:
-    if path.is_dir():
-        names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
-        what = f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
-    elif not path.is_file():
-        what = "neither a file nor a folder"  # to open a pipe would wait for ever
-    else:
-        with path.open("rb") as file:
-            what = f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}"
-        what += _broken_tar(path)
-    return what
-
-
-def _broken_tar(path: Path) -> str:
-    try:
-        if tar.is_tar(path):
-            for _ in tar.walk(path):
-                pass
-    except FormatError as error:
-        return f"; a tar that is broken: {error}"
-    return ""
+    return f"{path} is not recognised: it is {what_is(path)}. {_FORMS}"
 
 
 def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:

@@ -40,7 +40,8 @@ class Done(NamedTuple):
 def work(task: Task) -> Done:
     """Scan one unit into its part, unless it is there already or the index has it."""
     unit, known = task.unit, task.known
-    fingerprint = fingerprint_of(unit)
+    state = _reader(unit).fingerprint(unit)
+    fingerprint = _with(unit, state)
     digest = _digest(unit) if task.by_hash else ""
     path = part_path(task.parts, unit, fingerprint)
     size = unit.path.stat().st_size if unit.path.is_file() else -1
@@ -48,7 +49,7 @@ def work(task: Task) -> Done:
     if known is not None and task.by_hash and digest == known.digest:
         return Done(unit, "unchanged", *about, {})
     # What was probed once is not forgotten because this build does not probe.
-    enough = (fingerprint, fingerprint_of(unit._replace(probed=True)))
+    enough = (fingerprint, _with(unit._replace(probed=True), state))
     if known is not None and not task.by_hash and known.fingerprint in enough:
         return Done(unit, "unchanged", known.fingerprint, known.digest, size, path, {})
     counts = part_counts(path)
@@ -59,7 +60,11 @@ def work(task: Task) -> Done:
 
 def fingerprint_of(unit: Unit) -> str:
     """What a unit's rows depend on, as a text: sizes and times of its files, and what is said of it besides."""
-    return f"{_said(unit)} {_reader(unit).fingerprint(unit)}"
+    return _with(unit, _reader(unit).fingerprint(unit))
+
+
+def _with(unit: Unit, state: str) -> str:
+    return f"{_said(unit)} {state}"
 
 
 def _said(unit: Unit) -> str:
