@@ -180,6 +180,8 @@ TABLES: dict[str, Table] = {
             Column("imagenet21k_p_winter21_index", "int16", "0-based, of 21K-P's 10,450 of winter21; null, likewise"),
             Column("n_images", "int64", "images labelled with this very synset"),
             Column("n_images_inclusive", "int64", "distinct images labelled with it or anything below it"),
+            Column("n_photos", "int64", "distinct photographs of those images: one in two data sets counts once"),
+            Column("n_photos_inclusive", "int64", "distinct photographs labelled with it or anything below it"),
             Column("n_boxes", "int64", "boxes labelled with this very synset"),
             Column("n_boxes_inclusive", "int64", "distinct boxes labelled with it or anything below it"),
         ),

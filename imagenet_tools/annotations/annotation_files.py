@@ -146,7 +146,7 @@ def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes],
     """Gather the members of an archive in its order, and those of the archives in it; stops after each."""
     folder, wnid = "", level.wnid
     stems = level.seen.setdefault(level.wnid or "", set())
-    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES):
+    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES, label=level.above or unit.file):
         place, _, name = member.name.rpartition("/")
         if member.kind != "file" or not is_annotation(name, suffix):
             inner = ARCHIVE.fullmatch(name) if member.kind == "file" and level.depth < _DEPTH else None

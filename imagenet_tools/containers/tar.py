@@ -52,26 +52,27 @@ class Member(NamedTuple):
     kind: str
 
 
-def walk(source: StrPath | int, *, start: int = 0, end: int | None = None) -> Iterator[Member]:
+def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: bool = False) -> Iterator[Member]:
     """The members of a tar, in its order, at the cost of one read of 512 bytes each.
 
     `source` is a path or an open file descriptor, whose position is not moved. `start` and `end` bound a tar inside
     another file, in bytes; without an end it reaches to the end of the file. Raises FormatError after the last good
-    member, with the codes named above.
+    member, with the codes named above; with `cut`, the member that the end cuts is yielded before, with the size that
+    its header states.
     """
-    for member, _ in walk_ahead(source, start=start, end=end, ahead=0):
+    for member, _ in walk_ahead(source, start=start, end=end, ahead=0, cut=cut):
         yield member
 
 
 def walk_ahead(
-    source: StrPath | int, *, start: int = 0, end: int | None = None, ahead: int = 4096
+    source: StrPath | int, *, start: int = 0, end: int | None = None, ahead: int = 4096, cut: bool = False
 ) -> Iterator[tuple[Member, bytes]]:
     """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header."""
     if not isinstance(source, int):
         with _open(source) as file:
-            yield from _members(file.fileno(), os.fspath(source), start, end, ahead)
+            yield from _members(file.fileno(), os.fspath(source), start, end, ahead, cut=cut)
         return
-    yield from _members(source, "the archive", start, end, ahead)
+    yield from _members(source, "the archive", start, end, ahead, cut=cut)
 
 
 def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
@@ -80,13 +81,15 @@ def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -
         yield member
 
 
-def _members(fd: int, label: str, start: int, end: int | None, ahead: int) -> Iterator[tuple[Member, bytes]]:
+def _members(
+    fd: int, label: str, start: int, end: int | None, ahead: int, *, cut: bool
+) -> Iterator[tuple[Member, bytes]]:
     size = os.fstat(fd).st_size
 
     def read(offset: int, n: int) -> bytes:
         return os.pread(fd, n, offset)
 
-    return _walk(read, start, size if end is None else min(end, size), ahead, label)
+    return _walk(read, start, size if end is None else min(end, size), ahead, label, cut=cut)
 
 
 def _open(path: StrPath) -> io.FileIO:
@@ -97,7 +100,9 @@ def _open(path: StrPath) -> io.FileIO:
     return Path(path).open("rb", buffering=0)
 
 
-def _walk(read: Read, start: int, end: int, ahead: int, label: str) -> Iterator[tuple[Member, bytes]]:
+def _walk(
+    read: Read, start: int, end: int, ahead: int, label: str, *, cut: bool = False
+) -> Iterator[tuple[Member, bytes]]:
     # chunk holds the bytes from base on: a header, or a payload's head, that lies in it costs no read.
     chunk, base, place = b"", start, start
     # What pax records and long names say of the next member, and of all that are to come.
@@ -122,6 +127,8 @@ def _walk(read: Read, start: int, end: int, ahead: int, label: str) -> Iterator[
         member = _member(name, place, size, kind, own or common)
         own, size = None, member.size
         if place + size > end:
+            if cut:
+                yield member, b""
             found = f"{max(end - place, 0):,} bytes of {member.name!r} before its end"
             raise tar_header.truncated(label, place, found, f"the {size:,} that its header states", member.name)
         head = b""
@@ -200,22 +207,25 @@ def _check_tail(read: Read, place: int, end: int, label: str) -> None:
         piece = _exactly(read, place, min(_CHUNK, end - place))
 
 
-def stream(file: IO[bytes], *, cap: int = 64 << 20) -> Iterator[tuple[Member, bytes | None]]:
+def stream(file: IO[bytes], *, cap: int = 64 << 20, label: str = "") -> Iterator[tuple[Member, bytes | None]]:
     """The members of a tar that is read once from front to back, as a compressed one must be, with their payloads.
 
     `file` is what `open_stream` gives, or anything with `read`. The payload is None where a member is no file, or has
-    more than `cap` bytes. Raises FormatError after the last good member, with the codes named above.
+    more than `cap` bytes. Raises FormatError after the last good member, with the codes named above; its text calls
+    the tar by the `label`, or else by the path.
     """
-    for member, payload, _ in stream_files(file, cap=cap):
+    for member, payload, _ in stream_files(file, cap=cap, label=label):
         yield member, payload
 
 
-def stream_files(file: IO[bytes], *, cap: int) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
+def stream_files(
+    file: IO[bytes], *, cap: int, label: str = ""
+) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
     """As `stream`, with what opens a payload that has more than `cap` bytes, until the next member is asked for.
 
     So an archive inside an archive is read as it streams by, whatever its size.
     """
-    label = str(getattr(file, "name", None) or "the archive")
+    label = label or str(getattr(file, "name", None) or "the archive")
     read = forward(file, label)
 
     def opened() -> Payload:

@@ -145,7 +145,7 @@ def _from_archive(unit: Unit, rows: AnnotationRows) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     try:
         with tar.open_stream(unit.path) as file:
-            for member, data in tar.stream(file, cap=_CAP):
+            for member, data in tar.stream(file, cap=_CAP, label=unit.file):
                 name = PurePosixPath(member.name).name
                 if data is not None and (name in _MAPS or _TRUTH.fullmatch(name)):
                     files.setdefault(name, data)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images.image_archives import SEEN, of_class_tars, of_images
+from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar, tar_fingerprint
 from imagenet_tools.units import Unit
 
@@ -60,9 +60,9 @@ def _class_files(path: Path) -> list[str]:
 
 def _of_file(path: Path) -> Detection | None:
     names = _first_names(path)
-    if names and (first := CLASS_TAR.fullmatch(names[0])):
+    if first := first_class(names):
         what = "a gzip stream of class tars, not counted"
-        return _advised(of_class_tars("image_tar_gz", path, [first[1]], what, all_seen=False))
+        return _advised(of_class_tars("image_tar_gz", path, [first], what, all_seen=False))
     found = of_images("image_tar_gz", path, names, "a gzip stream")
     return _advised(found) if found else None
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images.image_archives import SEEN, of_class_tars, of_images
+from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar, tar_fingerprint
 from imagenet_tools.units import Unit
@@ -44,7 +44,7 @@ def detect(path: Path) -> list[Detection]:
     if not tar.is_tar(path):
         return []
     names = _first_names(path)
-    if names and CLASS_TAR.fullmatch(names[0]):
+    if first_class(names):
         wnids = [wnid for wnid, _ in _class_tars(path)]
         return [of_class_tars("image_tars", path, wnids, f"a tar of {len(wnids):,} class tars")]
     images = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
@@ -54,10 +54,6 @@ def detect(path: Path) -> list[Detection]:
 def _class_files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if CLASS_TAR.fullmatch(entry.name))
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
 
 
 def _first_names(path: Path) -> list[str]:
@@ -71,8 +67,9 @@ def _first_names(path: Path) -> list[str]:
 
 
 def _class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
+    """The class tars in a tar; the one that its end cuts too, for the whole images in it."""
     try:
-        for member in tar.walk(path):
+        for member in tar.walk(path, cut=True):
             if member.kind == "file" and (found := CLASS_TAR.fullmatch(member.name)):
                 yield found[1], member
     except FormatError:
@@ -88,12 +85,16 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         for name in _class_files(found.path):
             yield whole._replace(file=prefix + name, wnid=name[:9])
         return
-    if not CLASS_TAR.fullmatch(next(iter(_first_names(found.path)), "")):
+    if not first_class(_first_names(found.path)):
         named = CLASS_TAR.fullmatch(found.path.name)
         yield whole._replace(wnid=named[1] if named else None)
         return
+    seen: set[str] = set()
     for wnid, member in _class_tars(found.path):
-        yield whole._replace(wnid=wnid, member=member.name, offset=member.offset, length=member.size)
+        # A class tar that was added to the tar once more has the name of the first; a unit has one of its own.
+        name = f"{member.name}@{member.offset}" if member.name in seen else member.name
+        seen.add(name)
+        yield whole._replace(wnid=wnid, member=name, offset=member.offset, length=member.size)
     yield whole._replace(member=_OUTER)
 
 
@@ -106,10 +107,11 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
         yield from scan_tar(unit)
         return
     rows = ImageRows(unit)
-    try:
-        for member in tar.walk(unit.path):
-            if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
-                rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
-    except FormatError as error:
-        rows.problem(error.code, unit.file, str(error))
+    with unit.path.open("rb", buffering=0) as file:
+        try:
+            for member in tar.walk(file.fileno()):
+                if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
+                    rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
+        except FormatError as error:
+            rows.problem(error.code, unit.file, str(error), error.member or None)
     yield from rows.batches()

@@ -37,6 +37,16 @@ _OF_WHOLE_TREE = "/Annotations/"
 _END = bytes(1024)
 
 
+def first_class(names: Sequence[str]) -> str | None:
+    """The class of the first class tar among an archive's first files, if no image comes before it."""
+    for name in names:
+        if found := CLASS_TAR.fullmatch(name):
+            return found[1]
+        if is_image_name(name.rpartition("/")[2]):
+            return None
+    return None
+
+
 def of_class_tars(form: str, path: Path, wnids: Sequence[str], what: str, *, all_seen: bool = True) -> Detection:
     """The detection of class tars, in a folder or in a tar; with all_seen, `wnids` are all there are."""
     verdict = release_of(wnids, name=path.name)

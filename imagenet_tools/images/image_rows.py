@@ -108,7 +108,7 @@ class ImageRows:
         if official is None:
             named = wnid_of_stem(stem)
             if wnid is not None and named is not None and named != wnid:
-                reason = f"the name says {named}, the folder {wnid}; the folder's class is kept"
+                reason = f"the name says {named}, the folder {wnid}; the folder's is kept, unless it is in {named} too"
                 self.problem("class_differs", file, reason, member, stem)
             # Nowhere but in its training set does ILSVRC name an image by its class.
             known = "train" if is_training_stem(stem) and self._unit.dataset.startswith("ilsvrc") else None

@@ -75,19 +75,8 @@ def _scan_plain(unit: Unit, rows: ImageRows, fd: int) -> Iterator[None]:
 def _scan_gzip(unit: Unit, rows: ImageRows, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
     size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
     stream = Stream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
-    prefix = f"{unit.member}/" if unit.member else ""
     try:
-        for above, wnid, member in _in_stream(stream, prefix, unit.file):
-            data = b""
-            if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
-                data = stream.read(member.offset, min(member.size, LARGEST))
-                if len(data) < member.size:
-                    what, stated = (
-                        f"{len(data):,} bytes of {member.name!r}",
-                        f"the {member.size:,} that its header states",
-                    )
-                    raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
-            _add(rows, unit, above, member, data[:_HEAD], partial(_piece, data), wnid=wnid, streams=True)
+        for _ in _in_stream(stream, rows, unit):
             if rows.full():
                 yield from rows.batches()
     except FormatError as error:
@@ -103,16 +92,39 @@ def _piece(data: bytes, offset: int, n: int) -> bytes:
     return data[offset : offset + n]
 
 
-def _in_stream(stream: Stream, prefix: str, label: str) -> Iterator[tuple[str, str | None, tar.Member]]:
-    """(what comes before its name, the class that the tar around it is of, the member), of tars in the tar as well."""
-    for member in tar.walk_by(stream.read, label=label):
+def _in_stream(stream: Stream, rows: ImageRows, unit: Unit) -> Iterator[None]:
+    """Gather the members of a tar that streams by, and those of the class tars in it; stops after each."""
+    prefix = f"{unit.member}/" if unit.member else ""
+    for member in tar.walk_by(stream.read, label=unit.file):
         inner = CLASS_TAR.fullmatch(member.name)
         if member.kind != "file" or not inner:
-            yield prefix, None, member
+            _add_streamed(rows, unit, prefix, member, stream)
+            yield
             continue
         end = member.offset + member.size
-        for one in tar.walk_by(stream.read, start=member.offset, end=end, label=f"{label}: {member.name}"):
-            yield f"{prefix}{member.name}/", inner[1], one
+        above = prefix + member.name
+        try:
+            for one in tar.walk_by(stream.read, start=member.offset, end=end, label=f"{unit.file}: {member.name}"):
+                _add_streamed(rows, unit, f"{above}/", one, stream, wnid=inner[1])
+                yield
+        except FormatError as error:
+            # A break in a class tar costs what is behind it in that one alone; one of the stream costs all the rest.
+            if error.code.startswith("gzip") or (member.size and not stream.read(end - 1, 1)):
+                raise
+            rows.problem(error.code, unit.file, str(error), above)
+
+
+def _add_streamed(
+    rows: ImageRows, unit: Unit, prefix: str, member: tar.Member, stream: Stream, *, wnid: str | None = None
+) -> None:
+    """Add a member of a tar that streams by, an image with all its bytes read."""
+    data = b""
+    if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
+        data = stream.read(member.offset, min(member.size, LARGEST))
+        if len(data) < min(member.size, LARGEST):
+            what, stated = f"{len(data):,} bytes of {member.name!r}", f"the {member.size:,} that its header states"
+            raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
+    _add(rows, unit, prefix, member, data[:_HEAD], partial(_piece, data), wnid=wnid, streams=True)
 
 
 def _add(

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from imagenet_tools import terms
 from imagenet_tools.class_lists import labels
-from imagenet_tools.index import wordnet_tables
 from imagenet_tools.index.layout import Manifest
 from imagenet_tools.index.merge_boxes import choose_boxes, merge_boxes
 from imagenet_tools.index.merge_images import merge_images
 from imagenet_tools.index.merge_points import merge_points
+from imagenet_tools.index.merge_synsets import merge_synsets
 
 if TYPE_CHECKING:
     from imagenet_tools.index.stage import Stage
@@ -32,7 +29,7 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     merge_points(stage)
     merge_boxes(stage)
     problems = _merge_problems(stage)
-    _merge_wordnet(stage)
+    merge_synsets(stage)
     return Manifest(stage.tables), problems
 
 
@@ -87,31 +84,3 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
     stage.view("problems")
     counts = "SELECT code, count(*) FROM problems GROUP BY code ORDER BY count(*) DESC, code"
     return dict(stage.sql.execute(counts).fetchall())
-
-
-def _merge_wordnet(stage: Stage) -> None:
-    """The graph, and how much of the index lies at and below each synset."""
-    tables = {"closure": wordnet_tables.closure_table, "hypernyms": wordnet_tables.hypernyms_table}
-    for table, made in tables.items():
-        if table in stage.old.tables:  # facts of WordNet 3.0: the same in every generation
-            stage.tables[table] = stage.old.tables[table]
-            stage.view(table)
-        else:
-            stage.sql.register(table, made())
-            stage.write(table, "all", f"FROM {table}")
-    stage.sql.register("facts", wordnet_tables.synsets_table())
-    counts = """SELECT ancestor AS wnid, sum(n) AS inclusive, sum(n) FILTER (distance = 0) AS direct
-                FROM closure JOIN (SELECT wnid AS descendant, count(*) AS n FROM {} GROUP BY wnid)
-                USING (descendant) GROUP BY ancestor"""
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE counted AS
-            SELECT facts.*,
-                   coalesce(i.direct, 0)::BIGINT AS n_images, coalesce(i.inclusive, 0)::BIGINT AS n_images_inclusive,
-                   coalesce(b.direct, 0)::BIGINT AS n_boxes, coalesce(b.inclusive, 0)::BIGINT AS n_boxes_inclusive
-            FROM facts LEFT JOIN ({counts.format("images")}) i USING (wnid)
-                       LEFT JOIN ({counts.format("boxes")}) b USING (wnid)"""
-    )
-    stage.write("synsets", "all", "FROM counted ORDER BY wnid")
-    below = stage.sql.execute("SELECT n_images_inclusive FROM counted ORDER BY wnid").fetchall()
-    stage.sql.register("made_terms", terms.terms_table(np.array(below, np.int64)[:, 0]))
-    stage.write("terms", "all", "FROM made_terms ORDER BY ALL")

@@ -17,6 +17,8 @@ _PART = "dataset || '-' || coalesce(split, 'nosplit') || '-' || coalesce(left(wn
 _FOREIGN = "starts_with(photo, dataset || '/')"
 _PATH = r"regexp_replace(replace(coalesce(member, file), '.tar/', '/'), '\.[^./]+$', '')"
 _STEM = f"regexp_extract({_PATH}, '[^/]+$')"
+# An image named by a class, in the folder of another one. Where it stands in its own class too, it is of that one.
+_ELSEWHERE = r"regexp_full_match(image_id, 'n\d{8}_\d+') AND left(image_id, 9) <> wnid"
 _HASH32 = "('0x' || left(sha256(photo), 8))::UBIGINT::UINTEGER"
 
 # Which of several places of an image is the first one, and the order of rows in a file.
@@ -36,6 +38,13 @@ def merge_images(stage: Stage) -> None:
         f"""CREATE TEMP TABLE by_path AS SELECT DISTINCT dataset FROM (
                 SELECT dataset, {_STEM} AS stem FROM found_images WHERE {_FOREIGN}
                 GROUP BY ALL HAVING count(DISTINCT {_PATH}) > 1)"""
+    )
+    stage.sql.execute(
+        f"""CREATE TEMP TABLE misfiled AS SELECT DISTINCT dataset, image_id, wnid
+            FROM (SELECT dataset, image_id, wnid, split FROM found_images WHERE {_ELSEWHERE}) AS here
+            SEMI JOIN found_images AS own
+                ON own.dataset = here.dataset AND own.image_id = here.image_id AND own.wnid = left(here.image_id, 9)
+                AND own.split IS NOT DISTINCT FROM here.split"""
     )
     stage.sql.execute(f"CREATE TEMP VIEW all_images AS {_settled('found_images', foreign=foreign)}")
     _check(stage)
@@ -88,7 +97,7 @@ def _check(stage: Stage) -> None:
              SELECT dataset, image_id, coalesce(split, '') || coalesce(wnid, '') AS kind,
                     'it is in ' || coalesce(split, 'no split') || ', ' || coalesce(wnid, 'no class')
                     || ' in ' || source AS place
-             FROM all_images SEMI JOIN odd USING (dataset, image_id))
+             FROM all_images SEMI JOIN odd USING (dataset, image_id) ANTI JOIN misfiled USING (dataset, image_id, wnid))
            GROUP BY dataset, image_id HAVING count(DISTINCT kind) > 1""",
     )
 
@@ -111,7 +120,19 @@ def _touched_parts(stage: Stage) -> set[str]:
     changed = f"""SELECT DISTINCT {_PART} FROM {parquet(old)} AS old LEFT JOIN chosen_counts USING (dataset, image_id)
                   WHERE n_boxes <> coalesce(n, 0)
                   OR ({_FOREIGN} AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
-    return {part for (part,) in stage.sql.execute(f"{gone} UNION {changed}").fetchall()}
+    return {part for (part,) in stage.sql.execute(f"{gone} UNION {changed} UNION {_moved(stage)}").fetchall()}
+
+
+def _moved(stage: Stage) -> str:
+    """The old parts of images that are copies now, as they stand in their own class too, and the other way round."""
+    rows = {}
+    for table in ("images", "copies"):
+        files = list(stage.old.paths(stage.folder, table))
+        rows[table] = f"(FROM {parquet(files)})" if files else "(FROM found_images LIMIT 0)"
+    key = "USING (dataset, image_id, wnid)"
+    return f"""SELECT {_PART} FROM {rows["images"]} SEMI JOIN misfiled {key}
+               UNION SELECT {_PART} FROM (FROM {rows["copies"]} WHERE {_ELSEWHERE})
+               ANTI JOIN misfiled {key} ANTI JOIN {rows["images"]} {key}"""
 
 
 def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> None:
@@ -130,10 +151,14 @@ def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> N
     rows = f"({' UNION ALL '.join(union)})"
     stage.sql.execute(f"CREATE OR REPLACE TEMP TABLE settled AS {_settled(rows, foreign=foreign)}")
     # Numbering the places of each image costs more than all the rest, and is needed where one has two.
-    if stage.sql.execute("SELECT count(*) = count(DISTINCT image_id) FROM settled").fetchall()[0][0]:
+    key = "USING (dataset, image_id, wnid)"
+    query = f"""SELECT count(*) = count(DISTINCT image_id) AND count(m.wnid) = 0
+                FROM settled LEFT JOIN misfiled AS m {key}"""
+    if stage.sql.execute(query).fetchall()[0][0]:
         stage.write("images", part, f"FROM settled ORDER BY {_ORDER}")
         return
-    first = f'PARTITION BY dataset, image_id ORDER BY "offset" IS NULL, {_PLACE}'
-    placed = f"SELECT *, row_number() OVER ({first}) AS place FROM settled"
-    stage.write("images", part, f"FROM ({placed}) WHERE place = 1 ORDER BY {_ORDER}")
-    stage.write("copies", part, f"FROM ({placed}) WHERE place > 1 ORDER BY {_ORDER}")
+    first = f'PARTITION BY dataset, image_id ORDER BY elsewhere, "offset" IS NULL, {_PLACE}'
+    known = f"SELECT settled.*, m.wnid IS NOT NULL AS elsewhere FROM settled LEFT JOIN misfiled AS m {key}"
+    placed = f"SELECT *, row_number() OVER ({first}) AS place FROM ({known})"
+    stage.write("images", part, f"FROM ({placed}) WHERE place = 1 AND NOT elsewhere ORDER BY {_ORDER}")
+    stage.write("copies", part, f"FROM ({placed}) WHERE place > 1 OR elsewhere ORDER BY {_ORDER}")
