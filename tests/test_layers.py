@@ -21,7 +21,7 @@ LAYERS = [
     {"class_lists.class_maps", "drawing", "superclasses"},
     {"annotations", "images"},
     {"annotations.annotation_files"},
-    {"annotations.image_sets"},
+    {"annotations.image_sets", "training"},
     {"selection"},
     {"index"},
     {"exports"},

@@ -97,12 +97,23 @@ class Descriptors:
         with self._lock:
             file = self._files.get(path)
             if file is None:
-                file = self._files[path] = _File(path)
+                file = self._files[path] = self._opened(path)
                 if len(self._files) > self._capacity:
                     self._files.popitem(last=False)
             else:
                 self._files.move_to_end(path)
             return file
+
+    def _opened(self, path: str) -> _File:
+        """A file, opened; where the process may open no more, half of those that are open here are closed first."""
+        while True:
+            try:
+                return _File(path)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._files:
+                    raise
+            for _ in range((len(self._files) + 1) // 2):
+                self._files.popitem(last=False)
 
     def __enter__(self) -> Self:
         return self

@@ -97,6 +97,19 @@ def image(data: bytes) -> Image.Image:
     raise FormatError(message, code=code) from cause
 
 
+def rgb(data: bytes) -> Image.Image:
+    """The image in these bytes, decoded to RGB as torchvision's loader does: the EXIF orientation is not applied.
+
+    Raises FormatError as `image` does, and where the pixels cannot be decoded.
+    """
+    opened = image(data)
+    try:
+        return opened.convert("RGB")
+    except _PILLOW_ERRORS as error:
+        message = f"No image: found {len(data):,} bytes whose pixels cannot be decoded ({error}); expected a whole "
+        raise FormatError(message + f"{opened.format} of {opened.width} x {opened.height}.", code="damaged") from error
+
+
 def _nothing(problem: str, encoding: str | None = None) -> Facts:
     return Facts(None, None, None, encoding, None, problem)
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from imagenet_tools.errors import QueryError, UsageError
+from imagenet_tools.selection.dataset import open_split
 from imagenet_tools.selection.draws import OFFICIAL, Split, parse_amount, parse_split, thresholds
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from imagenet_tools.containers.payload import Place
 
 _Asked = TypeVar("_Asked")
 
@@ -28,6 +30,10 @@ class Queryable(Protocol):
     def synset(self, text: str) -> str:
         """The wnid that a text names in this index."""
 
+    @property
+    def image_place(self) -> Callable[..., Place]:
+        """A function that says where an image lies here, by source, file, offset, length, member ... of images."""
+
 
 # Why an image is not in a selection, by the step that left it out; in the order of the steps.
 REASONS = {
@@ -38,6 +44,7 @@ REASONS = {
     "without": "below a synset that was taken out",
     "classes": "not of the listed classes",
     "where": "the condition does not hold",
+    "problem": "its bytes are damaged, as the column problem says",
     "unreadable": "no image can be read from its bytes",
     "boxed": "has no boxes",
     "unboxed": "has no boxes, and a detector must not learn it as background",
@@ -263,13 +270,17 @@ made AS (
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of the chosen images as Arrow record batches, ordered by split, wnid and image_id."""
+        order = "split, wnid, dataset, image_id"
+        return self.read(f"SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL ORDER BY {order}")
+
+    def read(self, query: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
+        """What `run` runs, as Arrow record batches."""
         cursor = self.index.cursor()
-        rows = self._ask(
-            lambda text, used: cursor.sql(text, params=dict(used)),
-            "SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL ORDER BY split, wnid, dataset, image_id",
-        )
+        rows = self._ask(lambda text, used: cursor.sql(text, params=dict(used)), query, values)
         # Its name in DuckDB 2, and its name before.
         yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
+
+    dataset = open_split  # a split as a data set to train on, without exporting
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""

@@ -1,0 +1,186 @@
+"""A split as a map-style data set with ImageFolder's face, over the original archives and folders.
+
+It holds arrays and no connection, so it pickles (some 35 bytes an image, whole: a worker asks no index) and is shared
+by workers that fork. Files are opened in the process that reads, and kept open there.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import resource
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+
+import numpy as np
+
+from imagenet_tools.class_lists.class_order import order_classes
+from imagenet_tools.containers import payload
+from imagenet_tools.containers.blob import Descriptors
+from imagenet_tools.errors import ImagenetToolsError, SourceError
+from imagenet_tools.images import probe
+from imagenet_tools.training.listed import Listed
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from imagenet_tools.training.images import Images
+
+# Of the files that a process may open, the share that is kept open here, and the most.
+_SHARE, _MOST = 4, 4096
+
+Transform = Callable[[Any], Any]
+
+
+class Boxes(NamedTuple):
+    """The boxes of all images in their order: those of image n are the rows from starts[n] up to starts[n + 1]."""
+
+    starts: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]  # 0-based class index
+    fractions: npt.NDArray[np.float32]  # (boxes, 4): xmin, ymin, xmax, ymax of the stored raster, 0 to 1
+    pixels: npt.NDArray[np.float32]  # the same in pixels: 0 to the width, 0 to the height
+
+    def of(self, row: int) -> slice:
+        """The rows of the boxes of an image."""
+        return slice(self.starts[row], self.starts[row + 1])
+
+
+class Dataset:
+    """The images of a split: `dataset[n]` is (image, label), or what `fields` asks for, as a tuple.
+
+    `loader` makes an image of its bytes; by default Pillow, in RGB, and the EXIF orientation is not applied, as in
+    torchvision. `transform` is given the image, `target_transform` the label; all four may be set at any time.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        wnids: Sequence[str],
+        *,
+        split: str,
+        fields: Sequence[str] = ("image", "label"),
+        columns: Mapping[str, pa.Array] | None = None,
+        boxes: Boxes | None = None,
+        left_out: Mapping[str, int] | None = None,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        loader: Callable[[bytes], Any] | None = None,
+    ):
+        self.split = split
+        self.classes = list(wnids)  # wnids, in the order of the class indices
+        self.class_to_idx = {wnid: label for label, wnid in enumerate(wnids)}
+        self.fields = tuple(fields)
+        self.left_out = dict(left_out or {})  # images of the index that are not in it, by reason
+        self.transform, self.target_transform = transform, target_transform
+        self.loader = loader or probe.rgb
+        self._images, self._columns, self._boxes = images, dict(columns or {}), boxes
+        self._opened: tuple[int, Descriptors] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What people call the classes, in their order; unique without regard to case."""
+        return [one.display for one in order_classes(self.classes)]
+
+    @property
+    def targets(self) -> Listed[int]:
+        """The class index of every image, as a list would have it."""
+        return Listed(len(self), self._images.target, self._images.label)
+
+    @property
+    def samples(self) -> Listed[tuple[str, int]]:
+        """(path, class index) of every image, as a list would have it; an image in an archive is archive/name."""
+        return Listed(len(self), self._images.sample)
+
+    def __len__(self) -> int:
+        return len(self._images.label)
+
+    def __getitem__(self, index: SupportsIndex) -> tuple[Any, ...]:
+        row = self._row(index)
+        return self._item(row, self.read(row) if self._reads else b"")
+
+    def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[tuple[Any, ...]]:
+        """A batch, as torch's DataLoader asks for one: read in the order of the archives, given in the order asked."""
+        if type(self).__getitem__ is not Dataset.__getitem__:  # somebody's own items, which torch must not get round
+            return [self[index] for index in indices]
+        rows = [self._row(index) for index in indices]
+        data = {row: self.read(row) for row in self._images.on_disk(set(rows))} if self._reads else {}
+        return [self._item(row, data.get(row, b"")) for row in rows]
+
+    def read(self, index: SupportsIndex) -> bytes:
+        """The bytes of an image, undecoded. SourceError names the image, its file and what was found there."""
+        row = self._row(index)
+        try:
+            return payload.read(self._images.place(row), self._descriptors())
+        except (OSError, ImagenetToolsError) as error:
+            raise self._unreadable(row, error) from error
+
+    def close(self) -> None:
+        """Close the files that are open in this process; they are opened again when an image is asked for."""
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.split!r}: {len(self):,} images, {len(self.classes):,} classes)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    # ---- one image
+
+    @property
+    def _reads(self) -> bool:
+        return "image" in self.fields or "bytes" in self.fields
+
+    def _row(self, index: SupportsIndex) -> int:
+        row = operator.index(index)
+        if not -len(self) <= row < len(self):
+            message = f"No image {row}: there are {len(self):,}."
+            raise IndexError(message)
+        return row % len(self)
+
+    def _item(self, row: int, data: bytes) -> tuple[Any, ...]:
+        return tuple(self._field(field, row, data) for field in self.fields)
+
+    def _field(self, field: str, row: int, data: bytes) -> Any:
+        if field == "image":
+            image = self._decoded(row, data)
+            return image if self.transform is None else self.transform(image)
+        if field == "label":
+            label = self._images.target(row)
+            return label if self.target_transform is None else self.target_transform(label)
+        if field == "bytes":
+            return data
+        if field in BOX_FIELDS and self._boxes is not None:
+            values: npt.NDArray[Any] = getattr(self._boxes, BOX_FIELDS[field])[self._boxes.of(row)]
+            return values.copy()  # what is changed on the way must not change for the next epoch
+        return self._columns[field][row].as_py()
+
+    def _decoded(self, row: int, data: bytes) -> Any:
+        if self.loader is not probe.rgb:
+            return self.loader(data)
+        try:
+            return probe.rgb(data)
+        except SourceError as error:
+            raise self._unreadable(row, error) from error
+
+    def _unreadable(self, row: int, error: Exception) -> SourceError:
+        what = str(error) if isinstance(error, ImagenetToolsError) else f"{type(error).__name__}: {error}."
+        key = self._images.key(row)
+        named = key.partition("/")[2].replace("'", "''")
+        message = f"Image {key}, in {self._images.path(row)}, cannot be read. {what}"
+        return SourceError(f"{message} To train without it: select(where=\"image_id <> '{named}'\").")
+
+    def _descriptors(self) -> Descriptors:
+        """The open files of this process: a lock of the parent's may have been held when it forked."""
+        opened, process = self._opened, os.getpid()
+        if opened is None or opened[0] != process:
+            allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            most = _MOST if allowed == resource.RLIM_INFINITY else min(allowed // _SHARE, _MOST)
+            opened = self._opened = (process, Descriptors(capacity=most))
+        return opened[1]
+
+
+# The fields of a data set that are made of boxes: the arrays of Boxes that they are.
+BOX_FIELDS = {"boxes": "pixels", "boxes_normalised": "fractions", "box_labels": "label"}
