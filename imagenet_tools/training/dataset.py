@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from imagenet_tools.class_lists.class_order import order_classes
+from imagenet_tools.class_lists.export_classes import order_classes
 from imagenet_tools.containers import payload
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import ImagenetToolsError, SourceError

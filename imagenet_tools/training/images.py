@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imagenet_tools.containers.payload import Place
+from imagenet_tools.containers.payload import Place, reading_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,8 +72,8 @@ class Images(NamedTuple):
         return f"{self.homes[self.home[row]].dataset}/{self.image_id[row].as_py()}"
 
     def on_disk(self, rows: Iterable[int]) -> list[int]:
-        """Rows in the order in which they lie: by archive, and from its front to its end."""
-        return sorted(rows, key=lambda row: (self.home[row], self.start[row]))
+        """Rows in the order in which they lie, so that no container is decoded twice."""
+        return sorted(rows, key=lambda row: reading_order(self.place(row)))
 
     def _called(self, row: int) -> str:
         name: str | None = None if self.name is None else self.name[row].as_py()
