@@ -56,12 +56,14 @@ _SHOTS = (
 LISTS = (
     Listed(
         "ilsvrc2012-val-blacklist",
-        "validation images whose boxes are unsatisfactory: left out of ILSVRC's localisation score since 2013",
+        "validation images that ILSVRC's localisation score leaves out since 2013, their boxes being unsatisfactory: "
+        "inferred, not official",
         "Jerrynet/val_blacklist_names.txt",
         1_762,
         "1e962be159b1164eb6d68dfee939234785039e1fb010c6b5b710121c677d8185",
-        "Jerrynet/ILSVRC-File-Lists on GitHub: what valList_filtered.txt leaves out of valList.txt",
-        "the devkits' readme, for the count; the devkits' own file was not at hand",
+        "Jerrynet/ILSVRC-File-Lists on GitHub: what valList_filtered.txt leaves out of valList.txt; it calls them CMYK "
+        "images, which they are not",
+        "the devkits' readme, for the count alone: the devkits' own file was not at hand",
     ),
     Listed(
         "simclr-1pct",

@@ -15,7 +15,7 @@ from imagenet_tools.tables import columns
 SHA256 = {
     "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",
     "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
-    "image_lists": "6f4084becab623b4ffb280ffbe2b859d6af1a07a3a14ec5a6aaf15072cfc17fb",
+    "image_lists": "a556c4ead2c75999c850a41c653910338f2e03d471cee30c95d40344d113617e",
 }
 
 

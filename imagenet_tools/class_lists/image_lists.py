@@ -5,6 +5,7 @@ Made by data/make_image_lists.py, which names each list's source and pins its SH
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 from dataclasses import dataclass, field
@@ -21,12 +22,17 @@ LEFT_OUT = {
 }
 
 
+# What a command may call a list for short.
+_SHORT = {"blacklist": "ilsvrc2012-val-blacklist"}
+
+
 @dataclass(frozen=True)
 class ImageList:
-    """A set of images of ILSVRC2012."""
+    """A set of images of one data set."""
 
     name: str
     title: str
+    dataset: str  # as an index calls it: with an image's stem, its identity
     images: tuple[str, ...] = field(repr=False)  # their stems, n01440764_10026, sorted by wnid and number
     sha256: str  # of the lines: a stem each
     source: str
@@ -42,17 +48,28 @@ def names() -> tuple[str, ...]:
     return tuple(_table()["name"].to_pylist())
 
 
-@functools.cache
 def get(name: str) -> ImageList:
-    """An image list by its name, such as simclr-1pct; UsageError: there is no such list."""
-    if name not in names():
-        left_out = f" {name} is left out: {LEFT_OUT[name]}." if name in LEFT_OUT else ""
-        raise UsageError(f"No image list is called {name!r}.{left_out} There are {', '.join(names())}.")
+    """An image list by its name, such as simclr-1pct or blacklist; UsageError: there is no such list."""
+    found = find(name)
+    if found is None:
+        raise UsageError(_unknown(name.strip().lower()))
+    return found
+
+
+def find(name: str) -> ImageList | None:
+    """An image list by its name; None: there is no such list."""
+    wanted = name.strip().lower()
+    wanted = _SHORT.get(wanted, wanted)
+    return _read(wanted) if wanted in names() else None
+
+
+@functools.cache
+def _read(name: str) -> ImageList:
     row = _table().slice(names().index(name), 1).to_pylist()[0]
     pairs = zip(row["offsets"], row["numbers"], strict=True)
     stems = tuple(f"n{offset:08d}_{n}" if offset else f"ILSVRC2012_val_{n:08d}" for offset, n in pairs)
     sha256 = hashlib.sha256("".join(f"{stem}\n" for stem in stems).encode()).hexdigest()
-    return ImageList(name, row["title"], stems, sha256, row["source"], row["checked"])
+    return ImageList(name, row["title"], "ilsvrc2012", stems, sha256, row["source"], row["checked"])
 
 
 @functools.cache
@@ -63,6 +80,14 @@ def real_labels() -> tuple[tuple[str, ...], ...]:
     """
     by_index = lists.get("ilsvrc2012").wnids
     return tuple(tuple(by_index[index] for index in one) for one in read_table("ilsvrc2012_real")["labels"].to_pylist())
+
+
+def _unknown(name: str) -> str:
+    if name in LEFT_OUT:
+        return f"The image list {name!r} is left out: {LEFT_OUT[name]}."
+    close = difflib.get_close_matches(name, names(), 3, 0.5)
+    advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
+    return f"No image list is called {name!r}. {advice}"
 
 
 @functools.cache

@@ -20,24 +20,33 @@ from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 
 DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-# Modules of this package that hold no command.
-_HELPERS = ("__init__", "answer", "common", "progress")
+# Modules of these folders that hold no command.
+_HELPERS = ("__init__", "answer", "common", "printing", "progress")
 
 # Commands whose work is kept when they are interrupted.
 _RESUMED = {"build-index", "export", "demo"}
 
 
-class _Commands(click.Group):
-    """The modules of this package that hold a command; a module is imported when its command is asked for."""
+class Commands(click.Group):
+    """The modules of a folder that hold a command; a module is imported when its command is asked for."""
+
+    def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
+        self.folder = folder
+        super().__init__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-        return [name.replace("_", "-") for name in names if name not in _HELPERS]
+        """The names of the modules, and of the folders of commands below a command."""
+        found = {path.stem for path in self.folder.glob("*.py")}
+        found |= {path.parent.name for path in self.folder.glob("*/__init__.py")}
+        return sorted(name.replace("_", "-") for name in found if name not in _HELPERS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, its module being imported now."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"imagenet_tools.cli.{cmd_name.replace('-', '_')}").command
+        within = ".".join(self.folder.relative_to(Path(__file__).parent).parts)
+        name = ".".join(filter(None, ("imagenet_tools.cli", within, cmd_name.replace("-", "_"))))
+        command: click.Command = importlib.import_module(name).command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -62,7 +71,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted,
 """
 
 
-@click.command(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands, folder=Path(__file__).parent, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="imagenet-tools")
 @click.option(
     "-i",

@@ -32,10 +32,20 @@ def test_these_lists_and_no_others_are_there_unchanged() -> None:
 
 
 def test_an_unknown_list_is_refused_with_what_there_is() -> None:
-    with pytest.raises(UsageError, match=r"There are .*simclr-1pct"):
+    with pytest.raises(UsageError, match=r"Close to it are .*simclr-1pct"):
         image_lists.get("simclr")
+    with pytest.raises(UsageError, match=r"There are ilsvrc2012-val-blacklist, simclr-1pct"):
+        image_lists.get("nothing such")
     with pytest.raises(UsageError, match="is left out"):
         image_lists.get("imagenet2012-fewshot")
+
+
+def test_a_list_names_its_data_set_and_the_blacklist_goes_by_its_short_name() -> None:
+    found = image_lists.get(" Blacklist ")
+    assert (found.name, found.dataset, len(found)) == ("ilsvrc2012-val-blacklist", "ilsvrc2012", 1_762)
+    assert "inferred" in found.title
+    assert found.images[0] == "ILSVRC2012_val_00000036"
+    assert image_lists.get("simclr-1pct").images[:1] == ("n01440764_36",)
 
 
 def per_class(name: str) -> Counter[str]:

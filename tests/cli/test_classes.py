@@ -22,6 +22,21 @@ def test_list_names_every_list_and_what_is_left_out(run: Run) -> None:
     assert {"n_classes", "order", "base", "sha256", "source", "checked"} <= set(found[0])
 
 
+def test_list_and_show_give_image_lists_too(run: Run, tmp_path: Path) -> None:
+    ran = run("classes", "list", "--images")
+    assert ran.code == 0 and "simclr-10pct" in ran.out and "left out: imagenet2012-fewshot" in ran.err
+    found = {one["name"]: one for one in json.loads(run("classes", "list", "--images", "--json").out)}
+    assert found["simclr-1pct"]["n_images"] == 12_811 and "inferred" in found["ilsvrc2012-val-blacklist"]["title"]
+    ran = run("classes", "show", "blacklist")
+    assert ran.out.splitlines()[:2] == ["ILSVRC2012_val_00000036", "ILSVRC2012_val_00000050"]
+    assert "not at hand" in ran.err
+    path = tmp_path / "images.txt"
+    assert run("classes", "show", "simclr-1pct", "-o", str(path)).code == 0
+    assert len(path.read_text().splitlines()) == 12_811
+    said = json.loads(run("classes", "show", "msn-1shot-1", "--json").out)
+    assert said["dataset"] == "ilsvrc2012" and len(said["images"]) == 1_000
+
+
 def test_show_prints_a_list_that_can_be_given_to_classes(run: Run, tmp_path: Path) -> None:
     ran = run("classes", "show", "ilsvrc-det200")
     assert (ran.code, ran.out.splitlines()[0]) == (0, "n02672831 1 accordion")

@@ -1,0 +1,47 @@
+"""classes identify: which published list a file equals, or how a file of labels counts classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from imagenet_tools.cli import DONE, FAILED
+from imagenet_tools.cli.classes.printing import OUTPUT, give, give_json
+from imagenet_tools.cli.common import output_options
+
+
+@click.command(
+    "identify",
+    epilog="\b\nExamples:\n  imagenet-tools classes identify my_classes.txt\n"
+    "  imagenet-tools classes identify predictions.csv",
+)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@OUTPUT
+@output_options
+def command(file: Path, output: Path | None, as_json: bool, index_path: Path | None) -> int:
+    """Tell which published list a file of classes equals, or how a file of labels counts classes.
+
+    Classes: wnids or names a line, csv, or json. Labels or predictions: a number a line for the 50,000 validation
+    images, or image and number. Where nothing can be told the exit code is 1.
+    """
+    import imagenet_tools
+    from imagenet_tools.class_lists.identify_classes import ClassesFound
+
+    found = imagenet_tools.identify(file)
+    if as_json:
+        said = dataclasses.asdict(found) | {"why": found.why, "told": found.told}
+        said.pop("tried", None)
+        give_json(said, output)
+        return DONE if found.told else FAILED
+    lines = [found.why]
+    if isinstance(found, ClassesFound):
+        lines += [f"  {n.name}: {n.shared:,} in it, {n.missing:,} missing, {n.extra:,} not in it" for n in found.near]
+    else:
+        lines += [f"  the same numbers as {numbering}" for numbering in found.same if found.numbering]
+        for word, one in (("best", found.best), ("next", found.next)):
+            if one is not None:
+                lines.append(f"  {word}: {one.share:8.2%}  {one.numbering}; rows {one.rows}")
+    give("\n".join(lines), output)
+    return DONE if found.told else FAILED
