@@ -27,9 +27,9 @@ from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
-from imagenet_tools.published.releases import release_of
+from imagenet_tools.images.shards import dataset_told, nameless, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, official_split, without_label, wnid_of_stem
+from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, without_label, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
 if TYPE_CHECKING:
@@ -69,15 +69,17 @@ class _Group(NamedTuple):
 
 def detect(path: Path) -> list[Detection]:
     """The shards in a folder, in its data/ or in folders of its splits, or one file; told by schema and names."""
-    groups = _groups(path)
+    found = _groups(path)
+    groups = [group for group in found if group.names]
     if not groups:
-        return []
+        what = f"{sum(len(one.shards) for one in found):,} Parquet shards whose images have none of ImageNet's names"
+        return nameless("hf_parquet", path, "", what) if found else []
     names = [name for group in groups for name in group.names]
-    wnids = {wnid for name in names if (wnid := _told(name)[1]) is not None}
-    official = next((found for name in names if (found := official_split(_told(name)[0]))), None)
-    verdict = release_of(wnids, name=path.name)
+    told = [_told(name) for name in names]
+    wnids = {wnid for _, wnid in told if wnid is not None}
     reading = read_numbers(pair for group in groups for pair in group.pairs)
-    labelling = Labelling("the images' names", f"ilsvrc{official[0]}" if official else verdict.dataset)
+    dataset, readings = dataset_told((stem for stem, _ in told), wnids, name=path.name, reading=reading)
+    labelling = Labelling("the images' names", dataset)
     evidence = reading.evidence
     if any(group.listed for group in groups):
         evidence = "class numbers of the files' own list of wnids"
@@ -91,7 +93,7 @@ def detect(path: Path) -> list[Detection]:
         Detection(
             "hf_parquet",
             path,
-            f"ilsvrc{official[0]}" if official else verdict.dataset,
+            dataset,
             ("images",),
             what + (f"; columns that are not read: {', '.join(unread)}" if unread else ""),
             tuple(dict.fromkeys(group.split for group in groups if group.split)),
@@ -101,7 +103,7 @@ def detect(path: Path) -> list[Detection]:
                 if group.of is not None and len(group.shards) < group.of
             ),
             labelling,
-            () if official else verdict.readings,
+            readings,
             "an image read by itself costs the decoding of its row group, "
             f"up to {max(group.largest for group in groups) / 1e6:,.1f} MB here; read in order, each is decoded once",
         )
@@ -133,24 +135,37 @@ def _files(path: Path) -> list[Path]:
 
 
 def _group(shards: list[Path], called: str) -> _Group | None:
-    """What shards of one name hold, by the first that can be read; None where that is nothing of ImageNet."""
+    """What shards of one name hold, by some that can be read; None where none has a column of images."""
     counts = [int(found["of"]) for shard in shards if (found := _SHARD.fullmatch(shard.name)) and found["of"]]
-    for shard in shards:
-        try:
-            with Descriptors() as files:
-                rows = LabelledShard.open(files, shard)
-                first = rows.first(_SEEN)
-                names = [name for name, _ in first if name and _is_imagenets(name)]
-                numbers = ((_told(name)[1], label) for name, label in first if name and isinstance(label, int))
-                pairs = [(wnid, number) for wnid, number in numbers if wnid is not None and number >= 0]
-                official = {told[1] for name in names if (told := official_split(_told(name)[0]))}
-                split = official.pop() if len(official) == 1 else _split_of(called) or _split_of(shard.parent.name)
-                n, listed = max(counts, default=None), rows.meaning is not None
-                largest = max(map(rows.file.size, rows.file.groups), default=0)
-                return _Group(shards, n, names, pairs, listed, rows.unread, split, largest) if names else None
-        except ImagenetToolsError:
-            continue  # the scan of this shard says what is wrong with it
-    return None
+    read = [shard for shard in map(_look, spread(shards)) if shard is not None]
+    if not read:
+        return None
+    first = [said for _, shard in read for said in shard]
+    names = [name for name, _ in first if name and _is_imagenets(name)]
+    numbers = ((_told(name)[1], label) for name, label in first if name and isinstance(label, int))
+    pairs = [(wnid, number) for wnid, number in numbers if wnid is not None and number >= 0]
+    split = split_told((_told(name)[0] for name in names), _split_of(called) or _split_of(shards[0].parent.name))
+    listed = any(facts.listed for facts, _ in read)
+    unread = sorted({column for facts, _ in read for column in facts.unread})
+    largest = max(facts.largest for facts, _ in read)
+    return _Group(shards, max(counts, default=None), names, pairs, listed, unread, split, largest)
+
+
+class _Facts(NamedTuple):
+    listed: bool
+    unread: list[str]
+    largest: int
+
+
+def _look(path: Path) -> tuple[_Facts, list[Said]] | None:
+    """What a shard's footer and the first names and labels say; None where it cannot be read."""
+    try:
+        with Descriptors() as files:
+            shard = LabelledShard.open(files, path)
+            largest = max(map(shard.file.size, shard.file.groups), default=0)
+            return _Facts(shard.meaning is not None, shard.unread, largest), shard.first(_SEEN)
+    except ImagenetToolsError:
+        return None  # the scan of this shard says what is wrong with it
 
 
 def _split_of(name: str) -> str | None:
@@ -176,7 +191,8 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     for group in _groups(found.path):
         for shard in group.shards:
             file = shard.relative_to(root).as_posix()
-            yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
+            if group.names:
+                yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
 
 
 def fingerprint(unit: Unit) -> str:

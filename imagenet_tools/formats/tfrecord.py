@@ -33,9 +33,9 @@ from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.images.reencoded import reencoded
-from imagenet_tools.published.releases import release_of
+from imagenet_tools.images.shards import dataset_told, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, official_split, wnid_of_stem
+from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 # Data sets of TensorFlow Datasets that hold ILSVRC2012's own images.
 _ORIGINALS = re.compile(r"imagenet2012(?:_(?:real|subset|multilabel|fewshot))?")
 
-# Records of the first shard of each split that are looked at, and bytes of an image.
+# Records that are looked at of each of some shards of a split, and bytes of an image.
 _SEEN, _HEAD = 64, 4096
 
 
@@ -91,20 +91,16 @@ def _home(group: _Group) -> Path:
 
 
 def _detect(path: Path, groups: list[_Group]) -> Detection:
-    stems = [example.told[0] for group in groups for example in group.seen]
-    wnids = {wnid for stem in stems if (wnid := wnid_of_stem(stem) or labels.validation_wnid(stem))}
-    numbers = (example.number for group in groups for example in group.seen)
-    pairs = ((wnid_of_stem(stem) or labels.validation_wnid(stem), n) for stem, n in zip(stems, numbers, strict=True))
-    reading = read_numbers((wnid, n) for wnid, n in pairs if wnid is not None and n is not None and n >= 0)
-    official = next((found for stem in stems if (found := official_split(stem))), None)
+    seen = [example for group in groups for example in group.seen]
+    stems = [example.told[0] for example in seen]
+    classes = [wnid_of_stem(stem) or labels.validation_wnid(stem) for stem in stems]
+    numbers = ((wnid, example.number) for wnid, example in zip(classes, seen, strict=True))
+    reading = read_numbers((wnid, n) for wnid, n in numbers if wnid is not None and n is not None and n >= 0)
     name = groups[0].name
-    verdict = release_of(wnids, name=name or path.name)
-    dataset = f"ilsvrc{official[0]}" if official else verdict.dataset
-    readings = () if official else verdict.readings
-    if name and not _ORIGINALS.fullmatch(name):
-        dataset, readings = name.lower(), ()
-    elif name:
-        dataset, readings = "ilsvrc2012", ()
+    wnids = {wnid for wnid in classes if wnid}
+    dataset, readings = dataset_told(stems, wnids, name=name or path.name, reading=reading)
+    if name:
+        dataset, readings = "ilsvrc2012" if _ORIGINALS.fullmatch(name) else own_name(name), ()
     n = sum(len(group.shards) for group in groups)
     kind = f" of TensorFlow Datasets' {name}" if name else ""
     what = f"{n:,} TFRecord shard{'' if n == 1 else 's'}{kind}, the first image {stems[0]}; {reading.evidence}"
@@ -116,7 +112,7 @@ def _detect(path: Path, groups: list[_Group]) -> Detection:
         for group in groups
         if group.of is not None and len(group.shards) < group.of
     )
-    boxed = any(example.boxes for group in groups for example in group.seen)
+    boxed = any(example.boxes for example in seen)
     holds = ("images", "boxes") if boxed else ("images",)
     place = _home(groups[0]) if path.is_dir() else path
     return Detection("tfrecord", place, dataset, holds, what, splits, missing, labelling, readings)
@@ -131,9 +127,8 @@ def _groups(path: Path) -> list[_Group]:
         shards.setdefault((file.parent, name, split), []).append(file)
     groups: list[_Group] = []
     for (folder, name, called), files in shards.items():
-        seen = next((seen for file in files if (seen := _first_examples(file))), [])
-        official = {told[1] for example in seen if (told := official_split(example.told[0]))}
-        split = official.pop() if len(official) == 1 else SPLIT_FOLDERS.get(called.lower())
+        seen = [example for file in spread(files) for example in _first_examples(file)]
+        split = split_told((example.told[0] for example in seen), SPLIT_FOLDERS.get(called.lower()))
         counts = [int(found["of"]) for file in files if (found := _SHARD.fullmatch(file.name))]
         if seen:
             groups.append(_Group(folder, name, split, files, max(counts, default=None), seen))

@@ -3,40 +3,39 @@
     imagenet1k-train-0000.tar ... 1023          imagenet12k-, imagenet22k-train-0000.tar ... 4095, or any other name
         n01440764_10026.cls     the class number, in ASCII
         n01440764_10026.jpg     the image; .webp in imagenet-w21-webp-wds
-        n01440764_10026.json    {"label", "width", "height", "filename": "n01440764_10026.JPEG"}; in others class_name,
-                                a wnid, and orig_width, orig_height where the image was resized
+        n01440764_10026.json    {"label", "width", "height", "filename": "n01440764/n01440764_10026.JPEG"}; in others
+                                class_name, a wnid, and orig_width, orig_height where the image was resized
     imagenet1k-validation-00.tar ... 63
     _info.json                  {"splits": {name: {"filenames", "shard_lengths", "num_samples"}}}; also info.json
 
 Where the key is none of ImageNet's names, the filename in the JSON may be one. Class numbers are decided from the names
-and never trusted. timm's shards of the 1,000 classes hold the images as TensorFlow Datasets has them: the originals,
-but for 23 that are encoded anew. Those of more classes are resized, and so data sets of their own, with ImageNet's
-photos. A tar of images alone is read by image_tars.
+and never trusted, nor are the names of shards: those of winter 2021 are published as imagenet12k-train. timm's shards
+of the 1,000 classes hold the images as TensorFlow Datasets has them: the originals, but for 23 that are encoded anew.
+Those of more classes are resized, as is whatever has another size than its JSON states, and so data sets of their own,
+with ImageNet's photos. A tar of images alone is read by image_tars.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 from fnmatch import fnmatchcase
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, tar_fingerprint
-from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, Reading, hold_label, numbering_of, read_numbers
 from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.samples import PROBLEMS as OF_SAMPLES
-from imagenet_tools.images.samples import Sample, samples
-from imagenet_tools.published.releases import release_of
+from imagenet_tools.images.samples import Sample, Seen, first_samples, samples
+from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS, official_split, wnid_of_stem
+from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
 if TYPE_CHECKING:
@@ -61,69 +60,77 @@ PROBLEMS = (
 _SHARD = re.compile(
     r"(?P<name>.*?)(?:[-_.]?(?P<split>train|validation|valid|val|test))?[-_.]?\d+(?:-[a-z]+)?\.tar", re.ASCII
 )
-# Samples of the first shard of each split that are looked at.
-_SEEN = 64
+# Samples that are looked at: of the first shard of each split, and of some others.
+_SEEN, _SEEN_OF_OTHERS = 64, 4
+# The published lists of classes that timm's shards are called by.
+_CALLED = {"imagenet1k": "ilsvrc2012", "imagenet12k": "imagenet12k", "imagenet22k": "fall11"}
 # Data sets of originals: the others are named after the shards.
 _ORIGINALS = "ilsvrc"
 
 
 class _Split(NamedTuple):
-    """The shards of one data set and split, and what the first samples of the first of them are."""
+    """The shards of one data set and split, and what the first samples of some of them are."""
 
     name: str  # of the data set, as the shards are called
     split: str | None  # what the official names say, else the shards
     shards: list[Path]
-    seen: list[Sample]
+    seen: list[Seen]  # those with a name of ImageNet's
 
 
 def detect(path: Path) -> list[Detection]:
     """The shards in a folder, one detection a data set, or one shard; told by the names of their first samples."""
-    found = _splits(path)
+    splits = _splits(path)
+    found = [one for one in splits if one.seen]
     names = sorted({one.name for one in found})
-    if len(names) < 2:
+    if len(names) > 1:
+        # Where shards of several data sets lie in one folder, a pattern tells which are meant.
+        return [_detect(path / f"{name}[-_0-9]*.tar", [one for one in found if one.name == name]) for name in names]
+    if found or not splits:
         return [_detect(path, found)] if found else []
-    # Where shards of several data sets lie in one folder, a pattern tells which are meant.
-    return [_detect(path / f"{name}[-_0-9]*.tar", [one for one in found if one.name == name]) for name in names]
+    what = f"{sum(len(one.shards) for one in splits):,} WebDataset shards whose samples have none of ImageNet's names"
+    return nameless("webdataset", path, splits[0].name, what)
 
 
 def _detect(path: Path, splits: list[_Split]) -> Detection:
-    seen = [(sample, *told) for split in splits for sample in split.seen if (told := sample.told) is not None]
-    named = [(sample, wnid_of_stem(stem) or labels.validation_wnid(stem)) for sample, stem, _ in seen]
-    reading = read_numbers((wnid, number) for sample, wnid in named if wnid for number in sample.labels if number >= 0)
-    resized = any(sample.resized for sample, _ in named)
-    official = next((found for _, stem, _ in seen if (found := official_split(stem))), None)
-    verdict = release_of((wnid for _, wnid in named if wnid), name=splits[0].name or path.name)
-    thousand = official is not None or verdict.dataset.startswith(_ORIGINALS)
-    numbered = any(sample.labels for sample, _ in named)
-    if thousand and not resized and (not numbered or (reading.numbering or _NONE).space.startswith(_ORIGINALS)):
-        dataset = f"ilsvrc{official[0]}" if official else verdict.dataset
-    else:
-        dataset = _own_name(path, splits[0].name)
+    seen = [one for split in splits for one in split.seen]
+    wnids = {one.wnid for one in seen if one.wnid}
+    reading = read_numbers((one.wnid, n) for one in seen if one.wnid for n in one.sample.labels if n >= 0)
+    resized = sum(bool(one.before) for one in seen)
+    name = splits[0].name
+    stems = [one.stem for one in seen]
+    dataset, readings = dataset_told(stems, wnids, name=f"{name} {path.name}", reading=reading)
+    misnamed = _misnamed(name, wnids, reading)
+    if resized or not dataset.startswith(_ORIGINALS) or not reading.may_be(_ORIGINALS):
+        readings = ()
+        folder = (path if path.is_dir() else path.parent).name
+        dataset = own_name(folder if folder.endswith("-wds") else f"{folder if misnamed else name or folder}-wds")
     n = sum(len(split.shards) for split in splits)
+    unread = sorted({ext for one in seen for ext in one.sample.fields})
     parts = [
-        f"{n:,} WebDataset shard{'' if n == 1 else 's'}, the first sample {splits[0].seen[0].key}",
+        f"{n:,} WebDataset shard{'' if n == 1 else 's'}, the first sample {seen[0].sample.key}",
         reading.evidence,
+        misnamed,
+        f"{resized:,} of {len(seen):,} images seen were resized: a data set of its own" * bool(resized),
+        f"fields that are not read: {', '.join(unread)}" * bool(unread),
     ]
-    if resized:
-        parts.append("images that were resized, so a data set of its own with ImageNet's photos")
-    unread = sorted({ext for sample, _ in named for ext in sample.fields})
-    if unread:
-        parts.append(f"fields that are not read: {', '.join(unread)}")
     by = "class numbers, held against the samples' names"
     labelling = reading.numbering.labelling(by) if reading.numbering else Labelling("the samples' names", "wordnet")
-    listed = dict.fromkeys(split.split for split in splits if split.split)
+    evidence = "; ".join(filter(None, parts))
+    of_splits = tuple(dict.fromkeys(split.split for split in splits if split.split))
     missing = _missing(path, splits)
-    return Detection("webdataset", path, dataset, ("images",), "; ".join(parts), tuple(listed), missing, labelling)
+    return Detection("webdataset", path, dataset, ("images",), evidence, of_splits, missing, labelling, readings)
 
 
-_NONE = Numbering("", "", 0)
-
-
-def _own_name(path: Path, name: str) -> str:
-    """The name of a data set that is none of the releases: its repository's, else its shards'."""
-    folder = path.parent if "*" in path.name or path.is_file() else path
-    wanted = folder.name if folder.name.endswith("-wds") else f"{name or folder.name}-wds"
-    return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "webdataset"
+def _misnamed(name: str, wnids: set[str], reading: Reading) -> str:
+    """What contradicts the name of the shards, in words: winter 2021's are published as imagenet12k."""
+    said = _CALLED.get(name.lower())
+    if said is None:
+        return ""
+    others = len(wnids - set(lists.get(said).wnids))
+    if not others and reading.may_be(said):
+        return ""
+    why = f"{others:,} of {len(wnids):,} classes seen are none of its" if others else "their numbers are none of its"
+    return f"the shards are called {name}, and {why}: the name is not trusted"
 
 
 def _splits(path: Path) -> list[_Split]:
@@ -137,17 +144,19 @@ def _splits(path: Path) -> list[_Split]:
         shards.setdefault((name.rstrip("-_."), SPLIT_FOLDERS.get(split or "")), []).append(file)
     found: list[_Split] = []
     for (name, split), files in shards.items():
-        seen = next((seen for file in files if (seen := _first_samples(file))), [])
-        official = {official[1] for sample in seen if sample.told and (official := official_split(sample.told[0]))}
-        if any(map(_is_imagenets, seen)):
-            found.append(_Split(name, official.pop() if len(official) == 1 else split, files, seen))
+        first = next((n for n, file in enumerate(files) if first_samples(file, 1)), None)
+        if first is None:
+            continue
+        others = [one for file in spread(files[first + 1 :]) for one in first_samples(file, _SEEN_OF_OTHERS)]
+        seen = [one for one in [*first_samples(files[first], _SEEN), *others] if _is_imagenets(one.stem)]
+        found.append(_Split(name, split_told((one.stem for one in seen), split), files, seen))
     return sorted(found, key=lambda one: (one.name, ["train", "val", "test", None].index(one.split)))
 
 
-def _is_imagenets(sample: Sample) -> bool:
+def _is_imagenets(stem: str) -> bool:
     """Whether a sample is named as ImageNet's are, and its class, where the name tells one, exists."""
-    wnid = wnid_of_stem(sample.told[0]) if sample.told else None
-    return sample.told is not None and (wnid is None or find_row(wnid) is not None)
+    wnid = wnid_of_stem(stem)
+    return keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None)
 
 
 def _tars(path: Path) -> list[Path]:
@@ -160,17 +169,6 @@ def _tars(path: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_file())
     return [folder / name for name in names if _SHARD.fullmatch(name) and not CLASS_TAR.fullmatch(name)]
-
-
-def _first_samples(path: Path) -> list[Sample]:
-    """The first samples of a tar; none where it is no tar, or one of images alone."""
-    if not tar.is_tar(path):
-        return []
-    found: list[Sample] = []
-    # What comes before a break tells the form; the scan reports the break.
-    with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
-        found.extend(islice(samples(file.fileno(), path.name), _SEEN))
-    return found if any(sample.image and sample.texts for sample in found) else []
 
 
 def _missing(path: Path, splits: list[_Split]) -> str:
@@ -235,7 +233,7 @@ def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numberin
     def more(offset: int, n: int) -> bytes:
         return os.pread(fd, n, image.offset + offset)
 
-    rows.add(
+    facts = rows.add(
         stem,
         file=unit.file,
         member=image.name,
@@ -248,8 +246,7 @@ def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numberin
     for number in sample.labels:
         hold_label(rows, stem, number, meaning, unit.file, image.name)
     if unit.dataset.startswith(_ORIGINALS):
-        if sample.resized:
-            size = f"{sample.facts['orig_width']} x {sample.facts.get('orig_height')}"
+        if size := sample.resized(facts.width, facts.height):
             reason = f"the JSON says it had {size} pixels: no original; name the data set it is of, with --dataset"
             rows.problem("resized", unit.file, reason, image.name, stem)
         if anew := reencoded(stem, sample.head, image.size, more):

@@ -79,8 +79,8 @@ class ImageRows:
         wnid: str | None = None,
         split: str | None = None,
         photo: str | None = None,
-    ) -> None:
-        """Add an image.
+    ) -> Facts:
+        """Add an image, and give what its header says.
 
         `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
         `member` is its name inside an archive, None where image_id + .JPEG says it. Where it is wrapped, `length`
@@ -99,6 +99,7 @@ class ImageRows:
             append(value)
         if found.problem is not None:
             self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
+        return found
 
     def _place(
         self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None

@@ -37,6 +37,11 @@ class Numbering(NamedTuple):
         index = _index(self.space, self.order).get(wnid)
         return None if index is None else index + self.base
 
+    @property
+    def title(self) -> str:
+        """As people say it."""
+        return f"{_WORDS[self.order]} of {self.space}, from {self.base}"
+
     def labelling(self, by: str) -> Labelling:
         """As a detection tells it; `numbering_of` is the way back."""
         return Labelling(by, self.space, self.order, self.base)
@@ -72,19 +77,30 @@ class Meaning(Protocol):
 
 
 class Reading(NamedTuple):
-    """What was made of some numbers, and why in words."""
+    """What was made of some numbers, and why in words; `fits` are the numberings that explain them as well."""
 
     numbering: Numbering | None
     evidence: str
+    fits: tuple[Numbering, ...] = ()
+
+    def may_be(self, release: str) -> bool:
+        """Whether the numbers are a release's, or could be; so where there are none."""
+        return not self.fits or any(one.space.startswith(release) for one in self.fits)
 
 
 _WORDS = {"wnid": "in sorted order", "ilsvrc_id": "in the devkit's order"}
+
+_UNKNOWN = Numbering("", "", 0)
+
+# What is said where nothing tells what numbers mean.
+_NAMES_DECIDE = "what they mean is not decided, and the names alone tell the classes"
 
 
 def read_numbers(pairs: Iterable[tuple[str, int]]) -> Reading:
     """What class numbers mean, from pairs of a wnid that a name tells and a number that stands beside it.
 
-    The numbering that most of the pairs agree with is taken, if they are more than half; with fewer, none.
+    The numbering that most of the pairs agree with is taken, if they are more than half, and if no other explains as
+    many: one class alone does not tell the 1,000's order from another list's.
     """
     seen = set(pairs)
     if not seen:
@@ -92,15 +108,19 @@ def read_numbers(pairs: Iterable[tuple[str, int]]) -> Reading:
     agreed = {
         numbering: sum(numbering.number_of(wnid) == number for wnid, number in seen) for numbering in _numberings()
     }
-    best = max(agreed, key=agreed.__getitem__)
-    n = agreed[best]
-    if n * 2 > len(seen):
-        title = f"class numbers {_WORDS[best.order]} of {best.space}, from {best.base}"
-        return Reading(best, f"{title}: {n:,} of {len(seen):,} names agree")
+    n = max(agreed.values())
+    fits = tuple(numbering for numbering, agree in agreed.items() if agree == n) if n * 2 > len(seen) else ()
+    count = f"{n:,} of {len(seen):,} names agree"
+    if len(fits) == 1:
+        return Reading(fits[0], f"class numbers {fits[0].title}: {count}", fits)
+    if fits:
+        titles = " and ".join(one.title for one in fits)
+        return Reading(None, f"class numbers that fit {titles} ({count} with each): {_NAMES_DECIDE}", fits)
     numbers = [number for _, number in sorted(seen)]
     if len(seen) > 1 and all(one < other for one, other in itertools.pairwise(numbers)):
-        return Reading(None, "class numbers that rise with the wnids, of a list that is not known here: names decide")
-    return Reading(None, f"class numbers of no known order ({n:,} of {len(seen):,} names agree with any): names decide")
+        unknown = "class numbers that rise with the wnids, of a list that is not known here"
+        return Reading(None, f"{unknown}: {_NAMES_DECIDE}", (_UNKNOWN,))
+    return Reading(None, f"class numbers of no known order ({count} with any): {_NAMES_DECIDE}", (_UNKNOWN,))
 
 
 def numbering_of(labelling: Labelling | None) -> Numbering | None:

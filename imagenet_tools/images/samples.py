@@ -14,15 +14,19 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imagenet_tools.class_lists import labels
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, without_label
+from imagenet_tools.images.probe import probe
+from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, without_label, wnid_of_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # The first bytes of a member that come with its header, and the most that are read of a text.
 _HEAD, _LARGEST = 4096, 1 << 20
@@ -75,10 +79,46 @@ class Sample:
             found.append(self.facts["label"])
         return list(dict.fromkeys(found))
 
-    @property
-    def resized(self) -> bool:
-        """Whether the JSON states the size that the image had before."""
-        return isinstance(self.facts.get("orig_width"), int)
+    def resized(self, width: int | None, height: int | None) -> str:
+        """What the JSON says of the image's size before, where its own is another, in words; else ""."""
+        before = self.facts.get("orig_width"), self.facts.get("orig_height")
+        stated = self.facts.get("width"), self.facts.get("height")
+        if all(isinstance(side, int) for side in before):
+            return f"{before[0]} x {before[1]}"
+        if width and height and all(isinstance(side, int) for side in stated) and stated != (width, height):
+            return f"{stated[0]} x {stated[1]}"
+        return ""
+
+
+class Seen(NamedTuple):
+    """A sample as it is looked at to tell what a shard holds."""
+
+    sample: Sample
+    stem: str  # as ImageNet spells it; "" where nothing names it so
+    wnid: str | None  # the class that the stem tells
+    before: str  # the size that the image had before it was resized, in words; "" where it was not
+
+
+def first_samples(path: Path, n: int) -> list[Seen]:
+    """The first samples of a tar; none where it is no tar, or one of images alone."""
+    if not tar.is_tar(path):
+        return []
+    found: list[Seen] = []
+    # What comes before a break tells the form; the scan reports the break.
+    with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
+        for sample in islice(samples(file.fileno(), path.name), n):
+            stem = sample.told[0] if sample.told else ""
+            wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
+            found.append(Seen(sample, stem, wnid, _before(sample, file.fileno())))
+    return found if any(one.sample.image and one.sample.texts for one in found) else []
+
+
+def _before(sample: Sample, fd: int) -> str:
+    image = sample.image
+    if image is None:
+        return ""
+    facts = probe(sample.head, image.size, lambda offset, n: os.pread(fd, n, image.offset + offset))
+    return sample.resized(facts.width, facts.height)
 
 
 def samples(fd: int, label: str) -> Iterator[Sample]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections import Counter
@@ -72,6 +73,7 @@ def test_timms_22k_is_a_data_set_of_its_own_in_the_order_of_fall11(extracted: Ex
     assert (found.dataset, found.splits) == ("imagenet-22k-wds", ("train", "val"))
     assert "class numbers in sorted order of fall11, from 0" in found.evidence
     assert "resized" in found.evidence
+    assert "not trusted" not in found.evidence
     assert found.labels is not None
     assert (found.labels.space, found.labels.order, found.labels.base) == ("fall11", "wnid", 0)
     scanned = scan(root)
@@ -92,6 +94,53 @@ def test_timms_12k_is_told_by_its_list(extracted: Extracted, tmp_path: Path) -> 
     assert scan(tmp_path).problems == {}
 
 
+def test_shards_that_are_not_shuffled_are_looked_at_here_and_there(extracted: Extracted, tmp_path: Path) -> None:
+    samples = [form.sample_1k(stem, extracted.data[stem]) for stem in sorted(train(extracted))]
+    for number in range(0, 130, 10):
+        form.write_shard(tmp_path / f"imagenet1k-train-{number // 10:04d}.tar", samples[number : number + 10])
+    [found] = webdataset.detect(tmp_path)
+    assert found.dataset == "ilsvrc2012"
+    assert "class numbers in sorted order of ilsvrc2012, from 0: 13 of 13 names agree" in found.evidence
+
+
+def test_numbers_that_two_orders_explain_are_said_to_be_undecided(extracted: Extracted, tmp_path: Path) -> None:
+    _, fields = form.sample_1k(*next(item for item in extracted.data.items() if item[0].startswith("n02085620")))
+    number = lists.get("imagenet21k-p").wnids.index("n01440764")  # winter 2021's as well
+    samples = [(f"n01440764_{n}", {"jpg": fields["jpg"], "cls": str(number).encode()}) for n in range(5)]
+    form.write_shard(tmp_path / "some-train-0.tar", samples)
+    [found] = webdataset.detect(tmp_path)
+    assert found.labels is not None
+    assert found.labels.base is None
+    assert (
+        "imagenet21k-p-winter21, from 0 (1 of 1 names agree with each): what they mean is not decided" in found.evidence
+    )
+    assert scan(tmp_path).problems == {}
+
+
+def test_an_image_of_another_size_than_its_json_states_was_resized(extracted: Extracted, tmp_path: Path) -> None:
+    samples = []
+    for stem in train(extracted):
+        _, fields = form.sample_1k(stem, extracted.data[stem])
+        _, small = form.sample_22k(stem, extracted.data[stem], longest_short=60)
+        samples.append((stem, fields | {"jpg": small["jpg"]}))  # the JSON is still the original's
+    form.write(tmp_path / "imagenet1k-256-wds", "imagenet1k", {"train": samples}, shards={"train": 4})
+    [found] = webdataset.detect(tmp_path / "imagenet1k-256-wds")
+    assert found.dataset == "imagenet1k-256-wds"
+    assert "images seen were resized: a data set of its own" in found.evidence
+    assert scan(tmp_path / "imagenet1k-256-wds").problems == {}
+
+
+def test_shards_called_imagenet_without_its_names_are_told_and_not_read(extracted: Extracted, tmp_path: Path) -> None:
+    samples = [(f"{n:08d}", {"jpg": extracted.data[s], "cls": b"7"}) for n, s in enumerate(train(extracted))]
+    form.write_shard(tmp_path / "a" / "imagenet-train-000000.tar", samples)
+    [found] = webdataset.detect(tmp_path / "a")
+    assert (found.holds, found.dataset) == ((), "imagenet")
+    with pytest.raises(SourceError, match="1 WebDataset shards whose samples have none of ImageNet's names"):
+        imagenet_tools.build_index([tmp_path / "a"], tmp_path / "x.index", workers=1)
+    form.write_shard(tmp_path / "b" / "pets-train-000000.tar", samples)
+    assert webdataset.detect(tmp_path / "b") == []
+
+
 def test_resized_images_of_the_1000_classes_are_no_ilsvrc2012(extracted: Extracted, tmp_path: Path) -> None:
     order = labels.ilsvrc2012_sorted()
     samples = [form.sample_22k(s, extracted.data[s], order=order, longest_short=60) for s in train(extracted)]
@@ -101,17 +150,32 @@ def test_resized_images_of_the_1000_classes_are_no_ilsvrc2012(extracted: Extract
     assert scan(tmp_path).problems == {}
 
 
-def test_numbers_of_a_list_that_is_not_known_are_said_to_be_so(extracted: Extracted, tmp_path: Path) -> None:
-    order = labels.fall11()[::3] + tuple(sorted({stem[:9] for stem in train(extracted)} - set(labels.fall11()[::3])))
-    order = tuple(sorted(order))
-    samples = [form.sample_22k(stem, extracted.data[stem], order=order) for stem in train(extracted)]
-    root = form.write(tmp_path / "here", "imagenet12k", {"train": samples}, shards={"train": 2})
+@pytest.mark.parametrize("encoding", ["JPEG", "WEBP"])
+def test_winter_2021s_shards_are_called_imagenet12k_and_are_not_taken_for_it(
+    encoding: str, extracted: Extracted, tmp_path: Path
+) -> None:
+    others = [wnid for wnid in labels.fall11() if wnid not in lists.get("imagenet12k").wnids]
+    renamed = {stem: others[1000 + n * 17] + stem[9:] for n, stem in enumerate(train(extracted)[:40])}
+    order = tuple(sorted({*labels.fall11()[::3], *others[1000::17], *(stem[:9] for stem in train(extracted))}))
+    samples = [
+        form.sample_22k(renamed.get(stem, stem), extracted.data[stem], order=order, longest_short=90, encoding=encoding)
+        for stem in train(extracted)
+    ]
+    folder = "imagenet-w21-wds" if encoding == "JPEG" else "imagenet-w21-webp-wds"
+    root = form.write(tmp_path / folder, "imagenet12k", {"train": samples}, shards={"train": 3})
     [found] = webdataset.detect(root)
-    assert found.dataset == "imagenet12k-wds"
+    assert found.dataset == folder
+    doubt = r"the shards are called imagenet12k, and \d+ of 35 classes seen are none of its: the name is not trusted"
+    assert re.search(doubt, found.evidence)
     assert "rise with the wnids, of a list that is not known here" in found.evidence
+    assert found.labels is not None
+    assert found.labels.base is None
     scanned = scan(root)
     assert scanned.problems == {}
-    assert all(row["wnid"] == image_id[:9] for image_id, row in scanned.images.items())
+    assert scanned.bytes() == {key: fields["jpg" if encoding == "JPEG" else "webp"] for key, fields in samples}
+    assert all(row["wnid"] == image_id[:9] == row["photo"][:9] for image_id, row in scanned.images.items())
+    moved = root.rename(tmp_path / "here")
+    assert webdataset.detect(moved)[0].dataset == "here-wds"
 
 
 def test_shards_of_two_data_sets_in_a_folder_are_two(repository: Path, extracted: Extracted, tmp_path: Path) -> None:

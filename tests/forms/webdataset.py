@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.class_lists import labels, lists
 from tests.forms.hf_parquet import split_of, wnid_of
 
 # What a sample is, before it is written: its key, and its fields.
@@ -26,25 +27,36 @@ def sample_1k(stem: str, data: bytes) -> Sample:
     wnid = wnid_of(stem)
     label = labels.ilsvrc2012_sorted().index(wnid) if wnid else -1
     width, height = Image.open(io.BytesIO(data)).size
-    facts = {"label": label, "width": width, "height": height, "filename": f"{stem}.JPEG"}
+    folder = f"{wnid}/" if wnid else ""
+    facts = {"label": label, "width": width, "height": height, "filename": f"{folder}{stem}.JPEG"}
     return stem, {"cls": str(label).encode(), "jpg": data, "json": json.dumps(facts).encode()}
 
 
-def sample_22k(stem: str, data: bytes, *, order: Sequence[str] | None = None, longest_short: int = 0) -> Sample:
-    """As in imagenet-22k-wds and -12k-wds: class_name for filename, and the size before a resize."""
+def sample_22k(
+    stem: str, data: bytes, *, order: Sequence[str] | None = None, longest_short: int = 0, encoding: str = "JPEG"
+) -> Sample:
+    """As in imagenet-22k-wds, -12k-wds and -w21-wds: class_name for filename, and the size before a resize.
+
+    In the order of fall 2011 the number among the 12k stands beside, -1 for none.
+    """
     wnid = stem[:9]
     label = (order or labels.fall11()).index(wnid)
     image = Image.open(io.BytesIO(data + b"\xff\xd9"))  # one of the sample's lacks its end
     width, height = image.size
-    facts: dict[str, Any] = {"label": label, "class_name": wnid, "width": width, "height": height}
-    if longest_short and min(image.size) > longest_short:
+    few = lists.get("imagenet12k").wnids
+    also = {} if order else {"label_12k": few.index(wnid) if wnid in few else -1}
+    facts: dict[str, Any] = {"label": label, **also, "class_name": wnid, "width": width, "height": height}
+    shrunk = bool(longest_short) and min(image.size) > longest_short
+    if shrunk:
         scale = longest_short / min(image.size)
         image = image.convert("RGB").resize((round(width * scale), round(height * scale)))
-        sink = io.BytesIO()
-        image.save(sink, "JPEG", quality=90)
-        data = sink.getvalue()
         facts |= {"orig_width": width, "orig_height": height, "width": image.size[0], "height": image.size[1]}
-    return stem, {"cls": str(label).encode(), "jpg": data, "json": json.dumps(facts).encode()}
+    if shrunk or encoding != "JPEG":
+        sink = io.BytesIO()
+        image.convert("RGB").save(sink, encoding, quality=90)
+        data = sink.getvalue()
+    field = {"JPEG": "jpg", "WEBP": "webp"}[encoding]
+    return stem, {"cls": str(label).encode(), field: data, "json": json.dumps(facts).encode()}
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> None:
@@ -64,7 +76,8 @@ def write(root: Path, name: str, splits: Mapping[str, list[Sample]], *, shards: 
     info: dict[str, Any] = {"name": name, "splits": {}}
     for split, samples in splits.items():
         n = shards[split]
-        files = [f"{name}-{split}-{number:0{len(str(n))}d}.tar" for number in range(n)]
+        digits = max(1, math.ceil(math.log10(n)))
+        files = [f"{name}-{split}-{number:0{digits}d}.tar" for number in range(n)]
         for number, file in enumerate(files):
             write_shard(root / file, samples[number::n])
         lengths = [len(samples[number::n]) for number in range(n)]

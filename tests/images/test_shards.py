@@ -1,0 +1,37 @@
+"""What shards tell together: an official name never makes other images official."""
+
+from imagenet_tools.images.numbering import Numbering, Reading, read_numbers
+from imagenet_tools.images.shards import dataset_told, own_name, split_told, spread
+
+NO_NUMBERS = Reading(None, "")
+VAL = "ILSVRC2012_val_00000001"
+
+
+def test_of_many_shards_some_are_looked_at_from_the_first_to_the_last() -> None:
+    assert spread(range(5)) == range(5)
+    assert list(spread(range(1024), 4)) == [0, 341, 682, 1023]
+
+
+def test_official_names_say_the_split_where_all_are_official() -> None:
+    assert split_told([VAL, VAL], "train") == "val"
+    assert split_told([VAL, "n01440764_1"], "train") == "train"
+    assert split_told([VAL, "n01440764_1"], None) is None
+    assert split_told(["ILSVRC2012_test_00000001", VAL], None) is None
+    assert split_told(["n01440764_1"], "val") == "val"
+
+
+def test_the_data_set_is_told_by_official_names_numbers_and_what_shards_are_called() -> None:
+    reading = read_numbers([("n01440764", 0), ("n02085620", 151)])
+    assert reading.numbering == Numbering("ilsvrc2012", "wnid", 0)
+    assert dataset_told([VAL], {"n01440764"}, name="x", reading=NO_NUMBERS) == ("ilsvrc2012", ())
+    assert dataset_told(["n01440764_1"], {"n01440764"}, name="x", reading=reading) == ("ilsvrc2012", ())
+    dataset, others = dataset_told(["n01440764_1"], {"n01440764"}, name="x", reading=NO_NUMBERS)
+    assert dataset == "ilsvrc2012"
+    assert any("--dataset winter21" in one for one in others)
+    named = dataset_told([VAL, "n01440764_1"], {"n01440764"}, name="imagenette2-160", reading=NO_NUMBERS)
+    assert named[0] == "imagenette2-160"
+
+
+def test_a_name_of_its_own_is_one_that_a_data_set_may_have() -> None:
+    assert own_name("ImageNet W21 (copy)") == "imagenet-w21-copy-"
+    assert own_name("...") == "imagenet"
