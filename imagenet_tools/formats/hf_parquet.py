@@ -189,10 +189,9 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a shard, by split and number."""
     numbers = str(numbering_of(found.labels) or "")
     for group in _groups(found.path):
-        for shard in group.shards:
+        for shard in group.shards if group.names else ():
             file = shard.relative_to(root).as_posix()
-            if group.names:
-                yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
+            yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
 
 
 def fingerprint(unit: Unit) -> str:

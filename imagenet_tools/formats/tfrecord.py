@@ -18,6 +18,7 @@ it is given: fractions of a stated size of 1 by 1, with the flag `fractions`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from itertools import islice
@@ -33,7 +34,7 @@ from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.images.reencoded import reencoded
-from imagenet_tools.images.shards import dataset_told, own_name, split_told, spread
+from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet import find_row
@@ -75,14 +76,18 @@ class _Group(NamedTuple):
     split: str | None
     shards: list[Path]
     of: int | None
-    seen: list[Example]
+    seen: list[Example]  # those with a name of ImageNet's
 
 
 def detect(path: Path) -> list[Detection]:
     """The shards in a folder, in those of TensorFlow Datasets below it, or one file; told by their first Examples."""
     groups = _groups(path)
-    kinds = dict.fromkeys((_home(group), group.name) for group in groups)
-    return [_detect(path, [one for one in groups if (_home(one), one.name) == kind]) for kind in kinds]
+    named = [one for one in groups if one.seen]
+    kinds = dict.fromkeys((_home(group), group.name) for group in named)
+    if named or not groups:
+        return [_detect(path, [one for one in named if (_home(one), one.name) == kind]) for kind in kinds]
+    what = f"{sum(len(one.shards) for one in groups):,} TFRecord shards whose images have none of ImageNet's names"
+    return nameless("tfrecord", path, groups[0].name, what)
 
 
 def _home(group: _Group) -> Path:
@@ -127,10 +132,11 @@ def _groups(path: Path) -> list[_Group]:
         shards.setdefault((file.parent, name, split), []).append(file)
     groups: list[_Group] = []
     for (folder, name, called), files in shards.items():
-        seen = [example for file in spread(files) for example in _first_examples(file)]
+        images = [example for file in spread(files) for example in _first_examples(file)]
+        seen = [example for example in images if _is_imagenets(example)]
         split = split_told((example.told[0] for example in seen), SPLIT_FOLDERS.get(called.lower()))
         counts = [int(found["of"]) for file in files if (found := _SHARD.fullmatch(file.name))]
-        if seen:
+        if images:
             groups.append(_Group(folder, name, split, files, max(counts, default=None), seen))
     return sorted(groups, key=lambda one: (_home(one), one.name, ["train", "val", "test", None].index(one.split)))
 
@@ -167,27 +173,30 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _first_examples(path: Path) -> list[Example]:
-    """The first records of a file that hold an image with a name of ImageNet's; none where it is no TFRecord."""
+    """The first records of a file that hold an image; none where it is no TFRecord."""
     found: list[Example] = []
-    with path.open("rb", buffering=0) as file:
+    # What comes before a break tells the form; the scan reports the break.
+    with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
         fd = file.fileno()
-        try:
-            for record in islice(tfrecords.walk(fd, path.name), _SEEN):
-                example = read_example(fd, record, path.name)
-                stem = example.told[0]
-                wnid = wnid_of_stem(stem)
-                if example.image and keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None):
-                    found.append(example)
-        except FormatError:
-            return found  # what came before the break tells the form; the scan reports the break
+        for record in islice(tfrecords.walk(fd, path.name), _SEEN):
+            example = read_example(fd, record, path.name)
+            if example.image:
+                found.append(example)
     return found
+
+
+def _is_imagenets(example: Example) -> bool:
+    """Whether an image is named as ImageNet's are, and its class, where the name tells one, exists."""
+    stem = example.told[0]
+    wnid = wnid_of_stem(stem)
+    return keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None)
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a shard, by split and number."""
     numbers = str(numbering_of(found.labels) or "")
     for group in _groups(found.path):
-        for shard in group.shards:
+        for shard in group.shards if group.seen else ():
             file = shard.relative_to(root).as_posix()
             yield Unit("tfrecord", source, str(root), file, found.dataset, group.split, numbers=numbers)
 

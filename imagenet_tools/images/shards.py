@@ -49,9 +49,10 @@ def dataset_told(
 
 def nameless(form: str, path: Path, called: str, what: str) -> list[Detection]:
     """The detection of shards that are called ImageNet's, by themselves or their folder; nothing of any others."""
-    if "imagenet" not in f"{path.name} {called}".lower():
+    folder = path.absolute().parent if path.name == "data" else path
+    if "imagenet" not in f"{folder.name} {called}".lower():
         return []
-    return [Detection(form, path, own_name(called or path.name), (), what, advice=_ADVICE)]
+    return [Detection(form, path, own_name(called or folder.name), (), what, advice=_ADVICE)]
 
 
 def own_name(wanted: str) -> str:

@@ -202,6 +202,44 @@ def test_wherever_a_shard_is_damaged_the_scan_goes_on_and_names_the_file(
     assert said >= 25
 
 
+def test_training_images_beside_validation_images_do_not_become_official(extracted: Extracted, tmp_path: Path) -> None:
+    mixed = form.rows_of(extracted.data, "train")[:60] + form.rows_of(extracted.data, "val")
+    for called in ("train", "validation", "all"):
+        form.write_rows(tmp_path / called / "data" / f"{called}-00000-of-00001.parquet", mixed, None)
+        scanned = scan(tmp_path / called)
+        val = {image_id for image_id, row in scanned.images.items() if row["split"] == "val"}
+        official = {stem for stem in scanned.images if "_val_" in stem}
+        if called == "validation":  # a data set's own split of training images is its own
+            assert val == set(scanned.images)
+        else:
+            assert val == official
+            assert {row["split"] for image_id, row in scanned.images.items() if image_id not in official} == {"train"}
+        assert scanned.problems == ({"split_differs": 52} if called == "train" else {})
+
+
+def test_shards_that_are_not_shuffled_are_looked_at_here_and_there(extracted: Extracted, tmp_path: Path) -> None:
+    rows = sorted(form.rows_of(extracted.data, "train"), key=form.stem_of)
+    for number in range(13):
+        form.write_rows(tmp_path / f"train-{number:05d}-of-00013.parquet", rows[number * 10 : number * 10 + 10], None)
+    [found] = hf_parquet.detect(tmp_path)
+    assert "class numbers in sorted order of ilsvrc2012, from 0: 13 of 13 names agree" in found.evidence
+    assert found.readings == ()
+
+
+def test_shards_called_imagenet_without_its_names_are_told_and_not_read(extracted: Extracted, tmp_path: Path) -> None:
+    rows = form.rows_of(extracted.data, "train")
+    for row in rows:
+        row["image"]["path"] = None  # type: ignore[index]
+    form.write_rows(tmp_path / "imagenet-1k-small" / "data" / "train-00000-of-00001.parquet", rows, None)
+    for path in (tmp_path / "imagenet-1k-small", tmp_path / "imagenet-1k-small" / "data"):
+        [found] = hf_parquet.detect(path)
+        assert (found.holds, found.dataset) == ((), "imagenet-1k-small")
+    with pytest.raises(SourceError, match=r"images have none of ImageNet's names; .*no box, no other release"):
+        build(tmp_path / "imagenet-1k-small", tmp_path / "x.index")
+    form.write_rows(tmp_path / "pets" / "data" / "train-00000-of-00001.parquet", rows, None)
+    assert hf_parquet.detect(tmp_path / "pets") == []
+
+
 def test_other_parquet_files_are_not_claimed(index: Index, tmp_path: Path) -> None:
     assert hf_parquet.detect(index.path) == []
     assert hf_parquet.detect(index.path / "images") == []

@@ -232,6 +232,17 @@ def test_an_image_that_was_encoded_anew_is_said(tmp_path: Path) -> None:
     assert {row["image_id"] for row in scanned.tables["problems"]} == {"n02105855_2933", "n01739381_1309"}
 
 
+def test_shards_called_imagenet_without_its_names_are_told_and_not_read(extracted: Extracted, tmp_path: Path) -> None:
+    folder = tmp_path / "imagenet_resized" / "32x32" / "0.1.0"  # which has neither names nor a sorted order
+    examples = [form.example({"image": [data], "label": [7]}) for data in list(extracted.data.values())[:20]]
+    form.write_shards(folder, "imagenet_resized-train.tfrecord-{:05d}-of-{:05d}", examples, 2)
+    for path in (tmp_path, folder):
+        [found] = tfrecord.detect(path)
+        assert (found.holds, found.dataset) == ((), "imagenet_resized")
+        with pytest.raises(SourceError, match="2 TFRecord shards whose images have none of ImageNet's names"):
+            imagenet_tools.build_index([path], tmp_path / "x.index", workers=1)
+
+
 def test_other_files_are_not_claimed(sample: Path, tmp_path: Path) -> None:
     assert all(tfrecord.detect(path) == [] for path in sample.iterdir())
     form.write_shards(tmp_path, "train-{:05d}-of-{:05d}", [form.example({"image": [jpeg()], "label": [3]})], 1)
