@@ -85,6 +85,14 @@ def test_validation_labels_equal_the_devkit_s(real: Path, name: str) -> None:
     assert tuple(by_id[int(ilsvrc_id) - 1] for ilsvrc_id in ids) == labels.validation_wnids()
 
 
+def test_validation_labels_equal_the_devkit_s_by_its_own_map(real: Path) -> None:
+    lines = (real / "ilsvrc2012/map_clsloc.txt").read_text().splitlines()
+    by_id = {ilsvrc_id: wnid for wnid, ilsvrc_id, _ in (line.split() for line in lines)}
+    ids = (real / "ilsvrc2012/ILSVRC2015_clsloc_validation_ground_truth.txt").read_text().split()
+    assert len(ids) == 50_000
+    assert sum(by_id[one] == wnid for one, wnid in zip(ids, labels.validation_wnids(), strict=True)) == 50_000
+
+
 def test_validation_labels_equal_kaggle_s(real: Path) -> None:
     with (real / "ilsvrc2012/LOC_val_solution.csv").open(newline="") as file:
         theirs = {row["ImageId"]: row["PredictionString"][:9] for row in csv.DictReader(file)}

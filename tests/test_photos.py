@@ -1,0 +1,101 @@
+"""A photograph is the same in every release that keeps ImageNet's stems, and in no other; and is counted once."""
+
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools import hierarchy
+from imagenet_tools.index.opened import Index
+from imagenet_tools.wnid import keeps_imagenet_name, photo_of, without_label
+from tests.conftest import Extracted
+from tests.forms import whole
+
+CAT, BIRD, PERSON = "n02123045", "n01531178", "n00007846"
+
+
+@pytest.fixture(scope="module")
+def releases(extracted: Extracted, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Fall 2011, winter 2021 and ILSVRC2012 in one index: cats are in all three, persons in fall 2011 alone."""
+    home = tmp_path_factory.mktemp("releases")
+    by_class = {
+        wnid: {path.stem: path.read_bytes() for path in sorted((extracted.train / wnid).iterdir())}
+        for wnid in (CAT, BIRD)
+    }
+    persons = whole.images(extracted.data.values(), classes=[PERSON])
+    cats = dict(list(by_class[CAT].items())[:6])
+    # One of winter's cats stands in the class of birds, where fall's is a cat.
+    moved = "n02123045_20202020"
+    birds = by_class[BIRD] | {moved: extracted.data[next(iter(cats))]}
+    paths = [
+        sample / "ILSVRC2012_img_train.tar",
+        whole.fall11_whole(home / "fall11_whole.tar", by_class | persons | {CAT: by_class[CAT] | {moved: b"GIF89a"}}),
+        whole.winter21_folder(home / "winter21_whole", {CAT: cats, BIRD: birds}),
+    ]
+    imagenet_tools.build_index(paths, home / "x.index", workers=1)
+    return imagenet_tools.open_index(home / "x.index")
+
+
+def test_three_releases_share_their_photographs(releases: Index) -> None:
+    counts = releases.sql("SELECT dataset, count(*), count(DISTINCT photo) FROM images GROUP BY ALL ORDER BY 1")
+    assert counts.fetchall() == [("fall11", 25, 25), ("ilsvrc2012", 130, 130), ("winter21", 17, 17)]
+    assert releases.sql("SELECT count(*), count(DISTINCT photo) FROM images").fetchall() == [(172, 135)]
+    thrice = "SELECT count(*) FROM (SELECT photo FROM images GROUP BY photo HAVING count(DISTINCT dataset) = 3)"
+    assert releases.sql(thrice).fetchall() == [(6 + 10,)]
+    hashes = "SELECT count(*) FROM (SELECT photo FROM images GROUP BY photo HAVING count(DISTINCT hash32) <> 1)"
+    assert releases.sql(hashes).fetchall() == [(0,)]
+
+
+def test_each_release_s_bytes_are_its_own(releases: Index, extracted: Extracted) -> None:
+    stem = next(path.stem for path in sorted((extracted.train / CAT).iterdir()))
+    places = {name: releases.image(stem, dataset=name) for name in ("ilsvrc2012", "fall11", "winter21")}
+    assert {image.read() for image in places.values()} == {extracted.data[stem]}
+    assert len({image.place.path for image in places.values()}) == 3
+
+
+def test_a_photograph_is_counted_once_in_its_class_and_above(releases: Index) -> None:
+    """Against sets made row by row in Python."""
+    rows = releases.sql("SELECT dataset || image_id, photo, wnid FROM images").fetchall()
+    images: dict[str, set[str]] = {}
+    photos: dict[str, set[str]] = {}
+    for image, photo, wnid in rows:
+        for above in (wnid, *hierarchy.ancestors(wnid)):
+            images.setdefault(above, set()).add(image)
+            photos.setdefault(above, set()).add(photo)
+    counted = releases.sql(
+        "SELECT wnid, n_images_inclusive, n_photos_inclusive FROM synsets WHERE n_images_inclusive > 0"
+    ).fetchall()
+    assert {wnid: (n, m) for wnid, n, m in counted} == {wnid: (len(images[wnid]), len(photos[wnid])) for wnid in images}
+    direct = dict(releases.sql("SELECT wnid, n_photos FROM synsets WHERE n_photos > 0").fetchall())
+    assert direct == {wnid: len({photo for _, photo, own in rows if own == wnid}) for wnid in {r[2] for r in rows}}
+    whole_tree = releases.sql("SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'")
+    assert whole_tree.fetchall() == [(172, 135)]
+
+
+def test_with_one_release_photographs_are_images(index: Index) -> None:
+    query = "SELECT count(*) FROM synsets WHERE n_photos <> n_images OR n_photos_inclusive <> n_images_inclusive"
+    assert index.sql(query).fetchall() == [(0,)]
+    assert index.sql("SELECT n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'").fetchall() == [(182,)]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "stem"),
+    [
+        ("imagenet-r", "art_0"),
+        ("imagenet-v2", "0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b"),
+        ("imagenet-a", "0.000116_digital clock _ digital clock_0.865662"),
+        ("tiny-imagenet-200", "val_0"),
+        ("miniimagenet", "n0153282900000005"),
+        ("samples", "n01491361_tiger_shark"),
+        ("imagenet-c", "ILSVRC2012_val_1"),
+    ],
+)
+def test_other_names_join_nothing(dataset: str, stem: str) -> None:
+    assert not keeps_imagenet_name(stem)
+    assert photo_of(dataset, stem) == f"{dataset}/{stem}"
+
+
+def test_the_hubs_names_are_the_photographs_of_imagenet() -> None:
+    assert without_label("n01440764_10026_n01440764") == ("n01440764_10026", "n01440764")
+    assert without_label("ILSVRC2012_val_00000293_n01440764") == ("ILSVRC2012_val_00000293", "n01440764")
+    assert photo_of("fall11", "n01440764_10026") == photo_of("winter21", "n01440764_10026") == "n01440764_10026"
