@@ -16,6 +16,10 @@ WNID = re.compile(r"n\d{8}")
 _TRAIN_STEM = re.compile(r"n\d{8}_\d+")
 _ILSVRC_STEM = re.compile(r"ILSVRC(20\d\d)_(train|val|test)_\d{8}")
 
+# Data sets that spell their images as ImageNet does and mean others (Tiny-ImageNet's n01774750_18), or the same image
+# altered many times over (-C, -P). What keeps no such stem is a data set's own without being named here.
+_OF_THEIR_OWN = re.compile(r"(?:tiny-?imagenet|mini-?imagenet|imagenet-?(?:c|p)(?![a-z0-9]))(?:[-_.].*|\d.*)?")
+
 # Folders of ILSVRC's tasks of detection, in images and in video: Data/DET, ILSVRC2013_DET_val ...
 _TASK = re.compile(r"(?:ILSVRC\d{4}_)?(DET|VID)(?:_.*)?")
 _ABOVE_TASK = ("Data", "Annotations", "ImageSets")
@@ -93,7 +97,8 @@ def told_by_path(path: str) -> Told:
 
 def photo_of(dataset: str, image_id: str) -> str:
     """The photograph of an image: its stem where releases share stems, else a name of its data set's own."""
-    return image_id if keeps_imagenet_name(image_id) else f"{dataset}/{image_id}"
+    shared = keeps_imagenet_name(image_id) and _OF_THEIR_OWN.fullmatch(dataset) is None
+    return image_id if shared else f"{dataset}/{image_id}"
 
 
 def hash32(photo: str) -> int:

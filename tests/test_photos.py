@@ -87,12 +87,45 @@ def test_with_one_release_photographs_are_images(index: Index) -> None:
         ("tiny-imagenet-200", "val_0"),
         ("miniimagenet", "n0153282900000005"),
         ("samples", "n01491361_tiger_shark"),
-        ("imagenet-c", "ILSVRC2012_val_1"),
     ],
 )
 def test_other_names_join_nothing(dataset: str, stem: str) -> None:
     assert not keeps_imagenet_name(stem)
     assert photo_of(dataset, stem) == f"{dataset}/{stem}"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "joins"),
+    [
+        ("tiny-imagenet-200", False), ("tinyimagenet", False), ("mini-imagenet", False), ("imagenet-c", False),
+        ("imagenet-c-bar", False), ("imagenet-p", False), ("imagenet21k-p-fall11", True), ("imagenette2-160", True),
+        ("stanford-dogs", True), ("imagenet12k", True), ("mine", True),
+    ],
+)  # fmt: skip
+def test_names_that_look_like_imagenet_s_join_where_they_are_its(dataset: str, joins: bool) -> None:
+    for stem in ("n01774750_18", "ILSVRC2012_val_00000293"):
+        assert photo_of(dataset, stem) == (stem if joins else f"{dataset}/{stem}")
+
+
+@pytest.mark.parametrize("form", ["folders", "class tars", "flat tar"])
+def test_tiny_imagenet_in_the_index_is_no_photograph_of_imagenet(
+    form: str, extracted: Extracted, tmp_path: Path
+) -> None:
+    stems = sorted(path.stem for path in (extracted.train / CAT).iterdir())
+    theirs = {CAT: dict(zip(stems, sorted(extracted.data.values()), strict=False))}  # the same names, other images
+    home = tmp_path / "tiny"
+    path = {"folders": whole.tree(home, theirs), "class tars": whole.fall11_whole(tmp_path / "a.tar", theirs)}.get(form)
+    if path is None:
+        path = tmp_path / "flat.tar"
+        path.write_bytes(whole.class_tar(theirs[CAT]))
+    imagenet_tools.build_index([extracted.train], tmp_path / "x.index", workers=1)
+    imagenet_tools.build_index([path], tmp_path / "x.index", workers=1, dataset="tiny-imagenet-200")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    assert index.sql("SELECT count(*), count(DISTINCT photo) FROM images").fetchall() == [(140, 140)]
+    assert index.sql("SELECT count(DISTINCT photo) FROM images WHERE wnid = $cat", cat=CAT).fetchall() == [(20,)]
+    for stem, data in theirs[CAT].items():
+        assert index.image(stem, dataset="tiny-imagenet-200").read() == data
+        assert index.image(stem, dataset="ilsvrc2012").read() == extracted.data[stem]
 
 
 def test_the_hubs_names_are_the_photographs_of_imagenet() -> None:

@@ -93,6 +93,8 @@ class ImageRows:
         found = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
         wnid, split = self._place(stem, file, member, wnid or unit.wnid, split or listed or unit.split)
         photo = photo or photo_of(unit.dataset, stem)
+        if member is None and photo != stem and not is_image_name(file.rpartition("/")[2]):
+            member = f"{stem}.JPEG"  # the ids of such data sets are made of their places
         values = (stem, photo, wnid, split, file, member, offset, length, position, compression)
         facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
         for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
