@@ -21,6 +21,14 @@ SOURCES = (
 )
 
 
+def readme_code(word: str) -> str:
+    """The Python of the README's section "Train without exporting" that has a word in it: what a proof runs."""
+    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+    section = readme.split("## Train without exporting")[1].split("\n## ")[0]
+    [code] = [block.split("```")[0] for block in section.split("```python\n")[1:] if word in block.split("```")[0]]
+    return code
+
+
 class Truth(NamedTuple):
     """An image as the index has it."""
 
