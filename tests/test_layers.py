@@ -32,7 +32,14 @@ LAYERS = [
 HOMES = {
     "nltk": {"nltk_bridge"},
     "PIL": {"images.probe"},
-    "duckdb": {"selection.selection", "index.stage", "index.connection", "index.query"},
+    "duckdb": {
+        "selection.selection",
+        "index.stage",
+        "index.connection",
+        "index.query",
+        "index.gate",
+        "index.own_tables",
+    },
     "click": {"cli"},
     "indexed_gzip": {"containers.gzip_stream"},
 }

@@ -6,13 +6,14 @@ import functools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from imagenet_tools.selection.choice import pairs as parse_pairs
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _option(word: Word) -> Callable[[Command], Command]:
     text = word.help[0].upper() + word.help[1:] + "."
     if word.kind == "flag":
         return click.option(word.flag, word.keyword, is_flag=True, help=text)
-    if word.kind == "texts":
+    if word.kind in ("texts", "pairs"):
         return click.option(word.flag, word.keyword, multiple=True, metavar=word.metavar, help=text)
     if word.kind == "number":
         return click.option(word.flag, word.keyword, type=int, metavar=word.metavar, help=text)
@@ -77,12 +78,19 @@ def open_index(path: Path | None, roots: Iterable[str] = ()) -> Index:
     return index.open_index(path, roots=index.parse_roots(roots))
 
 
-def select(index: Index, words: dict[str, Any]) -> Selection:
+def select(index: Index, words: Mapping[str, Any]) -> Selection:
     """The selection that flags make; what a lemma was taken for is said on stderr."""
-    for text in (*words["under"], *words["without"]):
+    for text in (*words["under"], *words["also_under"], *words["without"]):
         say_taken(index, text)
-    said = {key: value for key, value in words.items() if value is not None}
-    return index.select(**said)
+    return index.select(**said(words))
+
+
+def said(words: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a selection that were given as flags, by keyword."""
+    given = {word.keyword: words[word.keyword] for word in SELECTION}
+    found = {keyword: value for keyword, value in given.items() if value not in (None, (), False)}
+    pairs = {word.keyword: word.flag for word in SELECTION if word.kind == "pairs"}
+    return {key: parse_pairs(pairs[key], value) if key in pairs else value for key, value in found.items()}
 
 
 def say_taken(index: Index, text: str) -> str:

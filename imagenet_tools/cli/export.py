@@ -19,8 +19,8 @@ from imagenet_tools.cli.common import (
     table,
 )
 from imagenet_tools.cli.progress import Progress
-from imagenet_tools.selection.selection import REASONS
-from imagenet_tools.selection.words import EXPORT, SELECTION
+from imagenet_tools.selection.steps import REASONS
+from imagenet_tools.selection.words import EXPORT
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
@@ -58,7 +58,7 @@ def command(
     split draws on the official train alone unless --from says more.
     """
     index = open_index(index_path, roots)
-    chosen = select(index, {word.keyword: words[word.keyword] for word in SELECTION})
+    chosen = select(index, words)
     said = {word.keyword: words[word.keyword] for word in EXPORT if words[word.keyword] is not None}
     if dry_run:
         plan = imagenet_tools.plan_export(chosen, to=to, **said)

@@ -7,7 +7,7 @@ may count as a SELECT, and functions in FROM may read files, run SQL given as te
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import QueryError
@@ -44,6 +44,56 @@ def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
                 f"with --with NAME=FILE; expected one of {', '.join(TABLE_FUNCTIONS)}."
             )
             raise QueryError(message)
+
+
+def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables: Iterable[str]) -> None:
+    """QueryError for everything but one condition, such as stands behind WHERE, over these tables and nothing else.
+
+    What is asked is `SELECT (text)`: what gets out of the parentheses, or ends the SELECT, shows in its tree.
+    """
+    import duckdb
+
+    expected = "expected one condition, as it stands behind WHERE"
+    asked = f"SELECT ({text}\n)"
+    try:
+        one = len(sql.extract_statements(asked)) == 1
+    except duckdb.Error as error:
+        message = f"{flag} {text}: {' '.join(str(error).partition(chr(10) * 2)[0].split())}; {expected}."
+        raise QueryError(message) from error
+    if not one:
+        message = f"{flag} {text}: found a ';'; {expected}."
+        raise QueryError(message)
+    check(sql, asked)
+    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [asked]).fetchall()
+    node = json.loads(tree)["statements"][0]["node"]
+    alone = node["type"] == "SELECT_NODE" and len(node["select_list"]) == 1 and node["from_table"]["type"] == "EMPTY"
+    bare = alone and not node.get("where_clause") and not node["modifiers"] and not node["cte_map"]["map"]
+    if not bare:
+        message = f"{flag} {text}: found more than that; {expected}."
+        raise QueryError(message)
+    known = {name.lower() for name in tables}
+    unknown = sorted(_tables_of(node) - known)
+    if unknown:
+        message = f"{flag} {text}: found the table {unknown[0]}; expected {', '.join(sorted(known))}."
+        raise QueryError(message)
+
+
+def _tables_of(tree: object) -> set[str]:
+    """The names of the tables in a syntax tree, less those of its own WITH."""
+    found: set[str] = set()
+    own: set[str] = set()
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            waiting.extend(node.values())
+            if node.get("type") == "BASE_TABLE":
+                found.add(str(node.get("table_name", "")).lower())
+            if isinstance(node.get("cte_map"), dict):
+                own |= {str(one.get("key", "")).lower() for one in node["cte_map"].get("map", [])}
+    return found - own
 
 
 def _kind(statement: duckdb.Statement) -> str:

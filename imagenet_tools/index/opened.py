@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagenet_tools import hierarchy, terms, wordnet
-from imagenet_tools.class_lists.given_lists import read_list
 from imagenet_tools.containers import blob, payload
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index.connection import connect, relation
+from imagenet_tools.index.gate import check_condition
 from imagenet_tools.index.layout import default_index, read_manifest
+from imagenet_tools.index.own_tables import add_table, join_condition
+from imagenet_tools.schema import TABLES
+from imagenet_tools.selection.choosing import choose
+from imagenet_tools.selection.query import GROUPS
 from imagenet_tools.selection.selection import Selection
 
 if TYPE_CHECKING:
@@ -88,9 +92,23 @@ class Index:
     def __repr__(self) -> str:
         return f"Index({str(self.path)!r})"
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the tables: two open readers on one connection cut each other short."""
-        return self._connection.cursor()
+    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the tables, and to `tables` of one's own by name.
+
+        Two open readers on one connection cut each other short.
+        """
+        cursor = self._connection.cursor()
+        for name, path in (tables or {}).items():
+            add_table(cursor, name, path, said=_said(name, path), temporary=True)
+        return cursor
+
+    def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
+        """QueryError for everything but one SQL condition over the tables of the index and these."""
+        check_condition(self.cursor(), flag, text, (*TABLES, *tables))
+
+    def keys(self, table: str, path: Path) -> str:
+        """How a table of one's own is joined to images: the condition of a join that finds one row at most."""
+        return join_condition(self.cursor({table: path}), table, said=_said(table, path))
 
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter."""
@@ -142,33 +160,33 @@ class Index:
     def select(
         self,
         *,
-        dataset: str | Iterable[str] = (),
-        from_: str | Iterable[str] = (),
-        under: str | Iterable[str] = (),
-        without: str | Iterable[str] = (),
+        dataset: str | Iterable[str] | None = None,
+        from_: str | Iterable[str] | None = None,
+        under: str | Iterable[str] | None = None,
+        also_under: str | Iterable[str] | None = None,
+        without: str | Iterable[str] | None = None,
         classes: str | Iterable[str] | None = None,
-        where: str | Iterable[str] = (),
-        boxed: bool = False,
+        class_where: str | Iterable[str] | None = None,
+        nested: str | None = None,
+        superclasses: str | Iterable[str] | None = None,
+        images: str | Iterable[str] | None = None,
+        where: str | Iterable[str] | None = None,
+        parameter: Mapping[str, object] | None = None,
+        with_: Mapping[str, str | Path] | None = None,
+        exclude: str | Iterable[str] | None = None,
+        boxed: bool | None = None,
+        min_images: int | None = None,
+        max_images: int | None = None,
         split: str | Mapping[str, float] | None = None,
+        groups: str | Path | None = None,
         per_class: int | str | Mapping[str, int] | None = None,
         limit: int | None = None,
-        seed: int = 0,
+        order: str | None = None,
+        seed: int | None = None,
     ) -> Selection:
         """A selection by the words of the command line: see imagenet_tools.selection.words.SELECTION. Lazy."""
-        chosen = Selection(self, seed=seed).of(*_texts(dataset)).from_(*_split_names(from_))
-        chosen = chosen.under(*_texts(under), without=_texts(without))
-        if classes is not None:
-            listed = read_list(classes, self.synset) if isinstance(classes, str) else classes
-            chosen = chosen.classes(listed)
-        for condition in _texts(where):
-            chosen = chosen.where(condition)
-        if boxed:
-            chosen = chosen.boxed()
-        if split is not None:
-            chosen = chosen.split(split)
-        if per_class is not None:
-            chosen = chosen.sample(per_class)
-        return chosen if limit is None else chosen.limit(limit)
+        words = {name: value for name, value in locals().items() if name != "self"}
+        return choose(self, words)
 
     def image(self, image_id: str, *, dataset: str | None = None) -> Image:
         """One image by its id; UsageError if none, or several data sets, have it."""
@@ -215,12 +233,8 @@ class Index:
         return self.roots[source] / file
 
 
-def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _split_names(given: str | Iterable[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for text in _texts(given) for name in text.split(",") if name.strip())
+def _said(name: str, path: Path) -> str:
+    return f"--groups {path}" if name == GROUPS else f"--with {name}={path}"
 
 
 def _reopen(path: Path, roots: Mapping[str, Path]) -> Index:

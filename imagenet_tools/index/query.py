@@ -24,6 +24,7 @@ from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
 from imagenet_tools.index.connection import connect, quoted
 from imagenet_tools.index.gate import check
 from imagenet_tools.index.layout import read_manifest
+from imagenet_tools.index.own_tables import add_table
 from imagenet_tools.schema import TABLES
 
 if TYPE_CHECKING:
@@ -39,15 +40,6 @@ MACROS = {
     "under(synset)": "a table of wnid: the synset and all that lies below it, as in wnid IN (FROM under('dog'))",
     "above(synset)": "a table of wnid: the synset and all that lies above it",
     "draw(hash32, seed)": "the number that splits and samples order an image by, 0 to 4,294,967,295",
-}
-
-_READERS = {
-    ".csv": "read_csv",
-    ".tsv": "read_csv",
-    ".json": "read_json",
-    ".jsonl": "read_json",
-    ".ndjson": "read_json",
-    ".parquet": "read_parquet",
 }
 
 _SHUT = (
@@ -102,36 +94,12 @@ def connect_contained(index: Path, tables: Mapping[str, Path] | None = None) -> 
     sql = connect(index)
     allowed = [str(path) for table in manifest.tables for path in manifest.paths(index.absolute(), table)]
     for name, path in (tables or {}).items():
-        _add_table(sql, name, path.absolute())
+        add_table(sql, name, path.absolute())
         allowed.append(str(path.absolute()))
     sql.execute(f"SET allowed_paths = [{', '.join(map(quoted, allowed))}]")
     for setting in _SHUT:
         sql.execute(setting)
     return sql
-
-
-def _add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    import duckdb
-
-    given = f"--with {name}={path}"
-    if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
-        taken = ", which is a table of the index" if name.lower() in TABLES else ""
-        message = f"{given}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
-        raise UsageError(message)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes[-1:] == [".gz"]
-    reader = _READERS.get((suffixes[:-1] if packed else suffixes)[-1:][0] if suffixes[packed:] else "")
-    if reader is None or (packed and reader == "read_parquet") or not path.is_file():
-        what = "no such file" if not path.is_file() else "its suffix tells no format"
-        message = f"{given}: {what}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
-        raise UsageError(message)
-    try:
-        # A folder such as lab=3 on the way is no column.
-        sql.execute(f'CREATE VIEW "{name}" AS FROM {reader}({quoted(str(path))}, hive_partitioning = false)')
-    except duckdb.Error as error:
-        form = reader.removeprefix("read_").replace("csv", "CSV").replace("json", "JSON").replace("parquet", "Parquet")
-        message = f"{given}: it does not read as {form}. {_first_line(error)}"
-        raise QueryError(message) from error
 
 
 class Answer(NamedTuple):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from imagenet_tools.errors import QueryError, UsageError
+from imagenet_tools.errors import QueryError
+from imagenet_tools.selection import choice as said
+from imagenet_tools.selection import classes, cuts, image_ids, query, steps
+from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.dataset import open_split
-from imagenet_tools.selection.draws import OFFICIAL, Split, parse_amount, parse_split, thresholds
+from imagenet_tools.selection.joined import joined
+from imagenet_tools.selection.query import Found, Sql
+from imagenet_tools.selection.splits import Split, parse_amount, parse_split
+from imagenet_tools.selection.steps import REASONS, Step
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,14 +27,20 @@ if TYPE_CHECKING:
 
 _Asked = TypeVar("_Asked")
 
-_BATCH = 131_072  # rows of a record batch, at most
+_BATCH = 131_072  # rows of a record batch, at most; and images that are put in order at once, but for larger classes
 
 
 class Queryable(Protocol):
     """What a selection asks: an open index."""
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the index's tables."""
+    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the index's tables, and to tables of one's own by name."""
+
+    def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
+        """QueryError for everything but one SQL condition over the index's tables and these."""
+
+    def keys(self, table: str, path: Path) -> str:
+        """How a table of one's own is joined to images: the condition of a join that finds one row at most."""
 
     def synset(self, text: str) -> str:
         """The wnid that a text names in this index."""
@@ -35,213 +50,182 @@ class Queryable(Protocol):
         """A function that says where an image lies here, by source, file, offset, length, member ... of images."""
 
 
-# Why an image is not in a selection, by the step that left it out; in the order of the steps.
-REASONS = {
-    "dataset": "of another data set",
-    "from": "of another official split",
-    "unlabelled": "has no class",
-    "under": "not below the synsets asked for",
-    "without": "below a synset that was taken out",
-    "classes": "not of the listed classes",
-    "where": "the condition does not hold",
-    "problem": "its bytes are damaged, as the column problem says",
-    "unreadable": "no image can be read from its bytes",
-    "boxed": "has no boxes",
-    "unboxed": "has no boxes, and a detector must not learn it as background",
-    "bad_boxes": "none of its boxes can be used",
-    "small": "smaller than the loader takes",
-    "split": "in none of the splits",
-    "per_class": "over the number a class",
-    "limit": "over the number in all",
-}
-
-
 @dataclass(frozen=True)
 class Selection:
     """Images chosen by data set, official split, class, condition, new split and amount. Lazy: rows come when asked.
 
     Every method gives a new selection. In the rows, `split` is the split that the selection puts the image in, and
-    `official_split` the one it has in its data set; rows are ordered by split, wnid and image_id.
+    `official_split` the one it has in its data set; `wnid` its class here, and `official_wnid` its own. Rows are
+    ordered by split, wnid, data set and image_id.
     """
 
     index: Queryable
-    datasets: tuple[str, ...] = ()
-    official: tuple[str, ...] = ()  # empty: all of them, or train alone for a new split
-    below: tuple[str, ...] = ()  # wnids, any of them
-    taken_out: tuple[str, ...] = ()  # wnids
-    listed: tuple[str, ...] | None = None  # wnids, in the order of the list
-    conditions: tuple[str, ...] = ()
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    has_boxes: bool = False
-    division: Split = OFFICIAL
-    amounts: Mapping[str, int] = field(default_factory=dict)  # images a class by split; "" for every split
-    total: int | None = None
-    seed: int = 0
+    choice: Choice = field(default_factory=Choice)
     # Conditions of an export target, as (reason, SQL condition): eligible images are counted after them.
     demands: tuple[tuple[str, str], ...] = ()
+    near: Path = field(default_factory=Path.cwd, compare=False)  # the folder that paths of files are relative to
 
     # ---- the words
 
     def of(self, *names: str) -> Selection:
         """Only images of these data sets."""
-        return replace(self, datasets=(*self.datasets, *names))
+        return self._with(dataset=(*self.choice.dataset, *names))
 
     def from_(self, *splits: str) -> Selection:
         """Only images of these official splits."""
-        return replace(self, official=(*self.official, *splits))
+        return self._with(from_=(*self.choice.from_, *splits))
 
-    def under(self, *synsets: str, without: Iterable[str] = ()) -> Selection:
-        """Only classes that are one of these synsets or lie below one; and not `without` and what lies below that."""
-        below = tuple(self.index.synset(text) for text in synsets)
-        return replace(self, below=(*self.below, *below)).without(*without)
+    def under(self, *synsets: str, also: Iterable[str] = (), without: Iterable[str] = ()) -> Selection:
+        """Only classes that are one of these synsets or lie below one, and below each of `also`; and not `without`."""
+        below = (*self.choice.under, *map(self.index.synset, synsets))
+        both = (*self.choice.also_under, *map(self.index.synset, also))
+        return self._with(under=below, also_under=both).without(*without)
 
     def without(self, *synsets: str) -> Selection:
         """Not these synsets, and nothing below them."""
-        return replace(self, taken_out=(*self.taken_out, *(self.index.synset(text) for text in synsets)))
+        return self._with(without=(*self.choice.without, *map(self.index.synset, synsets)))
 
-    def classes(self, listed: Iterable[str]) -> Selection:
-        """Only these classes, given as synsets; an empty class keeps its place in the order."""
-        wnids = tuple(self.index.synset(text) for text in listed)
-        if len(set(wnids)) < len(wnids):
-            twice = sorted({wnid for wnid in wnids if wnids.count(wnid) > 1})
-            message = f"The list of classes names {', '.join(twice)} more than once. Expected each class once."
-            raise UsageError(message)
-        return replace(self, listed=wnids)
+    def classes(self, listed: str | Iterable[str]) -> Selection:
+        """Only these classes: a published list, a file, a,b,c or synsets; an empty class keeps its place."""
+        return self._with(classes=said.listed(listed, self.index.synset, self.near))
+
+    def class_where(self, condition: str) -> Selection:
+        """Only classes for which a SQL condition on the columns of synsets holds."""
+        self.index.condition("--class-where", condition)
+        return self._with(class_where=(*self.choice.class_where, condition))
+
+    def nested(self, how: str) -> Selection:
+        """What becomes of classes above other chosen ones: keep, leaves, merge or error."""
+        return self._with(nested=how)
+
+    def superclasses(self, given: str | Iterable[str]) -> Selection:
+        """Join classes to superclasses: a file of `classes cut`, a published list, a,b,c or synsets."""
+        return self._with(superclasses=joined(given, self.index.synset, self.near))
+
+    def images(self, *lists: str) -> Selection:
+        """Only the images of these lists, any of them: published names or files of ids."""
+        found = (image_ids.absolute("--images", text, self.near) for text in lists)
+        return self._with(images=(*self.choice.images, *found))
 
     def where(self, condition: str, **parameters: object) -> Selection:
         """Only images for which a SQL condition on the columns of images holds; `$name` stands for a parameter."""
-        return replace(self, conditions=(*self.conditions, condition), parameters={**self.parameters, **parameters})
+        self.index.condition("--where", condition, self.choice.with_)
+        return self._with(where=(*self.choice.where, condition), parameter={**self.choice.parameter, **parameters})
+
+    def join(self, **tables: str | Path) -> Selection:
+        """Tables of one's own, for conditions: files by name, joined on (dataset, image_id) or photo."""
+        found = {name: said.absolute(str(path), self.near) for name, path in tables.items()}
+        return self._with(with_={**self.choice.with_, **found})
+
+    def exclude(self, *lists: str) -> Selection:
+        """Not the images of these lists: published names, files of ids, `defects`, `blacklist`."""
+        found = (image_ids.absolute("--exclude", text, self.near) for text in lists)
+        return self._with(exclude=(*self.choice.exclude, *found))
 
     def boxed(self) -> Selection:
         """Only images that have boxes."""
-        return replace(self, has_boxes=True)
+        return self._with(boxed=True)
 
-    def split(self, fractions: str | Mapping[str, float] | Split, *, seed: int | None = None) -> Selection:
-        """Split anew, by shares or by a count a class; draws on the official train alone unless from_ says more."""
-        return replace(self, division=parse_split(fractions), seed=self.seed if seed is None else seed)
+    def sized(self, least: int | None = None, most: int | None = None) -> Selection:
+        """Only classes with so many images left, or more, or fewer."""
+        return self._with(min_images=least, max_images=most)
+
+    def split(
+        self, how: str | Mapping[str, float] | Split, *, groups: str | Path | None = None, seed: int | None = None
+    ) -> Selection:
+        """Split anew; draws on the official train alone unless from_ says more. `groups`, a table, ties images."""
+        tied = self.choice.groups if groups is None else said.absolute(str(groups), self.near)
+        return self._with(split=parse_split(how), groups=tied, seed=self.choice.seed if seed is None else seed)
 
     def sample(self, per_class: int | str | Mapping[str, int], *, seed: int | None = None) -> Selection:
         """At most so many images of each class, in every split or by split, by lowest draw."""
-        return replace(self, amounts=parse_amount(per_class), seed=self.seed if seed is None else seed)
+        return self._with(per_class=parse_amount(per_class), seed=self.choice.seed if seed is None else seed)
 
     def limit(self, n: int) -> Selection:
         """At most n images in all, by lowest draw."""
-        if n < 1:
-            message = f"--limit {n}: expected a whole number above 0."
-            raise UsageError(message)
-        return replace(self, total=n)
+        return self._with(limit=n)
+
+    def order(self, how: str) -> Selection:
+        """How the classes are numbered: wnid, listed or ilsvrc-id."""
+        return self._with(order=how)
 
     def demand(self, reason: str, condition: str) -> Selection:
         """Only images for which a condition of an export target holds; `reason` is one of REASONS."""
         return replace(self, demands=(*self.demands, (reason, condition)))
 
+    def _with(self, **words: Any) -> Selection:
+        return replace(self, choice=replace(self.choice, **words))
+
     # ---- the query
 
-    def _steps(self) -> list[tuple[str, str]]:
-        """(step, the condition that an image must meet), in order."""
-        steps: list[tuple[str, str]] = []
-        if self.datasets:
-            steps.append(("dataset", "dataset IN (SELECT unnest($_datasets))"))
-        official = self.official or (() if self.division.by == "official" else ("train",))
-        if official:
-            # An image without an official split is nobody's validation image.
-            known = "split IN (SELECT unnest($_official))"
-            steps.append(("from", known if self.official else f"(split IS NULL OR {known})"))
-        steps.append(("unlabelled", "wnid IS NOT NULL"))
-        below = "wnid IN (SELECT descendant FROM closure WHERE ancestor IN (SELECT unnest({})))"
-        if self.below:
-            steps.append(("under", below.format("$_below")))
-        if self.taken_out:
-            steps.append(("without", f"NOT {below.format('$_taken_out')}"))
-        if self.listed is not None:
-            steps.append(("classes", "wnid IN (SELECT unnest($_listed))"))
-        steps.extend(("where", f"({condition}\n)") for condition in self.conditions)
-        if self.has_boxes:
-            steps.append(("boxed", "n_boxes > 0"))
-        return [*steps, *self.demands]
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("index", "choice", "demands", "near")}
 
-    def _query(self) -> str:
-        """Every image of the index, with the split it falls in and, where it is left out, the step that did it."""
-        tests = "".join(
-            f"\n    WHEN NOT coalesce({condition}, false) THEN '{step}'" for step, condition in self._steps()
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+
+    @functools.cached_property
+    def _tables(self) -> dict[str, Path]:
+        tables = {name: Path(path) for name, path in self.choice.with_.items()}
+        return tables | ({query.GROUPS: Path(self.choice.groups)} if self.choice.groups else {})
+
+    @functools.cached_property
+    def _joins(self) -> str:
+        """How the tables of one's own are joined to images."""
+        joins = [
+            f'LEFT JOIN "{name}" ON {self.index.keys(name, Path(path))}' for name, path in self.choice.with_.items()
+        ]
+        if self.choice.groups:
+            keys = self.index.keys(query.GROUPS, Path(self.choice.groups)).replace(f'"{query.GROUPS}"', "_of_group")
+            joins.append(f"LEFT JOIN {query.GROUPS} AS _of_group ON {keys}")
+        return " ".join(joins)
+
+    @functools.cached_property
+    def _lists(self) -> dict[str, list[str]]:
+        return steps.lists(self.choice)
+
+    @functools.cached_property
+    def _found(self) -> tuple[Found, tuple[str, ...]]:
+        return cuts.find(self.choice, self.demands, self._joins, self._rows)
+
+    def _rows(self, text: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
+        cursor = self.index.cursor(self._tables)
+        rows: list[tuple[object, ...]] = self._ask(
+            lambda *given: cursor.execute(*given).fetchall(), Sql(text, dict(values))
         )
-        draws = f"draw(hash32, {int(self.seed)})"
-        # Ties of the 32-bit hash are broken by name, so that the order is total.
-        order = "drawn, photo, dataset, image_id"
-        most = "CASE target " + " ".join(f"WHEN '{name}' THEN {n}" for name, n in self.amounts.items() if name)
-        anywhere = self.amounts.get("", None)
-        most += f" ELSE {anywhere if anywhere is not None else 'NULL'} END" if len(most) > len("CASE target ") else ""
-        if len(self.amounts) == 1 and anywhere is not None:
-            most = str(anywhere)
-        over = f"rank > {most}" if self.amounts else "false"
-        limited = f"place > {self.total}" if self.total is not None else "false"
-        return f"""
-WITH tested AS (
-    SELECT *, CASE {tests}
-    END AS step FROM images),
-divided AS (
-    SELECT *, {draws} AS drawn, {self._target(draws)} AS target FROM tested WHERE step IS NULL),
-ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY target, wnid ORDER BY {order}) AS rank FROM divided),
-counted AS (
-    SELECT *, CASE WHEN target IS NULL THEN 'split' WHEN coalesce({over}, false) THEN 'per_class' END AS late
-    FROM ranked),
-placed AS (
-    SELECT *, row_number() OVER (PARTITION BY late IS NULL ORDER BY {order}) AS place FROM counted),
-made AS (
-    SELECT * EXCLUDE (step, drawn, target, rank, late, place, split), split AS official_split, target AS split,
-           CASE WHEN late IS NOT NULL THEN late WHEN {limited} THEN 'limit' END AS left_out FROM placed
-    UNION ALL BY NAME
-    SELECT * EXCLUDE (step, split), split AS official_split, step AS left_out FROM tested WHERE step IS NOT NULL)
-"""
+        return rows
 
-    def _target(self, draws: str) -> str:
-        if self.division.by == "official":
-            return "coalesce(split, 'train')"
-        if self.division.by == "fraction":
-            bounds = " ".join(f"WHEN {draws} < {bound} THEN '{name}'" for name, bound in thresholds(self.division))
-            return f"CASE {bounds} END"
-        rank = f"row_number() OVER (PARTITION BY wnid ORDER BY {draws}, photo, dataset, image_id)"
-        total, tests = 0, ""
-        for name, n in self.division.amounts:
-            total += int(n)
-            tests += f" WHEN {rank} <= {total} THEN '{name}'"
-        return f"CASE {tests} ELSE '{self.division.rest}' END"
+    def run(self, query_text: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
+        """Run a query over `made`: the images of the index with split, official_split and left_out (null: chosen).
 
-    def run(self, query: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
-        """Run a query over `made`: the images of the index with split, official_split and left_out (null: chosen)."""
-        cursor = self.index.cursor()
-        self._ask(cursor.execute, query, values)
+        Beside them are the images' columns, with wnid as the selection's class, and official_wnid.
+        """
+        cursor = self.index.cursor(self._tables)
+        self._ask(cursor.execute, self._sql(query_text, values))
         return cursor
 
-    def _ask(
-        self, ask: Callable[[str, Mapping[str, object]], _Asked], query: str, values: Mapping[str, object] | None = None
-    ) -> _Asked:
+    def _sql(
+        self, query_text: str, values: Mapping[str, object] | None = None, *, only: Sequence[str] | None = None
+    ) -> Sql:
+        begin = query.whole(self.choice, self.demands, self._joins, self._found[0], only=only is not None)
+        more = {"_only": list(only)} if only is not None else {}
+        return Sql(begin.text + query_text, {**begin.values, **(values or {}), **more})
+
+    def _ask(self, ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql) -> _Asked:
         import duckdb
 
-        known = {
-            "_datasets": list(self.datasets),
-            "_official": list(self.official or ("train",)),
-            "_below": list(self.below),
-            "_taken_out": list(self.taken_out),
-            "_listed": list(self.listed or ()),
-            **self.parameters,
-            **(values or {}),
-        }
-        text = self._query() + query
-        used = {name: value for name, value in known.items() if f"${name}" in text}
+        known = {**self._lists, **self.choice.parameter, **sql.values}
+        named = set(re.findall(r"\$(\w+)", sql.text))
         try:
-            if len(duckdb.extract_statements(text)) != 1:
-                message = f"--where {' AND '.join(self.conditions)}: expected one condition, found a ';'."
-                raise QueryError(message)
-            return ask(text, used)
+            return ask(sql.text, {name: value for name, value in known.items() if name in named})
         except duckdb.Error as error:
-            if not self.conditions:
+            conditions = [f"--where {one}" for one in self.choice.where]
+            conditions += [f"--class-where {one}" for one in self.choice.class_where]
+            if not conditions:
                 raise
-            said = " ".join(
-                str(error).partition("\n\n")[0].split("\n")
-            )  # the columns that are near are its second line
-            message = f"--where {' AND '.join(self.conditions)}: {said}"
+            # The columns that are near are its second line.
+            text = " ".join(str(error).partition("\n\n")[0].split("\n"))
+            message = f"{' '.join(conditions)}: {text}"
             raise QueryError(message) from error
 
     # ---- answers
@@ -258,43 +242,110 @@ made AS (
 
     def left_out(self) -> dict[str, int]:
         """How many images of the index are left out, by the step that did it, in the order of the steps."""
-        rows = dict(self.run("SELECT left_out, count(*) FROM made WHERE left_out IS NOT NULL GROUP BY ALL").fetchall())
-        return {reason: rows[reason] for reason in REASONS if reason in rows}
+        return {step.name: step.left_out for step in self.steps()[1:] if step.left_out}
+
+    def steps(self) -> list[Step]:
+        """The steps in order: how many images each left out, and how many it left. The first is the whole index."""
+        rows = dict(self.run("SELECT left_out, count(*) FROM made GROUP BY ALL").fetchall())
+        left = sum(rows.values())
+        found = [Step("index", 0, left)]
+        for name in self._order():
+            if name in rows or name in self._said():
+                left -= rows.get(name, 0)
+                found.append(Step(name, rows.get(name, 0), left))
+        return found
+
+    def _order(self) -> list[str]:
+        """The steps in the order in which they are taken: as REASONS has them, demands as they were made."""
+        demanded = list(dict.fromkeys(reason for reason, _ in self.demands))
+        others = [name for name in REASONS if name not in demanded]
+        place = others.index("boxed") + 1
+        return [*others[:place], *demanded, *others[place:]]
+
+    def _said(self) -> set[str]:
+        """The steps that were asked for."""
+        names = {name for name in REASONS if self.choice.values().get(name) is not None}
+        if self.choice.split.by != "official":
+            names.add("split")
+            names.add("from")
+        return names - ({"nested"} if self.choice.nested != "leaves" else set()) | {name for name, _ in self.demands}
 
     def wnids(self) -> tuple[str, ...]:
-        """The classes, in order: those of the list if one was given, else those with images, by wnid."""
-        if self.listed is not None:
-            return self.listed
-        rows = self.run("SELECT DISTINCT wnid FROM made WHERE left_out IS NULL ORDER BY 1").fetchall()
-        return tuple(wnid for (wnid,) in rows)
+        """The classes, in order: those of the list if one was given, else those with images."""
+        rows = self.run("SELECT DISTINCT wnid FROM made WHERE left_out IS NULL").fetchall()
+        found = self._found[0]
+        of = classes.Classes(found.of, found.reasons, ())
+        return classes.in_order(self.choice, of, (wnid for (wnid,) in rows), found.late)
+
+    def classes_of(self) -> Mapping[str, str]:
+        """The class that each wnid of the images becomes, by wnid; what else is asked of an image is not asked here."""
+        late = self._found[0].late
+        return {wnid: one for wnid, one in self._found[0].of.items() if one not in late}
+
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of the selection, in sentences: nested classes, classes that a split leaves out."""
+        return self._found[1]
+
+    def stream(
+        self, query_text: str, values: Mapping[str, object] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Run a query over `chosen`, the chosen images of `made`, some classes of a split at a time, in their order.
+
+        A query that orders by wnid, dataset and image_id so gives all rows in order, in the memory of the largest
+        class, or of 131,072 images where that is more.
+        """
+        for only, split in self._chunks():
+            cursor = self.index.cursor(self._tables)
+            sql = self._sql(
+                ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) " + query_text, only=only
+            )
+            sql.values.update({**(values or {}), "_split": split})
+            self._ask(cursor.execute, sql)
+            yield cursor
+
+    def _chunks(self) -> Iterator[tuple[list[str], str]]:
+        """(wnids of images, split): some classes of a split, in order."""
+        members: dict[str, list[str]] = {}
+        for wnid, one in self.classes_of().items():
+            members.setdefault(one, []).append(wnid)
+        for split, counted in self.counts().items():
+            chunk, n = list[str](), 0
+            for wnid, size in counted.items():
+                if chunk and n + size > _BATCH:
+                    yield chunk, split
+                    chunk, n = [], 0
+                chunk += members[wnid]
+                n += size
+            if chunk:
+                yield chunk, split
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the chosen images as Arrow record batches, ordered by split, wnid and image_id."""
-        order = "split, wnid, dataset, image_id"
-        return self.read(f"SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL ORDER BY {order}")
+        """The rows of the chosen images as Arrow record batches, ordered by split, wnid, data set and image_id."""
+        for cursor in self.stream("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id"):
+            yield from _batches(cursor)
 
-    def read(self, query: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(self, query_text: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """What `run` runs, as Arrow record batches."""
-        cursor = self.index.cursor()
-        rows = self._ask(lambda text, used: cursor.sql(text, params=dict(used)), query, values)
-        # Its name in DuckDB 2, and its name before.
-        yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
+        yield from _batches(self.run(query_text, values))
 
     dataset = open_split  # a split as a data set to train on, without exporting
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""
-        said: dict[str, object] = {
-            "dataset": list(self.datasets),
-            "from": list(self.official),
-            "under": list(self.below),
-            "without": list(self.taken_out),
-            "classes": list(self.listed) if self.listed is not None else None,
-            "where": list(self.conditions),
-            "parameters": dict(self.parameters),
-            "boxed": self.has_boxes,
-            "split": str(self.division) if self.division != OFFICIAL else None,
-            "per_class": self.amounts.get("", dict(self.amounts)),
-            "limit": self.total,
-        }
-        return {key: value for key, value in said.items() if value} | {"seed": self.seed}
+        return self.choice.values()
+
+    @property
+    def division(self) -> Split:
+        """How it is split."""
+        return self.choice.split
+
+    @property
+    def amounts(self) -> Mapping[str, int]:
+        """Images a class by split, at most; "" for every split."""
+        return self.choice.per_class
+
+
+def _batches(rows: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+    # Its name in DuckDB 2, and its name before.
+    read = getattr(rows, "to_arrow_reader", None) or getattr(rows, "fetch_record_batch")  # noqa: B009
+    yield from read(_BATCH)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 class Word(NamedTuple):
     """A word: how it is typed, and what it means.
 
-    `kind` is flag (given or not), text, number, texts (may be repeated, or be a list), amount (a number, or a number
-    by split) or one of several choices, with '|' between them.
+    `kind` is flag (given or not), text, number, texts (may be repeated, or be a list), pairs (NAME=VALUE, may be
+    repeated), amount (a number, or a number by split) or one of several choices, with '|' between them.
     """
 
     keyword: str  # the Python keyword
-    section: str  # the table of a recipe that it stands in
+    section: str  # the table of a recipe that it stands in; empty for the top
     kind: str
     metavar: str
     help: str
@@ -21,12 +21,12 @@ class Word(NamedTuple):
     @property
     def flag(self) -> str:
         """The flag of the command line."""
-        return "--" + self.key.replace("_", "-")
+        return "--" + self.keyword.rstrip("_").replace("_", "-")
 
     @property
     def key(self) -> str:
-        """The key in a recipe: the keyword, without the '_' that keeps Python's own words apart."""
-        return self.keyword.rstrip("_")
+        """The key in a recipe: the keyword without its last '_'; of split, whose table bears the name, `by`."""
+        return "by" if self.keyword == "split" else self.keyword.rstrip("_")
 
 
 # In the order in which a selection is made.
@@ -40,19 +40,55 @@ SELECTION = (
         "only these official splits; a new split draws on train unless this says more",
     ),
     Word("under", "classes", "texts", "SYNSET", "classes that are one of these synsets or lie below it"),
+    Word("also_under", "classes", "texts", "SYNSET", "and that are, or lie below, each of these as well"),
     Word("without", "classes", "texts", "SYNSET", "but not these synsets and what lies below them"),
-    Word("classes", "classes", "text", "FILE|A,B,C", "only the classes of a list: a file of one a line, or a,b,c"),
+    Word("classes", "classes", "text", "LIST", "only the classes of a list: a published name, a file, or a,b,c"),
+    Word("class_where", "classes", "texts", "SQL", "only classes for which a condition on the table synsets holds"),
+    Word(
+        "nested",
+        "classes",
+        "keep|leaves|merge|error",
+        "",
+        "classes above others that are chosen: kept (default), left out, joined with all below them, or an error",
+    ),
+    Word(
+        "superclasses",
+        "classes",
+        "text",
+        "FILE|LIST",
+        "join classes to superclasses: a file of `classes cut`, a published name, or a,b,c",
+    ),
+    Word("images", "images", "texts", "LIST", "only the images of a list: a published name, or a file of ids"),
     Word("where", "images", "texts", "SQL", "only images for which a condition on the table images holds"),
+    Word("parameter", "images", "pairs", "NAME=VALUE", "what $NAME in a condition stands for"),
+    Word("with_", "images", "pairs", "NAME=FILE", "a table of one's own for conditions, joined by its key"),
+    Word(
+        "exclude",
+        "images",
+        "texts",
+        "LIST|defects|blacklist",
+        "but not the images of a list, or defects, or ILSVRC's blacklist of validation images",
+    ),
     Word("boxed", "images", "flag", "", "only images that have boxes"),
+    Word("min_images", "classes", "number", "N", "only classes with so many images left, or more"),
+    Word("max_images", "classes", "number", "N", "only classes with so many images left, or fewer"),
     Word(
         "split",
         "split",
         "text",
         "SPLIT",
-        "official (default), fractions by hash (train=0.9,val=0.1), or a count a class (val=50/class)",
+        "official (default), train=0.9,val=0.1 by hash, val=50/class, folds=5, or classes:train=64,val=16,test=20",
     ),
+    Word("groups", "split", "text", "FILE", "a table of images and their group: a new split parts no group"),
     Word("per_class", "split", "amount", "N|train=N,val=N", "at most so many images a class, by lowest hash"),
     Word("limit", "split", "number", "N", "at most so many images in all, by lowest hash"),
+    Word(
+        "order",
+        "classes",
+        "wnid|listed|ilsvrc-id",
+        "",
+        "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids",
+    ),
     Word("seed", "", "number", "N", "the number that splits and samples depend on (default 0)"),
 )
 
