@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import graph, hierarchy, wordnet
@@ -162,3 +162,25 @@ def _by_ilsvrc_id(wnids: Iterable[str]) -> tuple[str, ...]:
             "Expected classes of ilsvrc2012; --order wnid orders any."
         )
     return tuple(sorted(ids, key=lambda wnid: ids[wnid] or 0))
+
+
+def in_chunks(
+    of: Mapping[str, str], counts: Mapping[str, Mapping[str, int]], at_once: int
+) -> Iterator[tuple[list[str], str]]:
+    """(wnids of images, split), in the order of split and class: of classes that have so many images, or of one.
+
+    `of` is the class of each wnid of images, `counts` the images by split and class.
+    """
+    members: dict[str, list[str]] = {}
+    for wnid, one in of.items():
+        members.setdefault(one, []).append(wnid)
+    for split, counted in counts.items():
+        chunk, n = list[str](), 0
+        for wnid, size in counted.items():
+            if chunk and n + size > at_once:
+                yield chunk, split
+                chunk, n = [], 0
+            chunk += members[wnid]
+            n += size
+        if chunk:
+            yield chunk, split

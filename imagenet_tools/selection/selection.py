@@ -13,11 +13,10 @@ from imagenet_tools.errors import QueryError
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import classes, cuts, image_ids, query, steps
 from imagenet_tools.selection.choice import Choice
-from imagenet_tools.selection.dataset import open_split
 from imagenet_tools.selection.joined import joined
 from imagenet_tools.selection.query import Found, Sql
 from imagenet_tools.selection.splits import Split, parse_amount, parse_split
-from imagenet_tools.selection.steps import REASONS, Step
+from imagenet_tools.selection.steps import Step
 
 if TYPE_CHECKING:
     import duckdb
@@ -247,28 +246,7 @@ class Selection:
     def steps(self) -> list[Step]:
         """The steps in order: how many images each left out, and how many it left. The first is the whole index."""
         rows = dict(self.run("SELECT left_out, count(*) FROM made GROUP BY ALL").fetchall())
-        left = sum(rows.values())
-        found = [Step("index", 0, left)]
-        for name in self._order():
-            if name in rows or name in self._said():
-                left -= rows.get(name, 0)
-                found.append(Step(name, rows.get(name, 0), left))
-        return found
-
-    def _order(self) -> list[str]:
-        """The steps in the order in which they are taken: as REASONS has them, demands as they were made."""
-        demanded = list(dict.fromkeys(reason for reason, _ in self.demands))
-        others = [name for name in REASONS if name not in demanded]
-        place = others.index("boxed") + 1
-        return [*others[:place], *demanded, *others[place:]]
-
-    def _said(self) -> set[str]:
-        """The steps that were asked for."""
-        names = {name for name in REASONS if self.choice.values().get(name) is not None}
-        if self.choice.split.by != "official":
-            names.add("split")
-            names.add("from")
-        return names - ({"nested"} if self.choice.nested != "leaves" else set()) | {name for name, _ in self.demands}
+        return steps.counted(self.choice, self.demands, rows)
 
     def wnids(self) -> tuple[str, ...]:
         """The classes, in order: those of the list if one was given, else those with images."""
@@ -294,41 +272,30 @@ class Selection:
         A query that orders by wnid, dataset and image_id so gives all rows in order, in the memory of the largest
         class, or of 131,072 images where that is more.
         """
-        for only, split in self._chunks():
+        for sql in self._chunks(query_text, values or {}):
             cursor = self.index.cursor(self._tables)
-            sql = self._sql(
-                ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) " + query_text, only=only
-            )
-            sql.values.update({**(values or {}), "_split": split})
             self._ask(cursor.execute, sql)
             yield cursor
 
-    def _chunks(self) -> Iterator[tuple[list[str], str]]:
-        """(wnids of images, split): some classes of a split, in order."""
-        members: dict[str, list[str]] = {}
-        for wnid, one in self.classes_of().items():
-            members.setdefault(one, []).append(wnid)
-        for split, counted in self.counts().items():
-            chunk, n = list[str](), 0
-            for wnid, size in counted.items():
-                if chunk and n + size > _BATCH:
-                    yield chunk, split
-                    chunk, n = [], 0
-                chunk += members[wnid]
-                n += size
-            if chunk:
-                yield chunk, split
-
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of the chosen images as Arrow record batches, ordered by split, wnid, data set and image_id."""
-        for cursor in self.stream("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id"):
-            yield from _batches(cursor)
+        for sql in self._chunks("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id", {}):
+            yield from self._read(sql)
 
     def read(self, query_text: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
         """What `run` runs, as Arrow record batches."""
-        yield from _batches(self.run(query_text, values))
+        return self._read(self._sql(query_text, values))
 
-    dataset = open_split  # a split as a data set to train on, without exporting
+    def _read(self, sql: Sql) -> Iterator[pa.RecordBatch]:
+        cursor = self.index.cursor(self._tables)
+        rows = self._ask(lambda text, used: cursor.sql(text, params=dict(used)), sql)
+        # Its name in DuckDB 2, and its name before.
+        yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
+
+    def _chunks(self, query_text: str, values: Mapping[str, object]) -> Iterator[Sql]:
+        begin = ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) "
+        for only, split in classes.in_chunks(self.classes_of(), self.counts(), _BATCH):
+            yield self._sql(begin + query_text, {**values, "_split": split}, only=only)
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""
@@ -343,9 +310,3 @@ class Selection:
     def amounts(self) -> Mapping[str, int]:
         """Images a class by split, at most; "" for every split."""
         return self.choice.per_class
-
-
-def _batches(rows: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
-    # Its name in DuckDB 2, and its name before.
-    read = getattr(rows, "to_arrow_reader", None) or getattr(rows, "fetch_record_batch")  # noqa: B009
-    yield from read(_BATCH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.selection import image_ids
@@ -95,3 +95,30 @@ def lists(choice: Choice) -> dict[str, list[str]]:
         values[f"{name}_photos"] = [photo for one in found for photo in one.photos]
         values[f"{name}_keys"] = [key for one in found for key in one.keys]
     return values
+
+
+def counted(choice: Choice, demands: tuple[tuple[str, str], ...], rows: Mapping[str | None, int]) -> list[Step]:
+    """The steps that were asked for or left something out, in order, by the images of each; None: the chosen ones."""
+    left = sum(rows.values())
+    found = [Step("index", 0, left)]
+    asked = _asked(choice, demands)
+    for name in _order(demands):
+        if name in rows or name in asked:
+            left -= rows.get(name, 0)
+            found.append(Step(name, rows.get(name, 0), left))
+    return found
+
+
+def _order(demands: tuple[tuple[str, str], ...]) -> list[str]:
+    """The steps as they are taken: as REASONS has them, but demands as they were made."""
+    demanded = list(dict.fromkeys(reason for reason, _ in demands))
+    others = [name for name in REASONS if name not in demanded]
+    place = others.index("exclude") + 1 if "boxed" in demanded else others.index("boxed") + 1
+    return [*others[:place], *demanded, *others[place:]]
+
+
+def _asked(choice: Choice, demands: tuple[tuple[str, str], ...]) -> set[str]:
+    said = choice.values()
+    names = {name for name in REASONS if said.get(name) is not None}
+    names |= {"split", "from"} if choice.split.by != "official" else set()
+    return (names - {"nested"} if choice.nested != "leaves" else names) | {name for name, _ in demands}
