@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -244,28 +243,6 @@ def test_12k_100_and_tiny_equal_their_sources(real: Path) -> None:
         lists.get("imagenet100-cmc").wnids
     )
     assert (real / "tiny-imagenet-200/wnids.txt").read_text().split() == list(lists.get("tiny-imagenet-200").wnids)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("ilsvrc2012", "imagenet_synsets.txt"),
-        ("fall11", "imagenet22k_synsets.txt"),
-        ("imagenet21k-goog", "imagenet21k_goog_synsets.txt"),
-        ("imagenet22k-ms", "imagenet22k_ms_synsets.txt"),
-        ("imagenet12k", "imagenet12k_synsets.txt"),
-        ("imagenet21k-p", "imagenet21k_miil_synsets.txt"),
-        ("imagenet21k-p-winter21", "imagenet21k_miil_w21_synsets.txt"),
-        ("mini-imagenet", "mini_imagenet_synsets.txt"),
-        ("imagenet-a", "imagenet_a_synsets.txt"),
-        ("imagenet-r", "imagenet_r_synsets.txt"),
-    ],
-)
-def test_a_list_equals_timm_s(name: str, file: str) -> None:
-    spec = importlib.util.find_spec("timm")
-    if spec is None or spec.origin is None:
-        pytest.skip("timm is not installed")
-    assert (Path(spec.origin).parent / "data/_info" / file).read_text().split() == list(lists.get(name).wnids)
 
 
 # ---- where the label spaces stand

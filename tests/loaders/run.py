@@ -1,6 +1,7 @@
 """Runs the proofs that the training loaders themselves read our exports, each group in an environment of its own.
 
     requirements-<group>.txt     the libraries of a group, pinned
+    requirements-<group>-alone.txt   where there is one: libraries whose files alone are read, without what they need
     test_<group>_*.py            its proofs
 
     .envs/<group>/               its environment, in the checkout; made again when the pins or pyproject.toml change
@@ -20,17 +21,21 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
-GROUPS = sorted(file.stem.removeprefix("requirements-") for file in HERE.glob("requirements-*.txt"))
+ALONE = "-alone"
+GROUPS = sorted(
+    file.stem.removeprefix("requirements-") for file in HERE.glob("requirements-*.txt") if not file.stem.endswith(ALONE)
+)
 
 
 def pins(group: str) -> Path:
-    """The requirements of a group."""
+    """The requirements of a group, or, of `<group>-alone`, those that are installed without their own."""
     return HERE / f"requirements-{group}.txt"
 
 
 def state(group: str) -> str:
     """A text that changes when the environment of a group has to be made again."""
-    made_from = [pins(group), CHECKOUT / "pyproject.toml", Path(__file__)]
+    made_from = [pins(group), pins(group + ALONE), CHECKOUT / "pyproject.toml", Path(__file__)]
+    made_from = [file for file in made_from if file.exists()]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in made_from))
     return f"{digest.hexdigest()} {sys.version}"
 
@@ -45,6 +50,8 @@ def environment(group: str) -> Path:
     venv.create(folder, clear=True, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--requirement", str(pins(group)), "--editable", str(CHECKOUT)], check=True)
+    if pins(group + ALONE).exists():
+        subprocess.run([*pip, "--no-deps", "--requirement", str(pins(group + ALONE))], check=True)
     without_screen(python, pip)
     ready.write_text(state(group))
     return python
