@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.class_lists.det_classes import CLASSES
 from imagenet_tools.containers import tar
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
@@ -64,30 +65,6 @@ _BOXES, _LABELS, _IMAGE_SETS = "boxes", "labels", "image sets"
 _LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d{1,3})\.txt")
 _SET_OF = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
 _SET_OF_LIST = {"pos": "det_positive", "part": "det_partial", "neg": "det_negative"}
-
-# The classes by ILSVRC20xx_DET_ID, 1 to 200, by name from accordion to zebra. Source: the devkits' meta_det.mat.
-_OFFSETS = """
-    02672831 02691156 02219486 02419796 07739125 02454379 07718747 02764044 02766320 02769748 07693725
-    02777292 07753592 02786058 02787622 02799071 02802426 02807133 02815834 02131653 02206856 07720875
-    02828884 02834778 02840245 01503061 02870880 02883205 02879718 02880940 02892767 07880968 02924116
-    02274259 02437136 02951585 02958343 02970849 02402425 02992211 01784675 03000684 03001627 03017168
-    03062245 03063338 03085013 03793489 03109150 03128519 03134739 03141823 07718472 03797390 03188531
-    03196217 03207941 02084071 02121808 02268443 03249569 03255030 03271574 02503517 03314780 07753113
-    03337140 03991062 03372029 02118333 03394916 01639765 03400231 02510455 01443537 03445777 03445924
-    07583066 03467517 03483316 03476991 07697100 03481172 02342885 03494278 03495258 03124170 07714571
-    03513137 02398521 03535780 02374451 07697537 03584254 01990800 01910747 01882714 03633091 02165456
-    03636649 03642806 07749582 02129165 03676483 01674464 01982650 03710721 03720891 03759954 03761084
-    03764736 03770439 02484322 03790512 07734744 03804744 03814639 03838899 07747607 02444819 03908618
-    03908714 03916031 00007846 03928116 07753275 03942813 03950228 07873807 03958227 03961711 07768694
-    07615774 02346627 03995372 07695742 04004767 04019541 04023962 04026417 02324045 04039381 01495701
-    02509815 04070727 04074963 04116512 04118538 04118776 04131690 04141076 01770393 04154565 02076196
-    02411705 04228054 02445715 01944390 01726692 04252077 04252225 04254120 04254680 04256520 04270147
-    02355227 02317335 04317175 04330267 04332243 07745940 04336792 04356056 04371430 02395003 04376876
-    04379243 04392985 04409515 01776313 04591157 02129604 04442312 06874185 04468005 04487394 03110669
-    01662784 03211117 04509417 04517823 04536866 04540053 04542943 04554684 04557648 04530566 02062744
-    04591713 02391049
-"""
-_CLASSES = tuple(f"n{offset}" for offset in _OFFSETS.split())
 
 # What scan() may report, for the table problems, besides the codes of image_sets and of annotations.
 PROBLEMS = {
@@ -271,7 +248,7 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     elif unit.member == _LABELS:
         yield from _scan_list(unit)
     elif unit.member == _BOXES:
-        yield from scan_xml(unit, label_set="det", classes=frozenset(_CLASSES))
+        yield from scan_xml(unit, label_set="det", classes=frozenset(CLASSES))
     elif unit.path.is_dir():
         yield from scan_folder(unit, ImageRows(unit, bundled=False))
     else:
@@ -283,10 +260,10 @@ def _scan_list(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     rows = AnnotationRows(unit)
     found = _LIST.fullmatch(unit.path.name)
     number = int(found[2]) if found else 0
-    if found is None or not 1 <= number <= len(_CLASSES):
-        rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(_CLASSES)}")
+    if found is None or not 1 <= number <= len(CLASSES):
+        rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(CLASSES)}")
     else:
-        wnid, all_of = _CLASSES[number - 1], _SET_OF_LIST.get(found[1] or "")
+        wnid, all_of = CLASSES[number - 1], _SET_OF_LIST.get(found[1] or "")
         with unit.path.open(encoding="utf-8", errors="backslashreplace") as file:
             for n, line in enumerate(file, 1):
                 image, _, label = line.rstrip().partition(" ")

@@ -9,7 +9,8 @@
             Annotations/CLS-LOC/            read by box_xml
             ImageSets/CLS-LOC/              train_cls.txt, train_loc.txt, val.txt, test.txt: held against the folders
         LOC_train_solution.csv ...          read by loc_csv; where the annotations have the same boxes, those are taken
-    imagenet_object_localization_patched2019.tar.gz     all of it but the csv in one gzip stream: named, not read
+    imagenet_object_localization_patched2019.tar.gz     all of it but the csv in one gzip stream, or gunzipped: read in
+                                            one pass, images, annotations and the lengths of the lists
 
 The number behind an image in a list is that of the line, and no label.
 """
@@ -17,15 +18,20 @@ The number behind an image in a list is that of the line, and no label.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools.annotations.annotation_files import first_members
+from imagenet_tools.annotations.annotation import MAX_BYTES
+from imagenet_tools.annotations.annotation_files import first_members, is_annotation
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
 from imagenet_tools.containers import tar
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,20 +39,33 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imagenet_tools.containers.tar import Member
+    from imagenet_tools.images.jpeg import More
+
 _TASK = "CLS-LOC"
 _TOPS = ("", "ILSVRC", "ILSVRC2015", "ILSVRC2016", "ILSVRC2017")
 _PUBLISHED = {"train": 1_000, "val": 50_000, "test": 100_000}  # classes of train, images of the others
 _LISTED = {"train_cls.txt": "train", "val.txt": "val", "test.txt": "test"}
 _IMAGE_SETS = "image sets"  # Unit.member, where the lists are meant
 
+# What each list is a list of.
+_OF_LIST = {
+    "train_cls.txt": ("images of train",),
+    "train_loc.txt": ("annotations of train",),
+    "val.txt": ("images of val", "annotations of val"),
+    "test.txt": ("images of test",),
+}
+_CHUNK = 1 << 20
+
 _ADVICE = (
-    "unpack it once (tar xzf; some 170 GB) and index the folder ILSVRC in it: in one gzip stream nothing can be read "
-    "without what comes before"
+    "gunzip it once and index the tar, or unpack it: each image is then read at once; in the stream it costs the "
+    "inflating of some megabytes before it"
 )
+_LABELS = Labelling("class folders, and the official labels of the validation images, bundled", "ilsvrc2012")
 
 
 def detect(path: Path) -> list[Detection]:
-    """The images of a tree, with the lists beside them; an archive of the whole tree is named."""
+    """The images of a tree, with the lists beside them; or an archive of the whole tree, annotations with it."""
     if not path.is_dir():
         return _archive(path) if tar.is_gzip(path) or tar.is_tar(path) else []
     return [found for top in _TOPS if (found := _tree(path / top)) is not None]
@@ -56,9 +75,10 @@ def _archive(path: Path) -> list[Detection]:
     names = [name for name, _ in first_members(path, 1)]
     if not names or f"/{_TASK}/" not in names[0] or names[0].split("/")[0] not in _TOPS:
         return []
-    form = "a gzip stream" if tar.is_gzip(path) else "a tar"
+    form, advice = ("a gzip stream", _ADVICE) if tar.is_gzip(path) else ("a tar", "")
     evidence = f"Kaggle's whole tree of ILSVRC2012 in {form} of {path.stat().st_size:,} bytes, the first {names[0]}"
-    return [Detection("kaggle_tree", path, "ilsvrc2012", (), evidence, advice=_ADVICE)]
+    holds = ("images", "boxes")
+    return [Detection("kaggle_tree", path, "ilsvrc2012", holds, evidence, labels=_LABELS, advice=advice)]
 
 
 def _tree(home: Path) -> Detection | None:
@@ -78,9 +98,9 @@ def _tree(home: Path) -> Detection | None:
         if n < _PUBLISHED[split]:
             of = "classes" if split == "train" else f"images of {split}"
             missing.append(f"{_PUBLISHED[split] - n:,} of the {_PUBLISHED[split]:,} {of}")
-    labels = Labelling("class folders, and the official labels of the validation images, bundled", "ilsvrc2012")
-    splits = tuple(counts)
-    return Detection("kaggle_tree", data, "ilsvrc2012", ("images",), evidence, splits, "; ".join(missing), labels)
+    return Detection(
+        "kaggle_tree", data, "ilsvrc2012", ("images",), evidence, tuple(counts), "; ".join(missing), _LABELS
+    )
 
 
 def _counts(data: Path) -> dict[str, int]:
@@ -97,14 +117,15 @@ def _counts(data: Path) -> dict[str, int]:
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a class folder of train, one a flat folder, and one for the lists."""
-    if not found.holds:
-        return
+    """One unit a class folder of train, one a flat folder, and one for the lists; or one for the archive."""
     whole = Unit("kaggle_tree", source, str(root), "", found.dataset)
 
     def place(path: Path) -> str:
         return path.relative_to(root).as_posix()
 
+    if not found.path.is_dir():
+        yield whole._replace(file=place(found.path))
+        return
     for split in found.splits:
         folder = found.path / split
         wnids = class_folders(folder)
@@ -119,9 +140,67 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def fingerprint(unit: Unit) -> str:
     """Name, size and time of what a unit reads."""
-    return lists_fingerprint(unit, _TASK) if unit.member == _IMAGE_SETS else folder_fingerprint(unit)
+    if unit.member == _IMAGE_SETS:
+        return lists_fingerprint(unit, _TASK)
+    return folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a unit's folder; of the lists, what they and the folders do not have in common."""
-    yield from scan_lists(unit, _TASK) if unit.member == _IMAGE_SETS else scan_folder(unit)
+    """The images of a unit's folder, or of an archive with its boxes; what lists and folders do not have in common."""
+    if unit.member == _IMAGE_SETS:
+        yield from scan_lists(unit, _TASK)
+    elif unit.path.is_dir():
+        yield from scan_folder(unit)
+    else:
+        yield from _scan_archive(unit)
+
+
+def _scan_archive(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images and the boxes of an archive of the whole tree, and whether they are as many as its lists name."""
+    beside = _Beside(unit)
+    for table, batch in scan_tar(unit, beside=beside):
+        if table == "images":
+            beside.there.update(f"images of {split}" for split in batch["split"].to_pylist())
+        yield table, batch
+    beside.compare()
+    yield from beside.batches()
+
+
+class _Beside:
+    """The annotations in an archive of the whole tree, and the lengths of its lists: held to what is `there`."""
+
+    def __init__(self, unit: Unit):
+        self._rows, self._file = AnnotationRows(unit), unit.file
+        self.full, self.batches = self._rows.full, self._rows.batches
+        self.there: Counter[str] = Counter()
+        self._listed: dict[str, int] = {}
+
+    def take(self, member: Member, read: More) -> bool:
+        """Take an annotation or a list."""
+        place = PurePosixPath(member.name)
+        if is_annotation(place.name):
+            split = place.parent.name if place.parent.name in _PUBLISHED else "train"
+            self.there[f"annotations of {split}"] += 1
+            if member.size > MAX_BYTES:
+                reason = f"the file has {member.size:,} bytes; at most {MAX_BYTES:,} are read"
+                self._rows.problem("xml_too_large", self._file, reason, member.name, place.stem)
+            else:
+                folder = wnid_of_folder(place.parent.name)
+                data = read(0, member.size)
+                self._rows.xml(data, place.stem, folder=folder, file=self._file, member=member.name)
+            return True
+        if place.name in _OF_LIST and place.parent.name == _TASK:
+            starts = range(0, member.size, _CHUNK)
+            ends = sum(read(start, min(_CHUNK, member.size - start)).count(b"\n") for start in starts)
+            self._listed[place.name] = ends + (member.size > 0 and read(member.size - 1, 1) != b"\n")
+            return True
+        return False
+
+    def compare(self) -> None:
+        """Report the lists whose lengths are not the numbers of what they list."""
+        for name, n in sorted(self._listed.items()):
+            for what in _OF_LIST[name]:
+                if self.there[what] not in (0, n):  # what was left out as a whole was not forgotten
+                    code = "listed_absent" if n > self.there[what] else "unlisted"
+                    reason = f"{name} lists {n:,} {what}, and the archive holds {self.there[what]:,}"
+                    self._rows.problem(code, self._file, reason, name)

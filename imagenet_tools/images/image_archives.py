@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -30,8 +31,8 @@ _SIDE_FILES = frozenset({".cls", ".json"})
 # What says the classes of the validation images, which lie flat.
 VALIDATION_LABELS = "the official labels of the validation images, bundled"
 
-# Where annotations lie with the images: the archive of a whole tree, which is better unpacked, is a form of its own.
-_OF_WHOLE_TREE = "/Annotations/"
+# Where images lie with annotations and lists: the archive of a whole tree is a form of its own.
+_OF_WHOLE_TREE = re.compile(r"(?:.*/)?(?:Annotations/|(?:Data|ImageSets)/CLS-LOC/)")
 
 # A tar ends in two blocks of zeros.
 _END = bytes(1024)
@@ -69,7 +70,7 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_see
     With all_seen, `names` are all there are.
     """
     images = [name for name in names if is_image_name(name.rpartition("/")[2])]
-    if not images or _is_webdataset(names) or any(_OF_WHOLE_TREE in f"/{name}" for name in names):
+    if not images or _is_webdataset(names) or any(map(_OF_WHOLE_TREE.match, names)):
         return None
     told = [told_by_path(name) for name in images]
     of_task = task_of(PurePosixPath(path.name)) or task_of(PurePosixPath(images[0]).parent)

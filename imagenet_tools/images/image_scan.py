@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.gzip_stream import Stream
@@ -36,25 +36,55 @@ BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
 _HEAD = 4096
 
 
-def scan_tar(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a tar, or of the part of a file that a unit names; what is no image becomes a problem.
+class Beside(Protocol):
+    """What takes the files of a tar that are no images, and makes rows of them, as annotations that lie with them."""
+
+    def take(self, member: tar.Member, read: More) -> bool:
+        """Whether it takes a file, of which read(offset, n) gives bytes."""
+
+    def full(self) -> bool:
+        """Whether it is time to hand its rows on."""
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Hand on what was gathered, as (table, rows), and begin anew."""
+
+
+class _Gathered(NamedTuple):
+    """The rows of a tar's images, and what takes the files beside them."""
+
+    rows: ImageRows
+    beside: Beside | None
+
+    def full(self) -> bool:
+        return self.rows.full() or (self.beside is not None and self.beside.full())
+
+    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        yield from self.rows.batches()
+        if self.beside is not None:
+            yield from self.beside.batches()
+
+
+def scan_tar(
+    unit: Unit, rows: ImageRows | None = None, *, beside: Beside | None = None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a tar, or of the part of a file that a unit names; what nothing takes becomes a problem.
 
     A tar in gzip, whatever it is called, is read in one pass that leaves seek points; the tars in it are read too.
     """
-    rows = rows or ImageRows(unit)
+    gathered = _Gathered(rows or ImageRows(unit), beside)
     fd = os.open(unit.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if os.pread(fd, 2, unit.offset) == GZIP_MAGIC:
-            yield from _scan_gzip(unit, rows, fd)
+            yield from _scan_gzip(unit, gathered, fd)
         else:
-            for _ in _scan_plain(unit, rows, fd):
-                yield from rows.batches()
+            for _ in _scan_plain(unit, gathered, fd):
+                yield from gathered.batches()
     finally:
         os.close(fd)
-    yield from rows.batches()
+    yield from gathered.batches()
 
 
-def _scan_plain(unit: Unit, rows: ImageRows, fd: int) -> Iterator[None]:
+def _scan_plain(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[None]:
     """Gather the members of a tar; stops when rows are full."""
     prefix = f"{unit.member}/" if unit.member else ""
     end = None if unit.length < 0 else unit.offset + unit.length
@@ -64,26 +94,26 @@ def _scan_plain(unit: Unit, rows: ImageRows, fd: int) -> Iterator[None]:
             def more(offset: int, n: int, start: int = member.offset) -> bytes:
                 return os.pread(fd, n, start + offset)
 
-            _add(rows, unit, prefix, member, head, more)
-            if rows.full():
+            _add(gathered, unit, prefix, member, head, more)
+            if gathered.full():
                 yield
     except FormatError as error:
         # The good members before the break are kept; the break is said.
-        rows.problem(error.code, unit.file, str(error), unit.member or None)
+        gathered.rows.problem(error.code, unit.file, str(error), unit.member or None)
 
 
-def _scan_gzip(unit: Unit, rows: ImageRows, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _scan_gzip(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
     size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
     stream = Stream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
     try:
-        for _ in _in_stream(stream, rows, unit):
-            if rows.full():
-                yield from rows.batches()
+        for _ in _in_stream(stream, gathered, unit):
+            if gathered.full():
+                yield from gathered.batches()
     except FormatError as error:
-        rows.problem(error.code, unit.file, str(error), unit.member or error.member or None)
+        gathered.rows.problem(error.code, unit.file, str(error), unit.member or error.member or None)
     else:
         if stream.damage:
-            rows.problem("gzip_damaged", unit.file, stream.damage, unit.member or None)
+            gathered.rows.problem("gzip_damaged", unit.file, stream.damage, unit.member or None)
     yield "seek_points", point_rows(unit, stream, start=unit.offset, size=size)
     stream.close()
 
@@ -92,43 +122,48 @@ def _piece(data: bytes, offset: int, n: int) -> bytes:
     return data[offset : offset + n]
 
 
-def _in_stream(stream: Stream, rows: ImageRows, unit: Unit) -> Iterator[None]:
+def _in_stream(stream: Stream, gathered: _Gathered, unit: Unit) -> Iterator[None]:
     """Gather the members of a tar that streams by, and those of the class tars in it; stops after each."""
     prefix = f"{unit.member}/" if unit.member else ""
     for member in tar.walk_by(stream.read, label=unit.file):
         inner = CLASS_TAR.fullmatch(member.name)
         if member.kind != "file" or not inner:
-            _add_streamed(rows, unit, prefix, member, stream)
+            _add_streamed(gathered, unit, prefix, member, stream)
             yield
             continue
         end = member.offset + member.size
         above = prefix + member.name
         try:
             for one in tar.walk_by(stream.read, start=member.offset, end=end, label=f"{unit.file}: {member.name}"):
-                _add_streamed(rows, unit, f"{above}/", one, stream, wnid=inner[1])
+                _add_streamed(gathered, unit, f"{above}/", one, stream, wnid=inner[1])
                 yield
         except FormatError as error:
             # A break in a class tar costs what is behind it in that one alone; one of the stream costs all the rest.
             if error.code.startswith("gzip") or (member.size and not stream.read(end - 1, 1)):
                 raise
-            rows.problem(error.code, unit.file, str(error), above)
+            gathered.rows.problem(error.code, unit.file, str(error), above)
 
 
 def _add_streamed(
-    rows: ImageRows, unit: Unit, prefix: str, member: tar.Member, stream: Stream, *, wnid: str | None = None
+    gathered: _Gathered, unit: Unit, prefix: str, member: tar.Member, stream: Stream, *, wnid: str | None = None
 ) -> None:
     """Add a member of a tar that streams by, an image with all its bytes read."""
+
+    def more(offset: int, n: int) -> bytes:
+        return stream.read(member.offset + offset, n)
+
     data = b""
     if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
-        data = stream.read(member.offset, min(member.size, LARGEST))
+        data = more(0, min(member.size, LARGEST))
+        more = partial(_piece, data)
         if len(data) < min(member.size, LARGEST):
             what, stated = f"{len(data):,} bytes of {member.name!r}", f"the {member.size:,} that its header states"
             raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
-    _add(rows, unit, prefix, member, data[:_HEAD], partial(_piece, data), wnid=wnid, streams=True)
+    _add(gathered, unit, prefix, member, data[:_HEAD], more, wnid=wnid, streams=True)
 
 
 def _add(
-    rows: ImageRows,
+    gathered: _Gathered,
     unit: Unit,
     prefix: str,
     member: tar.Member,
@@ -138,12 +173,14 @@ def _add(
     wnid: str | None = None,
     streams: bool = False,
 ) -> None:
-    """Add a member of a tar to the rows: an image, or a problem."""
+    """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
     if member.kind == "dir":
         return
+    rows, beside = gathered
     name = member.name.rpartition("/")[2]
     if member.kind != "file" or not is_image_name(name):
-        if name not in BESIDE_IMAGES:
+        taken = member.kind == "file" and beside is not None and beside.take(member, more)
+        if not taken and name not in BESIDE_IMAGES:
             rows.problem("stray_file", unit.file, f"a {member.kind}, not an image", prefix + member.name)
         return
     told = told_by_path(member.name)

@@ -1,15 +1,16 @@
 """Kaggle's whole tree in one source: images, boxes and tables found, boxes not doubled, lists held against folders."""
 
+import gzip
 import shutil
 from pathlib import Path
 
 import pytest
 
 import imagenet_tools
-from imagenet_tools.errors import SourceError
 from imagenet_tools.index.opened import Index
 from tests.conftest import Extracted
-from tests.forms.kaggle import write, write_archive
+from tests.forms.annotations import tar_of
+from tests.forms.kaggle import files_of, write, write_archive
 from tests.index.test_build import FACTS
 
 
@@ -106,21 +107,60 @@ def test_what_is_missing_and_what_is_stray_is_counted(extracted: Extracted, samp
     assert imagenet_tools.build_index(home, tmp_path / "x.index", workers=1).units["scanned"] == 2
 
 
-def test_the_whole_archive_is_named_with_the_advice_to_unpack_it(
-    extracted: Extracted, sample: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["imagenet_object_localization_patched2019.tar.gz", "gunzipped.tar"])
+def test_the_whole_archive_gives_the_rows_of_the_tree(
+    name: str, extracted: Extracted, sample: Path, built: Index, tmp_path: Path
 ) -> None:
-    home = tmp_path / "archives"
-    home.mkdir()
-    path = write_archive(home / "imagenet_object_localization_patched2019.tar.gz", extracted.data, sample)
+    path = write_archive(tmp_path / "imagenet_object_localization_patched2019.tar.gz", extracted.data, sample)
+    if name.endswith(".tar"):
+        path = tmp_path / name
+        path.write_bytes(gzip.decompress((tmp_path / "imagenet_object_localization_patched2019.tar.gz").read_bytes()))
     (found,) = imagenet_tools.detect(path).found
-    assert (found.form, found.holds) == ("kaggle_tree", ())
+    assert (found.form, found.holds) == ("kaggle_tree", ("images", "boxes"))
     assert "Kaggle's whole tree" in found.evidence
-    assert "unpack it once" in found.advice
-    with pytest.raises(SourceError, match="unpack it once"):
-        imagenet_tools.build_index(path, tmp_path / "x.index")
-    shutil.copy(sample / "ILSVRC2012_img_val.tar", home)
-    report = imagenet_tools.build_index(home, tmp_path / "x.index", workers=1)
-    assert report.rows["images"] == 52
+    assert ("gunzip it once" in found.advice) == name.endswith(".gz")
+    report = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    opened = imagenet_tools.open_index(tmp_path / "x.index")
+    facts = f"SELECT {FACTS} FROM images ORDER BY ALL"
+    assert opened.sql(facts).fetchall() == built.sql(facts).fetchall()
+    assert opened.sql(BOXES).fetchall() == built.sql(BOXES).fetchall()
+    for stem, data in extracted.data.items():
+        assert opened.image(stem).read() == data
+    assert report.problems == {"xml_no_object": 1}  # as published
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_an_archive_is_held_to_the_lengths_of_its_lists(
+    mode: str, extracted: Extracted, sample: Path, tmp_path: Path
+) -> None:
+    files = files_of(extracted.data, sample)
+    gone = [name for name in files if "/Data/CLS-LOC/val/" in name][:2]
+    gone.append(next(name for name in files if "/Annotations/CLS-LOC/train/" in name))
+    files = {name: data for name, data in files.items() if name not in gone}
+    files["ILSVRC/Data/CLS-LOC/train/n02123045/n02123045_999999.JPEG"] = next(iter(extracted.data.values()))
+    files["ILSVRC/notes.txt"] = "ours"
+    (tmp_path / "a.tar").write_bytes(tar_of(files, mode))
+    report = imagenet_tools.build_index(tmp_path / "a.tar", tmp_path / "x.index", workers=1)
+    query = "SELECT code, member, reason FROM problems WHERE code <> 'xml_no_object' ORDER BY ALL"
+    rows = imagenet_tools.open_index(tmp_path / "x.index").sql(query).fetchall()
+    assert rows == [
+        ("listed_absent", "train_loc.txt", "train_loc.txt lists 66 annotations of train, and the archive holds 65"),
+        ("listed_absent", "val.txt", "val.txt lists 52 images of val, and the archive holds 50"),
+        ("stray_file", "ILSVRC/notes.txt", "a file, not an image"),
+        ("unlisted", "train_cls.txt", "train_cls.txt lists 130 images of train, and the archive holds 131"),
+    ]
+    assert report.rows["images"] == 187 - 2 + 1
+
+
+def test_an_archive_packed_in_another_order_is_told_too(extracted: Extracted, sample: Path, tmp_path: Path) -> None:
+    """GNU tar packs a folder in the order of the disk."""
+    files = dict(reversed(files_of(extracted.data, sample).items()))
+    for n, part in enumerate(("ImageSets", "Data", "Annotations")):
+        first = {name: data for name, data in files.items() if f"/{part}/" in name}
+        (tmp_path / f"{n}.tar.gz").write_bytes(tar_of(first | files))
+        assert [found.form for found in imagenet_tools.detect(tmp_path / f"{n}.tar.gz").found] == ["kaggle_tree"]
+        report = imagenet_tools.build_index(tmp_path / f"{n}.tar.gz", tmp_path / f"{n}.index", workers=1)
+        assert (report.rows["images"], report.problems) == (187, {"xml_no_object": 1})
 
 
 def test_the_real_table_and_annotations_agree(real: Path, tmp_path: Path) -> None:
