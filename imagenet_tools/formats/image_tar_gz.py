@@ -4,7 +4,8 @@ winter21_whole.tar.gz           a tar of 19,167 class tars in one stream of 1.1 
     n00004475.tar
 imagenet21k_resized.tar.gz      imagenet21k_resized/imagenet21k_train/n00005787/n00005787_10007.JPEG
 imagenette2.tgz                 imagenette2/train/n01440764/n01440764_10026.JPEG, noisy_imagenette.csv beside
-train_images_0.tar.gz           n01440764_10026_n01440764.JPEG, as the hub gave ILSVRC2012 before Parquet
+data/train_images_0.tar.gz      n01440764_10026_n01440764.JPEG, as the hub gave ILSVRC2012 before Parquet; 0 to 4, and
+                                val_images, test_images
 n01440764.tar.gz                one class tar, or a folder of such
 """
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection
 
+# What the hub puts beside.
+BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"})
+
+_HUB_FILE = re.compile(r"(?:train_images_\d+|val_images|test_images)\.tar\.gz")
 _CLASS_FILE = re.compile(r"(n\d{8})(?:\.tar\.gz|\.tgz)")
 
 # Bytes of the stream that are inflated to see what it is: some hundred images.
@@ -40,7 +45,7 @@ _ADVICE = (
 def detect(path: Path) -> list[Detection]:
     """The archive at a path, told by the names of its first members; or a folder of one a class."""
     if path.is_dir():
-        return _of_folder(path)
+        return _of_folder(path) or [one for file in _of_the_hub(path) if (one := _of_file(file))]
     found = _of_file(path) if tar.is_gzip(path) else None
     return [found] if found else []
 
@@ -52,6 +57,11 @@ def _of_folder(path: Path) -> list[Detection]:
     wnids = [name[:9] for name in names]
     found = of_class_tars("image_tar_gz", path, wnids, f"a folder of {len(names):,} class tars, each in gzip")
     return [_advised(found)]
+
+
+def _of_the_hub(path: Path) -> list[Path]:
+    """The archives in the folder data/ of a repository of the hub."""
+    return sorted(file for file in (path / "data").glob("*.tar.gz") if _HUB_FILE.fullmatch(file.name))
 
 
 def _class_files(path: Path) -> list[str]:
