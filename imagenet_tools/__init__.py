@@ -14,7 +14,6 @@ Importing this loads nothing heavy: each function loads what it needs when it is
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,6 +148,7 @@ def build_index(
     like: str | Path | None = None,
     by_hash: bool = False,
     probe: bool = True,
+    roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of sources, or add them to the one that is there; what has not changed is not read again.
@@ -157,7 +157,8 @@ def build_index(
     process may use), or any `executor`; `fresh` forgets what the index held; `glosses` is "nltk" or a WordNet dict
     folder; `like` is the index of somebody who holds the same archives: what agrees in size and in a sample of
     headers is taken over from it. What changed is told by sizes and times, or `by_hash` of all bytes. Without
-    `probe`, images get names, places and lengths alone; a build with it adds their facts later.
+    `probe`, images get names, places and lengths alone; a build with it adds their facts later. `roots` say where
+    sources of the index lie now, by their names: given there, they are the same sources.
 
     SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has the lock.
     An interrupted build goes on when the same call is made again.
@@ -177,25 +178,18 @@ def build_index(
         like=Path(like) if like is not None else None,
         by_hash=by_hash,
         probe=probe,
+        roots={name: Path(root) for name, root in (roots or {}).items()},
         progress=progress,
     )
 
 
 def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
     """Write into an index where its sources lie now; gives the new roots. For one call alone: open_index(roots=)."""
-    from imagenet_tools.files import lock
     from imagenet_tools.index.layout import default_index
     from imagenet_tools.index.sources import relocate as move
 
     path = Path(index) if index is not None else default_index()
-    staging = path.with_name(path.name + ".partial")
-    staging.mkdir(exist_ok=True)
-    try:
-        with lock(staging / "lock"):
-            return move(path, {name: Path(root) for name, root in roots.items()})
-    finally:
-        with contextlib.suppress(OSError):
-            staging.rmdir()  # what an interrupted build left there stays
+    return move(path, {name: Path(root) for name, root in roots.items()})
 
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:

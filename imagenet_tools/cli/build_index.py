@@ -9,9 +9,19 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import PROBLEMS
-from imagenet_tools.cli.common import counted, note, output_options, print_json, printable, table, width_of_terminal
+from imagenet_tools.cli.common import (
+    counted,
+    note,
+    output_options,
+    print_json,
+    printable,
+    root_option,
+    table,
+    width_of_terminal,
+)
 from imagenet_tools.cli.progress import Progress
 from imagenet_tools.index.layout import default_index
+from imagenet_tools.index.sources import parse_roots
 
 if TYPE_CHECKING:
     from imagenet_tools.index.build import Report
@@ -35,6 +45,7 @@ Examples:
 @click.option("--like", type=click.Path(path_type=Path), metavar="INDEX", help="Take over what agrees with this index.")
 @click.option("--hash", "by_hash", is_flag=True, help="Tell by all bytes what has changed, not by sizes and times.")
 @click.option("--no-probe", is_flag=True, help="Names, places and lengths alone; a later build adds images' facts.")
+@root_option
 @click.option("--strict", is_flag=True, help="Exit with 1 where problems were counted.")
 @output_options
 def command(
@@ -47,6 +58,7 @@ def command(
     like: Path | None,
     by_hash: bool,
     no_probe: bool,
+    roots: tuple[str, ...],
     strict: bool,
     as_json: bool,
     index_path: Path | None,
@@ -65,6 +77,7 @@ def command(
         like=like,
         by_hash=by_hash,
         probe=not no_probe,
+        roots=dict(parse_roots(roots)),
         progress=Progress(),
     )
     if as_json:

@@ -73,9 +73,10 @@ def _option(word: Word) -> Callable[[Command], Command]:
 
 def open_index(path: Path | None, roots: Iterable[str] = ()) -> Index:
     """The index that was named, with the roots that were given."""
-    from imagenet_tools.index import opened as index
+    from imagenet_tools.index import opened
+    from imagenet_tools.index.sources import parse_roots
 
-    return index.open_index(path, roots=index.parse_roots(roots))
+    return opened.open_index(path, roots=parse_roots(roots))
 
 
 def select(index: Index, words: Mapping[str, Any]) -> Selection:

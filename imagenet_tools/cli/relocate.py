@@ -26,7 +26,7 @@ def command(pairs: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
 
     PATH is the folder that a source lies in, or the source itself. Images, boxes and labels stay as they are.
     """
-    from imagenet_tools.index.opened import parse_roots
+    from imagenet_tools.index.sources import parse_roots
 
     moved = imagenet_tools.relocate(parse_roots(pairs), index_path)
     if as_json:

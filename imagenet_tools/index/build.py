@@ -18,13 +18,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools import nltk_bridge
-from imagenet_tools.errors import ImagenetToolsError
-from imagenet_tools.files import lock, publish_folder
-from imagenet_tools.index.layout import MANIFEST, Manifest, read_manifest, remove_unlisted, write_manifest, write_table
+from imagenet_tools.errors import ExistsError, ImagenetToolsError
+from imagenet_tools.files import publish_folder
+from imagenet_tools.index.layout import (
+    Manifest,
+    is_index,
+    read_manifest,
+    remove_unlisted,
+    staged,
+    write_manifest,
+    write_table,
+)
 from imagenet_tools.index.like import borrow
 from imagenet_tools.index.merge import merge
 from imagenet_tools.index.parts import Counts
-from imagenet_tools.index.sources import Source, UnitRecord, find_sources, read_sources, units_of, write_sources
+from imagenet_tools.index.sources import (
+    Source,
+    UnitRecord,
+    find_sources,
+    read_sources,
+    rooted,
+    units_of,
+    write_sources,
+)
 from imagenet_tools.index.stage import Stage
 from imagenet_tools.index.unit_work import Done, Task, work
 from imagenet_tools.schema import arrow_schema
@@ -66,19 +82,22 @@ def build_index(
     like: Path | None = None,
     by_hash: bool = False,
     probe: bool = True,
+    roots: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
     workers = workers or len(os.sched_getaffinity(0))
-    there = (index / MANIFEST).exists()
-    staging = index.with_name(index.name + ".partial")
-    staging.mkdir(parents=True, exist_ok=True)
-    with lock(staging / "lock"):
+    there = is_index(index)
+    if not there and os.path.lexists(index):
+        what = "a folder that is no index" if index.is_dir() else "something else"
+        message = f"{index} exists: found {what}, expected an index or nothing there. Name another, or remove it."
+        raise ExistsError(message)
+    with staged(index) as staging:
         old = read_manifest(index) if there and not fresh else Manifest({})
         known = read_sources(index, old)
-        if there:
-            remove_unlisted(index, read_manifest(index))
-        found = find_sources(paths, readers, dataset=dataset, known=known)
+        if old.tables:
+            remove_unlisted(index, old)
+        found = find_sources(paths, readers, dataset=dataset, known=rooted(known, roots or {}))
         units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
         done = list(_scan(units_found, known, staging / "parts", by_hash, workers, executor, progress))

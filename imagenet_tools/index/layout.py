@@ -15,13 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
-from imagenet_tools.files import fsync_folder, whole
+from imagenet_tools.files import fsync_folder, lock, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,6 +127,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     with whole(folder / MANIFEST, replace=True) as out:
         out.write((json.dumps(content, indent=1) + "\n").encode())
     fsync_folder(folder)
+
+
+@contextmanager
+def staged(index: Path) -> Iterator[Path]:
+    """The folder beside an index in which its next generation is made, locked; where nothing came into it, it goes.
+
+    ExistsError: another process has the lock.
+    """
+    staging = index.with_name(index.name + ".partial")
+    staging.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock(staging / "lock"):
+            yield staging
+    finally:
+        with suppress(OSError):
+            staging.rmdir()  # what an interrupted build left there stays
 
 
 def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.RecordBatch]) -> FileEntry | None:

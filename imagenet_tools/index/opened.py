@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from imagenet_tools.index.connection import connect, relation
 from imagenet_tools.index.gate import check_condition
 from imagenet_tools.index.layout import default_index, read_manifest
 from imagenet_tools.index.own_tables import add_table, join_condition
+from imagenet_tools.index.sources import Source, rooted
 from imagenet_tools.schema import TABLES
 from imagenet_tools.selection.choosing import choose
 from imagenet_tools.selection.query import GROUPS
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from imagenet_tools.terms import Taken
-
-
-def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
-    """NAME=PATH pairs as a mapping; UsageError for anything else."""
-    roots: dict[str, Path] = {}
-    for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not (name and equals and path):
-            message = f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them."
-            raise UsageError(message)
-        roots[name] = Path(path).absolute()
-    return roots
 
 
 @dataclass(frozen=True)
@@ -77,14 +65,9 @@ class Index:
         self._given = dict(roots or {})
         self._connection = connect(path)
         self._below: npt.NDArray[np.int64] | None = None
-        named = self._connection.execute("SELECT source, root FROM sources").fetchall()
-        stored = {name: Path(root) for name, root in named}
-        environment = parse_roots(filter(None, os.environ.get("IMAGENET_ROOTS", "").split(os.pathsep)))
-        unknown = sorted(set(self._given) - set(stored))
-        if unknown:
-            message = f"No source is called {', '.join(unknown)}; the index has {', '.join(stored)}."
-            raise UsageError(message)
-        self.roots = stored | {name: path for name, path in environment.items() if name in stored} | self._given
+        stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
+        sources = [Source(name, Path(root), inside) for name, root, inside in stored]
+        self.roots = {source.name: source.root for source in rooted(sources, self._given)}
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self.path, self._given)

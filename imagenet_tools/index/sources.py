@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.index.layout import FileEntry, Manifest, read_manifest, write_table
+from imagenet_tools.index.layout import FileEntry, Manifest, read_manifest, staged, write_manifest, write_table
 from imagenet_tools.index.survey import detect, what_is
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.units import Detection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from imagenet_tools.units import Reader, Unit
 
@@ -95,8 +95,55 @@ def find_sources(
             "; ".join(one.evidence for one in found),
         )
         if all(source.name != other.name for other in sources):
+            _refuse_moved(source, known)
             sources.append(source)
     return sources
+
+
+def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
+    """Raise SourceError where a source is one of the index, it seems, that has moved: it would be indexed twice."""
+    if any(source.name == other.name for other in known):
+        return
+    for other in known:
+        same = (other.place.name, other.forms, other.dataset) == (source.place.name, source.forms, source.dataset)
+        if same and not other.place.exists():
+            message = (
+                f"{source.place}: the index has a source {other.name} of the same kind at {other.place}, where nothing "
+                f"is any more. If that has moved here, say so: imagenet-tools relocate {other.name}={source.root}. If "
+                "this is another one, rename it."
+            )
+            raise SourceError(message)
+
+
+def rooted(sources: Sequence[Source], roots: Mapping[str, Path]) -> list[Source]:
+    """Sources where `roots`, or NAME=PATH pairs in $IMAGENET_ROOTS, say that they lie now. UsageError: no such source.
+
+    A root is the folder that a source lies in, or the source itself.
+    """
+    _check_names(roots, sources)
+    environment = parse_roots(filter(None, os.environ.get("IMAGENET_ROOTS", "").split(os.pathsep)))
+    said = environment | {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
+    moved = {name: root.parent if root.is_file() else root for name, root in said.items()}
+    return [replace(source, root=moved.get(source.name, source.root)) for source in sources]
+
+
+def _check_names(roots: Mapping[str, Path], sources: Sequence[Source]) -> None:
+    names = [source.name for source in sources]
+    if unknown := sorted(set(roots) - set(names)):
+        message = f"No source is called {', '.join(unknown)}; the index has {', '.join(names) or 'none'}."
+        raise UsageError(message)
+
+
+def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
+    """NAME=PATH pairs as a mapping; UsageError for anything else."""
+    roots: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            message = f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them."
+            raise UsageError(message)
+        roots[name] = Path(path).absolute()
+    return roots
 
 
 def _nothing(path: Path) -> str:
@@ -138,16 +185,17 @@ def relocate(index: Path, roots: Mapping[str, Path]) -> dict[str, Path]:
     """Say in an index itself where sources lie now; gives the new root of each. Nothing else of it changes.
 
     A root is the folder that the source lies in, or the source itself. UsageError: no source has that name;
-    SourceError: it is not there, or has another size than the one that was indexed.
+    SourceError: it is not there, or has another size than the one that was indexed; ExistsError: a build has the lock.
     """
-    manifest = read_manifest(index)
-    sources = {source.name: source for source in read_sources(index, manifest)}
-    unknown = sorted(roots.keys() - sources.keys())
-    if unknown:
-        message = f"No source is called {', '.join(unknown)}; the index has {', '.join(sources)}."
-        raise UsageError(message)
-    moved = {name: _moved(sources[name], Path(os.path.abspath(root))) for name, root in roots.items()}  # noqa: PTH100
-    write_sources(index, manifest, [moved.get(name, source) for name, source in sources.items()])
+    read_manifest(index)
+    with staged(index):
+        manifest = read_manifest(index)
+        sources = {source.name: source for source in read_sources(index, manifest)}
+        _check_names(roots, list(sources.values()))
+        said = {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
+        moved = {name: _moved(sources[name], root) for name, root in said.items()}
+        written = write_sources(index, manifest, [moved.get(name, source) for name, source in sources.items()])
+        write_manifest(index, written)
     return {name: source.root for name, source in moved.items()}
 
 
@@ -198,7 +246,8 @@ def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) ->
                 "units": [unit._asdict() for unit in source.units],
             }
         )
-    others = {table: entries for table, entries in manifest.tables.items() if table != "sources"}
+    # As the manifest on the disk has them: without those that are empty.
+    others = {table: entries for table, entries in manifest.tables.items() if table != "sources" and entries}
     digest = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:12]
     batch = pa.RecordBatch.from_pylist(rows, schema=arrow_schema("sources"))
     written = write_table(index, "sources", "all", [batch])

@@ -85,15 +85,18 @@ def _place(split: str) -> int:
 
 def what_is(path: Path) -> str:
     """What a path is, in words: for one in which nothing of ImageNet was found."""
-    if is_index(path):
-        return "an index that build-index made, and no source of one"
+    for folder, what in (
+        (path, "an index"),
+        (path.parent, "part of an index"),
+        (path.parent.parent, "part of an index"),
+    ):
+        if is_index(folder):
+            return f"{what} that build-index made, and no source of one"
     if path.is_dir():
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
         return f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
     if not path.is_file():
         return "neither a file nor a folder"  # to open a pipe would wait for ever
-    if is_index(path.parent) or is_index(path.parent.parent):
-        return "a file of an index that build-index made, and no source of one"
     with path.open("rb") as file:
         return f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}{_broken_tar(path)}"
 

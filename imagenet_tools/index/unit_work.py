@@ -42,15 +42,18 @@ def work(task: Task) -> Done:
     unit, known = task.unit, task.known
     state = _reader(unit).fingerprint(unit)
     fingerprint = _with(unit, state)
-    digest = _digest(unit) if task.by_hash else ""
+    content = _digest(unit) if task.by_hash else ""
+    digest = _said_of(unit, content) if content else ""
     path = part_path(task.parts, unit, fingerprint)
     size = unit.path.stat().st_size if unit.path.is_file() else -1
     about = (fingerprint, digest, size, path)
-    if known is not None and task.by_hash and digest == known.digest:
-        return Done(unit, "unchanged", *about, {})
     # What was probed once is not forgotten because this build does not probe.
-    enough = (fingerprint, _with(unit._replace(probed=True), state))
-    if known is not None and not task.by_hash and known.fingerprint in enough:
+    probed = unit._replace(probed=True)
+    if known is not None and task.by_hash:
+        for one in (unit, probed):
+            if known.digest == _said_of(one, content):
+                return Done(unit, "unchanged", _with(one, state), known.digest, size, path, {})
+    elif known is not None and known.fingerprint in (fingerprint, _with(probed, state)):
         return Done(unit, "unchanged", known.fingerprint, known.digest, size, path, {})
     counts = part_counts(path)
     if counts is not None:
@@ -78,8 +81,8 @@ def _reader(unit: Unit) -> Reader:
 
 
 def _digest(unit: Unit) -> str:
-    """SHA-256 of what is said of a unit and of all its bytes: of a part of a file, a file, or the files in a folder."""
-    digest = hashlib.sha256(_said(unit).encode())
+    """SHA-256 of all bytes of a unit: of a part of a file, a file, or the files in a folder."""
+    digest = hashlib.sha256()
     # A form may read files beside the one that its unit names.
     beside = getattr(_reader(unit), "reads", lambda unit: [unit.path])(unit)
     for path in beside:
@@ -91,6 +94,11 @@ def _digest(unit: Unit) -> str:
         else:
             digest.update(_file_digest(path, unit.offset, unit.length))
     return digest.hexdigest()
+
+
+def _said_of(unit: Unit, content: str) -> str:
+    """SHA-256 of what is said of a unit, and of its bytes by their own."""
+    return hashlib.sha256(f"{_said(unit)} {content}".encode()).hexdigest()
 
 
 def _file_digest(path: Path, offset: int, length: int) -> bytes:
