@@ -17,7 +17,7 @@ from imagenet_tools.images.probe import probe
 from imagenet_tools.index.layout import read_manifest
 from imagenet_tools.index.parts import part_counts, part_path, write_part
 from imagenet_tools.index.sources import UnitRecord, read_sources
-from imagenet_tools.index.unit_work import fingerprint_of
+from imagenet_tools.index.unit_work import fingerprint_of, speaks_of
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class _What(NamedTuple):
     """What two units must have in common to be the same, in two places."""
 
     form: str
-    dataset: str
     member: str
     size: int
 
@@ -69,13 +68,13 @@ def _pairs(units: Sequence[Unit], like: Path) -> list[tuple[Unit, int]]:
     for source in read_sources(like, read_manifest(like)):
         for one in source.units:
             if one.n_images and one.size >= 0:
-                dataset = one.fingerprint.split(" ", 1)[0]
-                theirs.setdefault(_What(one.form, dataset, one.member, one.size), []).append(one)
+                theirs.setdefault(_What(one.form, one.member, one.size), []).append(one)
     found: list[tuple[Unit, int]] = []
     for unit in units:
         if not unit.path.is_file():
             continue
-        same = theirs.get(_What(unit.form, unit.dataset, unit.member, unit.path.stat().st_size), [])
+        same = theirs.get(_What(unit.form, unit.member, unit.path.stat().st_size), [])
+        same = [one for one in same if speaks_of(one.fingerprint, unit)]
         named = [one for one in same if PurePosixPath(one.file).name == PurePosixPath(unit.file).name]
         if len(named or same) == 1:
             found.append((unit, (named or same)[0].unit))

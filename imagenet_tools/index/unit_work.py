@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 
+# What a fingerprint says of a unit whose images' first bytes were not read.
+_UNPROBED = "unprobed"
+
 
 class Task(NamedTuple):
     """A unit to work on, the folder of the parts, and what the index remembers of the unit."""
@@ -70,8 +73,14 @@ def _with(unit: Unit, state: str) -> str:
     return f"{_said(unit)} {state}"
 
 
+def speaks_of(fingerprint: str, unit: Unit) -> bool:
+    """Whether a fingerprint is of a unit of which the same is said, and probed if this one is to be."""
+    said = f"{_said(unit._replace(probed=True))} "
+    return fingerprint.startswith(said) and not (unit.probed and fingerprint.startswith(_UNPROBED, len(said)))
+
+
 def _said(unit: Unit) -> str:
-    words = [str(unit.dataset), str(unit.split), str(unit.wnid), unit.numbers, "" if unit.probed else "unprobed"]
+    words = [str(unit.dataset), str(unit.split), str(unit.wnid), unit.numbers, "" if unit.probed else _UNPROBED]
     return " ".join(filter(None, words))
 
 
