@@ -52,7 +52,9 @@ class ClassesFound:
     @property
     def why(self) -> str:
         """In a sentence."""
-        about = f"{self.n:,} {self.given}" + (f", {self.in_order}" if self.in_order else "")
+        about = f"{self.n:,} {self.given if self.n != 1 else self.given[:-1]}" + (
+            f", {self.in_order}" if self.in_order else ""
+        )
         about += f", {len(self.repeated):,} of them repeated" if self.repeated else ""
         about += f", {len(self.unknown):,} of them unknown to WordNet 3.0" if self.unknown else ""
         if self.equal:

@@ -91,7 +91,8 @@ def _verdict(
     possible = [(one, right) for one, right in ranked if numberings.in_range(numbers, one.numbering)]
     if not possible:
         low, high = int(numbers.min()), int(numbers.max())
-        return LabelsFound(len(numbers), None, f"No known numbering has both {low:,} and {high:,}.", tried=tried)
+        why = f"No known numbering has both {low:,} and {high:,}." if high >= 0 else "All its numbers are negative."
+        return LabelsFound(len(numbers), None, why, tried=tried)
     (best, right), *rest = possible
     used = np.unique(numbers[numbers >= 0])
     meant = numberings.meant(best.numbering, used)

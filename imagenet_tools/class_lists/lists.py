@@ -210,11 +210,16 @@ _column = functools.cache(columns.numbers)
 
 def _unknown(name: str) -> str:
     wanted = name.strip().lower()
-    if wanted in LEFT_OUT:
-        return f"The list {wanted!r} is left out: {LEFT_OUT[wanted]}."
+    for one, why in LEFT_OUT.items():
+        if _plain(one) == _plain(wanted):
+            return f"The list {wanted!r} is left out: {why}."
     for one, others in _ALSO.items():
-        if wanted in others:
+        if _plain(wanted) in map(_plain, others):
             return f"No published class list is called {name!r} here; its classes are those of {one}."
     close = difflib.get_close_matches(wanted, names(parts=True), 3, 0.5)
     advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
     return f"No published class list is called {name!r}. {advice}"
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "").replace("_", "")

@@ -12,6 +12,7 @@ n02119789 1 kit_fox                            map_clsloc.txt
 ILSVRC2012_val_00000001.JPEG 65                an image and its label, with ' ', ',' or a tab between
 val/n01751748/ILSVRC2012_val_00000001.JPEG 65  an image in folders
 {"ILSVRC2012_val_00000001": 65}                json, by image
+{"image": "ILSVRC2012_val_00000001", "label": 65}   json lines, an image a line, whatever its keys are called
 *.npy                                          whole numbers: (n,); or scores: (n, classes), of which the greatest
 """
 
@@ -62,11 +63,10 @@ def read(path: str | Path) -> Classes | Labels:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise _neither(path, "it is no text") from error
+    if "\0" in text:
+        raise _neither(path, "it is no text")
     if path.suffix in {".json", ".jsonl"} or text.lstrip()[:1] in {"[", "{"}:
-        try:
-            return _json(path, json.loads(text))
-        except json.JSONDecodeError as error:
-            raise _neither(path, f"it is no JSON: {error}") from error
+        return _of_json(path, text)
     lines = [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
     return _lines(path, lines)
 
@@ -176,6 +176,19 @@ def _count(start: int, rows: Sequence[object]) -> list[int]:
 # ---- json and arrays
 
 
+def _of_json(path: Path, text: str) -> Classes | Labels:
+    try:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and all(line.lstrip()[:1] == "{" and line.rstrip()[-1:] == "}" for line in lines):
+            rows = [json.loads(line) for line in lines]
+            return _lines(path, [" ".join(str(_first(said)) for said in row.values()) for row in rows])
+        return _json(path, json.loads(text))
+    except json.JSONDecodeError as error:
+        raise _neither(path, f"it is no JSON: {error}") from error
+    except RecursionError as error:
+        raise _neither(path, "its JSON is nested too deeply") from error
+
+
 def _json(path: Path, value: Any) -> Classes | Labels:
     if isinstance(value, dict) and isinstance(value.get("classes"), list):
         value = [one.get("wnid") or one.get("name") if isinstance(one, dict) else one for one in value["classes"]]
@@ -185,7 +198,7 @@ def _json(path: Path, value: Any) -> Classes | Labels:
             return _lines(path, [f"{key} {_first(said)}" for key, said in value.items()])
         if all(map(_is_number, keys)):  # by index
             value = [said for _, said in sorted(value.items(), key=lambda pair: int(pair[0]))]
-        elif all(isinstance(said, int) for said in value.values()):  # class_to_idx
+        elif all(type(said) is int for said in value.values()):  # class_to_idx
             value = sorted(value, key=value.__getitem__)
         else:
             value = keys
@@ -194,8 +207,8 @@ def _json(path: Path, value: Any) -> Classes | Labels:
     if all(isinstance(one, list) and one and isinstance(one[0], str) for one in value):
         value = [next(filter(is_wnid, map(str, one)), one[0]) for one in value]
     value = [_first(one) if one != [] else -1 for one in value]  # ReaL has images without a label
-    if all(isinstance(one, int) for one in value):
-        return Labels(np.array(value, np.int64), None, None)
+    if all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value):
+        return Labels(_whole(path, np.array(value)), None, None)
     if all(isinstance(one, str) for one in value):
         wnids = all(map(is_wnid, value)) and len(set(value)) < len(value)
         return Labels(None, tuple(value), None) if wnids else Classes(tuple(value))
@@ -209,10 +222,22 @@ def _first(value: Any) -> Any:
 def _array(path: Path) -> Labels:
     try:
         values = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise _neither(path, f"numpy cannot read it: {error}") from error
-    if values.ndim == 2 and values.shape[1] > 1:
+    if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "iuf":
         return Labels(values.argmax(axis=1).astype(np.int64), None, None)
-    if values.ndim not in {1, 2} or not (np.issubdtype(values.dtype, np.integer) or (values == values.round()).all()):
+    if values.ndim not in {1, 2}:
         raise _neither(path, f"it holds {values.dtype} of shape {values.shape}")
-    return Labels(values.reshape(-1).astype(np.int64), None, None)
+    return Labels(_whole(path, values.reshape(-1)), None, None)
+
+
+def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Numbers as whole ones; UsageError where one is none, or too great to number a class."""
+    if values.dtype.kind not in "iuf" or not (np.abs(values.astype(np.float64)) < _GREATEST).all():
+        raise _neither(path, f"it holds {values.dtype} that number no classes")
+    if (values != np.round(values)).any():
+        raise _neither(path, f"it holds {values.dtype} of shape {values.shape}, not all of them whole")
+    return values.astype(np.int64)
+
+
+_GREATEST = 1e9

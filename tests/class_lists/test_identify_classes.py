@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from imagenet_tools import identify, wordnet
@@ -144,12 +146,27 @@ def test_what_is_no_list_for_a_command_is_refused(tmp_path: Path) -> None:
         ("odd.csv", b"ILSVRC2012_val_00000001,5\nILSVRC2012_val_00000002,five\n", "row 2 of the labels is 'five'"),
         ("odd.txt", b"5\n6\nseven\n8\n9\n", "line 3 of 5 is 'seven'"),
         ("odd.npy", b"no array", "numpy cannot read it"),
+        ("deep.json", b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        ("truth.json", b"[true, false]", "its JSON mixes"),
+        ("half.json", b"[1.0, 2.5]", "not all of them whole"),
+        ("nul.txt", b"\0\0\0", "it is no text"),
     ],
 )
 def test_a_file_of_neither_is_refused_with_what_was_found(name: str, data: bytes, why: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError, match=why):
         user_files.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.full(9, np.nan), np.full(9, 1e30), np.full(9, 2**64 - 1, np.uint64), np.ones(9, bool), np.array(["a"] * 9)],
+    ids=lambda values: str(values.dtype),
+)
+def test_an_array_that_numbers_no_classes_is_refused(values: npt.NDArray[Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "odd.npy", values)
+    with pytest.raises(UsageError, match="that number no classes"):
+        user_files.read(tmp_path / "odd.npy")
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:

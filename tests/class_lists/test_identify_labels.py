@@ -1,5 +1,6 @@
 """A file of labels tells how it counts classes, whether its labels are the truth or predictions; or it is refused."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -243,6 +244,14 @@ def test_arrays_of_numbers_and_of_scores_are_read(tmp_path: Path) -> None:
     for name in ("labels.npy", "scores.npy"):
         found = identify(tmp_path / name)
         assert isinstance(found, LabelsFound) and found.numbering == Numbering("ilsvrc2012", 0, False)
+
+
+def test_json_lines_are_read_whatever_their_keys_are_called(tmp_path: Path) -> None:
+    said = truth_in(Numbering("ilsvrc2012-id", 1, False))
+    path = tmp_path / "predictions.jsonl"
+    path.write_text("".join(json.dumps({"file": f"{IMAGES[n]}.JPEG", "pred": int(said[n])}) + "\n" for n in range(99)))
+    found = identify(path)
+    assert isinstance(found, LabelsFound) and found.numbering == Numbering("ilsvrc2012-id", 1, False)
 
 
 # ---- real files

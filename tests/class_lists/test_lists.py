@@ -81,6 +81,8 @@ def test_names_are_found_without_regard_to_case_and_others_refused() -> None:
     assert lists.get(" ILSVRC2012 ") is lists.get("ilsvrc2012")
     with pytest.raises(UsageError, match="left out: the 19,167 classes"):
         lists.get("winter21")
+    with pytest.raises(UsageError, match="left out: different lists bear this name"):
+        lists.get("ImageNet-100")
     with pytest.raises(UsageError, match="its classes are those of ilsvrc2012"):
         lists.get("imagenet-1k")
     with pytest.raises(UsageError, match=r"Close to it are .*imagenet21k-goog"):

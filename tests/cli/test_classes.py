@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from imagenet_tools.class_lists import lists
-from tests.cli.conftest import Run
+from tests.cli.conftest import COMMAND, Run
 from tests.cli.test_commands import loaded
 
 
@@ -93,7 +94,17 @@ def test_identify_prints_the_best_and_the_next(run: Run, sample: Path, tmp_path:
     assert "99.90%" in best and "imagenet21k-goog" in best
     assert "71." in following and "fall11" in following
     said = json.loads(run("classes", "identify", str(path), "--json").out)
-    assert said["numbering"] == ["imagenet21k-goog", 0, False] and said["best"][2] == 49_950
+    assert said["numbering"]["space"] == "imagenet21k-goog" and said["numbering"]["base"] == 0
+    assert (said["best"]["right"], said["next"]["numbering"]["space"]) == (49_950, "fall11")
+    assert "sorted by wnid, from 0" in said["numbering"]["words"]
+
+
+def test_identify_reads_what_is_piped_in() -> None:
+    wnids = "\n".join(lists.get("imagenette").wnids)
+    ran = subprocess.run(
+        [*COMMAND, "classes", "identify", "-"], input=wnids, capture_output=True, text=True, check=True
+    )
+    assert "equal to imagenette" in ran.stdout
 
 
 def test_map_writes_csv_and_says_what_is_lost(run: Run, tmp_path: Path) -> None:

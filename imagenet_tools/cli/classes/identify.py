@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,23 +18,22 @@ from imagenet_tools.cli.common import output_options
     epilog="\b\nExamples:\n  imagenet-tools classes identify my_classes.txt\n"
     "  imagenet-tools classes identify predictions.csv",
 )
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @OUTPUT
 @output_options
 def command(file: Path, output: Path | None, as_json: bool, index_path: Path | None) -> int:
     """Tell which published list a file of classes equals, or how a file of labels counts classes.
 
     Classes: wnids or names a line, csv, or json. Labels or predictions: a number a line for the 50,000 validation
-    images, or image and number. Where nothing can be told the exit code is 1.
+    images, or image and number. FILE may be - for what is piped in. Where nothing can be told the exit code is 1.
     """
     import imagenet_tools
     from imagenet_tools.class_lists.identify_classes import ClassesFound
 
-    found = imagenet_tools.identify(file)
+    found = imagenet_tools.identify("/dev/stdin" if str(file) == "-" else file)
     if as_json:
-        said = dataclasses.asdict(found) | {"why": found.why, "told": found.told}
-        said.pop("tried", None)
-        give_json(said, output)
+        facts = {one.name: getattr(found, one.name) for one in dataclasses.fields(found) if one.name != "tried"}
+        give_json(_said(facts | {"why": found.why, "told": found.told}), output)
         return DONE if found.told else FAILED
     lines = [found.why]
     if isinstance(found, ClassesFound):
@@ -45,3 +45,13 @@ def command(file: Path, output: Path | None, as_json: bool, index_path: Path | N
                 lines.append(f"  {word}: {one.share:8.2%}  {one.numbering}; rows {one.rows}")
     give("\n".join(lines), output)
     return DONE if found.told else FAILED
+
+
+def _said(value: Any) -> Any:
+    """A value with its named tuples as JSON objects, a numbering also in words."""
+    if hasattr(value, "_asdict"):
+        words = {"words": str(value)} if hasattr(value, "as_text") else {}
+        return {key: _said(one) for key, one in value._asdict().items()} | words
+    if isinstance(value, tuple):
+        return [_said(one) for one in value]
+    return {key: _said(one) for key, one in value.items()} if isinstance(value, dict) else value
