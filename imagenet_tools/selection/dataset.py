@@ -24,21 +24,24 @@ _FIELDS = ("image", "label", "bytes", *BOX_FIELDS, *_COLUMNS)
 _USABLE = "nxmin IS NOT NULL"
 _USABLE_BOX = f"(dataset, image_id) IN (SELECT (dataset, image_id) FROM boxes WHERE {_USABLE})"
 
-# The chosen images of a split, with their class index. Between the parts of `home` stands a byte that no name has.
+# The chosen images of a split, with their class index. `alone`: an image that is a file of its own.
 _CHOSEN = """,
 listed AS (SELECT unnest($_classes) AS wnid, unnest(range(len($_classes)))::INTEGER AS label),
 chosen AS (
     SELECT made.*, label, "offset" = 0 AND compression IS NULL AS alone
-    FROM made JOIN listed USING (wnid) WHERE left_out IS NULL AND split = $_split)
-"""
+    FROM made JOIN listed USING (wnid) WHERE left_out IS NULL AND split = $_split)"""
+_NUMBERS = ("home", "start", "length", "label")
 _ORDER = "label, dataset, image_id"  # as ImageFolder sorts: class by class, by name
-_IMAGES = f"""{_CHOSEN}
-SELECT concat_ws(chr(0), dataset, source, coalesce(compression, ''), alone::INTEGER,
-                 CASE WHEN alone THEN parse_dirpath(file, 'forward_slash') ELSE file END) AS home,
-       coalesce("offset", position) AS start, length, image_id,
+# What makes a Home, as one text, for it is looked up for every image; between its parts stands what no name has.
+_HOME = """concat_ws(chr(0), dataset, source, coalesce(compression, ''), alone::INTEGER,
+                     CASE WHEN alone THEN parse_dirpath(file, 'forward_slash') ELSE file END)"""
+_HOMES = f"{_CHOSEN} SELECT DISTINCT {_HOME} AS home FROM chosen ORDER BY home"
+_IMAGES = f"""{_CHOSEN},
+homes AS (SELECT unnest($_homes) AS named, unnest(range(len($_homes)))::INTEGER AS home)
+SELECT home, coalesce("offset", position) AS start, length, image_id, label,
        nullif(CASE WHEN alone THEN parse_filename(file, false, 'forward_slash') ELSE member END,
-              image_id || '.JPEG') AS name, label{{columns}}
-FROM chosen ORDER BY {_ORDER}
+              image_id || '.JPEG') AS name{{columns}}
+FROM chosen JOIN homes ON named = {_HOME} ORDER BY {_ORDER}
 """
 _BOXES = f"""{_CHOSEN}
 SELECT DISTINCT row, listed.label, nxmin, nymin, nxmax, nymax, width, height
@@ -132,28 +135,18 @@ def _images(
     """The places of the images, and the columns that were asked for, in order."""
     import pyarrow as pa
 
+    homes = [home for (home,) in selection.run(_HOMES, asked).fetchall()]
     # A name of its own for each: one of them may be `image_id` again.
     wanted = "".join(f', "{column}" AS "_{column}"' for column in columns)
-    numbers: dict[str, int] = {}  # of the homes
-    kept: dict[str, list[Any]] = {name: [] for name in ("home", "start", "length", "label", "image_id", "name")}
-    kept |= {f"_{column}": [] for column in columns}
-    for batch in selection.read(_IMAGES.format(columns=wanted), asked):
-        rows = dict(zip(batch.schema.names, batch.columns, strict=True))
-        homes = rows.pop("home").dictionary_encode()
-        here = [numbers.setdefault(home, len(numbers)) for home in homes.dictionary.to_pylist()]
-        kept["home"].append(np.array(here, np.int32)[homes.indices.to_numpy()])
-        for name, values in rows.items():
-            kept[name].append(values.to_numpy() if name in ("start", "length", "label") else values)
-    home, start, length, label = (
-        np.concatenate([np.empty(0, np.int64), *kept.pop(name)]) for name in ("home", "start", "length", "label")
-    )
-    texts = {
-        name: pa.chunked_array(parts).combine_chunks() if parts else pa.array([], pa.string())
-        for name, parts in kept.items()
-    }
-    image_id, name = texts.pop("image_id"), texts.pop("name")
+    kept: dict[str, list[Any]] = {}
+    for batch in selection.read(_IMAGES.format(columns=wanted), {**asked, "_homes": homes}):
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            kept.setdefault(name, []).append(values.to_numpy() if name in _NUMBERS else values)
+    home, start, length, label = (np.concatenate([np.empty(0, np.int64), *kept.pop(name, ())]) for name in _NUMBERS)
+    texts = {name: pa.chunked_array(parts).combine_chunks() for name, parts in kept.items()}
+    image_id, name = (texts.pop(name, pa.array([], pa.string())) for name in ("image_id", "name"))
     images = Images(
-        tuple(_home(selection, *text.split("\0")) for text in numbers),
+        tuple(_home(selection, *text.split("\0")) for text in homes),
         smallest(home),
         start.astype(np.int64),
         smallest(length),
