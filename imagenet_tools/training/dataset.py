@@ -75,6 +75,7 @@ class Dataset:
         self.transform, self.target_transform = transform, target_transform
         self.loader = loader or probe.rgb
         self._images, self._columns, self._boxes = images, dict(columns or {}), boxes
+        self._reads = "image" in fields or "bytes" in fields
         self._opened: tuple[int, Descriptors] | None = None
 
     @property
@@ -97,23 +98,19 @@ class Dataset:
 
     def __getitem__(self, index: SupportsIndex) -> tuple[Any, ...]:
         row = self._row(index)
-        return self._item(row, self.read(row) if self._reads else b"")
+        return self._item(row, self._read(row) if self._reads else b"")
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[tuple[Any, ...]]:
         """A batch, as torch's DataLoader asks for one: read in the order of the archives, given in the order asked."""
         if type(self).__getitem__ is not Dataset.__getitem__:  # somebody's own items, which torch must not get round
             return [self[index] for index in indices]
         rows = [self._row(index) for index in indices]
-        data = {row: self.read(row) for row in self._images.on_disk(set(rows))} if self._reads else {}
+        data = {row: self._read(row) for row in self._images.on_disk(set(rows))} if self._reads else {}
         return [self._item(row, data.get(row, b"")) for row in rows]
 
     def read(self, index: SupportsIndex) -> bytes:
         """The bytes of an image, undecoded. SourceError names the image, its file and what was found there."""
-        row = self._row(index)
-        try:
-            return payload.read(self._images.place(row), self._descriptors())
-        except (OSError, ImagenetToolsError) as error:
-            raise self._unreadable(row, error) from error
+        return self._read(self._row(index))
 
     def close(self) -> None:
         """Close the files that are open in this process; they are opened again when an image is asked for."""
@@ -129,16 +126,18 @@ class Dataset:
 
     # ---- one image
 
-    @property
-    def _reads(self) -> bool:
-        return "image" in self.fields or "bytes" in self.fields
-
     def _row(self, index: SupportsIndex) -> int:
         row = operator.index(index)
         if not -len(self) <= row < len(self):
             message = f"No image {row}: there are {len(self):,}."
             raise IndexError(message)
         return row % len(self)
+
+    def _read(self, row: int) -> bytes:
+        try:
+            return payload.read(self._images.place(row), self._descriptors())
+        except (OSError, ImagenetToolsError) as error:
+            raise self._unreadable(row, error) from error
 
     def _item(self, row: int, data: bytes) -> tuple[Any, ...]:
         return tuple(self._field(field, row, data) for field in self.fields)

@@ -136,12 +136,6 @@ def test_an_index_may_be_any_whole_number_and_one_too_high_ends(train: Dataset) 
 # ---- every form of the same images
 
 
-def _tar_gz(extracted: Extracted, sample: Path, home: Path) -> Path:
-    with tarfile.open(home / "train.tar.gz", "w:gz") as archive:
-        archive.add(extracted.train.parent, "ILSVRC2012")
-    return home / "train.tar.gz"
-
-
 FORMS: list[Callable[[Extracted, Path, Path], Path]] = [
     lambda extracted, sample, home: sample / "ILSVRC2012_img_train.tar",
     lambda extracted, sample, home: extracted.class_tars,
@@ -165,6 +159,10 @@ def test_every_form_gives_the_same_data_set(
     assert list(read) == expected  # type: ignore[call-overload]
     order = random.Random(3).sample(range(130), 130)
     assert read.__getitems__(order) == [expected[n] for n in order]
+    with multiprocessing.get_context("fork").Pool(2, _hold, (read,)) as pool:  # what the parent keeps goes with them
+        assert [data for _, data in pool.map(_bytes_of, order[:12], chunksize=1)] == [
+            expected[n][2] for n in order[:12]
+        ]
 
 
 def test_streams_and_members_wrapped_in_gzip_are_read_in_any_order(extracted: Extracted, tmp_path: Path) -> None:
@@ -179,6 +177,10 @@ def test_streams_and_members_wrapped_in_gzip_are_read_in_any_order(extracted: Ex
     assert len(read) == len(data) == 65
     for order in (range(65), random.Random(4).sample(range(65), 65)):
         assert all(data[image_id] == found for image_id, found in (read[n] for n in order))
+    ids = [image_id for image_id, _ in read]  # type: ignore[attr-defined]
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2, _hold, (read,)) as pool:
+            assert [found for _, found in pool.map(_bytes_of, range(65), chunksize=4)] == [data[one] for one in ids]
 
 
 def test_files_of_odd_names_are_found(extracted: Extracted, tmp_path: Path) -> None:
