@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from imagenet_tools.class_lists.identify_labels import LabelsFound
     from imagenet_tools.class_lists.lists import ClassList
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.files import How
     from imagenet_tools.index.build import Report
     from imagenet_tools.index.opened import Index
     from imagenet_tools.index.survey import Survey
+    from imagenet_tools.links import How
     from imagenet_tools.published.sums import Checked
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.terms import Found
@@ -207,17 +207,40 @@ def plan_export(
     names: str = "",
     unboxed: str = "skip",
     bad_boxes: str = "clip",
+    min_box: int = 0,
+    resize: int | None = None,
+    fit: str = "short",
+    crop: str = "none",
+    quality: int = 90,
+    repair: str | Iterable[str] = (),
+    field: str | Iterable[str] = (),
+    shard_size: int | str | None = None,
+    shuffle: str = "none",
+    hash: bool = False,  # noqa: A002 (the word of the command line)
 ) -> Plan:
     """What export() would make of a selection: images, boxes, classes, bytes, what is left out and why, hazards."""
-    from imagenet_tools.errors import UsageError
-    from imagenet_tools.exports.plan import Options, make_plan
+    from imagenet_tools.exports.options import make_options
+    from imagenet_tools.exports.plan import make_plans
 
-    writers = {name: module for name, module in _formats().items() if hasattr(module, "write")}
-    if to not in writers:
-        message = f"'{to}' is no target: expected one of {', '.join(writers)}."
-        raise UsageError(message)
-    options = Options(link, names, unboxed, bad_boxes)
-    return make_plan(to, writers[to], selection.index, selection, options)  # type: ignore[arg-type]
+    options = make_options(
+        {
+            "link": link,
+            "names": names,
+            "unboxed": unboxed,
+            "bad_boxes": bad_boxes,
+            "min_box": min_box,
+            "resize": resize,
+            "fit": fit,
+            "crop": crop,
+            "quality": quality,
+            "repair": repair,
+            "field": field,
+            "shard_size": shard_size,
+            "shuffle": shuffle,
+            "hash": hash,
+        }
+    )
+    return make_plans(_targets(to), selection, options)
 
 
 def export(
@@ -229,20 +252,61 @@ def export(
     names: str = "",
     unboxed: str = "skip",
     bad_boxes: str = "clip",
+    min_box: int = 0,
+    resize: int | None = None,
+    fit: str = "short",
+    crop: str = "none",
+    quality: int = 90,
+    repair: str | Iterable[str] = (),
+    field: str | Iterable[str] = (),
+    shard_size: int | str | None = None,
+    shuffle: str = "none",
+    hash: bool = False,  # noqa: A002 (the word of the command line)
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Export a selection to a training loader's format, whole or not at all; gives the plan that was carried out.
 
-    ExistsError: something is at `dest`. ExportError: the selection is empty, or the target cannot hold it.
+    `to` is a target, or several with ',' between: they lie in folders of their own below `dest`, and each image is read
+    once. The options are the words of imagenet_tools.selection.words.EXPORT. ExistsError: something is at `dest`.
+    ExportError: the selection is empty, or the target cannot hold it.
     """
     import os
 
     from imagenet_tools.exports.exporter import make_export
 
-    plan = plan_export(selection, to=to, link=link, names=names, unboxed=unboxed, bad_boxes=bad_boxes)
-    make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)
-    return plan
+    plan = plan_export(
+        selection,
+        to=to,
+        link=link,
+        names=names,
+        unboxed=unboxed,
+        bad_boxes=bad_boxes,
+        min_box=min_box,
+        resize=resize,
+        fit=fit,
+        crop=crop,
+        quality=quality,
+        repair=repair,
+        field=field,
+        shard_size=shard_size,
+        shuffle=shuffle,
+        hash=hash,
+    )
+    return make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)
+
+
+def _targets(to: str) -> list[str]:
+    """The targets that a text names; UsageError where one is none."""
+    from imagenet_tools.errors import UsageError
+
+    known = [name for name, module in _formats().items() if hasattr(module, "open_shard")]
+    named = list(dict.fromkeys(name.strip() for name in to.split(",")))
+    for name in named:
+        if name not in known:
+            message = f"'{name}' is no target: expected one of {', '.join(known)}."
+            raise UsageError(message)
+    return named
 
 
 def _readers() -> dict[str, Reader]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools import files
+from imagenet_tools import files, links
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import ExistsError, ExportError, ImagenetToolsError, SourceError
 
@@ -142,21 +142,21 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
                 os.close(full)
 
     with pytest.raises(OSError, match="No space left") as caught:
-        files.write_range(tmp_path / "out", tmp_path / "in", 0, 1, sources=Full())
+        links.write_range(tmp_path / "out", tmp_path / "in", 0, 1, sources=Full())
     assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "in"), str(tmp_path / "out"))
     assert names(tmp_path) == []
 
 
 def test_a_range_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "source.tar").write_bytes(DATA)
-    files.write_range(tmp_path / "a.JPEG", tmp_path / "source.tar", 512, 100_000, sources=SOURCES)
+    links.write_range(tmp_path / "a.JPEG", tmp_path / "source.tar", 512, 100_000, sources=SOURCES)
     assert (tmp_path / "a.JPEG").read_bytes() == DATA[512:100_512]
     with pytest.raises(SourceError, match="has changed"):
-        files.write_range(tmp_path / "b.JPEG", tmp_path / "source.tar", 512, 200_000, sources=SOURCES)
+        links.write_range(tmp_path / "b.JPEG", tmp_path / "source.tar", 512, 200_000, sources=SOURCES)
     with pytest.raises(SourceError, match="no file"):
-        files.write_range(tmp_path / "b.JPEG", tmp_path / "gone.tar", 0, 1, sources=SOURCES)
+        links.write_range(tmp_path / "b.JPEG", tmp_path / "gone.tar", 0, 1, sources=SOURCES)
     with pytest.raises(ExistsError):
-        files.write_range(tmp_path / "a.JPEG", tmp_path / "source.tar", 0, 1, sources=SOURCES)
+        links.write_range(tmp_path / "a.JPEG", tmp_path / "source.tar", 0, 1, sources=SOURCES)
     assert names(tmp_path) == ["a.JPEG", "source.tar"]
 
 
@@ -174,14 +174,14 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("how", ["auto", "hard", "sym", "copy"])
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_file_gets_to_its_place_in_the_way_asked_for(
-    source: Path, tmp_path: Path, how: files.How, linked: bool
+    source: Path, tmp_path: Path, how: links.How, linked: bool
 ) -> None:
     origin = source
     if linked:
         origin = tmp_path / "link.JPEG"
         origin.symlink_to(source)
     dest = tmp_path / "dest.JPEG"
-    done = files.link_or_copy(origin, dest, how=how, sources=SOURCES)
+    done = links.link_or_copy(origin, dest, how=how, sources=SOURCES)
     assert dest.read_bytes() == DATA
     same = dest.stat().st_ino == source.stat().st_ino
     assert done in ({"reflink", "hard"} if how == "auto" else {how})
@@ -192,30 +192,30 @@ def test_a_file_gets_to_its_place_in_the_way_asked_for(
 
 def test_a_symbolic_link_is_absolute(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(source.parent)
-    files.link_or_copy(Path(source.name), tmp_path / "dest", how="sym", sources=SOURCES)
+    links.link_or_copy(Path(source.name), tmp_path / "dest", how="sym", sources=SOURCES)
     assert (tmp_path / "dest").readlink() == source
 
 
 @pytest.mark.parametrize("how", ["auto", "hard", "sym", "reflink", "copy"])
-def test_no_link_or_copy_is_made_over_something(source: Path, tmp_path: Path, how: files.How) -> None:
+def test_no_link_or_copy_is_made_over_something(source: Path, tmp_path: Path, how: links.How) -> None:
     (tmp_path / "taken").mkdir()
     for place in taken(tmp_path / "taken"):
         before = state(tmp_path / "taken")
         with pytest.raises(ExistsError):
-            files.link_or_copy(source, place, how=how, sources=SOURCES)
+            links.link_or_copy(source, place, how=how, sources=SOURCES)
         assert state(tmp_path / "taken") == before
 
 
 @pytest.mark.parametrize("how", ["auto", "hard", "sym", "reflink", "copy"])
-def test_a_source_that_is_gone_makes_no_file(tmp_path: Path, how: files.How) -> None:
+def test_a_source_that_is_gone_makes_no_file(tmp_path: Path, how: links.How) -> None:
     with pytest.raises(SourceError, match="no file"):
-        files.link_or_copy(tmp_path / "gone", tmp_path / "dest", how=how, sources=SOURCES)
+        links.link_or_copy(tmp_path / "gone", tmp_path / "dest", how=how, sources=SOURCES)
     assert names(tmp_path) == []
 
 
 def other_file_system(tmp_path: Path) -> Path:
     memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK) or files.same_file_system(memory, tmp_path):
+    if not os.access(memory, os.W_OK) or links.same_file_system(memory, tmp_path):
         pytest.skip("no second file system here")
     return memory / f"imagenet-tools-{os.getpid()}"
 
@@ -224,19 +224,19 @@ def test_between_file_systems_hard_links_are_refused_and_auto_copies(source: Pat
     far = other_file_system(tmp_path)
     try:
         with pytest.raises(ExportError, match=r"No hard link of .* Use --link copy"):
-            files.link_or_copy(source, far, how="hard", sources=SOURCES)
+            links.link_or_copy(source, far, how="hard", sources=SOURCES)
         with pytest.raises(ExportError, match="No reflink of"):
-            files.link_or_copy(source, far, how="reflink", sources=SOURCES)
+            links.link_or_copy(source, far, how="reflink", sources=SOURCES)
         assert not far.exists()
-        assert files.link_or_copy(source, far, how="auto", sources=SOURCES) == "copy"
+        assert links.link_or_copy(source, far, how="auto", sources=SOURCES) == "copy"
         assert far.read_bytes() == DATA
     finally:
         far.unlink(missing_ok=True)
 
 
 def test_whether_two_places_share_a_file_system(tmp_path: Path) -> None:
-    assert files.same_file_system(tmp_path, tmp_path / "not" / "there" / "yet")
-    assert not files.same_file_system(tmp_path, other_file_system(tmp_path))
+    assert links.same_file_system(tmp_path, tmp_path / "not" / "there" / "yet")
+    assert not links.same_file_system(tmp_path, other_file_system(tmp_path))
 
 
 # ---- folders

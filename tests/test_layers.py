@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 # others. A module may import from the rows below, and from its own room. CONTRIBUTING.md draws the same.
 LAYERS = [
     {"errors", "schema", "units", "selection.words"},
-    {"wnid", "files", "graph", "tables", "selection.draws", "annotations.bbox", "images.jpeg"},
-    {"containers", "images.probe"},
+    {"wnid", "files", "processes", "graph", "tables", "selection.draws", "annotations.bbox", "images.jpeg"},
+    {"containers", "links", "images.probe"},
+    {"images.transform"},
     {"wordnet"},
     {"class_lists"},
     {"hierarchy", "nltk_bridge"},
@@ -31,7 +32,7 @@ LAYERS = [
 ]
 HOMES = {
     "nltk": {"nltk_bridge"},
-    "PIL": {"images.probe"},
+    "PIL": {"images.probe", "images.transform"},
     "duckdb": {
         "selection.selection",
         "index.stage",

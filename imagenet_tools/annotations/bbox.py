@@ -52,7 +52,7 @@ COMPUTED = tuple(FLAGS)[tuple(FLAGS).index("not_finite") :]
 _BITS = {flag: 1 << n for n, flag in enumerate(FLAGS)}
 
 # EXIF orientations (Exif 2.3, tag 0x0112) as an exchange of x and y, and then a mirror of either axis.
-_TRANSPOSED, _MIRRORED_X, _MIRRORED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
+TRANSPOSED, _MIRRORED_X, _MIRRORED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Bits = NDArray[np.int64]
@@ -162,6 +162,11 @@ def yolo(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike) -
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
+def from_yolo(xc: float, yc: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a box given by its centre and size."""
+    return xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
+
+
 def to_pixels(
     left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, width: ArrayLike, height: ArrayLike
 ) -> Edges:
@@ -183,7 +188,7 @@ def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, o
     """
     x1, y1, x2, y2 = (np.asarray(edge, np.float64) for edge in (left, top, right, bottom))
     tag = np.asarray(orientation)
-    transposed = np.isin(tag, _TRANSPOSED)
+    transposed = np.isin(tag, TRANSPOSED)
     x1, y1 = np.where(transposed, y1, x1), np.where(transposed, x1, y1)
     x2, y2 = np.where(transposed, y2, x2), np.where(transposed, x2, y2)
     in_x, in_y = np.isin(tag, _MIRRORED_X), np.isin(tag, _MIRRORED_Y)
@@ -193,3 +198,13 @@ def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, o
         np.where(in_x, 1 - x1, x2),
         np.where(in_y, 1 - y1, y2),
     )
+
+
+def sql_in_square(edge: str, side: str) -> str:
+    """SQL: an edge of the images' middle square, as a fraction of it; `edge` is one of the whole, `side` its side."""
+    return f"greatest(0, least(1, ({edge} - 0.5) * {side} / least(width, height) + 0.5))"
+
+
+def sql_extent(low: str, high: str, side: str) -> str:
+    """SQL: the width or height of a box in pixels of a `side`, from its edges as fractions."""
+    return f"(({high}) - ({low})) * {side}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import imagenet_tools
+from imagenet_tools.cli import PROBLEMS
 from imagenet_tools.cli.common import (
     choose_options,
     export_options,
@@ -30,16 +31,22 @@ Examples:
   imagenet-tools export dogs --to image_folder --under dog --link hard
   imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
   imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
+  imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
+
+\b
+Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some images could not be decoded.
 """
 
 
 @click.command("export", epilog=_EPILOG)
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="TARGET", help="image_folder, yolo or yolo_classify.")
+@click.option(
+    "--to", required=True, metavar="TARGET", help="One of the targets, or several with ',' between: see below."
+)
 @choose_options
 @export_options
 @click.option("--dry-run", is_flag=True, help="Say what would be written and what is left out, and write nothing.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Threads that write; default: one a core.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that write; default: one a core.")
 @root_option
 @output_options
 def command(
@@ -60,23 +67,32 @@ def command(
     index = open_index(index_path, roots)
     chosen = select(index, words)
     said = {word.keyword: words[word.keyword] for word in EXPORT if words[word.keyword] is not None}
+    from imagenet_tools.exports.estimate import costs, describe, notes_on
+
+    cost: dict[str, object] = {}
     if dry_run:
         plan = imagenet_tools.plan_export(chosen, to=to, **said)
+        cost = costs(plan.together, dest)
+        plan.hazards.extend(notes_on(plan.together, cost))
     else:
         plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=Progress(), **said)
     if as_json:
-        from imagenet_tools.exports.plan import describe
-
-        print_json({"dest": str(dest), "written": not dry_run, **describe(plan)})
-        return 0
-    _print(plan, dest, dry_run)
-    return 0
+        targets = {one.target: describe(one) for one in plan.together}
+        about = describe(plan) if len(targets) == 1 else {"targets": targets}
+        print_json({"dest": str(dest), "written": not dry_run, **about, **({"costs": cost} if dry_run else {})})
+    else:
+        for one in plan.together:
+            _print(one, one.dest or dest, dry_run)
+        if dry_run:
+            _print_costs(cost)
+    return PROBLEMS if any("undecodable" in one.left_out for one in plan.together) else 0
 
 
 def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
+    about = "about " if plan.options.resize else ""
     click.echo(
         f"{dest}: {'would hold' if dry_run else 'holds'} {plan.images():,} images of {len(plan.classes):,} classes"
-        f"{f', {plan.boxes():,} boxes' if plan.writer.DETECTION else ''}, {plan.bytes():,} bytes, as {plan.target}"
+        f"{f', {plan.boxes():,} boxes' if plan.writer.BOXES else ''}, {about}{plan.bytes():,} bytes, as {plan.target}"
     )
     rows = [
         (split, plan.images(split), sum(one.boxes for one in found.values()), len(found))
@@ -85,16 +101,18 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
     click.echo(table(("split", "images", "boxes", "classes"), rows))
     if plan.left_out or plan.boxes_left_out:
         left = [("image", reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
-        left += [("box", reason, n, BOX_REASONS[reason]) for reason, n in plan.boxes_left_out.items()]
+        left += [("box", reason, n, boxes.REASONS[reason]) for reason, n in plan.boxes_left_out.items()]
         click.echo("\nleft out:")
         click.echo(table(("of", "step", "count", "why"), left))
     for hazard in plan.hazards:
         click.echo(f"note: {hazard}", err=True)
 
 
-BOX_REASONS = {
-    "no_area": "nothing of it lies inside the image, or its numbers cannot be used",
-    "outside": "it reaches out of the image",
-    "other_class": "of a class that is not in the export",
-    "same_twice": "the same box of the same image stands twice",
-}
+def _print_costs(cost: dict[str, Any]) -> None:
+    ways = cost["links"]
+    can = ", ".join(f"{way} {'possible' if works else 'not possible'}" for way, works in ways.items())
+    shards = f", {cost['shards']:,} shards" if cost["shards"] else ""
+    click.echo(
+        f"\nIt would take {cost['inodes']:,} inodes{shards}; {cost['free_bytes']:,} bytes are free there. "
+        f"{cost['images_that_are_files']:,} images are files of their own{f': {can}' if can else ''}."
+    )

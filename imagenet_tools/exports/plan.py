@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from imagenet_tools.class_lists.export_classes import Class, order_classes
-from imagenet_tools.errors import ExportError, UsageError
-from imagenet_tools.selection.words import EXPORT
+from imagenet_tools.errors import ExportError, QueryError, UsageError
+from imagenet_tools.exports import boxes
+from imagenet_tools.index.connection import engine_errors
 
 if TYPE_CHECKING:
-    from imagenet_tools.exports.exporter import Job
-    from imagenet_tools.files import How
+    from imagenet_tools.exports.options import Options
+    from imagenet_tools.exports.writer import Writer
     from imagenet_tools.index.opened import Index
     from imagenet_tools.selection.selection import Selection
 
-# A box that can be drawn at all; "drop" also leaves out those that reach out of their image.
-_USABLE = {"clip": "nxmin IS NOT NULL", "drop": "nxmin IS NOT NULL AND NOT list_contains(flags, 'outside')"}
-_USABLE["error"] = _USABLE["clip"]
-
 _NAMED = 5  # how many images or classes a message names
 
-
-class Writer(Protocol):
-    """What a module of imagenet_tools.formats offers if it writes."""
-
-    KEEPS: tuple[str, ...]  # the columns of images (and boxes) that a reader of the format gets back
-    BY_FOLDER: bool  # its loader numbers the classes by the sorted names of their folders
-    DETECTION: bool  # it holds boxes, and an image without them would be taken for background
-    TURNED: bool  # its loader applies the EXIF orientation, and so the boxes must
-    DEMANDS: tuple[tuple[str, str], ...]  # (reason, SQL condition) that its loader makes on an image
-
-    def hazards(self, plan: Plan) -> Iterator[str]:
-        """What may go wrong with this export in its loader. ExportError: what must."""
-
-    def write(self, job: Job) -> None:
-        """Write the export below job.out."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of an export; see words.EXPORT."""
-
-    link: How = "auto"
-    names: str = ""
-    unboxed: str = "skip"
-    bad_boxes: str = "clip"
-
-    def __post_init__(self) -> None:
-        for word in EXPORT:
-            value, choices = getattr(self, word.keyword), word.kind.split("|")
-            if len(choices) > 1 and value not in choices:
-                message = f"{word.flag} {value}: expected one of {', '.join(choices)}."
-                raise UsageError(message)
+# SQL: a name that a file may have, and the same for names that differ in case alone.
+STEM_SQL = "replace(image_id, '/', '_')"
 
 
 class Tally(NamedTuple):
@@ -66,10 +35,9 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """An export as it will be. Reading the index is all that making one does."""
+    """An export to one target as it will be, or as it was made. Reading the index is all that making one does."""
 
     target: str
-    writer: Writer
     index: Index
     selection: Selection  # with the demands of the target
     options: Options
@@ -78,11 +46,28 @@ class Plan:
     left_out: dict[str, int]  # images of the index that are not in the export, by step
     boxes_left_out: dict[str, int]  # boxes of images in the export that are not, by reason
     hazards: list[str] = field(default_factory=list)
+    also: tuple[Plan, ...] = ()  # the other targets of the same pass
+    dest: Path | None = None  # where it was made
+
+    @property
+    def writer(self) -> Writer:
+        """The module that writes the target."""
+        return _writer(self.target)
+
+    @property
+    def together(self) -> tuple[Plan, ...]:
+        """The plans of all targets of the same pass, this one first."""
+        return (replace(self, also=()), *self.also)
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that have images, in order."""
         return tuple(self.tallies)
+
+    @property
+    def index_of(self) -> dict[str, int]:
+        """The index of each class by its wnid."""
+        return {one.wnid: one.index for one in self.classes}
 
     def images(self, split: str | None = None) -> int:
         """Images of a split, or in all."""
@@ -94,9 +79,9 @@ class Plan:
         """Boxes in all."""
         return sum(one.boxes for found in self.tallies.values() for one in found.values())
 
-    def bytes(self) -> int:
-        """Bytes of the images in all."""
-        return sum(one.bytes for found in self.tallies.values() for one in found.values())
+    def bytes(self, split: str | None = None) -> int:
+        """Bytes of the images of a split, or in all; about how many where they are resized."""
+        return sum(one.bytes for name, found in self.tallies.items() for one in found.values() if split in (None, name))
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """{split: {wnid: {"images": n, "boxes": n}}}."""
@@ -105,56 +90,75 @@ class Plan:
             for split, found in self.tallies.items()
         }
 
-    def usable_boxes(self) -> str:
-        """The boxes of the export, as a query: dataset, image_id, and a list of (wnid, nxmin, nymin, nxmax, nymax)."""
-        return f"""SELECT dataset, image_id, list_sort(list(DISTINCT
-                       (wnid, nxmin, nymin, nxmax, nymax))) AS found FROM boxes
-                   WHERE {_USABLE[self.options.bad_boxes]} AND wnid IN (SELECT unnest($_classes))
-                   GROUP BY dataset, image_id"""
+
+def make_plans(targets: Sequence[str], selection: Selection, options: Options) -> Plan:
+    """The plan of an export to these targets in one pass: that of the first, which has the others in `also`."""
+    index = cast("Index", selection.index)
+    made = [make_plan(target, _writer(target), index, selection, options) for target in targets]
+    return replace(made[0], also=tuple(made[1:]))
+
+
+def _writer(target: str) -> Writer:
+    return cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
 
 
 def make_plan(target: str, writer: Writer, index: Index, selection: Selection, options: Options) -> Plan:
     """Count what an export will hold. ExportError: nothing is chosen, or what is must not be exported so."""
     chosen = _demanded(writer, selection, options)
     wnids = chosen.wnids()
+    of_ours = boxes.usable(options, chosen.classes_of()) if writer.DETECTION else ""
+    if of_ours and _some(chosen, f"images.n_boxes > 0 AND NOT ({of_ours})"):
+        # Its boxes are of classes that are not chosen: it is no background either.
+        chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {of_ours}")
     classes = order_classes(
         wnids, names=options.names or ("lemma" if writer.DETECTION else "wnid"), by_folder=writer.BY_FOLDER
     )
-    draft = Plan(target, writer, index, chosen, options, classes, {}, {}, {})
-    boxes = draft.usable_boxes() if writer.DETECTION else "SELECT NULL AS dataset, NULL AS image_id, [] AS found"
-    rows = chosen.run(
-        f"""SELECT split, wnid, count(*), sum(coalesce(len(found), 0))::BIGINT, sum(length)::BIGINT
-            FROM made LEFT JOIN ({boxes}) USING (dataset, image_id)
-            WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL""",
-        {"_classes": list(wnids)},
-    ).fetchall()
-    tallies: dict[str, dict[str, Tally]] = {}
-    for split, wnid, *numbers in rows:
-        tallies.setdefault(split, {})[wnid] = Tally(*numbers)
+    tallies = _tallies(chosen, writer, options)
     left_out = chosen.left_out()
     if not tallies:
         where = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items()) or "the index is empty"
         message = f"Nothing is chosen: of the images of {index.path}, {where}. Loosen the selection."
         raise ExportError(message)
+    _check_fields(chosen, options, writer)
     _check_boxes(chosen, options, writer)
-    lost = _boxes_left_out(chosen, options, wnids) if writer.DETECTION else {}
-    plan = Plan(target, writer, index, chosen, options, classes, tallies, left_out, lost)
+    _check_names(chosen, writer)
+    lost = boxes.left_out(chosen, options) if writer.BOXES else {}
+    plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
     plan.hazards.extend([*_common_hazards(plan), *writer.hazards(plan)])
     return plan
 
 
+def _tallies(chosen: Selection, writer: Writer, options: Options) -> dict[str, dict[str, Tally]]:
+    found = boxes.by_image(options) if writer.BOXES else boxes.NO_BOXES
+    rows = chosen.run(
+        f"""SELECT split, wnid, count(*), sum(coalesce(len(found), 0))::BIGINT, sum({options.bytes_sql()})::BIGINT
+            FROM made LEFT JOIN ({found}) USING (dataset, image_id)
+            WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL""",
+        boxes.class_values(chosen.classes_of()) if writer.BOXES else {},
+    ).fetchall()
+    tallies: dict[str, dict[str, Tally]] = {}
+    for split, wnid, *numbers in rows:
+        tallies.setdefault(split, {})[wnid] = Tally(*numbers)
+    return tallies
+
+
 def _demanded(writer: Writer, selection: Selection, options: Options) -> Selection:
     """The selection with what the target asks of an image, so that amounts count what will really be there."""
-    chosen = selection.demand("unreadable", "width IS NOT NULL")
+    chosen = selection.demand("unreadable", "images.width IS NOT NULL")
     for reason, condition in writer.DEMANDS:
         chosen = chosen.demand(reason, condition)
     if not writer.DETECTION:
         return chosen
-    usable = f"(dataset, image_id) IN (SELECT (dataset, image_id) FROM boxes WHERE {_USABLE[options.bad_boxes]})"
     if options.unboxed == "skip":
-        chosen = chosen.demand("unboxed", "n_boxes > 0")
+        chosen = chosen.demand("unboxed", "images.n_boxes > 0")
     # An image whose boxes cannot be used does hold an object: it is background under no option.
-    return chosen.demand("bad_boxes", usable if options.unboxed == "skip" else f"n_boxes = 0 OR {usable}")
+    usable = boxes.usable(options)
+    return chosen.demand("bad_boxes", usable if options.unboxed == "skip" else f"images.n_boxes = 0 OR {usable}")
+
+
+def _some(chosen: Selection, condition: str) -> int:
+    row = chosen.run(f"SELECT count(*) FROM made AS images WHERE left_out IS NULL AND {condition}").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _check_boxes(chosen: Selection, options: Options, writer: Writer) -> None:
@@ -178,6 +182,37 @@ def _check_boxes(chosen: Selection, options: Options, writer: Writer) -> None:
         )
 
 
+def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:
+    if not options.fields:
+        return
+    if not writer.FIELDS:
+        message = f"--field {options.field[0]}: {writer.__name__.rpartition('.')[2]} has no room for fields."  # type: ignore[attr-defined]
+        raise UsageError(message)
+    wrong: tuple[type[Exception], ...] = (QueryError, *engine_errors())
+    for key, column in options.fields:
+        found = chosen.chosen(boxes.quoted(column))
+        try:
+            chosen.run(f"SELECT * FROM ({found.text}) LIMIT 0", found.values)
+        except wrong as error:
+            said = str(error).partition("\n\n")[0].replace("\n", " ")
+            message = (
+                f"--field {key}={column}: {said} Expected a column of images, or TABLE.COLUMN with --with TABLE=FILE."
+            )
+            raise UsageError(message) from error
+
+
+def _check_names(chosen: Selection, writer: Writer) -> None:
+    """ExportError where two images would have one name; file systems may not tell upper from lower case."""
+    place = "split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "1"
+    rows = chosen.run(
+        f"""SELECT list(dataset || '/' || image_id ORDER BY dataset, image_id), any_value({STEM_SQL}) FROM made
+            WHERE left_out IS NULL GROUP BY {place}, lower({STEM_SQL}) HAVING count(*) > 1 ORDER BY 2 LIMIT 1"""
+    ).fetchall()
+    for ids, name in rows:
+        message = f"{' and '.join(ids[:2])} would both be {name}. Choose one data set: --dataset NAME."
+        raise ExportError(message)
+
+
 def _refuse(rows: Sequence[tuple[str]], what: str, advice: str) -> None:
     if rows:
         named = ", ".join(image_id for (image_id,) in rows[:_NAMED])
@@ -185,24 +220,9 @@ def _refuse(rows: Sequence[tuple[str]], what: str, advice: str) -> None:
         raise ExportError(message)
 
 
-def _boxes_left_out(chosen: Selection, options: Options, wnids: Sequence[str]) -> dict[str, int]:
-    usable = _USABLE[options.bad_boxes]
-    rows = chosen.run(
-        f"""SELECT CASE WHEN nxmin IS NULL THEN 'no_area' WHEN NOT ({usable}) THEN 'outside'
-                        WHEN wnid IS NULL OR wnid NOT IN (SELECT unnest($_classes)) THEN 'other_class'
-                        ELSE 'same_twice' END AS reason,
-                   CASE WHEN reason = 'same_twice'
-                        THEN count(*) - count(DISTINCT (dataset, image_id, boxes.wnid, nxmin, nymin, nxmax, nymax))
-                        ELSE count(*) END AS n
-            FROM boxes JOIN (SELECT dataset, image_id FROM made WHERE left_out IS NULL) USING (dataset, image_id)
-            GROUP BY reason HAVING n > 0 ORDER BY reason""",
-        {"_classes": list(wnids)},
-    ).fetchall()
-    return dict(rows)
-
-
 def _common_hazards(plan: Plan) -> Iterator[str]:
     wnids = [one.wnid for one in plan.classes]
+    options, writer = plan.options, plan.writer
     for split, found in plan.tallies.items():
         empty = [wnid for wnid in wnids if wnid not in found]
         if empty:
@@ -220,25 +240,12 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
         (split, wnid), n = next(iter(short.items()))
         example = f"{wnid} has {n} in {split}"
         yield f"{len(short):,} classes have fewer images than --per-class asks, and keep all ({example})"
-    if plan.writer.DETECTION and plan.options.unboxed == "background":
-        unboxed = (
-            plan.images()
-            and plan.selection.run("SELECT count(*) FROM made WHERE left_out IS NULL AND n_boxes = 0").fetchone()
+    if writer.DETECTION and options.unboxed == "background" and (n := _some(plan.selection, "images.n_boxes = 0")):
+        yield f"{n:,} images without boxes are written as background, though objects may be in them"
+    if options.shuffle != "none" and not writer.ORDERED:
+        yield f"--shuffle changes nothing: {plan.target} has no order of images"
+    elif options.shuffle == "full":
+        yield (
+            f"--shuffle full reads {plan.images():,} images in random order: fast from memory or a solid-state disk; "
+            "from one that turns, about 10 ms an image. --shuffle block reads in one pass"
         )
-        if unboxed and unboxed[0]:
-            yield f"{unboxed[0]:,} images without boxes are written as background, though objects may be in them"
-
-
-def describe(plan: Plan) -> Mapping[str, object]:
-    """A plan as plain values, for --json and for manifest.json."""
-    return {
-        "target": plan.target,
-        "images": plan.images(),
-        "images_by_split": {split: plan.images(split) for split in plan.splits},
-        "boxes": plan.boxes(),
-        "classes": len(plan.classes),
-        "bytes": plan.bytes(),
-        "left_out": plan.left_out,
-        "boxes_left_out": plan.boxes_left_out,
-        "hazards": plan.hazards,
-    }

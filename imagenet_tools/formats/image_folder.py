@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from imagenet_tools.exports.exporter import Job
     from imagenet_tools.exports.plan import Plan
 
 # What people call the splits; those of ImageNet-21K-P are a form of their own.
@@ -79,8 +79,14 @@ scan = scan_folder
 KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = True
 DETECTION = False
+BOXES = False
 TURNED = False
 DEMANDS: tuple[tuple[str, str], ...] = ()
+FILES_PER_IMAGE = 1
+SHARD_BYTES = None
+ORDERED = False
+FIELDS = False
+HOLDS_BYTES = True
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -89,6 +95,6 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "a class folder without images stops torchvision's ImageFolder unless it is told allow_empty=True"
 
 
-def write(job: Job) -> None:
-    """<split>/<folder of the class>/<image>, every class in every split."""
-    job.place_in_class_folders()
+open_shard = class_folder_layout.open_shard
+finish = class_folder_layout.finish
+read_back = class_folder_layout.read_back

@@ -14,20 +14,29 @@ import json
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.exporter import Place
+from imagenet_tools.errors import ExportError, FormatError
+from imagenet_tools.exports.sinks import FilePerImage
+from imagenet_tools.exports.writer import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from imagenet_tools.exports.exporter import Job, Row
+    from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "split", "length", "width", "height", "mode", "encoding", "orientation")
+KEEPS = ("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = False
 DETECTION = True
+BOXES = True
 TURNED = True
-DEMANDS = (("small", "least(width, height) >= 10"),)
+DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
+FILES_PER_IMAGE = 2
+SHARD_BYTES = None
+ORDERED = False
+FIELDS = False
+HOLDS_BYTES = True
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -39,17 +48,31 @@ def hazards(plan: Plan) -> Iterator[str]:
     yield "boxes are partial: in each image, only objects of its own class are boxed"
 
 
-def write(job: Job) -> None:
-    """images/, labels/ and data.yaml; an image without boxes has an empty label file, which says background."""
-    job.place(
-        Place(row, f"images/{row.split}/{row.name}", ((f"labels/{row.split}/{_stem(row)}.txt", _lines(row)),))
-        for row in job.rows()
+def open_shard(job: Job, shard: Shard) -> FilePerImage:
+    """images/ and labels/; an image without boxes has an empty label file, which says background."""
+    return FilePerImage(
+        job,
+        lambda row: f"images/{shard.split}/{row.name}",
+        beside=lambda row: ((f"labels/{shard.split}/{row.stem}.txt", _lines(row)),),
     )
+
+
+def finish(job: Job) -> None:
+    """data.yaml."""
     job.write("data.yaml", _yaml(job.plan))
 
 
-def _stem(row: Row) -> str:
-    return row.name.rpartition(".")[0]
+def read_back(root: Path) -> Iterator[Found]:
+    """The images with the boxes of their label files."""
+    for split in sorted((root / "images").iterdir()):
+        for path in sorted(split.iterdir()):
+            label = root / "labels" / split.name / f"{path.stem}.txt"
+            lines = [line.split() for line in label.read_text().splitlines()]
+            if any(len(words) != 5 for words in lines):
+                message = f"{label}: found a line that is not `class xc yc w h`."
+                raise FormatError(message, code="label_unread")
+            boxes = tuple((int(number), *bbox.from_yolo(*map(float, numbers))) for number, *numbers in lines)
+            yield Found(path.stem, split.name, None, boxes, path.read_bytes)
 
 
 def _lines(row: Row) -> bytes:

@@ -12,18 +12,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports import class_folder_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagenet_tools.exports.exporter import Job
     from imagenet_tools.exports.plan import Plan
 
 KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = True
 DETECTION = False
+BOXES = False
 TURNED = False
-DEMANDS = (("small", "least(width, height) >= 10"),)
+DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
+FILES_PER_IMAGE = 1
+SHARD_BYTES = None
+ORDERED = False
+FIELDS = False
+HOLDS_BYTES = True
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -36,6 +42,6 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "a class has no images in one split; its folder is there, empty"
 
 
-def write(job: Job) -> None:
-    """<split>/<folder of the class>/<image>, every class in every split."""
-    job.place_in_class_folders()
+open_shard = class_folder_layout.open_shard
+finish = class_folder_layout.finish
+read_back = class_folder_layout.read_back

@@ -47,7 +47,7 @@ _GZIP = b"\x1f\x8b"
 _ORIENTATION = 0x0112
 
 # What Pillow's readers raise on bad bytes, beside its own errors, which derive from these.
-_PILLOW_ERRORS = (
+PILLOW_ERRORS = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
     struct.error,
 )  # fmt: skip
@@ -90,7 +90,7 @@ def image(data: bytes) -> Image.Image:
     if found.problem is None:
         try:
             return Image.open(io.BytesIO(data), formats=FORMATS)
-        except _PILLOW_ERRORS as error:
+        except PILLOW_ERRORS as error:
             cause = error
     code = found.problem or "damaged"
     message = f"No image: found {len(data):,} bytes that begin {data[:12]!r}: {PROBLEMS[code]}; expected a whole JPEG."
@@ -105,7 +105,7 @@ def rgb(data: bytes) -> Image.Image:
     opened = image(data)
     try:
         return opened.convert("RGB")
-    except _PILLOW_ERRORS as error:
+    except PILLOW_ERRORS as error:
         message = f"No image: found {len(data):,} bytes whose pixels cannot be decoded ({error}); expected a whole "
         raise FormatError(message + f"{opened.format} of {opened.width} x {opened.height}.", code="damaged") from error
 
@@ -131,7 +131,7 @@ def _by_pillow(head: bytes, length: int, more: More) -> Facts:
             written = opened.getexif().get(_ORIENTATION)
     except Image.DecompressionBombError:
         return found._replace(problem="too_many_pixels")
-    except _PILLOW_ERRORS:
+    except PILLOW_ERRORS:
         if file.failure is not None:
             raise file.failure from None
         return found if found.problem is None else found._replace(problem=file.shortage or "damaged")

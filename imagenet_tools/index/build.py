@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools import nltk_bridge
-from imagenet_tools.errors import ExistsError, ImagenetToolsError
+from imagenet_tools.errors import ExistsError
 from imagenet_tools.files import publish_folder
 from imagenet_tools.index.layout import (
     Manifest,
@@ -43,6 +38,7 @@ from imagenet_tools.index.sources import (
 )
 from imagenet_tools.index.stage import Stage
 from imagenet_tools.index.unit_work import Done, Task, work
+from imagenet_tools.processes import in_processes
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -51,8 +47,6 @@ if TYPE_CHECKING:
 
     from imagenet_tools.index.layout import FileEntry
     from imagenet_tools.units import Progress, Reader, Unit
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # Below this many units, other processes cost more than they bring.
 _FEW = 4
@@ -145,39 +139,13 @@ def _scan(
     elif workers == 1 or len(tasks) < _FEW:
         results = map(work, tasks)
     else:
-        results = _in_processes(tasks, workers)
+        results = in_processes(work, tasks, workers, chunk=max(1, min(16, len(tasks) // (workers * 8))))
     if progress:
         progress("reading", 0, len(tasks))
     for n, one in enumerate(results, 1):
         yield one
         if progress:
             progress("reading", n, len(tasks))
-
-
-def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Done]:
-    # Forked workers start at once and need no guarded main module; the work they do starts no threads.
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, get_context(method), _begin_worker)
-    try:
-        yield from pool.map(work, tasks, chunksize=max(1, min(16, len(tasks) // (workers * 8))))
-    except BrokenProcessPool:
-        message = (
-            "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
-            "again to go on, with fewer --workers if it happens again."
-        )
-        raise ImagenetToolsError(message) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[Done]) -> tuple[list[Source], set[int]]:

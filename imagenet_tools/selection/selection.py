@@ -293,6 +293,16 @@ class Selection:
         # Its name in DuckDB 2, and its name before.
         yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
 
+    def chosen(self, columns: str, suffix: str = "") -> Sql:
+        """The chosen images and what is joined to them, for a query of a selection that differs in demands alone.
+
+        The columns are those of `made`, there called images, and of tables of one's own; `suffix` tells the values
+        apart where several such stand in one query.
+        """
+        found = self._sql(f" SELECT {columns} FROM made AS images {self._joins} WHERE left_out IS NULL")
+        text = re.sub(r"\$(\w+)", lambda name: name[0] + suffix * (name[1] in found.values), found.text)
+        return Sql(text, {f"{name}{suffix}": value for name, value in found.values.items()})
+
     def _chunks(self, query_text: str, values: Mapping[str, object]) -> Iterator[Sql]:
         begin = ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) "
         for only, split in classes.in_chunks(self.classes_of(), self.counts(), _BATCH):

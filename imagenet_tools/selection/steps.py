@@ -38,6 +38,7 @@ REASONS = {
     "groups": "near-duplicates of it are in another split",
     "per_class": "over the number a class",
     "limit": "over the number in all",
+    "undecodable": "its pixels cannot be decoded, and it had to be encoded anew",
 }
 CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
 

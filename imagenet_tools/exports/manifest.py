@@ -1,0 +1,130 @@
+"""manifest.json and classes.json: what was asked, what was made of it, and where every image that is not there went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from imagenet_tools.class_lists.export_classes import classes_json
+from imagenet_tools.exports.digest import Digest
+from imagenet_tools.exports.estimate import describe
+from imagenet_tools.exports.partial import state_of
+from imagenet_tools.exports.writer import ImageFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagenet_tools.exports.job import Job
+    from imagenet_tools.exports.plan import Plan
+
+CLASSES, MANIFEST = "classes.json", "manifest.json"
+
+_TERMS = (
+    "The images are ImageNet's: their use is bound by ImageNet's terms of access (https://image-net.org/download), "
+    "for non-commercial research and education."
+)
+
+_NAMED = 5  # how many images a note names
+_AHEAD = 4096
+
+
+def write_manifest(job: Job) -> None:
+    """Write classes.json and manifest.json of a finished target; its plan is made to say what was carried out."""
+    plan = job.plan
+    digest, found = Digest(), _Found()
+    for shard in job.shards:
+        record = job.record(shard)
+        digest.add(ImageFile(*one) for one in record["targets"][plan.target]["images"])
+        found.take(record, plan.target)
+    _take_out(job, found)
+    if found.endless and plan.writer.FILES_PER_IMAGE:
+        endless = sorted(found.endless)
+        named = ", ".join(endless[:_NAMED]) + (" ..." if len(endless) > _NAMED else "")
+        plan.hazards.append(
+            f"{len(endless):,} images do not end with FF D9, and were copied, not linked ({named}): "
+            "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
+        )
+    job.write(CLASSES, classes_json(plan.classes, plan.counts(), "folder" if plan.writer.BY_FOLDER else "wnid"))
+    content = {
+        "format": 2,
+        **state_of(plan),
+        **describe(plan),
+        "undecodable": dict(sorted(found.left_out.items())),
+        "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
+        "sha256_of_lock_lines": _lock_digest(plan, found.left_out),
+        "sources": _sources(plan),
+        "files": {**found.files, **{name: _file(job, name) for name in job.wrote}},
+        "image_files": {
+            "files": digest.files,
+            "bytes": digest.bytes,
+            "of": "path, size, sha256" if plan.options.hash else "path, size",
+            "sum_of_sha256_of_lines": digest.hexdigest(),
+        },
+        "terms": _TERMS,
+    }
+    job.write(MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode())
+
+
+class _Found:
+    """What the records of all pieces say."""
+
+    def __init__(self) -> None:
+        self.left_out: dict[str, str] = {}  # why, by dataset/image_id
+        self.repaired: dict[str, list[str]] = {}  # dataset/image_id, by rule
+        self.endless: list[str] = []
+        self.files: dict[str, dict[str, object]] = {}
+
+    def take(self, record: dict[str, Any], target: str) -> None:
+        """Take in one record."""
+        for dataset, image_id, why in record["left_out"]:
+            self.left_out[f"{dataset}/{image_id}"] = why
+        for dataset, image_id, rule in record["repaired"]:
+            self.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
+        self.endless += [image_id for _, image_id in record["endless"]]
+        for name, size, sha256 in record["targets"][target]["files"]:
+            self.files[name] = {"bytes": size, "sha256": sha256}
+
+
+def _take_out(job: Job, found: _Found) -> None:
+    """Count the images that could not be decoded out of what the plan said."""
+    plan, n = job.plan, 0
+    for row in job.left_out_rows() if found.left_out else ():
+        tally = plan.tallies[row.split][row.wnid]
+        plan.tallies[row.split][row.wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - len(row.boxes))
+        n += 1
+    if n:
+        plan.left_out["undecodable"] = n
+        plan.hazards.append(f"{n:,} images could not be decoded, and are left out; manifest.json names them")
+
+
+def _file(job: Job, name: str) -> dict[str, object]:
+    data = (job.out / name).read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _lock_digest(plan: Plan, left_out: dict[str, str]) -> str:
+    """SHA-256 of the lines `dataset/image_id<TAB>wnid<TAB>split`, sorted by data set and id, of what is there."""
+    digest = hashlib.sha256()
+    for line in lock_lines(plan):
+        if line.partition("\t")[0] not in left_out:
+            digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def lock_lines(plan: Plan) -> Iterator[str]:
+    """`dataset/image_id<TAB>wnid<TAB>split` of each chosen image, sorted."""
+    chosen = plan.selection.run(
+        "SELECT dataset, image_id, wnid, split FROM made WHERE left_out IS NULL ORDER BY dataset, image_id"
+    )
+    while rows := chosen.fetchmany(_AHEAD):
+        for dataset, image_id, wnid, split in rows:
+            yield f"{dataset}/{image_id}\t{wnid}\t{split}"
+
+
+def _sources(plan: Plan) -> list[dict[str, object]]:
+    used = plan.selection.run(
+        """SELECT source, sources.dataset, forms, count(*) FROM made JOIN sources USING (source)
+           WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    return [{"source": source, "dataset": dataset, "forms": forms, "images": n} for source, dataset, forms, n in used]

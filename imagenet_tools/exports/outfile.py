@@ -1,0 +1,71 @@
+"""A file of an export in the making: small writes are gathered, images are moved by the kernel."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools.files import half_made
+
+if TYPE_CHECKING:
+    from imagenet_tools.exports.pictures import Picture
+
+_GATHERED = 1 << 16  # bytes
+
+
+class OutFile:
+    """A new file, written from its beginning to its end; what an interrupted run left under its name goes."""
+
+    def __init__(self, path: Path):
+        path.unlink(missing_ok=True)
+        self._stack = ExitStack()
+        self._fd = self._stack.enter_context(half_made(str(path)))
+        self._path = str(path)
+        self._waiting: list[bytes] = []
+        self._n_waiting = 0
+        self._written = 0
+
+    def tell(self) -> int:
+        """How many bytes it has."""
+        return self._written + self._n_waiting
+
+    def write(self, data: bytes) -> int:
+        """Put bytes behind those that are there."""
+        self._waiting.append(data)
+        self._n_waiting += len(data)
+        if self._n_waiting >= _GATHERED:
+            self.flush()
+        return len(data)
+
+    def send(self, picture: Picture) -> int:
+        """Put an image behind what is there; gives how many bytes it has."""
+        self.flush()
+        n = picture.send(self._fd)
+        self._written += n
+        return n
+
+    def flush(self) -> None:
+        """Hand what was gathered to the file."""
+        data = memoryview(b"".join(self._waiting))
+        while data:
+            try:
+                n = os.write(self._fd, data)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self._path) from error
+            data = data[n:]
+            self._written += n
+        self._waiting, self._n_waiting = [], 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._fd < 0
+
+    def close(self) -> None:
+        """Make it complete."""
+        if not self.closed:
+            self.flush()
+            self._fd = -1
+            self._stack.close()

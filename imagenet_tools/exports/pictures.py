@@ -1,0 +1,109 @@
+"""The bytes of one image on their way into an export: read once and changed once, whoever asks for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.containers import payload
+from imagenet_tools.containers.blob import Descriptors
+from imagenet_tools.files import half_made
+from imagenet_tools.images.probe import ends_whole
+from imagenet_tools.images.transform import EOI, encode_anew
+from imagenet_tools.links import link_or_copy, write_range
+
+if TYPE_CHECKING:
+    from imagenet_tools.containers.payload import Place
+    from imagenet_tools.images.transform import Change
+    from imagenet_tools.links import How
+
+
+class Source(NamedTuple):
+    """What a picture is made of."""
+
+    place: Place
+    encoding: str  # of the bytes as they lie there
+    change: Change | None
+    end: bool  # whether a JPEG without its end gets one
+
+
+class Picture:
+    """An image's bytes as the export holds them. Untouched ones of a byte range are moved by the kernel alone."""
+
+    def __init__(self, source: Source, files: Descriptors, *, read: bool = True):
+        """`read` is false where no target asks for bytes. FormatError: the image is to be changed, and cannot be."""
+        self._source, self._files = source, files
+        self._data: bytes | None = None
+        self._tail: bytes | None = None
+        self.ended = False  # whether it got the end that it lacked
+        if not read:
+            return
+        if source.change is not None:
+            self._data = encode_anew(payload.read(source.place, files), source.change)
+        elif not source.place.plain:
+            self._data = payload.read(source.place, files)
+        if source.end and self.endless:
+            self.ended = True
+            self._data = self.data() + EOI
+            self._tail = EOI
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return self._source.place.length if self._data is None else len(self._data)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is a JPEG without the end mark that a JPEG has."""
+        return self._jpeg and not ends_whole(self._end())
+
+    @property
+    def _jpeg(self) -> bool:
+        return self._source.encoding == "jpeg" or self._source.change is not None
+
+    def _end(self) -> bytes:
+        if self._tail is None:
+            place = self._source.place
+            if self._data is not None:
+                self._tail = self._data[-2:]
+            elif place.offset is not None:
+                start = place.offset + max(0, place.length - 2)
+                self._tail = self._files.read(place.path, start, min(place.length, 2))
+        return self._tail or b""
+
+    def data(self) -> bytes:
+        """The bytes, in memory."""
+        return payload.read(self._source.place, self._files) if self._data is None else self._data
+
+    def send(self, fd: int) -> int:
+        """Write the bytes to an open file, at its position; gives how many there are."""
+        if self._data is None and self._source.place.offset is not None:
+            place = self._source.place
+            self._files.copy_to(place.path, place.offset or 0, place.length, fd)
+            return place.length
+        data = memoryview(self.data())
+        left = data
+        while left:
+            left = left[os.write(fd, left) :]
+        return len(data)
+
+    def put(self, dest: str, how: How) -> How:
+        """Make it a file of its own, linked where that is asked for and can be; gives how it was done.
+
+        What is at `dest` is a link or a file that an interrupted run left there, and goes.
+        """
+        place = self._source.place
+        try:
+            if self._data is not None:
+                with half_made(dest) as fd:
+                    self.send(fd)
+                return "copy"
+            # A trainer that finds a JPEG without its end mark writes it anew: never through a link to the only copy.
+            if place.alone and ends_whole(self._end()):
+                return link_or_copy(place.path, dest, how=how, sources=self._files, in_partial=True)
+            write_range(dest, place.path, place.offset or 0, place.length, sources=self._files, in_partial=True)
+        except FileExistsError:
+            Path(dest).unlink()
+            return self.put(dest, how)
+        return "copy"

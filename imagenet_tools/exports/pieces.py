@@ -1,0 +1,231 @@
+"""The rows of an export in their order, cut into pieces of work, kept in a file beside what is being made.
+
+    rows.arrow      the chosen images of all targets with their boxes, in order: Arrow's file format, a batch or more
+                    a piece, so that a worker reads its own piece and nothing else
+    pieces.json     for each piece its split, its batches, and by target how many images and boxes lie in it
+
+A piece holds images of one split, and about as many bytes as every other piece of that split. Where the order is that
+of blocks, stretches of about a MiB as they lie in the sources are drawn by lot, some 256 MiB of them are mixed, and
+then the next: every byte is read in one pass, and neighbours come from some 250 places of the sources.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagenet_tools.exports import boxes
+from imagenet_tools.files import whole
+from imagenet_tools.selection.query import Sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imagenet_tools.exports.plan import Plan
+
+_ROWS, _PIECES = "rows.arrow", "pieces.json"
+
+# A piece where no target sees shards: small enough to be done again after an interruption, large enough to be worth a
+# worker's while. A small file costs as much as this many bytes more.
+_PIECE, _PER_FILE = 64 << 20, 64 << 10
+
+# The order of blocks: a block, and how many bytes of blocks are mixed at a time.
+BLOCK, WINDOW = 1 << 20, 256 << 20
+
+COLUMNS = (
+    "dataset", "image_id", "photo", "wnid", "split", "official_split", "source", "file", "offset", "length", "member",
+    "position", "compression", "width", "height", "mode", "encoding", "orientation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of the work; `images` and `boxes` by target."""
+
+    split: str
+    first_batch: int
+    batches: int
+    images: tuple[int, ...]
+    boxes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """All pieces of an export, in order, and the folder where their rows lie."""
+
+    folder: Path
+    pieces: tuple[Piece, ...]
+
+    def rows(self, number: int) -> Iterator[dict[str, Any]]:
+        """The rows of a piece: COLUMNS, out_width, out_height, found, targets, and fields as `field KEY`."""
+        import pyarrow as pa
+
+        piece = self.pieces[number]
+        with pa.memory_map(str(self.folder / _ROWS)) as source, pa.ipc.open_file(source) as file:
+            for n in range(piece.first_batch, piece.first_batch + piece.batches):
+                batch = file.get_batch(n)
+                columns = [column.to_pylist() for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    yield dict(zip(batch.schema.names, values, strict=True))
+
+
+def cut(plans: Sequence[Plan], folder: Path) -> Pieces:
+    """The pieces of an export to these targets; made once, and read again by a run that goes on."""
+    there = folder / _PIECES
+    if not there.exists():
+        (folder / _ROWS).unlink(missing_ok=True)
+        with whole(folder / _ROWS, fsync=False) as out:
+            found = list(_write(plans, out))
+        with whole(there) as out:
+            out.write(json.dumps([asdict(piece) for piece in found]).encode())
+    listed = json.loads(there.read_text())
+    as_made = [one | {"images": tuple(one["images"]), "boxes": tuple(one["boxes"])} for one in listed]
+    return Pieces(folder, tuple(Piece(**one) for one in as_made))
+
+
+def count(plans: Sequence[Plan]) -> dict[str, int]:
+    """How many pieces there will be, by split."""
+    return {split: k for split, (_, k) in _sizes(plans).items()}
+
+
+# ---- the query
+
+
+def shard_bytes(plans: Sequence[Plan]) -> int | None:
+    """Bytes of images in a shard; None where no target sees shards."""
+    own = [plan.writer.SHARD_BYTES for plan in plans if plan.writer.SHARD_BYTES is not None]
+    return (plans[0].options.shard_size or min(own)) if own else None
+
+
+def _cost(plans: Sequence[Plan]) -> str:
+    about = plans[0].options.bytes_sql()
+    return about if shard_bytes(plans) is not None else f"({about} + {_PER_FILE})"
+
+
+def _members(plans: Sequence[Plan]) -> Sql:
+    """The chosen images of all targets: COLUMNS, hash32, fields, and `targets`, a bit for each that takes the image."""
+    fields = [f'{boxes.quoted(column)} AS "field {key}"' for key, column in plans[0].options.fields]
+    columns = ", ".join([*(f'images."{name}"' for name in COLUMNS), "images.hash32", *fields])
+    each = [plan.selection.chosen(f"{columns}, {1 << n} AS bit", f"_of_{n}") for n, plan in enumerate(plans)]
+    values = {name: value for one in each for name, value in one.values.items()}
+    if len(each) == 1:
+        return Sql(f"SELECT * EXCLUDE bit, bit AS targets FROM ({each[0].text})", values)
+    together = " UNION ALL ".join(f"FROM ({one.text})" for one in each)
+    return Sql(f"SELECT * EXCLUDE bit, sum(bit)::INTEGER AS targets FROM ({together}) GROUP BY ALL", values)
+
+
+def _sizes(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
+    """(cost in all, number of pieces) of each split."""
+    members = _members(plans)
+    text = f"SELECT split, sum({_cost(plans)})::BIGINT, count(*) FROM ({members.text}) GROUP BY split ORDER BY split"
+    size = shard_bytes(plans) or _PIECE
+    rows = plans[0].selection.run(text, members.values).fetchall()
+    return {split: (total, max(1, min(-(-total // size), n))) for split, total, n in rows}
+
+
+def _ordered(plans: Sequence[Plan]) -> Sql:
+    options, seed = plans[0].options, int(plans[0].selection.choice.seed)
+    chosen, key = _members(plans), "dataset, image_id"
+    members = f"members AS ({chosen.text})"
+    # Another draw than that of splits and samples, which those that are left have in common.
+    drawn = f"draw(draw(hash32, {seed}), 1), {key}"
+    seen = any(plan.writer.ORDERED for plan in plans)
+    found = boxes.by_image(options) if any(plan.writer.BOXES for plan in plans) else boxes.NO_BOXES
+    if options.shuffle == "block" and seen:
+        lies = f'source, file, coalesce("offset", position), {key}'
+        members += f""",
+            blocks AS (SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY {lies}) - length) // {BLOCK} AS block
+                       FROM members),
+            windows AS (SELECT *, (sum(length) OVER (
+                PARTITION BY split ORDER BY draw(block::UINTEGER, {seed}), block, {lies}) - length) // {WINDOW} AS win
+                        FROM blocks)"""
+        rows, order = "FROM windows", f"split, win, {drawn}"
+    else:
+        rows, order = "FROM members", f"split, {drawn}" if options.shuffle == "full" and seen else f"split, wnid, {key}"
+    width, height = options.size_sql()
+    fields = [f'rows."field {key}"' for key, _ in options.fields]
+    columns = ", ".join([*(f'rows."{name}"' for name in COLUMNS), *fields, "targets"])
+    text = f"""SELECT {columns}, {width} AS out_width, {height} AS out_height,
+                      {_cost(plans)} AS cost, found
+               FROM (WITH {members} {rows}) AS rows LEFT JOIN ({found}) USING (dataset, image_id) ORDER BY {order}"""
+    of = {wnid: one for plan in plans if plan.writer.BOXES for wnid, one in plan.selection.classes_of().items()}
+    return Sql(text, {**chosen.values, **boxes.class_values(of)})
+
+
+# ---- the file
+
+
+def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
+    """Write the rows as they come; gives the pieces."""
+    import pyarrow as pa
+
+    sizes = _sizes(plans)
+    known = [pa.array([one.wnid for one in plan.classes] if plan.writer.BOXES else [], pa.string()) for plan in plans]
+    before: dict[str, int] = dict.fromkeys(sizes, 0)
+    writer: pa.ipc.RecordBatchFileWriter | None = None
+    written, current, key = 0, None, None
+    for batch in plans[0].selection.read(*_ordered(plans)):
+        writer = writer or pa.ipc.new_file(out, batch.schema)
+        for split, number, run in _runs(batch, sizes, before):
+            writer.write_batch(run)
+            images, found = _per_target(run, known)
+            if key == (split, number) and current is not None:
+                current = Piece(
+                    split,
+                    current.first_batch,
+                    current.batches + 1,
+                    tuple(map(sum, zip(current.images, images, strict=True))),
+                    tuple(map(sum, zip(current.boxes, found, strict=True))),
+                )
+            else:
+                if current is not None:
+                    yield current
+                current = Piece(split, written, 1, images, found)
+            key, written = (split, number), written + 1
+    if current is not None:
+        yield current
+    if writer is not None:
+        writer.close()
+
+
+def _runs(
+    batch: pa.RecordBatch, sizes: dict[str, tuple[int, int]], before: dict[str, int]
+) -> Iterator[tuple[str, int, pa.RecordBatch]]:
+    """(split, number of the piece, rows) of a batch; `before` counts the cost of what came before, by split."""
+    splits = batch.column("split").to_numpy(zero_copy_only=False)
+    cost = batch.column("cost").to_numpy().astype(np.int64)
+    starts = [0, *(np.flatnonzero(splits[1:] != splits[:-1]) + 1).tolist(), len(splits)]
+    for start, end in itertools.pairwise(starts):
+        split = str(splits[start])
+        total, k = sizes[split]
+        sums = np.cumsum(cost[start:end])
+        numbers = np.minimum((before[split] + sums - cost[start:end]) * k // max(total, 1), k - 1)
+        before[split] += int(sums[-1])
+        edges = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), end - start]
+        for a, b in itertools.pairwise(edges):
+            yield split, int(numbers[a]), batch.slice(start + a, b - a)
+
+
+def _per_target(run: pa.RecordBatch, known: Sequence[pa.Array]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(images, boxes) of each target among these rows."""
+    import pyarrow.compute as pc
+
+    targets = run.column("targets").to_numpy()
+    found = run.column("found")
+    sizes = pc.fill_null(pc.list_value_length(found), 0).to_numpy(zero_copy_only=False)
+    images, counts = [], []
+    for n, classes in enumerate(known):
+        taken = (targets >> n & 1).astype(bool)
+        images.append(int(taken.sum()))
+        if len(classes) and sizes.any():
+            own = pc.is_in(pc.struct_field(found.flatten(), "wnid"), classes).to_numpy(zero_copy_only=False)
+            counts.append(int(own[np.repeat(taken, sizes)].sum()))
+        else:
+            counts.append(0)
+    return tuple(images), tuple(counts)
