@@ -89,6 +89,8 @@ def command(
 
 
 def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
+    from imagenet_tools.exports.boxes import REASONS as OF_BOXES
+
     about = "about " if plan.options.resize else ""
     click.echo(
         f"{dest}: {'would hold' if dry_run else 'holds'} {plan.images():,} images of {len(plan.classes):,} classes"
@@ -101,7 +103,7 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
     click.echo(table(("split", "images", "boxes", "classes"), rows))
     if plan.left_out or plan.boxes_left_out:
         left = [("image", reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
-        left += [("box", reason, n, boxes.REASONS[reason]) for reason, n in plan.boxes_left_out.items()]
+        left += [("box", reason, n, OF_BOXES[reason]) for reason, n in plan.boxes_left_out.items()]
         click.echo("\nleft out:")
         click.echo(table(("of", "step", "count", "why"), left))
     for hazard in plan.hazards:

@@ -35,7 +35,7 @@ def all_boxes(options: Options) -> str:
     if options.bad_boxes == "drop":
         lost.append("WHEN list_contains(flags, 'outside') THEN 'outside'")
     if options.square:
-        edges = {name: bbox.sql_in_square(name, "width" if "x" in name else "height") for name in _EDGES}
+        edges = {name: bbox.sql_in_square(name, "width" if name.startswith("nx") else "height") for name in _EDGES}
         for low, high in (("nxmin", "nxmax"), ("nymin", "nymax")):
             lost.append(f"WHEN NOT coalesce({edges[low]} < {edges[high]}, false) THEN 'cropped'")
     if options.min_box:

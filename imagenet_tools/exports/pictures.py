@@ -39,14 +39,14 @@ class Picture:
         self.ended = False  # whether it got the end that it lacked
         if not read:
             return
-        if source.change is not None:
-            self._data = encode_anew(payload.read(source.place, files), source.change)
-        elif not source.place.plain:
+        if source.change is not None or not source.place.plain:
             self._data = payload.read(source.place, files)
-        if source.end and self.endless:
+        if source.end and source.encoding == "jpeg" and not ends_whole(self._end()):
             self.ended = True
             self._data = self.data() + EOI
-            self._tail = EOI
+        if source.change is not None:
+            self._data = encode_anew(self.data(), source.change)
+        self._tail = None
 
     @property
     def length(self) -> int:

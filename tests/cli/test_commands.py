@@ -154,7 +154,10 @@ def test_a_dry_run_prints_the_same_plan_and_writes_nothing(run: Run, tmp_path: P
     words = ["export", str(tmp_path / "dogs"), "--to", "image_folder", "--under", "dog", "--json"]
     planned = json.loads(run(*words, "--dry-run").out)
     assert list(tmp_path.iterdir()) == []
+    costs = planned.pop("costs")
     made = json.loads(run(*words).out)
+    assert costs["inodes"] == len(list((tmp_path / "dogs").rglob("*")))
+    assert (costs["shards"], costs["images_that_are_files"], costs["sources_missing"]) == (0, 0, [])
     # What only the bytes tell, an export says when it has read them.
     assert {**planned, "written": True, "hazards": made["hazards"]} == made
 

@@ -1,0 +1,359 @@
+"""What every target keeps to, whatever it is: found by itself, a new format's module gets all of this for nothing."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import imagenet_tools
+from imagenet_tools.errors import ExistsError
+from imagenet_tools.exports import pieces
+from imagenet_tools.exports.writer import Found
+from imagenet_tools.index.opened import Index
+from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH, UNLABELLED, Odd, edges_of
+
+FORMATS = imagenet_tools._formats()
+TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_shard")]
+CONSTANTS = {
+    "KEEPS": tuple, "BY_FOLDER": bool, "DETECTION": bool, "BOXES": bool, "TURNED": bool, "DEMANDS": tuple,
+    "FILES_PER_IMAGE": int, "SHARD_BYTES": (int, type(None)), "ORDERED": bool, "FIELDS": bool, "HOLDS_BYTES": bool,
+}  # fmt: skip
+BY_STEM = {one.stem: one for one in ODD}
+
+every_target = pytest.mark.parametrize("target", TARGETS)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pieces, where no target sees shards."""
+    monkeypatch.setattr(pieces, "_PIECE", 300_000)
+
+
+def words(target: str) -> dict[str, Any]:
+    """Options with which a target has several shards of these few images."""
+    return {"shard_size": 8_000} if FORMATS[target].SHARD_BYTES is not None else {}
+
+
+def content(root: Path) -> dict[str, str]:
+    """The SHA-256 of every file, and the folders, by path."""
+    paths = sorted(root.rglob("*"))
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in paths
+    }
+
+
+def read_back(target: str, root: Path) -> dict[str, Found]:
+    found = list(FORMATS[target].read_back(root))
+    by_stem = {one.image_id: one for one in found}
+    assert len(by_stem) == len(found)
+    return by_stem
+
+
+def spelled(target: str) -> Callable[[str], str]:
+    """How a target spells the stem of an image: as it is, unless it says otherwise."""
+    how: Callable[[str], str] = getattr(FORMATS[target], "spelled", lambda stem: stem)
+    return how
+
+
+def expected(module: ModuleType, *, unboxed: str = "skip") -> set[str]:
+    """The stems of the images that a target takes: the labelled ones; in a detection export those with boxes."""
+    return {one.stem for one in ODD if one.boxes or not module.DETECTION or (unboxed == "background")}
+
+
+def manifest(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "manifest.json").read_text())
+    return found
+
+
+@every_target
+def test_a_writer_offers_all_that_the_contract_names(target: str) -> None:
+    module = FORMATS[target]
+    for name, kind in CONSTANTS.items():
+        assert isinstance(getattr(module, name), kind), name
+    assert all(callable(getattr(module, name)) for name in ("hazards", "open_shard", "finish", "read_back"))
+    assert not module.DETECTION or module.BOXES
+
+
+@every_target
+def test_what_is_read_back_is_what_was_indexed(target: str, odd: Index, tmp_path: Path) -> None:
+    module = FORMATS[target]
+    plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, workers=1, **words(target))
+    found = read_back(target, tmp_path / "x")
+    spell = spelled(target)
+    assert set(found) == set(map(spell, expected(module)))
+    classes = json.loads((tmp_path / "x" / "classes.json").read_text())["classes"]
+    assert [one["wnid"] for one in classes] == [TENCH, CRANE, SPANIEL]
+    for stem in expected(module):
+        one, there = BY_STEM[stem], found[spell(stem)]
+        assert there.split == one.split
+        if there.class_index is not None:
+            assert classes[there.class_index]["wnid"] == one.wnid
+        if module.HOLDS_BYTES:
+            assert there.read is not None and there.read() == one.data, stem
+        if module.BOXES:
+            assert there.boxes is not None
+            assert all(classes[index]["wnid"] == one.wnid for index, *_ in there.boxes)
+            edges = sorted(tuple(edges) for _, *edges in there.boxes)
+            truth = edges_of(one, turned=module.TURNED)
+            assert len(edges) == len(truth), stem
+            for ours, theirs in zip(edges, truth, strict=True):
+                assert ours == pytest.approx(theirs, abs=2e-6), stem
+    assert plan.left_out == manifest(tmp_path / "x")["left_out"]
+    assert sum(plan.left_out.values()) + plan.images() == len(ODD) + 1
+    assert plan.left_out["unlabelled"] == 1 and UNLABELLED not in found
+
+
+@every_target
+@pytest.mark.parametrize("workers", [2, 7])
+def test_the_number_of_workers_changes_no_byte(target: str, workers: int, odd: Index, tmp_path: Path) -> None:
+    for run, n in (("one", 1), ("again", 1), ("many", workers)):
+        imagenet_tools.export(odd.select(), tmp_path / run, to=target, workers=n, **words(target))
+    assert content(tmp_path / "one") == content(tmp_path / "again") == content(tmp_path / "many")
+
+
+@every_target
+def test_an_interrupted_export_goes_on_from_any_piece(target: str, odd: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(odd.select(), tmp_path / "whole", to=target, **words(target))
+    steps: list[int] = []
+
+    def stop_after(n: int) -> Callable[[str, int, int], None]:
+        def told(stage: str, done: int, total: int) -> None:
+            steps.append(done)
+            if len(steps) > n:
+                raise KeyboardInterrupt
+
+        return told
+
+    for n in range(1, 5):
+        steps.clear()
+        dest = tmp_path / f"x{n}"
+        with pytest.raises(KeyboardInterrupt):
+            imagenet_tools.export(odd.select(), dest, to=target, workers=1, progress=stop_after(n), **words(target))
+        assert not dest.exists() and (tmp_path / f"x{n}.partial").is_dir()
+        with pytest.raises(ExistsError, match="half of another export"):
+            imagenet_tools.export(odd.select(per_class=1), dest, to=target, **words(target))
+        steps.clear()
+        imagenet_tools.export(odd.select(), dest, to=target, workers=1, progress=stop_after(99), **words(target))
+        assert steps[0] > 0  # what was finished is not done again
+        assert content(dest) == content(tmp_path / "whole")
+        assert not (tmp_path / f"x{n}.partial").exists()
+
+
+_KILLED = """
+import os, signal, sys
+import imagenet_tools
+from imagenet_tools.exports import pieces
+pieces._PIECE = 300_000
+def told(stage, done, total):
+    if done >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+index = imagenet_tools.open_index(sys.argv[1])
+words = {"shard_size": 8_000} if sys.argv[5] else {}
+imagenet_tools.export(index.select(), sys.argv[2], to=sys.argv[3], workers=2, progress=told, **words)
+"""
+
+
+@every_target
+def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(target: str, odd: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(odd.select(), tmp_path / "whole", to=target, **words(target))
+    for done in (0, 1, 12):
+        dest = tmp_path / f"x{done}"
+        arguments = [str(odd.path), str(dest), target, str(done), "yes" if words(target) else ""]
+        ran = subprocess.run([sys.executable, "-c", _KILLED, *arguments], check=False, cwd=os.getcwd())  # noqa: PTH109
+        assert ran.returncode == -signal.SIGKILL
+        assert not dest.exists()
+        imagenet_tools.export(odd.select(), dest, to=target, workers=2, **words(target))
+        assert content(dest) == content(tmp_path / "whole")
+
+
+@every_target
+def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(target: str, odd: Index, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if done > 8:
+            raise KeyboardInterrupt
+
+    asked = {"to": target, "workers": 1, "link": "copy", **words(target)}  # not through a link to the source
+    imagenet_tools.export(odd.select(), tmp_path / "whole", **asked)
+    with pytest.raises(KeyboardInterrupt):
+        imagenet_tools.export(odd.select(), tmp_path / "x", progress=stop, **asked)
+    files = [path for path in (tmp_path / "x.partial").rglob("*") if path.is_file() and ".work" not in path.parts]
+    for n, path in enumerate(files):
+        if n % 2:
+            path.unlink()
+        else:
+            os.truncate(path, path.stat().st_size // 2)
+    imagenet_tools.export(odd.select(), tmp_path / "x", **asked)
+    assert content(tmp_path / "x") == content(tmp_path / "whole")
+
+
+@every_target
+def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, odd: Index, tmp_path: Path) -> None:
+    plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, **words(target))
+    assert any("have no image in val (n02102040" in hazard for hazard in plan.hazards)
+    classes = json.loads((tmp_path / "x" / "classes.json").read_text())["classes"]
+    assert [one["splits"]["val"]["images"] > 0 for one in classes] == [True, True, False]
+    for one in read_back(target, tmp_path / "x").values():
+        if one.split == "val" and one.class_index is not None:
+            assert classes[one.class_index]["wnid"] in (TENCH, CRANE)
+
+
+@every_target
+def test_images_without_boxes_are_background_only_where_it_is_asked_for(
+    target: str, odd: Index, tmp_path: Path
+) -> None:
+    module = FORMATS[target]
+    plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, unboxed="background", **words(target))
+    found = read_back(target, tmp_path / "x")
+    assert set(found) == set(map(spelled(target), expected(module, unboxed="background")))
+    if module.DETECTION:
+        assert any("3 images without boxes are written as background" in hazard for hazard in plan.hazards)
+
+
+@every_target
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resize": 24},
+        {"resize": 24, "crop": "center"},
+        {"resize": 30, "fit": "long"},
+        {"resize": 20, "fit": "exact", "quality": 75},
+        {"repair": "cmyk,png,eoi,exif"},
+        {"resize": 24, "repair": ["exif", "png"]},
+        {"repair": "cmyk,png,eoi"},
+    ],
+)
+def test_boxes_follow_what_is_done_to_images(target: str, options: dict[str, Any], odd: Index, tmp_path: Path) -> None:
+    module = FORMATS[target]
+    if not module.HOLDS_BYTES:
+        pytest.skip("it holds no images")
+    imagenet_tools.export(odd.select(), tmp_path / "x", to=target, workers=1, **options, **words(target))
+    repair = options.get("repair", "")
+    found = read_back(target, tmp_path / "x")
+    repaired: dict[str, set[str]] = {}
+    stems = expected(module) & {one.stem for one in ODD if one.boxes}
+    if "resize" in options:  # it lacks its end, and nothing asked to repair that: no loader decodes it
+        stems -= {"n01440764_22"}
+        assert spelled(target)("n01440764_22") not in found
+        assert list(manifest(tmp_path / "x")["undecodable"]) == ["ilsvrc2012/n01440764_22"]
+        assert manifest(tmp_path / "x")["left_out"]["undecodable"] == 1
+    if options.get("crop") and module.DETECTION:  # its box lies above the middle square: it is no background
+        stems -= {"n01440764_6"}
+        assert spelled(target)("n01440764_6") not in found
+        assert manifest(tmp_path / "x")["left_out"]["bad_boxes"] == 1
+    for stem in stems:
+        one, there = BY_STEM[stem], found[spelled(target)(stem)]
+        assert there.read is not None
+        data = there.read()
+        with Image.open(io.BytesIO(data)) as image, Image.open(io.BytesIO(one.data)) as before:
+            image.load()
+            assert image.size == _size(before, options)
+            kept = image.getexif().get(0x0112)
+            turned = "exif" in repair and (one.orientation or 0) > 1
+            assert kept == (None if turned else one.orientation)
+            for rule in _needed(before, one) if "resize" not in options and data != one.data else ():
+                repaired.setdefault(rule, set()).add(f"ilsvrc2012/{stem}")
+            assert "cmyk" not in repair or image.mode != "CMYK"
+            assert "png" not in repair or image.format == "JPEG"
+        if module.BOXES:
+            assert there.boxes is not None
+            edges = sorted(tuple(edges) for _, *edges in there.boxes)
+            truth = edges_of(one, turned=module.TURNED or "exif" in repair)
+            if options.get("crop"):
+                side = min(one.size)
+                # The middle square is the middle square, turned or not; its place is that of the longer side.
+                tall = (one.size[1] > one.size[0]) != (module.TURNED and (one.orientation or 0) >= 5)
+                share = side / max(one.size)
+                spread = [_in_square(edge, share, tall) for edge in truth]
+                truth = sorted({edge for edge in spread if edge[0] < edge[2] and edge[1] < edge[3]})
+            assert len(edges) == len(truth), stem
+            for ours, theirs in zip(edges, truth, strict=True):
+                assert ours == pytest.approx(theirs, abs=2e-6), stem
+    if repair and "resize" not in options:
+        said = {rule: set(ids) for rule, ids in manifest(tmp_path / "x")["repaired"].items() if ids}
+        assert {rule: ids & {f"ilsvrc2012/{one.stem}" for one in ODD if one.boxes} for rule, ids in said.items()} == (
+            repaired
+        )
+
+
+def _needed(before: Image.Image, one: Odd) -> list[str]:
+    """The repairs that an image needs, told by Pillow."""
+    needs = {
+        "cmyk": before.mode == "CMYK",
+        "png": before.format == "PNG",
+        "exif": before.getexif().get(0x0112, 1) > 1,
+        "eoi": before.format == "JPEG" and not one.data.endswith(b"\xff\xd9"),
+    }
+    return [rule for rule, needed in needs.items() if needed]
+
+
+def _in_square(edges: tuple[float, float, float, float], share: float, tall: bool) -> tuple[float, ...]:
+    moved = [min(1.0, max(0.0, (edge - 0.5) / share + 0.5)) for edge in edges]
+    return tuple(moved[n] if (n % 2 == 1) == tall else edges[n] for n in range(4))
+
+
+def _size(before: Image.Image, options: dict[str, Any]) -> tuple[int, int]:
+    width, height = before.size
+    n, fit = options.get("resize"), options.get("fit", "short")
+    if n is not None:
+        if options.get("crop") or fit == "exact":
+            width = height = n
+        else:
+            side = min(width, height) if fit == "short" else max(width, height)
+            # To the nearest pixel, halves away from zero.
+            width, height = int(width * n / side + 0.5), int(height * n / side + 0.5)
+    turned = "exif" in options.get("repair", "") and before.getexif().get(0x0112, 1) >= 5
+    return (height, width) if turned else (width, height)
+
+
+@every_target
+def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Index, tmp_path: Path) -> None:
+    others = [name for name in TARGETS if name != target]
+    both = imagenet_tools.export(odd.select(), tmp_path / "both", to=",".join([target, *others]))
+    assert [plan.target for plan in both.together] == [target, *others]
+    imagenet_tools.export(odd.select(), tmp_path / "alone", to=target)
+    assert content(tmp_path / "both" / target) == content(tmp_path / "alone")
+
+
+@every_target
+def test_what_was_written_is_equal_when_it_is_indexed_again(target: str, odd: Index, tmp_path: Path) -> None:
+    module = FORMATS[target]
+    if not hasattr(module, "scan"):
+        pytest.skip("it has no reader")
+    imagenet_tools.export(odd.select(), tmp_path / "x", to=target, **words(target))
+    imagenet_tools.build_index(tmp_path / "x", tmp_path / "y.index", dataset="ilsvrc2012", workers=1)
+    again = imagenet_tools.open_index(tmp_path / "y.index")
+    columns = ", ".join(name for name in module.KEEPS if name != "boxes")
+    query = f"SELECT {columns} FROM images WHERE wnid IS NOT NULL ORDER BY split, image_id"
+    taken = expected(module)
+    before = [row for row in odd.sql(query).fetchall() if row[module.KEEPS.index("image_id")] in taken]
+    assert again.sql(query).fetchall() == before
+    if "boxes" in module.KEEPS:
+        boxes = "SELECT DISTINCT image_id, wnid, round(nxmin, 5), round(nymin, 5), round(nxmax, 5), round(nymax, 5) "
+        boxes += "FROM boxes WHERE nxmin IS NOT NULL ORDER BY ALL"
+        assert again.sql(boxes).fetchall() == [row for row in odd.sql(boxes).fetchall() if row[0] in taken]
+
+
+@every_target
+def test_nothing_tells_the_time_the_machine_or_its_paths(target: str, odd: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(odd.select(), tmp_path / "x", to=target, **words(target))
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(odd.path, copied / "y.index")
+    imagenet_tools.export(
+        imagenet_tools.open_index(copied / "y.index").select(), copied / "x", to=target, **words(target)
+    )
+    assert content(tmp_path / "x") == content(copied / "x")
+    if FORMATS[target].HOLDS_BYTES:
+        for path in (tmp_path / "x").rglob("*"):
+            assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes()
