@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.class_lists import lists
+from imagenet_tools.class_lists import labels, lists
 from tests.cli.conftest import COMMAND, Run
 from tests.cli.test_commands import loaded
 
@@ -83,8 +83,6 @@ def test_identify_tells_by_its_exit_code_whether_it_could(run: Run, tmp_path: Pa
 
 
 def test_identify_prints_the_best_and_the_next(run: Run, sample: Path, tmp_path: Path) -> None:
-    from imagenet_tools.class_lists import labels
-
     index = {wnid: n for n, wnid in enumerate(lists.get("imagenet21k-goog").wnids)}
     path = tmp_path / "labels.txt"
     path.write_text("".join(f"{index.get(wnid, 0)}\n" for wnid in labels.validation_wnids()))
@@ -133,3 +131,12 @@ def test_a_list_that_is_not_there_is_a_usage_error(run: Run) -> None:
 @pytest.mark.parametrize("arguments", [["show", "imagenette"], ["list"], ["map", "imagenette", "ilsvrc2012"]])
 def test_nothing_heavy_is_loaded(arguments: list[str]) -> None:
     assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL"} & loaded("classes", *arguments)
+
+
+def test_nothing_heavy_is_loaded_to_identify_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    index = lists.index_of("ilsvrc2012")
+    labelled = [f"ILSVRC2012_val_{n:08d} {index[wnid]}" for n, wnid in enumerate(labels.validation_wnids()[:99], 1)]
+    for lines in (lists.get("imagenette").wnids, labelled):
+        path.write_text("\n".join(lines))
+        assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL"} & loaded("classes", "identify", str(path))
