@@ -20,6 +20,10 @@ from tests.forms.webdataset import shuffled
 Values = list[bytes] | list[float] | list[int]
 
 
+class Floats(list[float]):
+    """Values of a list of floats that may be empty: an image without boxes has lists of its kind all the same."""
+
+
 def masked(data: bytes) -> bytes:
     """The checksum as a record carries it."""
     crc = google_crc32c.value(data)
@@ -51,6 +55,8 @@ def feature(values: Values, *, packed: bool = True) -> bytes:
     """A tf.train.Feature."""
     if values and isinstance(values[0], bytes):
         return message(1, b"".join(message(1, value) for value in values))  # type: ignore[arg-type]
+    if isinstance(values, Floats) and not values:
+        return message(2, b"")
     if values and isinstance(values[0], float):
         numbers = [struct.pack("<f", value) for value in values]
         return message(2, message(1, b"".join(numbers)) if packed else b"".join(b"\x0d" + one for one in numbers))
@@ -81,10 +87,10 @@ def classic(stem: str, data: bytes, boxes: Iterable[tuple[float, float, float, f
         "image/class/label": [label],
         "image/class/synset": [wnid.encode()],
         "image/class/text": [b"words of the class"],
-        "image/object/bbox/xmin": list(corners[0]),
-        "image/object/bbox/xmax": list(corners[2]),
-        "image/object/bbox/ymin": list(corners[1]),
-        "image/object/bbox/ymax": list(corners[3]),
+        "image/object/bbox/xmin": Floats(corners[0]),
+        "image/object/bbox/xmax": Floats(corners[2]),
+        "image/object/bbox/ymin": Floats(corners[1]),
+        "image/object/bbox/ymax": Floats(corners[3]),
         "image/object/bbox/label": [label] * len(corners[0]),
         "image/format": [b"JPEG"],
         "image/filename": [f"{stem}.JPEG".encode()],

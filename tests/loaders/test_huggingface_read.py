@@ -45,6 +45,24 @@ def test_shards_that_datasets_writes_are_read(truth: dict[str, Truth], sample: P
     say(f"{len(scanned.images)} images")
 
 
+@pytest.mark.proof(target="hf_parquet, read", loader="datasets parquet")
+def test_the_parquet_shards_of_our_tests_are_read_by_datasets(
+    truth: dict[str, Truth], sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    names = unique(parquet_form.words(sample))
+    root = parquet_form.write(tmp_path / "hub", {stem: image.data for stem, image in truth.items()}, names)
+    files = {name: str(root / "data" / f"{name}-*") for name in ("train", "validation")}
+    theirs = load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    read = {}
+    for split in theirs.values():
+        assert split.features["label"].names == names
+        for row in split.cast_column("image", Image(decode=False)):
+            read[parquet_form.stem_of(row)] = (row["image"]["bytes"], row["label"])
+    order = labels.ilsvrc2012_sorted()
+    assert read == {stem: (image.data, order.index(image.wnid)) for stem, image in truth.items()}
+
+
 def unique(words: list[str]) -> list[str]:
     """Names that differ, as a ClassLabel asks: two of the 1,000 have the same words."""
     return [f"{name} ({words[:n].count(name) + 1})" if name in words[:n] else name for n, name in enumerate(words)]

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 from tensorflow_datasets.testing import disable_gcs_access
 
 import imagenet_tools
+from imagenet_tools.class_lists import labels
 from imagenet_tools.formats import tfrecord
 from tests.forms import tfrecord as form
+from tests.forms.whole import class_tar
 from tests.loaders.truth import Say, Truth
 from tests.scanned import Scanned
 
@@ -95,6 +98,49 @@ def test_validation_images_keep_their_labels(real: Path, sample: Path, tmp_path:
     say(f"{len(images)} validation images, every label the official one")
 
 
+@pytest.mark.proof(target="tfrecord, read", loader="tensorflow-datasets' imagenet2012")
+def test_what_tensorflow_datasets_encodes_anew_is_said(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "manual").mkdir()
+    png, cmyk, kept = "n02105855_2933", "n01739381_1309", "n01739381_1"
+    images = {stem: io.BytesIO() for stem in (png, cmyk, kept)}
+    Image.effect_mandelbrot((60, 50), (-2, -1, 1, 1), 9).convert("RGB").save(images[png], "PNG")
+    Image.new("CMYK", (40, 30), (90, 20, 10, 5)).save(images[cmyk], "JPEG")
+    Image.new("RGB", (40, 30), (90, 20, 10)).save(images[kept], "JPEG")
+    with tarfile.open(tmp_path / "manual" / "ILSVRC2012_img_train.tar", "w") as archive:
+        for wnid in ("n01739381", "n02105855"):
+            inside = {stem: sink.getvalue() for stem, sink in images.items() if stem.startswith(wnid)}
+            data = class_tar(inside)
+            member = tarfile.TarInfo(f"{wnid}.tar")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    write_val(tmp_path / "manual", {"ILSVRC2012_val_00000001": images[kept].getvalue()})
+    scanned = Scanned(tfrecord, prepare(tmp_path / "manual", tmp_path / "data"))
+    said = {row["image_id"]: row["code"] for row in scanned.tables["problems"]}
+    assert said == {png: "reencoded", cmyk: "reencoded"}
+    data = scanned.bytes()
+    assert data[kept] == images[kept].getvalue()
+    assert {scanned.images[stem]["mode"] for stem in (png, cmyk)} == {"RGB"}
+    say("a PNG and a CMYK JPEG encoded anew, and said")
+
+
+@pytest.mark.proof(target="tfrecord, read", loader="tf.data.TFRecordDataset")
+def test_the_shards_of_our_tests_are_tensorflows_own(truth: dict[str, Truth], tmp_path: Path) -> None:
+    data = {stem: image.data for stem, image in truth.items()}
+    boxes = {stem: [box[1:] for box in image.boxes] for stem, image in truth.items()}
+    form.write_classic(tmp_path / "classic", data, boxes)
+    kinds = {"image/encoded": tf.string, "image/filename": tf.string, "image/class/label": tf.int64}
+    features = {name: tf.io.FixedLenFeature([], kind) for name, kind in kinds.items()}
+    features["image/object/bbox/xmin"] = tf.io.VarLenFeature(tf.float32)
+    read = {}
+    for record in tf.data.TFRecordDataset(sorted(map(str, (tmp_path / "classic").iterdir()))):
+        one = tf.io.parse_single_example(record, features)
+        edges = tf.sparse.to_dense(one["image/object/bbox/xmin"]).numpy().tolist()
+        stem = one["image/filename"].numpy().decode().removesuffix(".JPEG")
+        read[stem] = (one["image/encoded"].numpy(), int(one["image/class/label"].numpy()), len(edges))
+    order = labels.ilsvrc2012_sorted()
+    assert read == {stem: (image.data, order.index(image.wnid) + 1, len(image.boxes)) for stem, image in truth.items()}
+
+
 @pytest.mark.proof(target="tfrecord, read", loader="tf.io.TFRecordWriter")
 def test_classic_shards_that_tensorflow_writes_are_read_with_their_boxes(
     truth: dict[str, Truth], tmp_path: Path, say: Say
@@ -102,7 +148,7 @@ def test_classic_shards_that_tensorflow_writes_are_read_with_their_boxes(
     def feature(values: form.Values) -> tf.train.Feature:
         if values and isinstance(values[0], bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-        if values and isinstance(values[0], float):
+        if isinstance(values, form.Floats):
             return tf.train.Feature(float_list=tf.train.FloatList(value=values))
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
