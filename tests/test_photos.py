@@ -1,11 +1,14 @@
 """A photograph is the same in every release that keeps ImageNet's stems, and in no other; and is counted once."""
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import imagenet_tools
 from imagenet_tools import hierarchy
+from imagenet_tools.cli import group
 from imagenet_tools.index.opened import Index
 from imagenet_tools.wnid import keeps_imagenet_name, photo_of, without_label
 from tests.conftest import Extracted
@@ -70,6 +73,14 @@ def test_a_photograph_is_counted_once_in_its_class_and_above(releases: Index) ->
     assert direct == {wnid: len({photo for _, photo, own in rows if own == wnid}) for wnid in {r[2] for r in rows}}
     whole_tree = releases.sql("SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'")
     assert whole_tree.fetchall() == [(172, 135)]
+
+
+def test_info_says_how_many_photographs_the_images_are(releases: Index, index: Index) -> None:
+    info = CliRunner().invoke(group, ["-i", str(releases.path), "info"])
+    assert "172 labelled images of 135 photographs" in info.output
+    facts = json.loads(CliRunner().invoke(group, ["-i", str(releases.path), "info", "--json"]).output)
+    assert (facts["labelled"], facts["photos"]) == (172, 135)
+    assert "photographs" not in CliRunner().invoke(group, ["-i", str(index.path), "info"]).output
 
 
 def test_with_one_release_photographs_are_images(index: Index) -> None:

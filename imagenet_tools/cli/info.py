@@ -57,6 +57,9 @@ def command(roots: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
         if rows:
             click.echo()
             click.echo(table((title, "count", meaning), [tuple(row.values()) for row in rows]))
+    if found.photos < found.labelled:
+        shared = f"{counted(found.photos, 'photograph')}: those that several data sets have count once"
+        click.echo(f"\n{counted(found.labelled, 'labelled image')} of {shared}")
     if found.copies:
         click.echo(f"\n{counted(found.copies, 'image')} also in a second place (table copies)")
     for reason, n in found.unused_boxes.items():

@@ -56,6 +56,8 @@ class Summary(NamedTuple):
     box_flags: Rows  # flag, n, and what it means
     copies: int
     unused_boxes: dict[str, int]  # by reason
+    labelled: int  # images of all data sets that have a class
+    photos: int  # the photographs that they are: one in several data sets counts once
 
 
 def summarise(index: Index) -> Summary:
@@ -83,7 +85,10 @@ def summarise(index: Index) -> Summary:
     unused = dict(index.sql("SELECT reason, count(*) FROM unused_boxes GROUP BY reason ORDER BY reason").fetchall())
     (copies,) = index.sql("SELECT count(*) FROM copies").fetchall()[0]
     kept_aside = {UNUSED[reason]: n for reason, n in unused.items()}
-    return Summary(splits, _boxes(index), sources, problems, flags, copies, kept_aside)
+    counted = "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
+    return Summary(
+        splits, _boxes(index), sources, problems, flags, copies, kept_aside, *index.sql(counted).fetchall()[0]
+    )
 
 
 def _boxes(index: Index) -> Rows:

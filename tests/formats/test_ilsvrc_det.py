@@ -107,6 +107,8 @@ def test_the_lists_of_classes_say_what_is_there_in_part_and_not(index: Index, de
 def test_the_archives_of_2013_and_2014_give_the_same_rows(index: Index, det: Det, tmp_path: Path) -> None:
     opened = build(write_2014(tmp_path / "old", det), tmp_path / "x.index")
     assert facts(opened) == facts(index)
+    for place, data in det.images.items():
+        assert opened.image(place.rpartition("/")[2]).read() == data
 
 
 @pytest.mark.parametrize("place", ["..", "", "Data", "Data/DET", "Annotations", "ImageSets/DET"])

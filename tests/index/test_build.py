@@ -31,6 +31,14 @@ def facts(path: Path, where: str = "true") -> list[tuple[object, ...]]:
     return imagenet_tools.open_index(path).sql(f"SELECT {FACTS} FROM images WHERE {where} ORDER BY ALL").fetchall()
 
 
+def assert_read_back(path: Path, extracted: Extracted) -> None:
+    """Every image of an index has the bytes of its file."""
+    opened = imagenet_tools.open_index(path)
+    ids = [image_id for (image_id,) in opened.sql("SELECT image_id FROM images").fetchall()]
+    assert ids
+    assert all(opened.image(image_id).read() == extracted.data[image_id] for image_id in ids)
+
+
 def tables(path: Path) -> dict[str, list[str]]:
     """The digests of all tables but sources, whose values are the machine's."""
     found = json.loads((path / "manifest.json").read_text())["tables"]
@@ -81,6 +89,7 @@ def test_every_form_of_the_training_images_gives_the_same_rows(
 ) -> None:
     report = build(form(extracted, tmp_path), tmp_path / "x.index")
     assert facts(tmp_path / "x.index") == facts(index.path, "split = 'train'")
+    assert_read_back(tmp_path / "x.index", extracted)
     assert len(facts(tmp_path / "x.index")) == 130
     assert report.problems == {}
 
@@ -90,6 +99,7 @@ def test_a_flat_folder_of_validation_images_gives_the_rows_of_the_tar(
 ) -> None:
     build([extracted.val], tmp_path / "x.index")
     assert facts(tmp_path / "x.index") == facts(index.path, "split = 'val'")
+    assert_read_back(tmp_path / "x.index", extracted)
 
 
 def test_val_and_test_are_found_in_the_folder_around_them(extracted: Extracted, tmp_path: Path) -> None:
@@ -98,6 +108,7 @@ def test_val_and_test_are_found_in_the_folder_around_them(extracted: Extracted, 
         "SELECT split, count(*), count(wnid) FROM images GROUP BY split ORDER BY split"
     )
     assert counts.fetchall() == [("test", 5, 0), ("val", 52, 52)]
+    assert_read_back(tmp_path / "x.index", extracted)
 
 
 def test_a_folder_of_archives_is_read_archive_by_archive(sample: Path, index: Index, tmp_path: Path) -> None:
