@@ -8,6 +8,7 @@
     index.sql("SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')")
     dogs = index.select(under="dog", without="toy_dog", per_class={"train": 300, "val": 50})
     imt.export(dogs, "dogs", to="yolo")
+    dogs.dataset("train", transform=transform)              # or train without exporting
 
 Importing this loads nothing heavy: each function loads what it needs when it is called.
 """

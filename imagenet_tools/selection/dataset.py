@@ -52,7 +52,7 @@ WHERE {_USABLE} ORDER BY ALL
 """
 
 
-def open_split(
+def dataset(
     selection: Selection,
     split: str,
     *,

@@ -13,7 +13,7 @@ from imagenet_tools.errors import QueryError
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import classes, cuts, image_ids, query, steps
 from imagenet_tools.selection.choice import Choice
-from imagenet_tools.selection.dataset import open_split
+from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.joined import joined
 from imagenet_tools.selection.query import Found, Sql
 from imagenet_tools.selection.splits import Split, parse_amount, parse_split
@@ -308,7 +308,7 @@ class Selection:
         for only, split in classes.in_chunks(self.classes_of(), self.counts(), _BATCH):
             yield self._sql(begin + query_text, {**values, "_split": split}, only=only)
 
-    dataset = open_split  # a split as a data set to train on, without exporting
+    dataset = split_to_train_on
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""

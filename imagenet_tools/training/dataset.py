@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import os
 import resource
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
@@ -107,6 +107,9 @@ class Dataset:
         rows = [self._row(index) for index in indices]
         data = {row: self._read(row) for row in self._images.on_disk(set(rows))} if self._reads else {}
         return [self._item(row, data.get(row, b"")) for row in rows]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return map(self.__getitem__, range(len(self)))
 
     def read(self, index: SupportsIndex) -> bytes:
         """The bytes of an image, undecoded. SourceError names the image, its file and what was found there."""

@@ -130,7 +130,7 @@ def test_an_index_may_be_any_whole_number_and_one_too_high_ends(train: Dataset) 
         with pytest.raises(IndexError, match="there are 130"):
             train[wrong]
     with pytest.raises(TypeError):
-        train["0"]  # type: ignore[index]
+        train["0"]
 
 
 # ---- every form of the same images
@@ -156,7 +156,7 @@ def test_every_form_gives_the_same_data_set(
     opened = imagenet_tools.open_index(tmp_path / "x.index")
     read = opened.select().dataset("train", fields=("image_id", "label", "bytes"))
     expected = [(file.stem, label, file.read_bytes()) for file, label in folder_samples(extracted.train)]
-    assert list(read) == expected  # type: ignore[call-overload]
+    assert list(read) == expected
     order = random.Random(3).sample(range(130), 130)
     assert read.__getitems__(order) == [expected[n] for n in order]
     with multiprocessing.get_context("fork").Pool(2, _hold, (read,)) as pool:  # what the parent keeps goes with them
@@ -177,7 +177,7 @@ def test_streams_and_members_wrapped_in_gzip_are_read_in_any_order(extracted: Ex
     assert len(read) == len(data) == 65
     for order in (range(65), random.Random(4).sample(range(65), 65)):
         assert all(data[image_id] == found for image_id, found in (read[n] for n in order))
-    ids = [image_id for image_id, _ in read]  # type: ignore[attr-defined]
+    ids = [image_id for image_id, _ in read]
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(2, _hold, (read,)) as pool:
             assert [found for _, found in pool.map(_bytes_of, range(65), chunksize=4)] == [data[one] for one in ids]
@@ -193,7 +193,7 @@ def test_files_of_odd_names_are_found(extracted: Extracted, tmp_path: Path) -> N
     read = imagenet_tools.open_index(tmp_path / "x.index").select().dataset("train", fields="bytes")
     assert len(read) == len(names)
     assert sorted(path for path, _ in read.samples) == sorted(str(tmp_path / "t" / "n01531178" / n) for n in names)
-    assert set(read) == {(source.read_bytes(),)}  # type: ignore[call-overload]
+    assert set(read) == {(source.read_bytes(),)}
 
 
 # ---- pixels
@@ -203,7 +203,7 @@ def test_pixels_of_the_real_images_are_pillows(real: Path, tmp_path: Path) -> No
     imagenet_tools.build_index([real / "ilsvrc2012_val", real / "class_samples"], tmp_path / "x.index", workers=1)
     read = imagenet_tools.open_index(tmp_path / "x.index").select().dataset("val")
     assert len(read) == 150
-    for (image, _), (path, _) in zip(read, read.samples, strict=True):  # type: ignore[call-overload]
+    for (image, _), (path, _) in zip(read, read.samples, strict=True):
         assert same(image, pillow(Path(path))), path
 
 
@@ -253,7 +253,7 @@ def test_boxes_are_those_of_the_annotations_and_lie_round_what_is_drawn(index: I
     truth = xml_boxes(sample / "ILSVRC2012_bbox_val_v3.tgz")
     odd = {row[0] for row in index.sql("SELECT image_id FROM boxes WHERE flags <> []").fetchall()}
     compared = 0
-    for image, boxes, fractions, labels, label, image_id, width, height in val:  # type: ignore[attr-defined]
+    for image, boxes, fractions, labels, label, image_id, width, height in val:
         assert boxes.shape == fractions.shape == (len(labels), 4)
         assert (boxes.dtype, fractions.dtype, labels.dtype) == (np.float32, np.float32, np.int64)
         assert set(labels.tolist()) == {label}
@@ -272,12 +272,12 @@ def test_an_image_without_boxes_is_no_background_unless_it_is_asked_for(index: I
         for (image_id,) in index.sql("SELECT image_id FROM images WHERE n_boxes > 0 AND split = 'train'").fetchall()
     }
     skipped = index.select().dataset("train", fields=("image_id", "boxes"))
-    assert {image_id for image_id, _ in skipped} == boxed  # type: ignore[attr-defined]
+    assert {image_id for image_id, _ in skipped} == boxed
     assert skipped.left_out == {"unboxed": 130 - len(boxed)}
-    assert all(len(boxes) for _, boxes in skipped)  # type: ignore[attr-defined]
+    assert all(len(boxes) for _, boxes in skipped)
     kept = index.select().dataset("train", fields=("image_id", "boxes"), unboxed="background")
     assert (len(kept), kept.left_out) == (130, {})
-    assert {image_id for image_id, boxes in kept if len(boxes)} == boxed  # type: ignore[attr-defined]
+    assert {image_id for image_id, boxes in kept if len(boxes)} == boxed
 
 
 def test_what_is_done_to_boxes_does_not_last(index: Index) -> None:
@@ -291,7 +291,7 @@ def test_columns_are_the_index_s_and_no_image_is_read_for_them(index: Index, tmp
     columns = ("wnid", "width", "orientation", "official_split", "split", "member", "hash32")
     read = index.select(split="a=0.5,b=0.5").dataset("a", fields=("image_id", *columns))
     rows = index.sql("SELECT image_id, wnid, width, orientation, split, 'a', member, hash32 FROM images").fetchall()
-    assert set(read) < set(rows)  # type: ignore[call-overload]
+    assert set(read) < set(rows)
     moved = imagenet_tools.open_index(index.path, roots=dict.fromkeys(index.roots, tmp_path))
     assert moved.select().dataset("train", fields=("image_id",))[0] == ("n01531178_17189",)
     assert read.left_out["from"] == 52
@@ -313,6 +313,15 @@ def test_an_unknown_word_is_answered_with_the_known_ones(index: Index, options: 
 def test_a_split_without_images_is_an_error_that_names_those_with(index: Index) -> None:
     with pytest.raises(UsageError, match=r"'test'.*train \(50\), val \(20\)"):
         index.select(under="dog").dataset("test")
+
+
+def test_an_image_without_a_label_is_in_no_split(sample: Path, tmp_path: Path) -> None:
+    paths = [sample / name for name in ("ILSVRC2012_img_test_v10102019.tar", "ILSVRC2012_img_val.tar")]
+    imagenet_tools.build_index(paths, tmp_path / "x.index", workers=1)
+    selection = imagenet_tools.open_index(tmp_path / "x.index").select()
+    assert len(selection.dataset("val")) == 52
+    with pytest.raises(UsageError, match=r"val \(52\); left out: 5 unlabelled"):
+        selection.dataset("test")
 
 
 # ---- batches
@@ -485,7 +494,7 @@ def test_an_image_cut_in_its_pixels_is_named_with_what_to_do(broken: tuple[Index
     for word in (f"ilsvrc2012/{path.stem}", str(path), "pixels cannot be decoded", f"\"image_id <> '{path.stem}'\""):
         assert word in str(caught.value)
     without = broken[0].select(where=f"image_id <> '{path.stem}'").dataset("train")
-    assert [image.mode for image, _ in without] == ["RGB"] * 18  # type: ignore[attr-defined]
+    assert [image.mode for image, _ in without] == ["RGB"] * 18
 
 
 def _fails(n: int) -> str:
