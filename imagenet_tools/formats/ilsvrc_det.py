@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
-from imagenet_tools.class_lists.det_classes import CLASSES
+from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATASET = "ilsvrc-det"
+_CLASSES = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
 
 _TOPS = ("", "ILSVRC/", "ILSVRC2013/", "ILSVRC2014/", "ILSVRC2015/", "ILSVRC2016/", "ILSVRC2017/")
 _PLACES = tuple(f"{top}{kind}/DET" for top in _TOPS for kind in ("Data", "Annotations", "ImageSets"))
@@ -248,7 +249,7 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     elif unit.member == _LABELS:
         yield from _scan_list(unit)
     elif unit.member == _BOXES:
-        yield from scan_xml(unit, label_set="det", classes=frozenset(CLASSES))
+        yield from scan_xml(unit, label_set="det", classes=frozenset(lists.get(_CLASSES).wnids))
     elif unit.path.is_dir():
         yield from scan_folder(unit, ImageRows(unit, bundled=False))
     else:
@@ -260,10 +261,11 @@ def _scan_list(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     rows = AnnotationRows(unit)
     found = _LIST.fullmatch(unit.path.name)
     number = int(found[2]) if found else 0
-    if found is None or not 1 <= number <= len(CLASSES):
-        rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(CLASSES)}")
+    classes = lists.get(_CLASSES).wnids
+    if found is None or not 1 <= number <= len(classes):
+        rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(classes)}")
     else:
-        wnid, all_of = CLASSES[number - 1], _SET_OF_LIST.get(found[1] or "")
+        wnid, all_of = classes[number - 1], _SET_OF_LIST.get(found[1] or "")
         with unit.path.open(encoding="utf-8", errors="backslashreplace") as file:
             for n, line in enumerate(file, 1):
                 image, _, label = line.rstrip().partition(" ")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists.det_classes import CLASSES
+from imagenet_tools.class_lists import lists
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import ilsvrc_det
 from imagenet_tools.index.opened import Index
@@ -201,7 +201,7 @@ def test_video_is_named_and_refused(real: Path, tmp_path: Path) -> None:
 
 
 def test_the_classes_are_200_of_the_numbers_that_the_devkit_gives() -> None:
-    classes = CLASSES
+    classes = lists.get("ilsvrc-det200").wnids
     assert len(set(classes)) == 200
     named = {1: "n02672831", 2: "n02691156", 26: BIRD, 58: DOG, 124: PERSON, 159: SNAKE, 200: "n02391049"}
     assert {number: classes[number - 1] for number in named} == named
