@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks wordnet-check test-loaders bench clean
+.PHONY: demo test lint forms notebooks wordnet-check test-loaders bench clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -16,6 +16,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+forms: $(READY)
+	$(BIN)/python data/make_forms.py
 
 notebooks: $(READY)
 	$(BIN)/pytest tests/notebooks_check.py

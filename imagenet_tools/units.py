@@ -77,6 +77,8 @@ class Unit(NamedTuple):
 class Reader(Protocol):
     """What a module of imagenet_tools.formats offers if it reads."""
 
+    HOLDS: tuple[str, ...]  # what its files may hold, as the README lists it: images, boxes, labels
+
     def detect(self, path: Path) -> list[Detection]:
         """What of this form lies at a path; empty where it is not this form. Reads headers, not payloads."""
 

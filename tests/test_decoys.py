@@ -8,8 +8,9 @@ import pickle
 import shutil
 import sqlite3
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import imagenet_tools
 from imagenet_tools.errors import SourceError
 from imagenet_tools.index.opened import Index
 from tests.conftest import Extracted
+from tests.forms import tfrecord
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
 
@@ -112,6 +114,12 @@ def _record(home: Path) -> Path:
     return _write(home, {"x-00000-of-00001": (5).to_bytes(8, "little") + bytes(4) + b"hello" + bytes(4)})
 
 
+def _examples(home: Path) -> Path:
+    features: dict[str, tfrecord.Values] = {"image/encoded": [JPEG], "image/filename": [b"IMG_1.jpg"], "label": [3]}
+    tfrecord.write_shards(home, "train-{:05d}-of-{:05d}", [tfrecord.example(features)], 1)
+    return home
+
+
 def _truth_of_another_list(home: Path) -> Path:
     return _write(home, {"labels.txt": "\n".join(str(n % 1000 + 1) for n in range(50_000))})
 
@@ -168,6 +176,15 @@ DECOYS: dict[str, Decoy] = {
     "records of something": _record,
     "MNIST": lambda home: _write(home, {"train-images-idx3-ubyte": bytes([0, 0, 8, 3]) + bytes(12)}),
     "a PDF": lambda home: _write(home, {"a.pdf": "%PDF-1.7\n"}) / "a.pdf",
+    "Open Images": lambda home: _write(
+        home,
+        {
+            "train/000002b66c9c498e.jpg": JPEG,
+            "class-descriptions-boxable.csv": "/m/01g317,Person\n",
+            "oidv6-train-annotations-bbox.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n",
+        },
+    ),
+    "TFRecords of other Examples": _examples,
     "a pipe": _pipe,
     "a folder with a pipe": _pipe_inside,
     "a link to nothing": _dangling,
@@ -188,6 +205,44 @@ def _refused(path: Path, index: Path) -> None:
 def test_no_form_claims(decoy: str, tmp_path: Path) -> None:
     (tmp_path / "decoy").mkdir()
     _refused(DECOYS[decoy](tmp_path / "decoy"), tmp_path / "x.index")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder that an account of no privileges may look into, while the test has such an account."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        home.chmod(0o755)
+        before = os.geteuid()
+        yield home
+        os.seteuid(before)
+
+
+def _without_privileges() -> None:
+    if os.geteuid() == 0:
+        os.seteuid(65_534)
+
+
+def test_what_may_not_be_looked_into_is_an_error_or_is_said(
+    unprivileged: Path, extracted: Extracted, sample: Path
+) -> None:
+    imagenet_tools.detect(sample)  # what is imported on the way may be so
+    (unprivileged / "closed").mkdir(mode=0)
+    shutil.copytree(extracted.class_tars, unprivileged / "data" / "train")
+    for path in (unprivileged / "data", unprivileged / "data" / "train"):
+        path.chmod(0o755)
+    (unprivileged / "data" / "lost+found").mkdir(mode=0)
+    (unprivileged / "data" / "ILSVRC2012_img_val.tar").write_bytes((sample / "ILSVRC2012_img_val.tar").read_bytes())
+    (unprivileged / "data" / "ILSVRC2012_img_val.tar").chmod(0)
+    _without_privileges()
+    with pytest.raises(PermissionError, match="closed"):
+        imagenet_tools.detect(unprivileged / "closed")
+    found = imagenet_tools.detect(unprivileged / "data")
+    assert [one.form for one in found.found] == ["image_tars"]
+    assert found.ignored == (
+        "ILSVRC2012_img_val.tar (Permission denied)",
+        "lost+found (Permission denied)",
+    )
 
 
 def test_there_are_more_than_thirty_of_them() -> None:

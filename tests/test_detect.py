@@ -1,5 +1,6 @@
 """`detect` names every form rightly: form, data set, splits, what it holds, label space, order and base."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -201,7 +202,7 @@ TOLD = {
         "loc_csv: ilsvrc2012 val, boxes+labels, ilsvrc2012",
     ],
     "Kaggle's archive": [
-        "kaggle_tree: ilsvrc2012 no split, nothing read, no labels",
+        "kaggle_tree: ilsvrc2012 no split, images+boxes, ilsvrc2012",
     ],
     "imagenet-1k of the hub": [
         "hf_parquet: ilsvrc2012 train+val+test, images, ilsvrc2012 by wnid from 0",
@@ -297,6 +298,22 @@ def test_detect_names_every_form(form: str, extracted: Extracted, sample: Path, 
         assert all("--dataset " in reading for reading in one.readings)
 
 
-def test_every_form_that_reads_is_among_them() -> None:
-    read = {one.split(":")[0] for told in TOLD.values() for one in told}
-    assert read == set(imagenet_tools._readers())
+def test_every_form_that_reads_is_among_them_with_all_that_it_says_it_holds() -> None:
+    found: dict[str, set[str]] = {}
+    for one in (one for told in TOLD.values() for one in told):
+        form, _, said = one.partition(": ")
+        found.setdefault(form, set()).update(said.split(", ")[1].split("+"))
+    assert {form: held - {"nothing read"} for form, held in found.items()} == {
+        name: set(reader.HOLDS) for name, reader in imagenet_tools._readers().items()
+    }
+
+
+def test_the_table_of_forms_in_the_readme_is_the_one_that_the_modules_make() -> None:
+    root = Path(imagenet_tools.__file__).parents[1]
+    spec = importlib.util.spec_from_file_location("make_forms", root / "data" / "make_forms.py")
+    assert spec is not None and spec.loader is not None
+    make_forms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_forms)
+    readme = (root / "README.md").read_text()
+    assert make_forms.written(readme) == readme, "run: make forms"
+    assert readme.count("\n| `") >= len(imagenet_tools._readers())

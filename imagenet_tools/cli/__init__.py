@@ -24,7 +24,7 @@ DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 _HELPERS = ("__init__", "answer", "common", "printing", "progress")
 
 # Commands whose work is kept when they are interrupted.
-_RESUMED = {"build-index", "export", "demo"}
+_RESUMED = {"build-index", "check", "export", "demo"}
 
 
 class Commands(click.Group):

@@ -8,7 +8,7 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import output_options, print_json, printable
+from imagenet_tools.cli.common import note, output_options, print_json, printable
 from imagenet_tools.cli.progress import Progress
 
 _EPILOG = """\b
@@ -17,7 +17,19 @@ Examples:
   imagenet-tools check ILSVRC2012_img_train.tar --md5        # run again to go on, if it was interrupted
 
 \b
-Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...).
+What may be found:
+  E101  the size is not the published one
+  E102  the MD5 is not the published one
+  W101  no sum was published of it, under this name or any other
+  W102  it is another archive than its name says
+  W103  it was gunzipped on its way, as Safari does to the devkit
+  W104  nothing is wrong, but its MD5 was not asked for, and its size is known roughly
+
+\b
+--json prints a list: {"path", "size", "md5", "published", "findings": [{"code", "message"}]}.
+
+\b
+Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...), 130 interrupted.
 """
 
 
@@ -38,6 +50,10 @@ def command(
     index_path: Path | None,
 ) -> int:
     """Compare archives with the published names, sizes and sums. Nothing is written beside them."""
+    from imagenet_tools.published.md5 import can_resume
+
+    if md5 and not can_resume():
+        note("OpenSSL's library is not found here: an interrupted sum begins anew, with the archive that it was at")
     done = []
     for one in imagenet_tools.check(paths, md5=md5, cache=cache, fresh=fresh, progress=Progress()):
         done.append(one)

@@ -24,6 +24,11 @@ Examples:
   imagenet-tools detect /data/imagenet /data/fall11_whole.tar --json
 
 \b
+--json prints a list, an object a path: {"path", "found": [...], "not_read": [...], "unrecognised"}. In "found" stand
+"form", "path", "dataset", "release", "splits", "labels" {"by", "space", "order", "base"}, "evidence", "missing",
+"reads", "units", "other_readings" and "advice".
+
+\b
 Exit code: 0 where each path was recognised, else 1.
 """
 

@@ -56,7 +56,7 @@ def command(roots: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
     ):
         if rows:
             click.echo()
-            click.echo(table((title, "count", meaning), [tuple(row.values()) for row in rows]))
+            click.echo(table((title, "count", meaning), [tuple(row.values()) for row in rows], width=width))
     if found.photos < found.labelled:
         shared = f"{counted(found.photos, 'photograph')}: those that several data sets have count once"
         click.echo(f"\n{counted(found.labelled, 'labelled image')} of {shared}")

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+HOLDS = ("boxes",)
+
 # Where folders of annotations may lie below a path.
 _TREES = ("CLS-LOC", *(f"{top}Annotations/CLS-LOC" for top in ("", "ILSVRC/", "ILSVRC2015/")))
 _PLACES = ("", "train", "val", "Annotation", *(f"{tree}/{split}" for tree in _TREES for split in ("train", "val")))

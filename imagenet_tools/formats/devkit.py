@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("labels",)
+
 _TRUTH = re.compile(r"ILSVRC201[2-9](?:_clsloc)?_validation_ground_truth\.txt")
 # How the list begins, whatever it is called: no other list of ids has the labels of these five images.
 _BEGINS = [b"490", b"361", b"171", b"822", b"297"]

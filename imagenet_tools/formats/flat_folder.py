@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HOLDS = ("images",)
+
 _SPLITS = ("train", "val", "test")
 
 

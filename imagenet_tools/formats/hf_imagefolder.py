@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+HOLDS = ("images",)
 
 # What scan() may report, for the table problems.
 PROBLEMS = numbering.PROBLEMS | {
@@ -138,8 +141,8 @@ def _word_folders(folder: Path) -> list[str]:
 
 
 def _image_names(folder: Path) -> Iterator[str]:
-    """Some images of a folder."""
-    with os.scandir(folder) as entries:
+    """Some images of a folder; none of one that may not be looked into, such as lost+found."""
+    with suppress(PermissionError), os.scandir(folder) as entries:
         yield from itertools.islice((entry.name for entry in entries if is_image_name(entry.name)), _IMAGES)
 
 

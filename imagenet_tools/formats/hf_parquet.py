@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("images",)
+
 # What the hub puts beside.
 BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("images", "boxes", "labels")
+
 DATASET = "ilsvrc-det"
 _CLASSES = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
 

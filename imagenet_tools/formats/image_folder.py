@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.plan import Plan
 
+HOLDS = ("images",)
+
 # What people call the splits; those of ImageNet-21K-P are a form of their own.
 _SPLITS = {name: split for name, split in SPLIT_FOLDERS.items() if not name.startswith("imagenet21k_")}
 

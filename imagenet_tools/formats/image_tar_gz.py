@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection
 
+HOLDS = ("images",)
+
 # What the hub puts beside.
 BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"})
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection
 
+HOLDS = ("images",)
+
 # The unit that stands for an outer tar itself: it holds the faults of the archive around its class tars.
 _OUTER = "/"
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+HOLDS = ("images",)
+
 _FOLDERS = ("imagenet21k_train", "imagenet21k_val", "imagenet21k_small_classes")
 _TOP = "imagenet21k_resized"
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from imagenet_tools.containers.tar import Member
     from imagenet_tools.images.jpeg import More
 
+HOLDS = ("images", "boxes")
+
 _TASK = "CLS-LOC"
 _TOPS = ("", "ILSVRC", "ILSVRC2015", "ILSVRC2016", "ILSVRC2017")
 _PUBLISHED = {"train": 1_000, "val": 50_000, "test": 100_000}  # classes of train, images of the others

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("boxes", "labels")
+
 _HEADER = ("ImageId", "PredictionString")
 _LABEL_SET = "loc_csv"
 _VALIDATION_ROWS = 50_000

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("images", "boxes")
+
 DATASET = "stanford-dogs"
 BESIDE = frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"})
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("images", "boxes")
 
 # What TensorFlow Datasets puts beside the shards.
 BESIDE = frozenset({"dataset_info.json", "features.json", "label.labels.txt"})

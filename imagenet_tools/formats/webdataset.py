@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+HOLDS = ("images",)
+
 # What lies beside the shards of a repository.
 BESIDE = frozenset({"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes"})
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Unit
 
+    _Pair = tuple[Unit, UnitRecord]
+
 # Images that are looked at in each unit, and in all units of few.
 _EACH, _IN_ALL = 2, 64
 
@@ -34,24 +36,38 @@ _EACH, _IN_ALL = 2, 64
 _TABLES = {"images": "images", "copies": "images", "labels": "labels", "problems": "problems"}
 
 _HEAD = 4096
+_ROWS = 500_000  # images whose rows are held at a time
 
 
 def borrow(units: Sequence[Unit], parts: Path, like: Path) -> set[int]:
     """Write the parts of units that the index `like` has as they are here; gives the keys of those that were taken."""
     parts.mkdir(exist_ok=True)
     pairs = _pairs(units, like)
-    rows = _rows_by_unit(like, {theirs for _, theirs in pairs})
     each = max(_EACH, _IN_ALL // max(len(pairs), 1))
     taken: set[int] = set()
     with blob.Descriptors() as files:
-        for unit, theirs in pairs:
-            tables = rows.pop(theirs, {})
-            if "images" in tables and _lies_so(unit, tables["images"], each, files):
-                path = part_path(parts, unit, fingerprint_of(unit))
-                if part_counts(path) is None:
-                    write_part(path, _ours(unit, tables))
-                taken.add(unit.key)
+        for some in _by_rows(pairs):
+            rows = _rows_by_unit(like, {theirs.unit for _, theirs in some})
+            for unit, theirs in some:
+                tables = rows.pop(theirs.unit, {})
+                if "images" in tables and _lies_so(unit, tables["images"], each, files):
+                    path = part_path(parts, unit, fingerprint_of(unit))
+                    if part_counts(path) is None:
+                        write_part(path, _ours(unit, tables))
+                    taken.add(unit.key)
     return taken
+
+
+def _by_rows(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
+    """The pairs, so many at a time that their rows are few enough for the memory of any machine."""
+    some: list[_Pair] = []
+    for pair in pairs:
+        some.append(pair)
+        if sum(theirs.n_images for _, theirs in some) >= _ROWS:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 class _What(NamedTuple):
@@ -62,14 +78,14 @@ class _What(NamedTuple):
     size: int
 
 
-def _pairs(units: Sequence[Unit], like: Path) -> list[tuple[Unit, int]]:
-    """Units, and the key of the one in the other index that each may be."""
+def _pairs(units: Sequence[Unit], like: Path) -> list[_Pair]:
+    """Units, and the one in the other index that each may be."""
     theirs: dict[_What, list[UnitRecord]] = {}
     for source in read_sources(like, read_manifest(like)):
         for one in source.units:
             if one.n_images and one.size >= 0:
                 theirs.setdefault(_What(one.form, one.member, one.size), []).append(one)
-    found: list[tuple[Unit, int]] = []
+    found: list[_Pair] = []
     for unit in units:
         if not unit.path.is_file():
             continue
@@ -77,7 +93,7 @@ def _pairs(units: Sequence[Unit], like: Path) -> list[tuple[Unit, int]]:
         same = [one for one in same if speaks_of(one.fingerprint, unit)]
         named = [one for one in same if PurePosixPath(one.file).name == PurePosixPath(unit.file).name]
         if len(named or same) == 1:
-            found.append((unit, (named or same)[0].unit))
+            found.append((unit, (named or same)[0]))
     return found
 
 
@@ -92,8 +108,7 @@ def _rows_by_unit(like: Path, wanted: set[int]) -> dict[int, dict[str, list[pa.T
     found: dict[int, dict[str, list[pa.Table]]] = {}
     for table, into in _TABLES.items():
         for path in manifest.paths(like, table):
-            rows = pq.read_table(path)
-            rows = rows.filter(pc.is_in(rows["unit"], keys)).sort_by("unit")
+            rows = pq.read_table(path, filters=pc.field("unit").isin(keys)).sort_by("unit")
             counts = rows["unit"].combine_chunks().value_counts() if rows.num_rows else []
             start = 0
             for unit, n in ((one["values"].as_py(), one["counts"].as_py()) for one in counts):

@@ -5,7 +5,7 @@
     W101  no sum was published of it, under this name or any other
     W102  it is another archive than its name says
     W103  it was gunzipped on its way, as macOS does: no sum was published of that
-    W104  only its name is known: its size was not published, and its MD5 was not asked for
+    W104  its name fits, and its size as far as it was published; its MD5 was not asked for
 
 Sums of terabytes take hours, so what is done is kept in a file of the user's cache, never beside the archives: an
 interrupted check goes on from there, and an archive of the same size and time is not summed again.
@@ -66,7 +66,7 @@ def check_archives(
     for path in (archive for given in paths for archive in _archives(given)):
         size = path.stat().st_size
         expected = _expected(path)
-        whole = expected is None or expected.size in (None, size)  # of a wrong size, the sum is wrong as well
+        whole = expected is None or expected.may_have(size)  # of a wrong size, the sum is wrong as well
         summed = _sum(path, notes, fresh, progress) if md5 and whole else ""
         published, findings = _judge(path, size, summed)
         yield Checked(path, size, summed, published.name if published else "", tuple(findings))
@@ -118,15 +118,16 @@ def _judge(path: Path, size: int, summed: str) -> tuple[Archive | None, list[Fin
         message = f"{found} is that of no archive whose sum is known; it may be right all the same."
         return None, [Finding("W101", message)]
     findings = []
-    if expected.size is not None and size != expected.size:
-        what = "cut short, or not all fetched yet" if size < expected.size else "not this archive, or written on"
-        message = f"found {size:,} bytes, expected {expected.size:,}: it is {what}. Fetch it again."
+    if not expected.may_have(size):
+        short = size < (expected.size or expected.about or 0)
+        what = "cut short, or not all fetched yet" if short else "not this archive, or written on"
+        message = f"found {size:,} bytes, expected {expected.stated}: it is {what}. Fetch it again."
         findings.append(Finding("E101", message))
     if summed and expected.md5:
         message = f"found MD5 {summed}, expected {expected.md5}: bytes of it are wrong. Fetch it again."
         findings.append(Finding("E102", message))
     if not findings and (summed or expected.size is None):
-        known = "its size was not published" if expected.md5 else "neither size nor sum was published"
+        known = "its size was not published to the byte" if expected.md5 else "neither size nor sum was published"
         findings.append(Finding("W104" if expected.md5 else "W101", f"{known}; --md5 sums it" if not summed else known))
     return expected, findings
 

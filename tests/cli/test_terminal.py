@@ -265,3 +265,42 @@ def test_ctrl_c_in_a_query_is_130_at_once_and_leaves_no_file(index: Index, tmp_p
     assert child.returncode == 130
     assert err.decode().strip() == "Interrupted."
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sum_that_is_interrupted_is_kept_and_gone_on_with(tmp_path: Path) -> None:
+    size = 1 << 30
+    with (tmp_path / "fall11_whole.tar").open("wb") as file:
+        file.truncate(size)  # a hole: a gigabyte that no disk has to hold
+    arguments = ("check", str(tmp_path / "fall11_whole.tar"), "--md5", "--cache", str(tmp_path / "md5.json"))
+    stopped = at_terminal(*arguments, until=lambda shown: "summing" in shown)
+    assert stopped.code == 130
+    assert "run the same command again to go on" in stopped.err
+    (note,) = json.loads((tmp_path / "md5.json").read_text()).values()
+    assert 0 < note["done"] < size
+    done = process(*arguments, "--json")
+    assert done.code == 0
+    assert f"summing fall11_whole.tar (MB) {(note['done'] >> 20) + 8:,} of 1,024" in done.err
+    (found,) = json.loads(done.out)
+    assert found["md5"] == "cd573cfaace07e7949bc0c46028904ff"  # of a gigabyte of zeros, by md5sum
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_info_fits_the_terminal_and_loses_no_number(columns: int, index: Index) -> None:
+    shown = at_terminal("info", index=index.path, columns=columns)
+    assert shown.code == 0
+    published = ("1,281,167", "50,000", "544,546", "615,299", "80,477", "523,966", "593,173")
+    assert all(number in " ".join(shown.err.split()) for number in published[: 5 if columns == 80 else 7])
+    if columns >= 80:
+        lines = [line for line in shown.err.splitlines() if str(index.path.parent) not in line]
+        assert max(map(len, lines)) <= columns
+
+
+def test_info_says_whole_what_it_says_to_a_program(run: Run) -> None:
+    text, found = run("info").out, json.loads(run("info", "--json").out)
+    for row in (*found["splits"], *found["boxes"]):
+        for value in (value for value in row.values() if isinstance(value, int)):
+            assert f"{value:,}" in text or str(value) in text
+    assert "ILSVRC's paper counts 593,173 boxes of 523,966 images" in text
+    assert [(row["split"], row["published"]) for row in found["splits"]] == [("train", 1_281_167), ("val", 50_000)]
+    boxes = {row["split"]: (row["annotations_published"], row["boxes_published"]) for row in found["boxes"]}
+    assert boxes == {"train": (544_546, 615_299), "val": (50_000, 80_477)}

@@ -65,6 +65,35 @@ def test_an_archive_of_another_size_is_not_read_for_its_sum(sample: Path, cache:
     assert not cache.exists()
 
 
+def test_the_small_archives_of_the_sample_are_told_by_their_sizes(
+    sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(sample), "--json"]) == 1
+    found = {Path(one["path"]).name: one for one in json.loads(capsys.readouterr().out)}
+    for name, expected in (
+        ("ILSVRC2012_img_val.tar", "6,744,924,160"),
+        ("ILSVRC2012_bbox_val_v3.tgz", "about 2,200,000"),
+        ("ILSVRC2012_devkit_t12.tar.gz", "about 2,500,000"),
+    ):
+        (finding,) = found[name]["findings"]
+        assert finding["code"] == "E101"
+        assert f"found {found[name]['size']:,} bytes, expected {expected}" in finding["message"]
+        assert found[name]["size"] == (sample / name).stat().st_size
+    assert all(set(one) == {"path", "size", "md5", "published", "findings"} for one in found.values())
+
+
+@pytest.mark.parametrize("name", ["ILSVRC2012_bbox_train_v2.tar.gz", "ILSVRC2012_img_train_t3.tar"])
+def test_a_size_that_fits_the_rounded_one_is_summed_and_other_bytes_are_wrong(
+    name: str, cache: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(BY_NAME[name].about or 0)
+    if path.stat().st_size < SIZE:
+        assert codes(only(path, cache, md5=True)) == ["E102"]
+    assert codes(only(path, cache)) == ["W104"]
+
+
 def test_sums_that_public_lists_swap_are_told(tmp_path: Path) -> None:
     train, dogs = SWAPPED
     for name, other in ((train, dogs), (dogs, train)):
@@ -88,7 +117,7 @@ def test_a_folder_is_searched_for_known_names_and_nothing_is_written_into_it(sam
     before = {path.name: path.stat().st_mtime_ns for path in sample.iterdir()}
     found = {one.path.name: codes(one) for one in imagenet_tools.check(sample, cache=cache, md5=True)}
     assert {path.name: path.stat().st_mtime_ns for path in sample.iterdir()} == before
-    assert found["ILSVRC2012_bbox_val_v3.tgz"] == ["E102"]
+    assert found["ILSVRC2012_bbox_val_v3.tgz"] == ["E101"]
     assert "LOC_val_solution.csv" not in found
     assert len(found) == 6
 
