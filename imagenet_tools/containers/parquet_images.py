@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import contextmanager
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import FormatError, SourceError
@@ -36,15 +37,19 @@ _READ_AT_ONCE = 1 << 20
 
 
 class Shard:
-    """An open Parquet file with a column of images; FormatError, with the code parquet_damaged, where it is none."""
+    """An open Parquet file with a column of images; FormatError, with the code parquet_damaged, where it is none.
 
-    def __init__(self, files: Descriptors, path: str):
+    Errors call it `label`, which an index that may be moved holds: else its path.
+    """
+
+    def __init__(self, files: Descriptors, path: str, *, label: str = ""):
         import pyarrow.parquet as pq
 
         files.read(path, 0, 0)  # says what a user should hear where the file is gone
-        self.path = path
+        self.label = label or path
         self.lock = threading.Lock()
-        with self.told("no footer that can be read"):
+        begins = files.read(path, 0, min(8, Path(path).stat().st_size))
+        with self.told(f"no footer that can be read, in a file that begins with {begins!r}"):
             self.file: pq.ParquetFile = pq.ParquetFile(
                 path, buffer_size=_READ_AT_ONCE, pre_buffer=False, page_checksum_verification=True
             )
@@ -65,7 +70,7 @@ class Shard:
         """The row group that a row lies in; SourceError where the file has no such row."""
         group = bisect_right(self.starts, row) - 1
         if group not in self.groups:
-            message = f"{self.path}: found {self.starts[-1]:,} rows, expected a row {row:,}: the source has changed "
+            message = f"{self.label}: found {self.starts[-1]:,} rows, expected a row {row:,}: the source has changed "
             raise SourceError(message + "since it was indexed. Build the index again with it.")
         return group
 
@@ -74,7 +79,7 @@ class Shard:
         size = self.size(group)
         if size > _LARGEST:
             message = (
-                f"{self.path}: found row group {group} of {size:,} bytes; at most {_LARGEST:,} are decoded at once. "
+                f"{self.label}: found row group {group} of {size:,} bytes; at most {_LARGEST:,} are decoded at once. "
                 "Write the file again in row groups of some 100 rows."
             )
             raise FormatError(message, code="parquet_damaged")
@@ -107,7 +112,7 @@ class Shard:
             raise self._damaged(f"{found} ({error})") from error
 
     def _damaged(self, found: str) -> FormatError:
-        message = f"{self.path}: found {found}; expected Parquet as its writer left it. Fetch or copy it again."
+        message = f"{self.label}: found {found}; expected Parquet as its writer left it. Fetch or copy it again."
         return FormatError(message, code="parquet_damaged")
 
 

@@ -163,7 +163,7 @@ def _look(path: Path) -> tuple[_Facts, list[Said]] | None:
     """What a shard's footer and the first names and labels say; None where it cannot be read."""
     try:
         with Descriptors() as files:
-            shard = LabelledShard.open(files, path)
+            shard = LabelledShard.open(files, path, path.name)
             largest = max(map(shard.file.size, shard.file.groups), default=0)
             return _Facts(shard.meaning is not None, shard.unread, largest), shard.first(_SEEN)
     except ImagenetToolsError:
@@ -206,7 +206,7 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     rows = ImageRows(unit)
     try:
         with Descriptors() as files:
-            shard = LabelledShard.open(files, unit.path)
+            shard = LabelledShard.open(files, unit.path, unit.file)
             meaning = shard.meaning or Numbering.parse(unit.numbers)
             for group in shard.file.groups:
                 try:

@@ -40,9 +40,9 @@ class LabelledShard(NamedTuple):
     meaning: Listed | None  # where it lists the wnids of its numbers itself
 
     @classmethod
-    def open(cls, files: Descriptors, path: Path) -> LabelledShard:
+    def open(cls, files: Descriptors, path: Path, label: str) -> LabelledShard:
         """FormatError, with the code parquet_damaged, where it cannot be read, or has no column of images."""
-        shard = Shard(files, str(path))
+        shard = Shard(files, str(path), label=label)
         with shard.told("a schema that cannot be read"):
             schema = shard.file.schema_arrow
             labels = (_LABEL,) if _LABEL in schema.names and _is_read(schema.field(_LABEL).type) else ()
