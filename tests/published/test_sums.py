@@ -18,6 +18,8 @@ from imagenet_tools.errors import SourceError
 from imagenet_tools.published import md5, sums
 from imagenet_tools.published.archives import ARCHIVES, BY_NAME, SWAPPED
 from imagenet_tools.published.sums import Checked
+from tests.conftest import Extracted
+from tests.forms import whole
 
 SIZE = 40 << 20
 
@@ -206,3 +208,24 @@ def test_without_openssl_the_sum_is_the_same_and_cannot_be_put_down(monkeypatch:
     assert (summed.state, md5.can_resume()) == (None, False)
     with pytest.raises(ValueError, match="cannot be taken up"):
         md5.Md5(b"state")
+
+
+def test_a_machine_that_cannot_put_a_sum_down_says_so(
+    large: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(md5, "_openssl", lambda: None)
+    arguments = ["check", str(large), "--md5", "--cache", str(cache), "--json"]
+    assert run(arguments) == 0
+    said = capsys.readouterr()
+    assert "an interrupted sum begins anew, with the archive that it was at" in said.err
+    assert json.loads(said.out)[0]["md5"] == hashlib.md5(large.read_bytes()).hexdigest()
+
+
+def test_info_holds_the_whole_against_its_published_count(
+    extracted: Extracted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = whole.fall11_whole(tmp_path / "fall11_whole.tar", whole.images(extracted.data.values()))
+    imagenet_tools.build_index([archive], tmp_path / "x.index", workers=1)
+    assert run(["-i", str(tmp_path / "x.index"), "info", "--json"]) == 0
+    (split,) = json.loads(capsys.readouterr().out)["splits"]
+    assert (split["dataset"], split["images"], split["published"]) == ("fall11", 20, 14_197_122)
