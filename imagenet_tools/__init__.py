@@ -19,6 +19,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.selection import planning
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from concurrent.futures import Executor
@@ -242,6 +244,9 @@ def plan_export(
         }
     )
     return make_plans(_targets(to), selection, options)
+
+
+planning.hand_in(plan_export)
 
 
 def export(

@@ -18,11 +18,11 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.index.connection import connect, relation
 from imagenet_tools.index.gate import check_condition
 from imagenet_tools.index.layout import default_index, read_manifest
-from imagenet_tools.index.own_tables import add_table, join_condition
+from imagenet_tools.index.own_tables import add_table, join_keys
 from imagenet_tools.index.sources import Source, rooted
 from imagenet_tools.schema import TABLES
 from imagenet_tools.selection.choosing import choose
-from imagenet_tools.selection.query import GROUPS
+from imagenet_tools.selection.query import GROUPS, LOCK
 from imagenet_tools.selection.selection import Selection
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class Index:
         check_condition(self.cursor(), flag, text, (*TABLES, *tables))
 
     def keys(self, table: str, path: Path) -> str:
-        """How a table of one's own is joined to images: the condition of a join that finds one row at most."""
-        return join_condition(self.cursor({table: path}), table, said=_said(table, path))
+        """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
+        return join_keys(self.cursor({table: path}), table, said=_said(table, path))
 
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter."""
@@ -217,7 +217,8 @@ class Index:
 
 
 def _said(name: str, path: Path) -> str:
-    return f"--groups {path}" if name == GROUPS else f"--with {name}={path}"
+    known = {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}
+    return known.get(name, f"--with {name}={path}")
 
 
 def _reopen(path: Path, roots: Mapping[str, Path]) -> Index:

@@ -55,8 +55,8 @@ def add_table(
         raise QueryError(message) from error
 
 
-def join_condition(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> str:
-    """The condition that joins a view to images, by (dataset, image_id) or by photo.
+def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> str:
+    """The columns that join a view to images, ',' between: dataset and image_id, or photo.
 
     UsageError: it has the columns of neither, or several rows for one image.
     """
@@ -72,4 +72,4 @@ def join_condition(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> s
     if twice:
         where = "/".join(map(str, twice))
         raise UsageError(f"{said}: it has several rows for {where}. Expected one row an image at most.")
-    return " AND ".join(f'images.{key} = "{name}".{key}' for key in keys)
+    return listed

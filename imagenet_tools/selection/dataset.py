@@ -45,7 +45,7 @@ FROM chosen JOIN homes ON named = {_HOME} ORDER BY {_ORDER}
 """
 _BOXES = f"""{_CHOSEN}
 SELECT DISTINCT row, listed.label, nxmin, nymin, nxmax, nymax, width, height
-FROM boxes JOIN listed USING (wnid)
+FROM class_boxes AS boxes JOIN listed USING (wnid)
 JOIN (SELECT dataset, image_id, width, height, row_number() OVER (ORDER BY {_ORDER}) - 1 AS row FROM chosen)
     USING (dataset, image_id)
 WHERE {_USABLE} ORDER BY ALL

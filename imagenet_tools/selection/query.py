@@ -4,6 +4,7 @@
     _classed    with the class that its wnid becomes
     _divided    with its draws and the split it falls in
     made        what is asked: the columns of images, split and wnid made anew, the official ones beside them, left_out
+    class_boxes the table boxes, with the wnids of the selection's classes
 
 What depends on all images of a class (the place of its n-th lowest draw) is found before, by cuts.py, and comes in as
 values, so that each image goes through alone and the memory taken does not grow with their number.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 KEY = "photo || chr(9) || dataset || chr(9) || image_id"
 
 GROUPS = "_groups"  # the table of groups, as a cursor has it
+LOCK = "_lock"  # the ids of a lock, likewise
 
 
 class Cut(NamedTuple):
@@ -55,14 +57,22 @@ class Sql(NamedTuple):
 
 def tested(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, *, only: bool = False) -> str:
     """The first of the tables: images and the step that leaves each out. `only`: of the wnids $_only alone."""
-    early = _cases(list(steps.first(choice)))
-    late = _cases(list(steps.of_images(choice, demands)))
-    group = ', _of_group."group"::VARCHAR AS _group' if choice.groups else ""
     where = "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))" if only else ""
+    early = _cases(list(steps.first(choice)))
+    # Conditions see the columns of the tables that were joined; nothing else does, so that no name of theirs matters.
+    holds = [(f"_where{n}", f"({condition}\n)") for n, condition in enumerate(choice.where)] if choice.with_ else []
+    late = _cases(list(steps.of_images(choice, demands, where=[name for name, _ in holds] or choice.where)))
+    columns = [*(f"{condition} AS {name}" for name, condition in holds), *(["_group"] if choice.groups else [])]
+    images = f"(SELECT {', '.join(['images.*', *columns])} FROM images {joins} {where}) AS images"
     return f"""
 _tested AS (
-    SELECT images.*, {early} AS _early, {late} AS _image_step{group}
-    FROM images {joins} {where})"""
+    SELECT images.*, {early} AS _early, {late} AS _image_step
+    FROM {images})"""
+
+
+def groups(keys: str) -> str:
+    """The table of groups, with no column but those it is joined by and _group."""
+    return f'(SELECT {keys}, "group"::VARCHAR AS _group FROM {GROUPS}) AS {GROUPS}'
 
 
 def _cases(tests: list[tuple[str, str]]) -> str:
@@ -176,14 +186,36 @@ _amounts AS (
         limited = "_draw > $_limit OR (_draw = $_limit AND _key > $_limit_key)"
     text = f"""{cuts}
 _placed AS (
-    SELECT _divided.*, CASE WHEN _step IS NOT NULL THEN _step {torn} WHEN _split IS NULL THEN 'split'
+    SELECT _divided.*, CASE WHEN _step IS NOT NULL THEN _step WHEN _split IS NULL THEN 'split' {torn}
                             WHEN {over} THEN 'per_class' END AS _out FROM _divided {join}),
 made AS (
     SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
-           CASE WHEN _out IS NOT NULL THEN _out WHEN {limited} THEN 'limit' END AS left_out FROM _placed)
+           CASE WHEN _out IS NOT NULL THEN _out WHEN {limited} THEN 'limit' END AS left_out FROM _placed),{_BOXES}
 """
     return Sql(text, values)
 
+
+def pinned(demands: tuple[tuple[str, str], ...]) -> Sql:
+    """All the tables of a selection that a lock pins: the images, classes and splits are the lock's."""
+    early = _cases([("lock", "_locked")])
+    text = f"""WITH
+_tested AS (
+    SELECT images.*, {early} AS _early, {_cases(list(demands))} AS _image_step, _class,
+           _split
+    FROM images LEFT JOIN (SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK})
+         USING (dataset, image_id)),
+made AS (
+    SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
+           coalesce(_early, _image_step) AS left_out FROM _tested),
+_classes AS (SELECT DISTINCT official_wnid AS _own, wnid AS _class FROM {LOCK}),{_BOXES}
+"""
+    return Sql(text, {})
+
+
+# Boxes, their wnid the class that it becomes, where it becomes one.
+_BOXES = """
+class_boxes AS (
+    SELECT boxes.* REPLACE (coalesce(_class, boxes.wnid) AS wnid) FROM boxes LEFT JOIN _classes ON boxes.wnid = _own)"""
 
 # All columns of images but those that are made anew.
 _COLUMNS = ", ".join(f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))

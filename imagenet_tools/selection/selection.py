@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from imagenet_tools.errors import QueryError
+from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.selection import choice as said
-from imagenet_tools.selection import classes, cuts, image_ids, query, steps
+from imagenet_tools.selection import classes, cuts, image_ids, planning, query, steps
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.joined import joined
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.containers.payload import Place
+    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.selection.lock import Lock
 
 _Asked = TypeVar("_Asked")
 
@@ -40,7 +42,7 @@ class Queryable(Protocol):
         """QueryError for everything but one SQL condition over the index's tables and these."""
 
     def keys(self, table: str, path: Path) -> str:
-        """How a table of one's own is joined to images: the condition of a join that finds one row at most."""
+        """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
 
     def synset(self, text: str) -> str:
         """The wnid that a text names in this index."""
@@ -64,6 +66,7 @@ class Selection:
     # Conditions of an export target, as (reason, SQL condition): eligible images are counted after them.
     demands: tuple[tuple[str, str], ...] = ()
     near: Path = field(default_factory=Path.cwd, compare=False)  # the folder that paths of files are relative to
+    pinned: Lock | None = None  # the images, classes and splits are those of a lock, and no word changes them
 
     # ---- the words
 
@@ -154,30 +157,33 @@ class Selection:
         return replace(self, demands=(*self.demands, (reason, condition)))
 
     def _with(self, **words: Any) -> Selection:
+        if self.pinned is not None:
+            raise UsageError(f"The lock {self.pinned.name} pins its images. Choose in its recipe, and lock that.")
         return replace(self, choice=replace(self.choice, **words))
 
     # ---- the query
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in ("index", "choice", "demands", "near")}
+        return {name: getattr(self, name) for name in ("index", "choice", "demands", "near", "pinned")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
 
     @functools.cached_property
     def _tables(self) -> dict[str, Path]:
+        if self.pinned is not None and self.pinned.ids is not None:
+            return {query.LOCK: self.pinned.ids}
         tables = {name: Path(path) for name, path in self.choice.with_.items()}
         return tables | ({query.GROUPS: Path(self.choice.groups)} if self.choice.groups else {})
 
     @functools.cached_property
     def _joins(self) -> str:
         """How the tables of one's own are joined to images."""
-        joins = [
-            f'LEFT JOIN "{name}" ON {self.index.keys(name, Path(path))}' for name, path in self.choice.with_.items()
-        ]
+        own = [(name, Path(path)) for name, path in self.choice.with_.items()]
+        joins = [f'LEFT JOIN "{name}" USING ({self.index.keys(name, path)})' for name, path in own]
         if self.choice.groups:
-            keys = self.index.keys(query.GROUPS, Path(self.choice.groups)).replace(f'"{query.GROUPS}"', "_of_group")
-            joins.append(f"LEFT JOIN {query.GROUPS} AS _of_group ON {keys}")
+            keys = self.index.keys(query.GROUPS, Path(self.choice.groups))
+            joins.append(f"LEFT JOIN {query.groups(keys)} USING ({keys})")
         return " ".join(joins)
 
     @functools.cached_property
@@ -186,6 +192,9 @@ class Selection:
 
     @functools.cached_property
     def _found(self) -> tuple[Found, tuple[str, ...]]:
+        if self.pinned is not None:
+            pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {query.LOCK} ORDER BY ALL", {})
+            return Found({str(own): str(wnid) for own, wnid in pairs}, {}, {}, {}, {}, {}, None), ()
         return cuts.find(self.choice, self.demands, self._joins, self._rows)
 
     def _rows(self, text: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
@@ -207,7 +216,10 @@ class Selection:
     def _sql(
         self, query_text: str, values: Mapping[str, object] | None = None, *, only: Sequence[str] | None = None
     ) -> Sql:
-        begin = query.whole(self.choice, self.demands, self._joins, self._found[0], only=only is not None)
+        if self.pinned is not None:
+            begin = query.pinned(self.demands)
+        else:
+            begin = query.whole(self.choice, self.demands, self._joins, self._found[0], only=only is not None)
         more = {"_only": list(only)} if only is not None else {}
         return Sql(begin.text + query_text, {**begin.values, **(values or {}), **more})
 
@@ -251,6 +263,8 @@ class Selection:
 
     def wnids(self) -> tuple[str, ...]:
         """The classes, in order: those of the list if one was given, else those with images."""
+        if self.pinned is not None:
+            return self.pinned.classes
         rows = self.run("SELECT DISTINCT wnid FROM made WHERE left_out IS NULL").fetchall()
         found = self._found[0]
         of = classes.Classes(found.of, found.reasons, ())
@@ -312,7 +326,25 @@ class Selection:
 
     def words(self) -> dict[str, object]:
         """The words that make this selection, as a recipe holds them: only those that were said."""
+        if self.pinned is not None:
+            return {"lock": self.pinned.sha256, "recipe": self.pinned.recipe}
         return self.choice.values()
+
+    def save(self, path: str | Path, *, name: str = "") -> Path:
+        """Write the words as a recipe; ExistsError where something is at `path`."""
+        from imagenet_tools.selection import recipe
+
+        return recipe.save(self, path, name=name)
+
+    def lock(self, path: str | Path | None = None, *, name: str = "") -> Lock:
+        """The images as they are chosen now, with their sum; with `path`, such as dogs.lock.toml, written there."""
+        from imagenet_tools.selection import lock
+
+        return lock.make(self, path, name=name)
+
+    def plan(self, *, to: str, **options: Any) -> Plan:
+        """What an export to a target would make of it: see imagenet_tools.plan_export."""
+        return planning.plan(self, to=to, **options)
 
     @property
     def division(self) -> Split:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.selection import image_ids
@@ -63,11 +63,13 @@ def first(choice: Choice) -> Iterator[tuple[str, str]]:
     yield "unlabelled", "wnid IS NOT NULL"
 
 
-def of_images(choice: Choice, demands: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
-    """(step, condition) of what is asked of an image once its class is known."""
+def of_images(
+    choice: Choice, demands: tuple[tuple[str, str], ...], *, where: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """(step, condition) of what is asked of an image once its class is known; `where` are the conditions of where."""
     if choice.images:
         yield "images", _on_a_list("_images", choice)
-    yield from (("where", f"({condition}\n)") for condition in choice.where)
+    yield from (("where", f"({condition}\n)") for condition in where)
     if any(text != "defects" for text in choice.exclude):
         yield "exclude", f"NOT {_on_a_list('_exclude', choice)}"
     if "defects" in choice.exclude:
@@ -122,4 +124,6 @@ def _asked(choice: Choice, demands: tuple[tuple[str, str], ...]) -> set[str]:
     said = choice.values()
     names = {name for name in REASONS if said.get(name) is not None}
     names |= {"split", "from"} if choice.split.by != "official" else set()
-    return (names - {"nested"} if choice.nested != "leaves" else names) | {name for name, _ in demands}
+    names -= {"nested"} if choice.nested != "leaves" else set()
+    names -= {"groups"} if choice.split.by != "classes" else set()
+    return names | {name for name, _ in demands}

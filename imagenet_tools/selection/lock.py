@@ -1,0 +1,221 @@
+"""A lock: exactly which images a selection chose, their classes and splits, to be made again from any form of them.
+
+dogs.lock.toml          to commit
+    format = 1
+    kind = "lock"
+    name = "dogs"
+    version = "0.1.0"                       of this software
+    n_images = 350
+    sha256 = "..."                          of the sorted lines `dataset/image_id<TAB>wnid<TAB>split`
+    ids = "dogs.lock.parquet"
+    classes = ["n02085620 chihuahua.n.03", ...]     in order
+    [counts.train]                          images by split and class
+    n02085620 = 300
+    [recipe] ...                            the words that made it
+dogs.lock.parquet       beside it, in the order of the lines: dataset, image_id, wnid, split, official_wnid
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from imagenet_tools import __version__, wordnet
+from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.files import whole, write_whole
+from imagenet_tools.selection import recipe
+from imagenet_tools.selection.selection import Queryable, Selection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
+_ROW_GROUP = 131_072
+_AT_ONCE = 500_000  # images that are put in order at once
+_SAMPLED = 1_000  # images looked at for each place where the order is cut
+_KEY = "dataset || '/' || image_id"
+
+
+class Lock(NamedTuple):
+    """What is locked."""
+
+    name: str
+    version: str
+    sha256: str  # of the sorted lines
+    counts: dict[str, dict[str, int]]  # images by split and class
+    classes: tuple[str, ...]  # wnids in order
+    recipe: dict[str, Any]
+    ids: Path | None = None  # the Parquet file of the ids; None: they were not written
+
+    @property
+    def n_images(self) -> int:
+        """Images in all."""
+        return sum(n for counted in self.counts.values() for n in counted.values())
+
+
+# ---- made
+
+
+def make(selection: Selection, path: str | Path | None = None, *, name: str = "") -> Lock:
+    """Lock a selection; with `path`, NAME.lock.toml, write it and its ids. ExistsError: one of the files exists."""
+    if path is None:
+        return _lock(selection, name, _digest(_rows(selection), None), None)
+    toml = Path(path)
+    ids = toml.with_suffix(".parquet")
+    called = name or toml.name.removesuffix(".toml").removesuffix(".lock")
+    with whole(ids) as out:
+        made = _lock(selection, called, _digest(_rows(selection), out), ids)
+        write_whole(toml, text(made).encode())
+    return made
+
+
+def _lock(selection: Selection, name: str, sha256: str, ids: Path | None) -> Lock:
+    return Lock(name, __version__, sha256, selection.counts(), selection.wnids(), recipe.tables(selection), ids)
+
+
+def text(lock: Lock) -> str:
+    """The TOML file of a lock."""
+    import tomli_w
+
+    content = {
+        "format": recipe.FORMAT,
+        "kind": "lock",
+        "name": lock.name,
+        "version": lock.version,
+        "n_images": lock.n_images,
+        "sha256": lock.sha256,
+        "ids": lock.ids.name if lock.ids else "",
+        "classes": [f"{wnid} {wordnet.synset(wnid).name}" for wnid in lock.classes],
+        "counts": lock.counts,
+        "recipe": lock.recipe,
+    }
+    return tomli_w.dumps(content, indent=2)
+
+
+def _rows(selection: Selection) -> Iterator[pa.RecordBatch]:
+    """The chosen images in the order of the lines, some at a time."""
+    columns = ", ".join(_COLUMNS)
+    for low, high in _ranges(selection):
+        yield from selection.read(
+            f"""SELECT {columns} FROM made WHERE left_out IS NULL AND {_KEY} >= $_low
+                AND ($_high IS NULL OR {_KEY} < $_high) ORDER BY {_KEY}""",
+            {"_low": low, "_high": high},
+        )
+
+
+def _ranges(selection: Selection) -> Iterator[tuple[str, str | None]]:
+    """Cuts of the order of the lines, found by a sample of the images, that leave about as many in each."""
+    n = sum(sum(counted.values()) for counted in selection.counts().values())
+    parts = n // _AT_ONCE + 1
+    bounds: list[str] = []
+    if parts > 1:
+        share = min(1 << 32, (_SAMPLED * parts << 32) // n)
+        keys = [
+            key
+            for (key,) in selection.run(
+                f"SELECT {_KEY} FROM made WHERE left_out IS NULL AND hash32 < $_share ORDER BY 1", {"_share": share}
+            ).fetchall()
+        ]
+        bounds = keys[_SAMPLED::_SAMPLED]
+    yield from zip(["", *bounds], [*bounds, None], strict=True)
+
+
+def _digest(batches: Iterator[pa.RecordBatch], out: Any) -> str:
+    """The SHA-256 of the lines; the rows go to `out` as Parquet, cut the same however they come."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
+    writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
+    digest, waiting = hashlib.sha256(), schema.empty_table()
+    for batch in batches:
+        digest.update(_lines(batch))
+        if writer is None:
+            continue
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
+        while waiting.num_rows >= _ROW_GROUP:
+            writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
+            waiting = waiting.slice(_ROW_GROUP)
+    if writer is not None:
+        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+        writer.close()
+    return digest.hexdigest()
+
+
+def _lines(batch: pa.RecordBatch) -> bytes:
+    rows = zip(*(batch.column(name).to_pylist() for name in ("dataset", "image_id", "wnid", "split")), strict=True)
+    return "".join(f"{dataset}/{image_id}\t{wnid}\t{split}\n" for dataset, image_id, wnid, split in rows).encode()
+
+
+# ---- read
+
+
+def pin(index: Queryable, path: str | Path) -> Selection:
+    """The selection that a lock pins in an index, whatever form its images have there."""
+    return Selection(index, pinned=read(path))
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a TOML file says that it is a lock."""
+    return recipe.load(path).get("kind") == "lock"
+
+
+def read(path: str | Path) -> Lock:
+    """Read a lock, and hold its ids against its sum. UsageError: it is no lock, or its ids are not those it names."""
+    path = Path(path)
+    table = recipe.load(path)
+    expected = ("format", "kind", "name", "version", "n_images", "sha256", "ids", "classes", "counts", "recipe")
+    missing = [key for key in expected if key not in table]
+    if missing or table["kind"] != "lock" or table["format"] != recipe.FORMAT:
+        found = f"no {missing[0]}" if missing else f"format {table['format']!r}, kind {table['kind']!r}"
+        raise UsageError(f"{path}: found {found}; expected a lock of format {recipe.FORMAT}, as `subset --lock` makes.")
+    ids = path.parent / str(table["ids"])
+    classes = tuple(str(one).partition(" ")[0] for one in table["classes"])
+    lock = Lock(str(table["name"]), str(table["version"]), str(table["sha256"]), table["counts"], classes,
+                table["recipe"], ids)  # fmt: skip
+    found_sum = _sum_of(ids, path)
+    if found_sum != lock.sha256:
+        raise UsageError(
+            f"{ids}: its lines have the SHA-256 {found_sum[:12]}..., {path} names {lock.sha256[:12]}...: one of them "
+            "was changed. Bring both back from where they were made."
+        )
+    return lock
+
+
+def _sum_of(ids: Path, path: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(ids) as file:
+            return _digest(file.iter_batches(columns=list(_COLUMNS)), None)
+    except (OSError, pa.ArrowException) as error:
+        message = f"{ids}: it cannot be read ({error}). {path} keeps its ids there: bring it back."
+        raise UsageError(message) from error
+
+
+def missing(selection: Selection) -> list[str]:
+    """The images of a pinned selection that are not in its index, as dataset/image_id, sorted."""
+    query = f"SELECT {_KEY} FROM _lock ANTI JOIN images USING (dataset, image_id) ORDER BY 1"
+    return [key for (key,) in selection.run(query).fetchall()]
+
+
+def relabelled(selection: Selection) -> list[tuple[str, str, str]]:
+    """(image, class when it was locked, class here) of images of a pinned selection whose own class is another here."""
+    query = """SELECT images.dataset || '/' || images.image_id AS key, _lock.official_wnid, images.wnid
+                FROM _lock JOIN images USING (dataset, image_id)
+                WHERE _lock.official_wnid IS DISTINCT FROM images.wnid ORDER BY ALL"""
+    return [(str(key), str(was), str(here)) for key, was, here in selection.run(query).fetchall()]
+
+
+def check_all_here(selection: Selection) -> None:
+    """SourceError: images of a pinned selection are not in its index, or are of another class there."""
+    gone, other = missing(selection), relabelled(selection)
+    if gone or other:
+        named = ", ".join([*gone[:5], *(f"{key} (was {was}, is {here})" for key, was, here in other[:5])])
+        raise SourceError(
+            f"{len(gone):,} images of the lock are not in the index, and {len(other):,} are of another class there: "
+            f"{named}{' ...' if len(gone) > 5 or len(other) > 5 else ''}. `check LOCK` names all."
+        )
