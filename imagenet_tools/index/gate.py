@@ -49,18 +49,19 @@ def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
 def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables: Iterable[str]) -> None:
     """QueryError for everything but one condition, such as stands behind WHERE, over these tables and nothing else.
 
-    What is asked is `SELECT (text)`: what gets out of the parentheses, or ends the SELECT, shows in its tree.
+    What is asked is `SELECT (text)`: what ends the SELECT, or goes on behind the condition, shows in its tree; what
+    gets out of the parentheses does not parse without them.
     """
     import duckdb
 
     expected = "expected one condition, as it stands behind WHERE"
     asked = f"SELECT ({text}\n)"
     try:
-        one = len(sql.extract_statements(asked)) == 1
+        kinds = [len(sql.extract_statements(one)) for one in (asked, f"SELECT {text}\n")]
     except duckdb.Error as error:
         message = f"{flag} {text}: {' '.join(str(error).partition(chr(10) * 2)[0].split())}; {expected}."
         raise QueryError(message) from error
-    if not one:
+    if kinds != [1, 1]:
         message = f"{flag} {text}: found a ';'; {expected}."
         raise QueryError(message)
     check(sql, asked)
