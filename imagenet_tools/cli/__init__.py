@@ -21,7 +21,7 @@ from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 # Modules of these folders that hold no command.
-_HELPERS = ("__init__", "answer", "common", "printing", "progress")
+_HELPERS = ("__init__", "answer", "chosen", "common", "printing", "progress")
 
 # Commands whose work is kept when they are interrupted.
 _RESUMED = {"build-index", "check", "export", "demo"}

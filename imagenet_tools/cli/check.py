@@ -1,4 +1,4 @@
-"""check: whether archives are as they were published."""
+"""check: whether archives are as they were published, and the images of a lock are here."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import note, output_options, print_json, printable
+from imagenet_tools.cli import FAILED, PROBLEMS
+from imagenet_tools.cli.chosen import findings, print_findings
+from imagenet_tools.cli.common import note, open_index, output_options, print_json, printable
 from imagenet_tools.cli.progress import Progress
+from imagenet_tools.errors import UsageError
 
 _EPILOG = """\b
 Examples:
   imagenet-tools check /data/imagenet                        # names and sizes
+  imagenet-tools check dogs.lock.toml                        # its images, in the index
   imagenet-tools check ILSVRC2012_img_train.tar --md5        # run again to go on, if it was interrupted
 
 \b
@@ -49,9 +52,15 @@ def command(
     as_json: bool,
     index_path: Path | None,
 ) -> int:
-    """Compare archives with the published names, sizes and sums. Nothing is written beside them."""
+    """Compare archives with the published names, sizes and sums. Nothing is written beside them.
+
+    A lock is compared with the index: whether its images are there. Exit code 3: some are not.
+    """
     from imagenet_tools.published.md5 import can_resume
 
+    locks = [path for path in paths if _is_lock(path)]
+    if locks:
+        return _check_locks(locks, paths, index_path, as_json)
     if md5 and not can_resume():
         note("OpenSSL's library is not found here: an interrupted sum begins anew, with the archive that it was at")
     done = []
@@ -72,3 +81,22 @@ def command(
         )
     codes = [finding.code for one in done for finding in one.findings]
     return FAILED if any(code.startswith("E") or strict for code in codes) else 0
+
+
+def _is_lock(path: Path) -> bool:
+    from imagenet_tools.selection import lock
+
+    return path.suffix == ".toml" and path.is_file() and lock.is_lock(path)
+
+
+def _check_locks(locks: list[Path], paths: tuple[Path, ...], index_path: Path | None, as_json: bool) -> int:
+    if len(locks) < len(paths):
+        raise UsageError(f"Found the lock {locks[0]} beside archives; expected locks alone, or archives alone.")
+    index = open_index(index_path)
+    found = [findings(index, path) for path in locks]
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            print_findings(one)
+    return PROBLEMS if any(one["missing"] or one["relabelled"] for one in found) else 0

@@ -1,4 +1,4 @@
-"""A selection made of words at once, as the command line, a recipe and Index.select give them."""
+"""A selection made at once: of words, as the command line and Index.select give them, of a recipe, or of a lock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imagenet_tools.selection import choice as said
-from imagenet_tools.selection import image_ids
+from imagenet_tools.selection import image_ids, lock, recipe
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.joined import joined
 from imagenet_tools.selection.selection import Queryable, Selection
@@ -52,3 +52,21 @@ def choose(index: Queryable, words: Mapping[str, Any], *, near: Path | None = No
     for condition in choice.class_where:
         index.condition("--class-where", condition)
     return replace(chosen, choice=choice)
+
+
+def by_recipe(index: Queryable, path: str | Path) -> Selection:
+    """The selection that a recipe, or a lock, makes of an index; UsageError: the file is neither.
+
+    SourceError: images that a lock pins are not in the index, or are of another class there.
+    """
+    path = Path(path)
+    if lock.is_lock(path):
+        pinned = pin(index, path)
+        lock.check_all_here(pinned)
+        return pinned
+    return choose(index, recipe.read(path).words, near=path.absolute().parent)
+
+
+def pin(index: Queryable, path: str | Path) -> Selection:
+    """The images that a lock pins, whatever form they have in an index, and whether or not all are there."""
+    return Selection(index, pinned=lock.read(path))

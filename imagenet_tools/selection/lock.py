@@ -26,10 +26,11 @@ from imagenet_tools import __version__, wordnet
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.files import whole, write_whole
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.selection import Queryable, Selection
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from imagenet_tools.selection.selection import Selection
 
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
 _ROW_GROUP = 131_072
@@ -150,11 +151,6 @@ def _lines(batch: pa.RecordBatch) -> bytes:
 
 
 # ---- read
-
-
-def pin(index: Queryable, path: str | Path) -> Selection:
-    """The selection that a lock pins in an index, whatever form its images have there."""
-    return Selection(index, pinned=read(path))
 
 
 def is_lock(path: Path) -> bool:

@@ -27,11 +27,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imagenet_tools import wordnet
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.files import write_whole
-from imagenet_tools.selection.choosing import choose
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.selection import Queryable, Selection
+    from imagenet_tools.selection.selection import Selection
 
 FORMAT = 1
 _SYNSETS = ("under", "also_under", "without", "classes", "superclasses")
@@ -45,10 +44,6 @@ class Recipe(NamedTuple):
     name: str
     words: dict[str, Any]  # by Python keyword, checked, not yet resolved
     export: dict[str, dict[str, Any]]  # options by target
-
-    def select(self, index: Queryable) -> Selection:
-        """The selection that it makes of an index."""
-        return choose(index, self.words, near=self.path.absolute().parent)
 
 
 # ---- written

@@ -1,0 +1,109 @@
+"""What the commands share that choose images: the selection that flags, a recipe or a lock make, and its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imagenet_tools.cli.common import note, printable, said, select, table
+from imagenet_tools.errors import UsageError
+from imagenet_tools.selection.steps import REASONS
+from imagenet_tools.selection.words import SELECTION
+
+if TYPE_CHECKING:
+    from imagenet_tools.index.opened import Index
+    from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.selection.selection import Selection
+
+_NAMED = 20  # missing images that are printed; --json has them all
+
+
+def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selection:
+    """The selection that the flags make, or a recipe or a lock; UsageError where there are both."""
+    if recipe is None:
+        return select(index, words)
+    refuse_words(words, f"--recipe {recipe}")
+    from imagenet_tools.selection.choosing import by_recipe
+
+    return by_recipe(index, recipe)
+
+
+def refuse_words(words: Mapping[str, Any], beside: str) -> None:
+    """UsageError where words of a selection stand beside what makes one already."""
+    given = said(words)
+    if given:
+        flags = ", ".join(word.flag for word in SELECTION if word.keyword in given)
+        raise UsageError(f"Found {flags} beside {beside}, which chooses already. Edit the recipe.")
+
+
+def steps_json(selection: Selection) -> list[dict[str, object]]:
+    """The steps as plain values."""
+    return [one._asdict() | {"why": REASONS.get(one.name, "")} for one in selection.steps()]
+
+
+def print_steps(selection: Selection) -> None:
+    """What is left after every step, and what it left out; notes on stderr."""
+    rows = [(one.name, one.left_out or None, one.left, REASONS.get(one.name, "")) for one in selection.steps()]
+    click.echo(table(("step", "left out", "left", "why"), rows))
+    for text in selection.notes():
+        note(f"note: {text}")
+
+
+def print_counts(selection: Selection) -> None:
+    """Images and classes by split; the classes of a split that is empty of some are said on stderr."""
+    counts, wnids = selection.counts(), selection.wnids()
+    click.echo(table(("split", "images", "classes"), [(s, sum(n.values()), len(n)) for s, n in counts.items()]))
+    for split, found in counts.items():
+        empty = [wnid for wnid in wnids if wnid not in found]
+        if empty and selection.division.by != "classes":
+            more = " ..." if len(empty) > _NAMED else ""
+            note(
+                f"note: {len(empty):,} of {len(wnids):,} classes have no image in {split}: {', '.join(empty[:5])}{more}"
+            )
+
+
+def findings(index: Index, path: Path) -> dict[str, object]:
+    """What a lock names and this index has otherwise, as plain values: missing and relabelled images."""
+    from imagenet_tools.selection import lock
+    from imagenet_tools.selection.choosing import pin
+
+    pinned = pin(index, path)
+    return {
+        "lock": str(path),
+        "images": pinned.pinned.n_images if pinned.pinned else 0,
+        "missing": lock.missing(pinned),
+        "relabelled": [{"image": key, "locked": was, "here": here} for key, was, here in lock.relabelled(pinned)],
+    }
+
+
+def print_findings(found: Mapping[str, Any]) -> None:
+    """The findings, for people."""
+    missing, relabelled = found["missing"], found["relabelled"]
+    if not missing and not relabelled:
+        click.echo(f"{found['lock']}: all {found['images']:,} images are here")
+    if missing:
+        click.echo(f"{found['lock']}: {len(missing):,} of {found['images']:,} images are not in the index")
+        for key in missing[:_NAMED]:
+            click.echo(printable(f"  {key}"))
+        if len(missing) > _NAMED:
+            click.echo(f"  ... and {len(missing) - _NAMED:,} more; --json names all")
+    if relabelled:
+        click.echo(f"{found['lock']}: {len(relabelled):,} images are of another class here")
+        for one in relabelled[:_NAMED]:
+            click.echo(printable(f"  {one['image']}: locked as {one['locked']}, here {one['here']}"))
+
+
+def lock_path(recipe: Path) -> Path:
+    """The lock that belongs to a recipe: dogs.lock.toml to dogs.toml."""
+    return recipe.with_suffix(".lock.toml")
+
+
+def drift(selection: Selection, lock: Lock) -> str:
+    """What a recipe chooses here otherwise than its lock, in a sentence; empty where it chooses the same."""
+    now = selection.lock()
+    if now.sha256 == lock.sha256:
+        return ""
+    return f"the recipe chooses {now.n_images:,} images here, not the {lock.n_images:,} of the lock"
