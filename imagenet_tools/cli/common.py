@@ -89,7 +89,9 @@ def select(index: Index, words: Mapping[str, Any]) -> Selection:
 def said(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words of a selection that were given as flags, by keyword."""
     given = {word.keyword: words[word.keyword] for word in SELECTION}
-    found = {keyword: value for keyword, value in given.items() if value not in (None, (), False)}
+    found = {
+        keyword: value for keyword, value in given.items() if value is not None and value is not False and value != ()
+    }
     pairs = {word.keyword: word.flag for word in SELECTION if word.kind == "pairs"}
     return {key: parse_pairs(pairs[key], value) if key in pairs else value for key, value in found.items()}
 

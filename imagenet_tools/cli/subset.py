@@ -31,7 +31,6 @@ Examples:
   imagenet-tools subset dogs.toml --under dog --without toy_dog --per-class train=300,val=50     # write it
   imagenet-tools subset dogs.toml --lock               # run it, and pin its images in dogs.lock.toml
   imagenet-tools subset dogs.toml --check              # are they all here?
-  imagenet-tools export dogs --to yolo --recipe dogs.lock.toml
 """
 
 

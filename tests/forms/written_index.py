@@ -1,0 +1,98 @@
+"""An index written directly, row by row: as many images of any classes as a test wants, and no source."""
+
+import functools
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imagenet_tools import terms, wordnet
+from imagenet_tools.index.layout import FileEntry, Manifest, write_manifest, write_table
+from imagenet_tools.index.wordnet_tables import closure_table, hypernyms_table, synsets_table
+from imagenet_tools.schema import arrow_schema
+
+Row = dict[str, Any]
+
+
+def image(image_id: str, wnid: str | None, split: str | None = "train", **more: Any) -> Row:
+    """A row of images, as a build would make it; n_boxes 0 unless it is said."""
+    dataset = more.pop("dataset", "ilsvrc2012")
+    photo = more.pop("photo", image_id)
+    hashed = int.from_bytes(hashlib.sha256(photo.encode()).digest()[:4], "big")
+    facts = {"width": 100, "height": 80, "mode": "RGB", "encoding": "jpeg", "n_boxes": 0, "length": 1000, "offset": 0}
+    place = {"source": "none", "file": f"{image_id}.JPEG", "unit": 0}
+    return {"dataset": dataset, "image_id": image_id, "photo": photo, "wnid": wnid, "split": split, "hash32": hashed,
+            **facts, **place, **more}  # fmt: skip
+
+
+def write(folder: Path, rows: Iterable[Row]) -> Path:
+    """An index of these images."""
+    ordered = sorted(rows, key=lambda row: (row["dataset"], row["split"] or "", row["wnid"] or "", row["image_id"]))
+    table = pa.Table.from_pylist(ordered, arrow_schema("images"))
+    return write_batches(folder, table.to_batches())
+
+
+def write_batches(folder: Path, batches: Iterable[pa.RecordBatch]) -> Path:
+    """An index of the images in record batches, in their order."""
+    folder.mkdir(parents=True)
+    tables: dict[str, list[FileEntry]] = {}
+    home, entries = _wordnet()
+    for name, entry in entries.items():
+        (folder / name).mkdir()
+        (folder / entry.file).hardlink_to(home / entry.file)
+        tables[name] = [entry]
+    written = write_table(folder, "images", "all", batches)
+    tables |= {"images": [written]} if written else {}
+    write_manifest(folder, Manifest(tables))
+    return folder
+
+
+@functools.cache
+def _wordnet() -> tuple[Path, dict[str, FileEntry]]:
+    """WordNet's tables without counts, written once a process."""
+    import atexit
+
+    home = Path(mkdtemp(prefix="wordnet-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    n = len(wordnet.wnids())
+    synsets = synsets_table()
+    for column in arrow_schema("synsets"):
+        if column.name not in synsets.column_names:
+            synsets = synsets.append_column(column.name, pa.array(np.zeros(n, np.int64), column.type))
+    found = {
+        "closure": closure_table(),
+        "hypernyms": hypernyms_table(),
+        "synsets": synsets.select(arrow_schema("synsets").names),
+        "terms": terms.terms_table(np.zeros(n, np.int64)),
+    }
+    entries = {name: write_table(home, name, "all", table.to_batches()) for name, table in found.items()}
+    return home, {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def synthetic(n: int, wnids: list[str], *, at_once: int = 100_000) -> Iterator[pa.RecordBatch]:
+    """n images of these classes as record batches, one class after the other; nine in ten of them train."""
+    schema = arrow_schema("images")
+    each = n // len(wnids)
+    for split, begin, end in (("train", 0, each * 9 // 10), ("val", each * 9 // 10, each)):
+        for first in range(0, len(wnids), max(1, at_once // each)):
+            some = wnids[first : first + max(1, at_once // each)]
+            ids = [f"{wnid}_{number:07d}" for wnid in some for number in range(begin, end)]
+            rows = len(ids)
+            hashes = np.array([int.from_bytes(hashlib.sha256(one.encode()).digest()[:4], "big") for one in ids])
+            facts: dict[str, Any] = {
+                "dataset": ["ilsvrc2012"] * rows, "image_id": ids, "photo": ids,
+                "wnid": np.repeat(some, end - begin), "split": [split] * rows, "source": ["none"] * rows,
+                "file": [f"{one}.JPEG" for one in ids], "offset": np.zeros(rows), "length": np.full(rows, 100_000),
+                "width": np.full(rows, 500), "height": np.full(rows, 375), "mode": ["RGB"] * rows,
+                "encoding": ["jpeg"] * rows, "n_boxes": np.zeros(rows), "hash32": hashes, "unit": np.zeros(rows),
+            }  # fmt: skip
+            columns = [
+                pa.array(facts[one.name]).cast(one.type) if one.name in facts else pa.nulls(rows, one.type)
+                for one in schema
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)

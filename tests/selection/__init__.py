@@ -1,0 +1,1 @@
+"""Tests of selections: their words, steps, splits, recipes and locks."""
