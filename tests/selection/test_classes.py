@@ -1,5 +1,7 @@
 """Classes: chosen by synsets, lists and conditions; nested ones treated as asked; joined to superclasses; in order."""
 
+from pathlib import Path
+
 import pytest
 
 from imagenet_tools import hierarchy
@@ -73,7 +75,7 @@ def test_also_under_asks_for_both(fall11: Index) -> None:
     assert 0 < len(both) < len(canines)
 
 
-def test_lists_files_and_conditions_choose_classes(fall11: Index, tmp_path: object) -> None:
+def test_lists_files_and_conditions_choose_classes(fall11: Index) -> None:
     assert set(chosen(fall11, classes="imagenet100-cmc")) == set(lists.get("imagenet100-cmc").wnids)
     assert fall11.select(classes="imagenet100-cmc").wnids() == lists.get("imagenet100-cmc").wnids
     assert set(chosen(fall11, classes="tabby.n.01,n02085620")) == {"n02123045", "n02085620"}
@@ -106,9 +108,7 @@ def test_classes_are_numbered_as_asked(fall11: Index) -> None:
         fall11.select(order="listed")
 
 
-def test_superclasses_join_classes_by_a_list_a_file_or_synsets(
-    fall11: Index, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_superclasses_join_classes_by_a_list_a_file_or_synsets(fall11: Index, tables: Path) -> None:
     living = lists.get("breeds-living17")
     found = fall11.select(superclasses="breeds-living17")
     assert found.wnids() == tuple(one.synsets[0] for one in living.categories)
@@ -118,7 +118,7 @@ def test_superclasses_join_classes_by_a_list_a_file_or_synsets(
         }
     }
     assert found.left_out() == {"superclasses": 2 * (21_841 - 68)}
-    path = tmp_path_factory.mktemp("cut") / "super.toml"
+    path = tables / "super.toml"
     made = cuts.cut(lists.get("ilsvrc2012").wnids, k=5, under="dog.n.01")
     superclass_file.write(made, path)
     by_file = chosen(fall11, superclasses=str(path))
