@@ -137,6 +137,14 @@ def pairs(edges: Edges, rows: Sequence[int] | Ints) -> tuple[Ints, Ints, Shorts]
     return rows_of, nodes.astype(np.int32), (keys - joined * n_levels).astype(np.int16)
 
 
+def inclusive(edges: Edges, counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """What stands at each node and at the nodes that lead to it, each once: (n,), given what stands at each: (n,)."""
+    rows, nodes, _ = pairs(edges, np.flatnonzero(counts).astype(np.int32))
+    totals = np.zeros(edges.n, np.int64)
+    np.add.at(totals, nodes, counts[rows])
+    return totals
+
+
 def _distinct(keys: npt.NDArray[_Int]) -> npt.NDArray[_Int]:
     """The distinct values of numbers that are not negative, sorted; here several times as fast as np.unique."""
     keys = np.sort(keys)

@@ -24,7 +24,7 @@ from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imagenet_tools.graph import Edges, Ints, Shorts
 
@@ -147,22 +147,19 @@ def heights(*, instances: bool = False) -> Shorts:
 # ---- counts and costs
 
 
-def inclusive(counts: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def inclusive(counts: npt.ArrayLike, *, instances: bool = True) -> npt.NDArray[np.int64]:
     """What lies at or below each synset, by row, given what lies at each: every descendant counts once.
 
     `counts` are whole numbers, by row. However many paths lead from a synset up to another, it adds to it once.
     """
     direct = np.asarray(counts)
-    n = _up(True).n
+    n = _up(instances).n
     if direct.shape != (n,) or not np.issubdtype(direct.dtype, np.integer):
         raise UsageError(
             f"Expected {n:,} whole numbers, one for each row of imagenet_tools.wordnet; "
             f"found {direct.dtype} of shape {direct.shape}."
         )
-    below, above, _ = graph.pairs(_up(True), np.flatnonzero(direct).astype(np.int32))
-    totals = np.zeros(len(direct), np.int64)
-    np.add.at(totals, above, direct[below])
-    return totals
+    return graph.inclusive(_up(instances), direct)
 
 
 def classes_below(classes: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -178,28 +175,65 @@ def ilsvrc2012_below() -> npt.NDArray[np.int64]:
     return _fixed(classes_below(labels.ilsvrc2012_sorted()))
 
 
-def cost_matrix(synsets: Sequence[str]) -> npt.NDArray[np.uint8]:
+def cost_matrix(
+    synsets: Sequence[str], *, out: npt.NDArray[np.uint8] | None = None, block: int = 2_048
+) -> npt.NDArray[np.uint8]:
     """What it costs to take one class for another: (n, n), the height of the lowest synset above both, 0 to 19.
 
     ILSVRC's hierarchical cost: the least height among the common ancestors; 0 for the class itself. Ancestors
     follow both kinds of edge, so that instances have a cost too, heights kinds alone: equal to the official
-    cost_matrix of ILSVRC2010. UsageError where a class stands twice.
+    cost_matrix of ILSVRC2010. It is filled `block` rows at a time, into `out` where it is given: (n, n), uint8, such
+    as a numpy.memmap where n * n bytes are too many for memory. UsageError where a class stands twice.
     """
+    n = len(synsets)
+    costs = np.zeros((n, n), np.uint8) if out is None else out
+    if costs.shape != (n, n) or costs.dtype != np.uint8:
+        raise UsageError(f"out is {costs.dtype} of shape {costs.shape}; expected uint8 of shape {(n, n)}.")
+    for start, rows in cost_blocks(synsets, block=block):
+        costs[start : start + len(rows)] = rows
+    return costs
+
+
+def cost_blocks(synsets: Sequence[str], *, block: int = 2_048) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """cost_matrix in blocks of rows from the first to the last: (number of the first row, (at most block, n)).
+
+    Every block is an array of its own. UsageError, at once, where a class stands twice.
+    """
+    if block < 1:
+        raise UsageError(f"block = {block}; expected a number of rows from 1.")
     rows = wordnet.rows_of(synsets)
     order = np.argsort(rows)
     if len(np.unique(rows)) != len(rows):
         twice = rows[order][1:][np.diff(rows[order]) == 0]
         raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
     below, above, _ = graph.pairs(_up(True), rows)
-    groups = np.flatnonzero(np.diff(above, prepend=-1))
-    members = np.split(order[np.searchsorted(rows[order], below)], groups[1:])
-    costs = np.zeros((len(rows), len(rows)), np.uint8)
-    # Painted from the highest ancestor to the lowest, so that the lowest one stays.
-    for group in np.argsort(-heights()[above[groups]], kind="stable"):
-        if len(members[group]) > 1:
-            costs[np.ix_(members[group], members[group])] = heights()[above[groups[group]]]
-    np.fill_diagonal(costs, 0)
-    return costs
+    starts = np.flatnonzero(np.diff(above, prepend=-1))
+    # The classes of each ancestor by their places, sorted, from the highest ancestor to the lowest.
+    members = np.split(order[np.searchsorted(rows[order], below)], starts[1:]) if len(starts) else []
+    of_height = heights()[above[starts]]
+    painted = [
+        (np.sort(members[group]), of_height[group])
+        for group in np.argsort(-of_height, kind="stable").tolist()
+        if len(members[group]) > 1
+    ]
+    return _cost_blocks(len(rows), painted, block)
+
+
+def _cost_blocks(
+    n: int, painted: list[tuple[npt.NDArray[np.intp], np.int16]], block: int
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    for start in range(0, n, block):
+        costs = np.zeros((min(block, n - start), n), np.uint8)
+        # What is painted later lies above: the lowest ancestor stays.
+        for places, of_height in painted:
+            here = places[slice(*np.searchsorted(places, (start, start + block)))] - start
+            if len(here) == len(costs) and len(places) == n:
+                costs[:] = of_height
+            elif len(here):
+                costs[np.ix_(here, places)] = of_height
+        own = np.arange(len(costs))
+        costs[own, start + own] = 0
+        yield start, costs
 
 
 # ---- the edges

@@ -6,21 +6,19 @@ the graph and the rule alone, so that the same call gives the same superclasses;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
 from imagenet_tools.superclasses import disjoint as disjoint_sets
-from imagenet_tools.superclasses.disjoint import CrossingError
-from imagenet_tools.superclasses.superclasses import Rule, Superclass, Superclasses
-from imagenet_tools.wnid import hash32
+from imagenet_tools.superclasses.assignment import Chosen, assigned
+from imagenet_tools.superclasses.family import Family, family_of
+from imagenet_tools.superclasses.superclasses import Rule, Superclasses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from imagenet_tools.graph import Edges, Ints
+    from collections.abc import Callable, Iterable
 
 
 def cut(
@@ -42,9 +40,10 @@ def cut(
     """Superclasses of some classes, chosen in one of three ways among the synsets at or below `under`.
 
     `depth`: those so many edges below `under`, by the longest path or the shortest (`measure`); none lies below
-    another where the longest is measured. `at`: these. `k`: so many that share no class and together have the most;
-    of equally good choices one whose smallest is largest. With `balanced` the smallest is made as large as can be
-    first, and then they have the most. Either is exact; of sets of classes that are equal the lowest synset is taken.
+    another where the longest is measured. `at`: these. `k`: so many that share no class and together have the most.
+    With `balanced` the smallest is made as large as can be first, and then they have the most. Either is exact; where
+    synsets have the same classes the lowest is taken. A second is enough, but half a minute for fall11 without
+    `balanced` or a bound.
 
     `min_classes` and `max_classes` bound what a superclass has at or below it. `disjoint` keeps, of those at a depth or
     a list, the ones that share no class and together have the most (k's never share any). Else a class below
@@ -73,58 +72,22 @@ def cut(
 
 def cut_by(rule: Rule, classes: Iterable[str]) -> Superclasses:
     """Superclasses by a rule, such as that of a file that was read: see cut."""
-    family = _family(rule, classes)
+    family = family_of(rule, classes)
     choose = _by_number if rule.k is not None else _by_depth if rule.depth is not None else _at
     chosen = choose(rule, family)
-    return _assigned(rule, family, chosen)
-
-
-class _Family(NamedTuple):
-    """The classes below a synset, and what lies between."""
-
-    classes: Ints  # rows, sorted
-    members: Mapping[int, Ints]  # by row of each synset at or above a class: the rows of its classes, sorted
-    edges: Mapping[int, Ints]  # likewise: edges on the shortest path from each of these up to it
-    outside: Ints  # rows of the classes that do not lie below
-
-
-class _Chosen(NamedTuple):
-    """The rows that were chosen, why others were not, and what there is to say of it."""
-
-    rows: list[int]
-    passed_over: dict[int, str]
-    notes: tuple[str, ...]
-
-
-def _family(rule: Rule, classes: Iterable[str]) -> _Family:
-    rows = np.sort(wordnet.rows_of(classes))
-    if not len(rows):
-        raise UsageError("Found no classes; expected one at least.")
-    if (np.diff(rows) == 0).any():
-        twice = rows[1:][np.diff(rows) == 0]
-        raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
-    below = np.zeros(len(wordnet.load().offsets), np.bool_)
-    below[graph.reach(hierarchy.edges_down(instances=rule.instances), [wordnet.row_of(rule.under)])] = True
-    inside = rows[below[rows]]
-    of, above, steps = graph.pairs(hierarchy.edges_up(instances=rule.instances), inside)
-    of, above, steps = of[below[above]], above[below[above]], steps[below[above]]
-    starts = np.flatnonzero(np.diff(above, prepend=-1))
-    nodes = above[starts].tolist()
-    members = dict(zip(nodes, np.split(of, starts[1:]), strict=True)) if nodes else {}
-    edges = dict(zip(nodes, np.split(steps, starts[1:]), strict=True)) if nodes else {}
-    return _Family(inside, members, edges, rows[~below[rows]])
+    return assigned(rule, family, chosen)
 
 
 # ---- the three ways
 
 
-def _by_depth(rule: Rule, family: _Family) -> _Chosen:
+def _by_depth(rule: Rule, family: Family) -> Chosen:
     shortest, longest = graph.depths(hierarchy.edges_down(instances=rule.instances), [wordnet.row_of(rule.under)])
     depths = longest if rule.measure == "longest" else shortest
     return _sifted(rule, family, [row for row in family.members if depths[row] == rule.depth])
 
 
-def _at(rule: Rule, family: _Family) -> _Chosen:
+def _at(rule: Rule, family: Family) -> Chosen:
     rows = wordnet.rows_of(rule.at or ()).tolist()
     if len(set(rows)) != len(rows):
         twice = next(row for row in rows if rows.count(row) > 1)
@@ -139,21 +102,21 @@ def _at(rule: Rule, family: _Family) -> _Chosen:
     return _sifted(rule, family, rows)
 
 
-def _sifted(rule: Rule, family: _Family, rows: list[int]) -> _Chosen:
+def _sifted(rule: Rule, family: Family, rows: list[int]) -> Chosen:
     """Those of the size that is wanted and, where that is asked for, disjoint."""
     passed_over = {row: _size_wanted(rule, len(family.members.get(row, ()))) for row in rows}
     passed_over = {row: why for row, why in passed_over.items() if why}
     kept = [row for row in sorted(rows) if row not in passed_over]
     if not rule.disjoint:
-        return _Chosen(kept, passed_over, ())
+        return Chosen(kept, passed_over, ())
     lowest = _lowest(family, kept)
     chosen = _heaviest(family, lowest, None)
-    taken = np.concatenate([np.zeros(0, np.int32), *(family.members[row] for row in chosen.rows)])
+    taken = np.concatenate([np.zeros(0, np.int32), *(family.members[row] for row in chosen)])
     for row in kept:
-        if row not in chosen.rows:
+        if row not in chosen:
             n = int(np.isin(family.members[row], taken).sum())
-            passed_over[row] = f"shares {n} of its {len(family.members[row])} classes with others that have more"
-    return chosen._replace(passed_over=passed_over)
+            passed_over[row] = f"shares {n} of its {len(family.members[row])} classes with those that are taken"
+    return Chosen(chosen, passed_over, ())
 
 
 def _size_wanted(rule: Rule, n: int) -> str:
@@ -167,7 +130,7 @@ def _size_wanted(rule: Rule, n: int) -> str:
     return ""
 
 
-def _by_number(rule: Rule, family: _Family) -> _Chosen:
+def _by_number(rule: Rule, family: Family) -> Chosen:
     k = rule.k or 0
     rows = [row for row, members in family.members.items() if not _size_wanted(rule, len(members))]
     rows = _lowest(family, rows)
@@ -187,19 +150,12 @@ def _by_number(rule: Rule, family: _Family) -> _Chosen:
     most = len(family.classes) // k
     if rule.balanced:
         least = _last(rule.min_classes, most, has_k)
-        chosen = _heaviest(family, at_least(least), k)
-        return chosen._replace(notes=(f"No {k:,} disjoint ones have more than {least:,} classes each.", *chosen.notes))
-    chosen = _heaviest(family, at_least(rule.min_classes), k)
-    n_covered, smallest = _n_covered(family, chosen.rows), min(len(family.members[row]) for row in chosen.rows)
-
-    def covers_as_much(least: int) -> bool:
-        return has_k(least) and _n_covered(family, _heaviest(family, at_least(least), k).rows) == n_covered
-
-    least = _last(smallest, most, covers_as_much)
-    return _heaviest(family, at_least(least), k)._replace(notes=chosen.notes)
+        said = f"No {k:,} disjoint ones have more than {least:,} classes each."
+        return Chosen(_heaviest(family, at_least(least), k), {}, (said,))
+    return Chosen(_heaviest(family, rows, k), {}, ())
 
 
-def _lowest(family: _Family, rows: list[int]) -> list[int]:
+def _lowest(family: Family, rows: list[int]) -> list[int]:
     """Of synsets that have the same classes the lowest: the longest path leads to it; of equals the first."""
     depths = hierarchy.max_depths()
     found: dict[bytes, int] = {}
@@ -208,34 +164,14 @@ def _lowest(family: _Family, rows: list[int]) -> list[int]:
     return sorted(found.values())
 
 
-def _sets(family: _Family, rows: list[int]) -> list[list[int]]:
+def _sets(family: Family, rows: list[int]) -> list[list[int]]:
     return [family.members[row].tolist() for row in rows]
 
 
-def _n_covered(family: _Family, rows: list[int]) -> int:
-    return sum(len(family.members[row]) for row in rows)
-
-
-def _heaviest(family: _Family, rows: list[int], k: int | None) -> _Chosen:
-    """The disjoint ones that have the most classes; where too many share classes, not all of them are considered."""
-    inner = {rows[place] for place in disjoint_sets.innermost(_sets(family, rows))}
-    notes: tuple[str, ...] = ()
-    least = 1
-    while True:
-        considered = [row for row in rows if row in inner or len(family.members[row]) >= least]
-        sets = _sets(family, considered)
-        try:
-            places = disjoint_sets.heaviest(sets, list(map(len, sets)), k)
-        except CrossingError:
-            least *= 2
-            said = (
-                f"Many share classes: but for the innermost, only those of {least:,} classes or more were considered."
-            )
-            notes = (said,)
-            if len(considered) == len(inner):
-                raise
-        else:
-            return _Chosen([considered[place] for place in places or ()], {}, notes)
+def _heaviest(family: Family, rows: list[int], k: int | None) -> list[int]:
+    """The rows of the disjoint ones that have the most classes: k, or any number of them."""
+    sets = _sets(family, rows)
+    return [rows[place] for place in disjoint_sets.heaviest(sets, list(map(len, sets)), k) or ()]
 
 
 def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
@@ -244,67 +180,3 @@ def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if holds(middle) else (low, middle - 1)
     return low
-
-
-# ---- which class belongs to which
-
-
-def _assigned(rule: Rule, family: _Family, chosen: _Chosen) -> Superclasses:
-    up = hierarchy.edges_up(instances=rule.instances)
-    above: dict[int, list[int]] = {}
-    for row in chosen.rows:
-        for member in family.members[row].tolist():
-            above.setdefault(member, []).append(row)
-    higher = {row: set(graph.reach(up, [row]).tolist()) - {row} for row in chosen.rows}
-    members: dict[int, list[int]] = {row: [] for row in chosen.rows}
-    undecided: list[int] = []
-    for row, over in above.items():
-        lower = [one for one in over if not any(one in higher[other] for other in over)]
-        taken = lower[0] if len(lower) == 1 else _taken(rule, family, up, row, lower)
-        (undecided if taken is None else members[taken]).append(row)
-    passed_over = dict(chosen.passed_over)
-    passed_over |= {row: "its classes belong to others" for row, found in members.items() if not found}
-    kept = {row: wordnet.wnids_of(sorted(found)) for row, found in members.items() if found}
-    n = min(map(len, kept.values()), default=0) if rule.equal else len(family.classes)
-    equal = {row: sorted(sorted(found, key=lambda wnid: (hash32(wnid), wnid))[:n]) for row, found in kept.items()}
-    surplus = sorted(wnid for row, found in kept.items() for wnid in set(found) - set(equal[row]))
-    return Superclasses(
-        rule=rule,
-        superclasses=tuple(
-            Superclass(wordnet.wnids_of([row])[0], wordnet.name_at(row), tuple(found))
-            for row, found in sorted(equal.items())
-        ),
-        uncovered=wordnet.wnids_of([row for row in family.classes.tolist() if row not in above]),
-        undecided=wordnet.wnids_of(sorted(undecided)),
-        surplus=tuple(surplus),
-        outside=wordnet.wnids_of(family.outside),
-        passed_over={wordnet.wnids_of([row])[0]: why for row, why in sorted(passed_over.items())},
-        notes=chosen.notes,
-    )
-
-
-def _taken(rule: Rule, family: _Family, up: Edges, row: int, over: list[int]) -> int | None:
-    """Which of several superclasses, none below another, a class belongs to."""
-    if rule.overlap == "none":
-        return None
-    met = {one: place for place, one in enumerate(_way_up(up, row))}
-
-    def key(one: int) -> tuple[int, int]:
-        if rule.overlap == "nearest":
-            place = int(np.searchsorted(family.members[one], row))
-            return int(family.edges[one][place]), met[one]
-        return -len(family.members[one]) * (rule.overlap == "largest"), met[one]
-
-    return min(over, key=key)
-
-
-def _way_up(up: Edges, row: int) -> list[int]:
-    """What lies above a row, itself included, as it is met depth first, hypernyms in WordNet's order."""
-    met: dict[int, None] = {}
-    waiting = [row]
-    while waiting:
-        one = waiting.pop()
-        if one not in met:
-            met[one] = None
-            waiting += up.of(one).tolist()[::-1]
-    return list(met)

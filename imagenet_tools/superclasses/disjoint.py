@@ -1,212 +1,183 @@
 """The disjoint sets of a family that weigh most: exact, and quick where few sets cross, as in WordNet's graph.
 
-Two sets cross where they share something and neither holds the other. Without crossings a family is a forest, and the
-best choice is found from the leaves up. Where sets cross, both cases are tried, the set taken and the set left out,
-and the rest falls apart into components that are solved one by one and remembered: of ILSVRC2012's 1,396 sets of
-classes 111 cross, of fall11's 22,675 878.
-
-A group of sets is held as one whole number, whose bit i says whether set i is in it; the sets are numbered by size.
+The sets that cross no other are a forest, solved from the leaves up: either such a set is taken, or the best is made
+of what lies in it. Sets that cross are solved by crossings, among those that lie in the same set of the forest; what
+of the forest lies in the same ones of them is one item there. Of ILSVRC2012's 1,396 sets of classes 111 cross, of
+fall11's 22,675 878.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.superclasses.crossings import IMPOSSIBLE, Crossings, best, join, shared_out, with_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
-    # The greatest weight of 0, 1, 2 ... disjoint sets, or of any number of them where none is wanted: (1,).
-    Totals = npt.NDArray[np.int64]
+    from imagenet_tools.superclasses.crossings import Totals
 
-_IMPOSSIBLE = np.int64(-(1 << 62))
+_Pairs = npt.NDArray[np.int64]
 
 
 def heaviest(
-    sets: Sequence[Iterable[int]], weights: Sequence[int], k: int | None = None, *, limit: int = 20_000
+    sets: Sequence[Collection[int]], weights: Sequence[int], k: int | None = None, *, limit: int = 100_000
 ) -> list[int] | None:
     """The places of k disjoint sets, or of any number of them, whose weights have the greatest sum; None: no such k.
 
     The sets must differ and not be empty, the weights be positive. Of equally heavy choices the same one is always
-    made: it prefers what stands late among the largest. CrossingError: more than `limit` groups would have to be
-    solved, about half a millisecond each; a family without its smallest sets has far fewer.
+    made. CrossingError: more than `limit` groups of sets that cross would have to be solved.
     """
-    members = [frozenset(one) for one in sets]
-    order = sorted(range(len(members)), key=lambda place: (len(members[place]), place))
-    family = _Family([members[place] for place in order], [weights[place] for place in order], k, limit)
-    chosen = family.choose()
+    if not sets:
+        return None if k else []
+    order = sorted(range(len(sets)), key=lambda place: (len(sets[place]), place))
+    forest = _Forest([sets[place] for place in order], [weights[place] for place in order], k, limit)
+    chosen = forest.choose()
     return None if chosen is None else sorted(order[one] for one in chosen)
 
 
-def most(sets: Sequence[Iterable[int]]) -> int:
+def most(sets: Sequence[Collection[int]]) -> int:
     """How many disjoint sets there are at most among sets that differ; CrossingError as in heaviest."""
-    inner = [frozenset(sets[place]) for place in innermost(sets)]
-    if sum(map(len, inner)) == len(frozenset().union(*inner)):
+    inner = [sets[place] for place in innermost(sets)]
+    if sum(map(len, inner)) == len(set().union(*inner)):
         return len(inner)
     return len(heaviest(inner, [1] * len(inner)) or ())
 
 
-def innermost(sets: Sequence[Iterable[int]]) -> list[int]:
+def innermost(sets: Sequence[Collection[int]]) -> list[int]:
     """The places of the sets that hold no other: wherever another one is chosen, one of them could be."""
-    members = [frozenset(one) for one in sets]
-    holders: dict[int, list[int]] = {}
-    inner: list[int] = []
-    for place in sorted(range(len(members)), key=lambda place: len(members[place])):
-        near = {other for member in members[place] for other in holders.get(member, ())}
-        if not any(members[other] < members[place] for other in near):
-            inner.append(place)
-            for member in members[place]:
-                holders.setdefault(member, []).append(place)
-    return sorted(inner)
+    order = sorted(range(len(sets)), key=lambda place: (len(sets[place]), place))
+    holding = set(_relations([sets[place] for place in order]).holds[:, 1].tolist())
+    return sorted(order[number] for number in range(len(sets)) if number not in holding)
 
 
-class CrossingError(ImagenetToolsError, ValueError):
-    """So many sets cross that the choice cannot be made in reasonable time."""
+class _Relations(NamedTuple):
+    """How sets meet that are numbered by size: pairs of numbers, the lower first, sorted; two (m, 2)."""
 
-    def __init__(self, limit: int):
-        super().__init__(f"The sets cross so much that more than {limit:,} groups of them would have to be solved.")
+    holds: _Pairs  # the second holds the first
+    crosses: _Pairs
 
 
-class _Family:
-    """The sets by size, which of them meet, and what is known of the groups met so far."""
+def _relations(sets: Sequence[Collection[int]]) -> _Relations:
+    sizes = np.array([len(one) for one in sets], np.int64)
+    numbers = np.repeat(np.arange(len(sets)), sizes)
+    members = np.array([member for one in sets for member in one], np.int64)
+    order = np.lexsort((numbers, members))
+    numbers, members = numbers[order], members[order]
+    # Of the sets that hold a member, each with the next one, each with the next but one, and so on.
+    keys: list[_Pairs] = [np.zeros(0, np.int64)]
+    for step in range(1, len(members)):
+        same = members[step:] == members[:-step]
+        if not same.any():
+            break
+        keys.append(numbers[:-step][same] * len(sets) + numbers[step:][same])
+    found, n_shared = np.unique(np.concatenate(keys), return_counts=True)
+    pairs = np.stack(np.divmod(found, max(len(sets), 1)), axis=1)
+    within = n_shared == sizes[pairs[:, 0]]
+    return _Relations(pairs[within], pairs[~within])
 
-    def __init__(self, members: list[frozenset[int]], weights: list[int], k: int | None, limit: int):
-        self.weights, self.k, self.limit = weights, k, limit
-        self.everything = (1 << len(members)) - 1
-        holders: dict[int, int] = {}
-        for number, one in enumerate(members):
-            for member in one:
-                holders[member] = holders.get(member, 0) | 1 << number
-        self.meeting, self.above = [], []
-        for one in members:
-            meeting, above = 0, self.everything
-            for group in {holders[member] for member in one}:
-                meeting |= group
-                above &= group
-            self.meeting.append(meeting)
-            self.above.append(above)
-        self.below = [0] * len(members)
-        for number, above in enumerate(self.above):
-            for other in _bits(above):
-                self.below[other] |= 1 << number
-        self.crossing = [self.meeting[n] & ~self.above[n] & ~self.below[n] for n in range(len(members))]
-        self.crossed = sum(1 << number for number, crossing in enumerate(self.crossing) if crossing)
-        self.branches: dict[int, tuple[int, list[int], list[int]]] = {}
+
+class _Region(NamedTuple):
+    """What lies right inside a set of the forest, or in none: its sets of the forest, and those that cross."""
+
+    free: list[int]  # of the forest, in no set that crosses
+    groups: list[list[int]]  # of the forest, those in the same sets that cross
+    crossing: list[int]
+    crossings: Crossings | None
+
+
+class _Forest:
+    """The sets by size, and the totals of what lies in those that cross no other."""
+
+    def __init__(self, sets: Sequence[Collection[int]], weights: Sequence[int], k: int | None, limit: int):
+        self.weights, self.k, self.limit, self.n = weights, k, limit, len(sets)
+        relations = _relations(sets)
+        self.crosses = np.zeros(self.n, np.bool_)
+        self.crosses[relations.crosses] = True
+        # The smallest set of the forest that holds a set: the first, for they are sorted; n where none does.
+        tame = relations.holds[~self.crosses[relations.holds[:, 1]]]
+        lower, first = np.unique(tame[:, 0], return_index=True)
+        parent = np.full(self.n, self.n)
+        parent[lower] = tame[first, 1]
+        self.inside: list[list[int]] = [[] for _ in range(self.n + 1)]
+        for number, above in enumerate(parent.tolist()):
+            self.inside[above].append(number)
+        wild = relations.holds[self.crosses[relations.holds[:, 1]]].tolist()
+        self.holders, self.crossers = defaultdict(list), defaultdict(list)
+        for low, high in wild:
+            self.holders[low].append(high)
+        for low, high in relations.crosses.tolist():
+            self.crossers[low].append(high)
         self.totals: dict[int, Totals] = {}
+        self.regions: dict[int, _Region] = {}
+        for number in np.flatnonzero(~self.crosses).tolist():
+            taken = with_one(np.zeros(1, np.int64), weights[number], k)
+            self.totals[number] = best(taken, self.solve(number))
+        self.total = self.solve(self.n)
+
+    def solve(self, above: int) -> Totals:
+        """The totals of what lies in a set of the forest, less that set; n: of all."""
+        crossing = [number for number in self.inside[above] if self.crosses[number]]
+        tame = [number for number in self.inside[above] if not self.crosses[number]]
+        here = set(crossing)
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for number in tame:
+            alike.setdefault(tuple(one for one in self.holders[number] if one in here), []).append(number)
+        free = alike.pop((), [])
+        groups = list(alike.values())
+        crossings = None
+        parts = [self.totals[number] for number in free]
+        if crossing:
+            item = {number: len(groups) + place for place, number in enumerate(crossing)}
+            within = [(group, item[one]) for group, holders in enumerate(alike) for one in holders]
+            held = [(item[one], item[up]) for one in crossing for up in self.holders[one] if up in item]
+            crossed = [(item[one], item[up]) for one in crossing for up in self.crossers[one] if up in item]
+            crossings = Crossings(
+                [join((self.totals[number] for number in group), self.k) for group in groups],
+                [self.weights[number] for number in crossing],
+                meets=[*within, *held, *crossed],
+                holds=[*within, *held],
+                k=self.k,
+                limit=self.limit,
+            )
+            parts.append(crossings.total())
+        self.regions[above] = _Region(free, groups, crossing, crossings)
+        return join(parts, self.k)
 
     def choose(self) -> list[int] | None:
-        parts = self.components(self.everything)
-        self.solve(parts)
-        total = self.joined(parts)
-        if self.k is not None and (len(total) <= self.k or total[self.k] < 0):
+        """The numbers of the sets of the best choice; None: there are no k."""
+        if self.k is not None and (len(self.total) <= self.k or self.total[self.k] <= IMPOSSIBLE):
             return None
-        chosen, waiting = [], [(parts, 0 if self.k is None else self.k)]
+        chosen, waiting = [], [(self.n, 0 if self.k is None else self.k)]
         while waiting:
-            parts, wanted = waiting.pop()
-            for group, n in self.shared_out(parts, wanted):
-                pivot, beside, without = self.branches[group]
-                taken = self.taken(group)
-                if n < len(taken) and taken[n] == self.totals[group][n]:
-                    chosen.append(pivot)
-                    waiting.append((beside, n if self.k is None else n - 1))
+            above, wanted = waiting.pop()
+            region = self.regions[above]
+            parts = [self.totals[number] for number in region.free]
+            if region.crossings is not None:
+                parts.append(region.crossings.total())
+            shares = shared_out(parts, wanted, self.k)
+            shared = list(zip(region.free, shares, strict=False))
+            if region.crossings is not None:
+                sets, inside = region.crossings.choose(shares[-1])
+                chosen += [region.crossing[number] for number in sets]
+                for item, n in inside:
+                    group = region.groups[item]
+                    shared += zip(group, shared_out([self.totals[number] for number in group], n, self.k), strict=True)
+            for number, n in shared:
+                if self.k is not None and n == 0:
+                    continue
+                if self.takes(number, n):
+                    chosen.append(number)
                 else:
-                    waiting.append((without, n))
+                    waiting.append((number, n))
         return chosen
 
-    def solve(self, groups: list[int]) -> None:
-        """Fill in `totals` of these components, each after those that it falls apart into."""
-        waiting = list(groups)
-        while waiting:
-            group = waiting[-1]
-            if group not in self.branches:
-                if len(self.branches) == self.limit:
-                    raise CrossingError(self.limit)
-                self.branches[group] = self.branch(group)
-            _, beside, without = self.branches[group]
-            unknown = [part for part in (*beside, *without) if part not in self.totals]
-            if unknown:
-                waiting += unknown
-                continue
-            waiting.pop()
-            self.totals[group] = _best(self.taken(group), self.joined(without))
-
-    def branch(self, group: int) -> tuple[int, list[int], list[int]]:
-        """A set of a component, what may be taken beside it, and what is left without it, both as components."""
-        pivot = group.bit_length() - 1
-        if group & ~self.below[pivot]:
-            # The largest does not hold all the others. Of the sets that lie in no other, the one that most sets cross:
-            # with it decided, the rest falls apart soonest.
-            outer = (n for n in _bits(group & self.crossed) if self.above[n] & group == 1 << n)
-            pivot = max(outer, key=lambda number: ((self.crossing[number] & group).bit_count(), number))
-        return pivot, self.components(group & ~self.meeting[pivot]), self.components(group & ~(1 << pivot))
-
-    def components(self, group: int) -> list[int]:
-        """The parts of a group that have nothing in common."""
-        found = []
-        while group:
-            part, edge = 0, 1 << (group.bit_length() - 1)
-            while edge:
-                number = edge.bit_length() - 1
-                new = self.meeting[number] & group & ~part
-                part |= new
-                # What lies within a set meets nothing that the set does not.
-                edge = (edge | new) & ~self.below[number] & ~(1 << number)
-            found.append(part)
-            group &= ~part
-        return found
-
-    def taken(self, group: int) -> Totals:
-        pivot, beside, _ = self.branches[group]
-        rest = self.joined(beside) + self.weights[pivot]
+    def takes(self, number: int, n: int) -> bool:
+        """Whether a set of the forest is itself the best choice of n sets in it."""
         if self.k is None:
-            return rest
-        return np.concatenate([[_IMPOSSIBLE], rest])[: self.k + 1]
-
-    def joined(self, parts: list[int]) -> Totals:
-        """The totals of components together."""
-        total = np.zeros(1, np.int64)
-        for part in parts:
-            total = _join(total, self.totals[part], self.k)
-        return total
-
-    def shared_out(self, parts: list[int], wanted: int) -> Iterator[tuple[int, int]]:
-        """How many sets each component gives to the greatest total of `wanted` sets."""
-        before = [np.zeros(1, np.int64)]
-        for part in parts:
-            before.append(_join(before[-1], self.totals[part], self.k))
-        for place in range(len(parts) - 1, -1, -1):
-            here, earlier = self.totals[parts[place]], before[place]
-            low, high = max(0, wanted - len(earlier) + 1), min(wanted, len(here) - 1)
-            n = max(range(low, high + 1), key=lambda n: (here[n] + earlier[wanted - n], n)) if self.k is not None else 0
-            yield parts[place], n
-            wanted -= n
-
-
-def _join(first: Totals, second: Totals, k: int | None) -> Totals:
-    if k is None:
-        return first + second
-    longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
-    joined = np.full(min(len(first) + len(second) - 1, k + 1), _IMPOSSIBLE)
-    for n, total in enumerate(shorter[: len(joined)].tolist()):
-        room = joined[n : n + len(longer)]
-        np.maximum(room, longer[: len(room)] + total, out=room)
-    return np.maximum(joined, _IMPOSSIBLE)  # two impossible ones are no less possible than one
-
-
-def _best(first: Totals, second: Totals) -> Totals:
-    best = np.full(max(len(first), len(second)), _IMPOSSIBLE)
-    best[: len(first)] = first
-    best[: len(second)] = np.maximum(best[: len(second)], second)
-    return best
-
-
-def _bits(group: int) -> Iterator[int]:
-    """The numbers of the sets in a group, the largest set first."""
-    while group:
-        number = group.bit_length() - 1
-        yield number
-        group ^= 1 << number
+            return bool(self.totals[number][0] == self.weights[number])
+        return n == 1 and bool(self.totals[number][1] == self.weights[number])
