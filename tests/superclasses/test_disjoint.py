@@ -39,9 +39,7 @@ def test_no_choice_weighs_more(sets: Family, data: st.DataObject) -> None:
 
 @quick
 @given(families(), st.integers(0, 6), st.data())
-def test_of_k_disjoint_sets_no_choice_weighs_more_and_none_is_missed(
-    sets: Family, k: int, data: st.DataObject
-) -> None:
+def test_of_k_disjoint_sets_no_choice_weighs_more_and_none_is_missed(sets: Family, k: int, data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.integers(1, 9), min_size=len(sets), max_size=len(sets)))
     chosen = disjoint.heaviest(sets, weights, k)
     of_k = [c for c in choices(sets) if len(c) == k]
