@@ -127,8 +127,8 @@ def parents_of(classes: tuple[str, ...], *, under: str, instances: bool) -> dict
     if len(outside):
         raise UsageError(
             f"{len(outside):,} of {len(rows):,} classes do not lie below {wordnet.name_at(top)}, such as "
-            f"{wordnet.name_at(int(outside[0]))} ({wordnet.wnids_of(outside[:1])[0]}). Leave them out, or name a synset "
-            "above all."
+            f"{wordnet.name_at(int(outside[0]))} ({wordnet.wnids_of(outside[:1])[0]}). Leave them out, or name a "
+            "synset above all."
         )
     inside = below & _mask(graph.reach(up, rows))
     return {

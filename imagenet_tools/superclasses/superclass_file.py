@@ -169,13 +169,15 @@ def _check(where: str, superclasses: tuple[Superclass, ...], instances: bool) ->
             if member in holder:
                 both = f"{toml.synset(holder[member])} and in {toml.synset(one.wnid)}"
                 raise UsageError(
-                    f"{where}: {toml.synset(member)} stands in {both}. A class belongs to one superclass; take it out of the other."
+                    f"{where}: {toml.synset(member)} stands in {both}. "
+                    "A class belongs to one superclass; take it out of the other."
                 )
             if member not in below:
                 above = ", ".join(map(toml.synset, hierarchy.hypernyms(member))) or "none"
                 raise UsageError(
                     f"{where}: {toml.synset(member)} does not lie below {toml.synset(one.wnid)}. "
-                    f"Its hypernyms are {above}. Move it to a superclass above it, or give this superclass a synset above both."
+                    f"Its hypernyms are {above}. Move it to a superclass above it, "
+                    "or give this superclass a synset above both."
                 )
             holder[member] = one.wnid
 
