@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagenet_tools import hierarchy, nltk_bridge, wordnet
+from imagenet_tools import hierarchy, nltk_bridge, similarity, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -107,6 +107,57 @@ def test_nltk_gives_the_same_depths(nltk_synsets: dict[str, Any], ours: list[wor
     every_twentieth = ours[::20]
     for depths, theirs in [(hierarchy.min_depths(), "min_depth"), (hierarchy.max_depths(), "max_depth")]:
         assert depths[::20].tolist() == [getattr(nltk_synsets[synset.wnid], theirs)() for synset in every_twentieth]
+
+
+# ---- paths, lowest common hypernyms and similarities, on pairs drawn with a seed
+
+
+def wnid_of(synset: Any) -> str:
+    return f"n{synset.offset():08d}"
+
+
+@pytest.fixture(scope="session")
+def random_pairs() -> list[tuple[str, str]]:
+    """10,000 pairs: half of any two synsets, half of two below the same one, which have more in common."""
+    drawn = np.random.default_rng(0)
+    wnids = wordnet.wnids()
+    pairs = [tuple(wnids[drawn.integers(0, len(wnids), 2)].tolist()) for _ in range(5_000)]
+    for above in drawn.choice(np.flatnonzero(hierarchy.heights() > 1), 5_000):
+        below = hierarchy.descendants(wnids[above])
+        pairs.append((below[drawn.integers(len(below))], below[drawn.integers(len(below))]))
+    return pairs
+
+
+def test_nltk_gives_the_same_similarities_on_10_000_pairs(
+    nltk_synsets: dict[str, Any], random_pairs: list[tuple[str, str]]
+) -> None:
+    for name in ("path_similarity", "lch_similarity", "wup_similarity"):
+        ours = [getattr(similarity, name)(*pair) for pair in random_pairs]
+        theirs = [getattr(nltk_synsets[first], name)(nltk_synsets[second]) for first, second in random_pairs]
+        differ = [
+            pair for pair, a, b in zip(random_pairs, ours, theirs, strict=True) if a != pytest.approx(b, abs=1e-12)
+        ]
+        assert (name, len(differ), differ[:3]) == (name, 0, [])
+
+
+def test_nltk_gives_the_same_lowest_common_hypernyms(
+    nltk_synsets: dict[str, Any], random_pairs: list[tuple[str, str]]
+) -> None:
+    for first, second in random_pairs[::5]:
+        for use_min_depth in (False, True):
+            theirs = nltk_synsets[first].lowest_common_hypernyms(nltk_synsets[second], use_min_depth=use_min_depth)
+            ours = hierarchy.lowest_common_hypernyms(first, second, use_min_depth=use_min_depth)
+            assert list(ours) == sorted(map(wnid_of, theirs)), (first, second, use_min_depth)
+
+
+def test_nltk_gives_the_same_paths_ancestors_and_distances(
+    nltk_synsets: dict[str, Any], random_pairs: list[tuple[str, str]]
+) -> None:
+    for first, second in random_pairs[::10]:
+        theirs = [tuple(map(wnid_of, path)) for path in nltk_synsets[first].hypernym_paths()]
+        assert sorted(hierarchy.hypernym_paths(first)) == sorted(theirs)
+        assert set(hierarchy.ancestors(first)) == {wnid for path in theirs for wnid in path}
+        assert similarity.distance(first, second) == nltk_synsets[first].shortest_path_distance(nltk_synsets[second])
 
 
 # ---- the bridge

@@ -111,7 +111,7 @@ def note(text: str) -> None:
 
 def counted(n: int, noun: str) -> str:
     """A number and what it counts, such as `1 box` or `1,300 boxes`."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith("x") else "s")
+    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith(("x", "s")) else "s")
 
 
 def print_json(value: object) -> None:

@@ -11,10 +11,13 @@ from imagenet_tools.cli.common import note, open_index, output_options, print_js
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     import numpy.typing as npt
 
     from imagenet_tools.drawing.outline import Outline
+    from imagenet_tools.graph import Edges
     from imagenet_tools.terms import Taken
 
 _EPILOG = """\b
@@ -22,6 +25,7 @@ Examples:
   imagenet-tools tree dog --depth 2
   imagenet-tools tree --classes tench,tabby,pug --collapse --depth 9
   imagenet-tools tree vehicle --depth 9 --collapse -o vehicles.svg
+  imagenet-tools tree dog --exclusive min-depth
 """
 
 _FORMATS = ("text", "json", "dot", "svg")
@@ -33,6 +37,11 @@ _SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg
 @click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="At most so many edges down.")
 @click.option("--classes", metavar="FILE|A,B,C", help="Only what is one of these classes or lies above one.")
 @click.option("--collapse", is_flag=True, help="Skip each synset with one below it that counts as much ('..').")
+@click.option(
+    "--exclusive",
+    metavar="RULE|FILE",
+    help="One hypernym each, by a rule or a file of `classes tree`; of --classes, or all counted ones.",
+)
 @click.option("--counts", type=click.Choice(("images", "boxes")), help="What is counted in the index (default images).")
 @click.option("--all", "everything", is_flag=True, help="Also synsets with nothing counted below them.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: text, or what -o's suffix says.")
@@ -43,6 +52,7 @@ def command(
     depth: int,
     classes: str | None,
     collapse: bool,
+    exclusive: str | None,
     counts: str | None,
     everything: bool,
     form: str | None,
@@ -60,10 +70,13 @@ def command(
 
     form = form or _form_of(output) or ("json" if as_json else "text")
     counted = _counted(synset, classes, counts, index_path)
+    if exclusive is not None:
+        counted = _exclusive(exclusive, counted)
     drawn = outline(
         counted.top.wnid,
         depth=depth,
         classes=counted.classes,
+        edges=counted.edges,
         counts=counted.below,
         counted=not everything,
         collapse=collapse,
@@ -71,6 +84,7 @@ def command(
     if counted.top.guessed:
         note(counted.top.note)
     title = f"{drawn.nodes[0].name}: {counted.unit} at or below, each once"
+    title += "" if exclusive is None else f"; one hypernym each, by {exclusive}"
     if form == "text":
         note(title)
     if output is not None:
@@ -91,8 +105,10 @@ class _Counted(NamedTuple):
 
     top: Taken
     classes: list[str] | None
+    direct: npt.NDArray[np.int64]
     below: npt.NDArray[np.int64]
     unit: str
+    edges: Edges | None = None  # what lies right below each row; None: WordNet's
 
 
 def _counted(synset: str, classes: str | None, counts: str | None, index_path: Path | None) -> _Counted:
@@ -103,13 +119,48 @@ def _counted(synset: str, classes: str | None, counts: str | None, index_path: P
     if counts is None and index_path is None and not (default_index() / MANIFEST).exists():
         top = terms.resolve(synset)
         if classes is None:
-            return _Counted(top, None, hierarchy.ilsvrc2012_below(), "ILSVRC2012 classes")
+            from imagenet_tools.class_lists import labels
+
+            below = hierarchy.ilsvrc2012_below()
+            return _Counted(top, None, _ones(labels.ilsvrc2012_sorted()), below, "ILSVRC2012 classes")
         listed = read_list(classes, lambda text: terms.resolve(text).wnid)
-        return _Counted(top, listed, hierarchy.classes_below(listed), f"classes of {classes}")
+        return _Counted(top, listed, _ones(listed), hierarchy.classes_below(listed), f"classes of {classes}")
     index = open_index(index_path)
     unit = counts or "images"
     chosen = read_list(classes, index.synset) if classes is not None else None
-    return _Counted(index.resolve(synset), chosen, index.below(unit, classes=chosen), unit)
+    direct, below = index.counts(unit, classes=chosen), index.below(unit, classes=chosen)
+    return _Counted(index.resolve(synset), chosen, direct, below, unit)
+
+
+def _ones(classes: Iterable[str]) -> npt.NDArray[np.int64]:
+    import numpy as np
+
+    from imagenet_tools import wordnet
+
+    counts = np.zeros(len(wordnet.load().offsets), np.int64)
+    counts[wordnet.rows_of(classes)] = 1
+    return counts
+
+
+def _exclusive(said: str, counted: _Counted) -> _Counted:
+    """What is drawn of an exclusive tree: of a file, or made here of the classes that are counted."""
+    import numpy as np
+
+    from imagenet_tools import graph, wordnet
+    from imagenet_tools.superclasses import exclusive_tree as trees
+    from imagenet_tools.superclasses import exclusive_tree_file
+
+    if said in trees.RULES:
+        images = counted.direct if counted.unit == "images" else None
+        classes = counted.classes or wordnet.wnids_of(np.flatnonzero(counted.direct))
+        tree = trees.exclusive_tree(classes, rule=said, images=images)
+    elif Path(said).is_file():
+        tree = exclusive_tree_file.read(said)
+    else:
+        raise UsageError(f"--exclusive {said}: no such file, nor a rule; expected {', '.join(trees.RULES)}, or a file.")
+    tree.path(counted.top.wnid)  # it is in the tree
+    edges = tree.edges_down()
+    return counted._replace(edges=edges, below=graph.inclusive(graph.reverse(edges), counted.direct))
 
 
 def _form_of(output: Path | None) -> str | None:

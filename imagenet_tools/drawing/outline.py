@@ -60,8 +60,9 @@ def outline(
     counted: bool = False,
     collapse: bool = False,
     instances: bool = True,
+    edges: Edges | None = None,
 ) -> Outline:
-    """The graph below a synset as it shall be drawn.
+    """The graph below a synset as it shall be drawn; with `edges` that graph, given by what lies right below each row.
 
     `classes` keeps what is one of these classes or lies above one; `counts`, inclusive and by row, become `count`, and
     `counted` keeps what has any. `collapse` then skips each synset that has one single synset drawn below it and
@@ -72,7 +73,8 @@ def outline(
         raise UsageError("Nothing is counted; expected counts by row where `counted` is asked for.")
     row = wordnet.row_of(top)
     chosen = wordnet.rows_of(classes) if classes is not None else None
-    below = _kept(row, chosen, counts if counted else None, instances)
+    down = hierarchy.edges_down(instances=instances) if edges is None else edges
+    below = _kept(row, down, chosen, counts if counted else None)
     skip = np.zeros(below.n, np.bool_)
     if collapse:
         single = np.flatnonzero(below.degrees() == 1)
@@ -83,14 +85,13 @@ def outline(
     return _walk(row, below, skip, counts, below.n if depth is None else depth)
 
 
-def _kept(top: int, classes: graph.Ints | None, counts: npt.NDArray[np.int64] | None, instances: bool) -> Edges:
+def _kept(top: int, down: Edges, classes: graph.Ints | None, counts: npt.NDArray[np.int64] | None) -> Edges:
     """The edges below the top between synsets that are kept."""
-    down = hierarchy.edges_down(instances=instances)
     kept = np.zeros(down.n, np.bool_)
     kept[graph.reach(down, [top])] = True
     if classes is not None:
         above = np.zeros(down.n, np.bool_)
-        above[graph.reach(hierarchy.edges_up(instances=instances), classes)] = True
+        above[graph.reach(graph.reverse(down), classes)] = True
         kept &= above
     if counts is not None:
         kept &= counts > 0

@@ -118,16 +118,21 @@ class Index:
 
     def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
         """`images` or `boxes` at or below each synset, by row, each once; of `classes` alone where they are given."""
+        if classes is None and what == "images":
+            return self.images_below()
+        return hierarchy.inclusive(self.counts(what, classes=classes))
+
+    def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
+        """`images` or `boxes` at each synset itself, by row; of `classes` alone where they are given."""
         if what not in ("images", "boxes"):
             message = f"{what!r} is not counted by synset; expected images or boxes."
             raise UsageError(message)
-        if classes is None:
-            return self.images_below() if what == "images" else self._counts("n_boxes_inclusive")
         direct = self._counts(f"n_{what}")
-        others = np.ones(len(direct), np.bool_)
-        others[wordnet.rows_of(classes)] = False
-        direct[others] = 0
-        return hierarchy.inclusive(direct)
+        if classes is not None:
+            others = np.ones(len(direct), np.bool_)
+            others[wordnet.rows_of(classes)] = False
+            direct[others] = 0
+        return direct
 
     def _counts(self, column: str) -> npt.NDArray[np.int64]:
         found = self.cursor().execute(f"SELECT {column} FROM synsets ORDER BY wnid").fetchall()

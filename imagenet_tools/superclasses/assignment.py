@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from imagenet_tools import graph, hierarchy, wordnet
-from imagenet_tools.superclasses.superclasses import Rule, Superclass, Superclasses
+from imagenet_tools.superclasses.superclasses import EMPTIED, Rule, Superclass, Superclasses
 from imagenet_tools.wnid import hash32
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def assigned(rule: Rule, family: Family, chosen: Chosen) -> Superclasses:
         taken = lower[0] if len(lower) == 1 else _taken(rule, family, up, row, lower)
         (undecided if taken is None else members[taken]).append(row)
     passed_over = dict(chosen.passed_over)
-    passed_over |= {row: "its classes belong to others" for row, found in members.items() if not found}
+    passed_over |= {row: EMPTIED for row, found in members.items() if not found}
     kept = {row: wordnet.wnids_of(sorted(found)) for row, found in members.items() if found}
     n = min(map(len, kept.values()), default=0) if rule.equal else len(family.classes)
     equal = {row: sorted(sorted(found, key=lambda wnid: (hash32(wnid), wnid))[:n]) for row, found in kept.items()}

@@ -73,7 +73,7 @@ class ExclusiveTree:
 def exclusive_tree(
     classes: Iterable[str],
     *,
-    rule: str = "min-depth",
+    rule: str,
     under: str = hierarchy.ROOT,
     images: npt.NDArray[np.int64] | None = None,
     instances: bool = True,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MEASURES = ("longest", "shortest")
 OVERLAPS = ("nearest", "first", "largest", "none")
 REASONS = ("uncovered", "undecided", "surplus", "outside")
+EMPTIED = "its classes went to others, or to none"  # why a superclass that was chosen has no members
 _WAYS = ("depth", "k", "at")
 
 
@@ -98,12 +99,13 @@ class Superclasses:
         return [(reason, getattr(self, reason)) for reason in REASONS]
 
     def shared(self) -> tuple[Shared, ...]:
-        """The classes at or below several superclasses; empty: the superclasses are disjoint in the graph."""
+        """The classes at or below several superclasses, those left empty too; none: they are disjoint in the graph."""
         classes, taken = self.classes(), self.superclass_of()
         instances = self.rule is None or self.rule.instances
         rows = wordnet.rows_of(classes)
         above = np.zeros(len(wordnet.load().offsets), np.bool_)
         above[wordnet.rows_of(one.wnid for one in self.superclasses)] = True
+        above[wordnet.rows_of(wnid for wnid, why in self.passed_over.items() if why == EMPTIED)] = True
         below, over, _ = graph.pairs(hierarchy.edges_up(instances=instances), rows)
         found: dict[str, list[str]] = {}
         for wnid, superclass in zip(*map(wordnet.wnids_of, (below[above[over]], over[above[over]])), strict=True):

@@ -1,4 +1,4 @@
-"""classes: the published class lists, what a list of one's own is, and maps between them; needs no data."""
+"""classes: the published lists, what a list of one's own is, maps between them, cuts of the graph; needs no data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Examples:
   imagenet-tools classes show imagenet100-cmc -o classes.txt
   imagenet-tools classes identify predictions.csv
   imagenet-tools classes map imagenet21k-goog ilsvrc2012 -o map.csv
+  imagenet-tools classes cut --k 20 --balanced -o twenty.toml
 
 \b
 A LIST is a published name, a file with a class a line, or a,b,c.
@@ -23,4 +24,4 @@ A LIST is a published name, a file with a class a line, or a,b,c.
 
 @click.group("classes", cls=Commands, folder=Path(__file__).parent, epilog=_EPILOG)
 def command() -> None:
-    """Show published class lists, tell what a list is, map one to another."""
+    """Show published class lists, tell what a list is, map one to another, join classes to superclasses."""

@@ -1,4 +1,4 @@
-"""What the commands of `classes` share: the option -o, giving a text or JSON to it, and the facts of a list."""
+"""What the commands of `classes` share: options, giving a text or JSON to -o, and the facts of a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli.common import print_json
+from imagenet_tools.cli.common import note, print_json
 
 if TYPE_CHECKING:
     from imagenet_tools.class_lists.image_lists import ImageList
@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 OUTPUT = click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet."
 )
+CLASSES = click.option(
+    "--classes", metavar="LIST", default="ilsvrc2012", show_default=True, help="A published list, a file, or a,b,c."
+)
+UNDER = click.option(
+    "--under", metavar="SYNSET", default="entity.n.01", show_default=True, help="All lies at or below this synset."
+)
+KINDS_ONLY = click.option("--kinds-only", is_flag=True, help="Follow kinds (@) alone, not what is an instance (@i).")
+
+
+def resolved(text: str) -> str:
+    """The wnid of a synset, without an index; says on stderr which sense of a lemma was taken."""
+    from imagenet_tools import terms
+
+    taken = terms.resolve(text)
+    if taken.guessed:
+        note(taken.note)
+    return taken.wnid
 
 
 def give(text: str, output: Path | None) -> None:
