@@ -1,5 +1,6 @@
 """The drawings say what the outline holds, in the form that terminals, Graphviz and browsers read."""
 
+import itertools
 import json
 import re
 import shutil
@@ -122,7 +123,7 @@ def test_svg_is_well_formed_and_its_boxes_lie_inside_and_do_not_meet(drawn: Outl
     columns = sorted(by_column)
     for n, x in enumerate(columns):
         column = sorted(by_column[x], key=lambda one: one[1])
-        assert all(a[1] + a[3] < b[1] for a, b in zip(column, column[1:], strict=False))
+        assert all(a[1] + a[3] < b[1] for a, b in itertools.pairwise(column))
         if n + 1 < len(columns):
             assert max(one[0] + one[2] for one in column) < columns[n + 1]
 

@@ -20,7 +20,7 @@ _EPILOG = """\b
 Examples:
   imagenet-tools classes cut --k 20 --balanced -o twenty.toml
   imagenet-tools classes cut --depth 3 --under animal --disjoint
-  imagenet-tools classes cut --at dog,cat,bird -o pets.toml
+  imagenet-tools classes cut --at dog,cat.n.01,bird -o pets.toml
   imagenet-tools export pets --to image_folder --superclasses pets.toml
 """
 
