@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""Make imagenet_tools/tables/wordnet.parquet, the facts of WordNet 3.0's noun synsets, from its dict folder.
+"""Make imagenet_tools/tables/wordnet, the facts of WordNet 3.0's noun synsets, from its dict folder.
 
-Its columns are written beside it too, as imagenet_tools.tables.columns draws them.
+    offset                           of the synset's line in data.noun, bytes: the digits of its wnid; rows by it
+    lemmas                           joined with a space, '_' for a space inside one
+    sense                            place of the synset among those of its first lemma in index.noun, from 1
+    lexfile                          number of its lexicographer file
+    hypernyms, instance_hypernyms    offsets of the synsets that its pointers @ and @i name, in WordNet's order
 
     python data/make_wordnet.py /usr/share/wordnet
 
@@ -26,28 +30,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-
-from imagenet_tools.tables import columns
+from tables import write_columns
 
 HOUSE = Path(__file__).resolve().parent.parent
 N_SYNSETS = 82_115
-SCHEMA = pa.schema(
-    [
-        pa.field("offset", pa.int32(), nullable=False),
-        pa.field("lemmas", pa.string(), nullable=False),
-        pa.field("sense", pa.int16(), nullable=False),
-        pa.field("lexfile", pa.int8(), nullable=False),
-        pa.field("hypernyms", pa.list_(pa.field("element", pa.int32(), nullable=False)), nullable=False),
-        pa.field("instance_hypernyms", pa.list_(pa.field("element", pa.int32(), nullable=False)), nullable=False),
-    ]
-)
-DESCRIPTION = (
-    "The noun synsets of WordNet 3.0, sorted by offset. offset: of the synset's line in data.noun, bytes, and the "
-    "digits of its wnid. lemmas: joined with a space, '_' for a space inside one. sense: place of the synset among "
-    "those of its first lemma in index.noun, from 1. lexfile: number of its lexicographer file. hypernyms, "
-    "instance_hypernyms: offsets of the synsets that its pointers @ and @i name, in WordNet's order."
-)
+TYPES = {
+    "offset": pa.int32(),
+    "lemmas": pa.string(),
+    "sense": pa.int16(),
+    "lexfile": pa.int8(),
+    "hypernyms": pa.list_(pa.int32()),
+    "instance_hypernyms": pa.list_(pa.int32()),
+}
 
 
 class Synset(NamedTuple):
@@ -99,8 +93,8 @@ def read_synset(line: str, senses: dict[str, list[int]]) -> Synset:
     return Synset(offset, " ".join(lemmas), sense, lexfile, targets["@"], targets["@i"])
 
 
-def make_table(dict_dir: Path) -> tuple[pa.Table, str]:
-    """The table, with its description and WordNet's licence in the metadata, and the licence."""
+def make_columns(dict_dir: Path) -> tuple[dict[str, pa.Array], str]:
+    """The columns of the table, and WordNet's licence."""
     data_noun = Path(dict_dir, "data.noun").read_text(encoding="ascii")
     senses = read_senses(Path(dict_dir, "index.noun").read_text(encoding="ascii"))
     licence = read_licence(data_noun)
@@ -110,50 +104,19 @@ def make_table(dict_dir: Path) -> tuple[pa.Table, str]:
         raise SystemExit(
             f"data.noun has {len(rows):,} synsets; WordNet 3.0 has {N_SYNSETS:,}: cut short, or another version"
         )
-    metadata = {"description": DESCRIPTION, "source": "WordNet 3.0, data.noun and index.noun", "licence": licence}
-    values = [list(column) for column in zip(*rows, strict=True)]
-    return pa.table(values, schema=SCHEMA.with_metadata(metadata)), licence
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write with every option that bears on the bytes stated, so that the same pyarrow gives the same file."""
-    pq.write_table(
-        table,
-        path,
-        version="2.6",
-        row_group_size=N_SYNSETS,
-        data_page_size=1 << 24,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=False,
-        write_statistics=False,
-        column_encoding={
-            "offset": "DELTA_BINARY_PACKED",
-            "lemmas": "DELTA_LENGTH_BYTE_ARRAY",
-            "sense": "DELTA_BINARY_PACKED",
-            "lexfile": "PLAIN",
-            "hypernyms.list.element": "PLAIN",
-            "instance_hypernyms.list.element": "PLAIN",
-        },
-        store_schema=True,
-    )
+    values = zip(*rows, strict=True)
+    return {
+        name: pa.array(list(column), kind) for (name, kind), column in zip(TYPES.items(), values, strict=True)
+    }, licence
 
 
 def main() -> None:
-    """Read the arguments, write the table, its columns once more for numpy, and the licence."""
+    """Read the arguments, write the columns and the licence."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dict_dir", type=Path, help="a WordNet 3.0 dict folder, such as /usr/share/wordnet")
-    parser.add_argument("-o", "--output", type=Path, default=HOUSE / "imagenet_tools/tables/wordnet.parquet")
-    parser.add_argument(
-        "--licence", type=Path, default=HOUSE / "LICENSES/WordNet-3.0.txt", help="where the licence goes"
-    )
-    arguments = parser.parse_args()
-    table, licence = make_table(arguments.dict_dir)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_table(table, arguments.output)
-    columns.write(table, arguments.output.with_suffix(""))
-    arguments.licence.write_text(licence, encoding="ascii")
-    print(f"{arguments.output}: {table.num_rows:,} synsets, {arguments.output.stat().st_size:,} bytes")
+    columns, licence = make_columns(parser.parse_args().dict_dir)
+    write_columns("wordnet", columns)
+    (HOUSE / "LICENSES/WordNet-3.0.txt").write_text(licence, encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def load() -> WordNet:
 
 
 def read_table(name: str) -> pa.RecordBatch:
-    """A bundled table as it is published, by its name without the suffix; its metadata names the source."""
+    """A bundled Parquet table by its name without the suffix; its metadata names the source."""
     import pyarrow.parquet as pq
 
     # Not pq.read_table: that imports pyarrow.dataset, which takes longer than all the rest.

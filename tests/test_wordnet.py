@@ -13,7 +13,6 @@ from imagenet_tools.errors import SourceError, UnknownSynsetError
 from imagenet_tools.tables import columns
 
 SHA256 = {
-    "wordnet": "e7320aa6f840fbb63e20f4c824cbe761cd102b8e62ec13f713dc7c7daac86a66",
     "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
     "image_lists": "a556c4ead2c75999c850a41c653910338f2e03d471cee30c95d40344d113617e",
 }
@@ -32,9 +31,18 @@ def test_a_bundled_table_names_its_source(table: str) -> None:
     assert metadata[b"source"]
 
 
-def test_the_licence_of_wordnet_stands_in_the_table_and_beside_the_project_s() -> None:
-    licence = wordnet.read_table("wordnet").schema.metadata[b"licence"]
-    assert licence == (Path(__file__).parent.parent / "LICENSES/WordNet-3.0.txt").read_bytes()
+def test_the_columns_of_wordnet_have_not_changed() -> None:
+    paths = sorted((columns.TABLES / "wordnet").iterdir())
+    assert [path.name for path in paths] == [
+        *("hypernyms.npy", "hypernyms.starts.npy", "instance_hypernyms.npy", "instance_hypernyms.starts.npy"),
+        *("lemmas.npy", "lexfile.npy", "offset.npy", "sense.npy"),
+    ]
+    data = b"".join(path.read_bytes() for path in paths)
+    assert hashlib.sha256(data).hexdigest() == "cdf2cc2d5e65f6426dc4d8af1bb4a99707bd8cbd1c6bb4a6bac45c2f093e910c"
+
+
+def test_the_licence_of_wordnet_stands_beside_the_project_s() -> None:
+    licence = (Path(__file__).parent.parent / "LICENSES/WordNet-3.0.txt").read_bytes()
     assert b"WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved." in licence
 
 

@@ -44,13 +44,13 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExclusiveTree:
-    """A tree: the classes, and one hypernym for each of them and for all that lies above them, but for the top."""
+    """A tree: the classes, and one hypernym for each of them and for all on their ways up, but for the top."""
 
     rule: str | None  # None: chosen by hand
     under: str  # the wnid of the top
     instances: bool
     classes: tuple[str, ...]  # wnids, sorted
-    hypernyms: Mapping[str, str]  # by wnid, sorted
+    hypernyms: Mapping[str, str]  # by wnid, sorted; what leads to no class any more is not in it
     choices: tuple[Choice, ...]  # of the synsets that have several, sorted by wnid
     edited: bool = False  # the file was changed since it was made
 
@@ -89,25 +89,41 @@ def exclusive_tree(
     top = wordnet.synset(under).wnid
     parents = parents_of(wnids, under=top, instances=instances)
     value = _value(rule, wnids, top, images, instances)
-    hypernyms, choices = {}, []
-    for row, above in parents.items():
-        values = [value(one) for one in above] if len(above) > 1 else [(0, "")]
+    made: dict[str, Choice] = {}
+
+    def kept(wnid: str) -> str:
+        above = parents[wordnet.row_of(wnid)]
+        several = wordnet.wnids_of(above)
+        if len(above) == 1:
+            return several[0]
+        values = [value(one) for one in above]
         best = values.index(max(values, key=lambda each: each[0]))
-        wnid, *several = wordnet.wnids_of([row, *above])
-        hypernyms[wnid] = several[best]
-        if len(above) > 1:
-            others = tuple(one for place, one in enumerate(several) if place != best)
-            what = values[best][1]
-            rest = ", ".join(text for place, (_, text) in enumerate(values) if place != best)
-            choices.append(Choice(wnid, several[best], others, f"{what}; the others: {rest}" if what else "first"))
+        others = tuple(one for place, one in enumerate(several) if place != best)
+        rest = ", ".join(text for place, (_, text) in enumerate(values) if place != best)
+        why = f"{values[best][1]}; the others: {rest}" if rest.strip(", ") else "first"
+        made[wnid] = Choice(wnid, several[best], others, why)
+        return several[best]
+
+    hypernyms = walked(wnids, top, kept)
     return ExclusiveTree(
         rule=rule,
         under=top,
         instances=instances,
         classes=wnids,
         hypernyms=hypernyms,
-        choices=tuple(choices),
+        choices=tuple(choice for _, choice in sorted(made.items())),
     )
+
+
+def walked(classes: Iterable[str], top: str, kept: Callable[[str], str]) -> dict[str, str]:
+    """The hypernym of each synset on the way up from classes to the top, sorted; `kept` gives it, once for each."""
+    found: dict[str, str] = {}
+    for one in classes:
+        wnid = one
+        while wnid != top and wnid not in found:
+            found[wnid] = kept(wnid)
+            wnid = found[wnid]
+    return dict(sorted(found.items()))
 
 
 def parents_of(classes: tuple[str, ...], *, under: str, instances: bool) -> dict[int, list[int]]:

@@ -20,8 +20,8 @@
     classes = [...]                         what has one hypernym alone follows from WordNet
 
 By hand one may give a choice another hypernym, and add and take out classes. What is checked when the file is read:
-that synsets exist, that each hypernym is one, that every synset of several above the classes has its choice, and that
-all lead to the top. `others` and `why` are for people and are not read.
+that synsets exist, that each hypernym is one, and that every synset of several on the way from a class to the top has
+its choice; one that lies on no such way any more decides nothing. `others` and `why` are for people and are not read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from imagenet_tools import wordnet
 from imagenet_tools.errors import UsageError
 from imagenet_tools.files import write_whole
 from imagenet_tools.superclasses import toml_synsets as toml
-from imagenet_tools.superclasses.exclusive_tree import RULES, Choice, ExclusiveTree, parents_of
+from imagenet_tools.superclasses.exclusive_tree import RULES, Choice, ExclusiveTree, parents_of, walked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,31 +98,34 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
     except UsageError as error:
         raise UsageError(f"{where}, classes: {error}") from error
     given = _choices(where, table.get("choice", []))
-    hypernyms, choices = {}, []
-    for row, above in parents.items():
-        wnid, *several = wordnet.wnids_of([row, *above])
-        taken, why = given.pop(wnid, (None, ""))
-        if len(several) == 1 and taken is None:
-            taken = several[0]
-        if taken is None:
-            what = f"has {len(several)} hypernyms and no [[choice]]: {', '.join(map(toml.synset, several))}"
+    for wnid in given:
+        if wordnet.row_of(wnid) not in parents:
+            what = "is no class and lies above none, so that its [[choice]] decides nothing"
+            raise UsageError(f"{where}: {toml.synset(wnid)} {what}. Take it out, or add its classes.")
+    made: dict[str, Choice] = {}
+
+    def kept(wnid: str) -> str:
+        several = wordnet.wnids_of(parents[wordnet.row_of(wnid)])
+        expected = ", ".join(map(toml.synset, several))
+        if wnid not in given and len(several) > 1:
+            what = f"has {len(several)} hypernyms and no [[choice]]: {expected}"
             raise UsageError(f"{where}: {toml.synset(wnid)} {what}. Add one that names one of them.")
+        taken, why = given.get(wnid, (several[0], ""))
         if taken not in several:
             what = f"is no hypernym of {toml.synset(wnid)} below {toml.synset(under)}"
-            raise UsageError(f"{where}: {toml.synset(taken)} {what}; expected {', '.join(map(toml.synset, several))}.")
-        hypernyms[wnid] = taken
+            raise UsageError(f"{where}: {toml.synset(taken)} {what}; expected {expected}.")
         if len(several) > 1:
-            choices.append(Choice(wnid, taken, tuple(one for one in several if one != taken), why))
-    if given:
-        what = "is no class and lies above none, so that its [[choice]] decides nothing"
-        raise UsageError(f"{where}: {toml.synset(next(iter(given)))} {what}. Take it out, or add its classes.")
+            made[wnid] = Choice(wnid, taken, tuple(one for one in several if one != taken), why)
+        return taken
+
+    hypernyms = walked(classes, under, kept)
     return ExclusiveTree(
         rule=name,
         under=under,
         instances=instances,
         classes=classes,
         hypernyms=hypernyms,
-        choices=tuple(choices),
+        choices=tuple(choice for _, choice in sorted(made.items())),
         edited=toml.table_of(where, table, "made").get("sha256") != _sha256(hypernyms),
     )
 

@@ -1,15 +1,13 @@
 """The bundled tables a column at a time, so that what needs a few of them reads little and without pyarrow.
 
-A table of facts is published as one Parquet file, with its source and licence in the metadata. Beside it lie the same
-values once more, a file of numpy's own a column, which are read in a tenth of the time:
+What commands need at once is a folder of numpy's own files, a column each, read in a tenth of the time of Parquet:
 
-    tables/wordnet.parquet              the table
     tables/wordnet/offset.npy           whole numbers: (n,), as they are
     tables/wordnet/lemmas.npy           texts: their UTF-8 end to end, '\\n' between; uint8
     tables/wordnet/hypernyms.npy        lists of whole numbers: those of all rows end to end
     tables/wordnet/hypernyms.starts.npy     and where each row's begin: (n + 1,)
 
-write() makes them of the table; a test holds that both say the same.
+The other tables are Parquet files. The scripts in data/ make both, and data/README.md says from what.
 """
 
 from __future__ import annotations

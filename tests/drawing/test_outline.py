@@ -116,4 +116,4 @@ def test_of_a_tree_its_own_edges_are_drawn() -> None:
     tree = exclusive_tree(ILSVRC, rule="first")
     drawn = outline(edges=tree.edges_down(), classes=ILSVRC)
     assert edges(drawn) == {(up, low) for low, up in tree.hypernyms.items()}
-    assert len(drawn.links) == len(drawn.nodes) - 1 == 1_859
+    assert len(drawn.links) == len(drawn.nodes) - 1
