@@ -85,3 +85,12 @@ def test_a_step_gives_every_edge_of_every_row(e: graph.Edges, data: st.DataObjec
     positions, targets = graph.step(e, np.array(rows, np.int32))
     expected = [(position, target) for position, row in enumerate(rows) for target in e.of(row).tolist()]
     assert list(zip(positions.tolist(), targets.tolist(), strict=True)) == expected
+
+
+@quick
+@given(edges(), st.data())
+def test_inclusive_counts_are_those_of_the_union_of_what_lies_below(e: graph.Edges, data: st.DataObject) -> None:
+    counts = np.array(data.draw(st.lists(st.integers(0, 10**9), min_size=e.n, max_size=e.n)), np.int64)
+    leads_to = [set(path_lengths(e, row)) for row in range(e.n)]
+    below = [{row for row in range(e.n) if node in leads_to[row]} for node in range(e.n)]
+    assert graph.inclusive(e, counts).tolist() == [int(sum(counts[row] for row in rows)) for rows in below]

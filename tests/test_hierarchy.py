@@ -1,5 +1,7 @@
 """The graph holds the published counts, and equals ILSVRC's own costs and heights."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools import graph, hierarchy, wordnet
-from imagenet_tools.class_lists import labels
+from imagenet_tools.class_lists import labels, lists
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.index import wordnet_tables
 from imagenet_tools.schema import arrow_schema
@@ -124,12 +126,12 @@ def n_paths(rows: graph.Ints) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("order", "nodes", "edges", "several_parents", "several_paths", "max_depth"),
-    [("ilsvrc2012_sorted", 1_860, 1_937, 38, 304, 18), ("fall11", 23_546, 24_048, 453, 5_744, 19)],
+    [("ilsvrc2012", 1_860, 1_937, 38, 304, 18), ("fall11", 23_546, 24_048, 453, 5_744, 19)],
 )
 def test_closure_of_a_class_set(
     order: str, nodes: int, edges: int, several_parents: int, several_paths: int, max_depth: int
 ) -> None:
-    classes = wordnet.rows_of(getattr(labels, order)())
+    classes = wordnet.rows_of(lists.get(order).wnids)
     up = hierarchy._up(True)
     closure = graph.reach(up, classes)
     assert len(closure) == nodes
@@ -137,6 +139,15 @@ def test_closure_of_a_class_set(
     assert (up.degrees()[classes] > 1).sum() == several_parents
     assert (n_paths(classes) > 1).sum() == several_paths
     assert hierarchy.max_depths()[classes].max() == max_depth
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "edges"), [("imagenet12k", 13_636, 13_998), ("imagenet21k-p-winter21", 11_979, 12_292)]
+)
+def test_closure_of_the_lists_between(name: str, nodes: int, edges: int) -> None:
+    up = hierarchy.edges_up()
+    closure = graph.reach(up, wordnet.rows_of(lists.get(name).wnids))
+    assert (len(closure), up.degrees()[closure].sum()) == (nodes, edges)
 
 
 def test_paths_to_the_root_in_the_whole_graph() -> None:
@@ -262,3 +273,39 @@ def test_costs_follow_the_order_of_the_classes() -> None:
 def test_a_class_that_stands_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="n02084071 stands in the list twice"):
         hierarchy.cost_matrix(["dog.n.01", "cat.n.01", "n02084071"])
+
+
+def test_costs_come_in_blocks_of_rows_or_into_an_array_that_is_given(tmp_path: Path) -> None:
+    classes = [*labels.ilsvrc2012_sorted()[::7], *INSTANCES]
+    costs = hierarchy.cost_matrix(classes)
+    for block in (1, 7, len(classes), 10_000):
+        blocks = list(hierarchy.cost_blocks(classes, block=block))
+        assert [start for start, _ in blocks] == list(range(0, len(classes), block))
+        assert (np.concatenate([rows for _, rows in blocks]) == costs).all()
+    out = np.lib.format.open_memmap(tmp_path / "costs.npy", "w+", np.uint8, costs.shape)
+    hierarchy.cost_matrix(classes, out=out)
+    out.flush()
+    assert (np.load(tmp_path / "costs.npy") == costs).all()
+    with pytest.raises(UsageError, match=r"out is int64 of shape \(2, 2\); expected uint8 of shape"):
+        hierarchy.cost_matrix(classes, out=np.zeros((2, 2), np.int64))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="block = 0"):
+        next(hierarchy.cost_blocks(classes, block=0))
+
+
+def peak_of(code: str) -> tuple[list[str], int]:
+    """What a process of its own prints, and the most memory that it held, in bytes."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    tail = "\nimport re\nprint(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
+    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
+    *said, peak = done.stdout.split()
+    return said, int(peak) * 1024
+
+
+def test_costs_of_all_of_fall11_take_little_more_than_the_matrix() -> None:
+    head = "from imagenet_tools import hierarchy\nfrom imagenet_tools.class_lists import labels\n"
+    whole, peak = peak_of(head + "costs = hierarchy.cost_matrix(labels.fall11())\nprint(*costs.shape, costs.dtype)")
+    assert whole == ["21841", "21841", "uint8"]
+    assert 21_841**2 < peak < 700 << 20
+    blocks, peak = peak_of(head + "print(sum(len(rows) for _, rows in hierarchy.cost_blocks(labels.fall11())))")
+    assert blocks == ["21841"]
+    assert peak < 300 << 20

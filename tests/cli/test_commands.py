@@ -105,9 +105,20 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
     assert "duckdb" not in loaded("query", "--schema")
 
 
-@pytest.mark.parametrize("arguments", [["find", "tabby"], ["tree", "dog", "--depth", "1"]])
-def test_find_and_tree_need_neither_an_index_nor_nltk(arguments: list[str]) -> None:
-    assert not {"nltk", "pandas", "duckdb", "PIL"} & loaded(*arguments)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["find", "tabby"],
+        ["find", "281"],
+        ["tree", "dog", "--depth", "1"],
+        ["tree", "dog", "--format", "svg"],
+        ["tree", "dog", "--exclusive", "first"],
+        ["classes", "cut", "--k", "20", "--balanced"],
+        ["classes", "tree", "--rule", "first"],
+    ],
+)
+def test_what_wordnet_alone_answers_needs_neither_an_index_nor_what_loads_slowly(arguments: list[str]) -> None:
+    assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL", "scipy"} & loaded(*arguments)
 
 
 # ---- JSON
