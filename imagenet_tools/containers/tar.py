@@ -272,23 +272,12 @@ def members(path: StrPath) -> Iterator[Member]:
 
 def is_tar(path: StrPath) -> bool:
     """Whether a file begins with a tar header. False for what is no regular file, and for a tar without members."""
-    return is_tar_head(_head(path))
+    return tar_header.is_header(_head(path))
 
 
 def is_gzip(path: StrPath) -> bool:
     """Whether a file begins as gzip does. False for what is no regular file."""
     return is_gzip_head(_head(path))
-
-
-def is_tar_head(head: bytes) -> bool:
-    """Whether bytes begin with a tar header: the first 512 decide."""
-    if len(head) < BLOCK or not head[0]:
-        return False
-    try:
-        tar_header.parse(head[:BLOCK], 0, "")
-    except FormatError:
-        return False
-    return True
 
 
 def is_gzip_head(head: bytes) -> bool:

@@ -68,6 +68,17 @@ def parse(block: bytes, place: int, label: str) -> tuple[bytes, int, int]:
     return name, size, block[156]
 
 
+def is_header(head: bytes) -> bool:
+    """Whether bytes begin with a tar header: the first 512 decide."""
+    if len(head) < BLOCK or not head[0]:
+        return False
+    try:
+        parse(head[:BLOCK], 0, "")
+    except FormatError:
+        return False
+    return True
+
+
 def _agrees(block: bytes, total: int) -> bool:
     """Whether the checksum is right in any octal spelling, or is the sum of signed bytes that old writers made."""
     found = _OCTAL(block[148:156])

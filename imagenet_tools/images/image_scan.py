@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.gzip_stream import Stream
-from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST, gunzip
+from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST
 from imagenet_tools.containers.seek_points import point_rows
 from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.unwrapped import HEAD, Unwrapped
 from imagenet_tools.wnid import keeps_imagenet_name, told_by_path
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
 
 # What publishers put beside the images of a tree, and its images do not need.
 BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
-
-# 87 % of ImageNet's files show their size within this; the others cost a second read.
-_HEAD = 4096
 
 
 class Beside(Protocol):
@@ -89,7 +87,7 @@ def _scan_plain(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[None]:
     prefix = f"{unit.member}/" if unit.member else ""
     end = None if unit.length < 0 else unit.offset + unit.length
     try:
-        for member, head in tar.walk_ahead(fd, start=unit.offset, end=end, ahead=_HEAD if unit.probed else 0):
+        for member, head in tar.walk_ahead(fd, start=unit.offset, end=end, ahead=HEAD if unit.probed else 0):
 
             def more(offset: int, n: int, start: int = member.offset) -> bytes:
                 return os.pread(fd, n, start + offset)
@@ -159,7 +157,7 @@ def _add_streamed(
         if len(data) < min(member.size, LARGEST):
             what, stated = f"{len(data):,} bytes of {member.name!r}", f"the {member.size:,} that its header states"
             raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
-    _add(gathered, unit, prefix, member, data[:_HEAD], more, wnid=wnid, streams=True)
+    _add(gathered, unit, prefix, member, data[:HEAD], more, wnid=wnid, streams=True)
 
 
 def _add(
@@ -236,7 +234,7 @@ def scan_folder(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str
                 return os.pread(fd, n, offset)
 
             length = os.fstat(fd).st_size
-            wrapped = Unwrapped.of(os.pread(fd, _HEAD, 0), length, more)
+            wrapped = Unwrapped.of(os.pread(fd, HEAD, 0), length, more)
             rows.add(
                 told.stem,
                 file=prefix + entry.name,
@@ -265,26 +263,6 @@ def is_text(name: str) -> bool:
 def printable(name: str) -> str:
     """A name as it can be written, bytes that are no UTF-8 as \\xNN."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-class Unwrapped(NamedTuple):
-    """An image's first bytes and the way to the others, taken out of the gzip that a few of fall11's lie in."""
-
-    head: bytes
-    more: More
-    size: int
-    compression: str | None
-
-    @classmethod
-    def of(cls, head: bytes, length: int, more: More) -> Unwrapped:
-        """As it is, unless it begins as gzip does and holds something; a wrapping that is broken is left on."""
-        if not head.startswith(GZIP_MAGIC):
-            return cls(head, more, length, None)
-        try:
-            data = gunzip(more(0, length))
-        except FormatError:
-            return cls(head, more, length, None)
-        return cls(data[:_HEAD], lambda offset, n: data[offset : offset + n], len(data), "gzip")
 
 
 def tar_fingerprint(unit: Unit) -> str:
