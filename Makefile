@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint forms notebooks wordnet-check test-loaders bench clean
+.PHONY: demo test lint readme notebooks wordnet-check test-loaders bench clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -17,8 +17,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-forms: $(READY)
-	$(BIN)/python data/make_forms.py
+readme: $(READY)
+	$(BIN)/python data/make_readme.py
 
 notebooks: $(READY)
 	$(BIN)/pytest tests/notebooks_check.py

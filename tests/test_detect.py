@@ -1,6 +1,5 @@
 """`detect` names every form rightly: form, data set, splits, what it holds, label space, order and base."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -306,14 +305,3 @@ def test_every_form_that_reads_is_among_them_with_all_that_it_says_it_holds() ->
     assert {form: held - {"nothing read"} for form, held in found.items()} == {
         name: set(reader.HOLDS) for name, reader in imagenet_tools._readers().items()
     }
-
-
-def test_the_table_of_forms_in_the_readme_is_the_one_that_the_modules_make() -> None:
-    root = Path(imagenet_tools.__file__).parents[1]
-    spec = importlib.util.spec_from_file_location("make_forms", root / "data" / "make_forms.py")
-    assert spec is not None and spec.loader is not None
-    make_forms = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_forms)
-    readme = (root / "README.md").read_text()
-    assert make_forms.written(readme) == readme, "run: make forms"
-    assert readme.count("\n| `") >= len(imagenet_tools._readers())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli.common import note, printable, said, select, table
+from imagenet_tools.cli.common import Command, note, printable, said, select, table
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import SELECTION
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 _NAMED = 20  # missing images that are printed; --json has them all
+
+
+def recipe_option(command: Command) -> Command:
+    """--recipe FILE|LOCK, in place of the words of a selection."""
+    text = "A recipe or a lock that chooses, in place of the flags that do."
+    return click.option(
+        "--recipe", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE|LOCK", help=text
+    )(command)
+
+
+def recipe_options(recipe: Path | None, target: str) -> dict[str, Any]:
+    """The options of an export to a target that a recipe holds, by keyword; a lock holds none."""
+    from imagenet_tools.selection import lock
+    from imagenet_tools.selection import recipe as recipes
+
+    if recipe is None or lock.is_lock(recipe):
+        return {}
+    return recipes.read(recipe).export.get(target, {})
 
 
 def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selection:

@@ -86,9 +86,9 @@ def select(index: Index, words: Mapping[str, Any]) -> Selection:
     return index.select(**said(words))
 
 
-def said(words: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a selection that were given as flags, by keyword."""
-    given = {word.keyword: words[word.keyword] for word in SELECTION}
+def said(words: Mapping[str, Any], table: Iterable[Word] = SELECTION) -> dict[str, Any]:
+    """The words of a table that were given as flags, by keyword."""
+    given = {word.keyword: words[word.keyword] for word in table}
     found = {
         keyword: value for keyword, value in given.items() if value is not None and value is not False and value != ()
     }

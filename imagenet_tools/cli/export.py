@@ -9,6 +9,7 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import PROBLEMS
+from imagenet_tools.cli.chosen import choose, print_steps, recipe_option, recipe_options, steps_json
 from imagenet_tools.cli.common import (
     choose_options,
     export_options,
@@ -16,7 +17,7 @@ from imagenet_tools.cli.common import (
     output_options,
     print_json,
     root_option,
-    select,
+    said,
     table,
 )
 from imagenet_tools.cli.progress import Progress
@@ -30,6 +31,7 @@ _EPILOG = """\b
 Examples:
   imagenet-tools export dogs --to image_folder --under dog --link hard
   imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
+  imagenet-tools export dogs-again --to yolo --recipe dogs.lock.toml
   imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
   imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
@@ -44,6 +46,7 @@ Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some 
     "--to", required=True, metavar="TARGET", help="One of the targets, or several with ',' between: see below."
 )
 @choose_options
+@recipe_option
 @export_options
 @click.option("--dry-run", is_flag=True, help="Say what would be written and what is left out, and write nothing.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that write; default: one a core.")
@@ -52,6 +55,7 @@ Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some 
 def command(
     dest: Path,
     to: str,
+    recipe: Path | None,
     dry_run: bool,
     workers: int | None,
     roots: tuple[str, ...],
@@ -65,21 +69,23 @@ def command(
     split draws on the official train alone unless --from says more.
     """
     index = open_index(index_path, roots)
-    chosen = select(index, words)
-    said = {word.keyword: words[word.keyword] for word in EXPORT if words[word.keyword] is not None}
+    chosen = choose(index, words, recipe)
+    options = {**recipe_options(recipe, to), **said(words, EXPORT)}
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
     cost: dict[str, object] = {}
     if dry_run:
-        plan = imagenet_tools.plan_export(chosen, to=to, **said)
+        plan = imagenet_tools.plan_export(chosen, to=to, **options)
         cost = costs(plan.together, dest)
         plan.hazards.extend(notes_on(plan.together, cost))
     else:
-        plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=Progress(), **said)
+        plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=Progress(), **options)
     if as_json:
         targets = {one.target: describe(one) for one in plan.together}
         about = describe(plan) if len(targets) == 1 else {"targets": targets}
-        print_json({"dest": str(dest), "written": not dry_run, **about, **({"costs": cost} if dry_run else {})})
+        if dry_run:
+            about |= {"costs": cost, "steps": {one.target: steps_json(one.selection) for one in plan.together}}
+        print_json({"dest": str(dest), "written": not dry_run, **about})
     else:
         for one in plan.together:
             _print(one, one.dest or dest, dry_run)
@@ -96,16 +102,22 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
         f"{dest}: {'would hold' if dry_run else 'holds'} {plan.images():,} images of {len(plan.classes):,} classes"
         f"{f', {plan.boxes():,} boxes' if plan.writer.BOXES else ''}, {about}{plan.bytes():,} bytes, as {plan.target}"
     )
-    rows = [
+    counts = [
         (split, plan.images(split), sum(one.boxes for one in found.values()), len(found))
         for split, found in plan.tallies.items()
     ]
-    click.echo(table(("split", "images", "boxes", "classes"), rows))
-    if plan.left_out or plan.boxes_left_out:
-        left = [("image", reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
-        left += [("box", reason, n, OF_BOXES[reason]) for reason, n in plan.boxes_left_out.items()]
-        click.echo("\nleft out:")
-        click.echo(table(("of", "step", "count", "why"), left))
+    click.echo(table(("split", "images", "boxes", "classes"), counts))
+    if dry_run:
+        click.echo()
+        print_steps(plan.selection)
+    elif plan.left_out:
+        rows = [(reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
+        click.echo()
+        click.echo(table(("step", "images left out", "why"), rows))
+    if plan.boxes_left_out:
+        rows = [(reason, n, OF_BOXES[reason]) for reason, n in plan.boxes_left_out.items()]
+        click.echo()
+        click.echo(table(("reason", "boxes left out", "why"), rows))
     for hazard in plan.hazards:
         click.echo(f"note: {hazard}", err=True)
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from imagenet_tools.cli.common import note, open_index, output_options, print_json, width_of_terminal
+from imagenet_tools.cli.common import (
+    choose_options,
+    note,
+    open_index,
+    output_options,
+    print_json,
+    said,
+    width_of_terminal,
+)
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,12 +26,14 @@ if TYPE_CHECKING:
 
     from imagenet_tools.drawing.outline import Outline
     from imagenet_tools.graph import Edges
+    from imagenet_tools.selection.selection import Selection
     from imagenet_tools.terms import Taken
 
 _EPILOG = """\b
 Examples:
   imagenet-tools tree dog --depth 2
   imagenet-tools tree --classes tench,tabby,pug --collapse --depth 9
+  imagenet-tools tree dog --from val --counts boxes
   imagenet-tools tree vehicle --depth 9 --collapse -o vehicles.svg
   imagenet-tools tree dog --exclusive min-depth
 """
@@ -35,7 +45,6 @@ _SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg
 @click.command("tree", epilog=_EPILOG)
 @click.argument("synset", default="entity.n.01")
 @click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="At most so many edges down.")
-@click.option("--classes", metavar="FILE|A,B,C", help="Only what is one of these classes or lies above one.")
 @click.option("--collapse", is_flag=True, help="Skip each synset with one below it that counts as much ('..').")
 @click.option(
     "--exclusive",
@@ -46,11 +55,11 @@ _SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg
 @click.option("--all", "everything", is_flag=True, help="Also synsets with nothing counted below them.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: text, or what -o's suffix says.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
+@choose_options
 @output_options
 def command(
     synset: str,
     depth: int,
-    classes: str | None,
     collapse: bool,
     exclusive: str | None,
     counts: str | None,
@@ -59,17 +68,18 @@ def command(
     output: Path | None,
     as_json: bool,
     index_path: Path | None,
+    **words: Any,  # one each of words.py
 ) -> int:
     """Draw what lies below a synset, with counts.
 
-    The counts are images at or below each synset, each once, of the classes of --classes where it is given; without
+    The counts are images at or below each synset, each once, of those that are chosen where some are; without
     an index, those classes, or ILSVRC2012's. As text a synset with several hypernyms stands under each of them, and
     opens once ('^' elsewhere); json (node-link), dot and svg hold it once, with every edge.
     """
     from imagenet_tools.drawing.outline import outline
 
     form = form or _form_of(output) or ("json" if as_json else "text")
-    counted = _counted(synset, classes, counts, index_path)
+    counted = _counted(synset, said(words), counts, index_path)
     if exclusive is not None:
         counted = _exclusive(exclusive, counted)
     drawn = outline(
@@ -111,12 +121,14 @@ class _Counted(NamedTuple):
     edges: Edges | None = None  # what lies right below each row; None: WordNet's
 
 
-def _counted(synset: str, classes: str | None, counts: str | None, index_path: Path | None) -> _Counted:
+def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path: Path | None) -> _Counted:
     from imagenet_tools import hierarchy, terms
     from imagenet_tools.class_lists.given_lists import read_list
     from imagenet_tools.index.layout import MANIFEST, default_index
 
-    if counts is None and index_path is None and not (default_index() / MANIFEST).exists():
+    classes = words.get("classes")
+    here = index_path is not None or (default_index() / MANIFEST).exists()
+    if not here and counts is None and words.keys() <= {"classes"}:
         top = terms.resolve(synset)
         if classes is None:
             from imagenet_tools.class_lists import labels
@@ -127,9 +139,31 @@ def _counted(synset: str, classes: str | None, counts: str | None, index_path: P
         return _Counted(top, listed, _ones(listed), hierarchy.classes_below(listed), f"classes of {classes}")
     index = open_index(index_path)
     unit = counts or "images"
-    chosen = read_list(classes, index.synset) if classes is not None else None
-    direct, below = index.counts(unit, classes=chosen), index.below(unit, classes=chosen)
-    return _Counted(index.resolve(synset), chosen, direct, below, unit)
+    if words.keys() <= {"classes"}:
+        listed = read_list(classes, index.synset) if classes is not None else None
+        direct, below = index.counts(unit, classes=listed), index.below(unit, classes=listed)
+        return _Counted(index.resolve(synset), listed, direct, below, unit)
+    chosen = index.select(**words)
+    drawn = list(chosen.choice.classes.wnids) if chosen.choice.classes else None
+    direct = _direct(chosen, unit)
+    return _Counted(index.resolve(synset), drawn, direct, hierarchy.inclusive(direct), unit)
+
+
+def _direct(chosen: Selection, unit: str) -> npt.NDArray[np.int64]:
+    """Chosen images, or boxes of them, by the row of their own synset: (82,115,)."""
+    import numpy as np
+
+    from imagenet_tools import wordnet
+
+    of_boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
+                  WHERE left_out IS NULL GROUP BY ALL"""
+    of_images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
+    direct = np.zeros(len(wordnet.load().offsets), np.int64)
+    for wnid, n in chosen.run(of_images if unit == "images" else of_boxes).fetchall():
+        row = wordnet.find_row(wnid) if wnid else None
+        if row is not None:
+            direct[row] = n
+    return direct
 
 
 def _ones(classes: Iterable[str]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,74 @@
+"""Write the README's tables that the code makes: what is read, and the words of a selection and of an export.
+
+    python data/make_readme.py
+
+A row of the forms is a module's name, the first sentence of its docstring, and its HOLDS; a row of the words is a word
+of imagenet_tools.selection.words in its three spellings. A test fails where the README differs.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from imagenet_tools.selection.words import EXPORT, SELECTION, Word
+
+ROOT = Path(__file__).parents[1]
+FORMATS = ROOT / "imagenet_tools" / "formats"
+README = ROOT / "README.md"
+
+
+def forms() -> Iterator[str]:
+    """A row a module that reads, by name."""
+    yield from ("| form | what it reads | gives |", "|---|---|---|")
+    for path in sorted(FORMATS.glob("*.py")):
+        module = importlib.import_module(f"imagenet_tools.formats.{path.stem}")
+        if hasattr(module, "scan"):
+            sentence = re.split(r"\.(?=\s|$)", module.__doc__ or "", maxsplit=1)[0]
+            said = " ".join(sentence.split())
+            yield f"| `{path.stem}` | {_plain(said)} | {', '.join(module.HOLDS)} |"
+
+
+def choosing() -> Iterator[str]:
+    """A row a word of a selection, in the order in which a selection is made."""
+    return _words(SELECTION)
+
+
+def exporting() -> Iterator[str]:
+    """A row a word of an export."""
+    return _words(EXPORT)
+
+
+def _words(words: tuple[Word, ...]) -> Iterator[str]:
+    yield from ("| flag | recipe | Python | meaning |", "|---|---|---|---|")
+    for word in words:
+        value = word.metavar or (word.kind if "|" in word.kind else "")
+        flag = f"{word.flag} {value}".strip().replace("|", r"\|")
+        section = {"": "", "export": "[export.TARGET] "}.get(word.section, f"[{word.section}] ")
+        yield f"| `{flag}` | `{section}{word.key}` | `{word.keyword}=` | {_plain(word.help)} |"
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is, but for `code`."""
+    return text.replace("|", r"\|").replace("*", r"\*").replace("<", r"\<")
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"forms": forms, "choosing": choosing, "exporting": exporting}
+
+
+def written(readme: str) -> str:
+    """The README with each table between its marks; ValueError where they are not there."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: written by data/make_readme.py -->\n", f"<!-- end of {name} -->\n"
+        before, found, rest = readme.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not found or not ended:
+            message = f"{README} has no marks {begin.strip()} ... {end.strip()}: put them where the table belongs."
+            raise ValueError(message)
+        lines = "".join(f"{line}\n" for line in table())
+        readme = f"{before}{begin}{lines}{end}{after}"
+    return readme
+
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text()))
