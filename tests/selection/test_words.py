@@ -1,0 +1,63 @@
+"""One vocabulary: a word of a selection is a flag, a recipe key and a Python keyword, or it is none."""
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import click
+
+import imagenet_tools
+from imagenet_tools.cli import group
+from imagenet_tools.errors import UsageError
+from imagenet_tools.exports.options import Options
+from imagenet_tools.index.opened import Index
+from imagenet_tools.selection import recipe
+from imagenet_tools.selection.choice import Choice
+from imagenet_tools.selection.words import EXPORT, SELECTION
+
+# What a command takes besides the words.
+OF_EXPORT = {"to", "dry_run", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
+OF_SUBSET = {"file", "pin", "check", "dry_run", "roots", "as_json", "index_path"}
+OF_INFO = {"recipe", "roots", "as_json", "index_path"}
+OF_TREE = {"synset", "depth", "collapse", "counts", "everything", "form", "output", "as_json", "index_path"}
+
+
+def flags(command: str) -> dict[str, str]:
+    """The parameters of a command by name, with their flags."""
+    found = group.get_command(click.Context(group), command)
+    assert found is not None
+    return {str(one.name): one.opts[0] for one in found.params}
+
+
+def test_a_word_of_a_selection_is_spelled_in_python_as_a_flag_and_in_a_recipe() -> None:
+    words = {word.keyword for word in SELECTION}
+    assert len(words) == len(SELECTION)
+    assert {one.name for one in fields(Choice)} == words
+    assert set(inspect.signature(Index.select).parameters) - {"self"} == words
+    for command, others in (("export", OF_EXPORT), ("subset", OF_SUBSET), ("info", OF_INFO), ("tree", OF_TREE)):
+        taken = flags(command)
+        expected = words | {word.keyword for word in EXPORT} if command == "export" else words
+        assert set(taken) - others == expected, command
+        assert {taken[word.keyword] for word in SELECTION} == {word.flag for word in SELECTION}
+
+
+def test_a_word_of_an_export_is_spelled_in_python_and_as_a_flag() -> None:
+    words = {word.keyword for word in EXPORT}
+    for function in (imagenet_tools.export, imagenet_tools.plan_export):
+        taken = set(inspect.signature(function).parameters)
+        assert words <= taken
+        assert taken - words <= {"selection", "dest", "to", "workers", "progress"}
+    assert {one.name for one in fields(Options)} == words
+
+
+def test_every_word_has_a_key_of_its_own_in_a_recipe() -> None:
+    keys = [(word.section, word.key) for word in SELECTION]
+    assert len(set(keys)) == len(keys)
+    for word in SELECTION:  # a wrong kind of value is answered by the word's own meaning: the key is known
+        table = {word.section: {word.key: [1]}} if word.section else {word.key: [1]}
+        try:
+            recipe.parse({"format": 1, **table}, Path("x.toml"))
+        except UsageError as error:
+            assert word.help in str(error)
+        else:
+            raise AssertionError(word.key)
