@@ -140,9 +140,9 @@ def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path:
     index = open_index(index_path)
     unit = counts or "images"
     if words.keys() <= {"classes"}:
-        listed = read_list(classes, index.synset) if classes is not None else None
-        direct, below = index.counts(unit, classes=listed), index.below(unit, classes=listed)
-        return _Counted(index.resolve(synset), listed, direct, below, unit)
+        only = read_list(classes, index.synset) if classes is not None else None
+        direct, below = index.counts(unit, classes=only), index.below(unit, classes=only)
+        return _Counted(index.resolve(synset), only, direct, below, unit)
     chosen = index.select(**words)
     drawn = list(chosen.choice.classes.wnids) if chosen.choice.classes else None
     direct = _direct(chosen, unit)
