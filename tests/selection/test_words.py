@@ -19,7 +19,18 @@ from imagenet_tools.selection.words import EXPORT, SELECTION
 OF_EXPORT = {"to", "dry_run", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
 OF_SUBSET = {"file", "pin", "check", "dry_run", "roots", "as_json", "index_path"}
 OF_INFO = {"recipe", "roots", "as_json", "index_path"}
-OF_TREE = {"synset", "depth", "collapse", "counts", "everything", "form", "output", "as_json", "index_path"}
+OF_TREE = {
+    "synset",
+    "depth",
+    "exclusive",
+    "collapse",
+    "counts",
+    "everything",
+    "form",
+    "output",
+    "as_json",
+    "index_path",
+}
 
 
 def flags(command: str) -> dict[str, str]:
