@@ -56,6 +56,7 @@ TRANSPOSED, _MIRRORED_X, _MIRRORED_Y = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Bits = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 
 class Edges(NamedTuple):
@@ -178,6 +179,40 @@ def to_pixels(
         np.asarray(right, np.float64) * w,
         np.asarray(bottom, np.float64) * h,
     )
+
+
+def coco(
+    left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, *, width: ArrayLike, height: ArrayLike
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """(x, y, w, h): the upper left corner and the size of each box in pixels, from fractions; COCO counts from 0."""
+    x1, y1, x2, y2 = to_pixels(left, top, right, bottom, width, height)
+    return x1, y1, x2 - x1, y2 - y1
+
+
+def from_coco(x: float, y: float, w: float, h: float, *, width: int, height: int) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) as fractions of an image of this size, of a box given by its corner and size."""
+    return x / width, y / height, (x + w) / width, (y + h) / height
+
+
+def voc(
+    left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, *, width: int, height: int
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """(xmin, ymin, xmax, ymax): the first and the last pixel of each box, counted from 1, as Pascal VOC counts them.
+
+    Edges go to the nearest bound of two pixels; no box has less than one pixel.
+    """
+    x1, y1, x2, y2 = (
+        np.floor(edge + 0.5).astype(np.int64) for edge in to_pixels(left, top, right, bottom, width, height)
+    )
+    x1, y1 = np.minimum(x1, width - 1), np.minimum(y1, height - 1)
+    return x1 + 1, y1 + 1, np.maximum(x2, x1 + 1), np.maximum(y2, y1 + 1)
+
+
+def from_voc(
+    xmin: float, ymin: float, xmax: float, ymax: float, *, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) as fractions of an image of this size, of a box as Pascal VOC counts its pixels."""
+    return (xmin - 1) / width, (ymin - 1) / height, xmax / width, ymax / height
 
 
 def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> Edges:

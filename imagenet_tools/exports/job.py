@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools.annotations import bbox
 from imagenet_tools.exports.options import Facts
 from imagenet_tools.exports.outfile import OutFile
-from imagenet_tools.exports.writer import Box, Row, Shard
+from imagenet_tools.exports.writer import Box, Origin, Row, Shard
 from imagenet_tools.files import whole
 from imagenet_tools.images.transform import mode_after
 
@@ -53,9 +53,9 @@ class Job:
             first, first_box = first + images, first_box + boxes
         return tuple(made)
 
-    def rows(self) -> Iterator[Row]:
-        """The images, in order, once all shards are finished; without those that were left out of them."""
-        for shard in self.shards:
+    def rows(self, split: str | None = None) -> Iterator[Row]:
+        """The images, or those of a split, in order, once all shards are finished; without those left out of them."""
+        for shard in (one for one in self.shards if split in (None, one.split)):
             left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
             for row in self.planned(shard):
                 if (row.dataset, row.image_id) not in left_out:
@@ -121,6 +121,7 @@ class Job:
             boxes=self._boxes(values["found"], turned or shown) if plan.writer.BOXES else (),
             first_box=first_box,
             fields={key: values[f"field {key}"] for key, _ in options.fields},
+            origin=Origin(*(values[name] for name in Origin._fields)),
         )
 
     @cached_property
@@ -148,12 +149,15 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         return OutFile(path)
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file of the export, whole; the same bytes again where it is there already."""
+    def write(self, name: str, data: bytes | Iterable[bytes]) -> None:
+        """Write a file of the export, whole; the same bytes again where it is there already.
+
+        Large ones are given piece by piece, as they are made.
+        """
         path = self.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path, replace=True, fsync=False) as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
         if name != _MANIFEST and name not in self.wrote:
             self.wrote.append(name)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CLASSES, MANIFEST = "classes.json", "manifest.json"
 
-_TERMS = (
+TERMS = (
     "The images are ImageNet's: their use is bound by ImageNet's terms of access (https://image-net.org/download), "
     "for non-commercial research and education."
 )
@@ -61,7 +61,7 @@ def write_manifest(job: Job) -> None:
             "of": "path, size, sha256" if plan.options.hash else "path, size",
             "sum_of_sha256_of_lines": digest.hexdigest(),
         },
-        "terms": _TERMS,
+        "terms": TERMS,
     }
     job.write(MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode())
 
@@ -99,8 +99,9 @@ def _take_out(job: Job, found: _Found) -> None:
 
 
 def _file(job: Job, name: str) -> dict[str, object]:
-    data = (job.out / name).read_bytes()
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    with (job.out / name).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
 
 
 def _lock_digest(plan: Plan, left_out: dict[str, str]) -> str:

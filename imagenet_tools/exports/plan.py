@@ -121,7 +121,7 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
         raise ExportError(message)
     _check_fields(chosen, options, writer)
     _check_boxes(chosen, options, writer)
-    _check_names(chosen, writer)
+    check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
     lost = boxes.left_out(chosen, options) if writer.BOXES else {}
     plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
     plan.hazards.extend([*_common_hazards(plan), *writer.hazards(plan)])
@@ -201,12 +201,14 @@ def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:
             raise UsageError(message) from error
 
 
-def _check_names(chosen: Selection, writer: Writer) -> None:
-    """ExportError where two images would have one name; file systems may not tell upper from lower case."""
-    place = "split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "1"
+def check_stems(chosen: Selection, *, within: str) -> None:
+    """ExportError where two images would have one name within a folder, the value of `within`, which is SQL.
+
+    File systems may not tell upper from lower case.
+    """
     rows = chosen.run(
         f"""SELECT list(dataset || '/' || image_id ORDER BY dataset, image_id), any_value({STEM_SQL}) FROM made
-            WHERE left_out IS NULL GROUP BY {place}, lower({STEM_SQL}) HAVING count(*) > 1 ORDER BY 2 LIMIT 1"""
+            WHERE left_out IS NULL GROUP BY {within}, lower({STEM_SQL}) HAVING count(*) > 1 ORDER BY 2 LIMIT 1"""
     ).fetchall()
     for ids, name in rows:
         message = f"{' and '.join(ids[:2])} would both be {name}. Choose one data set: --dataset NAME."

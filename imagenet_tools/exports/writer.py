@@ -46,6 +46,23 @@ class Box(NamedTuple):
     difficult: bool | None = None
 
 
+class Origin(NamedTuple):
+    """Where the bytes of an image lie in the sources, in the words of the table images."""
+
+    source: str
+    file: str  # relative to the root of the source, '/' between
+    member: str | None
+    offset: int | None  # bytes
+    length: int  # bytes
+    position: int | None
+    compression: str | None
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a file of its own, which a path names."""
+        return self.offset == 0 and self.compression is None
+
+
 class Row(NamedTuple):
     """An image of an export as it will be there, repairs and resizing done."""
 
@@ -69,6 +86,7 @@ class Row(NamedTuple):
     boxes: tuple[Box, ...]
     first_box: int  # the number of boxes[0] among all boxes of this target, 0-based
     fields: Mapping[str, object]  # --field, by key
+    origin: Origin
 
     @property
     def name(self) -> str:
@@ -163,3 +181,4 @@ class Writer(Protocol):
         """The images of an export, read again from its files alone; FormatError where they are not as written."""
 
     # May be there too: load(root) -> Loaded, by the framework's own loader; ImportError where it is not installed.
+    # WHOLE_PIXELS = True: its boxes are whole pixels, and read back up to one off.

@@ -1,0 +1,106 @@
+"""COCO exports, read as plain JSON: ids, categories and what they say of partial annotation."""
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools import wordnet
+from imagenet_tools.errors import FormatError
+from imagenet_tools.formats import coco
+from imagenet_tools.index.opened import Index
+
+
+def read(root: Path) -> dict[str, dict[str, Any]]:
+    files = (root / "annotations").iterdir()
+    return {path.stem.removeprefix("instances_"): json.loads(path.read_text()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def exported(index: Index, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("coco") / "x"
+    imagenet_tools.export(index.select(), root, to="coco", unboxed="background")
+    return root
+
+
+def test_ids_are_unique_over_all_splits_and_every_annotation_is_of_an_image_of_its_file(exported: Path) -> None:
+    splits = read(exported)
+    assert set(splits) == {"train", "val"}
+    for key in ("images", "annotations"):
+        ids = [one["id"] for one in chain.from_iterable(found[key] for found in splits.values())]
+        assert len(ids) == len(set(ids)) > 0
+        assert min(ids) == 1
+    for found in splits.values():
+        assert {one["image_id"] for one in found["annotations"]} <= {one["id"] for one in found["images"]}
+
+
+def test_categories_are_1_to_n_and_the_same_in_every_split_with_or_without_images(index: Index, tmp_path: Path) -> None:
+    chosen = index.select(where="NOT (split = 'val' AND wnid = 'n02012849')")
+    imagenet_tools.export(chosen, tmp_path / "x", to="coco")
+    splits = read(tmp_path / "x")
+    classes = json.loads((tmp_path / "x" / "classes.json").read_text())["classes"]
+    for found in splits.values():
+        assert [one["id"] for one in found["categories"]] == list(range(1, 14))
+        assert [(one["wnid"], one["name"]) for one in found["categories"]] == [
+            (one["wnid"], one["display"]) for one in classes
+        ]
+    used = {one["category_id"] for one in splits["val"]["annotations"]}
+    [crane] = [one["id"] for one in splits["val"]["categories"] if one["wnid"] == "n02012849"]
+    assert crane not in used and max(used) > crane
+
+
+def test_a_category_names_its_first_hypernym_and_lists_them_all(index: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(index.select(), tmp_path / "x", to="coco")
+    categories = {one["wnid"]: one for one in read(tmp_path / "x")["train"]["categories"]}
+    assert categories["n02123045"]["supercategory"] == "domestic_cat.n.01"
+    for wnid, one in categories.items():
+        parents = [parent["wnid"] for parent in one["hypernyms"]]
+        assert parents == list(wordnet.synset(wnid).hypernyms)
+        assert one["supercategory"] == one["hypernyms"][0]["name"]
+
+
+def test_images_say_where_annotation_may_lack_something(exported: Path, index: Index, tmp_path: Path) -> None:
+    unboxed = {one for (one,) in index.sql("SELECT image_id FROM images WHERE n_boxes = 0").fetchall()}
+    seen = set()
+    for found in read(exported).values():
+        wnid_of = {one["id"]: one["wnid"] for one in found["categories"]}
+        for image in found["images"]:
+            assert image["neg_category_ids"] == []
+            partial = [wnid_of[n] for n in image["not_exhaustive_category_ids"]]
+            assert partial == ([image["wnid"]] if Path(image["file_name"]).stem in unboxed else [])
+            seen |= set(partial)
+    assert seen
+    imagenet_tools.export(index.select(), tmp_path / "x", to="coco", min_box=20)
+    images = read(tmp_path / "x")["train"]["images"]
+    assert all(len(one["not_exhaustive_category_ids"]) == 1 for one in images)
+
+
+def test_boxes_are_pixels_of_the_stored_raster_and_their_area_is_theirs(exported: Path, index: Index) -> None:
+    boxes = index.sql(
+        """SELECT image_id, nxmin * width, nymin * height, (nxmax - nxmin) * width, (nymax - nymin) * height
+           FROM boxes JOIN images USING (dataset, image_id) WHERE nxmin IS NOT NULL ORDER BY ALL"""
+    ).fetchall()
+    found = []
+    for one in read(exported).values():
+        name_of = {image["id"]: Path(image["file_name"]).stem for image in one["images"]}
+        found += [(name_of[box["image_id"]], *box["bbox"]) for box in one["annotations"]]
+        for box in one["annotations"]:
+            assert box["area"] == pytest.approx(box["bbox"][2] * box["bbox"][3], abs=1e-4)
+            assert (box["iscrowd"], box["segmentation"]) == (0, [])
+    assert len(found) == len(boxes)
+    for ours, theirs in zip(sorted(found), boxes, strict=True):
+        assert ours[0] == theirs[0]
+        assert ours[1:] == pytest.approx(theirs[1:], abs=1e-4)
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: text.replace('"image_id":3', "")])
+def test_a_file_that_is_not_as_it_was_written_is_an_error(exported: Path, tmp_path: Path, damage: Any) -> None:
+    file = tmp_path / "annotations" / "instances_train.json"
+    file.parent.mkdir()
+    (tmp_path / "images").symlink_to(exported / "images")
+    file.write_text(damage((exported / "annotations" / "instances_train.json").read_text()))
+    with pytest.raises(FormatError):
+        list(coco.read_back(tmp_path))
