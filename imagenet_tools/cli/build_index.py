@@ -21,7 +21,6 @@ from imagenet_tools.cli.common import (
 )
 from imagenet_tools.cli.progress import Progress
 from imagenet_tools.index.layout import default_index
-from imagenet_tools.index.sources import parse_roots
 
 if TYPE_CHECKING:
     from imagenet_tools.index.build import Report
@@ -67,6 +66,8 @@ def command(
 
     An index that is there is added to, or refreshed; what has not changed is not read again.
     """
+    from imagenet_tools.index.sources import parse_roots
+
     report = imagenet_tools.build_index(
         paths,
         output or index_path or default_index(),
