@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagenet_tools.class_lists.identify_classes import ClassesFound
     from imagenet_tools.class_lists.identify_labels import LabelsFound
     from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.exports.check import CheckedExport
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.index.build import Report
     from imagenet_tools.index.opened import Index
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "build_index",
     "check",
+    "check_export",
     "class_map",
     "classes",
     "detect",
@@ -109,6 +111,29 @@ def check(
     given = [paths] if isinstance(paths, (str, Path)) else paths
     notes = Path(cache) if cache is not None else None
     return check_archives([Path(path) for path in given], md5=md5, cache=notes, fresh=fresh, progress=progress)
+
+
+def check_export(
+    path: str | Path,
+    *,
+    index: str | Path | Index | None = None,
+    read_data: bool = False,
+    with_loader: bool = False,
+) -> list[CheckedExport]:
+    """Check an export, or those of one pass: its files, what is read back, and a sample of its images with an index.
+
+    With `read_data` every image is compared, `with_loader` the framework's own loader reads it where it is installed.
+    What is wrong are findings with a code: see imagenet_tools.exports.check. SourceError: no export lies there.
+    """
+    from imagenet_tools.errors import SourceError
+    from imagenet_tools.exports import check as checks
+
+    opened = open_index(index) if isinstance(index, (str, Path)) else index
+    roots = list(checks.exports_at(Path(path)))
+    if not roots:
+        message = f"{path} is no export: expected a folder with classes.json and manifest.json."
+        raise SourceError(message)
+    return [checks.check_export(root, index=opened, read_data=read_data, with_loader=with_loader) for root in roots]
 
 
 def classes(name: str) -> ClassList:

@@ -91,10 +91,15 @@ def _check_unique(folders: Mapping[str, str], names: str) -> None:
         seen[key] = wnid
 
 
-def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Mapping[str, int]]], order: str) -> bytes:
+def classes_json(
+    classes: Sequence[Class],
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]],
+    order: str,
+    members: Mapping[str, Sequence[str]] | None = None,
+) -> bytes:
     """classes.json: order and its hash, and for each class its names, place in WordNet and other orders, and counts.
 
-    `counts` is {split: {wnid: {"images": n, "boxes": n}}}.
+    `counts` is {split: {wnid: {"images": n, "boxes": n}}}; `members` the wnids of the images that a class is made of.
     """
     lines = "".join(f"{one.wnid}\n" for one in classes)
     rows: list[dict[str, object]] = []
@@ -109,7 +114,7 @@ def classes_json(classes: Sequence[Class], counts: Mapping[str, Mapping[str, Map
                 "folder": one.folder,
                 "lemmas": list(synset.lemmas),
                 "parents": list(synset.hypernyms),
-                "members": [one.wnid],
+                "members": list((members or {}).get(one.wnid, (one.wnid,))),
                 "label_spaces": lists.numbers_of(one.wnid),
                 "splits": {split: found.get(one.wnid, {"images": 0, "boxes": 0}) for split, found in counts.items()},
             }

@@ -1,8 +1,10 @@
-"""check: whether archives are as they were published, and the images of a lock are here."""
+"""check: whether archives are as they were published, exports as they were written, and a lock's images are here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +20,7 @@ Examples:
   imagenet-tools check /data/imagenet                        # names and sizes
   imagenet-tools check dogs.lock.toml                        # its images, in the index
   imagenet-tools check ILSVRC2012_img_train.tar --md5        # run again to go on, if it was interrupted
+  imagenet-tools check dogs-yolo --read-data --with-loader   # an export: its files, every image, Ultralytics' loader
 
 \b
 What may be found:
@@ -41,6 +44,8 @@ Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict a
 @click.option("--md5", is_flag=True, help="Read the archives, and compare their MD5 with the published ones.")
 @click.option("--cache", type=click.Path(path_type=Path), metavar="FILE", help="Where sums are kept; default ~/.cache.")
 @click.option("--fresh", is_flag=True, help="Sum again what was summed before.")
+@click.option("--read-data", is_flag=True, help="Compare every image of an export with the index, not a sample.")
+@click.option("--with-loader", is_flag=True, help="Have the framework's own loader read an export, where installed.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @output_options
 def command(
@@ -48,50 +53,76 @@ def command(
     md5: bool,
     cache: Path | None,
     fresh: bool,
+    read_data: bool,
+    with_loader: bool,
     strict: bool,
     as_json: bool,
     index_path: Path | None,
 ) -> int:
-    """Compare archives with the published names, sizes and sums. Nothing is written beside them.
+    """Compare archives with the published names, sizes and sums, and exports with their manifests and the index.
 
-    A lock is compared with the index: whether its images are there. Exit code 3: some are not.
+    What each PATH is, is told by what lies there. Nothing is written beside it. A lock is compared with the index:
+    whether its images are there. Exit code 3: some are not.
     """
     from imagenet_tools.published.md5 import can_resume
 
-    locks = [path for path in paths if _is_lock(path)]
+    kinds = {path: _kind(path) for path in paths}
+    locks = [path for path in paths if kinds[path] == "lock"]
     if locks:
         return _check_locks(locks, paths, index_path, as_json)
     if md5 and not can_resume():
         note("OpenSSL's library is not found here: an interrupted sum begins anew, with the archive that it was at")
-    done = []
-    for one in imagenet_tools.check(paths, md5=md5, cache=cache, fresh=fresh, progress=Progress()):
-        done.append(one)
-        if not as_json:
-            known = f", {one.published}" if one.published and one.published != one.path.name else ""
-            right = "as published" if md5 else "of the published size"
-            click.echo(
-                printable(f"{one.path}: {'; '.join(f'{code} {text}' for code, text in one.findings) or right + known}")
-            )
+    found: list[dict[str, object]] = []
+    codes: list[str] = []
+    for path in paths:
+        if kinds[path] == "export":
+            said = _exports(path, index_path, read_data=read_data, with_loader=with_loader)
+        else:
+            said = _archives(path, md5=md5, cache=cache, fresh=fresh)
+        for line, values, findings in said:
+            codes += [finding.code for finding in findings]
+            found.append({**values, "path": str(values["path"]), "findings": [one._asdict() for one in findings]})
+            if not as_json:
+                wrong = "; ".join(f"{code} {text}" for code, text in findings)
+                click.echo(printable(f"{values['path']}: {wrong or line}"))
     if as_json:
-        print_json(
-            [
-                one._asdict() | {"path": str(one.path), "findings": [finding._asdict() for finding in one.findings]}
-                for one in done
-            ]
-        )
-    codes = [finding.code for one in done for finding in one.findings]
+        print_json(found)
     return FAILED if any(code.startswith("E") or strict for code in codes) else 0
 
 
-def _is_lock(path: Path) -> bool:
+def _kind(path: Path) -> str:
+    """What a path is to be checked as: the one place that decides it."""
+    from imagenet_tools.exports.check import is_export
     from imagenet_tools.selection import lock
 
-    return path.suffix == ".toml" and path.is_file() and lock.is_lock(path)
+    if path.suffix == ".toml" and path.is_file() and lock.is_lock(path):
+        return "lock"
+    return "export" if is_export(path) else "archives"
+
+
+Said = Iterator[tuple[str, dict[str, Any], tuple[Any, ...]]]
+
+
+def _archives(path: Path, *, md5: bool, cache: Path | None, fresh: bool) -> Said:
+    for one in imagenet_tools.check(path, md5=md5, cache=cache, fresh=fresh, progress=Progress()):
+        known = f", {one.published}" if one.published and one.published != one.path.name else ""
+        yield ("as published" if md5 else "of the published size") + known, one._asdict(), one.findings
+
+
+def _exports(path: Path, index_path: Path | None, *, read_data: bool, with_loader: bool) -> Said:
+    from imagenet_tools.index.layout import default_index, is_index
+
+    where = index_path or default_index()
+    index = open_index(where) if index_path or is_index(where) else None
+    for one in imagenet_tools.check_export(path, index=index, read_data=read_data, with_loader=with_loader):
+        by = f", read by {one.loader}" if one.loader else ""
+        same = f", {one.compared:,} the index's to the byte" if one.compared else ""
+        yield f"as written: {one.images:,} images as {one.target}{same}{by}", one._asdict(), one.findings
 
 
 def _check_locks(locks: list[Path], paths: tuple[Path, ...], index_path: Path | None, as_json: bool) -> int:
     if len(locks) < len(paths):
-        raise UsageError(f"Found the lock {locks[0]} beside archives; expected locks alone, or archives alone.")
+        raise UsageError(f"Found the lock {locks[0]} beside others; expected locks alone.")
     index = open_index(index_path)
     found = [findings(index, path) for path in locks]
     if as_json:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.annotations import bbox
@@ -90,7 +90,7 @@ class Job:
     def row(self, values: Mapping[str, Any], number: int, first_box: int) -> Row:
         """An image as this target's loader will find it, from a row of the pieces."""
         plan, options = self.plan, self.plan.options
-        facts, place = facts_of(values), place_of(plan, values)
+        facts = facts_of(values)
         size = (values["out_width"], values["out_height"])
         change, _ = options.change(facts, size)
         orientation, encoding, mode = facts.orientation, facts.encoding, facts.mode
@@ -110,7 +110,7 @@ class Job:
             split=values["split"],
             official_split=values["official_split"],
             stem=values["image_id"].replace("/", "_"),
-            suffix=_suffix(place, facts.encoding, changed=change is not None),
+            suffix=_suffix(values, changed=change is not None),
             width=width,
             height=height,
             mode=mode,
@@ -143,6 +143,13 @@ class Job:
 
     # ---- files
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is not to stay, on the same file system; shards may write there, finish() may read."""
+        folder = self.done.with_name(f"scratch-{self.plan.target}")
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def create(self, name: str) -> OutFile:
         """A new file of the export for a shard; name it in Written.files. What an interrupted run left there goes."""
         path = self.out / name
@@ -173,9 +180,10 @@ def place_of(plan: Plan, values: Mapping[str, Any]) -> Place:
     return plan.index.image_place(*(values[name] for name in where))
 
 
-def _suffix(place: Place, encoding: str, *, changed: bool) -> str:
+def _suffix(values: Mapping[str, Any], *, changed: bool) -> str:
     if changed:
         return ".JPEG"
-    if place.alone:
-        return PurePosixPath(place.path).suffix or ".JPEG"
-    return ".JPEG" if encoding in _AS_JPEG else f".{encoding}"
+    if values["offset"] == 0 and values["compression"] is None:  # a file of its own
+        name = values["file"].rpartition("/")[2]
+        return name[name.rindex(".") :] if "." in name[1:] else ".JPEG"
+    return ".JPEG" if values["encoding"] in _AS_JPEG else f".{values['encoding']}"

@@ -45,7 +45,7 @@ def write_manifest(job: Job) -> None:
             f"{len(endless):,} images do not end with FF D9, and were copied, not linked ({named}): "
             "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
         )
-    job.write(CLASSES, classes_json(plan.classes, plan.counts(), "folder" if plan.writer.BY_FOLDER else "wnid"))
+    job.write(CLASSES, _classes(plan))
     content = {
         "format": 2,
         **state_of(plan),
@@ -96,6 +96,14 @@ def _take_out(job: Job, found: _Found) -> None:
     if n:
         plan.left_out["undecodable"] = n
         plan.hazards.append(f"{n:,} images could not be decoded, and are left out; manifest.json names them")
+
+
+def _classes(plan: Plan) -> bytes:
+    members: dict[str, list[str]] = {}
+    for wnid, one in plan.selection.classes_of().items():
+        members.setdefault(one, []).append(wnid)
+    order = "folder" if plan.writer.BY_FOLDER else plan.selection.choice.order or "wnid"
+    return classes_json(plan.classes, plan.counts(), order, members)
 
 
 def _file(job: Job, name: str) -> dict[str, object]:

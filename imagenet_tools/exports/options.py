@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import UsageError
@@ -85,10 +85,12 @@ class Options:
     def words(self) -> dict[str, object]:
         """What a recipe holds: the options that say something about the bytes, where they were given."""
         plain = Options()
+        # A file of names is named without its folder, so that no machine shows.
+        named = replace(self, names=self.names.rpartition("/")[2])
         return {
             word.key: list(value) if isinstance(value, tuple) else value
             for word in EXPORT
-            if word.keyword != "link" and (value := getattr(self, word.keyword)) != getattr(plain, word.keyword)
+            if word.keyword != "link" and (value := getattr(named, word.keyword)) != getattr(plain, word.keyword)
         }
 
     # ---- what becomes of an image

@@ -24,22 +24,27 @@ from imagenet_tools.index.layout import read_manifest
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.index.opened import Index
 
 WORK, _STATE, DONE = ".work", "export.json", "done"
 
 
 def state_of(plan: Plan) -> dict[str, object]:
     """What an export to one target depends on, as plain values: with the same, the same bytes come out."""
-    tables = read_manifest(plan.index.path).tables
-    digests = {table: [entry.sha256 for entry in entries] for table, entries in sorted(tables.items())}
-    del digests["sources"]  # machine-dependent
     return {
         "target": plan.target,
         "recipe": {"selection": plan.selection.words(), "options": plan.options.words()},
         "classes": [one.display for one in plan.classes],
-        "index": hashlib.sha256(json.dumps(digests).encode()).hexdigest(),
+        "index": index_digest(plan.index),
         "software": {"imagenet-tools": __version__},
     }
+
+
+def index_digest(index: Index) -> str:
+    """SHA-256 over the digests of an index's tables, but for that of the sources, which tells of the machine."""
+    tables = read_manifest(index.path).tables
+    digests = {name: [entry.sha256 for entry in found] for name, found in sorted(tables.items()) if name != "sources"}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 @contextmanager
@@ -60,7 +65,9 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
         raise ExistsError(message)
     work.mkdir(parents=True, exist_ok=True)
     with lock(work / "lock"):
-        _begin(partial, work, json.dumps([state_of(plan) for plan in plans], indent=1, ensure_ascii=False))
+        # The counts tell what a table of one's own or a list has become meanwhile.
+        state = [state_of(plan) | {"counts": plan.counts()} for plan in plans]
+        _begin(partial, work, json.dumps(state, indent=1, ensure_ascii=False))
         (work / DONE).mkdir(exist_ok=True)
         yield partial
         shutil.rmtree(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from imagenet_tools.exports import boxes
 from imagenet_tools.index.connection import engine_errors
 
 if TYPE_CHECKING:
+    from imagenet_tools.exports.check import CheckedExport
     from imagenet_tools.exports.options import Options
     from imagenet_tools.exports.writer import Writer
     from imagenet_tools.index.opened import Index
@@ -69,6 +71,19 @@ class Plan:
         """The index of each class by its wnid."""
         return {one.wnid: one.index for one in self.classes}
 
+    def check(self, *, read_data: bool = False, with_loader: bool = False) -> tuple[CheckedExport, ...]:
+        """Check what was made of it, target by target: see exports.check. ExportError: nothing was made yet."""
+        from imagenet_tools.exports.check import check_export
+
+        if self.dest is None:
+            message = "This is a plan; expected an export that was made: imagenet_tools.export() gives one."
+            raise ExportError(message)
+        return tuple(
+            check_export(one.dest, index=self.index, read_data=read_data, with_loader=with_loader)
+            for one in self.together
+            if one.dest is not None
+        )
+
     def images(self, split: str | None = None) -> int:
         """Images of a split, or in all."""
         return sum(
@@ -98,6 +113,7 @@ def make_plans(targets: Sequence[str], selection: Selection, options: Options) -
     return replace(made[0], also=tuple(made[1:]))
 
 
+@functools.cache
 def _writer(target: str) -> Writer:
     return cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
 

@@ -13,9 +13,11 @@ lists below. The work is done like this:
                 from job.rows(), streamed, and job.notes()
 
 A file an image: `return FilePerImage(job, path_of)` of exports.sinks, with `beside` for label files. Shards: write with
-`job.create(name)`, an OutFile, whose `send(picture)` has the kernel move the bytes. What a shard writes must depend on
-(job.plan, shard, rows) alone: then bytes are the same with any number of workers, and a shard that was interrupted is
-written again. classes.json, manifest.json, the digests, locks, resuming and publishing are none of a writer's business.
+`job.create(name)`, an OutFile, whose `send(picture)` has the kernel move the bytes; one file for all is put together in
+finish() from pieces that shards made in `job.scratch`, a folder that is gone in the end. What a shard writes must
+depend on (job.plan, shard, rows) alone: then bytes are the same with any number of workers, and a shard that was
+interrupted is written again. classes.json, manifest.json, the digests, locks, resuming and publishing are none of a
+writer's business.
 
 Boxes are fractions of the frame that the target's loader sees, `TURNED` or not; pixels are bbox.to_pixels() with
 `row.box_width` and `row.box_height`. With `--to a,b` a shard's images are read once and handed to the sink of each.
@@ -136,7 +138,7 @@ class Sink(Protocol):
 class Found(NamedTuple):
     """An image of an export as it is read again from there, by read_back()."""
 
-    image_id: str  # or the stem, where the format keeps no more
+    stem: str  # as Row.stem: a format that has to spell it otherwise keeps the stem besides
     split: str
     class_index: int | None  # None where the format has no class of an image
     boxes: tuple[tuple[int, float, float, float, float], ...] | None  # class and edges, as Box; None: it has none

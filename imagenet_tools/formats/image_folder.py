@@ -7,9 +7,11 @@ root/n01440764/n01440764_10026.JPEG             or a bare folder of wnid folders
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from imagenet_tools.exports import class_folder_layout
+from imagenet_tools.exports.writer import Loaded
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of
@@ -100,3 +102,16 @@ def hazards(plan: Plan) -> Iterator[str]:
 open_shard = class_folder_layout.open_shard
 finish = class_folder_layout.finish
 read_back = class_folder_layout.read_back
+
+
+def load(root: Path) -> Loaded:
+    """What torchvision's ImageFolder finds in each split."""
+    import torchvision
+    from torchvision.datasets import ImageFolder
+
+    counts, classes = {}, None
+    for split in sorted(path for path in root.iterdir() if path.is_dir()):
+        found = ImageFolder(str(split), allow_empty=True)
+        counts[split.name] = Counter(found.targets)
+        classes = tuple(found.classes)
+    return Loaded(f"torchvision {torchvision.__version__} ImageFolder", classes, "folder", counts)

@@ -11,12 +11,15 @@ so the boxes are turned; opens no image of less than 10 pixels a side; drops a w
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found
+from imagenet_tools.exports.writer import Found, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +76,24 @@ def read_back(root: Path) -> Iterator[Found]:
                 raise FormatError(message, code="label_unread")
             boxes = tuple((int(number), *bbox.from_yolo(*map(float, numbers))) for number, *numbers in lines)
             yield Found(path.stem, split.name, None, boxes, path.read_bytes)
+
+
+def load(root: Path) -> Loaded:
+    """What Ultralytics' data set for detection finds in each split; in a copy of links, for it leaves caches there."""
+    import ultralytics
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
+
+    images, boxes = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(root.absolute(), f"{folder}/export", copy_function=os.symlink)
+        data = check_det_dataset(f"{copy}/data.yaml", autodownload=False)
+        for split in (path.name for path in sorted((root / "images").iterdir())):
+            found = YOLODataset(img_path=data[split], data=data, task="detect", augment=False).labels
+            images[split] = {-1: len(found)}
+            boxes[split] = sum(len(one["cls"]) for one in found)
+    names = tuple(data["names"].values())
+    return Loaded(f"ultralytics {ultralytics.__version__} YOLODataset", names, "display", images, boxes)
 
 
 def _lines(row: Row) -> bytes:

@@ -9,13 +9,19 @@ pixels a side.
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
+from imagenet_tools.exports.writer import Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from imagenet_tools.exports.plan import Plan
 
@@ -45,3 +51,22 @@ def hazards(plan: Plan) -> Iterator[str]:
 open_shard = class_folder_layout.open_shard
 finish = class_folder_layout.finish
 read_back = class_folder_layout.read_back
+
+
+def load(root: Path) -> Loaded:
+    """What Ultralytics' data set for classification finds in each split; in a copy of links, for it leaves caches."""
+    import ultralytics
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.dataset import ClassificationDataset
+    from ultralytics.data.utils import check_cls_dataset
+
+    counts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(root.absolute(), f"{folder}/export", copy_function=os.symlink)
+        data = check_cls_dataset(copy)
+        for split in ("train", "val", "test"):
+            if data.get(split):
+                found = ClassificationDataset(data[split], args=get_cfg(overrides={"imgsz": 64}), names=data["names"])
+                counts[split] = Counter(index for _, index, *_ in found.samples)
+    names = tuple(data["names"].values())
+    return Loaded(f"ultralytics {ultralytics.__version__} ClassificationDataset", names, "folder", counts)

@@ -56,15 +56,9 @@ def content(root: Path) -> dict[str, str]:
 
 def read_back(target: str, root: Path) -> dict[str, Found]:
     found = list(FORMATS[target].read_back(root))
-    by_stem = {one.image_id: one for one in found}
+    by_stem = {one.stem: one for one in found}
     assert len(by_stem) == len(found)
     return by_stem
-
-
-def spelled(target: str) -> Callable[[str], str]:
-    """How a target spells the stem of an image: as it is, unless it says otherwise."""
-    how: Callable[[str], str] = getattr(FORMATS[target], "spelled", lambda stem: stem)
-    return how
 
 
 def expected(module: ModuleType, *, unboxed: str = "skip") -> set[str]:
@@ -91,12 +85,11 @@ def test_what_is_read_back_is_what_was_indexed(target: str, odd: Index, tmp_path
     module = FORMATS[target]
     plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, workers=1, **words(target))
     found = read_back(target, tmp_path / "x")
-    spell = spelled(target)
-    assert set(found) == set(map(spell, expected(module)))
+    assert set(found) == expected(module)
     classes = json.loads((tmp_path / "x" / "classes.json").read_text())["classes"]
     assert [one["wnid"] for one in classes] == [TENCH, CRANE, SPANIEL]
     for stem in expected(module):
-        one, there = BY_STEM[stem], found[spell(stem)]
+        one, there = BY_STEM[stem], found[stem]
         assert there.split == one.split
         if there.class_index is not None:
             assert classes[there.class_index]["wnid"] == one.wnid
@@ -216,7 +209,7 @@ def test_images_without_boxes_are_background_only_where_it_is_asked_for(
     module = FORMATS[target]
     plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, unboxed="background", **words(target))
     found = read_back(target, tmp_path / "x")
-    assert set(found) == set(map(spelled(target), expected(module, unboxed="background")))
+    assert set(found) == expected(module, unboxed="background")
     if module.DETECTION:
         assert any("3 images without boxes are written as background" in hazard for hazard in plan.hazards)
 
@@ -245,15 +238,15 @@ def test_boxes_follow_what_is_done_to_images(target: str, options: dict[str, Any
     stems = expected(module) & {one.stem for one in ODD if one.boxes}
     if "resize" in options:  # it lacks its end, and nothing asked to repair that: no loader decodes it
         stems -= {"n01440764_22"}
-        assert spelled(target)("n01440764_22") not in found
+        assert "n01440764_22" not in found
         assert list(manifest(tmp_path / "x")["undecodable"]) == ["ilsvrc2012/n01440764_22"]
         assert manifest(tmp_path / "x")["left_out"]["undecodable"] == 1
     if options.get("crop") and module.DETECTION:  # its box lies above the middle square: it is no background
         stems -= {"n01440764_6"}
-        assert spelled(target)("n01440764_6") not in found
+        assert "n01440764_6" not in found
         assert manifest(tmp_path / "x")["left_out"]["bad_boxes"] == 1
     for stem in stems:
-        one, there = BY_STEM[stem], found[spelled(target)(stem)]
+        one, there = BY_STEM[stem], found[stem]
         assert there.read is not None
         data = there.read()
         with Image.open(io.BytesIO(data)) as image, Image.open(io.BytesIO(one.data)) as before:

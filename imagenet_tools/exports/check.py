@@ -1,0 +1,210 @@
+"""Checking an export: its files against its manifest, what is read back against both, images against the index.
+
+E301  manifest.json or classes.json is missing, or not what an export has
+E302  a file that the manifest names is missing, or of another size
+E303  a file has other bytes than the manifest says
+E304  the files of images are not those that were written: some are missing, too many, or of another size
+E305  what is read back are other images, splits, classes or boxes than classes.json counts
+E306  an image is not the one in the index, to the byte
+E307  an image of the export is not in the index
+E308  the framework's own loader finds other classes, images or boxes
+W301  no index was given, or none is there: no image was compared with it
+W302  the framework's loader is not installed, or the format names none
+W303  the export was made from another generation of the index
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.exports.digest import Digest
+from imagenet_tools.exports.manifest import CLASSES, MANIFEST
+from imagenet_tools.exports.originals import Originals
+from imagenet_tools.exports.writer import ImageFile
+
+if TYPE_CHECKING:
+    from imagenet_tools.exports.writer import Loaded, Writer
+    from imagenet_tools.index.opened import Index
+
+_NAMED = 3  # how many images or files a finding names
+_SAMPLE = 200  # images that are compared with the index, if not all
+
+Counts = dict[str, Counter[int]]  # by split and class index
+
+
+class Finding(NamedTuple):
+    """Something to know of an export: E is wrong, W is worth a look."""
+
+    code: str
+    message: str
+
+
+class CheckedExport(NamedTuple):
+    """An export that was checked: as it was written where nothing was found."""
+
+    path: Path
+    target: str
+    images: int  # read back
+    compared: int  # of them with the index, to the byte
+    loader: str  # the framework's loader that read it; "" where none did
+    findings: tuple[Finding, ...]
+
+
+def is_export(path: Path) -> bool:
+    """Whether an export, or several of one pass, lie at a path."""
+    return bool(list(exports_at(path)))
+
+
+def exports_at(path: Path) -> Iterator[Path]:
+    """The export at a path, or those of the targets of one pass, each in a folder of its own."""
+    if (path / CLASSES).is_file() or (path / MANIFEST).is_file():
+        yield path
+    elif path.is_dir():
+        yield from (one for one in sorted(path.iterdir()) if (one / CLASSES).is_file() and (one / MANIFEST).is_file())
+
+
+def check_export(
+    root: Path, *, index: Index | None = None, read_data: bool = False, with_loader: bool = False
+) -> CheckedExport:
+    """Check one export; with an index a sample of its images against it, or with `read_data` all of them."""
+    try:
+        manifest = _json(root / MANIFEST)
+        classes = _json(root / CLASSES)["classes"]
+        target = str(manifest["target"])
+        module = cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
+        named = {**manifest["files"], MANIFEST: None}
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        finding = Finding("E301", f"{root}: {MANIFEST} and {CLASSES} cannot be read as an export's: {error}")
+        return CheckedExport(root, "", 0, 0, "", (finding,))
+    findings = [*_files(root, manifest["files"]), *_image_files(root, manifest["image_files"], named)]
+    findings += _generation(manifest, index)
+    originals = Originals(index, manifest, every=read_data, sample=_SAMPLE) if index and module.HOLDS_BYTES else None
+    if originals is None:
+        findings.append(Finding("W301", "no image was compared with an index; name one with -i"))
+    images: Counts = {}
+    boxes: Counter[str] = Counter()
+    try:
+        for found in module.read_back(root):
+            images.setdefault(found.split, Counter())[-1 if found.class_index is None else found.class_index] += 1
+            boxes[found.split] += len(found.boxes or ())
+            if originals is not None:
+                originals.take(found)
+    except (ImagenetToolsError, OSError, ValueError, LookupError) as error:
+        findings.append(Finding("E305", f"it cannot be read back: {error}"))
+    else:
+        findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
+    if originals is not None:
+        originals.finish()
+        for code, stems, what in (
+            ("E306", originals.others, "not the bytes that the index has"),
+            ("E307", originals.unknown, "not among the images of the index"),
+        ):
+            if stems:
+                findings.append(Finding(code, f"{_named(stems)} {what}"))
+    loader = ""
+    if with_loader:
+        loader, more = _loaded(module, root, classes)
+        findings += more
+    n = sum(found.total() for found in images.values())
+    return CheckedExport(root, target, n, originals.compared if originals else 0, loader, tuple(findings))
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _files(root: Path, named: Mapping[str, Mapping[str, object]]) -> Iterator[Finding]:
+    for name, said in named.items():
+        path = root / name
+        if not path.is_file() or path.stat().st_size != said["bytes"]:
+            found = f"{path.stat().st_size:,} bytes" if path.is_file() else "nothing"
+            yield Finding("E302", f"{name}: found {found}, expected {said['bytes']:,} bytes")
+            continue
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != said["sha256"]:
+                yield Finding("E303", f"{name}: its SHA-256 is not the one in {MANIFEST}")
+
+
+def _image_files(root: Path, said: Mapping[str, object], named: Mapping[str, object]) -> Iterator[Finding]:
+    """Every file that is not named is one of an image, and in the one digest over them."""
+    digest = Digest()
+    with_bytes = "sha256" in str(said["of"])
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if name in named or not path.is_file():
+            continue
+        sha256 = ""
+        if with_bytes:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.add([ImageFile(name, path.stat().st_size, sha256)])
+    if digest.hexdigest() != said["sum_of_sha256_of_lines"]:
+        yield Finding(
+            "E304",
+            f"found {digest.files:,} files of images with {digest.bytes:,} bytes, expected {said['files']:,} with "
+            f"{said['bytes']:,}; their names, sizes{' or bytes' if with_bytes else ''} are not those that were written",
+        )
+
+
+def _generation(manifest: Mapping[str, Any], index: Index | None) -> Iterator[Finding]:
+    from imagenet_tools.exports.partial import index_digest
+
+    if index is not None and index_digest(index) != manifest["index"]:
+        yield Finding("W303", f"{index.path} is another generation of the index than it was made from")
+
+
+def _counted(
+    images: Counts, boxes: Mapping[str, int] | None, classes: list[dict[str, Any]], what: str
+) -> Iterator[Finding]:
+    """What was counted against what classes.json says; class -1 is that of images without one."""
+    splits = {split for one in classes for split in one["splits"]} | set(images)
+    for split in sorted(splits):
+        said = {one["index"]: one["splits"].get(split, {"images": 0, "boxes": 0}) for one in classes}
+        expected = Counter({index: counts["images"] for index, counts in said.items() if counts["images"]})
+        found = images.get(split, Counter())
+        if -1 in found:
+            if found.total() != expected.total():
+                yield Finding("E305", f"{what} has {found.total():,} images in {split}, expected {expected.total():,}")
+        elif found != expected:
+            wrong = sorted(index for index in {*found, *expected} if found[index] != expected[index])
+            first = wrong[0]
+            yield Finding(
+                "E305",
+                f"{what} has other images in {split} than {CLASSES} counts, in {len(wrong):,} classes: of class "
+                f"{first} it has {found[first]:,}, expected {expected[first]:,}",
+            )
+        n = sum(counts["boxes"] for counts in said.values())
+        if boxes is not None and boxes.get(split, 0) != n:
+            yield Finding("E305", f"{what} has {boxes.get(split, 0):,} boxes in {split}, expected {n:,}")
+
+
+def _loaded(module: Writer, root: Path, classes: list[dict[str, Any]]) -> tuple[str, list[Finding]]:
+    load = getattr(module, "load", None)
+    if load is None:
+        return "", [Finding("W302", "the format names no loader of a framework")]
+    try:
+        found: Loaded = load(root)
+    except ImportError as error:
+        return "", [Finding("W302", f"the loader is not installed here: {error}")]
+    findings = []
+    expected = tuple(str(one[found.called]) for one in classes)
+    if found.classes is not None and found.classes != expected:
+        pairs = zip(found.classes, expected, strict=False)
+        wrong = next((f"; class {n} is another" for n, (ours, theirs) in enumerate(pairs) if ours != theirs), "")
+        sizes = f"{found.loader} has {len(found.classes):,} classes, expected {len(expected):,}"
+        findings.append(Finding("E308", sizes + wrong))
+    counted = {split: Counter(dict(one)) for split, one in found.images.items()}
+    findings += [Finding("E308", one.message) for one in _counted(counted, found.boxes, classes, found.loader)]
+    return found.loader, findings
+
+
+def _named(ids: list[str]) -> str:
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return f"{', '.join(ids[:_NAMED])}{more}: {'this is' if len(ids) == 1 else 'these are'}"

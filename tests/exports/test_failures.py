@@ -1,0 +1,121 @@
+"""Exports that cannot go well: nothing half appears, what is finished is kept, and the message says what to do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.errors import ExistsError, ExportError
+from imagenet_tools.files import lock
+from imagenet_tools.index.opened import Index
+from tests.exports.odd import make_odd, sources
+from tests.exports.test_contract import content
+
+COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
+
+
+def test_a_place_inside_a_source_or_the_index_is_refused(tmp_path: Path) -> None:
+    make_odd(tmp_path / "source")
+    imagenet_tools.build_index(sources(tmp_path / "source"), tmp_path / "x.index", dataset="ilsvrc2012", workers=1)
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    (tmp_path / "link").symlink_to(tmp_path / "source" / "train")
+    for place in ("source/train/export", "source/train/n01440764/x", "x.index/export", "link/export"):
+        with pytest.raises(ExportError, match="is indexed, or the index"):
+            imagenet_tools.export(index.select(), tmp_path / place, to="image_folder")
+    imagenet_tools.export(index.select(), tmp_path / "missing" / "parents" / "x", to="image_folder")
+    assert (tmp_path / "missing" / "parents" / "x" / "manifest.json").is_file()
+
+
+def test_a_partial_folder_that_is_not_ours_is_left_alone(odd: Index, tmp_path: Path) -> None:
+    (tmp_path / "a.partial").mkdir()
+    (tmp_path / "a.partial" / "mine").write_text("mine")
+    (tmp_path / "b.partial").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "c.partial").write_text("mine")
+    for name in "abc":
+        with pytest.raises(ExistsError):
+            imagenet_tools.export(odd.select(), tmp_path / name, to="image_folder")
+    assert (tmp_path / "a.partial" / "mine").read_text() == (tmp_path / "c.partial").read_text() == "mine"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_two_exports_to_one_place_do_not_mix(odd: Index, tmp_path: Path) -> None:
+    work = tmp_path / "x.partial" / ".work"
+    work.mkdir(parents=True)
+    with lock(work / "lock"), pytest.raises(ExistsError, match="is being written by"):
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_leaves_nothing_half_and_the_export_goes_on_when_there_is_room(
+    workers: int, odd: Index, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(disk)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        words = ["export", str(disk / "x"), "--to", "yolo", "--link", "copy", "--workers", str(workers)]
+        ran = subprocess.run([*COMMAND, "-i", str(odd.path), *words], check=False, capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert "No space left on device" in ran.stderr and "make room, and run the same command again" in ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert not (disk / "x").exists()
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        ran = subprocess.run([*COMMAND, "-i", str(odd.path), *words], check=False, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        imagenet_tools.export(odd.select(), tmp_path / "whole", to="yolo")
+        assert content(disk / "x") == content(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_ctrl_c_gives_130_and_no_worker_stays(odd: Index, tmp_path: Path) -> None:
+    slow = (
+        "import sys, time; from imagenet_tools.exports import pieces, sinks; pieces._PIECE = 300_000\n"
+        "put = sinks.FilePerImage.add\n"
+        "def add(self, row, picture):\n    time.sleep(0.2)\n    put(self, row, picture)\n"
+        "sinks.FilePerImage.add = add\nfrom imagenet_tools.cli import main; main()"
+    )
+    words = ["-i", str(odd.path), "export", str(tmp_path / "x"), "--to", "image_folder", "--workers", "2"]
+    with subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.PIPE, text=True) as ran:
+        limit = time.monotonic() + 60
+        while not list((tmp_path / "x.partial").rglob("*.JPEG")) and time.monotonic() < limit:
+            time.sleep(0.02)
+        children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
+        ran.send_signal(signal.SIGINT)
+        _, said = ran.communicate(timeout=30)
+    assert ran.returncode == 130
+    assert "run the same command again to go on" in said and "Traceback" not in said
+    assert children and not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not (tmp_path / "x").exists()
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
+    assert imagenet_tools.check_export(tmp_path / "x", index=odd, read_data=True)[0].findings == ()
+
+
+def test_a_source_that_is_gone_is_named_and_nothing_appears(tmp_path: Path) -> None:
+    make_odd(tmp_path / "source")
+    imagenet_tools.build_index(sources(tmp_path / "source"), tmp_path / "x.index", dataset="ilsvrc2012", workers=1)
+    (tmp_path / "source" / "train").rename(tmp_path / "moved")
+    words = ["-i", str(tmp_path / "x.index"), "export", str(tmp_path / "x"), "--to", "image_folder"]
+    ran = subprocess.run([*COMMAND, *words, "--dry-run"], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0 and "1 sources are not there: give --root NAME=PATH" in ran.stderr
+    ran = subprocess.run([*COMMAND, *words], check=False, capture_output=True, text=True)
+    assert ran.returncode == 1 and "--root NAME=PATH" in ran.stderr and "Traceback" not in ran.stderr
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another's rights")
+def test_a_place_that_may_not_be_written_is_said(odd: Index, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [*COMMAND, "-i", str(odd.path), "export", "/proc/x", "--to", "image_folder"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 1 and "/proc/x.partial" in ran.stderr and "Traceback" not in ran.stderr
