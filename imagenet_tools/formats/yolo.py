@@ -11,13 +11,11 @@ so the boxes are turned; opens no image of less than 10 pixels a side; drops a w
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
+from imagenet_tools.exports.aside import stand_in
 from imagenet_tools.exports.sinks import FilePerImage
 from imagenet_tools.exports.writer import Found, Loaded
 
@@ -79,14 +77,13 @@ def read_back(root: Path) -> Iterator[Found]:
 
 
 def load(root: Path) -> Loaded:
-    """What Ultralytics' data set for detection finds in each split; in a copy of links, for it leaves caches there."""
+    """What Ultralytics' data set for detection finds in each split."""
     import ultralytics
     from ultralytics.data.dataset import YOLODataset
     from ultralytics.data.utils import check_det_dataset
 
     images, boxes = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        copy = shutil.copytree(root.absolute(), f"{folder}/export", copy_function=os.symlink)
+    with stand_in(root) as copy:
         data = check_det_dataset(f"{copy}/data.yaml", autodownload=False)
         for split in (path.name for path in sorted((root / "images").iterdir())):
             found = YOLODataset(img_path=data[split], data=data, task="detect", augment=False).labels

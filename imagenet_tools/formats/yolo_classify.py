@@ -9,14 +9,12 @@ pixels a side.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
+from imagenet_tools.exports.aside import stand_in
 from imagenet_tools.exports.writer import Loaded
 
 if TYPE_CHECKING:
@@ -54,15 +52,14 @@ read_back = class_folder_layout.read_back
 
 
 def load(root: Path) -> Loaded:
-    """What Ultralytics' data set for classification finds in each split; in a copy of links, for it leaves caches."""
+    """What Ultralytics' data set for classification finds in each split."""
     import ultralytics
     from ultralytics.cfg import get_cfg
     from ultralytics.data.dataset import ClassificationDataset
     from ultralytics.data.utils import check_cls_dataset
 
     counts = {}
-    with tempfile.TemporaryDirectory() as folder:
-        copy = shutil.copytree(root.absolute(), f"{folder}/export", copy_function=os.symlink)
+    with stand_in(root) as copy:
         data = check_cls_dataset(copy)
         for split in ("train", "val", "test"):
             if data.get(split):
