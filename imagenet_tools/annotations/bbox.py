@@ -241,5 +241,5 @@ def sql_in_square(edge: str, side: str) -> str:
 
 
 def sql_extent(low: str, high: str, side: str) -> str:
-    """SQL: the width or height of a box in pixels of a `side`, from its edges as fractions."""
-    return f"(({high}) - ({low})) * {side}"
+    """SQL: the width or height of a box in pixels of a `side`, from its edges as fractions, to a millionth."""
+    return f"round((({high}) - ({low})) * {side}, 6)"  # 10 pixels of 60 come back as 9.999999999999998

@@ -79,11 +79,11 @@ def command(
             said = _exports(path, index_path, read_data=read_data, with_loader=with_loader)
         else:
             said = _archives(path, md5=md5, cache=cache, fresh=fresh)
-        for line, values, findings in said:
-            codes += [finding.code for finding in findings]
-            found.append({**values, "path": str(values["path"]), "findings": [one._asdict() for one in findings]})
+        for line, values, coded in said:
+            codes += [finding.code for finding in coded]
+            found.append({**values, "path": str(values["path"]), "findings": [one._asdict() for one in coded]})
             if not as_json:
-                wrong = "; ".join(f"{code} {text}" for code, text in findings)
+                wrong = "; ".join(f"{code} {text}" for code, text in coded)
                 click.echo(printable(f"{values['path']}: {wrong or line}"))
     if as_json:
         print_json(found)
