@@ -6,7 +6,9 @@
 
 A piece holds images of one split, and about as many bytes as every other piece of that split. Where the order is that
 of blocks, stretches of about a MiB as they lie in the sources are drawn by lot, some 256 MiB of them are mixed, and
-then the next: every byte is read in one pass, and neighbours come from some 250 places of the sources.
+then the next: every byte is read in one pass, and neighbours come from some 250 places of the sources. Without a
+shuffle the order is that of classes, but as they lie where images are in Parquet or gzip streams: there, any other
+order would decode a whole row group for every image.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ _PIECE, _PER_FILE = 64 << 20, 64 << 10
 
 # The order of blocks: a block, and how many bytes of blocks are mixed at a time.
 BLOCK, WINDOW = 1 << 20, 256 << 20
+# Blocks are so much larger where a row group or a stretch of a gzip stream is decoded for each.
+_PACKED = 16
 
 COLUMNS = (
     "dataset", "image_id", "photo", "wnid", "split", "official_split", "source", "file", "offset", "length", "member",
@@ -129,28 +133,43 @@ def _sizes(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
     return {split: (total, max(1, min(-(-total // size), n))) for split, total, n in rows}
 
 
+# As images lie in their sources: the twin of payload.reading_order in SQL. A tar's streams are read one by one.
+_LIES = """source, file, CASE WHEN compression LIKE 'tar.gz%' AND contains(member, '.tar')
+                                     THEN split_part(member, '.tar', 1) ELSE '' END, coalesce("offset", position)"""
+
+
+def _packed(plans: Sequence[Plan], members: Sql) -> bool:
+    """Whether images lie in containers of which a long stretch is decoded for each: row groups, gzip streams."""
+    text = f'SELECT count(*) FROM ({members.text}) WHERE "offset" IS NULL'
+    row = plans[0].selection.run(text, members.values).fetchone()
+    return bool(row and row[0])
+
+
 def _ordered(plans: Sequence[Plan]) -> Sql:
     options, seed = plans[0].options, int(plans[0].selection.choice.seed)
     chosen, key = _members(plans), "dataset, image_id"
-    members = f"members AS ({chosen.text})"
+    members, packed = f"members AS ({chosen.text})", _packed(plans, chosen)
     # Another draw than that of splits and samples, which those that are left have in common.
     drawn = f"draw(draw(hash32, {seed}), 1), {key}"
+    lies = f"{_LIES}, {key}"
     seen = any(plan.writer.ORDERED for plan in plans)
     found = boxes.by_image(options) if any(plan.writer.BOXES for plan in plans) else boxes.NO_BOXES
     if options.shuffle == "block" and seen:
-        lies = f'source, file, coalesce("offset", position), {key}'
+        block = BLOCK * (_PACKED if packed else 1)
         members += f""",
-            blocks AS (SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY {lies}) - length) // {BLOCK} AS block
+            blocks AS (SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY {lies}) - length) // {block} AS block
                        FROM members),
             windows AS (SELECT *, (sum(length) OVER (
                 PARTITION BY split ORDER BY draw(block::UINTEGER, {seed}), block, {lies}) - length) // {WINDOW} AS win
                         FROM blocks)"""
         rows, order = "FROM windows", f"split, win, {drawn}"
+    elif options.shuffle == "full" and seen:
+        rows, order = "FROM members", f"split, {drawn}"
     else:
-        rows, order = "FROM members", f"split, {drawn}" if options.shuffle == "full" and seen else f"split, wnid, {key}"
-    width, height = options.size_sql()
+        rows, order = "FROM members", f"split, {lies}" if packed else f"split, wnid, {key}"
     fields = [f'rows."field {key}"' for key, _ in options.fields]
     columns = ", ".join([*(f'rows."{name}"' for name in COLUMNS), *fields, "targets"])
+    width, height = options.size_sql()
     text = f"""SELECT {columns}, {width} AS out_width, {height} AS out_height,
                       {_cost(plans)} AS cost, found
                FROM (WITH {members} {rows}) AS rows LEFT JOIN ({found}) USING (dataset, image_id) ORDER BY {order}"""
