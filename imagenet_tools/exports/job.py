@@ -56,7 +56,7 @@ class Job:
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The images, or those of a split, in order, once all shards are finished; without those left out of them."""
         for shard in (one for one in self.shards if split in (None, one.split)):
-            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
             for row in self.planned(shard):
                 if (row.dataset, row.image_id) not in left_out:
                     yield row
@@ -64,7 +64,7 @@ class Job:
     def left_out_rows(self) -> Iterator[Row]:
         """The images that were left out of shards, for they could not be decoded."""
         for shard in self.shards:
-            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
             if left_out:
                 yield from (row for row in self.planned(shard) if (row.dataset, row.image_id) in left_out)
 
