@@ -43,13 +43,13 @@ class Job:
     def shards(self) -> tuple[Shard, ...]:
         """The shards of this target, in order; pieces without an image of it are none."""
         own = [(n, piece) for n, piece in enumerate(self.pieces.pieces) if piece.images[self.target]]
-        splits = [piece.split for _, piece in own]
+        splits = Counter(piece.split for _, piece in own)
         made: list[Shard] = []
         first, first_box = 0, 0
         for n, piece in own:
             images, boxes = piece.images[self.target], piece.boxes[self.target]
             number = made[-1].number + 1 if made and made[-1].split == piece.split else 0
-            made.append(Shard(number, splits.count(piece.split), piece.split, images, boxes, first, first_box, n))
+            made.append(Shard(number, splits[piece.split], piece.split, images, boxes, first, first_box, n))
             first, first_box = first + images, first_box + boxes
         return tuple(made)
 

@@ -42,7 +42,7 @@ class StoppedError(Exception):
 
 def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> Done:
     """Write a piece for every target, and its record last. SourceError: an image's bytes are not there any more."""
-    shards = {job.plan.target: shard for job in jobs for shard in job.shards if shard.piece == number}
+    shards = {job.plan.target: job.shard_of[number] for job in jobs if number in job.shard_of}
     sinks = {job.plan.target: job.plan.writer.open_shard(job, shards[job.plan.target]) for job in _own(jobs, shards)}
     numbers = {target: (shard.first, shard.first_box) for target, shard in shards.items()}
     record: Record = {"repaired": [], "left_out": [], "endless": []}
