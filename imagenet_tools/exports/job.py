@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,6 +53,11 @@ class Job:
             made.append(Shard(number, splits[piece.split], piece.split, images, boxes, first, first_box, n))
             first, first_box = first + images, first_box + boxes
         return tuple(made)
+
+    @cached_property
+    def shard_of(self) -> dict[int, Shard]:
+        """The shard that a piece is, by the number of the piece."""
+        return {shard.piece: shard for shard in self.shards}
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The images, or those of a split, in order, once all shards are finished; without those left out of them."""
