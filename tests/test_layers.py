@@ -34,7 +34,7 @@ HOMES = {
     "nltk": {"nltk_bridge"},
     "PIL": {"images.probe", "images.transform"},
     "duckdb": {
-        "selection.selection",
+        "selection.queryable",
         "index.stage",
         "index.connection",
         "index.query",

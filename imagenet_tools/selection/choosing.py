@@ -11,7 +11,8 @@ from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import image_ids, lock, recipe
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.joined import joined
-from imagenet_tools.selection.selection import Queryable, Selection
+from imagenet_tools.selection.queryable import Queryable
+from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.splits import parse_amount, parse_split
 
 

@@ -7,15 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from imagenet_tools.errors import QueryError, UsageError
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import classes, cuts, image_ids, planning, query, steps
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.joined import joined
 from imagenet_tools.selection.query import Found, Sql
+from imagenet_tools.selection.queryable import Queryable, asked, joins, own_tables
 from imagenet_tools.selection.splits import Split, parse_amount, parse_split
 from imagenet_tools.selection.steps import Step
 
@@ -23,33 +24,12 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from imagenet_tools.containers.payload import Place
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.selection.lock import Lock
 
 _Asked = TypeVar("_Asked")
 
 _BATCH = 131_072  # rows of a record batch, at most; and images that are put in order at once, but for larger classes
-
-
-class Queryable(Protocol):
-    """What a selection asks: an open index."""
-
-    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the index's tables, and to tables of one's own by name."""
-
-    def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
-        """QueryError for everything but one SQL condition over the index's tables and these."""
-
-    def keys(self, table: str, path: Path) -> str:
-        """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
-
-    def synset(self, text: str) -> str:
-        """The wnid that a text names in this index."""
-
-    @property
-    def image_place(self) -> Callable[..., Place]:
-        """A function that says where an image lies here, by source, file, offset, length, member ... of images."""
 
 
 @dataclass(frozen=True)
@@ -166,25 +146,13 @@ class Selection:
     def __getstate__(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in ("index", "choice", "demands", "near", "pinned")}
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-
     @functools.cached_property
     def _tables(self) -> dict[str, Path]:
-        if self.pinned is not None and self.pinned.ids is not None:
-            return {query.LOCK: self.pinned.ids}
-        tables = {name: Path(path) for name, path in self.choice.with_.items()}
-        return tables | ({query.GROUPS: Path(self.choice.groups)} if self.choice.groups else {})
+        return own_tables(self.choice, self.pinned)
 
     @functools.cached_property
     def _joins(self) -> str:
-        """How the tables of one's own are joined to images."""
-        own = [(name, Path(path)) for name, path in self.choice.with_.items()]
-        joins = [f'LEFT JOIN "{name}" USING ({self.index.keys(name, path)})' for name, path in own]
-        if self.choice.groups:
-            keys = self.index.keys(query.GROUPS, Path(self.choice.groups))
-            joins.append(f"LEFT JOIN {query.groups(keys)} USING ({keys})")
-        return " ".join(joins)
+        return joins(self.index, self.choice)
 
     @functools.cached_property
     def _lists(self) -> dict[str, list[str]]:
@@ -224,21 +192,8 @@ class Selection:
         return Sql(begin.text + query_text, {**begin.values, **(values or {}), **more})
 
     def _ask(self, ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql) -> _Asked:
-        import duckdb
-
         known = {**self._lists, **self.choice.parameter, **sql.values}
-        named = set(re.findall(r"\$(\w+)", sql.text))
-        try:
-            return ask(sql.text, {name: value for name, value in known.items() if name in named})
-        except duckdb.Error as error:
-            conditions = [f"--where {one}" for one in self.choice.where]
-            conditions += [f"--class-where {one}" for one in self.choice.class_where]
-            if not conditions:
-                raise
-            # The columns that are near are its second line.
-            text = " ".join(str(error).partition("\n\n")[0].split("\n"))
-            message = f"{' '.join(conditions)}: {text}"
-            raise QueryError(message) from error
+        return asked(ask, Sql(sql.text, known), self.choice)
 
     # ---- answers
 

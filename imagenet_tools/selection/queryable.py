@@ -1,0 +1,77 @@
+"""What a selection asks, an open index; and what is said where a condition of the user's is wrong there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from imagenet_tools.errors import QueryError
+from imagenet_tools.selection import query
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from imagenet_tools.containers.payload import Place
+    from imagenet_tools.selection.choice import Choice
+    from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.selection.query import Sql
+
+_Asked = TypeVar("_Asked")
+
+
+class Queryable(Protocol):
+    """What a selection asks: an open index."""
+
+    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the index's tables, and to tables of one's own by name."""
+
+    def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
+        """QueryError for everything but one SQL condition over the index's tables and these."""
+
+    def keys(self, table: str, path: Path) -> str:
+        """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
+
+    def synset(self, text: str) -> str:
+        """The wnid that a text names in this index."""
+
+    @property
+    def image_place(self) -> Callable[..., Place]:
+        """A function that says where an image lies here, by source, file, offset, length, member ... of images."""
+
+
+def own_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path]:
+    """The files that a cursor has as tables, by name: those of --with, the groups, or the ids of a lock."""
+    if pinned is not None and pinned.ids is not None:
+        return {query.LOCK: pinned.ids}
+    tables = {name: Path(path) for name, path in choice.with_.items()}
+    return tables | ({query.GROUPS: Path(choice.groups)} if choice.groups else {})
+
+
+def joins(index: Queryable, choice: Choice) -> str:
+    """How the tables of one's own are joined to images."""
+    own = [(name, Path(path)) for name, path in choice.with_.items()]
+    found = [f'LEFT JOIN "{name}" USING ({index.keys(name, path)})' for name, path in own]
+    if choice.groups:
+        keys = index.keys(query.GROUPS, Path(choice.groups))
+        found.append(f"LEFT JOIN {query.groups(keys)} USING ({keys})")
+    return " ".join(found)
+
+
+def asked(ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql, choice: Choice) -> _Asked:
+    """What `ask` gives of the SQL and of those of the values that it names; QueryError: a condition is wrong."""
+    import duckdb
+
+    named = set(re.findall(r"\$(\w+)", sql.text))
+    try:
+        return ask(sql.text, {name: value for name, value in sql.values.items() if name in named})
+    except duckdb.Error as error:
+        conditions = [f"--where {one}" for one in choice.where]
+        conditions += [f"--class-where {one}" for one in choice.class_where]
+        if not conditions:
+            raise
+        # The columns that are near are its second line.
+        text = " ".join(str(error).partition("\n\n")[0].split("\n"))
+        message = f"{' '.join(conditions)}: {text}"
+        raise QueryError(message) from error
