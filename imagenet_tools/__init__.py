@@ -245,6 +245,7 @@ def plan_export(
     shard_size: int | str | None = None,
     shuffle: str = "none",
     hash: bool = False,  # noqa: A002 (the word of the command line)
+    meta_bin: bool = False,
 ) -> Plan:
     """What export() would make of a selection: images, boxes, classes, bytes, what is left out and why, hazards."""
     from imagenet_tools.exports.options import make_options
@@ -266,6 +267,7 @@ def plan_export(
             "shard_size": shard_size,
             "shuffle": shuffle,
             "hash": hash,
+            "meta_bin": meta_bin,
         }
     )
     return make_plans(_targets(to), selection, options)
@@ -293,6 +295,7 @@ def export(
     shard_size: int | str | None = None,
     shuffle: str = "none",
     hash: bool = False,  # noqa: A002 (the word of the command line)
+    meta_bin: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
@@ -323,6 +326,7 @@ def export(
         shard_size=shard_size,
         shuffle=shuffle,
         hash=hash,
+        meta_bin=meta_bin,
     )
     return make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)
 

@@ -40,7 +40,6 @@ HOMES = {
         "index.query",
         "index.gate",
         "index.own_tables",
-        "index.differences",
     },
     "click": {"cli"},
     "indexed_gzip": {"containers.gzip_stream"},

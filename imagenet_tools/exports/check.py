@@ -77,10 +77,12 @@ def check_export(
     try:
         manifest = _json(root / MANIFEST)
         classes = _json(root / CLASSES)["classes"]
+        for one in classes:
+            _ = one["index"], [(counts["images"], counts["boxes"]) for counts in one["splits"].values()]
         target = str(manifest["target"])
         module = cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
         named = {**manifest["files"], MANIFEST: None}
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         finding = Finding("E301", f"{root}: {MANIFEST} and {CLASSES} cannot be read as an export's: {error}")
         return CheckedExport(root, "", 0, 0, "", (finding,))
     findings = [*_files(root, manifest["files"]), *_image_files(root, manifest["image_files"], named)]
@@ -99,7 +101,8 @@ def check_export(
     except (ImagenetToolsError, OSError, ValueError, LookupError) as error:
         findings.append(Finding("E305", f"it cannot be read back: {error}"))
     else:
-        findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
+        if getattr(module, "NAMES_IMAGES", True):
+            findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
     if originals is not None:
         originals.finish()
         for code, stems, what in (

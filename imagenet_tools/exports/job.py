@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.exports.options import Facts
@@ -44,25 +44,20 @@ class Job:
     def shards(self) -> tuple[Shard, ...]:
         """The shards of this target, in order; pieces without an image of it are none."""
         own = [(n, piece) for n, piece in enumerate(self.pieces.pieces) if piece.images[self.target]]
-        splits = Counter(piece.split for _, piece in own)
+        splits = [piece.split for _, piece in own]
         made: list[Shard] = []
         first, first_box = 0, 0
         for n, piece in own:
             images, boxes = piece.images[self.target], piece.boxes[self.target]
             number = made[-1].number + 1 if made and made[-1].split == piece.split else 0
-            made.append(Shard(number, splits[piece.split], piece.split, images, boxes, first, first_box, n))
+            made.append(Shard(number, splits.count(piece.split), piece.split, images, boxes, first, first_box, n))
             first, first_box = first + images, first_box + boxes
         return tuple(made)
-
-    @cached_property
-    def shard_of(self) -> dict[int, Shard]:
-        """The shard that a piece is, by the number of the piece."""
-        return {shard.piece: shard for shard in self.shards}
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The images, or those of a split, in order, once all shards are finished; without those left out of them."""
         for shard in (one for one in self.shards if split in (None, one.split)):
-            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
             for row in self.planned(shard):
                 if (row.dataset, row.image_id) not in left_out:
                     yield row
@@ -70,7 +65,7 @@ class Job:
     def left_out_rows(self) -> Iterator[Row]:
         """The images that were left out of shards, for they could not be decoded."""
         for shard in self.shards:
-            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
             if left_out:
                 yield from (row for row in self.planned(shard) if (row.dataset, row.image_id) in left_out)
 
@@ -162,17 +157,20 @@ class Job:
         path.parent.mkdir(parents=True, exist_ok=True)
         return OutFile(path)
 
-    def write(self, name: str, data: bytes | Iterable[bytes]) -> None:
-        """Write a file of the export, whole; the same bytes again where it is there already.
-
-        Large ones are given piece by piece, as they are made.
-        """
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file to write in finish(), which appears when the block ends well, in the place of an earlier one."""
         path = self.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path, replace=True, fsync=False) as file:
-            file.writelines((data,) if isinstance(data, bytes) else data)
+            yield file
         if name != _MANIFEST and name not in self.wrote:
             self.wrote.append(name)
+
+    def write(self, name: str, data: bytes | Iterable[bytes]) -> None:
+        """Write a file of the export, whole; large ones are given piece by piece, as they are made."""
+        with self.writing(name) as file:
+            file.writelines((data,) if isinstance(data, bytes) else data)
 
 
 def facts_of(values: Mapping[str, Any]) -> Facts:

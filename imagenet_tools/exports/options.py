@@ -48,6 +48,7 @@ class Options:
     shard_size: int | None = None  # bytes; None: what the target has
     shuffle: str = "none"
     hash: bool = False
+    meta_bin: bool = False
 
     def __post_init__(self) -> None:
         for word in EXPORT:
@@ -76,11 +77,6 @@ class Options:
     def fields(self) -> tuple[tuple[str, str], ...]:
         """(key, column) of each field."""
         return tuple((key, column) for key, _, column in (text.partition("=") for text in self.field))
-
-    @property
-    def changes(self) -> bool:
-        """Whether images may be encoded anew."""
-        return self.resize is not None or bool(self.repair)
 
     @property
     def square(self) -> bool:

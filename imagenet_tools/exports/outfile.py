@@ -16,7 +16,7 @@ _GATHERED = 1 << 16  # bytes
 
 
 class OutFile:
-    """A new file, written from its beginning to its end; what an interrupted run left under its name goes."""
+    """A new file, written from its beginning on; what an interrupted run left under its name goes."""
 
     def __init__(self, path: Path):
         path.unlink(missing_ok=True)
@@ -28,8 +28,14 @@ class OutFile:
         self._written = 0
 
     def tell(self) -> int:
-        """How many bytes it has."""
+        """The place of the next byte; how many bytes it has, where nobody went back."""
         return self._written + self._n_waiting
+
+    def seek(self, offset: int) -> int:
+        """Go on from another byte, such as a header that is filled in once what follows it is there."""
+        self.flush()
+        self._written = os.lseek(self._fd, offset, os.SEEK_SET)
+        return offset
 
     def write(self, data: bytes) -> int:
         """Put bytes behind those that are there."""

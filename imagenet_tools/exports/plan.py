@@ -109,6 +109,9 @@ class Plan:
 def make_plans(targets: Sequence[str], selection: Selection, options: Options) -> Plan:
     """The plan of an export to these targets in one pass: that of the first, which has the others in `also`."""
     index = cast("Index", selection.index)
+    if options.meta_bin and "image_folder" not in targets:
+        message = f"--meta-bin: it belongs to image_folder; found --to {','.join(targets)}."
+        raise UsageError(message)
     made = [make_plan(target, _writer(target), index, selection, options) for target in targets]
     return replace(made[0], also=tuple(made[1:]))
 
@@ -136,6 +139,7 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
         message = f"Nothing is chosen: of the images of {index.path}, {where}. Loosen the selection."
         raise ExportError(message)
     _check_fields(chosen, options, writer)
+    _check_untouched(target, options, writer)
     _check_boxes(chosen, options, writer)
     check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
     lost = boxes.left_out(chosen, options) if writer.BOXES else {}
@@ -215,6 +219,13 @@ def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:
                 f"--field {key}={column}: {said} Expected a column of images, or TABLE.COLUMN with --with TABLE=FILE."
             )
             raise UsageError(message) from error
+
+
+def _check_untouched(target: str, options: Options, writer: Writer) -> None:
+    changed = "--resize" if options.resize is not None else "--repair" if options.repair else ""
+    if changed and not writer.HOLDS_BYTES:
+        message = f"{changed}: {target} says where images lie, and changes none. Export to image_folder, and list that."
+        raise UsageError(message)
 
 
 def check_stems(chosen: Selection, *, within: str) -> None:

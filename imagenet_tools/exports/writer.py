@@ -184,3 +184,4 @@ class Writer(Protocol):
 
     # May be there too: load(root) -> Loaded, by the framework's own loader; ImportError where it is not installed.
     # WHOLE_PIXELS = True: its boxes are whole pixels, and read back up to one off.
+    # NAMES_IMAGES = False: it lists classes alone, and read_back() gives no image.

@@ -4,7 +4,8 @@
     root/annotations/instances_train.json
         info, licenses      ImageNet's terms
         categories          id 1 to N in the order of classes.json, the same in every split, images or none; name;
-                            wnid; supercategory: the name of its first hypernym in WordNet; hypernyms: all of them
+                            wnid; supercategory: the name of its first hypernym in WordNet; hypernyms: all of them;
+                            image_count, instance_count, frequency: of train, and r, c or f as LVIS counts
         images              id, file_name, width, height, license, wnid, neg_category_ids, not_exhaustive_category_ids
         annotations         id, image_id, category_id, bbox, area, iscrowd 0, segmentation []
 
@@ -20,6 +21,8 @@ have every object of their class boxed, and where options left boxes out.
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +33,16 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.manifest import TERMS
 from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found, Written
+from imagenet_tools.exports.writer import Found, Loaded, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imagenet_tools.class_lists.export_classes import Class
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.plan import Plan, Tally
     from imagenet_tools.exports.writer import Row, Shard
 
 KEEPS = ("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation")
@@ -125,7 +129,9 @@ def finish(job: Job) -> None:
 def _text(job: Job, split: str) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     license_ = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
-    categories = ",\n".join(_as_json(_category(one.index + 1, one.wnid, one.display)) for one in job.plan.classes)
+    counted = job.plan.tallies.get("train", {})
+    known = (_category(one) | _frequency(counted.get(one.wnid)) for one in job.plan.classes)
+    categories = ",\n".join(map(_as_json, known))
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(license_)}],\n"categories":[\n{categories}\n]'.encode()
     for key in ("images", "annotations"):
         yield f',\n"{key}":['.encode()
@@ -138,23 +144,30 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
     yield b"}\n"
 
 
-def _category(number: int, wnid: str, display: str) -> dict[str, object]:
-    synset = wordnet.synset(wnid)
-    above = [wordnet.synset(one) for one in (*synset.hypernyms, *synset.instance_hypernyms)]
+def _category(one: Class) -> dict[str, object]:
+    synset = wordnet.synset(one.wnid)
+    above = [wordnet.synset(parent) for parent in (*synset.hypernyms, *synset.instance_hypernyms)]
     return {
-        "id": number,
-        "name": display,
+        "id": one.index + 1,
+        "name": one.display,
         "supercategory": above[0].name if above else synset.name,
-        "wnid": wnid,
+        "wnid": one.wnid,
         "synset": synset.name,
-        "hypernyms": [{"wnid": one.wnid, "name": one.name} for one in above],
+        "hypernyms": [{"wnid": parent.wnid, "name": parent.name} for parent in above],
     }
+
+
+def _frequency(tally: Tally | None) -> dict[str, object]:
+    """LVIS's measure of how common a category is: rare up to 10 images of train, common up to 100, else frequent."""
+    images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
+    return {"image_count": images, "instance_count": boxes, "frequency": "rcf"[(images > 10) + (images > 100)]}
 
 
 def read_back(root: Path) -> Iterator[Found]:
     """The images with the boxes of their split's file, both read as they are needed."""
     for file in sorted((root / "annotations").glob("instances_*.json")):
         split = file.stem.removeprefix("instances_")
+        number_of = {one["wnid"]: one["id"] for one in _records(file, "categories")}
         by_image = groupby(_records(file, "annotations"), key=lambda one: one["image_id"])
         of, boxes = next(by_image, (None, iter(())))
         for image in _records(file, "images"):
@@ -164,7 +177,7 @@ def read_back(root: Path) -> Iterator[Found]:
                 found = [(one["category_id"] - 1, *bbox.from_coco(*one["bbox"], **size)) for one in boxes]
                 of, boxes = next(by_image, (None, iter(())))
             path = root / "images" / split / image["file_name"]
-            yield Found(path.stem, split, None, tuple(found), path.read_bytes)
+            yield Found(path.stem, split, number_of[image["wnid"]] - 1, tuple(found), path.read_bytes)
         if of is not None:
             message = f"{file}: found annotations of the image {of}, which is not listed, or not in its order."
             raise FormatError(message, code="label_unread")
@@ -184,3 +197,19 @@ def _records(file: Path, key: str) -> Iterator[dict[str, Any]]:
             except ValueError as error:
                 message = f"{file}: found no whole list of {key}, a record a line ({error})."
                 raise FormatError(message, code="label_unread") from error
+
+
+def load(root: Path) -> Loaded:
+    """What pycocotools finds in each split."""
+    from importlib.metadata import version
+
+    from pycocotools.coco import COCO
+
+    images, boxes, classes = {}, {}, None
+    for file in sorted((root / "annotations").glob("instances_*.json")):
+        split = file.stem.removeprefix("instances_")
+        with redirect_stdout(StringIO()):  # it tells how long it takes
+            found = COCO(str(file))
+        images[split], boxes[split] = {-1: len(found.getImgIds())}, len(found.getAnnIds())
+        classes = tuple(one["name"] for one in found.loadCats(found.getCatIds()))
+    return Loaded(f"pycocotools {version('pycocotools')} COCO", classes, "display", images, boxes)

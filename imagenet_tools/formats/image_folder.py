@@ -3,13 +3,18 @@
 root/train/n01440764/n01440764_10026.JPEG       <split>/<wnid>/<image>
 root/val/n01440764/ILSVRC2012_val_00000293.JPEG
 root/n01440764/n01440764_10026.JPEG             or a bare folder of wnid folders
+root/meta.bin                                   where --meta-bin asks: torchvision's ImageNet then needs no devkit
 """
 
 from __future__ import annotations
 
+import importlib.util
+import io
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from imagenet_tools import wordnet
+from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
 from imagenet_tools.images.class_folders import class_folders
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
 HOLDS = ("images",)
@@ -97,10 +103,45 @@ def hazards(plan: Plan) -> Iterator[str]:
     """What torchvision's ImageFolder does not forgive."""
     if any(len(found) < len(plan.classes) for found in plan.tallies.values()):
         yield "a class folder without images stops torchvision's ImageFolder unless it is told allow_empty=True"
+    if plan.options.meta_bin:
+        _check_meta_bin(plan)
+
+
+def _check_meta_bin(plan: Plan) -> None:
+    """What is found wrong before anything is written: torch is missing, or folders are called by names."""
+    if importlib.util.find_spec("torch") is None:
+        message = "--meta-bin: torch, which writes it, is not installed here. Install torch, or leave the option out."
+        raise ExportError(message)
+    other = next((one for one in plan.classes if one.folder != one.wnid), None)
+    if other is not None:
+        message = f"--meta-bin: torchvision's ImageNet looks for folders called by wnids; found {other.folder}, "
+        raise ExportError(message + f"expected {other.wnid}. Leave --names out.")
 
 
 open_shard = class_folder_layout.open_shard
-finish = class_folder_layout.finish
+
+
+def finish(job: Job) -> None:
+    """The folders of all classes, and meta.bin where it is asked for."""
+    class_folder_layout.finish(job)
+    if job.plan.options.meta_bin:
+        job.write("meta.bin", _meta_bin(job))
+
+
+def _meta_bin(job: Job) -> bytes:
+    """What torchvision makes of the devkit: the words of each wnid, and the wnids of the val images by name."""
+    import torch
+
+    words = {
+        one.wnid: tuple(lemma.replace("_", " ") for lemma in wordnet.synset(one.wnid).lemmas)
+        for one in job.plan.classes
+    }
+    val = [wnid for _, wnid in sorted((row.stem, row.wnid) for row in job.rows("val"))]
+    out = io.BytesIO()
+    torch.save((words, val), out)
+    return out.getvalue()
+
+
 read_back = class_folder_layout.read_back
 
 

@@ -25,7 +25,7 @@ from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.plan import check_stems
 from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found
+from imagenet_tools.exports.writer import Found, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +124,20 @@ def read_back(root: Path) -> Iterator[Found]:
                 pixels = (float(edge or 0) for edge in edges)
                 boxes.append((index_of[one.name], *bbox.from_voc(*pixels, width=said.width, height=said.height)))
             yield Found(stem, file.stem, None, tuple(boxes), (folder / "JPEGImages" / f"{stem}.jpg").read_bytes)
+
+
+def load(root: Path) -> Loaded:
+    """What torchvision's VOCDetection finds in each split."""
+    import xml.etree.ElementTree as ET
+
+    import torchvision
+    from torchvision.datasets import VOCDetection
+
+    images, boxes = {}, {}
+    for file in sorted((root / _ROOT / "ImageSets" / "Main").glob("*.txt")):
+        if file.stem != "trainval":
+            found = VOCDetection(str(root), year="2012", image_set=file.stem)
+            read = (found.parse_voc_xml(ET.parse(path).getroot())["annotation"] for path in found.annotations)
+            images[file.stem] = {-1: len(found.images)}
+            boxes[file.stem] = sum(len(one["object"]) for one in read)
+    return Loaded(f"torchvision {torchvision.__version__} VOCDetection", None, "display", images, boxes)

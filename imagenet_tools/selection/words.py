@@ -131,4 +131,11 @@ EXPORT = (
     Word("shard_size", "export", "text", "SIZE", "bytes of images in a shard, such as 500MB or 1GB"),
     Word("shuffle", "export", "none|block|full", "", "the order of images in shards and lists (default none)"),
     Word("hash", "export", "flag", "", "put a digest of the bytes of all images into manifest.json"),
+    Word(
+        "meta_bin",
+        "export",
+        "flag",
+        "",
+        "write torchvision's meta.bin into an image_folder, so that its ImageNet opens without the devkit; needs torch",
+    ),
 )

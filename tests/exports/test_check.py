@@ -24,13 +24,14 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
 @every_target
 @pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
 def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], odd: Index, tmp_path: Path) -> None:
-    holds = imagenet_tools._formats()[target].HOLDS_BYTES
+    module = imagenet_tools._formats()[target]
+    holds = module.HOLDS_BYTES
     if options.get("resize") and not holds:
         pytest.skip("it holds no images")
     plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, **options)
     (found,) = plan.check(read_data=True)
     assert {one.code for one in found.findings} == (set() if holds else {"W301"})
-    assert found.images == plan.images()
+    assert found.images == (plan.images() if getattr(module, "NAMES_IMAGES", True) else 0)
     assert found.compared == (found.images if holds else 0)
     assert codes(tmp_path / "x") == {"W301"}
 
@@ -78,7 +79,9 @@ def test_files_that_are_gone_cut_added_or_swapped_are_found_without_reading_imag
     elif change == "add":
         (first.parent / "another.JPEG").write_bytes(b"1")
     else:
-        other = next(path for path in files if path.stat().st_size != first.stat().st_size)
+        other = next((path for path in files if path.stat().st_size != first.stat().st_size), None)
+        if other is None:
+            pytest.skip("it has one file")
         one, two = first.read_bytes(), other.read_bytes()
         first.write_bytes(two)
         other.write_bytes(one)

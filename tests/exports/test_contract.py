@@ -63,6 +63,8 @@ def read_back(target: str, root: Path) -> dict[str, Found]:
 
 def expected(module: ModuleType, *, unboxed: str = "skip") -> set[str]:
     """The stems of the images that a target takes: the labelled ones; in a detection export those with boxes."""
+    if not getattr(module, "NAMES_IMAGES", True):
+        return set()
     return {one.stem for one in ODD if one.boxes or not module.DETECTION or (unboxed == "background")}
 
 
@@ -136,7 +138,7 @@ def test_an_interrupted_export_goes_on_from_any_piece(target: str, odd: Index, t
             imagenet_tools.export(odd.select(), dest, to=target, workers=1, progress=stop_after(n), **words(target))
         assert not dest.exists() and (tmp_path / f"x{n}.partial").is_dir()
         with pytest.raises(ExistsError, match="half of another export"):
-            imagenet_tools.export(odd.select(per_class=1), dest, to=target, **words(target))
+            imagenet_tools.export(odd.select(without=SPANIEL), dest, to=target, **words(target))
         steps.clear()
         imagenet_tools.export(odd.select(), dest, to=target, workers=1, progress=stop_after(99), **words(target))
         assert steps[0] > 0  # what was finished is not done again
@@ -314,17 +316,12 @@ def _size(before: Image.Image, options: dict[str, Any]) -> tuple[int, int]:
 
 @every_target
 def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Index, tmp_path: Path) -> None:
-    others = [name for name in TARGETS if name != target]
+    turned = TARGETS[TARGETS.index(target) :] + TARGETS
+    others = turned[1:4]
     both = imagenet_tools.export(odd.select(), tmp_path / "both", to=",".join([target, *others]))
     assert [plan.target for plan in both.together] == [target, *others]
     imagenet_tools.export(odd.select(), tmp_path / "alone", to=target)
     assert content(tmp_path / "both" / target) == content(tmp_path / "alone")
-    others = [name for name in others if FORMATS[name].HOLDS_BYTES]
-    changed = {"resize": 24, "repair": "cmyk,png,exif"}
-    if FORMATS[target].HOLDS_BYTES:
-        imagenet_tools.export(odd.select(), tmp_path / "changed", to=",".join([*others, target]), **changed)
-        imagenet_tools.export(odd.select(), tmp_path / "changed alone", to=target, **changed)
-        assert content(tmp_path / "changed" / target) == content(tmp_path / "changed alone")
 
 
 @every_target

@@ -170,14 +170,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print a line for each target and loader: whether every proof of it held, and what they said."""
-    lines: dict[tuple[str, str], list[tuple[bool, str]]] = {}
+    lines: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
             facts = dict(getattr(report, "user_properties", ()))  # a file that cannot be imported has none
             proof = facts.get("proof", ("?", report.nodeid))
-            lines.setdefault(proof, []).append((outcome == "passed", facts.get("said", "")))
+            lines.setdefault(proof, []).append((outcome, facts.get("said", "")))
     terminalreporter.section("what each loader made of our exports")
     for (target, loader), results in sorted(lines.items()):
-        verdict = "ok" if all(held for held, _ in results) else "FAILED"
+        outcomes = {outcome for outcome, _ in results}
+        verdict = "FAILED" if outcomes & {"failed", "error"} else "skipped" if "skipped" in outcomes else "ok"
         said = "; ".join(dict.fromkeys(text for _, text in results if text))
         terminalreporter.write_line(f"{verdict:<7} {target:<14} {loader:<37} {said}")

@@ -1,0 +1,57 @@
+"""File lists of DALI, Caffe and PaddleClas: `path label` lines of images that stay where they are.
+
+    root/train.txt          n01440764/n01440764_10026.JPEG 0
+    root/val.txt            a list a split; labels are the class indices of classes.json
+
+Paths are relative to the root of the indexed source, or to the folder above all sources that a split draws from: DALI's
+file_root, Caffe's ROOTFOLDER. The label is what comes after the last space, so paths may have spaces, and no line ends
+with one. Images in archives have no path, and are refused. --shuffle orders the lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagenet_tools.exports import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imagenet_tools.exports.job import Job
+    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.writer import Found, Shard
+
+KEEPS = ("image_id", "wnid", "split")
+BY_FOLDER = False
+DETECTION = False
+BOXES = False
+TURNED = False
+DEMANDS: tuple[tuple[str, str], ...] = ()
+FILES_PER_IMAGE = 0
+SHARD_BYTES = None
+ORDERED = True
+FIELDS = False
+HOLDS_BYTES = False
+
+
+def hazards(plan: Plan) -> Iterator[str]:
+    """What the paths are relative to."""
+    return listing.notes_on_paths(plan, "{split}.txt")
+
+
+def open_shard(job: Job, shard: Shard) -> listing.Listed:
+    """The lines of a shard's images."""
+    return listing.Listed(listing.place)
+
+
+def finish(job: Job) -> None:
+    """The list of each split."""
+    for split in job.plan.splits:
+        job.write(f"{split}.txt", listing.lines(job, split))
+
+
+def read_back(root: Path) -> Iterator[Found]:
+    """The images of the lists."""
+    for file in sorted(root.glob("*.txt")):
+        yield from listing.read_lines(file, file.stem)

@@ -1,0 +1,64 @@
+"""OpenMMLab's mmpretrain: lists of images that stay where they are, and the names of the classes.
+
+    root/meta/train.txt     n01440764/n01440764_10026.JPEG 0        relative to data_prefix
+    root/meta/val.txt
+    root/meta/classes.txt   a name a line, in the order of the labels
+
+    dict(type="CustomDataset", ann_file="root/meta/train.txt", data_prefix="/data/train",
+         classes="root/meta/classes.txt")
+
+Paths are relative to the root of the indexed source, or to the folder above all sources that a split draws from.
+Images in archives have no path, and are refused. --shuffle orders the lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagenet_tools.exports import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imagenet_tools.exports.job import Job
+    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.writer import Found, Shard
+
+KEEPS = ("image_id", "wnid", "split")
+BY_FOLDER = False
+DETECTION = False
+BOXES = False
+TURNED = False
+DEMANDS: tuple[tuple[str, str], ...] = ()
+FILES_PER_IMAGE = 0
+SHARD_BYTES = None
+ORDERED = True
+FIELDS = False
+HOLDS_BYTES = False
+
+_CLASSES = "classes"
+
+
+def hazards(plan: Plan) -> Iterator[str]:
+    """What the paths are relative to."""
+    return listing.notes_on_paths(plan, "meta/{split}.txt")
+
+
+def open_shard(job: Job, shard: Shard) -> listing.Listed:
+    """The lines of a shard's images."""
+    return listing.Listed(listing.place)
+
+
+def finish(job: Job) -> None:
+    """The list of each split, and the classes."""
+    for split in job.plan.splits:
+        job.write(f"meta/{split}.txt", listing.lines(job, split))
+    job.write(f"meta/{_CLASSES}.txt", "".join(f"{one.display}\n" for one in job.plan.classes).encode())
+
+
+def read_back(root: Path) -> Iterator[Found]:
+    """The images of the lists."""
+    for file in sorted((root / "meta").glob("*.txt")):
+        if file.stem != _CLASSES:
+            yield from listing.read_lines(file, file.stem)

@@ -1,0 +1,122 @@
+"""A zip a split, of class folders and not compressed: one file in place of a million, for clusters with few inodes.
+
+    root/train.zip          train/n01440764/n01440764_10026.JPEG, stored; a folder for every class, images or none
+    root/train_map.txt      the path in the zip, a tab, the class index: a line an image
+    root/val.zip            root/val_map.txt
+
+With --shard-size, train-00000-of-00012.zip and so on, and no maps. Unzipped in one folder, they are an image_folder.
+
+Swin Transformer's data set, and those made after it, read the zips by the maps (--zip). Hugging Face's imagefolder
+opens the zips, but gives images in archives no right label (datasets 5.2, huggingface/datasets#8419): with it, use
+drop_labels=True, or hf_parquet. torchvision's ImageFolder and timm read no zips. The format has the CRC-32 of every
+image, and ZIP64 where there are more than 65,535 of them, or 2 GiB.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.writer import Found, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imagenet_tools.exports.job import Job
+    from imagenet_tools.exports.pictures import Picture
+    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.writer import Row, Shard
+
+KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
+BY_FOLDER = True
+DETECTION = False
+BOXES = False
+TURNED = False
+DEMANDS: tuple[tuple[str, str], ...] = ()
+FILES_PER_IMAGE = 0
+SHARD_BYTES = 1 << 50  # a split is one file
+ORDERED = False
+FIELDS = False
+HOLDS_BYTES = True
+
+_LARGE = 20 << 30  # bytes; some minutes
+_FILE, _FOLDER = 0o100644 << 16, 0o40755 << 16 | 0x10
+
+
+def hazards(plan: Plan) -> Iterator[str]:
+    """One process writes a zip, and whoever opens one reads its list of members."""
+    size = plan.options.shard_size or SHARD_BYTES
+    largest = max(plan.splits, key=plan.bytes)
+    if min(plan.bytes(largest), size) > _LARGE:
+        yield (
+            f"one process writes a zip, and begins it anew when it was interrupted: {largest} has "
+            f"{plan.bytes(largest):,} bytes. --shard-size 10GB makes several zips of it, without maps"
+        )
+    if plan.images(largest) > 100_000:
+        yield "Python's zipfile keeps some 0.6 kB for each member of an open zip, in every process that opens it"
+
+
+class _Zip:
+    """Puts images into a zip, in their order."""
+
+    def __init__(self, job: Job, shard: Shard):
+        number = f"-{shard.number:05d}-of-{shard.of:05d}" if shard.of > 1 else ""
+        self._name = f"{shard.split}{number}.zip"
+        self._folders = [f"{shard.split}/{one.folder}/" for one in job.plan.classes]
+        self._out = job.create(self._name)
+        self._zip = ZipFile(self._out, "w")
+        for folder in self._folders if shard.number == 0 else ():
+            self._zip.writestr(_info(folder, _FOLDER), b"")
+
+    def add(self, row: Row, picture: Picture) -> None:
+        """Put an image behind those that are there."""
+        self._zip.writestr(_info(self._folders[row.class_index] + row.name, _FILE), picture.data())
+
+    def close(self) -> Written:
+        """Write the zip's list of its members."""
+        self._zip.close()
+        self._out.close()
+        return Written(files=(self._name,))
+
+
+def _info(name: str, attributes: int) -> ZipInfo:
+    info = ZipInfo(name)  # of 1 January 1980, the first day that a zip knows
+    info.external_attr = attributes
+    return info
+
+
+def open_shard(job: Job, shard: Shard) -> _Zip:
+    """A zip, of a split or of a part of it."""
+    return _Zip(job, shard)
+
+
+def finish(job: Job) -> None:
+    """The maps, where a split is one zip."""
+    folders = [one.folder for one in job.plan.classes]
+    for split in sorted({shard.split for shard in job.shards if shard.of == 1}):
+        lines = (f"{split}/{folders[row.class_index]}/{row.name}\t{row.class_index}\n" for row in job.rows(split))
+        job.write(f"{split}_map.txt", (line.encode() for line in lines))
+
+
+def read_back(root: Path) -> Iterator[Found]:
+    """The images, their class by the sorted folders of their split, as loaders of class folders number them."""
+    zips = [_opened(path) for path in sorted(root.glob("*.zip"))]
+    names = [name.split("/") for file in zips for name in file.namelist()]
+    folders = {split: sorted({name[1] for name in names if name[0] == split}) for split, *_ in names}
+    index_of = {(split, folder): n for split, found in folders.items() for n, folder in enumerate(found)}
+    for file in zips:
+        for name in file.namelist():
+            split, folder, image = name.split("/")
+            if image:
+                yield Found(image.rpartition(".")[0], split, index_of[split, folder], None, partial(file.read, name))
+
+
+def _opened(path: Path) -> ZipFile:
+    try:
+        return ZipFile(path)
+    except BadZipFile as error:
+        message = f"{path}: found no whole zip ({error}); expected one that ends with the list of its members."
+        raise FormatError(message, code="zip_damaged") from error

@@ -1,0 +1,23 @@
+"""--meta-bin: what is wrong is said before anything is written; tests/loaders let torchvision open what was."""
+
+import importlib.util
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.errors import ExportError, UsageError
+from imagenet_tools.index.opened import Index
+
+
+def test_it_belongs_to_image_folder(odd: Index) -> None:
+    with pytest.raises(UsageError, match="--meta-bin: it belongs to image_folder; found --to yolo,coco"):
+        imagenet_tools.plan_export(odd.select(), to="yolo,coco", meta_bin=True)
+
+
+def test_without_torch_and_with_other_folders_it_is_refused(odd: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match="torch, which writes it, is not installed"):
+        imagenet_tools.plan_export(odd.select(), to="image_folder", meta_bin=True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(ExportError, match="found English_springer, expected n02102040"):
+        imagenet_tools.plan_export(odd.select(), to="image_folder", meta_bin=True, names="lemma")
