@@ -12,6 +12,7 @@ import pytest
 
 from imagenet_tools import cli
 from imagenet_tools.index.opened import Index
+from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
 COMMANDS = tuple(cli.group.list_commands(click.Context(cli.group)))
@@ -40,7 +41,7 @@ def process(*arguments: str, index: Path | None = None, stdin: bytes = b"", cwd:
         capture_output=True,
         env=environment(index),
         cwd=cwd,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -14,6 +14,7 @@ import pytest
 from imagenet_tools.cli import group
 from imagenet_tools.index.opened import Index
 from tests.cli.conftest import COMMANDS, Run, environment
+from tests.waiting import PATIENCE
 
 HEAVY = ("nltk", "pandas", "pyarrow", "duckdb", "PIL", "scipy")
 
@@ -79,14 +80,14 @@ sys.exit(code)
 """
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(index), timeout=60, check=True, cwd="/"
+        command, capture_output=True, text=True, env=environment(index), timeout=PATIENCE, check=True, cwd="/"
     )
     return set(done.stderr.rpartition("LOADED")[2].split())
 
 
 def test_the_package_loads_nothing_heavy() -> None:
     script = "import sys, imagenet_tools; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert not {"numpy", *HEAVY} & set(done.stdout.split())
 
 

@@ -17,6 +17,7 @@ from imagenet_tools import schema
 from imagenet_tools.cli.query import _SHOWN
 from imagenet_tools.index.opened import Index
 from tests.cli.conftest import Run, process
+from tests.waiting import PATIENCE
 
 TYPED = """SELECT 7 AS n, 1.5::DOUBLE AS x, 'a, "b" | c' AS text, true AS yes, DATE '2012-10-16' AS day,
                   TIMESTAMP '2012-10-16 01:02:03' AS at, [1, 2] AS list, {'k': 'v'} AS struct, 0.25::DECIMAL(4, 2) AS d
@@ -128,7 +129,7 @@ def test_parquet_and_arrow_go_through_a_pipe(index: Index) -> None:
 
     for form in ("parquet", "arrow"):
         command = [*COMMAND, "query", TYPED, "--format", form]
-        out = subprocess.run(command, capture_output=True, env=environment(index.path), timeout=60, check=True).stdout
+        out = subprocess.run(command, capture_output=True, env=environment(index.path), timeout=PATIENCE, check=True).stdout
         table = pq.read_table(pa.BufferReader(out)) if form == "parquet" else pa.ipc.open_stream(out).read_all()
         assert plain(table) == ROWS
 

@@ -265,9 +265,9 @@ def test_long_headers_are_hopped_over(name: str, header: bytes) -> None:
 def test_no_header_costs_more_than_its_bounds(header: bytes) -> None:
     data = SOI + header + frame() + SCAN
     more = Reads(data)
-    start = time.perf_counter()
+    start = time.process_time()
     found = facts(data[:4096], len(data), more)
-    assert time.perf_counter() - start < 0.2  # 5 ms on a machine that does nothing else
+    assert time.process_time() - start < 0.2  # 5 ms on a machine that does nothing else
     assert found is not None
     assert found.problem in {None, "header_too_long"}
     assert more.n <= READ_LIMIT + 10 * 5120

@@ -146,12 +146,12 @@ def test_no_more_is_read_for_pillow_than_its_limit() -> None:
         read += n
         return bytes(n)
 
-    start = time.perf_counter()
+    start = time.process_time()
     for head in (saved("WEBP")[:40], b"P6 #a comment without an end", b"MM\0*\0\0\0\x08\xff\xff" + bytes(2000)):
         read = 0
         assert probe(head, 1 << 40, more).problem == "header_too_long"
         assert read <= 16 << 20
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @quick

@@ -20,6 +20,7 @@ from imagenet_tools.errors import NoIndexError, QueryError, UsageError
 from imagenet_tools.index import query
 from imagenet_tools.index.gate import TABLE_FUNCTIONS
 from imagenet_tools.index.opened import Index
+from tests.waiting import PATIENCE
 
 not_a_query = [1, 2, 3]  # a Python object that DuckDB would find by its name
 
@@ -443,7 +444,7 @@ with query.bounded_memory(), query.connect_contained(Path({str(index.path)!r})) 
 """
     environment = os.environ | {"IMAGENET_QUERY_MEMORY": str(2 << 30)}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=True)
     assert done.stdout.startswith("The query needs more memory than the 2.0 GiB it may use. Ask for fewer rows")
     assert done.stdout.count("\n") == 1
 

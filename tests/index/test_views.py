@@ -18,6 +18,7 @@ from imagenet_tools.index import query
 from imagenet_tools.index.connection import connect
 from imagenet_tools.index.opened import Index
 from imagenet_tools.selection import draws
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ for query in {[query for query, _ in BY_COLUMN]!r}:
     except Exception as error:
         print(str(error).splitlines()[0], flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=True)
     return done.stdout.splitlines()
 
 

@@ -31,6 +31,7 @@ from tests.forms import hf_parquet as parquet_form
 from tests.forms import tfrecord as tfrecord_form
 from tests.forms import webdataset as webdataset_form
 from tests.forms import whole
+from tests.waiting import PATIENCE
 
 # The image of the sample whose last bytes are missing: its header is whole, and Pillow does not decode it.
 CUT = "n02088364_19183"
@@ -375,7 +376,7 @@ def test_a_worker_forked_while_a_thread_reads_does_not_wait_for_ever(index: Inde
     read = index.select().dataset("train")
     expected = read.read(0)
     with read._descriptors()._lock, multiprocessing.get_context("fork").Pool(1, _hold, (read,)) as pool:
-        assert pool.apply_async(_bytes_of, (0,)).get(timeout=60)[1] == expected
+        assert pool.apply_async(_bytes_of, (0,)).get(timeout=PATIENCE)[1] == expected
 
 
 def test_threads_read_one_data_set(index: Index, extracted: Extracted) -> None:
