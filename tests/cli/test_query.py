@@ -129,7 +129,8 @@ def test_parquet_and_arrow_go_through_a_pipe(index: Index) -> None:
 
     for form in ("parquet", "arrow"):
         command = [*COMMAND, "query", TYPED, "--format", form]
-        out = subprocess.run(command, capture_output=True, env=environment(index.path), timeout=PATIENCE, check=True).stdout
+        environ = environment(index.path)
+        out = subprocess.run(command, capture_output=True, env=environ, timeout=PATIENCE, check=True).stdout
         table = pq.read_table(pa.BufferReader(out)) if form == "parquet" else pa.ipc.open_stream(out).read_all()
         assert plain(table) == ROWS
 
