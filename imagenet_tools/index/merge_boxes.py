@@ -127,7 +127,7 @@ def _pieces(stage: Stage, query: str) -> Iterator[tuple[str, pa.RecordBatch]]:
     """(part, rows) of a query with a column part, by which it is sorted: each piece is of one part."""
     import numpy as np
 
-    for whole in stage.sql.sql(query).to_arrow_reader(_BATCH):
+    for whole in stage.sql.sql(query).arrow(_BATCH):
         parts = whole["part"].dictionary_encode()
         codes = parts.indices.to_numpy()
         cuts = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]

@@ -151,9 +151,7 @@ def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Ite
     try:
         check(sql, text)
         relation = sql.sql(text)
-        # Its name in DuckDB 2, and its name before.
-        read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
-        reader = _heard(sql, lambda: read(_BATCH))
+        reader = _heard(sql, lambda: relation.arrow(_BATCH))
     except (duckdb.Error, MemoryError, RuntimeError) as error:
         raise _worded(error) from error
     names = _unlike(reader.schema.names)

@@ -259,8 +259,7 @@ class Selection:
     def _read(self, sql: Sql) -> Iterator[pa.RecordBatch]:
         cursor = self.index.cursor(self._tables)
         rows = self._ask(lambda text, used: cursor.sql(text, params=dict(used)), sql)
-        # Its name in DuckDB 2, and its name before.
-        yield from (getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch)(_BATCH)
+        yield from rows.arrow(_BATCH)
 
     def chosen(self, columns: str, suffix: str = "") -> Sql:
         """The chosen images and what is joined to them, for a query of a selection that differs in demands alone.
