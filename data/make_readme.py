@@ -1,15 +1,17 @@
-"""Write the README's tables that the code makes: what is read, and the words of a selection and of an export.
+"""Write the README's tables that the code makes: what is read, what is written, and the words of both.
 
     python data/make_readme.py
 
-A row of the forms is a module's name, the first sentence of its docstring, and its HOLDS; a row of the words is a word
-of imagenet_tools.selection.words in its three spellings. A test fails where the README differs.
+A row of the forms is a module's name, the first sentence of its docstring, and its HOLDS; a row of the targets has what
+the contract of writers names in place of HOLDS; a row of the words is a word of imagenet_tools.selection.words in its
+three spellings. A test fails where the README differs.
 """
 
 import importlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
@@ -24,9 +26,23 @@ def forms() -> Iterator[str]:
     for path in sorted(FORMATS.glob("*.py")):
         module = importlib.import_module(f"imagenet_tools.formats.{path.stem}")
         if hasattr(module, "scan"):
-            sentence = re.split(r"\.(?=\s|$)", module.__doc__ or "", maxsplit=1)[0]
-            said = " ".join(sentence.split())
-            yield f"| `{path.stem}` | {_plain(said)} | {', '.join(module.HOLDS)} |"
+            yield f"| `{path.stem}` | {_sentence(module)} | {', '.join(module.HOLDS)} |"
+
+
+def targets() -> Iterator[str]:
+    """A row a module that writes, by name."""
+    yield from ("| target | what it writes | images | boxes |", "|---|---|---|---|")
+    for path in sorted(FORMATS.glob("*.py")):
+        module = importlib.import_module(f"imagenet_tools.formats.{path.stem}")
+        if hasattr(module, "open_shard"):
+            images = "their bytes" if module.HOLDS_BYTES else "where they lie"
+            boxes = ("of the image as turned" if module.TURNED else "of the raster as stored") if module.BOXES else ""
+            yield f"| `{path.stem}` | {_sentence(module)} | {images} | {boxes} |"
+
+
+def _sentence(module: ModuleType) -> str:
+    """The first sentence of a module's docstring."""
+    return _plain(" ".join(re.split(r"\.(?=\s|$)", module.__doc__ or "", maxsplit=1)[0].split()))
 
 
 def choosing() -> Iterator[str]:
@@ -53,7 +69,12 @@ def _plain(text: str) -> str:
     return text.replace("|", r"\|").replace("*", r"\*").replace("<", r"\<")
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"forms": forms, "choosing": choosing, "exporting": exporting}
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "forms": forms,
+    "targets": targets,
+    "choosing": choosing,
+    "exporting": exporting,
+}
 
 
 def written(readme: str) -> str:

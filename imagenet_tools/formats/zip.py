@@ -56,7 +56,7 @@ def hazards(plan: Plan) -> Iterator[str]:
             f"{plan.bytes(largest):,} bytes. --shard-size 10GB makes several zips of it, without maps"
         )
     if plan.images(largest) > 100_000:
-        yield "Python's zipfile keeps some 0.6 kB for each member of an open zip, in every process that opens it"
+        yield "Python's zipfile keeps some 0.4 kB for each member of an open zip, in every process that opens it"
 
 
 class _Zip:
