@@ -52,8 +52,27 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
+def without_pandas() -> None:
+    """Have pandas not imported in a process that is this package's own.
+
+    pyarrow imports it, where it is installed, to see whether what it is given is a frame: 0.4 s a process for nothing.
+    """
+    sys.meta_path.insert(0, _WithoutPandas())
+
+
+class _WithoutPandas:
+    """Where Python asks for modules first: pandas is none. (Cython takes a None in sys.modules for a module.)"""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Nothing to say of any other module."""
+        if name == "pandas":
+            message = "pandas is not imported here"
+            raise ModuleNotFoundError(message, name=name)
+
+
 def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None:
     """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
+    without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":

@@ -17,11 +17,15 @@ import click
 
 from imagenet_tools import __version__
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
+from imagenet_tools.processes import without_pandas
 
 DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 # Modules of these folders that hold no command.
 _HELPERS = ("__init__", "answer", "chosen", "common", "printing", "progress")
+
+# Commands that may run others' loaders, which may need pandas.
+_LOADERS = {"check"}
 
 # Commands whose work is kept when they are interrupted.
 _RESUMED = {"build-index", "check", "export", "demo"}
@@ -100,6 +104,8 @@ def main() -> None:
     for end in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(end) == signal.SIG_DFL:  # nohup has it ignored
             signal.signal(end, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C
+    if _LOADERS.isdisjoint(sys.argv):
+        without_pandas()
     sys.exit(run(sys.argv[1:]))
 
 

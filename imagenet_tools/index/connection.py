@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -49,11 +50,29 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     return sql
 
 
+def suit(sql: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Make is_a quick for a query in which each call of it names its synset by a value, such as is_a(wnid, 'dog').
+
+    A macro cannot tell a value from a column. The form that suits values takes a tenth of the time, and with a column
+    some gigabytes; what both give is the same, so a call that is not recognised costs time alone.
+    """
+    calls = len(_IS_A.findall(query))
+    if calls and calls == len(_IS_A_VALUE.findall(query)):
+        sql.execute("CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS main._is_a_value(wnid, text)")
+    else:
+        sql.execute("DROP MACRO IF EXISTS temp.is_a")
+
+
+_IS_A = re.compile(r"\bis_a\s*\(", re.IGNORECASE)
+_IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:'(?:[^']|'')*'|\$\w+)\s*\)""", re.IGNORECASE)
+
+
 def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
     """A query as a relation, on a cursor of its own: two open readers on one connection cut each other short."""
     import duckdb
 
     cursor = sql.cursor()
+    suit(cursor, query)
     if duckdb.__version__.startswith("1.4."):
         _kept.append(cursor)
     return cursor.sql(query, params=dict(parameters) or None)

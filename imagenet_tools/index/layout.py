@@ -35,8 +35,8 @@ _FORMAT = "imagenet-tools index"
 
 # Rows in a row group: DuckDB reads row groups in parallel and skips those whose wnids lie outside a question.
 _ROW_GROUP = 131_072
-# Of the 32 KiB windows of seek points few are wanted at a time.
-_FEW_ROWS = {"seek_points": 64}
+# Of the 32 KiB windows of seek points few are wanted at a time; of terms one, of closure what is at one synset.
+_FEW_ROWS = {"seek_points": 64, "terms": 8192, "closure": 8192}
 
 # Long runs of few values; the rest is written as differences, which for ids, names and offsets are small.
 _DICTIONARY = {

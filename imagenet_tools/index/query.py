@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
-from imagenet_tools.index.connection import connect, quoted
+from imagenet_tools.index.connection import connect, quoted, suit
 from imagenet_tools.index.gate import check
 from imagenet_tools.index.layout import read_manifest
 from imagenet_tools.index.own_tables import add_table
@@ -118,6 +118,7 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
 
     try:
         check(sql, text)
+        suit(sql, text)
         found = _heard(sql, lambda: sql.execute(("EXPLAIN " if explain else "") + text))
         columns = [str(column[0]) for column in found.description or ()]
         for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
@@ -150,6 +151,7 @@ def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Ite
 
     try:
         check(sql, text)
+        suit(sql, text)
         relation = sql.sql(text)
         reader = _heard(sql, lambda: relation.arrow(_BATCH))
     except (duckdb.Error, MemoryError, RuntimeError) as error:

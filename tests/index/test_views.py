@@ -15,7 +15,7 @@ import imagenet_tools
 from imagenet_tools import hierarchy, terms, wordnet
 from imagenet_tools.errors import AmbiguousSynsetError
 from imagenet_tools.index import query
-from imagenet_tools.index.connection import connect
+from imagenet_tools.index.connection import connect, suit
 from imagenet_tools.index.opened import Index
 from imagenet_tools.selection import draws
 from tests.waiting import PATIENCE
@@ -143,6 +143,43 @@ def test_the_counts_of_the_classes_are_the_published_ones(sql: duckdb.DuckDBPyCo
     query = "SELECT count(*) FROM synsets WHERE ilsvrc_id <= 1000 AND is_a(wnid, $1)"
     names = ("dog.n.01", "bird.n.01", "mammal.n.01", "domestic_animal.n.01")
     assert [one(sql, query, name) for name in names] == [118, 59, 218, 123]
+
+
+@pytest.mark.parametrize("text", ["dog", "entity.n.01", "n02084071", None])
+def test_is_a_gives_the_same_in_both_its_forms(sql: duckdb.DuckDBPyConnection, text: str | None) -> None:
+    given = "(SELECT wnid FROM synsets UNION ALL VALUES (NULL), ('n99999999'), (''))"
+    both = f"SELECT count(*), count(*) FILTER (is_a(wnid, $1) = _is_a_value(wnid, $1)) FROM {given}"
+    assert sql.execute(both, [text]).fetchall() == [(82_118, 82_118)]
+
+
+@pytest.mark.parametrize(
+    ("query", "by_value"),
+    [
+        ("SELECT count(*) FROM images WHERE is_a(wnid, 'dog')", True),
+        ("SELECT count(*) FROM images AS i WHERE IS_A (i.wnid,'the dog''s') OR is_a( i.\"wnid\" , $name )", True),
+        ("SELECT count(*) FROM synsets WHERE is_a(wnid, name)", False),
+        ("SELECT count(*) FROM synsets WHERE is_a(wnid, 'dog') OR is_a(wnid, name)", False),
+        ("SELECT count(*) FROM synsets WHERE is_a(wnid, 'do' || left(name, 1))", False),
+        ("SELECT count(*) FROM images", False),
+    ],
+)
+def test_is_a_takes_the_form_for_values_where_every_call_is_given_one(
+    sql: duckdb.DuckDBPyConnection, query: str, by_value: bool
+) -> None:
+    cursor = sql.cursor()
+    form = (
+        "SELECT count(*) FROM duckdb_functions() WHERE function_name = 'is_a' AND macro_definition LIKE '%_is_a_value%'"
+    )
+    for _ in range(2):
+        suit(cursor, query)
+        assert one(cursor, form) == by_value
+    suit(cursor, "SELECT 1")
+    assert one(cursor, form) == 0
+
+
+def test_by_value_the_row_groups_of_other_classes_are_not_read(index: Index) -> None:
+    plan = index.sql("EXPLAIN SELECT count(*) FROM images WHERE is_a(wnid, 'dog')").fetchall()[0][1]
+    assert "SEMI" in plan and "MARK" not in plan
 
 
 # Every macro with a column as its argument, and with columns that bear the names of those inside the macros.
