@@ -8,7 +8,7 @@ E305  what is read back are other images, splits, classes or boxes than classes.
 E306  an image is not the one in the index, to the byte
 E307  an image of the export is not in the index
 E308  the framework's own loader finds other classes, images or boxes
-W301  no index was given, or none is there: no image was compared with it
+W301  no index was given, or none is there, or the export holds no images: none was compared
 W302  the framework's loader is not installed, or the format names none
 W303  the export was made from another generation of the index
 """
@@ -89,7 +89,8 @@ def check_export(
     findings += _generation(manifest, index)
     originals = Originals(index, manifest, every=read_data, sample=_SAMPLE) if index and module.HOLDS_BYTES else None
     if originals is None:
-        findings.append(Finding("W301", "no image was compared with an index; name one with -i"))
+        why = "name one with -i" if module.HOLDS_BYTES else f"{target} holds none"
+        findings.append(Finding("W301", f"no image was compared with an index; {why}"))
     images: Counts = {}
     boxes: Counter[str] = Counter()
     try:

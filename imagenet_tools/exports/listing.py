@@ -63,7 +63,7 @@ def notes_on_paths(plan: Plan, name: str) -> Iterator[str]:
     `name` is that of the list, with {split} in it.
     """
     rows = plan.selection.run(
-        f"""SELECT count(*), min(source || '/' || file) FROM made
+        f"""SELECT count(*), min(file) FROM made
             WHERE left_out IS NULL AND NOT coalesce({_ALONE} AND NOT contains(file, chr(10)), false)"""
     ).fetchall()
     for n, first in rows:

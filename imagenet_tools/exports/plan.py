@@ -273,7 +273,7 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
         yield f"{n:,} images without boxes are written as background, though objects may be in them"
     if options.shuffle != "none" and not writer.ORDERED:
         yield f"--shuffle changes nothing: {plan.target} has no order of images"
-    elif options.shuffle == "full":
+    elif options.shuffle == "full" and writer.HOLDS_BYTES:
         yield (
             f"--shuffle full reads {plan.images():,} images in random order: fast from memory or a solid-state disk; "
             "from one that turns, about 10 ms an image. --shuffle block reads in one pass"

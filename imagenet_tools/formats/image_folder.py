@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -100,11 +101,22 @@ HOLDS_BYTES = True
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """What torchvision's ImageFolder does not forgive."""
+    """What torchvision's ImageFolder does not forgive, and where timm numbers otherwise."""
     if any(len(found) < len(plan.classes) for found in plan.tallies.values()):
         yield "a class folder without images stops torchvision's ImageFolder unless it is told allow_empty=True"
+    folders = [one.folder for one in plan.classes]
+    if sorted(folders, key=_natural) != folders:
+        yield (
+            "timm sorts folders without regard to case, and digits as numbers: its class indices are not those of "
+            "classes.json, which ImageFolder and imagefolder have. --names wnid is the same for all"
+        )
     if plan.options.meta_bin:
         _check_meta_bin(plan)
+
+
+def _natural(folder: str) -> list[tuple[bool, int, str]]:
+    """What timm sorts folders by."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", folder.lower())]
 
 
 def _check_meta_bin(plan: Plan) -> None:

@@ -36,6 +36,15 @@ def test_timm_numbers_folders_as_we_do(
     say(f"{split} {len(read)} images, {len(reader.class_to_idx)} classes")
 
 
+@pytest.mark.proof(target="image_folder", loader="timm ReaderImageFolder")
+@pytest.mark.parametrize("names", ["wnid", "lemma"])
+def test_where_timm_numbers_folders_otherwise_the_export_says_so(index: Any, tmp_path: Path, names: str) -> None:
+    plan = imagenet_tools.export(index.select(), tmp_path / "x", to="image_folder", names=names)
+    reader = create_reader("", root=str(tmp_path / "x" / "train"))
+    same = reader.class_to_idx == {one.folder: one.index for one in plan.classes}
+    assert same == (not any("timm sorts folders" in hazard for hazard in plan.hazards)) == (names == "wnid")
+
+
 def mapped(index: Any, tmp_path: Path, **words: Any) -> str:
     """The class map of a selection among the training images."""
     imagenet_tools.export(index.select(from_="train", **words), tmp_path / "map", to="timm_class_map")

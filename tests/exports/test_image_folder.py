@@ -1,4 +1,4 @@
-"""--meta-bin: what is wrong is said before anything is written; tests/loaders let torchvision open what was."""
+"""image_folder: where timm numbers classes otherwise, and what --meta-bin asks; tests/loaders open what is written."""
 
 import importlib.util
 
@@ -21,3 +21,9 @@ def test_without_torch_and_with_other_folders_it_is_refused(odd: Index, monkeypa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     with pytest.raises(ExportError, match="found English_springer, expected n02102040"):
         imagenet_tools.plan_export(odd.select(), to="image_folder", meta_bin=True, names="lemma")
+
+
+def test_folders_that_timm_sorts_otherwise_are_told_of(odd: Index) -> None:
+    for names, told in (("lemma", True), ("wnid", False)):
+        plan = imagenet_tools.plan_export(odd.select(), to="image_folder", names=names)
+        assert any("timm sorts folders" in hazard for hazard in plan.hazards) == told
