@@ -244,6 +244,7 @@ def plan_export(
     field: str | Iterable[str] = (),
     shard_size: int | str | None = None,
     shuffle: str = "none",
+    side_files: bool = False,
     hash: bool = False,  # noqa: A002 (the word of the command line)
     meta_bin: bool = False,
 ) -> Plan:
@@ -266,6 +267,7 @@ def plan_export(
             "field": field,
             "shard_size": shard_size,
             "shuffle": shuffle,
+            "side_files": side_files,
             "hash": hash,
             "meta_bin": meta_bin,
         }
@@ -294,6 +296,7 @@ def export(
     field: str | Iterable[str] = (),
     shard_size: int | str | None = None,
     shuffle: str = "none",
+    side_files: bool = False,
     hash: bool = False,  # noqa: A002 (the word of the command line)
     meta_bin: bool = False,
     workers: int | None = None,
@@ -325,6 +328,7 @@ def export(
         field=field,
         shard_size=shard_size,
         shuffle=shuffle,
+        side_files=side_files,
         hash=hash,
         meta_bin=meta_bin,
     )

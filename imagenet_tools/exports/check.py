@@ -132,7 +132,7 @@ def _files(root: Path, named: Mapping[str, Mapping[str, object]]) -> Iterator[Fi
             yield Finding("E302", f"{name}: found {found}, expected {said['bytes']:,} bytes")
             continue
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != said["sha256"]:
+            if "sha256" in said and hashlib.file_digest(file, "sha256").hexdigest() != said["sha256"]:
                 yield Finding("E303", f"{name}: its SHA-256 is not the one in {MANIFEST}")
 
 

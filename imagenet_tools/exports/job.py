@@ -107,6 +107,7 @@ class Job:
             image_id=values["image_id"],
             photo=values["photo"],
             wnid=values["wnid"],
+            official_wnid=values["official_wnid"],
             class_index=self._index_of[values["wnid"]],
             split=values["split"],
             official_split=values["official_split"],

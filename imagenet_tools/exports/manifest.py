@@ -83,7 +83,7 @@ class _Found:
             self.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
         self.endless += [image_id for _, image_id in record["endless"]]
         for name, size, sha256 in record["targets"][target]["files"]:
-            self.files[name] = {"bytes": size, "sha256": sha256}
+            self.files[name] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
 
 
 def _take_out(job: Job, found: _Found) -> None:

@@ -47,6 +47,7 @@ class Options:
     field: tuple[str, ...] = ()  # KEY=COLUMN
     shard_size: int | None = None  # bytes; None: what the target has
     shuffle: str = "none"
+    side_files: bool = False
     hash: bool = False
     meta_bin: bool = False
 

@@ -39,6 +39,10 @@ class OutFile:
 
     def write(self, data: bytes) -> int:
         """Put bytes behind those that are there."""
+        if len(data) >= _GATHERED:
+            self.flush()
+            self._put(data)
+            return len(data)
         self._waiting.append(data)
         self._n_waiting += len(data)
         if self._n_waiting >= _GATHERED:
@@ -54,15 +58,20 @@ class OutFile:
 
     def flush(self) -> None:
         """Hand what was gathered to the file."""
-        data = memoryview(b"".join(self._waiting))
-        while data:
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting, self._n_waiting = [], 0
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
             try:
-                n = os.write(self._fd, data)
+                n = os.write(self._fd, left)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, self._path) from error
-            data = data[n:]
+            left = left[n:]
             self._written += n
-        self._waiting, self._n_waiting = [], 0
 
     @property
     def closed(self) -> bool:

@@ -43,8 +43,8 @@ BLOCK, WINDOW = 1 << 20, 256 << 20
 _PACKED = 16
 
 COLUMNS = (
-    "dataset", "image_id", "photo", "wnid", "split", "official_split", "source", "file", "offset", "length", "member",
-    "position", "compression", "width", "height", "mode", "encoding", "orientation",
+    "dataset", "image_id", "photo", "wnid", "official_wnid", "split", "official_split", "source", "file", "offset",
+    "length", "member", "position", "compression", "width", "height", "mode", "encoding", "orientation",
 )  # fmt: skip
 
 
@@ -65,6 +65,13 @@ class Pieces:
 
     folder: Path
     pieces: tuple[Piece, ...]
+
+    def field_type(self, key: str) -> pa.DataType:
+        """The Arrow type of a field's values."""
+        import pyarrow as pa
+
+        with pa.memory_map(str(self.folder / _ROWS)) as source, pa.ipc.open_file(source) as file:
+            return file.schema.field(f"field {key}").type
 
     def rows(self, number: int) -> Iterator[dict[str, Any]]:
         """The rows of a piece: COLUMNS, out_width, out_height, found, targets, and fields as `field KEY`."""

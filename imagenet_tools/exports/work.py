@@ -91,9 +91,11 @@ def _picture(
 def _as_json(job: Job, written: Written) -> dict[str, object]:
     files = []
     for name in written.files:
-        path = job.out / name
-        with path.open("rb") as file:
-            files.append([name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()])
+        path, digest = job.out / name, ""
+        if job.plan.options.hash:  # to read them again costs as much as to write them
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        files.append([name, path.stat().st_size, digest])
     return {"files": files, "images": [list(one) for one in written.images], "note": written.note}
 
 

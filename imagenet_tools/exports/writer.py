@@ -72,7 +72,8 @@ class Row(NamedTuple):
     dataset: str
     image_id: str
     photo: str
-    wnid: str
+    wnid: str  # of its class in the export
+    official_wnid: str  # its own, where classes are joined; else the same
     class_index: int
     split: str
     official_split: str | None

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports import webdataset_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, tar_fingerprint
@@ -46,8 +47,28 @@ if TYPE_CHECKING:
 
 HOLDS = ("images",)
 
+KEEPS = ("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
+BY_FOLDER = False
+DETECTION = False
+BOXES = True
+TURNED = False
+DEMANDS = ()
+FILES_PER_IMAGE = 0
+SHARD_BYTES = 250_000_000
+ORDERED = True
+FIELDS = True
+HOLDS_BYTES = True
+
+hazards = webdataset_shards.hazards
+open_shard = webdataset_shards.open_shard
+finish = webdataset_shards.finish
+read_back = webdataset_shards.read_back
+load = webdataset_shards.load
+
 # What lies beside the shards of a repository.
-BESIDE = frozenset({"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes"})
+BESIDE = frozenset(
+    {"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes", "classes.json", "manifest.json"}
+)
 
 # What scan() may report, for the table problems.
 PROBLEMS = (
@@ -99,24 +120,30 @@ def _detect(path: Path, splits: list[_Split]) -> Detection:
     reading = read_numbers((one.wnid, n) for one in seen if one.wnid for n in one.sample.labels if n >= 0)
     resized = sum(bool(one.before) for one in seen)
     name = splits[0].name
+    exported = {one.sample.facts["dataset"] for one in seen if one.sample.exported}
     stems = [one.stem for one in seen]
     dataset, readings = dataset_told(stems, wnids, name=f"{name} {path.name}", reading=reading)
     misnamed = _misnamed(name, wnids, reading)
-    if resized or not dataset.startswith(_ORIGINALS) or not reading.may_be(_ORIGINALS):
+    if len(exported) == 1 and not resized:
+        [dataset], readings = exported, ()
+    elif resized or not dataset.startswith(_ORIGINALS) or not reading.may_be(_ORIGINALS):
         readings = ()
         folder = (path if path.is_dir() else path.parent).name
         dataset = own_name(folder if folder.endswith("-wds") else f"{folder if misnamed else name or folder}-wds")
     n = sum(len(split.shards) for split in splits)
     unread = sorted({ext for one in seen for ext in one.sample.fields})
+    what = "an export of this project, whose JSON tells images and classes" if exported else reading.evidence
     parts = [
         f"{n:,} WebDataset shard{'' if n == 1 else 's'}, the first sample {seen[0].sample.key}",
-        reading.evidence,
+        what,
         misnamed,
         f"{resized:,} of {len(seen):,} images seen were resized: a data set of its own" * bool(resized),
         f"fields that are not read: {', '.join(unread)}" * bool(unread),
     ]
     by = "class numbers, held against the samples' names"
     labelling = reading.numbering.labelling(by) if reading.numbering else Labelling("the samples' names", "wordnet")
+    if exported:
+        labelling = Labelling("the samples' JSON", "wordnet")
     evidence = "; ".join(filter(None, parts))
     of_splits = tuple(dict.fromkeys(split.split for split in splits if split.split))
     missing = _missing(path, splits)
@@ -150,13 +177,16 @@ def _splits(path: Path) -> list[_Split]:
         if first is None:
             continue
         others = [one for file in spread(files[first + 1 :]) for one in first_samples(file, _SEEN_OF_OTHERS)]
-        seen = [one for one in [*first_samples(files[first], _SEEN), *others] if _is_imagenets(one.stem)]
+        seen = [one for one in [*first_samples(files[first], _SEEN), *others] if _is_imagenets(one)]
         found.append(_Split(name, split_told((one.stem for one in seen), split), files, seen))
     return sorted(found, key=lambda one: (one.name, ["train", "val", "test", None].index(one.split)))
 
 
-def _is_imagenets(stem: str) -> bool:
-    """Whether a sample is named as ImageNet's are, and its class, where the name tells one, exists."""
+def _is_imagenets(one: Seen) -> bool:
+    """Whether a sample is named as ImageNet's are, and its class, where the name tells one, exists; or of an export."""
+    stem = one.stem
+    if one.sample.exported:
+        return True
     wnid = wnid_of_stem(stem)
     return keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None)
 
@@ -244,6 +274,7 @@ def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numberin
         head=sample.head,
         more=more,
         wnid=told[1] or sample.wnid,
+        photo=sample.facts["photo"] if sample.exported else None,
     )
     for number in sample.labels:
         hold_label(rows, stem, number, meaning, unit.file, image.name)

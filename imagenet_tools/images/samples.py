@@ -55,8 +55,16 @@ class Sample:
     facts: dict[str, Any] = field(default_factory=dict)  # what the JSON says
 
     @property
+    def exported(self) -> bool:
+        """Whether an export of this project wrote it: its JSON says which image it is, and of which class."""
+        told = (self.facts.get(name) for name in ("dataset", "image_id", "photo", "wnid"))
+        return all(isinstance(text, str) for text in told) and is_wnid(self.facts["wnid"])
+
+    @property
     def told(self) -> tuple[str, str | None] | None:
         """(the image's stem as ImageNet spells it, the class put behind it); None where nothing names it so."""
+        if self.exported:
+            return self.facts["image_id"], None
         for name in (self.key, self.facts.get("filename"), self.facts.get("image_id")):
             if isinstance(name, str):
                 stem, put = without_label(re.sub(r"\.[A-Za-z]+\Z", "", name.rpartition("/")[2]))
@@ -72,7 +80,12 @@ class Sample:
 
     @property
     def labels(self) -> list[int]:
-        """The class numbers beside the image, each once: the .cls, and the JSON's label."""
+        """The class numbers beside the image, each once: the .cls, and the JSON's label; none of an export's.
+
+        They count in the order of the export's own classes, and the JSON says the class.
+        """
+        if self.exported:
+            return []
         text = self.texts.get("cls", b"").strip()
         found = [int(text)] if re.fullmatch(rb"-?\d{1,9}", text) else []
         if isinstance(self.facts.get("label"), int):
@@ -81,6 +94,8 @@ class Sample:
 
     def resized(self, width: int | None, height: int | None) -> str:
         """What the JSON says of the image's size before, where its own is another, in words; else ""."""
+        if self.exported:
+            return "another number of" if self.facts.get("resized") is True else ""
         before = self.facts.get("orig_width"), self.facts.get("orig_height")
         stated = self.facts.get("width"), self.facts.get("height")
         if all(isinstance(side, int) for side in before):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _PART = "dataset || '-' || coalesce(split, 'nosplit') || '-' || coalesce(left(wnid, 3), 'nolabel')"
 
 # A name that no release shares: its id is the stem while the data set's stems differ, else the path without suffix.
+# Where the source itself tells the id, as exports of this project do, it is that.
 _FOREIGN = "starts_with(photo, dataset || '/')"
 _PATH = r"regexp_replace(replace(coalesce(member, file), '.tar/', '/'), '\.[^./]+$', '')"
 _STEM = f"regexp_extract({_PATH}, '[^/]+$')"
@@ -65,7 +66,7 @@ def _settled(rows: str, *, foreign: bool) -> str:
         named = "dataset || '/' || image_id"
         rows = f"""(SELECT * REPLACE (CASE WHEN {_FOREIGN} THEN {_HASH32} ELSE hash32 END AS hash32) FROM (
                     SELECT * REPLACE (CASE WHEN {_FOREIGN} THEN {named} ELSE photo END AS photo) FROM (
-                    SELECT * REPLACE (CASE WHEN NOT {_FOREIGN} THEN image_id
+                    SELECT * REPLACE (CASE WHEN NOT {_FOREIGN} OR image_id <> {_STEM} THEN image_id
                                            WHEN dataset IN (FROM by_path) THEN {_PATH}
                                            ELSE {_STEM} END AS image_id) FROM {rows})))"""
     return f"""SELECT rows.* REPLACE (coalesce(chosen.n, 0)::INTEGER AS n_boxes)

@@ -130,7 +130,8 @@ EXPORT = (
     ),
     Word("shard_size", "export", "text", "SIZE", "bytes of images in a shard, such as 500MB or 1GB"),
     Word("shuffle", "export", "none|block|full", "", "the order of images in shards and lists (default none)"),
-    Word("hash", "export", "flag", "", "put a digest of the bytes of all images into manifest.json"),
+    Word("side_files", "export", "flag", "", "webdataset: also write what wids, timm and DALI read beside the shards"),
+    Word("hash", "export", "flag", "", "put digests of the bytes of all images or shards into manifest.json"),
     Word(
         "meta_bin",
         "export",
