@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.class_lists import labels
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import FormatError, ImagenetToolsError
+from imagenet_tools.exports import parquet_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
-from imagenet_tools.images.shards import dataset_told, nameless, split_told, spread
+from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, without_label, wnid_of_stem
 from imagenet_tools.wordnet import find_row
@@ -40,8 +41,28 @@ if TYPE_CHECKING:
 
 HOLDS = ("images",)
 
+KEEPS = ("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
+BY_FOLDER = False
+DETECTION = False
+BOXES = True
+TURNED = True
+DEMANDS = ()
+FILES_PER_IMAGE = 0
+SHARD_BYTES = 500_000_000
+ORDERED = True
+FIELDS = True
+HOLDS_BYTES = True
+
+hazards = parquet_shards.hazards
+open_shard = parquet_shards.open_shard
+finish = parquet_shards.finish
+read_back = parquet_shards.read_back
+load = parquet_shards.load
+
 # What the hub puts beside.
-BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
+BESIDE = frozenset(
+    {"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb", "classes.json", "manifest.json"}
+)
 
 # What scan() may report, for the table problems.
 PROBLEMS = numbering.PROBLEMS | {
@@ -61,9 +82,10 @@ class _Group(NamedTuple):
 
     shards: list[Path]
     of: int | None  # how many they say they are
-    names: list[str]  # of the first images
+    names: list[Said]  # what is said of the first images that have one of ImageNet's names
     pairs: list[tuple[str, int]]  # the class that a name tells, and the number beside it
     listed: bool  # whether it lists the wnids of its numbers itself
+    resized: bool  # whether it is an export of this project that resized its images
     unread: list[str]  # columns that nothing reads
     split: str | None  # what the images' official names say, else the shards' own
     largest: int  # bytes of the images in the largest row group
@@ -83,13 +105,22 @@ def detect(path: Path) -> list[Detection]:
     dataset, readings = dataset_told((stem for stem, _ in told), wnids, name=path.name, reading=reading)
     labelling = Labelling("the images' names", dataset)
     evidence = reading.evidence
-    if any(group.listed for group in groups):
+    exported = {said.own.dataset for said in names if said.own}
+    if exported:
+        evidence = "an export of this project, whose columns tell images and classes"
+        labelling = Labelling("the column wnid", "wordnet")
+        if any(group.resized for group in groups):
+            evidence += ", resized: a data set of its own"
+            exported = {own_name(f"{(path if path.is_dir() else path.parent).name}-parquet")}
+        if len(exported) == 1:
+            [dataset], readings = exported, ()
+    elif any(group.listed for group in groups):
         evidence = "class numbers of the files' own list of wnids"
         labelling = Labelling("the files' own list of wnids, held against the images' names", "wordnet")
     elif reading.numbering:
         labelling = reading.numbering.labelling("class numbers, held against the images' names")
     n = sum(len(group.shards) for group in groups)
-    what = f"{n:,} Parquet shard{'' if n == 1 else 's'} of images, {names[0]} first; {evidence}"
+    what = f"{n:,} Parquet shard{'' if n == 1 else 's'} of images, {names[0].name} first; {evidence}"
     unread = sorted({column for group in groups for column in group.unread})
     return [
         Detection(
@@ -143,18 +174,20 @@ def _group(shards: list[Path], called: str) -> _Group | None:
     if not read:
         return None
     first = [said for _, shard in read for said in shard]
-    names = [name for name, _ in first if name and _is_imagenets(name)]
-    numbers = ((_told(name)[1], label) for name, label in first if name and isinstance(label, int))
+    names = [said for said in first if _is_imagenets(said)]
+    numbers = ((_told(said)[1], said.label) for said in first if said.name and isinstance(said.label, int))
     pairs = [(wnid, number) for wnid, number in numbers if wnid is not None and number >= 0]
-    split = split_told((_told(name)[0] for name in names), _split_of(called) or _split_of(shards[0].parent.name))
+    split = split_told((_told(said)[0] for said in names), _split_of(called) or _split_of(shards[0].parent.name))
     listed = any(facts.listed for facts, _ in read)
     unread = sorted({column for facts, _ in read for column in facts.unread})
     largest = max(facts.largest for facts, _ in read)
-    return _Group(shards, max(counts, default=None), names, pairs, listed, unread, split, largest)
+    resized = any(facts.resized for facts, _ in read)
+    return _Group(shards, max(counts, default=None), names, pairs, listed, resized, unread, split, largest)
 
 
 class _Facts(NamedTuple):
     listed: bool
+    resized: bool
     unread: list[str]
     largest: int
 
@@ -165,7 +198,7 @@ def _look(path: Path) -> tuple[_Facts, list[Said]] | None:
         with Descriptors() as files:
             shard = LabelledShard.open(files, path, path.name)
             largest = max(map(shard.file.size, shard.file.groups), default=0)
-            return _Facts(shard.meaning is not None, shard.unread, largest), shard.first(_SEEN)
+            return _Facts(shard.meaning is not None, shard.resized, shard.unread, largest), shard.first(_SEEN)
     except ImagenetToolsError:
         return None  # the scan of this shard says what is wrong with it
 
@@ -174,17 +207,19 @@ def _split_of(name: str) -> str | None:
     return SPLIT_FOLDERS.get(name.lower().removeprefix("partial-"))
 
 
-def _told(name: str) -> tuple[str, str | None]:
-    """(the stem as ImageNet spells it, the class that it tells) of the path in a row."""
-    stem, put = without_label(PurePosixPath(name).stem)
+def _told(said: Said) -> tuple[str, str | None]:
+    """(the stem as ImageNet spells it, the class that it tells) of a row."""
+    if said.own:
+        return said.own.image_id, said.own.wnid
+    stem, put = without_label(PurePosixPath(said.name or "").stem)
     return stem, put or wnid_of_stem(stem) or labels.validation_wnid(stem)
 
 
-def _is_imagenets(name: str) -> bool:
-    """Whether a path ends in a name of ImageNet's: an official one, or one of a class that exists."""
-    stem, _ = _told(name)
+def _is_imagenets(said: Said) -> bool:
+    """Whether a path ends in a name of ImageNet's: an official one, or one of a class that exists; or of an export."""
+    stem, _ = _told(said)
     wnid = wnid_of_stem(stem)
-    return keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None)
+    return said.own is not None or (keeps_imagenet_name(stem) and (wnid is None or find_row(wnid) is not None))
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
@@ -232,9 +267,9 @@ def _add(
     meaning: numbering.Meaning | None,
 ) -> None:
     """Add the image of a row, or what is wrong with it."""
-    name, label = said
-    stem, put = without_label(PurePosixPath(name or "").stem)
-    if not keeps_imagenet_name(stem):
+    name, label, own = said
+    stem, put = (own.image_id, own.wnid) if own else without_label(PurePosixPath(name or "").stem)
+    if own is None and not keeps_imagenet_name(stem):
         reason = f"row {row:,} is called {name!r}; expected a name such as n01440764_10026.JPEG"
         rows.problem("no_name", unit.file, reason, f"row {row}")
         return
@@ -253,5 +288,6 @@ def _add(
         head=bytes(value[:_HEAD]),
         more=lambda offset, n: bytes(value[offset : offset + n]),
         wnid=put,
+        photo=own.photo if own else None,
     )
     hold_label(rows, stem, label, meaning, unit.file, name)

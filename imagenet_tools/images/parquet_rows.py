@@ -23,12 +23,25 @@ if TYPE_CHECKING:
 
 _LABEL = "label"
 
+# A key of the schema's metadata in exports of this project whose images were resized.
+RESIZED = b"imagenet-tools resized"
+
+
+class Own(NamedTuple):
+    """What an export of this project says of an image."""
+
+    dataset: str
+    image_id: str
+    photo: str
+    wnid: str
+
 
 class Said(NamedTuple):
     """What stands beside an image."""
 
     name: str | None
     label: int | str | None
+    own: Own | None = None
 
 
 class LabelledShard(NamedTuple):
@@ -38,6 +51,7 @@ class LabelledShard(NamedTuple):
     beside: tuple[str, ...]  # the names, and the labels where there are some
     unread: list[str]  # columns that nothing reads
     meaning: Listed | None  # where it lists the wnids of its numbers itself
+    resized: bool  # whether it is an export of this project that resized its images
 
     @classmethod
     def open(cls, files: Descriptors, path: Path, label: str) -> LabelledShard:
@@ -45,11 +59,18 @@ class LabelledShard(NamedTuple):
         shard = Shard(files, str(path), label=label)
         with shard.told("a schema that cannot be read"):
             schema = shard.file.schema_arrow
+            own = Own._fields if all(_is_text(schema, name) for name in Own._fields) else ()
             labels = (_LABEL,) if _LABEL in schema.names and _is_read(schema.field(_LABEL).type) else ()
             listed = _listed(schema.metadata or {})
-            unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels)]
+            unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels, *own)]
         names = shard.column.removesuffix("bytes") + "path"
-        return cls(shard, (names, *labels), unread, Listed(listed) if listed else None)
+        return cls(
+            shard,
+            (names, *(own or labels)),
+            unread,
+            Listed(listed) if listed else None,
+            RESIZED in (schema.metadata or {}),
+        )
 
     def first(self, n: int) -> list[Said]:
         """What is said of the first images, which themselves are not read."""
@@ -72,8 +93,17 @@ def _is_read(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    import pyarrow as pa
+
+    return name in schema.names and bool(pa.types.is_string(schema.field(name).type))
+
+
 def _said(columns: Sequence[pa.ChunkedArray]) -> list[Said]:
     names, *labels = (_values(column) for column in columns)
+    if len(labels) == len(Own._fields):
+        own = [Own(*map(str, values)) if None not in values else None for values in zip(*labels, strict=True)]
+        return [Said(None if name is None else str(name), None, one) for name, one in zip(names, own, strict=True)]
     rows = zip(names, labels[0] if labels else [None] * len(names), strict=True)
     return [Said(None if name is None else str(name), label) for name, label in rows]
 
