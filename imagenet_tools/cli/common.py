@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.choice import pairs as parse_pairs
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
@@ -107,6 +108,16 @@ def say_taken(index: Index, text: str) -> str:
 def note(text: str) -> None:
     """A line on stderr: not a result."""
     click.echo(printable(text), err=True)
+
+
+def form_of(output: Path | None, suffixes: Mapping[str, str]) -> str | None:
+    """The format that the suffix of an output tells; None where there is no output. UsageError: it tells none."""
+    if output is None:
+        return None
+    if output.suffix.lower() not in suffixes:
+        message = f"-o {output}: its suffix tells no format. Expected one of {', '.join(suffixes)}, or add --format."
+        raise UsageError(message)
+    return suffixes[output.suffix.lower()]
 
 
 def counted(n: int, noun: str) -> str:

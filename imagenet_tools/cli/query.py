@@ -11,7 +11,7 @@ import click
 
 from imagenet_tools import schema
 from imagenet_tools.cli.answer import BATCHWISE, ROWWISE, write_batches, write_rows
-from imagenet_tools.cli.common import note, output_options, print_json, table, width_of_terminal
+from imagenet_tools.cli.common import form_of, note, output_options, print_json, table, width_of_terminal
 from imagenet_tools.errors import UsageError
 from imagenet_tools.files import whole
 from imagenet_tools.index import query
@@ -68,7 +68,7 @@ def command(
         message = "Found --explain with --format or -o; expected it alone: it prints a plan, not rows."
         raise UsageError(message)
     text = _text_of(sql, file)
-    form = form or _form_of(output) or ("json" if as_json else "table")
+    form = form or form_of(output, _SUFFIXES) or ("json" if as_json else "table")
     if form in BATCHWISE and output is None and sys.stdout.isatty():
         message = f"--format {form} is binary: name a file with -o, or pipe it."
         raise UsageError(message)
@@ -119,15 +119,6 @@ def _tables(pairs: tuple[str, ...]) -> dict[str, Path]:
             raise UsageError(message)
         found[name] = Path(path)
     return found
-
-
-def _form_of(output: Path | None) -> str | None:
-    if output is None:
-        return None
-    if output.suffix.lower() not in _SUFFIXES:
-        message = f"-o {output}: its suffix tells no format. Expected one of {', '.join(_SUFFIXES)}, or add --format."
-        raise UsageError(message)
-    return _SUFFIXES[output.suffix.lower()]
 
 
 def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: BinaryIO, *, stream: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from imagenet_tools.cli.common import (
     choose_options,
+    form_of,
     note,
     open_index,
     output_options,
@@ -78,7 +79,7 @@ def command(
     """
     from imagenet_tools.drawing.outline import outline
 
-    form = form or _form_of(output) or ("json" if as_json else "text")
+    form = form or form_of(output, _SUFFIXES) or ("json" if as_json else "text")
     counted = _counted(synset, said(words), counts, index_path)
     if exclusive is not None:
         counted = _exclusive(exclusive, counted)
@@ -195,15 +196,6 @@ def _exclusive(said: str, counted: _Counted) -> _Counted:
     tree.path(counted.top.wnid)  # it is in the tree
     edges = tree.edges_down()
     return counted._replace(edges=edges, below=graph.inclusive(graph.reverse(edges), counted.direct))
-
-
-def _form_of(output: Path | None) -> str | None:
-    if output is None:
-        return None
-    if output.suffix.lower() not in _SUFFIXES:
-        message = f"-o {output}: its suffix tells no format. Expected one of {', '.join(_SUFFIXES)}, or add --format."
-        raise UsageError(message)
-    return _SUFFIXES[output.suffix.lower()]
 
 
 def _written(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import QueryError
 
@@ -83,17 +83,11 @@ def _tables_of(tree: object) -> set[str]:
     """The names of the tables in a syntax tree, less those of its own WITH."""
     found: set[str] = set()
     own: set[str] = set()
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
-            waiting.extend(node.values())
-            if node.get("type") == "BASE_TABLE":
-                found.add(str(node.get("table_name", "")).lower())
-            if isinstance(node.get("cte_map"), dict):
-                own |= {str(one.get("key", "")).lower() for one in node["cte_map"].get("map", [])}
+    for node in _objects(tree):
+        if node.get("type") == "BASE_TABLE":
+            found.add(str(node.get("table_name", "")).lower())
+        if isinstance(node.get("cte_map"), dict):
+            own |= {str(one.get("key", "")).lower() for one in node["cte_map"].get("map", [])}
     return found - own
 
 
@@ -115,14 +109,20 @@ def _nodes(tree: str) -> Iterator[tuple[str, str]]:
     if parsed.get("error", True):
         message = f"{parsed.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
         raise QueryError(message)
-    waiting = [parsed]
+    for node in _objects(parsed):
+        function = node.get("function")
+        name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
+        if isinstance(node.get("type"), str):
+            yield node["type"], name.lower()
+
+
+def _objects(tree: object) -> Iterator[dict[str, Any]]:
+    """Every object of a syntax tree: walked without recursion, however deep it is."""
+    waiting = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
             waiting.extend(node)
         elif isinstance(node, dict):
             waiting.extend(node.values())
-            function = node.get("function")
-            name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
-            if isinstance(node.get("type"), str):
-                yield node["type"], name.lower()
+            yield node
