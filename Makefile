@@ -4,13 +4,21 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint readme notebooks wordnet-check test-loaders bench clean
+LOWEST_PYTHON ?= python3.11
+LOWEST := .envs/lowest
+LOWEST_TESTS := tests/lowest tests/index tests/selection tests/exports/test_export.py tests/exports/test_contract.py
+
+.PHONY: demo test test-lowest lint readme notebooks wordnet-check test-loaders bench clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
 
 test: $(READY) lint
 	$(BIN)/pytest -n 2
+
+# Builds, queries, selections and exports with the lowest versions that pyproject.toml allows, Python's among them.
+test-lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest -n 2 $(LOWEST_TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -41,3 +49,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $(READY)
+
+$(LOWEST)/.ready: pyproject.toml tests/lowest/requirements.txt
+	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --editable . --requirement tests/lowest/requirements.txt
+	touch $(LOWEST)/.ready
