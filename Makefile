@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 
 LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
-LOWEST_TESTS := tests/lowest tests/index tests/selection tests/exports/test_export.py tests/exports/test_contract.py
+LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,query.py views.py refresh.py) tests/selection \
+	$(addprefix tests/exports/test_,export.py contract.py)
 
 .PHONY: demo test test-lowest lint readme notebooks wordnet-check test-loaders bench clean
 
