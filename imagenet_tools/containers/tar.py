@@ -118,7 +118,9 @@ def _walk(
         name, size, kind = tar_header.parse(block, place, label)
         place += BLOCK
         if kind in EXTRAS:
-            data = _extra_payload(read, place, size, end, label)
+            data = chunk[place - base : place - base + size]
+            if len(data) < size:
+                data = _extra_payload(read, place, size, end, label)
             own, common = tar_header.heed(kind, data, own, common, place, label)
             place += size + -size % BLOCK
             continue
