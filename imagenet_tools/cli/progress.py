@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 
 _EVERY = 0.1  # seconds between two drawings of the bar
 _LINE_EVERY = 10.0  # seconds between two plain lines
+_WINDOW = 45.0  # seconds by whose pace the time left is told: what an earlier build left there passes in no time
 
 
 class Progress:
@@ -16,19 +18,28 @@ class Progress:
     def __init__(self) -> None:
         self._bar = sys.stderr.isatty()
         self._stage = ""
-        self._began = self._shown = 0.0
+        self._shown = 0.0
+        self._marks: deque[tuple[float, int]] = deque()  # (time, done) of the last _WINDOW, a second apart
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show it, not more often than a person can read."""
         now = time.monotonic()
+        self._mark(now, done)
         if stage != self._stage:
-            self._stage, self._began, self._shown = stage, now, 0.0
+            self._stage, self._shown = stage, 0.0
+            self._marks = deque([(now, done)])
             self._line(stage, done, total, now)
         elif done >= total or now - self._shown >= (_EVERY if self._bar else _LINE_EVERY):
             self._line(stage, done, total, now)
         if done >= total and self._bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    def _mark(self, now: float, done: int) -> None:
+        if not self._marks or now - self._marks[-1][0] >= 1:
+            self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= _WINDOW:
+            self._marks.popleft()
 
     def _line(self, stage: str, done: int, total: int, now: float) -> None:
         self._shown = now
@@ -47,10 +58,10 @@ class Progress:
         sys.stderr.flush()
 
     def _left(self, done: int, total: int, now: float) -> str:
-        spent = now - self._began
-        if not 0 < done < total or spent < 1:
+        since, before = self._marks[0]
+        if not before < done < total or now - since < 1:
             return ""
-        seconds = int(spent / done * (total - done))
+        seconds = int((now - since) / (done - before) * (total - done))
         return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"
 
 

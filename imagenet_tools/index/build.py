@@ -140,12 +140,31 @@ def _scan(
         results = map(work, tasks)
     else:
         results = in_processes(work, tasks, workers, chunk=max(1, min(16, len(tasks) // (workers * 8))))
+    stage, weights = _weights(units_found)
+    read, total = 0, sum(weights)
     if progress:
-        progress("reading", 0, len(tasks))
-    for n, one in enumerate(results, 1):
+        progress(stage, 0, total)
+    for one, weight in zip(results, weights, strict=True):
         yield one
+        read += weight
         if progress:
-            progress("reading", n, len(tasks))
+            progress(stage, read, total)
+
+
+def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
+    """(what is done, how much of it each unit is): bytes, as classes differ in size; units where some are folders.
+
+    What a unit of a whole file has is what other units have not of that file: a tar of class tars is read for its
+    headers alone.
+    """
+    parts: dict[Path, int] = {}
+    for unit in units_found:
+        parts[unit.path] = parts.get(unit.path, 0) + max(unit.length, 0)
+    if any(not path.is_file() for path in parts):
+        return "reading", [1] * len(units_found)
+    rest = {path: max(path.stat().st_size - known, 0) for path, known in parts.items()}
+    sizes = [unit.length if unit.length >= 0 else rest[unit.path] for unit in units_found]
+    return "reading (KB)", [(size >> 10) + 1 for size in sizes]
 
 
 def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[Done]) -> tuple[list[Source], set[int]]:

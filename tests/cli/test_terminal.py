@@ -86,7 +86,7 @@ def test_a_bar_fits_its_terminal_though_results_go_elsewhere_and_is_gone_at_the_
     assert ran.code == 0
     assert json.loads((tmp_path / "out.json").read_text())["rows"]["images"] == 130
     drawn = [piece.partition("\x1b[K")[0] for piece in ran.err.split("\r") if "\x1b[K" in piece]
-    assert any(re.match(r"reading \d+ of \d+.* \[#*\.*\]$", piece) for piece in drawn)
+    assert any(re.match(r"reading \(KB\) [\d,]+ of [\d,]+.* \[#*\.*\]$", piece) for piece in drawn)
     assert any(piece.startswith("merging ...") for piece in drawn)
     assert max(map(len, drawn)) < 40
     assert screen(ran.err) == [""]

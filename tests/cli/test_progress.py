@@ -1,0 +1,61 @@
+"""The time left that long work shows: held against a build whose clock is simulated."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from imagenet_tools.cli import progress
+from imagenet_tools.index import build
+from imagenet_tools.units import Unit
+
+N = 1000  # class tars
+SECONDS = 600.0  # that reading them takes
+
+
+def class_tars(path: Path) -> list[Unit]:
+    """Units of a tar of class tars, the large classes last, and of the tar around them."""
+    draw = random.Random(7)
+    sizes = sorted((int(draw.lognormvariate(17, 0.8)) for _ in range(N)), key=lambda size: size * draw.uniform(0.3, 1))
+    unit = Unit("image_tars", "whole", str(path.parent), path.name, "fall11")
+    starts = [512 + sum(sizes[:n]) for n in range(N)]
+    with path.open("wb") as file:
+        file.truncate(starts[-1] + sizes[-1] + 10_240)  # all holes
+    inside = [unit._replace(member=f"{n}.tar", offset=starts[n], length=sizes[n]) for n in range(N)]
+    return [*inside, unit._replace(member="/")]
+
+
+@pytest.mark.parametrize("resumed", [0, 400], ids=["from_nothing", "resumed"])
+def test_the_time_left_is_right_within_a_fifth_after_a_minute(
+    resumed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units = class_tars(tmp_path / "whole.tar")
+    clock = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    stage, weights = build._weights(units)
+    total, done = sum(weights), 0
+    assert total == pytest.approx((tmp_path / "whole.tar").stat().st_size / 1024, rel=0.01)
+    shown = progress.Progress()
+    shown(stage, 0, total)
+    draw = random.Random(8)
+    costs = [unit.length * draw.uniform(0.8, 1.2) for unit in units[resumed:N]]
+    capsys.readouterr()
+    told = []
+    for n, weight in enumerate(weights):
+        if resumed <= n < N:
+            clock[0] += costs[n - resumed] / sum(costs) * SECONDS
+        done += weight
+        shown(stage, done, total)
+        if found := re.search(r", (?:(\d+) min )?(\d+) s left", capsys.readouterr().err):
+            told.append((clock[0] - 1000, int(found[1] or 0) * 60 + int(found[2])))
+    late = [(at, left) for at, left in told if 61 < at < SECONDS - 30]
+    assert len(late) > 30
+    for at, left in late:
+        assert left == pytest.approx(SECONDS - at, rel=0.2), at
+
+
+def test_units_of_folders_count_one_each_for_their_bytes_are_not_known(tmp_path: Path) -> None:
+    (tmp_path / "n01440764").mkdir()
+    unit = Unit("image_folder", "a", str(tmp_path), "n01440764", "ilsvrc2012")
+    assert build._weights([unit, unit]) == ("reading", [1, 1])
