@@ -129,7 +129,7 @@ def finish(job: Job) -> None:
 def _text(job: Job, split: str) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     license_ = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
-    counted = job.plan.tallies.get("train", {})
+    counted = _counted(job)
     known = (_category(one) | _frequency(counted.get(one.wnid)) for one in job.plan.classes)
     categories = ",\n".join(map(_as_json, known))
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(license_)}],\n"categories":[\n{categories}\n]'.encode()
@@ -142,6 +142,16 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
                 before = ",\n"
         yield b"\n]"
     yield b"}\n"
+
+
+def _counted(job: Job) -> dict[str, Tally]:
+    """What train holds of each class, without the images that turned out not to be decodable."""
+    counted = dict(job.plan.tallies.get("train", {}))
+    for row in job.left_out_rows():
+        if row.split == "train":
+            tally = counted[row.wnid]
+            counted[row.wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - len(row.boxes))
+    return counted
 
 
 def _category(one: Class) -> dict[str, object]:

@@ -104,3 +104,15 @@ def test_a_file_that_is_not_as_it_was_written_is_an_error(exported: Path, tmp_pa
     file.write_text(damage((exported / "annotations" / "instances_train.json").read_text()))
     with pytest.raises(FormatError):
         list(coco.read_back(tmp_path))
+
+
+def test_categories_count_the_images_and_boxes_that_train_really_has(odd: Index, tmp_path: Path) -> None:
+    plan = imagenet_tools.export(odd.select(), tmp_path / "x", to="coco", resize=24)
+    assert plan.left_out["undecodable"] == 1
+    splits = read(tmp_path / "x")
+    for found in splits.values():
+        for one in found["categories"]:
+            images = [image for image in splits["train"]["images"] if image["wnid"] == one["wnid"]]
+            boxes = [box for box in splits["train"]["annotations"] if box["category_id"] == one["id"]]
+            assert (one["image_count"], one["instance_count"]) == (len(images), len(boxes))
+            assert one["frequency"] == ("c" if len(images) > 10 else "r")
