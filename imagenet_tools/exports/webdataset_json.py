@@ -114,7 +114,7 @@ class About:
             "box_labels": [box.class_index for box in row.boxes],
             **row.fields,
         }
-        text = json.dumps(own, ensure_ascii=False, separators=(",", ":"), default=_other)
+        text = _IN_JSON(own)
         return f"{text[:-1]},{self._of_class[classes][0]}".encode(errors="surrogateescape")
 
     def _class(self, row: Row) -> tuple[str, list[str]]:
@@ -131,8 +131,7 @@ class About:
             "ancestors": list(hierarchy.ancestors(wnid, itself=False)),
             **{space: numbers.get(space, -1) for space in self._spaces},
         }
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        return text[1:], [space for space in self._spaces if space in numbers]
+        return _IN_JSON(content)[1:], [space for space in self._spaces if space in numbers]
 
     def features(self, job: Job) -> Mapping[str, Any]:
         """The types of its keys."""
@@ -158,3 +157,7 @@ def _as_json(kind: pa.DataType) -> pa.DataType:
 def _other(value: object) -> str:
     """What JSON has of a value that it has no type of."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+# Made once: a million samples ask for it.
+_IN_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_other).encode

@@ -135,6 +135,26 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             ("C: sendfile", limit("copy", folders, made)),
             "1.5x cp -r",
         ),
+        Contest(
+            "webdataset shards",
+            "images",
+            ours("export", data.folders_index, made, "webdataset"),
+            {
+                "tar c": peer("command", n_folders, "tar", "--create", "--file", made, folders),
+                "webdataset ShardWriter": peer("webdataset_shards", folders, made, group="webdataset"),
+                "MDSWriter": peer("mds_shards", folders, made, group="streaming"),
+            },
+            ("C: sendfile, a file an image", limit("copy", folders, made)),
+            "1.5x tar c, 5x ShardWriter",
+        ),
+        Contest(
+            "hf_parquet shards",
+            "images",
+            ours("export", data.folders_index, made, "hf_parquet"),
+            {"datasets to_parquet": peer("datasets_parquet", folders, made, group="datasets")},
+            ("pyarrow, one process", peer("pyarrow_parquet", folders, made)),
+            "90 % of pyarrow",
+        ),
     ]
     if os.environ.get("WORDNET_DICT"):
         found.append(
