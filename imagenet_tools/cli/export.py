@@ -31,6 +31,7 @@ _EPILOG = """\b
 Examples:
   imagenet-tools export dogs --to image_folder --under dog --link hard
   imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
+  imagenet-tools export dogs-shards --to webdataset,hf_parquet --under dog --shuffle block --side-files
   imagenet-tools export dogs-again --to yolo --recipe dogs.lock.toml
   imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
   imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif

@@ -10,6 +10,7 @@ name before it is ImageNet's, and the image's id. ILSVRC2012_test_00000001.JPEG 
 names stand in the schema's metadata under `huggingface`: words, which are no keys, or wnids; or labels are texts. What
 numbers mean is decided from the names, and they are held against the names and the official labels.
 
+Written by exports/parquet_shards.py, which draws its own layout; read again, its columns tell images and classes.
 An image is read back by its row, and costs the decoding of its row group: see containers/parquet_images.py.
 """
 

@@ -13,6 +13,8 @@ and never trusted, nor are the names of shards: those of winter 2021 are publish
 of the 1,000 classes hold the images as TensorFlow Datasets has them: the originals, but for 23 that are encoded anew.
 Those of more classes are resized, as is whatever has another size than its JSON states, and so data sets of their own,
 with ImageNet's photos. A tar of images alone is read by image_tars.
+
+Written by exports/webdataset_shards.py, which draws its own layout; read again, the JSON tells images and classes.
 """
 
 from __future__ import annotations
