@@ -42,12 +42,12 @@ CREATE MACRO above(text) AS TABLE
 -- closure, not a set built for each row: with a column as its second argument the set form spilled 30 GB.
 CREATE MACRO is_a(wnid, text) AS (wnid, synset(text)) IN (SELECT (descendant, ancestor) FROM main.closure);
 
--- _is_a_value(wnid, text): the same for a text that is a value and no column. The set is of that synset alone, and files
--- and row groups in which no wnid is of it are passed over. connection.suit puts it in the place of is_a.
-CREATE MACRO _is_a_value(wnid, text) AS wnid IS NOT NULL AND wnid IN (
+-- _is_a_value(wnid, text): the same for a text that is a value and no column: the set is of that synset alone.
+-- connection.suit puts it in the place of is_a. A bare IN would become a join that holds all rows asked, not the set.
+CREATE MACRO _is_a_value(wnid, text) AS coalesce(wnid IN (
     SELECT _below
     FROM (SELECT synset(text) AS _synset) AS _given
-    JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _above = _synset);
+    JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _above = _synset), false);
 
 -- draw(hash32, seed): the number a photo draws, 0 to 4,294,967,295. The twin of draws.draw, for any whole seed.
 -- Two rounds of multiply-and-shift; the seed alone xor-ed in would only permute the order of the hashes.
