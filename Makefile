@@ -6,8 +6,7 @@ BIN := $(VENV)/bin
 
 LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
-LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,query.py views.py refresh.py) tests/selection \
-	$(addprefix tests/exports/test_,export.py contract.py)
+LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)
 
 .PHONY: demo test test-lowest lint readme notebooks wordnet-check test-loaders bench clean
 
@@ -17,7 +16,7 @@ demo: $(READY)
 test: $(READY) lint
 	$(BIN)/pytest -n 2
 
-# Builds, queries, selections and exports with the lowest versions that pyproject.toml allows, Python's among them.
+# Builds and queries with the lowest versions that pyproject.toml allows, Python's among them.
 test-lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest -n 2 $(LOWEST_TESTS)
 
