@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import PurePath
 
 # n and the eight digits of the synset's offset in WordNet 3.0's data.noun.
 WNID = re.compile(r"n\d{8}")
 
 # The stems that every release of ImageNet keeps, and that therefore name one photograph wherever they stand.
-_TRAIN_STEM = re.compile(r"n\d{8}_\d+")
-_ILSVRC_STEM = re.compile(r"ILSVRC(20\d\d)_(train|val|test)_\d{8}")
+# So does a wnid with anything else behind it, but that names no photograph.
+_STEM = re.compile(r"(n\d{8})_(?:(\d+)|.*)|ILSVRC(20\d\d)_(train|val|test)_\d{8}", re.DOTALL)
+_OTHER_STEM = (None, None, None, None)
 
 # Data sets that spell their images as ImageNet does and mean others (Tiny-ImageNet's n01774750_18), or the same image
 # altered many times over (-C, -P). What keeps no such stem is a data set's own without being named here.
@@ -48,12 +52,21 @@ class Told(NamedTuple):
 
 def is_wnid(text: str) -> bool:
     """Whether the text is spelled as a wnid: n and eight digits. Says nothing of whether the synset exists."""
-    return WNID.fullmatch(text) is not None
+    return len(text) == 9 and WNID.fullmatch(text) is not None
+
+
+def spelled_by(stem: str) -> tuple[str | None, str | None, str | None, str | None]:
+    """(wnid, number, year, split) that a stem is spelled by, None for what it has not. All other readings follow it.
+
+    n01440764_10026 has the first two, n01491361_tiger_shark a wnid alone, ILSVRC2012_val_00000001 the last two.
+    """
+    found = _STEM.fullmatch(stem)
+    return (found[1], found[2], found[3], found[4]) if found else _OTHER_STEM
 
 
 def wnid_of_stem(stem: str) -> str | None:
     """The wnid that a stem begins with and '_' follows (n01440764_10026, n01491361_tiger_shark), or None."""
-    return stem[:9] if stem[9:10] == "_" and is_wnid(stem[:9]) else None
+    return spelled_by(stem)[0]
 
 
 def wnid_of_folder(name: str) -> str | None:
@@ -63,18 +76,19 @@ def wnid_of_folder(name: str) -> str | None:
 
 def is_training_stem(stem: str) -> bool:
     """Whether a stem is spelled as ImageNet spells training images: a wnid and a number (n01440764_10026)."""
-    return _TRAIN_STEM.fullmatch(stem) is not None
+    return spelled_by(stem)[1] is not None
 
 
 def official_split(stem: str) -> tuple[str, str] | None:
     """(year, split) of an ILSVRC stem such as ILSVRC2012_val_00000001, or None: the name alone decides."""
-    found = _ILSVRC_STEM.fullmatch(stem)
-    return (found[1], found[2]) if found else None
+    _, _, year, split = spelled_by(stem)
+    return (year, split) if year is not None and split is not None else None
 
 
 def keeps_imagenet_name(stem: str) -> bool:
     """Whether a stem is one that releases of ImageNet share, and so names a photograph by itself."""
-    return is_training_stem(stem) or _ILSVRC_STEM.fullmatch(stem) is not None
+    _, number, year, _ = spelled_by(stem)
+    return number is not None or year is not None
 
 
 def without_label(stem: str) -> tuple[str, str | None]:
@@ -88,22 +102,44 @@ def without_label(stem: str) -> tuple[str, str | None]:
 
 def told_by_path(path: str) -> Told:
     """What a path such as imagenette2/train/n01440764/ILSVRC2012_val_00000293.JPEG says of its image; '/' between."""
-    *folders, name = path.split("/")
+    folder, _, name = path.rpartition("/")
     stem, wnid = without_label(name[: name.rfind(".")] if "." in name else name)
-    if folders and is_wnid(folders[-1]):
-        wnid = folders.pop()
-    return Told(stem, wnid, SPLIT_FOLDERS.get(folders[-1]) if folders else None)
+    if not folder:
+        return Told(stem, wnid, None)
+    of_folder, split = _told_by_folder(folder)
+    return Told(stem, of_folder or wnid, split)
+
+
+@functools.lru_cache
+def _told_by_folder(folder: str) -> tuple[str | None, str | None]:
+    """(class, split) as a folder says them, alike for all that lies in it."""
+    above, _, last = folder.rpartition("/")
+    if not is_wnid(last):
+        return None, SPLIT_FOLDERS.get(last)
+    return last, SPLIT_FOLDERS.get(above.rpartition("/")[2])
 
 
 def photo_of(dataset: str, image_id: str) -> str:
     """The photograph of an image: its stem where releases share stems, else a name of its data set's own."""
-    shared = keeps_imagenet_name(image_id) and _OF_THEIR_OWN.fullmatch(dataset) is None
+    shared = keeps_imagenet_name(image_id) and shares_names(dataset)
     return image_id if shared else f"{dataset}/{image_id}"
+
+
+@functools.lru_cache
+def shares_names(dataset: str) -> bool:
+    """Whether images of a data set that are spelled as ImageNet spells them are ImageNet's."""
+    return _OF_THEIR_OWN.fullmatch(dataset) is None
 
 
 def hash32(photo: str) -> int:
     """First four bytes, big-endian, of SHA-256 of a photo's name: 0 to 4,294,967,295, the same for ever."""
-    return int.from_bytes(hashlib.sha256(photo.encode()).digest()[:4], "big")
+    return hashes32((photo,))[0]
+
+
+def hashes32(photos: Iterable[str]) -> list[int]:
+    """The hash32 of each of many photos."""
+    digests = b"".join([hashlib.sha256(photo.encode()).digest() for photo in photos])
+    return [number for (number,) in struct.iter_unpack(">I28x", digests)]
 
 
 def is_of_detection(stem: str) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.class_lists import labels
 from imagenet_tools.images.jpeg import Facts
 from imagenet_tools.images.probe import probe
 from imagenet_tools.published.releases import release_of
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import hash32, is_training_stem, official_split, photo_of, wnid_of_stem
+from imagenet_tools.wnid import hashes32, photo_of, spelled_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -27,7 +26,8 @@ _BATCH = 16_384
 
 _UNPROBED = Facts(None, None, None, None, None, None)
 
-_IMAGE_COLUMNS = [
+# The columns of a row as it is gathered; its facts are gathered beside it.
+_COLUMNS = (
     "image_id",
     "photo",
     "wnid",
@@ -38,14 +38,7 @@ _IMAGE_COLUMNS = [
     "length",
     "position",
     "compression",
-    "width",
-    "height",
-    "mode",
-    "encoding",
-    "orientation",
-    "hash32",
-    "problem",
-]
+)
 
 
 class ImageRows:
@@ -59,8 +52,9 @@ class ImageRows:
         self._unit = unit
         self._bundled = bundled
         self._split_of = split_of
-        self._columns: dict[str, list[object]] = {name: [] for name in _IMAGE_COLUMNS}
-        self._add = tuple(self._columns[name].append for name in _IMAGE_COLUMNS)
+        self._of_ilsvrc = unit.dataset.startswith("ilsvrc")
+        self._rows: list[tuple[object, ...]] = []
+        self._facts: list[Facts] = []
         self._problems: list[dict[str, object]] = []
 
     def add(
@@ -95,10 +89,8 @@ class ImageRows:
         photo = photo or photo_of(unit.dataset, stem)
         if member is None and photo != stem and not is_image_name(file.rpartition("/")[2]):
             member = f"{stem}.JPEG"  # the ids of such data sets are made of their places
-        values = (stem, photo, wnid, split, file, member, offset, length, position, compression)
-        facts = (found.width, found.height, found.mode, found.encoding, found.orientation)
-        for append, value in zip(self._add, (*values, *facts, hash32(photo), found.problem), strict=True):
-            append(value)
+        self._facts.append(found)
+        self._rows.append((stem, photo, wnid, split, file, member, offset, length, position, compression))
         if found.problem is not None:
             self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
         return found
@@ -107,23 +99,21 @@ class ImageRows:
         self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None
     ) -> tuple[str | None, str | None]:
         """The class and the official split of an image: its official name decides, and then its place."""
-        official = official_split(stem)
-        if official is None:
-            named = wnid_of_stem(stem)
+        named, number, year, named_split = spelled_by(stem)
+        if year is None:
             if wnid is not None and named is not None and named != wnid:
                 reason = f"the name says {named}, the folder {wnid}; the folder's is kept, unless it is in {named} too"
                 self.problem("class_differs", file, reason, member, stem)
             # Nowhere but in its training set does ILSVRC name an image by its class.
-            known = "train" if is_training_stem(stem) and self._unit.dataset.startswith("ilsvrc") else None
+            known = "train" if self._of_ilsvrc and number is not None else None
             return wnid or named, split or known
-        year, named_split = official
-        if split is not None and not self._unit.dataset.startswith("ilsvrc"):
+        bundled = labels.validation_wnid(stem) if self._bundled and (year, named_split) == ("2012", "val") else None
+        if split is not None and not self._of_ilsvrc:
             named_split = split  # the split belongs to the data set: Imagenette trains on validation images
         elif split is not None and split != named_split:
             # An official validation image never slips into a training split, whatever folder it was put in.
             reason = f"the name says {named_split}, the place {split}; the name's split is kept"
             self.problem("split_differs", file, reason, member, stem)
-        bundled = labels.validation_wnid(stem) if self._bundled and (year, official[1]) == ("2012", "val") else None
         if wnid is not None and bundled is not None and wnid != bundled:
             reason = f"the folder says {wnid}, the official ground truth {bundled}"
             self.problem("label_contradiction", file, reason, member, stem)
@@ -139,25 +129,28 @@ class ImageRows:
 
     def full(self) -> bool:
         """Whether it is time to hand the rows on."""
-        return len(self._columns["image_id"]) >= _BATCH
+        return len(self._rows) >= _BATCH
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Hand on what was gathered, as (table, rows), and begin anew."""
         import pyarrow as pa
 
-        n = len(self._columns["image_id"])
+        n = len(self._rows)
         if n:
+            columns: dict[str, Sequence[Any]] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
+            columns |= dict(zip(Facts._fields, zip(*self._facts, strict=True), strict=True))
+            columns["hash32"] = hashes32(columns["photo"])
             same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key, "n_boxes": 0}
             schema = arrow_schema("images")
             arrays = [
-                pa.array(self._columns[field.name], field.type)
-                if field.name in self._columns
+                pa.array(columns[field.name], field.type)
+                if field.name in columns
                 else pa.repeat(pa.scalar(same[field.name], field.type), n)
                 for field in schema
             ]
             yield "images", pa.RecordBatch.from_arrays(arrays, schema=schema)
-            for column in self._columns.values():
-                column.clear()
+            self._rows.clear()
+            self._facts.clear()
         if self._problems:
             yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
             self._problems.clear()
@@ -165,7 +158,7 @@ class ImageRows:
 
 def is_image_name(name: str) -> bool:
     """Whether a file's name is that of an image; files hidden by a leading dot are not."""
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and name[0] != "."
 
 
 def dataset_of(wnids: Iterable[str], *, name: str = "") -> str:

@@ -172,34 +172,36 @@ def _add(
     streams: bool = False,
 ) -> None:
     """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
-    if member.kind == "dir":
+    path, offset, length, kind = member
+    if kind == "dir":
         return
     rows, beside = gathered
-    name = member.name.rpartition("/")[2]
-    if member.kind != "file" or not is_image_name(name):
-        taken = member.kind == "file" and beside is not None and beside.take(member, more)
+    name = path.rpartition("/")[2]
+    if kind != "file" or not is_image_name(name):
+        taken = kind == "file" and beside is not None and beside.take(member, more)
         if not taken and name not in BESIDE_IMAGES:
-            rows.problem("stray_file", unit.file, f"a {member.kind}, not an image", prefix + member.name)
+            rows.problem("stray_file", unit.file, f"a {kind}, not an image", prefix + path)
         return
-    told = told_by_path(member.name)
-    wrapped = Unwrapped.of(head, member.size, more)
-    compression = wrapped.compression
+    stem, told, split = told_by_path(path)
+    size, compression = length, None
+    if head.startswith(GZIP_MAGIC):
+        head, more, size, compression = Unwrapped.of(head, length, more)
     if streams:
         compression = "tar.gz" if compression is None else f"tar.gz+{compression}"
-    plain = not streams and member.name == f"{told.stem}.JPEG" and keeps_imagenet_name(told.stem)
+    plain = not streams and path == f"{stem}.JPEG" and keeps_imagenet_name(stem)
     rows.add(
-        told.stem,
+        stem,
         file=unit.file,
-        member=None if plain else prefix + member.name,
-        offset=None if streams else member.offset,
-        position=member.offset if streams else None,
-        length=member.size,
-        head=wrapped.head,
-        more=wrapped.more,
-        size=wrapped.size,
+        member=None if plain else prefix + path,
+        offset=None if streams else offset,
+        position=offset if streams else None,
+        length=length,
+        head=head,
+        more=more,
+        size=size,
         compression=compression,
-        wnid=wnid or (None if unit.wnid else told.wnid),
-        split=told.split,
+        wnid=wnid or (None if unit.wnid else told),
+        split=split,
     )
 
 

@@ -50,6 +50,9 @@ def _meaning(code: int) -> int:
 
 
 _MEANING = {0xFF00 + code: _meaning(code) for code in range(256)}
+_SKIPPED = frozenset(
+    marker for marker, meaning in _MEANING.items() if meaning == _SKIP
+)  # most segments: passed at once
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _PNG_MODES = {
     (1, 0): "1", (2, 0): "L", (4, 0): "L", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (16, 2): "RGB",
@@ -118,7 +121,7 @@ def facts(head: bytes, length: int, more: More) -> Facts | None:
     wherever Pillow opens the image; the orientation of a JPEG is EXIF's, else XMP's, that of a PNG its eXIf chunk's.
     """
     source = _Bytes(head[:length], length, more)
-    first = source.at(0, len(_PNG))
+    first = head[: len(_PNG)] if len(head) >= len(_PNG) else source.at(0, len(_PNG))
     if first[:3] == _JPEG or first == _JPEG[:2]:
         return _jpeg(source)
     return _png(source) if first == _PNG else None
@@ -130,7 +133,12 @@ def _jpeg(source: _Bytes) -> Facts:
     window, base, place = source.head, 0, 2
     full = len(window) - _SMALLEST  # the last place at which the window holds enough of a segment
     for _ in range(_STEP_LIMIT):
-        if place > full and base + len(window) < source.length:
+        if place <= full:
+            marker, size = _segment(window, place - base)
+            if marker in _SKIPPED:
+                place += 2 + size
+                continue
+        elif base + len(window) < source.length:
             window, base = source.window(place), place
             full = base + len(window) - _SMALLEST
         at = place - base
