@@ -209,7 +209,7 @@ def test_glosses_of_both_sources_agree_with_what_nltk_reads(dict_dir: Path, nltk
     assert dog.endswith('"the dog barked all night"')
 
 
-def test_glosses_of_some_come_in_their_order(nltk_data: Path, dict_dir: Path) -> None:
+def test_glosses_of_some_come_in_their_order(nltk_wordnet: Any, dict_dir: Path) -> None:
     wanted = ["n02121620", "dog.n.01"]
     glosses = list(nltk_bridge.glosses_from_nltk(wanted))
     assert glosses == list(nltk_bridge.glosses_from_dict(dict_dir, wanted))
