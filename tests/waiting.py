@@ -7,9 +7,9 @@ from collections.abc import Callable
 PATIENCE = 300
 
 
-def until(holds: Callable[[], bool]) -> bool:
-    """Wait until a condition holds; False if it still does not when patience has ended."""
-    end = time.monotonic() + PATIENCE
+def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Wait until a condition holds; False if it still does not after so many seconds."""
+    end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
             return False
