@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +24,7 @@ from imagenet_tools.errors import ExistsError
 StrPath = str | os.PathLike[str]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ENDING = 10.0  # seconds that the workers of a killed process may take to end
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # renameat2(2)
 
 
@@ -178,8 +180,10 @@ def taken(path: str) -> ExistsError:
 def lock(path: Path) -> Iterator[None]:
     """Hold a lock file without waiting for it; ExistsError, saying who holds it, where another process does.
 
-    The kernel lets go of it when its holder ends, however it ends; a file that is left behind locks nobody out.
+    The kernel lets go of it when its holder ends, however it ends; a file that is left behind locks nobody out. Where
+    the holder was killed, its workers end with it, and are waited for.
     """
+    patience = time.monotonic() + _ENDING
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -187,6 +191,9 @@ def lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 256, 0).decode(errors="replace").strip() or "another process"
             os.close(fd)
+            if _has_ended(holder) and time.monotonic() < patience:
+                time.sleep(_ENDING / 500)
+                continue
             message = f"{path.parent} is being written by {holder} ({path}). Wait until that has ended, and try again."
             raise ExistsError(message) from None
         except OSError:
@@ -197,12 +204,22 @@ def lock(path: Path) -> Iterator[None]:
         os.close(fd)  # its holder removed it in between
     try:
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.pwrite(fd, f"{_named(os.getpid())}\n".encode(), 0)
         yield
     finally:
         if _is_named(fd, path):
             path.unlink()
         os.close(fd)
+
+
+def _named(process: int | str) -> str:
+    return f"process {process} on {socket.gethostname()}"
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether a holder is a process of this machine that is there no more."""
+    pid = holder.removeprefix("process ").partition(" ")[0]
+    return holder == _named(pid) and Path("/proc/self").exists() and not Path("/proc", pid).exists()
 
 
 def _is_named(fd: int, path: Path) -> bool:

@@ -29,14 +29,25 @@ def recipe_option(command: Command) -> Command:
     )(command)
 
 
-def recipe_options(recipe: Path | None, target: str) -> dict[str, Any]:
-    """The options of an export to a target that a recipe holds, by keyword; a lock holds none."""
+def recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
+    """The options of an export that a recipe holds, or the recipe in the lock of an export, by keyword.
+
+    UsageError: several targets, which are made in one pass with the same options, have others there.
+    """
     from imagenet_tools.selection import lock
     from imagenet_tools.selection import recipe as recipes
 
-    if recipe is None or lock.is_lock(recipe):
+    if recipe is None:
         return {}
-    return recipes.read(recipe).export.get(target, {})
+    if lock.is_lock(recipe):
+        found = recipes.options(recipe, lock.read(recipe).recipe.get("export", {}))
+    else:
+        found = recipes.read(recipe).export
+    first, *others = targets = [target.strip() for target in to.split(",")]
+    if any(found.get(one, {}) != found.get(first, {}) for one in others):
+        had = " and ".join(f"[export.{one}] {found.get(one, {})}" for one in targets)
+        raise UsageError(f"{recipe}: found {had}; one pass has the same options for all. Export them one by one.")
+    return found.get(first, {})
 
 
 def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import PROBLEMS
+from imagenet_tools.cli import FAILED, PROBLEMS
 from imagenet_tools.cli.chosen import choose, print_steps, recipe_option, recipe_options, steps_json
 from imagenet_tools.cli.common import (
     choose_options,
@@ -32,12 +32,13 @@ Examples:
   imagenet-tools export dogs --to image_folder --under dog --link hard
   imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
   imagenet-tools export dogs-shards --to webdataset,hf_parquet --under dog --shuffle block --side-files
-  imagenet-tools export dogs-again --to yolo --recipe dogs.lock.toml
+  imagenet-tools export dogs-again --to yolo --recipe dogs-yolo/lock.toml
   imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
   imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
 \b
-Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some images could not be decoded.
+Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some images could not be decoded;
+manifest.json names them, and with --strict it is 1.
 """
 
 
@@ -50,6 +51,7 @@ Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some 
 @recipe_option
 @export_options
 @click.option("--dry-run", is_flag=True, help="Say what would be written and what is left out, and write nothing.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where images could not be decoded.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that write; default: one a core.")
 @root_option
 @output_options
@@ -58,6 +60,7 @@ def command(
     to: str,
     recipe: Path | None,
     dry_run: bool,
+    strict: bool,
     workers: int | None,
     roots: tuple[str, ...],
     as_json: bool,
@@ -92,7 +95,9 @@ def command(
             _print(one, one.dest or dest, dry_run)
         if dry_run:
             _print_costs(cost)
-    return PROBLEMS if any("undecodable" in one.left_out for one in plan.together) else 0
+    if any("undecodable" in one.left_out for one in plan.together):
+        return FAILED if strict else PROBLEMS
+    return 0
 
 
 def _print(plan: Plan, dest: Path, dry_run: bool) -> None:

@@ -8,6 +8,7 @@ E305  what is read back are other images, splits, classes or boxes than classes.
 E306  an image is not the one in the index, to the byte
 E307  an image of the export is not in the index
 E308  the framework's own loader finds other classes, images or boxes
+E309  recipe or lock is missing, cannot be read, or is not that of what is there
 W301  no index was given, or none is there, or the export holds no images: none was compared
 W302  the framework's loader is not installed, or the format names none
 W303  the export was made from another generation of the index
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.exports import kept
 from imagenet_tools.exports.digest import Digest
 from imagenet_tools.exports.manifest import CLASSES, MANIFEST
 from imagenet_tools.exports.originals import Originals
@@ -86,6 +88,7 @@ def check_export(
         finding = Finding("E301", f"{root}: {MANIFEST} and {CLASSES} cannot be read as an export's: {error}")
         return CheckedExport(root, "", 0, 0, "", (finding,))
     findings = [*_files(root, manifest["files"]), *_image_files(root, manifest["image_files"], named)]
+    findings += [Finding("E309", text) for text in _kept(root, manifest["files"], classes)]
     findings += _generation(manifest, index)
     originals = Originals(index, manifest, every=read_data, sample=_SAMPLE) if index and module.HOLDS_BYTES else None
     if originals is None:
@@ -134,6 +137,13 @@ def _files(root: Path, named: Mapping[str, Mapping[str, object]]) -> Iterator[Fi
         with path.open("rb") as file:
             if "sha256" in said and hashlib.file_digest(file, "sha256").hexdigest() != said["sha256"]:
                 yield Finding("E303", f"{name}: its SHA-256 is not the one in {MANIFEST}")
+
+
+def _kept(root: Path, named: Mapping[str, object], classes: list[dict[str, Any]]) -> Iterator[str]:
+    missing = [name for name in (kept.RECIPE, kept.LOCK, kept.IDS) if name not in named]
+    if missing:
+        yield f"{MANIFEST} names no {', '.join(missing)}"
+    yield from kept.wrong(root, classes)
 
 
 def _image_files(root: Path, said: Mapping[str, object], named: Mapping[str, object]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
 
 _NAMED = 3  # how many sources a note names
-_ASIDE = 2  # classes.json and manifest.json
+_ASIDE = 5  # classes.json, manifest.json, recipe.toml, lock.toml, lock.parquet
 
 
 def describe(plan: Plan) -> dict[str, object]:

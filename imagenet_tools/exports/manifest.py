@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools.class_lists.export_classes import classes_json
 from imagenet_tools.exports.digest import Digest
 from imagenet_tools.exports.estimate import describe
+from imagenet_tools.exports.kept import order_of, write_kept
 from imagenet_tools.exports.partial import state_of
 from imagenet_tools.exports.writer import ImageFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
@@ -26,7 +25,6 @@ TERMS = (
 )
 
 _NAMED = 5  # how many images a note names
-_AHEAD = 4096
 
 
 def write_manifest(job: Job) -> None:
@@ -46,13 +44,14 @@ def write_manifest(job: Job) -> None:
             "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
         )
     job.write(CLASSES, _classes(plan))
+    locked = write_kept(job, found.left_out)
     content = {
         "format": 2,
         **state_of(plan),
         **describe(plan),
         "undecodable": dict(sorted(found.left_out.items())),
         "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
-        "sha256_of_lock_lines": _lock_digest(plan, found.left_out),
+        "sha256_of_lock_lines": locked.sha256,
         "sources": _sources(plan),
         "files": {**found.files, **{name: _file(job, name) for name in job.wrote}},
         "image_files": {
@@ -102,7 +101,7 @@ def _classes(plan: Plan) -> bytes:
     members: dict[str, list[str]] = {}
     for wnid, one in plan.selection.classes_of().items():
         members.setdefault(one, []).append(wnid)
-    order = "folder" if plan.writer.BY_FOLDER else plan.selection.choice.order or "wnid"
+    order = "folder" if plan.writer.BY_FOLDER else order_of(plan.selection)
     return classes_json(plan.classes, plan.counts(), order, members)
 
 
@@ -110,25 +109,6 @@ def _file(job: Job, name: str) -> dict[str, object]:
     with (job.out / name).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}
-
-
-def _lock_digest(plan: Plan, left_out: dict[str, str]) -> str:
-    """SHA-256 of the lines `dataset/image_id<TAB>wnid<TAB>split`, sorted by data set and id, of what is there."""
-    digest = hashlib.sha256()
-    for line in lock_lines(plan):
-        if line.partition("\t")[0] not in left_out:
-            digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
-
-
-def lock_lines(plan: Plan) -> Iterator[str]:
-    """`dataset/image_id<TAB>wnid<TAB>split` of each chosen image, sorted."""
-    chosen = plan.selection.run(
-        "SELECT dataset, image_id, wnid, split FROM made WHERE left_out IS NULL ORDER BY dataset, image_id"
-    )
-    while rows := chosen.fetchmany(_AHEAD):
-        for dataset, image_id, wnid, split in rows:
-            yield f"{dataset}/{image_id}\t{wnid}\t{split}"
 
 
 def _sources(plan: Plan) -> list[dict[str, object]]:

@@ -11,16 +11,17 @@ dogs.lock.toml          to commit
     classes = ["n02085620 chihuahua.n.03", ...]     in order
     [counts.train]                          images by split and class
     n02085620 = 300
-    [recipe] ...                            the words that made it
+    [recipe] ...                            the words that made it; in an export with [recipe.export.TARGET]
 dogs.lock.parquet       beside it, in the order of the lines: dataset, image_id, wnid, split, official_wnid
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from imagenet_tools import __version__, wordnet
 from imagenet_tools.errors import SourceError, UsageError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
+_LINE = "{}/{}\t{}\t{}\n"
 _ROW_GROUP = 131_072
 _AT_ONCE = 500_000  # images that are put in order at once
 _SAMPLED = 1_000  # images looked at for each place where the order is cut
@@ -62,18 +64,23 @@ class Lock(NamedTuple):
 def make(selection: Selection, path: str | Path | None = None, *, name: str = "") -> Lock:
     """Lock a selection; with `path`, NAME.lock.toml, write it and its ids. ExistsError: one of the files exists."""
     if path is None:
-        return _lock(selection, name, _digest(_rows(selection), None), None)
+        return write_ids(selection, None, name=name)
     toml = Path(path)
     ids = toml.with_suffix(".parquet")
     called = name or toml.name.removesuffix(".toml").removesuffix(".lock")
     with whole(ids) as out:
-        made = _lock(selection, called, _digest(_rows(selection), out), ids)
+        made = write_ids(selection, out, name=called)._replace(ids=ids)
         write_whole(toml, text(made).encode())
     return made
 
 
-def _lock(selection: Selection, name: str, sha256: str, ids: Path | None) -> Lock:
-    return Lock(name, __version__, sha256, selection.counts(), selection.wnids(), recipe.tables(selection), ids)
+def write_ids(selection: Selection, out: BinaryIO | None, *, name: str = "", without: Collection[str] = ()) -> Lock:
+    """Write the ids of a lock, if `out` is there to take them; gives the lock, that does not yet know where they lie.
+
+    `without` are images, as dataset/image_id, that are not locked though they were chosen.
+    """
+    sha256, counts = _digest(_rows(selection, without), out)
+    return Lock(name, __version__, sha256, counts, selection.wnids(), recipe.tables(selection))
 
 
 def text(lock: Lock) -> str:
@@ -95,14 +102,15 @@ def text(lock: Lock) -> str:
     return tomli_w.dumps(content, indent=2)
 
 
-def _rows(selection: Selection) -> Iterator[pa.RecordBatch]:
+def _rows(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordBatch]:
     """The chosen images in the order of the lines, some at a time."""
     columns = ", ".join(_COLUMNS)
+    others = f" AND {_KEY} NOT IN (SELECT unnest($_without::VARCHAR[]))" if without else ""
     for low, high in _ranges(selection):
         yield from selection.read(
             f"""SELECT {columns} FROM made WHERE left_out IS NULL AND {_KEY} >= $_low
-                AND ($_high IS NULL OR {_KEY} < $_high) ORDER BY {_KEY}""",
-            {"_low": low, "_high": high},
+                AND ($_high IS NULL OR {_KEY} < $_high){others} ORDER BY {_KEY}""",
+            {"_low": low, "_high": high, "_without": sorted(without)},
         )
 
 
@@ -123,16 +131,18 @@ def _ranges(selection: Selection) -> Iterator[tuple[str, str | None]]:
     yield from zip(["", *bounds], [*bounds, None], strict=True)
 
 
-def _digest(batches: Iterator[pa.RecordBatch], out: Any) -> str:
-    """The SHA-256 of the lines; the rows go to `out` as Parquet, cut the same however they come."""
+def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[str, dict[str, dict[str, int]]]:
+    """(SHA-256 of the lines, counts); the rows go to `out` as Parquet, cut the same however they come."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
-    digest, waiting = hashlib.sha256(), schema.empty_table()
+    digest, waiting, counted = hashlib.sha256(), schema.empty_table(), Counter[tuple[str, str]]()
     for batch in batches:
-        digest.update(_lines(batch))
+        dataset, image_id, wnid, split = (batch.column(name).to_pylist() for name in _COLUMNS[:4])
+        digest.update("".join(map(_LINE.format, dataset, image_id, wnid, split)).encode())
+        counted.update(zip(split, wnid, strict=True))
         if writer is None:
             continue
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
@@ -142,12 +152,10 @@ def _digest(batches: Iterator[pa.RecordBatch], out: Any) -> str:
     if writer is not None:
         writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
         writer.close()
-    return digest.hexdigest()
-
-
-def _lines(batch: pa.RecordBatch) -> bytes:
-    rows = zip(*(batch.column(name).to_pylist() for name in ("dataset", "image_id", "wnid", "split")), strict=True)
-    return "".join(f"{dataset}/{image_id}\t{wnid}\t{split}\n" for dataset, image_id, wnid, split in rows).encode()
+    counts: dict[str, dict[str, int]] = {}
+    for (split_of, class_of), n in sorted(counted.items()):
+        counts.setdefault(split_of, {})[class_of] = n
+    return digest.hexdigest(), counts
 
 
 # ---- read
@@ -186,7 +194,7 @@ def _sum_of(ids: Path, path: Path) -> str:
 
     try:
         with pq.ParquetFile(ids) as file:
-            return _digest(file.iter_batches(columns=list(_COLUMNS)), None)
+            return _digest(file.iter_batches(columns=list(_COLUMNS)), None)[0]
     except (OSError, pa.ArrowException) as error:
         message = f"{ids}: it cannot be read ({error}). {path} keeps its ids there: bring it back."
         raise UsageError(message) from error

@@ -64,7 +64,9 @@ def text(selection: Selection, *, name: str, near: Path | None = None) -> str:
 
 
 def tables(selection: Selection, *, near: Path | None = None) -> dict[str, Any]:
-    """The words of a selection by the tables of a recipe."""
+    """The words of a selection by the tables of a recipe; of a lock's images those that made the lock."""
+    if selection.pinned is not None:
+        return dict(selection.pinned.recipe)
     values = selection.choice.values(near)
     found: dict[str, Any] = {word.key: values[word.key] for word in SELECTION if not word.section}
     for section in _SECTIONS:
@@ -111,7 +113,7 @@ def parse(table: Mapping[str, Any], path: Path) -> Recipe:
     name = table.get("name", path.stem)
     if not isinstance(name, str):
         raise UsageError(f"{path}, name: found {name!r}; expected a text.")
-    return Recipe(path, name, words, _export(path, table.get("export", {})))
+    return Recipe(path, name, words, options(path, table.get("export", {})))
 
 
 def _known(where: str, table: Mapping[str, Any], keys: Iterable[str]) -> None:
@@ -167,10 +169,11 @@ def _synset(where: str, written: str) -> str:
     return wordnet.wnids_of([row])[0]
 
 
-def _export(path: Path, found: Any) -> dict[str, dict[str, Any]]:
+def options(path: Path, found: Any) -> dict[str, dict[str, Any]]:
+    """The options of exports, by target and keyword, of the table `export` of a recipe, or of the recipe in a lock."""
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
         raise UsageError(f"{path}, export: expected a table a target, such as [export.yolo].")
     words = {word.key: word for word in EXPORT}
-    for target, options in found.items():
-        _known(f"{path}, [export.{target}]", options, tuple(words))
-    return {target: {words[key].keyword: value for key, value in options.items()} for target, options in found.items()}
+    for target, said in found.items():
+        _known(f"{path}, [export.{target}]", said, tuple(words))
+    return {target: {words[key].keyword: value for key, value in said.items()} for target, said in found.items()}

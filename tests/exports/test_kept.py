@@ -1,0 +1,139 @@
+"""Recipe and lock in an export: they say all of how it was chosen, nothing of the machine, and make it again."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import imagenet_tools
+from imagenet_tools.cli import run
+from imagenet_tools.index.opened import Index
+from imagenet_tools.selection import lock, recipe
+from imagenet_tools.selection.choosing import by_recipe
+from tests.exports.odd import make_odd, sources
+from tests.exports.test_contract import content, every_target, words
+
+KEPT = ("recipe.toml", "lock.toml", "lock.parquet")
+WORDS = ["--under", "n00015388", "--order", "wnid", "--split", "train=0.7,val=0.3", "--seed", "5", "--per-class", "9"]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The same images in another place, in another order, with more images beside them."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    make_odd(root / "moved")
+    more = root / "moved" / "train" / "n02123045"
+    more.mkdir()
+    shutil.copy(next((root / "moved" / "train" / "n01440764").iterdir()), more / "n02123045_1.JPEG")
+    imagenet_tools.build_index(sources(root / "moved")[::-1], root / "y.index", dataset="ilsvrc2012", workers=1)
+    return imagenet_tools.open_index(root / "y.index")
+
+
+def codes(root: Path) -> set[str]:
+    (found,) = imagenet_tools.check_export(root)
+    return {one.code for one in found.findings}
+
+
+@every_target
+def test_every_export_is_made_again_from_its_lock_in_another_index(
+    target: str, odd: Index, elsewhere: Index, tmp_path: Path
+) -> None:
+    first, again = tmp_path / "a" / "first", tmp_path / "b" / "again"
+    options = ["--shuffle", "full", "--shard-size", "8KB"] if words(target) else ["--hash"]
+    assert run(["-i", str(odd.path), "export", str(first), "--to", target, *WORDS, *options]) == 0
+    asked = ["--to", target, "--recipe", str(first / "lock.toml")]
+    assert run(["-i", str(elsewhere.path), "export", str(again), *asked]) == 0
+    made, remade = content(first), content(again)
+    differ = {name for name in made | remade if made.get(name) != remade.get(name)}
+    if imagenet_tools._formats()[target].HOLDS_BYTES:  # else it names where the images lie
+        assert differ <= {"manifest.json"}
+    said = json.loads((first / "manifest.json").read_text())
+    assert {name: said["files"][name]["sha256"] for name in KEPT} == {name: made[name] for name in KEPT}
+    rows = pq.read_table(first / "lock.parquet").to_pylist()
+    lines = sorted(f"{row['dataset']}/{row['image_id']}\t{row['wnid']}\t{row['split']}\n" for row in rows)
+    assert said["sha256_of_lock_lines"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert len(rows) == said["images"] and {row["split"] for row in rows} == {"train", "val"}
+    for name in KEPT:
+        assert str(tmp_path).encode() not in (first / name).read_bytes()
+    # The recipe chooses the same where the same images are there, and has the options.
+    assert recipe.read(first / "recipe.toml").export[target] == lock.read(first / "lock.toml").recipe["export"][target]
+    asked = ["--to", target, "--recipe", str(first / "recipe.toml")]
+    assert run(["-i", str(odd.path), "export", str(tmp_path / "third"), *asked]) == 0
+    assert content(tmp_path / "third") == made
+
+
+def test_superclasses_and_their_order_are_kept_by_a_lock(odd: Index, elsewhere: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(odd.select(superclasses="n02084071,n00015388"), tmp_path / "x", to="yolo")
+    assert json.loads((tmp_path / "x" / "classes.json").read_text())["order"] == "listed"
+    imagenet_tools.export(by_recipe(elsewhere, tmp_path / "x" / "lock.toml"), tmp_path / "y", to="yolo")
+    made, remade = content(tmp_path / "x"), content(tmp_path / "y")
+    assert {name for name in made if made[name] != remade.get(name)} == {"manifest.json"}
+
+
+def test_an_image_that_cannot_be_decoded_is_not_in_the_lock_and_ends_with_3_or_1(
+    odd: Index, elsewhere: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--to", "image_folder", "--resize", "24"]
+    assert run(["-i", str(odd.path), "export", str(tmp_path / "x"), *asked, "--json"]) == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["left_out"]["undecodable"] == 1
+    assert list(json.loads((tmp_path / "x" / "manifest.json").read_text())["undecodable"]) == [
+        "ilsvrc2012/n01440764_22"
+    ]
+    assert "n01440764_22" not in pq.read_table(tmp_path / "x" / "lock.parquet")["image_id"].to_pylist()
+    assert codes(tmp_path / "x") == {"W301"}
+    assert run(["-i", str(odd.path), "export", str(tmp_path / "strict"), *asked, "--strict"]) == 1
+    assert content(tmp_path / "strict") == content(tmp_path / "x")  # it is whole all the same
+    assert "1 images could not be decoded" in capsys.readouterr().err
+    # What its lock pins can be decoded.
+    again = ["--to", "image_folder", "--recipe", str(tmp_path / "x" / "lock.toml")]
+    assert run(["-i", str(elsewhere.path), "export", str(tmp_path / "y"), *again]) == 0
+    made, remade = content(tmp_path / "x"), content(tmp_path / "y")
+    assert {name for name in made | remade if made.get(name) != remade.get(name)} == {"manifest.json"}
+
+
+def test_each_of_several_targets_has_its_own_and_their_options_must_agree(
+    odd: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = ["-i", str(odd.path)]
+    assert run([*index, "export", str(tmp_path / "x"), "--to", "image_folder,yolo", "--min-box", "10"]) == 0
+    locks = {name: lock.read(tmp_path / "x" / name / "lock.toml") for name in ("image_folder", "yolo")}
+    assert locks["image_folder"].n_images > locks["yolo"].n_images > 0
+    for name in locks:
+        assert recipe.read(tmp_path / "x" / name / "recipe.toml").export == {name: {"min_box": 10}}
+    both = ["--to", "image_folder,yolo", "--recipe", str(tmp_path / "x" / "yolo" / "recipe.toml")]
+    capsys.readouterr()
+    assert run([*index, "export", str(tmp_path / "y"), *both]) == 2
+    assert "Export them one by one" in capsys.readouterr().err
+    assert not (tmp_path / "y").exists()
+
+
+def test_check_finds_a_lock_or_recipe_that_is_not_that_of_the_export(odd: Index, tmp_path: Path) -> None:
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder", link="copy")
+    imagenet_tools.export(odd.select(limit=9), tmp_path / "less", to="image_folder", link="copy")
+
+    def changed(name: str, *, said: bool) -> set[str]:
+        """The codes where files are those of the smaller export, and the manifest says so."""
+        root = tmp_path / name
+        shutil.copytree(tmp_path / "x", root)
+        manifest: dict[str, Any] = json.loads((root / "manifest.json").read_text())
+        other = json.loads((tmp_path / "less" / "manifest.json").read_text())
+        for file in ("recipe.toml",) if name == "recipe" else ("lock.toml", "lock.parquet"):
+            shutil.copy(tmp_path / "less" / file, root / file)
+            manifest["files"][file] = other["files"][file]
+        if said:
+            (root / "manifest.json").write_text(json.dumps(manifest))
+        found = codes(root)
+        shutil.rmtree(root)
+        return found
+
+    assert codes(tmp_path / "x") == {"W301"}
+    for name in ("recipe", "lock"):
+        assert changed(name, said=True) == {"E309", "W301"}
+        assert {"E309", "E303"} & changed(name, said=False) and "E309" in changed(name, said=False)
+    (tmp_path / "x" / "lock.parquet").unlink()
+    assert codes(tmp_path / "x") == {"E302", "E309", "W301"}
