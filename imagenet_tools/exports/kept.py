@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.files import whole
 from imagenet_tools.selection import lock, recipe
 
@@ -56,8 +56,8 @@ def wrong(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     try:
         locked, table = lock.read(root / LOCK), recipe.load(root / RECIPE)
         recipe.parse(table, root / RECIPE)
-    except UsageError as error:
-        yield str(error)
+    except (ImagenetToolsError, ValueError, LookupError, TypeError, AttributeError) as error:
+        yield f"{RECIPE} and {LOCK} cannot be read: {error}"
         return
     if locked.counts != counts:
         yield f"{LOCK} pins {locked.n_images:,} images of other splits or classes than classes.json counts"

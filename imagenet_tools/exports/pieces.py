@@ -192,7 +192,9 @@ def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
     import pyarrow as pa
 
     sizes = _sizes(plans)
-    known = [pa.array([one.wnid for one in plan.classes] if plan.writer.BOXES else [], pa.string()) for plan in plans]
+    # None: a target without boxes. What pyarrow makes of lists, and numpy of it otherwise than by DLPack, goes through
+    # pandas where that is installed, which takes longer to import than a small export does.
+    known = [pa.array([one.wnid for one in plan.classes], pa.string()) if plan.writer.BOXES else None for plan in plans]
     before: dict[str, int] = dict.fromkeys(sizes, 0)
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written, current, key = 0, None, None
@@ -224,11 +226,11 @@ def _runs(
     batch: pa.RecordBatch, sizes: dict[str, tuple[int, int]], before: dict[str, int]
 ) -> Iterator[tuple[str, int, pa.RecordBatch]]:
     """(split, number of the piece, rows) of a batch; `before` counts the cost of what came before, by split."""
-    splits = batch.column("split").to_numpy(zero_copy_only=False)
-    cost = batch.column("cost").to_numpy().astype(np.int64)
+    coded = batch.column("split").dictionary_encode()
+    splits, cost = np.from_dlpack(coded.indices), np.from_dlpack(batch.column("cost")).astype(np.int64)
     starts = [0, *(np.flatnonzero(splits[1:] != splits[:-1]) + 1).tolist(), len(splits)]
     for start, end in itertools.pairwise(starts):
-        split = str(splits[start])
+        split = coded.dictionary[int(splits[start])].as_py()
         total, k = sizes[split]
         sums = np.cumsum(cost[start:end])
         numbers = np.minimum((before[split] + sums - cost[start:end]) * k // max(total, 1), k - 1)
@@ -238,19 +240,20 @@ def _runs(
             yield split, int(numbers[a]), batch.slice(start + a, b - a)
 
 
-def _per_target(run: pa.RecordBatch, known: Sequence[pa.Array]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _per_target(run: pa.RecordBatch, known: Sequence[pa.Array | None]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(images, boxes) of each target among these rows."""
     import pyarrow.compute as pc
 
-    targets = run.column("targets").to_numpy()
+    targets = np.from_dlpack(run.column("targets"))
     found = run.column("found")
-    sizes = pc.fill_null(pc.list_value_length(found), 0).to_numpy(zero_copy_only=False)
+    boxed = any(classes is not None for classes in known)
+    sizes = np.from_dlpack(pc.fill_null(pc.list_value_length(found), 0)) if boxed else np.zeros(0, np.int32)
     images, counts = [], []
     for n, classes in enumerate(known):
         taken = (targets >> n & 1).astype(bool)
         images.append(int(taken.sum()))
-        if len(classes) and sizes.any():
-            own = pc.is_in(pc.struct_field(found.flatten(), "wnid"), classes).to_numpy(zero_copy_only=False)
+        if classes is not None and sizes.any():
+            own = np.from_dlpack(pc.is_in(pc.struct_field(found.flatten(), "wnid"), classes).cast("uint8"))
             counts.append(int(own[np.repeat(taken, sizes)].sum()))
         else:
             counts.append(0)

@@ -252,6 +252,9 @@ def _refuse(rows: Sequence[tuple[str]], what: str, advice: str) -> None:
 def _common_hazards(plan: Plan) -> Iterator[str]:
     wnids = [one.wnid for one in plan.classes]
     options, writer = plan.options, plan.writer
+    if "lock" in plan.splits:
+        message = "A split is called lock, as the file of an export's own lock is. Give it another name in --split."
+        raise ExportError(message)
     for split, found in plan.tallies.items():
         empty = [wnid for wnid in wnids if wnid not in found]
         if empty:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports import listing
+from imagenet_tools.exports import kept, listing
 from imagenet_tools.exports.writer import Found, Origin
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def read_back(root: Path) -> Iterator[Found]:
     """The images of the tables, with their boxes."""
     import pyarrow.parquet as pq
 
-    for path in sorted(root.glob("*.parquet")):
+    for path in sorted(set(root.glob("*.parquet")) - {root / kept.IDS}):
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "class_index", "boxes"]):
             for one in batch.to_pylist():
                 boxes = tuple((box["class_index"], *(box[edge] for edge in _EDGES)) for box in one["boxes"])

@@ -58,10 +58,17 @@ _FOLDER = r"""
                ON made.source = units.source AND images.unit = units.unit
           WHERE made.left_out IS NULL)"""
 
+# Images of the chosen classes that a lock does not pin, or pins in another split than their own.
+_BESIDE = """
+    SELECT count(*) FROM made WHERE official_wnid IN (SELECT official_wnid FROM made WHERE left_out IS NULL)
+    AND (left_out = 'lock' OR (left_out IS NULL AND split IS DISTINCT FROM official_split))"""
+
 
 def hazards(plan: Plan) -> Iterator[str]:
     """ExportError where timm would read other images than those that are chosen, or none of a split."""
-    among = {step: n for step, n in plan.left_out.items() if step not in (*_WHOLE, *_DAMAGED)}
+    among = {step: n for step, n in plan.left_out.items() if step not in (*_WHOLE, *_DAMAGED, "lock")}
+    if beside := sum(n for (n,) in plan.selection.run(_BESIDE).fetchall()):
+        among["lock"] = beside
     if among or plan.selection.choice.split.by != "official":
         what = ", ".join(f"{n:,} by {step}" for step, n in among.items()) or "a split that is not the official one"
         message = (

@@ -138,7 +138,7 @@ def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[st
 
     schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
-    digest, waiting, counted = hashlib.sha256(), schema.empty_table(), Counter[tuple[str, str]]()
+    digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[tuple[str, str]]()
     for batch in batches:
         dataset, image_id, wnid, split = (batch.column(name).to_pylist() for name in _COLUMNS[:4])
         digest.update("".join(map(_LINE.format, dataset, image_id, wnid, split)).encode())
@@ -195,7 +195,7 @@ def _sum_of(ids: Path, path: Path) -> str:
     try:
         with pq.ParquetFile(ids) as file:
             return _digest(file.iter_batches(columns=list(_COLUMNS)), None)[0]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:
         message = f"{ids}: it cannot be read ({error}). {path} keeps its ids there: bring it back."
         raise UsageError(message) from error
 
