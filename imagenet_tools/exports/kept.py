@@ -46,6 +46,11 @@ def order_of(selection: Selection) -> str:
     return str(said.get("order") or ("listed" if {"classes", "superclasses"} & set(said) else "wnid"))
 
 
+def seed_of(selection: Selection) -> int:
+    """The seed of a selection, also of a lock's: that of the words that made it."""
+    return int(recipe.tables(selection)["seed"])
+
+
 def wrong(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What is wrong with recipe and lock of an export whose classes.json has these classes."""
     counts: dict[str, dict[str, int]] = {}

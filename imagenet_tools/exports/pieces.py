@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenet_tools.exports import boxes
+from imagenet_tools.exports.kept import seed_of
 from imagenet_tools.files import whole
 from imagenet_tools.selection.query import Sql
 
@@ -153,7 +154,7 @@ def _packed(plans: Sequence[Plan], members: Sql) -> bool:
 
 
 def _ordered(plans: Sequence[Plan]) -> Sql:
-    options, seed = plans[0].options, int(plans[0].selection.choice.seed)
+    options, seed = plans[0].options, seed_of(plans[0].selection)
     chosen, key = _members(plans), "dataset, image_id"
     members, packed = f"members AS ({chosen.text})", _packed(plans, chosen)
     # Another draw than that of splits and samples, which those that are left have in common.
