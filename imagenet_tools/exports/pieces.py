@@ -28,6 +28,7 @@ from imagenet_tools.files import whole
 from imagenet_tools.selection.query import Sql
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow as pa
 
     from imagenet_tools.exports.plan import Plan
@@ -245,10 +246,11 @@ def _per_target(run: pa.RecordBatch, known: Sequence[pa.Array | None]) -> tuple[
     """(images, boxes) of each target among these rows."""
     import pyarrow.compute as pc
 
-    targets = np.from_dlpack(run.column("targets"))
+    targets: npt.NDArray[np.int32] = np.asarray(np.from_dlpack(run.column("targets")), np.int32)
     found = run.column("found")
     boxed = any(classes is not None for classes in known)
-    sizes = np.from_dlpack(pc.fill_null(pc.list_value_length(found), 0)) if boxed else np.zeros(0, np.int32)
+    lengths = np.from_dlpack(pc.fill_null(pc.list_value_length(found), 0)) if boxed else ()
+    sizes: npt.NDArray[np.int64] = np.asarray(lengths, np.int64)
     images, counts = [], []
     for n, classes in enumerate(known):
         taken = (targets >> n & 1).astype(bool)
