@@ -40,6 +40,7 @@ HOMES = {
         "index.query",
         "index.gate",
         "index.own_tables",
+        "index.differences",
     },
     "click": {"cli"},
     "indexed_gzip": {"containers.gzip_stream"},

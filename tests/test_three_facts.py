@@ -7,8 +7,9 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools import hierarchy
-from imagenet_tools.errors import ExportError
+from imagenet_tools.errors import ExportError, UsageError
 from imagenet_tools.index.opened import Index
+from imagenet_tools.selection.choosing import by_recipe
 
 SPLITS = (None, "official", "train=0.9,val=0.1", "train=0.5", "val=3/class", "train=2/class,val=2/class", "a=0.3,b=0.7")
 
@@ -27,6 +28,82 @@ def test_no_official_validation_image_reaches_a_training_split(split: str | None
             assert all(now == before for now, before, _ in found)
         else:
             assert {before for _, before, _ in found} == {"train"}
+
+
+# Every way to choose, each alone and some together; none of them says --from.
+CHOICES: dict[str, list[dict[str, object]]] = {
+    "images": [{}, {"images": "VAL"}, {"images": "ALL"}],
+    "classes": [{}, {"under": "dog", "nested": "merge"}, {"superclasses": "dog,cat"}, {"classes": "ilsvrc2012"}],
+    "more": [
+        *({}, {"boxed": True}, {"where": "split = 'val' OR true"}, {"exclude": ["defects", "blacklist"]}),
+        *({"min_images": 2, "max_images": 10}, {"per_class": 3, "order": "ilsvrc-id"}, {"limit": 20, "seed": 5}),
+        *({"dataset": "ilsvrc2012", "class_where": "true"}, {"with_": "TABLE", "where": "mine.side = 'train'"}),
+    ],
+    "groups": [{}, {"groups": "GROUPS"}],
+}
+NEW = ("train=0.9,val=0.1", "train=1", "val=2/class", "train=2/class,val=1/class", "folds=3", "classes:train=2,val=1")
+
+
+@pytest.fixture(scope="module")
+def own(index: Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that try: lists of the validation images and of all, a table, and groups across the official splits."""
+    home = tmp_path_factory.mktemp("own")
+    rows = index.sql("SELECT photo, split FROM images ORDER BY photo").fetchall()
+    texts = {
+        "VAL": "".join(f"{photo}\n" for photo, split in rows if split == "val"),
+        "ALL": "".join(f"{photo}\n" for photo, _ in rows),
+        "TABLE": "photo,side\n" + "".join(f"{photo},train\n" for photo, _ in rows),
+        "GROUPS": "photo,group\n" + "".join(f"{photo},{n % 9}\n" for n, (photo, _) in enumerate(rows)),
+    }
+    for name, text in texts.items():
+        (home / f"{name}.csv").write_text(text)
+    return {name: home / f"{name}.csv" for name in texts}
+
+
+def filled(words: dict[str, object], own: dict[str, Path]) -> dict[str, object]:
+    paths = {name: str(path) for name, path in own.items()}
+    found = {key: paths.get(value, value) if isinstance(value, str) else value for key, value in words.items()}
+    return found | ({"with_": {"mine": found["with_"]}} if "with_" in found else {})
+
+
+@pytest.mark.parametrize("split", NEW)
+def test_no_way_to_choose_lets_a_validation_image_into_a_new_split(
+    split: str, index: Index, own: dict[str, Path], tmp_path: Path
+) -> None:
+    tried = 0
+    # Each split tries others of the 216 combinations; the steps of a selection do not depend on each other's words.
+    some = itertools.islice(itertools.product(*CHOICES.values()), NEW.index(split), None, 7)
+    for n, parts in enumerate(some):
+        words = filled({key: value for part in parts for key, value in part.items()} | {"split": split}, own)
+        try:
+            chosen = index.select(**words)  # type: ignore[arg-type]
+            found = chosen.run("SELECT DISTINCT official_split, split FROM made WHERE left_out IS NULL").fetchall()
+        except UsageError as error:  # too few classes to part
+            assert "classes are asked for" in str(error) or "no way was found" in str(error)
+            continue
+        assert {before for before, _ in found} <= {"train"}, words
+        tried += bool(found)
+        if n % 15 == 0 and found:  # as a recipe, and as a lock, it is the same
+            home = tmp_path / str(n)
+            home.mkdir()
+            chosen.save(home / "x.toml")
+            chosen.lock(home / "x.lock.toml")
+            for file in ("x.toml", "x.lock.toml"):
+                again = by_recipe(index, home / file)
+                assert again.counts() == chosen.counts()
+                rows = again.run("SELECT DISTINCT official_split FROM made WHERE left_out IS NULL").fetchall()
+                assert rows == [("train",)]
+    assert tried > 5
+
+
+@pytest.mark.parametrize("choice", CHOICES["classes"])
+def test_under_the_official_split_an_image_stays_where_it_is_however_it_is_chosen(
+    choice: dict[str, object], index: Index, own: dict[str, Path]
+) -> None:
+    for images, more in itertools.islice(itertools.product(CHOICES["images"], CHOICES["more"]), 0, None, 2):
+        chosen = index.select(**filled({**choice, **images, **more}, own))  # type: ignore[arg-type]
+        rows = chosen.run("SELECT DISTINCT split, official_split FROM made WHERE left_out IS NULL").fetchall()
+        assert all(now == before for now, before in rows)
 
 
 def test_official_validation_images_are_split_anew_only_where_from_says_so(index: Index) -> None:

@@ -24,9 +24,9 @@ _NAMED = 20  # missing images that are printed; --json has them all
 def recipe_option(command: Command) -> Command:
     """--recipe FILE|LOCK, in place of the words of a selection."""
     text = "A recipe or a lock that chooses, in place of the flags that do."
-    return click.option(
-        "--recipe", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE|LOCK", help=text
-    )(command)
+    return click.option("--recipe", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE|LOCK", help=text)(
+        command
+    )
 
 
 def recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:

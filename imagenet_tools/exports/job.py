@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,20 +45,25 @@ class Job:
     def shards(self) -> tuple[Shard, ...]:
         """The shards of this target, in order; pieces without an image of it are none."""
         own = [(n, piece) for n, piece in enumerate(self.pieces.pieces) if piece.images[self.target]]
-        splits = [piece.split for _, piece in own]
+        splits = Counter(piece.split for _, piece in own)
         made: list[Shard] = []
         first, first_box = 0, 0
         for n, piece in own:
             images, boxes = piece.images[self.target], piece.boxes[self.target]
             number = made[-1].number + 1 if made and made[-1].split == piece.split else 0
-            made.append(Shard(number, splits.count(piece.split), piece.split, images, boxes, first, first_box, n))
+            made.append(Shard(number, splits[piece.split], piece.split, images, boxes, first, first_box, n))
             first, first_box = first + images, first_box + boxes
         return tuple(made)
+
+    @cached_property
+    def shard_of(self) -> dict[int, Shard]:
+        """The shard that a piece is, by the number of the piece."""
+        return {shard.piece: shard for shard in self.shards}
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The images, or those of a split, in order, once all shards are finished; without those left out of them."""
         for shard in (one for one in self.shards if split in (None, one.split)):
-            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
             for row in self.planned(shard):
                 if (row.dataset, row.image_id) not in left_out:
                     yield row
@@ -65,7 +71,7 @@ class Job:
     def left_out_rows(self) -> Iterator[Row]:
         """The images that were left out of shards, for they could not be decoded."""
         for shard in self.shards:
-            left_out = {(dataset, image_id) for dataset, image_id, _ in self.record(shard)["left_out"]}
+            left_out = {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
             if left_out:
                 yield from (row for row in self.planned(shard) if (row.dataset, row.image_id) in left_out)
 

@@ -34,7 +34,7 @@ def write_manifest(job: Job) -> None:
     for shard in job.shards:
         record = job.record(shard)
         digest.add(ImageFile(*one) for one in record["targets"][plan.target]["images"])
-        found.take(record, plan.target)
+        found.take(record, plan.target, job.target)
     _take_out(job, found)
     if found.endless and plan.writer.FILES_PER_IMAGE:
         endless = sorted(found.endless)
@@ -74,15 +74,16 @@ class _Found:
         self.endless: list[str] = []
         self.files: dict[str, dict[str, object]] = {}
 
-    def take(self, record: dict[str, Any], target: str) -> None:
-        """Take in one record."""
-        for dataset, image_id, why in record["left_out"]:
+    def take(self, record: dict[str, Any], name: str, target: int) -> None:
+        """Take in one record, as far as it is about this target."""
+        kept = {kind: [one for one in record[kind] if one[0] >> target & 1] for kind in record if kind != "targets"}
+        for _, dataset, image_id, why in kept["left_out"]:
             self.left_out[f"{dataset}/{image_id}"] = why
-        for dataset, image_id, rule in record["repaired"]:
+        for _, dataset, image_id, rule in kept["repaired"]:
             self.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
-        self.endless += [image_id for _, image_id in record["endless"]]
-        for name, size, sha256 in record["targets"][target]["files"]:
-            self.files[name] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
+        self.endless += [image_id for _, _, image_id in kept["endless"]]
+        for path, size, sha256 in record["targets"][name]["files"]:
+            self.files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
 
 
 def _take_out(job: Job, found: _Found) -> None:

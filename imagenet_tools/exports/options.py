@@ -80,6 +80,11 @@ class Options:
         return tuple((key, column) for key, _, column in (text.partition("=") for text in self.field))
 
     @property
+    def changes(self) -> bool:
+        """Whether images may be encoded anew."""
+        return self.resize is not None or bool(self.repair)
+
+    @property
     def square(self) -> bool:
         """Whether the middle square of each image is cut out."""
         return self.crop == "center"

@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def state_of(plan: Plan) -> dict[str, object]:
         "recipe": {"selection": plan.selection.words(), "options": plan.options.words()},
         "classes": [one.display for one in plan.classes],
         "index": index_digest(plan.index),
-        "software": {"imagenet-tools": __version__},
+        "software": {"imagenet-tools": __version__} | ({"pillow": version("pillow")} if plan.options.changes else {}),
     }
 
 

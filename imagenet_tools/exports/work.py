@@ -1,7 +1,7 @@
 """The work on one piece of an export: each image is read once and handed to every target. What workers run.
 
-A piece that is done has a record, <number>.json: by target the files and the note of its sink, and of the piece the
-images that were repaired, left out, or lack the end of a JPEG.
+A piece that is done has a record, <number>.json: by target the files and the note of its sink, and of the piece, each
+with the bits of the targets that take it, the images that were repaired, left out, or lack the end of a JPEG.
 """
 
 from __future__ import annotations
@@ -32,16 +32,20 @@ class Done:
     images: int
 
 
+# (bits of the targets, data set, image id), and the rule of a repair or why it was left out.
+Record = dict[str, list[list[int | str]]]
+
+
 class StoppedError(Exception):
     """The export was interrupted; the piece on the way is not finished."""
 
 
 def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> Done:
     """Write a piece for every target, and its record last. SourceError: an image's bytes are not there any more."""
-    shards = {job.plan.target: shard for job in jobs for shard in job.shards if shard.piece == number}
+    shards = {job.plan.target: job.shard_of[number] for job in jobs if number in job.shard_of}
     sinks = {job.plan.target: job.plan.writer.open_shard(job, shards[job.plan.target]) for job in _own(jobs, shards)}
     numbers = {target: (shard.first, shard.first_box) for target, shard in shards.items()}
-    record: dict[str, list[list[str]]] = {"repaired": [], "left_out": [], "endless": []}
+    record: Record = {"repaired": [], "left_out": [], "endless": []}
     with Descriptors() as files:
         for values in jobs[0].pieces.rows(number):
             if stopped():
@@ -65,14 +69,12 @@ def _own(jobs: tuple[Job, ...], shards: dict[str, Any]) -> list[Job]:
     return [job for job in jobs if job.plan.target in shards]
 
 
-def _picture(
-    jobs: tuple[Job, ...], values: dict[str, Any], files: Descriptors, record: dict[str, list[list[str]]]
-) -> Picture | None:
+def _picture(jobs: tuple[Job, ...], values: dict[str, Any], files: Descriptors, record: Record) -> Picture | None:
     """The bytes of an image; None, and a line in the record, where they had to be decoded and cannot be."""
     options = jobs[0].plan.options
     change, rules = options.change(facts_of(values), (values["out_width"], values["out_height"]))
     source = Source(place_of(jobs[0].plan, values), values["encoding"], change, "eoi" in options.repair)
-    key = [values["dataset"], values["image_id"]]
+    key = (values["targets"], values["dataset"], values["image_id"])
     if not any(job.plan.writer.HOLDS_BYTES for job in jobs):
         return Picture(source, files, read=False)
     try:
@@ -84,7 +86,7 @@ def _picture(
         return None
     record["repaired"] += [[*key, rule] for rule in (*rules, *(("eoi",) if picture.ended else ()))]
     if any(job.plan.writer.FILES_PER_IMAGE for job in jobs) and picture.endless:
-        record["endless"].append(key)
+        record["endless"].append([*key])
     return picture
 
 
