@@ -16,7 +16,7 @@ from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
 # What a command takes besides the words.
-OF_EXPORT = {"to", "dry_run", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
+OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
 OF_SUBSET = {"file", "pin", "check", "dry_run", "roots", "as_json", "index_path"}
 OF_INFO = {"recipe", "roots", "as_json", "index_path"}
 OF_TREE = {
