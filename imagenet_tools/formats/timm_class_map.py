@@ -58,10 +58,10 @@ _FOLDER = r"""
                ON made.source = units.source AND images.unit = units.unit
           WHERE made.left_out IS NULL)"""
 
-# Images of the chosen classes that a lock does not pin, or pins in another split than their own.
+# Images of the chosen classes that a lock does not pin, or pins in another split than their own (train for none).
 _BESIDE = """
     SELECT count(*) FROM made WHERE official_wnid IN (SELECT official_wnid FROM made WHERE left_out IS NULL)
-    AND (left_out = 'lock' OR (left_out IS NULL AND split IS DISTINCT FROM official_split))"""
+    AND (left_out = 'lock' OR (left_out IS NULL AND split IS DISTINCT FROM coalesce(official_split, 'train')))"""
 
 
 def hazards(plan: Plan) -> Iterator[str]:

@@ -322,7 +322,7 @@ def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Inde
     assert [plan.target for plan in both.together] == [target, *others]
     imagenet_tools.export(odd.select(), tmp_path / "alone", to=target)
     assert content(tmp_path / "both" / target) == content(tmp_path / "alone")
-    others = [name for name in others if FORMATS[name].HOLDS_BYTES]
+    others = [name for name in turned[1:] if FORMATS[name].HOLDS_BYTES and name != target][:3]
     changed = {"resize": 24, "repair": "cmyk,png,exif"}
     if FORMATS[target].HOLDS_BYTES:
         imagenet_tools.export(odd.select(), tmp_path / "changed", to=",".join([*others, target]), **changed)
