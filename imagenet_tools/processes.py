@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -72,6 +73,8 @@ class _WithoutPandas:
 
 def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None:
     """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
+    # What the driver left to its collector, an open query perhaps, has threads that are not here: it stays.
+    gc.freeze()
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
