@@ -24,7 +24,7 @@ for _ in range(50):
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT range AS a FROM range(100_000)")
     circle = Circle()
-    circle.itself, circle.query = circle, connection.cursor().sql("SELECT a FROM t")
+    circle.itself, circle.query = circle, connection.cursor().execute("SELECT a FROM t")
     circle.query.fetchmany(10)
     del connection, circle
 print(list(in_processes(work, list(range(4)), 2)))
