@@ -66,13 +66,22 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
         raise ExistsError(message)
     work.mkdir(parents=True, exist_ok=True)
     with lock(work / "lock"):
-        # The counts tell what a table of one's own or a list has become meanwhile.
-        state = [state_of(plan) | {"counts": plan.counts()} for plan in plans]
+        # A list or a table of one's own is named in the words; whether it is still the same, its bytes tell.
+        state = [state_of(plan) | {"counts": plan.counts(), "files": _files(plan)} for plan in plans]
         _begin(partial, work, json.dumps(state, indent=1, ensure_ascii=False))
         (work / DONE).mkdir(exist_ok=True)
         yield partial
         shutil.rmtree(work)
     publish_folder(partial, dest)
+
+
+def _files(plan: Plan) -> dict[str, str]:
+    """The SHA-256 of every file that the words of the selection name."""
+    found: dict[str, str] = {}
+    for name, path in sorted(plan.selection.choice.files().items()):
+        with Path(path).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def refuse_place(plan: Plan, dest: Path) -> None:

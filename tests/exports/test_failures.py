@@ -11,6 +11,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExistsError, ExportError
+from imagenet_tools.exports.partial import partial_folder
 from imagenet_tools.files import lock
 from imagenet_tools.index.opened import Index
 from tests.exports.odd import make_odd, sources
@@ -48,6 +49,19 @@ def test_two_exports_to_one_place_do_not_mix(odd: Index, tmp_path: Path) -> None
     work.mkdir(parents=True)
     with lock(work / "lock"), pytest.raises(ExistsError, match="is being written by"):
         imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
+
+
+def test_half_an_export_is_not_gone_on_with_when_a_list_that_it_names_has_changed(odd: Index, tmp_path: Path) -> None:
+    listed = tmp_path / "mine.txt"
+    for stem in ("n01440764_1", "n01440764_2", "n01440764_1"):  # as many images of the same class each time
+        listed.write_text(f"{stem}\n")
+        plan = imagenet_tools.plan_export(odd.select(images=str(listed)), to="image_folder")
+        if stem == "n01440764_2":
+            with pytest.raises(ExistsError, match="half of another export"), partial_folder([plan], tmp_path / "x"):
+                pass
+        else:
+            with pytest.raises(KeyboardInterrupt), partial_folder([plan], tmp_path / "x"):
+                raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("workers", [1, 2])
