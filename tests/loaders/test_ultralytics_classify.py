@@ -50,13 +50,19 @@ def test_every_image_is_read_under_its_class(classify: Export, truth: dict[str, 
     say(f"{split} {len(read)} images")
 
 
-@pytest.mark.proof(target="yolo_classify", loader="ultralytics YOLO('yolo26n-cls.yaml')")
-def test_yolo26n_cls_trains_an_epoch(
-    export: Callable[[str, str], Export], truth: dict[str, Truth], tmp_path: Path, training: dict[str, Any], say: Say
+@pytest.mark.proof(target="yolo_classify", loader="ultralytics YOLO, an epoch")
+@pytest.mark.parametrize("model_name", ["yolo26n", "yolo11n"])
+def test_a_classifier_trains_an_epoch(
+    model_name: str,
+    export: Callable[[str, str], Export],
+    truth: dict[str, Truth],
+    tmp_path: Path,
+    training: dict[str, Any],
+    say: Say,
 ) -> None:
     classify = export("dogs", "yolo_classify")
     expected = {split: classify.expect(truth, split, split) for split in ("train", "val")}
-    model = YOLO("yolo26n-cls.yaml")
+    model = YOLO(f"{model_name}-cls.yaml")
     model.train(data=str(classify.root), project=str(tmp_path), **training)
     loaders = {"train": model.trainer.train_loader, "val": model.trainer.test_loader}
     seen = {split: {Path(sample[0]).stem for sample in loader.dataset.samples} for split, loader in loaders.items()}
@@ -65,4 +71,4 @@ def test_yolo26n_cls_trains_an_epoch(
     loss = sum(float(part) for part in model.trainer.tloss.values())
     assert math.isfinite(loss)
     assert (model.trainer.save_dir / "weights" / "last.pt").is_file()
-    say(f"1 epoch on {len(seen['train'])} images, loss {loss:.2f}")
+    say(f"{model_name}: 1 epoch on {len(seen['train'])} images, loss {loss:.2f}")

@@ -104,13 +104,19 @@ def test_the_drawings_are_in_the_boxes_of_the_picture_it_loads(yolo: Export, spl
         assert drawn.lies_in(Image.fromarray(blue_first[..., ::-1].copy()), boxes), label["im_file"]
 
 
-@pytest.mark.proof(target="yolo", loader="ultralytics YOLO('yolo26n.yaml')")
-def test_yolo26n_trains_an_epoch(
-    export: Callable[[str, str], Export], truth: dict[str, Truth], tmp_path: Path, training: dict[str, Any], say: Say
+@pytest.mark.proof(target="yolo", loader="ultralytics YOLO, an epoch")
+@pytest.mark.parametrize("model_name", ["yolo26n", "yolo11n"])
+def test_a_detector_trains_an_epoch(
+    model_name: str,
+    export: Callable[[str, str], Export],
+    truth: dict[str, Truth],
+    tmp_path: Path,
+    training: dict[str, Any],
+    say: Say,
 ) -> None:
     yolo = export("dogs", "yolo")
     expected = {split: yolo.expect(truth, f"images/{split}", split, boxed=True) for split in ("train", "val")}
-    model = YOLO("yolo26n.yaml")
+    model = YOLO(f"{model_name}.yaml")
     model.train(data=str(yolo.root / "data.yaml"), project=str(tmp_path), **training)
     loaders = {"train": model.trainer.train_loader, "val": model.trainer.test_loader}
     seen = {split: {Path(file).stem for file in loader.dataset.im_files} for split, loader in loaders.items()}
@@ -121,4 +127,4 @@ def test_yolo26n_trains_an_epoch(
     loss = sum(float(part) for part in model.trainer.tloss.values())
     assert math.isfinite(loss)
     assert (model.trainer.save_dir / "weights" / "last.pt").is_file()
-    say(f"1 epoch on {len(seen['train'])} images, loss {loss:.2f}")
+    say(f"{model_name}: 1 epoch on {len(seen['train'])} images, loss {loss:.2f}")
