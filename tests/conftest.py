@@ -1,6 +1,7 @@
 """What every test shares: where the real test material lies, the drawn sample, and the forms that are made of it."""
 
 import functools
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 import imagenet_tools
 from imagenet_tools.index import wordnet_tables
 from imagenet_tools.index.opened import Index
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
