@@ -87,7 +87,7 @@ def print_counts(selection: Selection) -> None:
     click.echo(table(("split", "images", "classes"), [(s, sum(n.values()), len(n)) for s, n in counts.items()]))
     for split, found in counts.items():
         empty = [wnid for wnid in wnids if wnid not in found]
-        if empty and selection.division.by != "classes":
+        if empty and selection.choice.split.by != "classes":
             more = " ..." if len(empty) > _NAMED else ""
             note(
                 f"note: {len(empty):,} of {len(wnids):,} classes have no image in {split}: {', '.join(empty[:5])}{more}"

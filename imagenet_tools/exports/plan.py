@@ -266,7 +266,7 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
         (split, wnid): one.images
         for split, found in plan.tallies.items()
         for wnid, one in found.items()
-        if one.images < plan.selection.amounts.get(split, plan.selection.amounts.get("", 0))
+        if one.images < plan.selection.choice.per_class.get(split, plan.selection.choice.per_class.get("", 0))
     }
     if short:
         (split, wnid), n = next(iter(short.items()))

@@ -299,13 +299,3 @@ class Selection:
     def plan(self, *, to: str, **options: Any) -> Plan:
         """What an export to a target would make of it: see imagenet_tools.plan_export."""
         return planning.plan(self, to=to, **options)
-
-    @property
-    def division(self) -> Split:
-        """How it is split."""
-        return self.choice.split
-
-    @property
-    def amounts(self) -> Mapping[str, int]:
-        """Images a class by split, at most; "" for every split."""
-        return self.choice.per_class
