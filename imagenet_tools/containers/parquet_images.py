@@ -93,9 +93,11 @@ class Shard:
 
     def size(self, group: int) -> int:
         """The bytes of the images of a row group, unpacked, as the footer states them."""
-        found = self.file.metadata.row_group(group)
-        columns = [found.column(n) for n in range(found.num_columns)]
-        return sum(int(one.total_uncompressed_size) for one in columns if one.path_in_schema == self.column)
+        with self.told(f"row group {group} that its footer does not describe"):
+            found = self.file.metadata.row_group(group)
+            columns = [found.column(n) for n in range(found.num_columns)]
+            sizes = [int(one.total_uncompressed_size) for one in columns if one.path_in_schema == self.column]
+        return sum(sizes)
 
     @contextmanager
     def told(self, found: str) -> Iterator[None]:
