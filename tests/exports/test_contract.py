@@ -160,6 +160,7 @@ imagenet_tools.export(index.select(), sys.argv[2], to=sys.argv[3], workers=2, pr
 """
 
 
+@pytest.mark.long
 @every_target
 def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(target: str, odd: Index, tmp_path: Path) -> None:
     imagenet_tools.export(odd.select(), tmp_path / "whole", to=target, **words(target))
@@ -314,6 +315,7 @@ def _size(before: Image.Image, options: dict[str, Any]) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+@pytest.mark.long
 @every_target
 def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Index, tmp_path: Path) -> None:
     turned = TARGETS[TARGETS.index(target) :] + TARGETS
