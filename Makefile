@@ -8,13 +8,16 @@ LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
 LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)
 
-.PHONY: demo test test-lowest lint readme notebooks wordnet-check test-loaders bench clean
+.PHONY: demo test test-long test-lowest lint readme notebooks wordnet-check test-loaders bench clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
 
 test: $(READY) lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not long"
+
+test-long: $(READY)
+	$(BIN)/pytest -n 2 -m long
 
 # Builds and queries with the lowest versions that pyproject.toml allows, Python's among them.
 test-lowest: $(LOWEST)/.ready
