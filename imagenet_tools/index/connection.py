@@ -28,9 +28,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 
     manifest = read_manifest(path)
     sql = duckdb.connect(config={"temp_directory": ""})
-    # It would be drawn on stdout. In Jupyter without ipywidgets even switching it off is an error, and none is drawn.
-    with contextlib.suppress(duckdb.InvalidInputException):
-        sql.execute("SET enable_progress_bar = false")
+    without_progress_bar(sql)
     try:
         for table, (_, columns) in TABLES.items():
             if files := manifest.paths(path.absolute(), table):
@@ -65,6 +63,17 @@ def suit(sql: duckdb.DuckDBPyConnection, query: str) -> None:
 
 _IS_A = re.compile(r"\bis_a\s*\(", re.IGNORECASE)
 _IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:'(?:[^']|'')*'|\$\w+)\s*\)""", re.IGNORECASE)
+
+
+def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
+    """Have DuckDB draw no bar, which would be on stdout.
+
+    In Jupyter without ipywidgets even switching it off is an error, and none is drawn.
+    """
+    import duckdb
+
+    with contextlib.suppress(duckdb.InvalidInputException):
+        sql.execute("SET enable_progress_bar = false")
 
 
 def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:

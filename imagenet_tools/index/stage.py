@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import SourceError
+from imagenet_tools.index.connection import without_progress_bar
 from imagenet_tools.index.layout import FileEntry, Manifest, write_table
 from imagenet_tools.index.parts import read_part
 from imagenet_tools.schema import TABLES, arrow_schema
@@ -33,7 +34,7 @@ class Stage:
         self.parts = parts  # by unit
         self.tables: dict[str, list[FileEntry]] = {}
         self.sql = duckdb.connect(config={"threads": threads})
-        self.sql.execute("SET enable_progress_bar = false")  # DuckDB 1.4 draws it on stdout
+        without_progress_bar(self.sql)
         self.sql.register("dropped", pa.table({"unit": pa.array(sorted(dropped), pa.int64())}))
 
     def new(self, table: str) -> pa.Table:
