@@ -66,7 +66,7 @@ def _settled(rows: str, *, foreign: bool) -> str:
         named = "dataset || '/' || image_id"
         rows = f"""(SELECT * REPLACE (CASE WHEN {_FOREIGN} THEN {_HASH32} ELSE hash32 END AS hash32) FROM (
                     SELECT * REPLACE (CASE WHEN {_FOREIGN} THEN {named} ELSE photo END AS photo) FROM (
-                    SELECT * REPLACE (CASE WHEN NOT {_FOREIGN} OR image_id <> {_STEM} THEN image_id
+                    SELECT * REPLACE (CASE WHEN NOT {_FOREIGN} OR image_id NOT IN ({_STEM}, {_PATH}) THEN image_id
                                            WHEN dataset IN (FROM by_path) THEN {_PATH}
                                            ELSE {_STEM} END AS image_id) FROM {rows})))"""
     return f"""SELECT rows.* REPLACE (coalesce(chosen.n, 0)::INTEGER AS n_boxes)
@@ -120,7 +120,7 @@ def _touched_parts(stage: Stage) -> set[str]:
     gone = f"SELECT DISTINCT {_PART} FROM {parquet(old)} WHERE unit IN (FROM dropped)"
     changed = f"""SELECT DISTINCT {_PART} FROM {parquet(old)} AS old LEFT JOIN chosen_counts USING (dataset, image_id)
                   WHERE n_boxes <> coalesce(n, 0)
-                  OR ({_FOREIGN} AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
+                  OR ({_FOREIGN} AND image_id IN ({_STEM}, {_PATH}) AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
     return {part for (part,) in stage.sql.execute(f"{gone} UNION {changed} UNION {_moved(stage)}").fetchall()}
 
 
