@@ -120,7 +120,8 @@ def _touched_parts(stage: Stage) -> set[str]:
     gone = f"SELECT DISTINCT {_PART} FROM {parquet(old)} WHERE unit IN (FROM dropped)"
     changed = f"""SELECT DISTINCT {_PART} FROM {parquet(old)} AS old LEFT JOIN chosen_counts USING (dataset, image_id)
                   WHERE n_boxes <> coalesce(n, 0)
-                  OR ({_FOREIGN} AND image_id IN ({_STEM}, {_PATH}) AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
+                  OR ({_FOREIGN} AND image_id IN ({_STEM}, {_PATH})
+                      AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
     return {part for (part,) in stage.sql.execute(f"{gone} UNION {changed} UNION {_moved(stage)}").fetchall()}
 
 
