@@ -131,8 +131,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 _HEAD = _pattern(
-    "<annotation> <folder>W</folder> <filename>W</filename> <source> <database>[\\w.+-]*</database> </source> "
-    "<size> <width>N</width> <height>N</height> <depth>\\d</depth> </size> <segmented>\\d</segmented> "
+    "<annotation> <folder>W</folder> <filename>W</filename> <source> <database>[\\w.+\\x20-]*</database> </source> "
+    "<size> <width>N</width> <height>N</height> <depth>\\d</depth> </size> "
+    "(?:<segmented>\\d</segmented>|<segment>\\d</segment>) "  # the latter in Stanford Dogs
 )
 _OBJECT = _pattern(
     "<object> <name>W</name> <pose>W</pose> <truncated>([01])</truncated> <difficult>([01])</difficult> "
