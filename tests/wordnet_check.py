@@ -6,7 +6,6 @@ It needs a dict of WordNet 3.0, found at $WORDNET_DICT or where Debian's wordnet
 import importlib.util
 import itertools
 import os
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -20,17 +19,14 @@ import pytest
 from imagenet_tools import hierarchy, nltk_bridge, similarity, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 from imagenet_tools.tables import columns
+from tests import nltk_corpus
 
 HOUSE = Path(__file__).resolve().parent.parent
-
-# What NLTK's reader opens, but for lexnames and index.sense, which wordnet-base leaves out.
-FILES = [f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")]
-FILES += ["cntlist.rev", "noun.exc", "verb.exc", "adj.exc", "adv.exc"]
 
 
 @pytest.fixture(scope="session")
 def dict_dir() -> Path:
-    folder = Path(os.environ.get("WORDNET_DICT", "/usr/share/wordnet"))
+    folder = nltk_corpus.dict_dir()
     if not (folder / "data.noun").is_file():
         pytest.fail(
             f"No WordNet 3.0 dict at {folder}. Install one (apt-get install wordnet-base), or name the folder that "
@@ -44,14 +40,7 @@ def dict_dir() -> Path:
 def nltk_data(dict_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of NLTK data with the corpus `wordnet`, made of the dict."""
     folder = tmp_path_factory.mktemp("nltk_data")
-    corpus = folder / "corpora" / "wordnet"
-    corpus.mkdir(parents=True)
-    for name in FILES:
-        shutil.copyfile(dict_dir / name, corpus / name)  # never linked: NLTK refuses what leads out of its folder
-    parts_of_speech = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
-    lines = [f"{i:02d}\t{name}\t{parts_of_speech[name[: name.index('.')]]}" for i, name in enumerate(wordnet.LEXFILES)]
-    (corpus / "lexnames").write_text("\n".join(lines) + "\n")
-    (corpus / "index.sense").touch()
+    nltk_corpus.make(dict_dir, folder / "corpora" / "wordnet")
     return folder
 
 

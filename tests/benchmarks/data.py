@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +15,14 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.class_lists import labels
+from tests import nltk_corpus
 from tests.benchmarks import full_imagenet
 
 HERE = Path(__file__).parent
+
+# Of ImageNet's photographs: most are 500 pixels on the long side, some are a camera's own.
+_SIZES = ((500, 375), (500, 375), (500, 375), (375, 500), (500, 333), (640, 480), (1024, 768), (1600, 1200))
+_MIDDLE = (400, 350)  # of some 55 KB
 
 
 class Data(NamedTuple):
@@ -24,25 +31,70 @@ class Data(NamedTuple):
     folders: Path  # train/<wnid>/*.JPEG of some 55 KB
     n_folders: int  # images there
     folders_index: Path
+    nested: Path  # the same images in a tar of class tars
+    nested_index: Path
+    photos: Path  # train/<wnid>/*.JPEG of ImageNet's many sizes
+    photos_index: Path
+    voc: Path  # JPEGImages, Annotations, ImageSets: some of the images of folders, with a box each
+    n_voc: int  # images there
     whole: Path  # fall11_whole.tar of small images
     boxes: Path  # bboxes_annotations.tar.gz
+    n_boxed: int  # XML files there
     index: Path  # of whole and boxes
+    wordnet: Path | None  # a corpus for NLTK, where there is a dict
     limits: Path  # limits.c, compiled
 
 
-def make(folder: Path, *, classes: int, per_class: int, every: int) -> Data:
+def make(folder: Path, *, classes: int, per_class: int, every: int, n_boxed: int) -> Data:
     """Class folders of `classes` x `per_class` images, and a whole ImageNet of every n-th class."""
     folder.mkdir(parents=True, exist_ok=True)
-    limits = folder / "limits"
-    subprocess.run(["cc", "-O2", "-o", str(limits), str(HERE / "limits.c")], check=True)
-    train = folder / f"tree-{classes}x{per_class}" / "train"
-    if not train.exists():
-        _class_folders(train, classes, per_class)
-    sets = folder / f"every-{every}"
-    whole = full_imagenet.make(sets, every=every)
-    boxes = sets / "bboxes_annotations.tar.gz"
-    indexes = (_index(train.parent.with_suffix(".index"), train.parent), _index(sets / "whole.index", whole, boxes))
-    return Data(train, classes * per_class, indexes[0], whole, boxes, indexes[1], limits)
+    tree = folder / f"tree-{classes}x{per_class}"
+    train, nested = tree / "train", folder / f"nested-{classes}x{per_class}" / "ILSVRC2012_img_train.tar"
+    few = max(1, classes // 10)
+    photos, voc = folder / f"photos-{few}x{per_class}" / "train", folder / f"voc-{few}x{per_class}"
+    _once(train, lambda path: _class_folders(path, classes, per_class, (_MIDDLE,)))
+    _once(nested, lambda path: _nested(train, path))
+    _once(photos, lambda path: _class_folders(path, few, min(per_class, 100), _SIZES))
+    _once(voc, lambda path: _voc(train, path, few))
+    sets = folder / f"every-{every}-{n_boxed}"
+    whole = full_imagenet.make(sets, every=every, n_boxed=n_boxed)
+    boxes = sets / full_imagenet.BOXES
+    return Data(
+        train,
+        classes * per_class,
+        _index(tree.with_suffix(".index"), tree),
+        nested,
+        _index(nested.parent.with_suffix(".index"), nested),
+        photos,
+        _index(photos.parent.with_suffix(".index"), photos.parent),
+        voc,
+        few * per_class,
+        whole,
+        boxes,
+        full_imagenet.n_annotations(full_imagenet.layout(every), n_boxed),
+        _index(sets / "whole.index", whole, boxes),
+        _wordnet(folder / "nltk" / "wordnet"),
+        compiled(folder),
+    )
+
+
+def compiled(folder: Path) -> Path:
+    """limits.c as a program."""
+    program = folder / "limits"
+    subprocess.run(["cc", "-O2", "-pthread", "-o", str(program), str(HERE / "limits.c")], check=True)
+    return program
+
+
+def _once(path: Path, make_at: Callable[[Path], None]) -> None:
+    """Make a folder or a file where it is not, whole or not at all."""
+    if path.exists():
+        return
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.unlink(missing_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    make_at(partial)
+    partial.rename(path)
 
 
 def _index(index: Path, *sources: Path) -> Path:
@@ -51,24 +103,58 @@ def _index(index: Path, *sources: Path) -> Path:
     return index
 
 
-def _class_folders(train: Path, classes: int, per_class: int) -> None:
-    partial = train.with_name("train.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    photographs = [_photograph(seed) for seed in range(64)]
+def _wordnet(corpus: Path) -> Path | None:
+    there = nltk_corpus.dict_dir()
+    if not (there / "data.noun").is_file():
+        return None
+    _once(corpus, lambda path: nltk_corpus.make(there, path))
+    return corpus
+
+
+def _class_folders(train: Path, classes: int, per_class: int, sizes: tuple[tuple[int, int], ...]) -> None:
+    photographs = [_photograph(seed, *sizes[seed % len(sizes)]) for seed in range(64)]
     for wnid in labels.ilsvrc2012_sorted()[:classes]:
-        (partial / wnid).mkdir(parents=True)
+        (train / wnid).mkdir(parents=True)
         for n in range(per_class):
-            (partial / wnid / f"{wnid}_{n}.JPEG").write_bytes(photographs[(n + int(wnid[1:])) % len(photographs)])
-    partial.rename(train)
+            (train / wnid / f"{wnid}_{n}.JPEG").write_bytes(photographs[(n + int(wnid[1:])) % len(photographs)])
 
 
-def _photograph(seed: int) -> bytes:
-    """A JPEG of ImageNet's middle size, 400 x 350 pixels, and of some 55 KB, as noise in smooth colours makes it."""
+def _nested(train: Path, path: Path) -> None:
+    """A tar of class tars, as ILSVRC2012_img_train.tar is."""
+    with tarfile.open(path, "w") as outer:
+        for folder in sorted(train.iterdir()):
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w") as inner:
+                for file in sorted(folder.iterdir()):
+                    inner.add(file, file.name)
+            info = tarfile.TarInfo(f"{folder.name}.tar")
+            info.size = buffer.tell()
+            buffer.seek(0)
+            outer.addfile(info, buffer)
+
+
+def _voc(train: Path, voc: Path, classes: int) -> None:
+    """The images of some classes as Pascal VOC lays them out, with a box in each."""
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (voc / name).mkdir(parents=True)
+    stems = []
+    draw = np.random.default_rng(0)
+    for folder in sorted(train.iterdir())[:classes]:
+        for file in sorted(folder.iterdir()):
+            shutil.copyfile(file, voc / "JPEGImages" / file.name)
+            data = full_imagenet.annotation(file.stem, folder.name, *_MIDDLE, draw)
+            (voc / "Annotations" / f"{file.stem}.xml").write_bytes(data)
+            stems.append(file.stem)
+    (voc / "ImageSets" / "Main" / "train.txt").write_text("".join(f"{stem}\n" for stem in stems))
+
+
+def _photograph(seed: int, width: int, height: int) -> bytes:
+    """A JPEG of so many pixels, of some 55 KB for 400 x 350, as noise in smooth colours makes it."""
     draw = np.random.default_rng(seed)
     smooth = Image.fromarray(draw.integers(0, 256, (7, 8, 3)).astype(np.uint8)).resize(
-        (400, 350), Image.Resampling.BICUBIC
+        (width, height), Image.Resampling.BICUBIC
     )
-    grain = draw.normal(0, 14, (350, 400, 3))
+    grain = draw.normal(0, 14, (height, width, 3))
     pixels = np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=75)

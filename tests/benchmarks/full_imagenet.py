@@ -13,10 +13,12 @@ photographs are drawn (see photographs.py). The same arguments make the same byt
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import os
 import tarfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -25,11 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagenet_tools.class_lists import labels
+from imagenet_tools.cli.progress import Progress as Shown
+from imagenet_tools.units import Progress
 from tests.benchmarks.photographs import Photograph, stock
 
 IMAGES = 14_197_122
 MOST = 3_047  # images of the largest class
 BOXED = 1_034_908  # images with boxes
+WHOLE, BOXES = "fall11_whole.tar", "bboxes_annotations.tar.gz"
 _BOXED_CLASSES = 3_000
 _BLOCK = 512
 _END = bytes(20 * _BLOCK)
@@ -62,6 +67,7 @@ def chosen(wnid: str, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.cumsum(draw.integers(1, 24, n)), draw.integers(0, len(stock()), n)
 
 
+@functools.cache
 def layout(every: int) -> list[Class]:
     """The classes of the set, every n-th of fall11's, each with its place in the outer tar."""
     wnids = labels.fall11()[::every]
@@ -132,35 +138,49 @@ def _write_alone(job: tuple[str, list[Class]]) -> int:
     return len(classes)
 
 
-def boxes(path: Path, classes: list[Class], n: int) -> int:
-    """Write bboxes_annotations.tar.gz of some `n` images of every seventh class; gives how many XML it holds."""
-    boxed = classes[:: max(1, len(classes) // min(_BOXED_CLASSES, len(classes)))]
-    written = 0
-    each = -(-n // len(boxed))
+def boxed(classes: list[Class], n: int) -> Iterator[tuple[Class, int]]:
+    """The classes with boxes, and how many of the first images of each have them: some `n` in all, or all there are."""
+    some = classes[:: max(1, len(classes) // min(_BOXED_CLASSES, len(classes)))]
+    each, left = -(-n // len(some)), n
+    for one in some:
+        here = min(each * 2, one.images, left)
+        left -= here
+        yield one, here
+
+
+def n_annotations(classes: list[Class], n: int) -> int:
+    """How many XML files such a set of boxes holds."""
+    return sum(here for _, here in boxed(classes, n))
+
+
+def write_boxes(path: Path, classes: list[Class], n: int, progress: Progress) -> None:
+    """Write bboxes_annotations.tar.gz of some `n` images."""
+    some = list(boxed(classes, n))
     with path.open("wb") as file, gzip.GzipFile("", "wb", 1, file, 0) as packed:
-        for one in boxed:
-            data, n_written = _class_boxes(one, min(each * 2, one.images, n - written))
+        for number, (one, here) in enumerate(some):
+            data = _class_boxes(one, here)
             packed.write(header(f"{one.wnid}.tar.gz", len(data)) + data + bytes(-len(data) % _BLOCK))
-            written += n_written
+            progress("writing boxes", number + 1, len(some))
         packed.write(_END)
-    return written
 
 
-def _class_boxes(one: Class, n: int) -> tuple[bytes, int]:
+def _class_boxes(one: Class, n: int) -> bytes:
     pieces: list[bytes] = []
     draw = np.random.default_rng(int(one.wnid[1:]) + 1)
     numbers, which = chosen(one.wnid, one.images)
     for number, photograph in zip(numbers[:n].tolist(), which[:n].tolist(), strict=True):
-        data = _xml(f"{one.wnid}_{number}", one.wnid, stock()[photograph], draw)
+        size = (stock()[photograph].width, stock()[photograph].height)
+        data = annotation(f"{one.wnid}_{number}", one.wnid, *size, draw)
         pieces += (
             header(f"Annotation/{one.wnid}/{one.wnid}_{number}.xml", len(data)),
             data,
             bytes(-len(data) % _BLOCK),
         )
-    return gzip.compress(b"".join([*pieces, _END]), 1, mtime=0), len(numbers[:n])
+    return gzip.compress(b"".join([*pieces, _END]), 1, mtime=0)
 
 
-def _xml(stem: str, wnid: str, one: Photograph, draw: np.random.Generator) -> bytes:
+def annotation(stem: str, wnid: str, width: int, height: int, draw: np.random.Generator) -> bytes:
+    """The XML of an image's one or two boxes, as ImageNet writes it."""
     objects = "".join(
         f"\t<object>\n\t\t<name>{wnid}</name>\n\t\t<pose>Unspecified</pose>\n\t\t<truncated>0</truncated>\n"
         f"\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>{left}</xmin>\n\t\t\t<ymin>{top}</ymin>\n"
@@ -169,31 +189,42 @@ def _xml(stem: str, wnid: str, one: Photograph, draw: np.random.Generator) -> by
     )
     return (
         f"<annotation>\n\t<folder>{wnid}</folder>\n\t<filename>{stem}</filename>\n\t<source>\n"
-        f"\t\t<database>ImageNet database</database>\n\t</source>\n\t<size>\n\t\t<width>{one.width}</width>\n"
-        f"\t\t<height>{one.height}</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n"
+        f"\t\t<database>ImageNet database</database>\n\t</source>\n\t<size>\n\t\t<width>{width}</width>\n"
+        f"\t\t<height>{height}</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n"
         f"{objects}</annotation>\n"
     ).encode()
 
 
+def whole_size(every: int) -> int:
+    """Bytes of the whole, to the last but the boxes'."""
+    last = layout(every)[-1]
+    return last.offset + last.size + len(_END)
+
+
 def make(
-    folder: Path, *, every: int = 1, form: str = "whole", n_boxes: int = BOXED, workers: int | None = None
+    folder: Path, *, every: int = 1, form: str = "whole", n_boxed: int | None = None, progress: Progress | None = None
 ) -> Path:
-    """Make the set below a folder; gives the path to index. What is there already is left."""
+    """Make the set below a folder; gives the path to index. What is there already is left.
+
+    `n_boxed` is how many images have boxes; if not given, as large a part of ImageNet's as the images are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ("fall11_whole.tar" if form == "whole" else "fall11")
+    path = folder / (WHOLE if form == "whole" else "fall11")
     if path.exists():
         return path
+    progress = progress or (lambda stage, done, total: None)
     classes = layout(every)
     partial = path.with_name(path.name + ".partial")
     if form == "whole":
         with partial.open("wb") as file:
-            file.truncate(classes[-1].offset + classes[-1].size + len(_END))
+            file.truncate(whole_size(every))
     else:
         partial.mkdir(exist_ok=True)
     chunks = [(str(partial), classes[start : start + 32]) for start in range(0, len(classes), 32)]
-    with ProcessPoolExecutor(workers) as pool:
-        list(pool.map(_write_into if form == "whole" else _write_alone, chunks))
-    boxes(folder / "bboxes_annotations.tar.gz", classes, n_boxes // every)
+    with ProcessPoolExecutor() as pool:
+        for number, _ in enumerate(pool.map(_write_into if form == "whole" else _write_alone, chunks)):
+            progress("writing images", number + 1, len(chunks))
+    write_boxes(folder / BOXES, classes, BOXED // every if n_boxed is None else n_boxed, progress)
     partial.rename(path)
     return path
 
@@ -207,9 +238,9 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, default=BOXED, help="images with boxes in the whole")
     asked = parser.parse_args()
     began = time.monotonic()
-    path = make(asked.folder, every=asked.every, form=asked.form, n_boxes=asked.boxes)
-    size = path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.iterdir())
-    print(f"{path}: {sum(one.images for one in layout(asked.every)):,} images, {size:,} bytes, "
+    path = make(asked.folder, every=asked.every, form=asked.form, n_boxed=asked.boxes // asked.every, progress=Shown())
+    n_bytes = path.stat().st_size if path.is_file() else sum(one.stat().st_size for one in path.iterdir())
+    print(f"{path}: {sum(one.images for one in layout(asked.every)):,} images, {n_bytes:,} bytes, "
           f"{time.monotonic() - began:.0f} s")  # fmt: skip
 
 

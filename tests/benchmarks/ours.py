@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.benchmarks import timed
+from tests.benchmarks.peers import asking
+from tests.benchmarks.questions import OURS
+
+# ---- building
 
 
 def build_index(index: str, *sources: str, probe: bool = True) -> Callable[[], int]:
-    """An index of sources, on disk: images, or boxes where there are no images."""
+    """An index of sources, on disk; the units are images, or annotations where there are no images."""
     import imagenet_tools
 
     def work() -> int:
-        rows = imagenet_tools.build_index(sources, index, probe=probe).rows
-        return rows.get("images", 0) or rows.get("boxes", 0) + rows.get("unused_boxes", 0)
+        report = imagenet_tools.build_index(sources, index, probe=probe)
+        return report.rows.get("images", 0)
 
     return work
 
@@ -23,38 +30,33 @@ def build_index_unprobed(index: str, *sources: str) -> Callable[[], int]:
     return build_index(index, *sources, probe=False)
 
 
-def open_and_count(index: str) -> Callable[[], int]:
-    """Open an index and count the images below dog.n.01."""
+def index_boxes(n: str, index: str, *sources: str) -> Callable[[], int]:
+    """An index of `n` annotations, on disk."""
     import imagenet_tools
-
-    return lambda: len(imagenet_tools.open_index(index).sql(_DOGS).fetchall())
-
-
-def query(index: str) -> Callable[[], int]:
-    """Count the images below dog.n.01, a hundred times on an open index."""
-    import imagenet_tools
-
-    opened = imagenet_tools.open_index(index)
-    opened.sql(_DOGS).fetchall()
 
     def work() -> int:
-        return len([opened.sql(_DOGS).fetchall() for _ in range(100)])
+        rows = imagenet_tools.build_index(sources, index).rows
+        return int(n) if rows.get("boxes", 0) + rows.get("unused_boxes", 0) >= int(n) else 0
 
     return work
 
 
-_DOGS = "SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')"
+# ---- asking
 
 
-def inclusive_counts(index: str) -> Callable[[], int]:
-    """The images at or below each of the 82,115 synsets, counted from the images."""
+def ask(index: str, question: str) -> Callable[[], int]:
+    """A question, asked of an open index for a second."""
     import imagenet_tools
 
     opened = imagenet_tools.open_index(index)
-    asked = """SELECT ancestor, sum(n) FROM closure JOIN (
-                   SELECT wnid AS descendant, count(*) AS n FROM images GROUP BY wnid)
-               USING (descendant) GROUP BY ancestor"""
-    return lambda: len(opened.sql(asked).fetchall())
+    return timed.repeated(lambda: opened.sql(OURS[question]).fetchall())
+
+
+def open_and_ask(index: str) -> Callable[[], int]:
+    """Open an index and ask it a first question."""
+    import imagenet_tools
+
+    return lambda: len(imagenet_tools.open_index(index).sql(OURS["dogs"]).fetchall())
 
 
 def split(index: str) -> Callable[[], int]:
@@ -63,7 +65,13 @@ def split(index: str) -> Callable[[], int]:
 
     opened = imagenet_tools.open_index(index)
     asked = "SELECT count(*), count(*) FILTER (draw(hash32, 7) < 429496730) FROM images"
+    opened.sql(asked).fetchall()
     return lambda: int(opened.sql(asked).fetchall()[0][0])
+
+
+def command_line(*arguments: str) -> Callable[[], int]:
+    """The command line, from its start to its end."""
+    return asking.started(sys.executable, "-c", "from imagenet_tools.cli import main; main()", *arguments)
 
 
 def wordnet() -> Callable[[], int]:
@@ -73,20 +81,76 @@ def wordnet() -> Callable[[], int]:
     return lambda: len(hierarchy.descendants("entity.n.01"))
 
 
-def export(index: str, dest: str, to: str, link: str = "auto") -> Callable[[], int]:
+# ---- writing
+
+
+def export(index: str, dest: str, to: str, link: str = "auto", resize: str = "") -> Callable[[], int]:
     """An export of everything."""
     import imagenet_tools
 
     def work() -> int:
         chosen = imagenet_tools.open_index(index).select()
-        return imagenet_tools.export(chosen, dest, to=to, link=link).images()  # type: ignore[arg-type]
+        plan = imagenet_tools.export(chosen, dest, to=to, link=link, resize=int(resize) if resize else None)  # type: ignore[arg-type]
+        return plan.images()
 
     return work
 
 
-WORKS = {
-    name: work for name, work in globals().items() if callable(work) and getattr(work, "__module__", "") == __name__
-}
+def coco_text(index: str, dest: str) -> Callable[[], int]:
+    """An export to COCO's JSON whose images are not placed; the units are boxes."""
+    import imagenet_tools
+    from imagenet_tools.exports.writer import Written
+    from imagenet_tools.formats import coco
+
+    class Nowhere:
+        def __init__(self, *_: object) -> None: ...
+
+        def add(self, *_: object) -> None: ...
+
+        def close(self) -> Written:
+            return Written(images=(), note={"placed": {}})
+
+    coco.FilePerImage = Nowhere  # type: ignore[assignment,misc]
+
+    def work() -> int:
+        chosen = imagenet_tools.open_index(index).select()
+        return sum(tally.boxes for split in imagenet_tools.export(chosen, dest, to="coco").tallies.values()
+                   for tally in split.values())  # fmt: skip
+
+    return work
+
+
+def detection(source: str, index: str, dest: str, to: str) -> Callable[[], int]:
+    """Images and their boxes as Pascal VOC lays them out, indexed and exported."""
+    import imagenet_tools
+
+    def work() -> int:
+        folders = [Path(source, "JPEGImages"), Path(source, "Annotations")]
+        imagenet_tools.build_index(folders, index)
+        return imagenet_tools.export(imagenet_tools.open_index(index).select(), dest, to=to, link="copy").images()
+
+    return work
+
+
+# ---- training
+
+
+def random_reads(index: str, n: str) -> Callable[[], int]:
+    """Images by a data set over the original archives, in random order, their bytes alone."""
+    import imagenet_tools
+
+    dataset = imagenet_tools.open_index(index).select().dataset("train", fields=("bytes",))
+    order = random.Random(0).choices(range(len(dataset)), k=int(n))
+    for number in order[:100]:
+        dataset[number]
+
+    def work() -> int:
+        for number in order:
+            dataset[number]
+        return len(order)
+
+    return work
+
 
 if __name__ == "__main__":
-    timed.run(WORKS)
+    timed.run(globals(), __name__)

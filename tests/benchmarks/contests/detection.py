@@ -1,0 +1,48 @@
+"""Contests of boxes: what detectors train on, and COCO's JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks.contest import OURS, Aim, Contest
+from tests.benchmarks.contests import runs
+from tests.benchmarks.data import Data
+
+_PEERS = ("supervision", "datumaro", "fiftyone")
+
+
+def contests(data: Data, scratch: Path) -> list[Contest]:
+    """From Pascal VOC to YOLO and COCO; and the text of COCO's JSON alone."""
+    index, made = runs.index(scratch), runs.made(scratch)
+    found = [
+        Contest(
+            f"images and box XML, read and written for {to.upper()}",
+            "images",
+            runs.ours(scratch, "detection", data.voc, index, made, to),
+            {
+                name: runs.peer(scratch, f"detection.{name}", data.voc, made, to, group=name, rounds=2)
+                for name in _PEERS
+            },
+            reads=(data.voc,),
+        )
+        for to in ("yolo", "coco")
+    ]
+    return [*found, coco_json(data.index, scratch)]
+
+
+def coco_json(index: Path, scratch: Path) -> Contest:
+    """The boxes of an index as COCO's JSON."""
+    made = runs.made(scratch)
+    names = {"json.dump, objects ready": "json_dump", "pycocotools, reading": "pycocotools"}
+    return Contest(
+        "COCO JSON out of the index, no image placed",
+        "boxes",
+        runs.ours(scratch, "coco_text", index, made),
+        {
+            name: runs.peer(scratch, f"detection.{function}", index, made, group="coco", rounds=1)
+            for name, function in names.items()
+        },
+        {"orjson, objects ready": runs.peer(scratch, "detection.orjson", index, made, group="coco", rounds=2)},
+        {OURS: Aim(2_000_000, "a million in under 0.5 s")},
+        note="ours: the query, the plan and the serialising; the others: serialising or reading alone",
+    )

@@ -1,0 +1,74 @@
+"""Contests of indexing: images in folders and in tars, and boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks.contest import OURS, Aim, Contest
+from tests.benchmarks.contests import runs
+from tests.benchmarks.data import Data
+
+
+def contests(data: Data, scratch: Path) -> list[Contest]:
+    """Indexing from a warm page cache."""
+    index, made = runs.index(scratch), runs.made(scratch)
+    folders, whole, boxes = data.folders, data.whole, data.boxes
+    return [
+        Contest(
+            "index class folders, facts of every image",
+            "images",
+            runs.ours(scratch, "build_index", index, folders.parent),
+            {
+                "Pillow, 2 processes": runs.peer(scratch, "reading.pillow_two_processes", folders),
+                "datumaro, no sizes": runs.peer(scratch, "reading.datumaro_folders", folders, group="datumaro"),
+                "HF imagefolder": runs.peer(
+                    scratch, "reading.datasets_imagefolder", folders, made, group="datasets", rounds=2
+                ),
+                "torchvision, opens no file": runs.peer(
+                    scratch, "reading.torchvision_folders", folders, group="torchvision"
+                ),
+            },
+            {"C: open, fstat, pread, close, one thread": runs.limit(scratch, data.limits, "stat", folders)},
+            {"Pillow, 2 processes": Aim(4), "datumaro, no sizes": Aim(10), "HF imagefolder": Aim(100)},
+            reads=(folders,),
+        ),
+        Contest(
+            "index a tar of class tars, facts of every image",
+            "images",
+            runs.ours(scratch, "build_index", index, whole),
+            {"tarfile, nested, no facts": runs.peer(scratch, "reading.tarfile_nested", whole, rounds=2)},
+            {"C: pread of 512 + 4096 a member, one thread": runs.limit(scratch, data.limits, "walk", whole)},
+            {OURS: Aim(200_000), "tarfile, nested, no facts": Aim(8)},
+            reads=(whole,),
+        ),
+        Contest(
+            "the same, --no-probe",
+            "images",
+            runs.ours(scratch, "build_index_unprobed", index, whole),
+            {"tarfile, nested, no facts": runs.peer(scratch, "reading.tarfile_nested", whole, rounds=2)},
+            reads=(whole,),
+        ),
+        Contest(
+            "box XML out of the nested .tar.gz",
+            "XML",
+            runs.ours(scratch, "index_boxes", data.n_boxed, index, boxes),
+            {
+                "tarfile + ElementTree": runs.peer(scratch, "reading.etree_boxes", boxes),
+                "tarfile + lxml": runs.peer(scratch, "reading.lxml_boxes", boxes, group="lxml"),
+            },
+            {"gunzip alone, one process": runs.peer(scratch, "reading.gunzipped_boxes", boxes)},
+            {OURS: Aim(60_000)},
+            reads=(boxes,),
+        ),
+        Contest(
+            "random reads for training, out of the tar",
+            "images",
+            runs.ours(scratch, "random_reads", data.nested_index, _READS),
+            {"extracted files": runs.peer(scratch, "reading.random_files", folders, _READS)},
+            aims={"extracted files": Aim(0.95)},
+            reads=(folders, data.nested),
+        ),
+    ]
+
+
+_READS = 50_000

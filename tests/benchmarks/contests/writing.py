@@ -1,0 +1,102 @@
+"""Contests of exports: placed, in shards, and made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks.contest import Aim, Contest, Run
+from tests.benchmarks.contests import runs
+from tests.benchmarks.data import Data
+
+_CAT = 'find "$1" -type f -print0 | xargs -0 cat > "$2"'
+
+
+def contests(data: Data, scratch: Path) -> list[Contest]:
+    """Exports of class folders of images of some 55 KB."""
+    made, folders, index = runs.made(scratch), data.folders, data.folders_index
+
+    def command(*words: object) -> Run:
+        return runs.peer(scratch, "writing.command", data.n_folders, *words)
+
+    def export(index: Path, *words: object) -> Run:
+        return runs.ours(scratch, "export", index, made, *words)
+
+    def peer(name: str, group: str = "", rounds: int = 0) -> Run:
+        return runs.peer(scratch, f"writing.{name}", folders, made, group=group, rounds=rounds)
+
+    cat = {"cat into one file": command("sh", "-c", _CAT, "sh", folders, made)}
+    copy = {"C: sendfile, a file an image": runs.limit(scratch, data.limits, "copy", folders, made)}
+    tar = {"tar c": command("tar", "--create", "--file", made, folders)}
+    return [
+        Contest(
+            "image_folder by hard link",
+            "images",
+            export(index, "image_folder", "hard"),
+            {"cp -al": command("cp", "-al", folders, made)},
+            {"C: link, one thread": runs.limit(scratch, data.limits, "link", folders, made)},
+            {"cp -al": Aim(1.5)},
+        ),
+        Contest(
+            "image_folder by copy",
+            "images",
+            export(index, "image_folder", "copy"),
+            {"cp -r": command("cp", "-r", "--reflink=never", folders, made)},
+            copy | cat,
+            {"cp -r": Aim(1.5)},
+            reads=(folders,),
+        ),
+        Contest(
+            "webdataset shards, from files",
+            "images",
+            export(index, "webdataset"),
+            tar
+            | {
+                "tarfile": peer("tarfile_shard"),
+                "webdataset ShardWriter": peer("webdataset_shards", "webdataset"),
+                "MDSWriter": peer("mds_shards", "streaming"),
+            },
+            cat,
+            {"tar c": Aim(1.5), "webdataset ShardWriter": Aim(5)},
+            reads=(folders,),
+        ),
+        Contest(
+            "webdataset shards, from the nested tar",
+            "images",
+            export(data.nested_index, "webdataset"),
+            {"ours, from files": export(index, "webdataset")} | tar,
+            cat,
+            {"ours, from files": Aim(1.0), "tar c": Aim(1.5)},
+            reads=(folders, data.nested),
+        ),
+        Contest(
+            "hf_parquet shards",
+            "images",
+            export(index, "hf_parquet"),
+            {"datasets to_parquet": peer("datasets_parquet", "datasets", rounds=2)},
+            {"pyarrow, one process": peer("pyarrow_parquet")},
+            {"pyarrow, one process": Aim(0.9)},
+            reads=(folders,),
+        ),
+        _resize(data, scratch),
+    ]
+
+
+def _resize(data: Data, scratch: Path) -> Contest:
+    made = runs.made(scratch)
+    peers = {
+        "Pillow, draft": "pillow",
+        "OpenCV": "opencv",
+        "simplejpeg + OpenCV": "simplejpeg",
+        "pyvips": "pyvips",
+    }
+    return Contest(
+        "resize to 224, short side, two processes each",
+        "images",
+        runs.ours(scratch, "export", data.photos_index, made, "image_folder", "auto", 224),
+        {
+            name: runs.peer(scratch, f"resizing.{function}", data.photos, made, group="resizing")
+            for name, function in peers.items()
+        },
+        aims=dict.fromkeys(peers, Aim(0.9)),
+        reads=(data.photos,),
+    )

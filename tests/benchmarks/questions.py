@@ -1,0 +1,11 @@
+"""The questions that are asked of an index, each in the SQL that every engine here understands."""
+
+# What each answers is one row or a table; `dogs` is a table of the wnids at or below dog.n.01, where is_a is not known.
+OURS = {
+    "dogs": "SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')",
+    "classes": "SELECT wnid, count(*), avg(width) FROM images GROUP BY wnid",
+    "inclusive": """SELECT ancestor, sum(n) FROM closure JOIN (
+                        SELECT wnid AS descendant, count(*) AS n FROM images GROUP BY wnid)
+                    USING (descendant) GROUP BY ancestor""",
+}
+PLAIN = OURS | {"dogs": "SELECT count(*) FROM images WHERE wnid IN (SELECT wnid FROM dogs)"}
