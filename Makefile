@@ -8,7 +8,7 @@ LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
 LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)
 
-.PHONY: demo test test-long test-lowest lint readme notebooks wordnet-check test-loaders bench clean
+.PHONY: demo test test-long test-lowest lint readme notebooks wordnet-check test-loaders bench bench-full clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -42,6 +42,11 @@ test-loaders:
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.run
+
+# The whole ImageNet, drawn: 20 GB. FOLDER=DIR says where it is, or is made, and finds it there again.
+FOLDER ?= .bench/full
+bench-full: $(READY)
+	$(BIN)/python -m tests.benchmarks.whole $(FOLDER)
 
 clean:
 	rm -rf $(VENV) .envs .bench demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,10 +1,11 @@
-"""Write the README's tables that the code makes: what is read, what is written, and the words of both.
+"""Write the README's tables that the code makes: what is read, what is written, the words of both, and the figures.
 
     python data/make_readme.py
 
 A row of the forms is a module's name, the first sentence of its docstring, and its HOLDS; a row of the targets has what
 the contract of writers names in place of HOLDS; a row of the words is a word of imagenet_tools.selection.words in its
-three spellings. A test fails where the README differs.
+three spellings; a row of the figures is one that a benchmark put into tests/benchmarks/RESULTS.md for it. A test fails
+where the README differs.
 """
 
 import importlib
@@ -18,6 +19,7 @@ from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 ROOT = Path(__file__).parents[1]
 FORMATS = ROOT / "imagenet_tools" / "formats"
 README = ROOT / "README.md"
+RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 
 
 def forms() -> Iterator[str]:
@@ -55,6 +57,16 @@ def exporting() -> Iterator[str]:
     return _words(EXPORT)
 
 
+def figures() -> Iterator[str]:
+    """A row a work that was measured, as the benchmarks wrote it."""
+    if not RESULTS.exists():
+        yield "Not measured yet."
+        return
+    yield from ("| work | this project | beside others, in the same run |", "|---|---|---|")
+    for part in RESULTS.read_text().split("<!-- for the README -->\n")[1:]:
+        yield from part.partition("<!-- end for the README -->")[0].splitlines()
+
+
 def _words(words: tuple[Word, ...]) -> Iterator[str]:
     yield from ("| flag | recipe | Python | meaning |", "|---|---|---|---|")
     for word in words:
@@ -74,6 +86,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "targets": targets,
     "choosing": choosing,
     "exporting": exporting,
+    "figures": figures,
 }
 
 

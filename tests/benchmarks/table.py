@@ -10,9 +10,9 @@ from tests.benchmarks.contest import OURS, Result
 HOW_TO_READ = (
     "Ours / it: how many times its units a second ours are, in the same round; **above 1, ours is the faster**. By "
     "CPU: how many times our CPU seconds a unit its are; above 1, ours takes fewer. Each is the median of the rounds, "
-    "with the least and the most in brackets. Ours / limit is the share of what the machine gives. Memory is that of all "
-    "processes of a run at once, what they share counted in each; in brackets that of its largest process. CPU seconds "
-    "count preparation (imports, opening) no more than the rates do.\n"
+    "with the least and the most in brackets. Ours / limit is the share of what the machine gives. Memory is that of "
+    "all processes of a run at once, what they share counted in each; in brackets that of its largest process. "
+    "Preparation (imports, opening, loading) is in no rate and in no CPU seconds.\n"
 )
 HEAD = (
     "| work | run | a second | CPU each | memory | ours / it | by CPU | aim |",
