@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context
 from typing import TypeVar
 
@@ -38,7 +39,9 @@ def in_processes(
     method = "fork" if "fork" in get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(workers, get_context(method), _begin, (begin, given))
     try:
-        yield from pool.map(work, tasks, chunksize=chunk)
+        with _not_collecting():
+            found = pool.map(work, tasks, chunksize=chunk)  # this forks them all
+        yield from found
     except BrokenProcessPool:
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
@@ -51,6 +54,18 @@ def in_processes(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _not_collecting() -> Iterator[None]:
+    """Have nothing collected in what is forked here until _begin() has put aside what is the driver's."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def without_pandas() -> None:
@@ -75,6 +90,7 @@ def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None
     """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
     # What the driver left to its collector, an open query perhaps, has threads that are not here: it stays.
     gc.freeze()
+    gc.enable()
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

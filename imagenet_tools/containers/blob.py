@@ -64,6 +64,19 @@ class Descriptors:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         return data
 
+    def read_into(self, path: str | os.PathLike[str], offset: int, room: memoryview) -> None:
+        """Fill memory with the bytes of a file from byte `offset` on; raises as `read`."""
+        file = self._file(os.fspath(path))
+        done, length = 0, len(room)
+        try:
+            while done < length:
+                n = os.preadv(file.fd, (room[done:],), offset + done)
+                if not n:
+                    raise _changed(path, offset, length, done)
+                done += n
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
     def copy_to(self, path: str | os.PathLike[str], offset: int, length: int, out_fd: int) -> None:
         """Write `length` bytes of a file from byte `offset` on to an open descriptor, at its position.
 

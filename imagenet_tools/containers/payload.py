@@ -27,7 +27,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 class Place(NamedTuple):
     """Where an image lies: the columns of the table images that say it, with the file as it is on this machine."""
 
-    path: Path
+    path: str | Path
     offset: int | None  # bytes; None in a container that cannot be addressed by byte
     length: int  # bytes, as they lie there
     member: str | None = None
@@ -71,7 +71,9 @@ def read(place: Place, files: Descriptors) -> bytes:
         return data
     if place.compression in STREAMED and place.position is not None and place.points is not None:
         streams: Streams = files.kept.setdefault(Streams.__module__, Streams(files))
-        data = streams.read(place.path, place.points, member=place.member, position=place.position, length=place.length)
+        data = streams.read(
+            Path(place.path), place.points, member=place.member, position=place.position, length=place.length
+        )
         return data if place.compression == "tar.gz" else gunzip(data)
     message = f"{place.path}: {place.member} is in {place.compression}, which this version does not read back."
     raise SourceError(message)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.containers.payload import reading_order
-from imagenet_tools.exports.job import facts_of
-from imagenet_tools.exports.options import make_options
+from imagenet_tools.exports.options import Facts, make_options
 from imagenet_tools.exports.pictures import Picture, Source
 
 if TYPE_CHECKING:
@@ -63,7 +62,8 @@ class Originals:
         found: dict[str, set[str]] = {}
         with Descriptors() as files:
             for place, one in sorted(placed, key=lambda pair: reading_order(pair[0])):
-                change, _ = self._options.change(facts_of(one), (one["out_width"], one["out_height"]))
+                facts = Facts(*(one[name] for name in Facts._fields))
+                change, _ = self._options.change(facts, (one["out_width"], one["out_height"]))
                 source = Source(place, one["encoding"], change, "eoi" in self._options.repair)
                 digest = hashlib.sha256(Picture(source, files).data()).hexdigest()
                 found.setdefault(one["stem"], set()).add(digest)

@@ -1,4 +1,7 @@
-"""A file of an export in the making: small writes are gathered, images are moved by the kernel."""
+"""A file of an export in the making: what is put into it is gathered in one stretch of memory, and written at once.
+
+The system takes a MiB in one call for two thirds of what it asks for the same bytes image by image, by sendfile or not.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from imagenet_tools.files import half_made
 if TYPE_CHECKING:
     from imagenet_tools.exports.pictures import Picture
 
-_GATHERED = 1 << 16  # bytes
+_ROOM = 1 << 20  # bytes
+_LARGE = 1 << 16  # bytes that are in memory already: written from there
 
 
 class OutFile:
@@ -23,8 +27,8 @@ class OutFile:
         self._stack = ExitStack()
         self._fd = self._stack.enter_context(half_made(str(path)))
         self._path = str(path)
-        self._waiting: list[bytes] = []
-        self._n_waiting = 0
+        self._room = memoryview(bytearray(_ROOM))
+        self._n_waiting = 0  # bytes of it that are not written yet
         self._written = 0
 
     def tell(self) -> int:
@@ -39,31 +43,35 @@ class OutFile:
 
     def write(self, data: bytes) -> int:
         """Put bytes behind those that are there."""
-        if len(data) >= _GATHERED:
+        n = len(data)
+        if self._n_waiting + n > _ROOM or n > _LARGE:
             self.flush()
-            self._put(data)
-            return len(data)
-        self._waiting.append(data)
-        self._n_waiting += len(data)
-        if self._n_waiting >= _GATHERED:
-            self.flush()
-        return len(data)
+            if n > _LARGE:
+                self._put(data)
+                return n
+        self._room[self._n_waiting : self._n_waiting + n] = data
+        self._n_waiting += n
+        return n
 
     def send(self, picture: Picture) -> int:
         """Put an image behind what is there; gives how many bytes it has."""
-        self.flush()
-        n = picture.send(self._fd)
-        self._written += n
+        n = picture.length
+        if self._n_waiting + n > _ROOM:
+            self.flush()
+            if n > _ROOM:
+                self._written += picture.send(self._fd)
+                return n
+        picture.read_into(self._room[self._n_waiting : self._n_waiting + n])
+        self._n_waiting += n
         return n
 
     def flush(self) -> None:
         """Hand what was gathered to the file."""
-        if self._waiting:
-            data = b"".join(self._waiting)
-            self._waiting, self._n_waiting = [], 0
-            self._put(data)
+        n, self._n_waiting = self._n_waiting, 0
+        if n:
+            self._put(self._room[:n])
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
         while left:
             try:

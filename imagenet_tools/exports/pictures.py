@@ -31,6 +31,8 @@ class Source(NamedTuple):
 class Picture:
     """An image's bytes as the export holds them. Untouched ones of a byte range are moved by the kernel alone."""
 
+    __slots__ = ("_data", "_files", "_source", "_tail", "ended")
+
     def __init__(self, source: Source, files: Descriptors, *, read: bool = True):
         """`read` is false where no target asks for bytes. FormatError: the image is to be changed, and cannot be."""
         self._source, self._files = source, files
@@ -87,6 +89,14 @@ class Picture:
         while left:
             left = left[os.write(fd, left) :]
         return len(data)
+
+    def read_into(self, room: memoryview) -> None:
+        """Put the bytes into memory of just their length."""
+        place = self._source.place
+        if self._data is None and place.offset is not None:
+            self._files.read_into(place.path, place.offset, room)
+        else:
+            room[:] = self.data()
 
     def put(self, dest: str, how: How) -> How:
         """Make it a file of its own, linked where that is asked for and can be; gives how it was done.

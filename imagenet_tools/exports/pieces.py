@@ -44,6 +44,12 @@ BLOCK, WINDOW = 1 << 20, 256 << 20
 # Blocks are so much larger where a row group or a stretch of a gzip stream is decoded for each.
 _PACKED = 16
 
+# So many rows are Python's objects at a time.
+_AT_ONCE = 2048
+
+# Values by the name of their column.
+Columns = dict[str, list[Any]]
+
 COLUMNS = (
     "dataset", "image_id", "photo", "wnid", "official_wnid", "split", "official_split", "source", "file", "offset",
     "length", "member", "position", "compression", "width", "height", "mode", "encoding", "orientation",
@@ -75,17 +81,17 @@ class Pieces:
         with pa.memory_map(str(self.folder / _ROWS)) as source, pa.ipc.open_file(source) as file:
             return file.schema.field(f"field {key}").type
 
-    def rows(self, number: int) -> Iterator[dict[str, Any]]:
-        """The rows of a piece: COLUMNS, out_width, out_height, found, targets, and fields as `field KEY`."""
+    def columns(self, number: int) -> Iterator[Columns]:
+        """The rows of a piece in batches: COLUMNS, out_width, out_height, found, targets, and fields as `field KEY`."""
         import pyarrow as pa
 
         piece = self.pieces[number]
         with pa.memory_map(str(self.folder / _ROWS)) as source, pa.ipc.open_file(source) as file:
             for n in range(piece.first_batch, piece.first_batch + piece.batches):
-                batch = file.get_batch(n)
-                columns = [column.to_pylist() for column in batch.columns]
-                for values in zip(*columns, strict=True):
-                    yield dict(zip(batch.schema.names, values, strict=True))
+                whole = file.get_batch(n)
+                for start in range(0, len(whole), _AT_ONCE):
+                    batch = whole.slice(start, _AT_ONCE)
+                    yield {name: batch.column(name).to_pylist() for name in batch.schema.names}
 
 
 def cut(plans: Sequence[Plan], folder: Path) -> Pieces:

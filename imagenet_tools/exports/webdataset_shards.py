@@ -91,12 +91,13 @@ def _name(shard: Shard, suffix: str = "tar") -> str:
 
 
 class ShardSink:
-    """Writes the samples of one tar, the images moved by the kernel."""
+    """Writes the samples of one tar."""
 
     def __init__(self, job: Job, shard: Shard):
         self._job, self._shard = job, shard
         self._tar = job.create(_name(shard))
         self._about = webdataset_json.About(job.plan)
+        self._side_files = job.plan.options.side_files
         self._index: list[str] = []
         self._n = 0
 
@@ -105,19 +106,14 @@ class ShardSink:
         tar, key, length = self._tar, key_of(row.stem), picture.length
         name, cls, about = key.encode(), b"%d" % row.class_index, self._about.of(row)
         start = tar.tell()
-        before = (
-            ustar.header(name + b".cls", len(cls)),
-            cls,
-            ustar.padding(len(cls)),
-            ustar.header(name + b".jpg", length),
-        )
-        tar.write(b"".join(before))
+        jpg = ustar.header(name + b".jpg", length)
+        tar.write(b"".join((ustar.header(name + b".cls", len(cls)), cls, ustar.padding(len(cls)), jpg)))
         tar.send(picture)
-        after = (ustar.padding(length), ustar.header(name + b".json", len(about)), about, ustar.padding(len(about)))
-        tar.write(b"".join(after))
+        padding = ustar.padding(len(about))
+        tar.write(b"".join((ustar.padding(length), ustar.header(name + b".json", len(about)), about, padding)))
         self._n += 1
-        if self._job.plan.options.side_files:
-            places = (start + 512, start + 3 * 512, tar.tell() - len(about) - len(after[-1]))
+        if self._side_files:
+            places = (start + 512, start + 3 * 512, tar.tell() - len(about) - len(padding))
             of = zip(("cls", "jpg", "json"), places, (len(cls), length, len(about)), strict=True)
             self._index.append(" ".join(f"{ext} {place} {size} {key}.{ext}" for ext, place, size in of))
 
@@ -127,7 +123,7 @@ class ShardSink:
         self._tar.close()
         name = _name(self._shard)
         note: dict[str, Any] = {"samples": self._n, "spaces": self._about.numbered}
-        if not self._job.plan.options.side_files:
+        if not self._side_files:
             return Written(files=(name,), note=note)
         with (self._job.out / name).open("rb") as file:
             note |= {"md5": hashlib.file_digest(file, "md5").hexdigest(), "bytes": os.fstat(file.fileno()).st_size}

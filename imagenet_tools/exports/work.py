@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.job import facts_of, place_of
 from imagenet_tools.exports.pictures import Picture, Source
+from imagenet_tools.exports.rows import Places, changes
 from imagenet_tools.files import write_whole
 
 if TYPE_CHECKING:
+    from imagenet_tools.containers.payload import Place
     from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.writer import Written
+    from imagenet_tools.exports.pieces import Columns
+    from imagenet_tools.exports.rows import Changed
+    from imagenet_tools.exports.writer import Row, Shard, Written
 
 
 @dataclass(frozen=True)
@@ -42,52 +45,74 @@ class StoppedError(Exception):
 
 def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> Done:
     """Write a piece for every target, and its record last. SourceError: an image's bytes are not there any more."""
-    shards = {job.plan.target: job.shard_of[number] for job in jobs if number in job.shard_of}
-    sinks = {job.plan.target: job.plan.writer.open_shard(job, shards[job.plan.target]) for job in _own(jobs, shards)}
-    numbers = {target: (shard.first, shard.first_box) for target, shard in shards.items()}
+    own = [_Own(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
     record: Record = {"repaired": [], "left_out": [], "endless": []}
+    places = Places(jobs[0].plan.index)
     with Descriptors() as files:
-        for values in jobs[0].pieces.rows(number):
-            if stopped():
-                raise StoppedError
-            picture = _picture(jobs, values, files, record)
-            for job in jobs:
-                target = job.plan.target
-                if not values["targets"] >> job.target & 1:
-                    continue
-                row = job.row(values, *numbers[target])
-                numbers[target] = (row.number + 1, row.first_box + len(row.boxes))
-                if picture is not None:
-                    sinks[target].add(row, picture)
-        targets = {job.plan.target: _as_json(job, sinks[job.plan.target].close()) for job in _own(jobs, shards)}
-    content = json.dumps({"targets": targets, **record}, ensure_ascii=False).encode(errors="surrogatepass")
+        for columns in jobs[0].pieces.columns(number):
+            changed = changes(jobs[0].plan.options, columns)
+            rows = [one.rows(columns, changed) for one in own]
+            pictures = _pictures(jobs, columns, changed, places.of(columns), files, record)
+            for picture, targets in zip(pictures, columns["targets"], strict=True):
+                if stopped():
+                    raise StoppedError
+                for one, its in zip(own, rows, strict=True):
+                    if targets & one.bit:
+                        row = next(its)
+                        if picture is not None:
+                            one.add(row, picture)
+        made = {one.job.plan.target: _as_json(one.job, one.sink.close()) for one in own}
+    content = json.dumps({"targets": made, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
     return Done(number, sum(jobs[0].pieces.pieces[number].images[:1]))
 
 
-def _own(jobs: tuple[Job, ...], shards: dict[str, Any]) -> list[Job]:
-    return [job for job in jobs if job.plan.target in shards]
+class _Own:
+    """A target that takes images of the piece: its sink, and the numbers of its next image and box."""
+
+    def __init__(self, job: Job, shard: Shard):
+        self.job, self.bit = job, 1 << job.target
+        self.sink = job.plan.writer.open_shard(job, shard)
+        self.add = self.sink.add
+        self._number, self._first_box = shard.first, shard.first_box
+
+    def rows(self, columns: Columns, changed: Sequence[Changed]) -> Iterator[Row]:
+        """Its rows of a batch."""
+        made = self.job.made.of(columns, changed, self._number, self._first_box)
+        self._number += len(made)
+        self._first_box += sum(len(row.boxes) for row in made)
+        return iter(made)
 
 
-def _picture(jobs: tuple[Job, ...], values: dict[str, Any], files: Descriptors, record: Record) -> Picture | None:
-    """The bytes of an image; None, and a line in the record, where they had to be decoded and cannot be."""
-    options = jobs[0].plan.options
-    change, rules = options.change(facts_of(values), (values["out_width"], values["out_height"]))
-    source = Source(place_of(jobs[0].plan, values), values["encoding"], change, "eoi" in options.repair)
-    key = (values["targets"], values["dataset"], values["image_id"])
-    if not any(job.plan.writer.HOLDS_BYTES for job in jobs):
-        return Picture(source, files, read=False)
-    try:
-        picture = Picture(source, files)
-    except FormatError as error:
-        if error.code != "undecodable":
-            raise
-        record["left_out"].append([*key, str(error)])
-        return None
-    record["repaired"] += [[*key, rule] for rule in (*rules, *(("eoi",) if picture.ended else ()))]
-    if any(job.plan.writer.FILES_PER_IMAGE for job in jobs) and picture.endless:
-        record["endless"].append([*key])
-    return picture
+def _pictures(
+    jobs: tuple[Job, ...],
+    columns: Columns,
+    changed: Sequence[Changed],
+    places: Iterable[Place],
+    files: Descriptors,
+    record: Record,
+) -> Iterator[Picture | None]:
+    """The bytes of each image; None, and a line in the record, where they had to be decoded and cannot be."""
+    end = "eoi" in jobs[0].plan.options.repair
+    read = any(job.plan.writer.HOLDS_BYTES for job in jobs)
+    linked = read and any(job.plan.writer.FILES_PER_IMAGE for job in jobs)
+    keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
+    for key, place, encoding, (change, rules) in zip(keys, places, columns["encoding"], changed, strict=True):
+        try:
+            picture = Picture(Source(place, encoding, change, end), files, read=read)
+        except FormatError as error:
+            if error.code != "undecodable":
+                raise
+            record["left_out"].append([*key, str(error)])
+            yield None
+            continue
+        if rules and read:
+            record["repaired"] += [[*key, rule] for rule in rules]
+        if picture.ended:
+            record["repaired"].append([*key, "eoi"])
+        if linked and picture.endless:
+            record["endless"].append([*key])
+        yield picture
 
 
 def _as_json(job: Job, written: Written) -> dict[str, object]:

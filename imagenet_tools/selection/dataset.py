@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def _images(
 
 def _home(selection: Selection, dataset: str, source: str, compression: str, alone: str, path: str) -> Home:
     place = selection.index.image_place(source, path, None, 0, None, None, compression or None)
-    return Home(dataset, place.path, alone == "1", place.compression, place.points)
+    return Home(dataset, Path(place.path), alone == "1", place.compression, place.points)
 
 
 def _boxes(selection: Selection, asked: Mapping[str, object], n: int) -> Boxes:

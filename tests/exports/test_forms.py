@@ -47,5 +47,10 @@ def test_rows_of_parquet_are_read_as_they_lie(index: Index, extracted: Extracted
     packed = imagenet_tools.open_index(tmp_path / "x.index")
     plan = imagenet_tools.plan_export(packed.select(), to="image_folder")
     made = pieces.cut(plan.together, tmp_path)
-    places = [(row["split"], row["file"], row["position"]) for n in range(len(made.pieces)) for row in made.rows(n)]
+    places = [
+        place
+        for n in range(len(made.pieces))
+        for columns in made.columns(n)
+        for place in zip(columns["split"], columns["file"], columns["position"], strict=True)
+    ]
     assert places == sorted(places)

@@ -22,7 +22,7 @@ def cut(plan: Plan, folder: Path) -> tuple[list[list[str]], Pieces]:
     """The image ids of each piece of a plan, in order."""
     folder.mkdir()
     made = pieces.cut(plan.together, folder)
-    return [[row["image_id"] for row in made.rows(n)] for n in range(len(made.pieces))], made
+    return [[one for columns in made.columns(n) for one in columns["image_id"]] for n in range(len(made.pieces))], made
 
 
 @pytest.fixture
