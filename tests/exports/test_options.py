@@ -155,7 +155,12 @@ def test_fields_are_columns_of_images_or_of_a_table_of_ones_own(
     chosen = odd.select(with_={"captions": str(table)})
     plan = imagenet_tools.plan_export(chosen, to="image_folder", field=["caption=captions.text", "w=width"])
     _, made = cut(plan, tmp_path / "a")
-    rows = {row["image_id"]: row for n in range(len(made.pieces)) for row in made.rows(n)}
+    batches = [columns for n in range(len(made.pieces)) for columns in made.columns(n)]
+    rows = {
+        image_id: {name: column[n] for name, column in columns.items()}
+        for columns in batches
+        for n, image_id in enumerate(columns["image_id"])
+    }
     assert rows["n01440764_1"]["field caption"] == "a fish"
     assert rows["n02012849_1"]["field caption"] is None
     assert rows["n02012849_02"]["field w"] == 200
