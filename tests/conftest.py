@@ -12,6 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.index import wordnet_tables
 from imagenet_tools.index.opened import Index
+from tests.shared import Shared, shared_in
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -36,6 +37,12 @@ def wordnet_once() -> Iterator[None]:
         for name in ("closure_table", "hypernyms_table", "synsets_table"):
             patch.setattr(wordnet_tables, name, functools.cache(getattr(wordnet_tables, name)))
         yield
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """A function that makes a file or folder once for all processes of the run; nobody writes there."""
+    return shared_in(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +90,7 @@ OFFICIAL = (
 
 
 @pytest.fixture(scope="session")
-def index(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(sample: Path, shared: Shared) -> Index:
     """The index of the sample's official archives."""
-    path = tmp_path_factory.mktemp("index") / "imagenet.index"
-    imagenet_tools.build_index([sample / name for name in OFFICIAL], path)
-    return imagenet_tools.open_index(path)
+    sources = [sample / name for name in OFFICIAL]
+    return imagenet_tools.open_index(shared("index", lambda path: imagenet_tools.build_index(sources, path)))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.errors import ExportError, SourceError
 from imagenet_tools.index.opened import Index
+from tests.exports.conftest import Export
 
 TARGETS = [name for name, module in imagenet_tools._formats().items() if hasattr(module, "open_shard")]
 every_target = pytest.mark.parametrize("target", TARGETS)
@@ -23,17 +25,17 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
 
 @every_target
 @pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
-def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], odd: Index, tmp_path: Path) -> None:
+def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], exported: Export) -> None:
     module = imagenet_tools._formats()[target]
     holds = module.HOLDS_BYTES
     if options.get("resize") and not holds:
         pytest.skip("it holds no images")
-    plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, **options)
+    root, plan = exported(target, **options)
     (found,) = plan.check(read_data=True)
     assert {one.code for one in found.findings} == (set() if holds else {"W301"})
     assert found.images == (plan.images() if getattr(module, "NAMES_IMAGES", True) else 0)
     assert found.compared == (found.images if holds else 0)
-    assert codes(tmp_path / "x") == {"W301"}
+    assert codes(root) == {"W301"}
 
 
 def test_a_plan_that_was_not_made_has_nothing_to_check(odd: Index, tmp_path: Path) -> None:
@@ -44,9 +46,10 @@ def test_a_plan_that_was_not_made_has_nothing_to_check(odd: Index, tmp_path: Pat
 
 
 @every_target
-def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(target: str, odd: Index, tmp_path: Path) -> None:
-    root = tmp_path / "x"
-    imagenet_tools.export(odd.select(), root, to=target, link="copy", hash=True)
+def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(
+    target: str, exported: Export, tmp_path: Path
+) -> None:
+    root = shutil.copytree(exported(target, hash=True).root, tmp_path / "x")
     files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json")
     draw = random.Random(target)
     for _ in range(25):
@@ -65,10 +68,9 @@ def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(target: str, 
 @every_target
 @pytest.mark.parametrize("change", ["remove", "cut", "add", "swap"])
 def test_files_that_are_gone_cut_added_or_swapped_are_found_without_reading_images(
-    target: str, change: str, odd: Index, tmp_path: Path
+    target: str, change: str, exported: Export, tmp_path: Path
 ) -> None:
-    root = tmp_path / "x"
-    imagenet_tools.export(odd.select(), root, to=target, link="copy")
+    root = shutil.copytree(exported(target).root, tmp_path / "x")
     files = sorted((path for path in root.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_size)
     files = [path for path in files if path.name not in ("manifest.json", "classes.json")]
     first = files[0]
@@ -88,8 +90,10 @@ def test_files_that_are_gone_cut_added_or_swapped_are_found_without_reading_imag
     assert codes(root, read_data=False) & {"E302", "E303", "E304"}
 
 
-def test_an_image_of_the_same_size_with_other_bytes_is_found_in_the_index(odd: Index, tmp_path: Path) -> None:
-    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder", link="copy")
+def test_an_image_of_the_same_size_with_other_bytes_is_found_in_the_index(
+    odd: Index, exported: Export, tmp_path: Path
+) -> None:
+    shutil.copytree(exported("image_folder").root, tmp_path / "x")
     path = tmp_path / "x" / "train" / "n01440764" / "n01440764_1.JPEG"
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
@@ -99,9 +103,8 @@ def test_an_image_of_the_same_size_with_other_bytes_is_found_in_the_index(odd: I
     assert "n01440764_1" in found.findings[0].message
 
 
-def test_an_image_that_is_not_in_the_index_is_named(odd: Index, index: Index, tmp_path: Path) -> None:
-    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
-    assert codes(tmp_path / "x", index) == {"E307", "W303"}
+def test_an_image_that_is_not_in_the_index_is_named(index: Index, exported: Export) -> None:
+    assert codes(exported("image_folder").root, index) == {"E307", "W303"}
 
 
 @pytest.mark.parametrize(
@@ -113,10 +116,9 @@ def test_an_image_that_is_not_in_the_index_is_named(odd: Index, index: Index, tm
     ],
 )
 def test_a_changed_classes_json_is_found(
-    change: Callable[[Any], object], code: str, odd: Index, tmp_path: Path
+    change: Callable[[Any], object], code: str, odd: Index, exported: Export, tmp_path: Path
 ) -> None:
-    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
-    path = tmp_path / "x" / "classes.json"
+    path = shutil.copytree(exported("image_folder").root, tmp_path / "x") / "classes.json"
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
