@@ -17,7 +17,7 @@ test: $(READY) lint
 	$(BIN)/pytest -n 2 -m "not long"
 
 test-long: $(READY)
-	$(BIN)/pytest -n 2 -m long
+	$(BIN)/pytest -n 2 -m "long or drawn" --hypothesis-profile=long
 
 # Builds and queries with the lowest versions that pyproject.toml allows, Python's among them.
 test-lowest: $(LOWEST)/.ready

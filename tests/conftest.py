@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
 import imagenet_tools
 from imagenet_tools.index import wordnet_tables
 from imagenet_tools.index.opened import Index
+from tests.examples import LONG
 from tests.shared import Shared, shared_in
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("long", max_examples=LONG)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

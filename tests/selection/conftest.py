@@ -9,6 +9,7 @@ from imagenet_tools import open_index
 from imagenet_tools.class_lists import lists
 from imagenet_tools.index.opened import Index
 from tests.forms.written_index import Row, image, write
+from tests.shared import Shared
 
 Written = Callable[[Iterable[Row]], Index]
 
@@ -20,11 +21,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 
 @pytest.fixture(scope="session")
-def fall11(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def fall11(shared: Shared) -> Index:
     """Two images of each of fall11's 21,841 classes."""
     wnids = lists.get("fall11").wnids
-    rows = [image(f"{wnid}_{n}", wnid, None, dataset="fall11") for wnid in wnids for n in (1, 2)]
-    return open_index(write(tmp_path_factory.mktemp("fall11") / "x.index", rows))
+    rows = (image(f"{wnid}_{n}", wnid, None, dataset="fall11") for wnid in wnids for n in (1, 2))
+    return open_index(shared("fall11", lambda path: write(path, rows)))
 
 
 @pytest.fixture(scope="session")

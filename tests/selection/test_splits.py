@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools import hierarchy
@@ -15,12 +15,13 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.index.opened import Index
 from imagenet_tools.selection.draws import draw
 from imagenet_tools.selection.splits import parse_split, thresholds
+from tests.examples import examples
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 
 Sides = dict[str, str | None]
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = examples(5, many=50)
 
 names = st.lists(st.sampled_from(["train", "val", "test", "a", "b"]), min_size=1, max_size=4, unique=True)
 seeds = st.integers(-5, 2**40)

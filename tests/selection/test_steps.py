@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools.class_lists import image_lists
@@ -15,10 +15,11 @@ from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.index.opened import Index
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import SELECTION
+from tests.examples import examples
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 
-few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = examples(8, many=80)
 
 WORDS: dict[str, st.SearchStrategy[Any]] = {
     "dataset": st.sampled_from(["ilsvrc2012", "nothing"]),
