@@ -58,15 +58,10 @@ def counts(path: Path, folder: Path) -> Counter[str]:
     index, log = folder / "x.index", folder / "calls"
     shutil.rmtree(index, ignore_errors=True)
     command = [sys.executable, "-c", SCRIPT, str(path), str(index)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    traced = ["strace", "-f", "-qq", "-e", "trace=%file,%desc", "-o", str(log)] if shutil.which("strace") else []
+    done = subprocess.run([*traced, *command], capture_output=True, text=True, check=True)
     found = Counter({name: int(n) for name, n in re.findall(r"(rchar|syscr): (\d+)", done.stdout)})
-    if shutil.which("strace"):
-        shutil.rmtree(index)
-        subprocess.run(
-            ["strace", "-f", "-qq", "-e", "trace=%file,%desc", "-o", str(log), *command],
-            check=True,
-            capture_output=True,
-        )
+    if traced:
         found.update(
             re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?=\(| resumed)(?!.*unfinished)", log.read_text(), re.MULTILINE)
         )
