@@ -11,8 +11,8 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
+from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
@@ -51,8 +51,7 @@ def scan_xml(
     rows = AnnotationRows(unit, label_set=label_set, classes=classes)
     gathered = _scan_folder(unit, rows, suffix) if unit.path.is_dir() else _scan_file(unit, rows, suffix)
     for _ in gathered:
-        if rows.full():
-            yield from rows.batches()
+        yield from rows.batches()
     yield from rows.batches()
 
 
@@ -102,7 +101,7 @@ def task_in(data: bytes) -> str | None:
 
 
 def _scan_folder(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
-    """Gather the files of a folder by name; stops after each."""
+    """Gather the files of a folder by name; stops when the rows are full."""
     prefix = f"{unit.file}/" if unit.file else ""
     with os.scandir(unit.path) as entries:
         listed = sorted((entry.name, entry.is_file()) for entry in entries if not entry.is_dir())
@@ -120,11 +119,12 @@ def _scan_folder(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None
             rows.problem("unreadable_file", prefix + name, f"the file cannot be opened: {error.strerror}")
         else:
             rows.xml(data, name[: len(name) - len(suffix)], folder=unit.wnid, file=prefix + name)
-        yield
+        if rows.full():
+            yield
 
 
 def _scan_file(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
-    """Gather the members of an archive; stops after each."""
+    """Gather the members of an archive; stops when the rows are full."""
     try:
         with tar.open_stream(unit.path) as file:
             yield from _scan_stream(unit, rows, suffix, file, _Level("", unit.wnid, 1, {}))
@@ -143,7 +143,7 @@ class _Level(NamedTuple):
 
 
 def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes], level: _Level) -> Iterator[None]:
-    """Gather the members of an archive in its order, and those of the archives in it; stops after each."""
+    """Gather the members of an archive in its order, and those of the archives in it; stops when the rows are full."""
     folder, wnid = "", level.wnid
     stems = level.seen.setdefault(level.wnid or "", set())
     for member, data, opened in tar.stream_files(file, cap=MAX_BYTES, label=level.above or unit.file):
@@ -172,7 +172,8 @@ def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes],
         else:
             stems.add(stem)
             rows.xml(data, stem, folder=wnid, file=unit.file, member=where)
-        yield
+        if rows.full():
+            yield
 
 
 def _scan_inner(

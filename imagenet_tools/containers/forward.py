@@ -24,33 +24,51 @@ Read = Callable[[int, int], bytes]
 
 
 def forward(file: IO[bytes], label: str) -> Read:
-    """Reads of a stream at offsets that only grow; what lies between is skipped. Errors name it by its label."""
-    position = 0
+    """Reads of a stream at offsets that only grow; what lies between is skipped. Errors name it by its label.
+
+    The stream is read by whole buffers, of which reads are slices: a tar asks for two of them a member.
+    """
+    position = 0  # behind what was given last
+    chunk, base = b"", 0  # the bytes from base on, read last
 
     def read(offset: int, n: int) -> bytes:
-        nonlocal position
+        nonlocal position, chunk, base
         if offset < position:
             message = f"{label}: byte {offset:,} was asked for after byte {position:,}; a stream is read once"
             raise ValueError(message)
+        data = chunk[offset - base : offset - base + n]
+        if len(data) == n:
+            position = offset + n
+            return data
+        pieces, end = [data], offset + n
         try:
-            while position < offset:
-                skipped = file.read(min(offset - position, _CHUNK))
-                if not skipped:
-                    return b""
-                position += len(skipped)
-            data = file.read(n)
-        except EOFError:
-            message = (
-                f"{label}: the compressed stream ends too early, after {position:,} bytes: fetch or copy it again."
-            )
-            raise FormatError(message, code="gzip_truncated") from None
-        except (zlib.error, gzip.BadGzipFile) as error:
-            message = f"{label}: the compressed stream is damaged after {position:,} bytes ({error}): fetch it again."
-            raise FormatError(message, code="gzip_damaged") from error
-        position += len(data)
-        return data
+            while base + len(chunk) < end:
+                base += len(chunk)
+                chunk = b""
+                chunk = _buffer(file)
+                if not chunk:
+                    break
+                pieces.append(chunk[max(offset - base, 0) : end - base])
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            given, position = max(position, min(offset, base)), base
+            raise _broken(label, given, error) from error
+        position = min(end, base + len(chunk))
+        return b"".join(pieces)
 
     return read
+
+
+def _buffer(file: IO[bytes]) -> bytes:
+    """The next bytes of a stream, as many as its own buffer holds; none at its end."""
+    return file.read1() if isinstance(file, io.BufferedReader) else file.read(_CHUNK)
+
+
+def _broken(label: str, place: int, error: Exception) -> FormatError:
+    if isinstance(error, EOFError):
+        message = f"{label}: the compressed stream ends too early, after {place:,} bytes: fetch or copy it again."
+        return FormatError(message, code="gzip_truncated")
+    message = f"{label}: the compressed stream is damaged after {place:,} bytes ({error}): fetch it again."
+    return FormatError(message, code="gzip_damaged")
 
 
 class Payload(io.RawIOBase):

@@ -34,6 +34,8 @@ _ZEROS = bytes(BLOCK)
 # How many zeros after the end are looked at; writers pad to 10 KiB unless told otherwise.
 _TAIL_LIMIT = 64 << 20
 _CHUNK = 1 << 20
+# What is inflated at once: more would be given back to the system and asked for again, page by page, each time.
+_INFLATED = 1 << 16
 
 StrPath = str | os.PathLike[str]
 
@@ -252,13 +254,14 @@ def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _CHUNK) 
     """
     if isinstance(source, bytes):
         raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
+        ahead = min(ahead, len(source) + 1)
     else:
         raw = source if isinstance(source, io.RawIOBase) else _open(source)
     with io.BufferedReader(raw, ahead) as file:
         if not is_gzip_head(file.peek(2)):
             yield file
             return
-        with io.BufferedReader(Gunzip(file), _CHUNK) as unpacked:
+        with io.BufferedReader(Gunzip(file), _INFLATED) as unpacked:
             yield unpacked
 
 

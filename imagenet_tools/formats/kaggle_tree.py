@@ -22,10 +22,10 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.image_rows import is_image_name
