@@ -37,6 +37,8 @@ class Data(NamedTuple):
     photos_index: Path
     voc: Path  # JPEGImages, Annotations, ImageSets: some of the images of folders, with a box each
     n_voc: int  # images there
+    voc_index: Path
+    detection: Path  # yolo and coco, exports of them
     whole: Path  # fall11_whole.tar of small images
     boxes: Path  # bboxes_annotations.tar.gz
     n_boxed: int  # XML files there
@@ -56,6 +58,9 @@ def make(folder: Path, *, classes: int, per_class: int, every: int, n_boxed: int
     _once(nested, lambda path: _nested(train, path))
     _once(photos, lambda path: _class_folders(path, few, min(per_class, 100), _SIZES))
     _once(voc, lambda path: _voc(train, path, few))
+    voc_index = _index(voc.with_suffix(".index"), voc / "JPEGImages", voc / "Annotations")
+    detection = folder / f"detection-{few}x{per_class}"
+    _once(detection, lambda path: _export(voc_index, path))
     sets = folder / f"every-{every}-{n_boxed}"
     whole = full_imagenet.make(sets, every=every, n_boxed=n_boxed)
     boxes = sets / full_imagenet.BOXES
@@ -69,6 +74,8 @@ def make(folder: Path, *, classes: int, per_class: int, every: int, n_boxed: int
         _index(photos.parent.with_suffix(".index"), photos.parent),
         voc,
         few * per_class,
+        voc_index,
+        detection,
         whole,
         boxes,
         full_imagenet.n_annotations(full_imagenet.layout(every), n_boxed),
@@ -101,6 +108,10 @@ def _index(index: Path, *sources: Path) -> Path:
     if not index.exists():
         imagenet_tools.build_index(sources, index)
     return index
+
+
+def _export(index: Path, dest: Path) -> None:
+    imagenet_tools.export(imagenet_tools.open_index(index).select(split="train=0.9,val=0.1"), dest, to="yolo,coco")
 
 
 def _wordnet(corpus: Path) -> Path | None:
@@ -142,7 +153,7 @@ def _voc(train: Path, voc: Path, classes: int) -> None:
     for folder in sorted(train.iterdir())[:classes]:
         for file in sorted(folder.iterdir()):
             shutil.copyfile(file, voc / "JPEGImages" / file.name)
-            data = full_imagenet.annotation(file.stem, folder.name, *_MIDDLE, draw)
+            data = full_imagenet.annotation(file.stem, folder.name, *_MIDDLE, draw, "ILSVRC_2012")
             (voc / "Annotations" / f"{file.stem}.xml").write_bytes(data)
             stems.append(file.stem)
     (voc / "ImageSets" / "Main" / "train.txt").write_text("".join(f"{stem}\n" for stem in stems))

@@ -179,7 +179,9 @@ def _class_boxes(one: Class, n: int) -> bytes:
     return gzip.compress(b"".join([*pieces, _END]), 1, mtime=0)
 
 
-def annotation(stem: str, wnid: str, width: int, height: int, draw: np.random.Generator) -> bytes:
+def annotation(
+    stem: str, wnid: str, width: int, height: int, draw: np.random.Generator, database: str = "ImageNet database"
+) -> bytes:
     """The XML of an image's one or two boxes, as ImageNet writes it."""
     objects = "".join(
         f"\t<object>\n\t\t<name>{wnid}</name>\n\t\t<pose>Unspecified</pose>\n\t\t<truncated>0</truncated>\n"
@@ -189,7 +191,7 @@ def annotation(stem: str, wnid: str, width: int, height: int, draw: np.random.Ge
     )
     return (
         f"<annotation>\n\t<folder>{wnid}</folder>\n\t<filename>{stem}</filename>\n\t<source>\n"
-        f"\t\t<database>ImageNet database</database>\n\t</source>\n\t<size>\n\t\t<width>{width}</width>\n"
+        f"\t\t<database>{database}</database>\n\t</source>\n\t<size>\n\t\t<width>{width}</width>\n"
         f"\t\t<height>{height}</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n"
         f"{objects}</annotation>\n"
     ).encode()

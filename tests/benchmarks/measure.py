@@ -58,9 +58,14 @@ def spend(command: Sequence[str], *, cwd: Path, patience: float, show: bool = Fa
         timer = threading.Timer(patience, os.killpg, (child.pid, signal.SIGKILL))
         for thread in (*threads, timer):
             thread.start()
-        child.wait()
-        timer.cancel()
-        ended.set()
+        try:
+            child.wait()
+        except BaseException:  # Ctrl-C, which a session of its own does not hear
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+        finally:
+            timer.cancel()
+            ended.set()
         for thread in threads:
             thread.join(5)  # what it left running may hold its stderr open
         said = out.read_text(errors="replace")

@@ -53,7 +53,9 @@ def ask(index: str, question: str) -> Callable[[], int]:
 
 
 def open_and_ask(index: str) -> Callable[[], int]:
-    """Open an index and ask it a first question."""
+    """Open an index and ask it a first question, the engine being imported."""
+    import duckdb  # noqa: F401
+
     import imagenet_tools
 
     return lambda: len(imagenet_tools.open_index(index).sql(OURS["dogs"]).fetchall())
@@ -65,8 +67,9 @@ def split(index: str) -> Callable[[], int]:
 
     opened = imagenet_tools.open_index(index)
     asked = "SELECT count(*), count(*) FILTER (draw(hash32, 7) < 429496730) FROM images"
-    opened.sql(asked).fetchall()
-    return lambda: int(opened.sql(asked).fetchall()[0][0])
+    n = int(opened.sql(asked).fetchall()[0][0])
+    again = timed.repeated(lambda: opened.sql(asked).fetchall())
+    return lambda: again() * n
 
 
 def command_line(*arguments: str) -> Callable[[], int]:
@@ -127,7 +130,22 @@ def detection(source: str, index: str, dest: str, to: str) -> Callable[[], int]:
     def work() -> int:
         folders = [Path(source, "JPEGImages"), Path(source, "Annotations")]
         imagenet_tools.build_index(folders, index)
-        return imagenet_tools.export(imagenet_tools.open_index(index).select(), dest, to=to, link="copy").images()
+        chosen = imagenet_tools.open_index(index).select(split="train=0.9,val=0.1")
+        return imagenet_tools.export(chosen, dest, to=to, link="copy").images()
+
+    return work
+
+
+def load_boxes(index: str) -> Callable[[], int]:
+    """Open an index and take all boxes into memory, as NumPy arrays; the units are images."""
+    import duckdb  # noqa: F401
+
+    import imagenet_tools
+
+    def work() -> int:
+        asked = "SELECT image_id, wnid, xmin, ymin, xmax, ymax FROM boxes ORDER BY image_id"
+        found = imagenet_tools.open_index(index).sql(asked).fetchnumpy()
+        return len(set(found["image_id"].tolist()))
 
     return work
 

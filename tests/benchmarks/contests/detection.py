@@ -20,14 +20,28 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             "images",
             runs.ours(scratch, "detection", data.voc, index, made, to),
             {
-                name: runs.peer(scratch, f"detection.{name}", data.voc, made, to, group=name, rounds=2)
+                name: runs.peer(
+                    scratch, f"detection.{name}", data.voc, made, to, group=name, rounds=1 if name == "fiftyone" else 2
+                )
                 for name in _PEERS
             },
             reads=(data.voc,),
         )
         for to in ("yolo", "coco")
     ]
-    return [*found, coco_json(data.index, scratch)]
+    loads = Contest(
+        "the boxes of images, loaded",
+        "images",
+        runs.ours(scratch, "load_boxes", data.voc_index),
+        {
+            f"supervision, from {to.upper()}": runs.peer(
+                scratch, "detection.supervision_loads", data.detection / to, to, group="supervision"
+            )
+            for to in ("yolo", "coco")
+        },
+        note="ours: opened and read out of the index; supervision: read from an export of it",
+    )
+    return [*found, loads, coco_json(data.index, scratch)]
 
 
 def coco_json(index: Path, scratch: Path) -> Contest:

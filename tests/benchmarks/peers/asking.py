@@ -98,8 +98,9 @@ def duckdb_split(index: str, function: str) -> Callable[[], int]:
     sql = duckdb.connect()
     number = {"hash": "hash(image_id)", "md5": "md5_number(image_id)"}[function]
     asked = f"SELECT count(*), count(*) FILTER ({number} % 10 = 0) FROM read_parquet({_files(index, 'images')})"
-    sql.execute(asked).fetchall()
-    return lambda: int(sql.execute(asked).fetchall()[0][0])
+    n = int(sql.execute(asked).fetchall()[0][0])
+    again = timed.repeated(lambda: sql.execute(asked).fetchall())
+    return lambda: again() * n
 
 
 def started(*arguments: str) -> Callable[[], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,13 @@ def datumaro(voc: str, dest: str, to: str) -> Callable[[], int]:
 
 
 def fiftyone(voc: str, dest: str, to: str) -> Callable[[], int]:
-    """FiftyOne's, by way of its database."""
+    """FiftyOne's, by way of its database, which is started before."""
+    os.environ["FIFTYONE_DATABASE_DIR"] = f"{dest}/database"
+    os.environ["FIFTYONE_DEFAULT_DATASET_DIR"] = f"{dest}/datasets"
+    os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     import fiftyone as fo
+
+    fo.list_datasets()
 
     def work() -> int:
         found = fo.Dataset.from_dir(
@@ -50,8 +56,23 @@ def fiftyone(voc: str, dest: str, to: str) -> Callable[[], int]:
             labels_path=f"{voc}/Annotations",
         )
         kind = fo.types.YOLOv5Dataset if to == "yolo" else fo.types.COCODetectionDataset
-        found.export(export_dir=dest, dataset_type=kind, label_field="ground_truth")
+        found.export(export_dir=f"{dest}/out", dataset_type=kind, label_field="ground_truth")
         return len(found)
+
+    return work
+
+
+# ---- loading what a detector trains on
+
+
+def supervision_loads(root: str, form: str) -> Callable[[], int]:
+    """supervision's reading of an export to YOLO or COCO."""
+    from supervision import DetectionDataset
+
+    def work() -> int:
+        if form == "yolo":
+            return len(DetectionDataset.from_yolo(f"{root}/images/train", f"{root}/labels/train", f"{root}/data.yaml"))
+        return len(DetectionDataset.from_coco(f"{root}/images/train", f"{root}/annotations/instances_train.json"))
 
     return work
 
