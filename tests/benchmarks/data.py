@@ -6,7 +6,7 @@ import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import imagenet_tools
 from imagenet_tools.class_lists import labels
 from tests import nltk_corpus
 from tests.benchmarks import full_imagenet
+from tests.benchmarks.photographs import stock
 
 HERE = Path(__file__).parent
 
@@ -28,6 +29,9 @@ _MIDDLE = (400, 350)  # of some 55 KB
 class Data(NamedTuple):
     """What contests run on."""
 
+    many: Path  # train/<wnid>/*.JPEG, small, with headers of many shapes
+    n_many: int  # images there
+    many_index: Path
     folders: Path  # train/<wnid>/*.JPEG of some 55 KB
     n_folders: int  # images there
     folders_index: Path
@@ -47,24 +51,33 @@ class Data(NamedTuple):
     limits: Path  # limits.c, compiled
 
 
-def make(folder: Path, *, classes: int, per_class: int, every: int, n_boxed: int) -> Data:
-    """Class folders of `classes` x `per_class` images, and a whole ImageNet of every n-th class."""
-    folder.mkdir(parents=True, exist_ok=True)
+def size(*, classes: int, per_class: int, small: int, every: int) -> int:
+    """Bytes that the data of these sizes take, and an export of them."""
+    return classes * (per_class * 3 * 60_000 + small * 2 * 4096) + full_imagenet.whole_size(every) + 10**9
+
+
+def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, n_boxed: int) -> Data:
+    """Class folders of `classes` x `per_class` images, or x `small` small ones, and every n-th class of ImageNet."""
+    many = folder / f"small-{classes}x{small}" / "train"
+    _once(many, lambda path: _class_folders(path, classes, small, [one.data for one in stock()]))
     tree = folder / f"tree-{classes}x{per_class}"
     train, nested = tree / "train", folder / f"nested-{classes}x{per_class}" / "ILSVRC2012_img_train.tar"
-    few = max(1, classes // 10)
-    photos, voc = folder / f"photos-{few}x{per_class}" / "train", folder / f"voc-{few}x{per_class}"
-    _once(train, lambda path: _class_folders(path, classes, per_class, (_MIDDLE,)))
+    few, n_each = max(1, classes // 10), min(per_class, 200)
+    photos, voc = folder / f"photos-{few}x{n_each // 2}" / "train", folder / f"voc-{few}x{n_each}"
+    _once(train, lambda path: _class_folders(path, classes, per_class, _photographs((_MIDDLE,))))
     _once(nested, lambda path: _nested(train, path))
-    _once(photos, lambda path: _class_folders(path, few, min(per_class, 100), _SIZES))
-    _once(voc, lambda path: _voc(train, path, few))
+    _once(photos, lambda path: _class_folders(path, few, n_each // 2, _photographs(_SIZES)))
+    _once(voc, lambda path: _voc(train, path, few, n_each))
     voc_index = _index(voc.with_suffix(".index"), voc / "JPEGImages", voc / "Annotations")
-    detection = folder / f"detection-{few}x{per_class}"
+    detection = folder / f"detection-{few}x{n_each}"
     _once(detection, lambda path: _export(voc_index, path))
     sets = folder / f"every-{every}-{n_boxed}"
     whole = full_imagenet.make(sets, every=every, n_boxed=n_boxed)
     boxes = sets / full_imagenet.BOXES
     return Data(
+        many,
+        classes * small,
+        _index(many.parent.with_suffix(".index"), many.parent),
         train,
         classes * per_class,
         _index(tree.with_suffix(".index"), tree),
@@ -73,7 +86,7 @@ def make(folder: Path, *, classes: int, per_class: int, every: int, n_boxed: int
         photos,
         _index(photos.parent.with_suffix(".index"), photos.parent),
         voc,
-        few * per_class,
+        few * n_each,
         voc_index,
         detection,
         whole,
@@ -122,8 +135,7 @@ def _wordnet(corpus: Path) -> Path | None:
     return corpus
 
 
-def _class_folders(train: Path, classes: int, per_class: int, sizes: tuple[tuple[int, int], ...]) -> None:
-    photographs = [_photograph(seed, *sizes[seed % len(sizes)]) for seed in range(64)]
+def _class_folders(train: Path, classes: int, per_class: int, photographs: Sequence[bytes]) -> None:
     for wnid in labels.ilsvrc2012_sorted()[:classes]:
         (train / wnid).mkdir(parents=True)
         for n in range(per_class):
@@ -144,19 +156,23 @@ def _nested(train: Path, path: Path) -> None:
             outer.addfile(info, buffer)
 
 
-def _voc(train: Path, voc: Path, classes: int) -> None:
+def _voc(train: Path, voc: Path, classes: int, per_class: int) -> None:
     """The images of some classes as Pascal VOC lays them out, with a box in each."""
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (voc / name).mkdir(parents=True)
     stems = []
     draw = np.random.default_rng(0)
     for folder in sorted(train.iterdir())[:classes]:
-        for file in sorted(folder.iterdir()):
+        for file in sorted(folder.iterdir())[:per_class]:
             shutil.copyfile(file, voc / "JPEGImages" / file.name)
             data = full_imagenet.annotation(file.stem, folder.name, *_MIDDLE, draw, "ILSVRC_2012")
             (voc / "Annotations" / f"{file.stem}.xml").write_bytes(data)
             stems.append(file.stem)
     (voc / "ImageSets" / "Main" / "train.txt").write_text("".join(f"{stem}\n" for stem in stems))
+
+
+def _photographs(sizes: tuple[tuple[int, int], ...]) -> list[bytes]:
+    return [_photograph(seed, *sizes[seed % len(sizes)]) for seed in range(64)]
 
 
 def _photograph(seed: int, width: int, height: int) -> bytes:

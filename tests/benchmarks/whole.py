@@ -24,6 +24,7 @@ from tests.benchmarks.contests.asking import questions
 from tests.benchmarks.contests.detection import coco_json
 from tests.benchmarks.environments import CHECKOUT
 from tests.benchmarks.results import about, write
+from tests.benchmarks.space import no_room
 from tests.benchmarks.table import HOW_TO_READ, short, table
 from tests.benchmarks.whole_path import Whole, walk
 from tests.benchmarks.whole_report import in_short, report
@@ -44,12 +45,10 @@ def main() -> int:
     parser.add_argument("--per-class", type=int, default=80, help="images of each of the 1,000 classes of the export")
     asked = parser.parse_args()
     folder, began = asked.folder.resolve(), time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    refusal = no_room(folder, (asked.every, asked.every * asked.tenth))
-    if refusal:
-        print(refusal, file=sys.stderr)
+    needed = _needed(folder, (asked.every, asked.every * asked.tenth))
+    if no_room(folder, needed, "name a folder with more room, or measure a part with --every 10."):
         return 1
     sets = [_set(folder, every) for every in (asked.every * asked.tenth, asked.every)]
     scratch.mkdir()
@@ -76,16 +75,11 @@ def main() -> int:
     return 1 if any(step.failure for step in found.steps) else 0
 
 
-def no_room(folder: Path, sets: tuple[int, ...]) -> str | None:
-    """Say the space that is needed; the refusal, where there is less."""
-    missing = {every: full_imagenet.whole_size(every) for every in sets if not _tar(folder, every).exists()}
+def _needed(folder: Path, sets: tuple[int, ...]) -> int:
+    """Bytes of what is not there yet."""
     images = sum(one.images for one in full_imagenet.layout(sets[0]))
-    needed = sum(missing.values()) + _INDEX_BYTES * images + _ROOM
-    free = shutil.disk_usage(folder).free
-    made = ", ".join(f"every-{every} of {n / 1e9:.1f} GB" for every, n in missing.items()) or "nothing"
-    told = f"{needed / 1e9:.1f} GB are needed in {folder}, and {free / 1e9:.1f} GB are free. To be made there: {made}."
-    print(told, file=sys.stderr, flush=True)
-    return None if needed <= free else "Too little: name a folder with more room, or measure a part with --every 10."
+    missing = (full_imagenet.whole_size(every) for every in sets if not _tar(folder, every).exists())
+    return sum(missing) + _INDEX_BYTES * images + _ROOM
 
 
 def _tar(folder: Path, every: int) -> Path:

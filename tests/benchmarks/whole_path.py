@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tests.benchmarks import full_imagenet
 from tests.benchmarks.environments import CHECKOUT
 from tests.benchmarks.measure import Spent, spend
+from tests.benchmarks.space import bytes_below
 
 # Of ILSVRC2012's classes the one that fall11 has not.
 ADDED = "n04399382"
@@ -112,11 +113,6 @@ def exported(out: Path) -> tuple[int, int]:
         listed = subprocess.run(["tar", "--list", "--file", shard], capture_output=True, text=True, check=True).stdout
         n += sum(name.endswith(".jpg") for name in listed.splitlines())
     return n, sum(shard.stat().st_size for shard in shards)
-
-
-def bytes_below(folder: Path) -> int:
-    """The bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def in_page_cache(path: Path) -> float | None:

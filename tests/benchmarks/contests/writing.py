@@ -31,9 +31,9 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
         Contest(
             "image_folder by hard link",
             "images",
-            export(index, "image_folder", "hard"),
-            {"cp -al": command("cp", "-al", folders, made)},
-            {"C: link, one thread": runs.limit(scratch, data.limits, "link", folders, made)},
+            export(data.many_index, "image_folder", "hard"),
+            {"cp -al": runs.peer(scratch, "writing.command", data.n_many, "cp", "-al", data.many, made)},
+            {"C: link, one thread": runs.limit(scratch, data.limits, "link", data.many, made)},
             {"cp -al": Aim(1.5)},
         ),
         Contest(
