@@ -1,20 +1,43 @@
-"""Work in other processes, its results in order: forked, deaf to Ctrl-C, and ended with the one that asked."""
+"""Work in other processes, its results in order: forked, deaf to Ctrl-C, and ended with the one that asked.
+
+A process that works has one task, and one request to the disk, at a time. So that a disk that is slow to answer is
+asked many things at once, there may be more processes than cores: as many as keep the cores busy while others wait.
+"""
 
 from __future__ import annotations
 
 import gc
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_all_start_methods, get_context
-from typing import TypeVar
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
 
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+
+# Tasks that a process is given at once, at most, and the seconds after which it answers with those that are done.
+_GIVEN = 16
+_TURN = 0.05
+
+# Answers by which it is judged how much tasks wait, the seconds of work in them that are enough to judge by, and how
+# many processes there are for each that would just keep a core busy: they do not wait in turn.
+_JUDGED = 32
+_ENOUGH = 0.25
+_SPARE = 4
+
+# A signal that arrives while Python forks is lost, or ends the new process with a traceback.
+_HELD = (signal.SIGINT, signal.SIGTERM)
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -25,24 +48,22 @@ def in_processes(
     tasks: Sequence[_Task],
     workers: int,
     *,
-    chunk: int = 1,
+    most: int = 0,
     begin: Callable[..., None] | None = None,
     given: tuple[object, ...] = (),
     stop: Callable[[], None] | None = None,
 ) -> Generator[_Result, None, None]:
     """What `work` makes of each task, in their order; `begin` is called in each process first, with what is `given`.
 
+    Where the tasks wait rather than compute, more processes than `workers` work on them, up to `most`.
     ImagenetToolsError: a process was killed. What is left undone when the caller stops asking is not begun, and `stop`
     is called for what is on the way.
     """
-    # Forked workers start at once and need no guarded main module; the work they do starts no threads.
-    method = "fork" if "fork" in get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, get_context(method), _begin, (begin, given))
+    crew = _Crew(work, begin, given)
     try:
-        with _not_collecting():
-            found = pool.map(work, tasks, chunksize=chunk)  # this forks them all
-        yield from found
-    except BrokenProcessPool:
+        yield from _in_order(crew, tasks, workers, max(workers, most))
+    except _KilledError:
+        crew.terminate()
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
             "again to go on, with fewer --workers if it happens again."
@@ -53,19 +74,176 @@ def in_processes(
             stop()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        crew.dismiss()
 
 
-@contextmanager
-def _not_collecting() -> Iterator[None]:
-    """Have nothing collected in what is forked here until _begin() has put aside what is the driver's."""
-    collects = gc.isenabled()
-    gc.disable()
+class _KilledError(Exception):
+    """A process ended that had not been told to."""
+
+
+class _Answer(NamedTuple, Generic[_Result]):
+    """What became of the tasks that a process was given."""
+
+    results: list[_Result]  # of the first of them
+    error: BaseException | None  # of the one after these
+    computed: float  # seconds on a core
+    waited: float  # seconds in which it was neither on a core nor in line for one
+
+
+def _in_order(
+    crew: _Crew[_Task, _Result], tasks: Sequence[_Task], workers: int, most: int
+) -> Generator[_Result, None, None]:
+    left, answered = deque(range(len(tasks))), 0
+    results: dict[int, _Result] = {}
+    errors: dict[int, BaseException] = {}
+    judged: deque[_Answer[_Result]] = deque(maxlen=_JUDGED)
+    while answered < len(tasks):
+        wanted = _wanted(judged, workers, most)
+        while left and len(crew.busy) < wanted and crew.has_room():
+            # Few at once towards the end, so that all end together.
+            few = max(1, min(_GIVEN, len(left) // (wanted * 4)))
+            numbers = [left.popleft() for _ in range(few)]
+            crew.give(numbers, [tasks[number] for number in numbers])
+        for numbers, answer in crew.answers():
+            judged.append(answer._replace(results=[], error=None))
+            done = len(answer.results)
+            results.update(zip(numbers, answer.results, strict=False))
+            if answer.error is not None:
+                errors[numbers[done]] = answer.error
+                left.clear()  # what comes before it is still told
+            else:
+                left.extendleft(reversed(numbers[done:]))
+        while answered in results:
+            yield results.pop(answered)
+            answered += 1
+        if answered in errors:
+            raise errors[answered]
+
+
+def _wanted(judged: Sequence[_Answer[_Result]], workers: int, most: int) -> int:
+    """How many processes keep as many cores busy as there are workers, by how much tasks wait for each second's work.
+
+    What they wait in line for a core counts for neither: on a machine that has much to do, more of them do no good.
+    """
+    computed, waited = sum(one.computed for one in judged), sum(one.waited for one in judged)
+    if computed + waited < _ENOUGH:
+        return workers
+    spare = _SPARE * workers * waited / max(computed, waited / most)
+    return min(most, round(workers + spare))
+
+
+class _Crew(Generic[_Task, _Result]):
+    """Processes, each at the other end of a pipe; they begin when there is something to give to them."""
+
+    def __init__(self, work: Callable[[_Task], _Result], begin: Callable[..., None] | None, given: tuple[object, ...]):
+        self.busy: dict[Connection[Any, Any], list[int]] = {}
+        self._idle: list[Connection[Any, Any]] = []
+        self._processes: list[BaseProcess] = []
+        self._does = (work, begin, given)
+        # Forked workers start at once and need no guarded main module; the work they do starts no threads, and
+        # neither does this, so that more can be forked later.
+        self._context = get_context("fork")
+
+    def has_room(self) -> bool:
+        """Whether there is one that has nothing to do, or room for a new one; OSError: not even for the first."""
+        if not self._idle:
+            try:
+                self._idle.append(self._hire())
+            except OSError:
+                if not self.busy:
+                    raise
+        return bool(self._idle)
+
+    def give(self, numbers: list[int], tasks: list[_Task]) -> None:
+        """Have one that has nothing to do work on these tasks."""
+        pipe = self._idle.pop()
+        self.busy[pipe] = numbers
+        try:
+            pipe.send(tasks)
+        except OSError as error:
+            raise _KilledError from error
+
+    def answers(self) -> Generator[tuple[list[int], _Answer[_Result]], None, None]:
+        """Wait until one has an answer at least; those there are, with the numbers of the tasks."""
+        there = wait(list(self.busy))
+        for pipe in [pipe for pipe in self.busy if pipe in there]:
+            try:
+                answer = pipe.recv()
+            except (EOFError, OSError) as error:
+                raise _KilledError from error
+            self._idle.append(pipe)
+            yield self.busy.pop(pipe), answer
+
+    def terminate(self) -> None:
+        """End all, whatever they do."""
+        for process in self._processes:
+            process.terminate()
+
+    def dismiss(self) -> None:
+        """Tell all that there is no more to do, and wait until they have done what they are doing."""
+        for pipe in (*self._idle, *self.busy):
+            pipe.close()
+        for process in self._processes:
+            process.join()
+
+    def _hire(self) -> Connection[Any, Any]:
+        ours, theirs = self._context.Pipe()
+        # What it inherits of the others' pipes would keep these open when this process has closed them.
+        inherited = (*self._idle, *self.busy, ours)
+        process = self._context.Process(target=_serve, args=(theirs, inherited, *self._does), daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        try:
+            process.start()
+            self._processes.append(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        return ours
+
+
+def _serve(
+    pipe: Connection[Any, Any],
+    inherited: Sequence[Connection[Any, Any]],
+    work: Callable[[_Task], _Result],
+    begin: Callable[..., None] | None,
+    given: tuple[object, ...],
+) -> None:
+    """What a process does: it answers until the other end of the pipe is closed."""
+    for other in inherited:
+        other.close()
+    _begin(begin, given)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            pipe.send(_turn(work, pipe.recv()))
+
+
+def _turn(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Answer[_Result]:
+    """Work on tasks until all are done, or one fails, or a turn is over."""
+    results: list[_Result] = []
+    failure: BaseException | None = None
+    began = time.perf_counter()
+    core, line = time.process_time(), _in_line()
+    for task in tasks:
+        try:
+            results.append(work(task))
+        except Exception as error:  # noqa: BLE001 - the process that asked raises it
+            error.add_note("".join(traceback.format_exception(error)))
+            failure = error
+            break
+        if time.perf_counter() - began > _TURN:
+            break
+    seconds = time.perf_counter() - began
+    computed = time.process_time() - core
+    return _Answer(results, failure, computed, max(0.0, seconds - computed - (_in_line() - line)))
+
+
+def _in_line() -> float:
+    """Seconds that this process has waited for a core that others were using; 0 where the kernel does not say."""
     try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
+        # Nanoseconds on a core, nanoseconds in line for one, turns.
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def without_pandas() -> None:
@@ -90,10 +268,10 @@ def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None
     """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
     # What the driver left to its collector, an open query perhaps, has threads that are not here: it stays.
     gc.freeze()
-    gc.enable()
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     if sys.platform == "linux":
         import ctypes
 

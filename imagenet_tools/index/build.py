@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
 # Below this many units, other processes cost more than they bring.
 _FEW = 4
 
+# Processes that read, at most, where a disk or a network is slow to answer: some 10 MB of memory each, and as many
+# requests at once as a disk of any kind has a use for.
+_MOST = 32
+
 
 @dataclass
 class Report:
@@ -80,7 +85,7 @@ def build_index(
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
-    workers = workers or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     there = is_index(index)
     if not there and os.path.lexists(index):
         what = "a folder that is no index" if index.is_dir() else "something else"
@@ -94,7 +99,8 @@ def build_index(
         found = find_sources(paths, readers, dataset=dataset, known=rooted(known, roots or {}))
         units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
-        done = list(_scan(units_found, known, staging / "parts", by_hash, workers, executor, progress))
+        crew = (workers, workers) if workers else (cores, max(cores, _MOST))
+        done = list(_scan(units_found, known, staging / "parts", by_hash, crew, executor, progress))
 
         sources, dropped = _remember(known, found, done)
         home = index if there else staging / "index"
@@ -102,7 +108,7 @@ def build_index(
         if progress:
             progress("merging", 0, 1)
         new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
-        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers))
+        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers or cores))
         manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
         manifest = write_sources(home, manifest, sources)
         write_manifest(home, manifest)
@@ -126,29 +132,35 @@ def _scan(
     known: Sequence[Source],
     parts: Path,
     by_hash: bool,
-    workers: int,
+    crew: tuple[int, int],
     executor: Executor | None,
     progress: Progress | None,
 ) -> Iterator[Done]:
-    """Every unit of the sources, with its part on the disk or the word that nothing changed."""
+    """Every unit of the sources, with its part on the disk or the word that nothing changed.
+
+    The crew: how many processes work where they compute, and up to how many where they wait for the disk.
+    """
     parts.mkdir(exist_ok=True)
     before = {one.unit: one for source in known for one in source.units}
     tasks = [Task(unit, parts, before.get(unit.key), by_hash) for unit in units_found]
+    workers, most = crew
+    ending = ExitStack()
     if executor is not None:
         results: Iterable[Done] = executor.map(work, tasks)
-    elif workers == 1 or len(tasks) < _FEW:
+    elif most == 1 or len(tasks) < _FEW:
         results = map(work, tasks)
     else:
-        results = in_processes(work, tasks, workers, chunk=max(1, min(16, len(tasks) // (workers * 8))))
+        results = ending.enter_context(closing(in_processes(work, tasks, workers, most=most)))
     stage, weights = _weights(units_found)
     read, total = 0, sum(weights)
     if progress:
         progress(stage, 0, total)
-    for one, weight in zip(results, weights, strict=True):
-        yield one
-        read += weight
-        if progress:
-            progress(stage, read, total)
+    with ending:
+        for one, weight in zip(results, weights, strict=True):
+            yield one
+            read += weight
+            if progress:
+                progress(stage, read, total)
 
 
 def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
