@@ -7,13 +7,14 @@ asked many things at once, there may be more processes than cores: as many as ke
 from __future__ import annotations
 
 import gc
+import heapq
 import signal
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -93,26 +94,27 @@ class _Answer(NamedTuple, Generic[_Result]):
 def _in_order(
     crew: _Crew[_Task, _Result], tasks: Sequence[_Task], workers: int, most: int
 ) -> Generator[_Result, None, None]:
-    left, answered = deque(range(len(tasks))), 0
+    left = list(range(len(tasks)))  # a heap: what a process hands back is the next to be given
     results: dict[int, _Result] = {}
     errors: dict[int, BaseException] = {}
     judged: deque[_Answer[_Result]] = deque(maxlen=_JUDGED)
+    answered, at_once = 0, 1
     while answered < len(tasks):
-        wanted = _wanted(judged, workers, most)
-        while left and len(crew.busy) < wanted and crew.has_room():
+        wanted, failed = _wanted(judged, workers, most), min(errors, default=len(tasks))
+        while left and left[0] < failed and len(crew.busy) < wanted and crew.has_room():
             # Few at once towards the end, so that all end together.
-            few = max(1, min(_GIVEN, len(left) // (wanted * 4)))
-            numbers = [left.popleft() for _ in range(few)]
+            few = max(1, min(at_once, len(left) // (wanted * 4)))
+            numbers = [heapq.heappop(left) for _ in range(few)]
             crew.give(numbers, [tasks[number] for number in numbers])
         for numbers, answer in crew.answers():
-            judged.append(answer._replace(results=[], error=None))
             done = len(answer.results)
             results.update(zip(numbers, answer.results, strict=False))
             if answer.error is not None:
                 errors[numbers[done]] = answer.error
-                left.clear()  # what comes before it is still told
-            else:
-                left.extendleft(reversed(numbers[done:]))
+            for number in numbers[done:]:
+                heapq.heappush(left, number)
+            judged.append(answer._replace(results=[], error=None))
+            at_once = min(2 * done, _GIVEN)
         while answered in results:
             yield results.pop(answered)
             answered += 1
@@ -138,7 +140,7 @@ class _Crew(Generic[_Task, _Result]):
     def __init__(self, work: Callable[[_Task], _Result], begin: Callable[..., None] | None, given: tuple[object, ...]):
         self.busy: dict[Connection[Any, Any], list[int]] = {}
         self._idle: list[Connection[Any, Any]] = []
-        self._processes: list[BaseProcess] = []
+        self._members: list[tuple[Connection[Any, Any], BaseProcess]] = []
         self._does = (work, begin, given)
         # Forked workers start at once and need no guarded main module; the work they do starts no threads, and
         # neither does this, so that more can be forked later.
@@ -148,7 +150,7 @@ class _Crew(Generic[_Task, _Result]):
         """Whether there is one that has nothing to do, or room for a new one; OSError: not even for the first."""
         if not self._idle:
             try:
-                self._idle.append(self._hire())
+                self._hire()
             except OSError:
                 if not self.busy:
                     raise
@@ -176,29 +178,40 @@ class _Crew(Generic[_Task, _Result]):
 
     def terminate(self) -> None:
         """End all, whatever they do."""
-        for process in self._processes:
+        for _, process in self._members:
             process.terminate()
 
     def dismiss(self) -> None:
         """Tell all that there is no more to do, and wait until they have done what they are doing."""
-        for pipe in (*self._idle, *self.busy):
+        for pipe, _ in self._members:
             pipe.close()
-        for process in self._processes:
+        for _, process in self._members:
             process.join()
 
-    def _hire(self) -> Connection[Any, Any]:
-        ours, theirs = self._context.Pipe()
-        # What it inherits of the others' pipes would keep these open when this process has closed them.
-        inherited = (*self._idle, *self.busy, ours)
-        process = self._context.Process(target=_serve, args=(theirs, inherited, *self._does), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-        try:
+    def _hire(self) -> None:
+        with _forking():
+            ours, theirs = self._context.Pipe()
+            # What it inherits of the others' pipes would keep these open when this process has closed them.
+            inherited = (*(pipe for pipe, _ in self._members), ours)
+            process = self._context.Process(target=_serve, args=(theirs, inherited, *self._does), daemon=True)
             process.start()
-            self._processes.append(process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-        return ours
+            theirs.close()
+            self._members.append((ours, process))
+            self._idle.append(ours)
+
+
+@contextmanager
+def _forking() -> Iterator[None]:
+    """Have no signal arrive, and nothing collected in what is forked here until _begin() has put the driver's aside."""
+    collects = gc.isenabled()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(
@@ -221,8 +234,8 @@ def _turn(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Answer[_
     """Work on tasks until all are done, or one fails, or a turn is over."""
     results: list[_Result] = []
     failure: BaseException | None = None
-    began = time.perf_counter()
-    core, line = time.process_time(), _in_line()
+    # Whatever comes between these clocks, or between those at the end, counts as time in line rather than as waiting.
+    line, core, began = _in_line(), time.process_time(), time.perf_counter()
     for task in tasks:
         try:
             results.append(work(task))
@@ -268,6 +281,7 @@ def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None
     """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
     # What the driver left to its collector, an open query perhaps, has threads that are not here: it stays.
     gc.freeze()
+    gc.enable()
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

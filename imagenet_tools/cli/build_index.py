@@ -38,7 +38,9 @@ Examples:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The index to make or add to (like -i).")
 @click.option("--dataset", metavar="NAME", help="The data set that these sources belong to, where names do not tell.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes to use; default: one a core.")
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes to use; default: one a core, more on a slow disk."
+)
 @click.option("--fresh", is_flag=True, help="Forget what the index holds, and build it anew.")
 @click.option("--glosses", metavar="DIR|nltk", help="Add WordNet's glosses, through NLTK or from a dict folder.")
 @click.option("--like", type=click.Path(path_type=Path), metavar="INDEX", help="Take over what agrees with this index.")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -18,6 +19,7 @@ from imagenet_tools.errors import ExistsError, SourceError, UsageError
 from imagenet_tools.files import lock
 from imagenet_tools.index.build import Report
 from imagenet_tools.index.opened import Index
+from imagenet_tools.index.unit_work import Done, Task, work
 from tests.conftest import OFFICIAL, Extracted
 
 FACTS = "image_id, photo, wnid, split, length, width, height, mode, encoding, orientation, hash32, problem"
@@ -152,6 +154,27 @@ def test_sizes_modes_and_orientations_are_pillows(index: Index, extracted: Extra
 def test_the_number_of_workers_changes_no_byte(workers: int, sample: Path, index: Index, tmp_path: Path) -> None:
     paths = [sample / name for name in OFFICIAL]
     imagenet_tools.build_index(paths, tmp_path / "x.index", workers=workers)
+    assert tables(tmp_path / "x.index") == tables(index.path)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_slow_disk_is_read_by_more_processes_than_cores_unless_their_number_is_given(
+    workers: int | None, sample: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers, cores = tmp_path / "readers", len(os.sched_getaffinity(0))
+    readers.mkdir()
+
+    def slow(task: Task) -> Done:
+        time.sleep(0.2)
+        (readers / str(os.getpid())).touch()
+        return work(task)
+
+    monkeypatch.setattr("imagenet_tools.index.build.work", slow)
+    units = imagenet_tools.build_index(
+        [sample / name for name in OFFICIAL], tmp_path / "x.index", workers=workers
+    ).units
+    found = len(list(readers.iterdir()))
+    assert found == workers if workers else found > min(cores, units["scanned"] / 2)
     assert tables(tmp_path / "x.index") == tables(index.path)
 
 
