@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Raised when a column changes its name, type or meaning; an index of another version is refused.
-VERSION = 1
+# Raised when a column changes its name, type or meaning, or rows lie in other files; an index of another version is
+# refused. 2: the images of large data sets lie in more files.
+VERSION = 2
 
 
 class Column(NamedTuple):

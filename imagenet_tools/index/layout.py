@@ -2,7 +2,7 @@
 
     imagenet.index/
         manifest.json                                   replaced by rename, last
-        images/ilsvrc2012-train-n02-<digest>.parquet    a file by data set, split and head of the wnid
+        images/ilsvrc2012-train-n02-<digest>.parquet    a file by data set, split and head of the wnid (see plain.py)
         boxes/ilsvrc2012-n02-<digest>.parquet
         synsets/all-<digest>.parquet  ...               a folder a table
 
@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,8 @@ _DELTA_NUMBER = {"offset", "length"}
 class FileEntry:
     """A Parquet file of an index: its place, its size in rows and bytes, and the SHA-256 of its bytes.
 
-    `part` names the share of the table that lies in it, such as ilsvrc2012-train-n02.
+    `part` names the share of the table that lies in it, such as ilsvrc2012-train-n02; `plain` says of images that all
+    in it are plain, as plain.py has it.
     """
 
     file: str
@@ -59,13 +60,15 @@ class FileEntry:
     rows: int
     bytes: int
     sha256: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files in force, by table; a table without files is empty."""
+    """The files in force, by table; a table without files is empty. And the versions of what wrote them."""
 
     tables: dict[str, list[FileEntry]]
+    software: dict[str, str] = field(default_factory=dict)
 
     def paths(self, folder: Path, table: str) -> list[Path]:
         """The files of a table, in the order of its rows."""
@@ -105,23 +108,29 @@ def read_manifest(folder: Path) -> Manifest:
             f"schema {schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
         )
         raise NoIndexError(message)
-    return Manifest({table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()})
+    tables = {table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()}
+    return Manifest(tables, found["software"])
+
+
+def software() -> dict[str, str]:
+    """The versions of what writes the files of an index here."""
+    import pyarrow as pa
+
+    return {"imagenet-tools": __version__, "pyarrow": pa.__version__}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make a generation the one in force: every file is on the disk before the manifest names it."""
-    import pyarrow as pa
-
     tables = {
         # The names of the machine's roots stand in sources: its digest says nothing of the data.
-        table: [asdict(entry) for entry in entries]
+        table: [{name: value for name, value in asdict(entry).items() if name != "plain" or value} for entry in entries]
         for table, entries in sorted(manifest.tables.items())
         if entries
     }
     content = {
         "format": _FORMAT,
         "schema": schema.VERSION,
-        "software": {"imagenet-tools": __version__, "pyarrow": pa.__version__},
+        "software": software(),
         "tables": tables,
     }
     with whole(folder / MANIFEST, replace=True) as out:
@@ -187,22 +196,24 @@ def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.Record
 
 
 def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Table]:
+    """The rows as tables of a row group each, in one piece."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
     n = 0
     for batch in batches:
-        rest = pa.Table.from_batches([batch]).cast(form).combine_chunks().to_batches()
-        for whole_batch in rest:
-            piece = whole_batch
-            while n + piece.num_rows >= _ROW_GROUP:
-                waiting.append(piece.slice(0, _ROW_GROUP - n))
-                yield pa.Table.from_batches(waiting).combine_chunks()
-                piece = piece.slice(_ROW_GROUP - n)
-                waiting, n = [], 0
-            if piece.num_rows:
-                waiting.append(piece)
-                n += piece.num_rows
+        if not batch.num_rows:
+            continue
+        same = batch.schema.equals(form)
+        rest = batch if same else pa.Table.from_batches([batch]).cast(form).combine_chunks().to_batches()[0]
+        while n + rest.num_rows >= _ROW_GROUP:
+            waiting.append(rest.slice(0, _ROW_GROUP - n))
+            yield pa.Table.from_batches(waiting).combine_chunks()
+            rest = rest.slice(_ROW_GROUP - n)
+            waiting, n = [], 0
+        if rest.num_rows:
+            waiting.append(rest)
+            n += rest.num_rows
     if waiting:
         yield pa.Table.from_batches(waiting).combine_chunks()
 

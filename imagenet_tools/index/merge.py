@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagenet_tools.class_lists import labels
-from imagenet_tools.index.layout import Manifest
+from imagenet_tools.index.found_images import define_odd
+from imagenet_tools.index.layout import Manifest, software
 from imagenet_tools.index.merge_boxes import choose_boxes, merge_boxes
 from imagenet_tools.index.merge_images import merge_images
 from imagenet_tools.index.merge_points import merge_points
@@ -22,15 +23,27 @@ _TRUTH = ("devkit", "loc_csv")
 
 
 def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
-    """Write what changed: (the next generation, without sources; problems by code). SourceError: a contradiction."""
+    """Write what changed: (the next generation, without sources; problems by code). SourceError: a contradiction.
+
+    Where no unit came and none went, the generation before is the next one.
+    """
+    if not stage.parts and not stage.dropped and stage.old.software == software():
+        return _as_before(stage)
     _merge_labels(stage)
-    choose_boxes(stage)
-    merge_images(stage)
+    define_odd(stage)
+    changed = choose_boxes(stage)
+    others = merge_images(stage, changed=changed)
     merge_points(stage)
-    merge_boxes(stage)
+    merge_boxes(stage, others)
     problems = _merge_problems(stage)
     merge_synsets(stage)
     return Manifest(stage.tables), problems
+
+
+def _as_before(stage: Stage) -> tuple[Manifest, dict[str, int]]:
+    stage.tables.update({table: files for table, files in stage.old.tables.items() if table != "glosses"})
+    stage.view("problems")
+    return Manifest(stage.tables), _count_problems(stage)
 
 
 def _merge_labels(stage: Stage) -> None:
@@ -82,5 +95,9 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
            ORDER BY ALL""",
     )
     stage.view("problems")
+    return _count_problems(stage)
+
+
+def _count_problems(stage: Stage) -> dict[str, int]:
     counts = "SELECT code, count(*) FROM problems GROUP BY code ORDER BY count(*) DESC, code"
     return dict(stage.sql.execute(counts).fetchall())

@@ -6,16 +6,21 @@ import itertools
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
+from imagenet_tools.index.found_images import NAMED_CLASS, define_plain
+from imagenet_tools.index.plain import HEAD
+from imagenet_tools.index.plain_files import FRAME
+from imagenet_tools.index.stage import parquet
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
     from imagenet_tools.index.stage import Stage
 
-_PART = "dataset || '-' || coalesce(left(wnid, 3), 'nolabel')"
+_PART = f"dataset || '-' || coalesce({HEAD}, 'nolabel')"
 _ORDER = "dataset, wnid, image_id, source, file, xmin, ymin, xmax, ymax, name, flags::VARCHAR, stated_width, unit"
 
 # What is one annotation of an image. In the whole ImageNet an image has one in each folder that boxes it, each of the
@@ -36,10 +41,11 @@ _NEAR = "list_aggregate(list_transform(list_zip(shares, taken.shares), lambda e:
 _BATCH = 65_536  # rows that are normalised at once: some 20 MB
 
 
-def choose_boxes(stage: Stage) -> None:
+def choose_boxes(stage: Stage) -> set[str]:
     """Where several sources have boxes of one image, one is chosen: pixels of a stated size first, then fractions.
 
-    Defines the view all_boxes, and the tables spare (annotations that are not chosen, and why) and chosen_counts.
+    Needs the view odd_images. Defines the view all_boxes, and the tables spare (annotations that are not chosen, and
+    why) and chosen_counts; gives the ids of the images of which these may say something else than before.
     """
     stage.define("given_boxes", "boxes", "unused_boxes")
     _adopt(stage)
@@ -70,6 +76,10 @@ def choose_boxes(stage: Stage) -> None:
             GROUP BY dataset, image_id"""
     )
     stage.sql.execute("DROP TABLE annotations")
+    old = stage.old.paths(stage.folder, "boxes")
+    gone = f"(FROM {parquet(old)} WHERE unit IN (FROM dropped))" if old else "(FROM given_boxes LIMIT 0)"
+    rows = " UNION ".join(f"SELECT image_id FROM {rows}" for rows in ("new_given_boxes", "adopted", gone))
+    return {image_id for (image_id,) in stage.sql.execute(rows).fetchall()}
 
 
 def _adopt(stage: Stage) -> None:
@@ -77,11 +87,15 @@ def _adopt(stage: Stage) -> None:
     stage.sql.execute("CREATE TEMP TABLE adopted (image_id VARCHAR, home VARCHAR)")
     untold = f"SELECT DISTINCT image_id FROM given_boxes WHERE dataset = '{_UNTOLD}'"
     if stage.sql.execute(f"{untold} LIMIT 1").fetchall():
-        stage.define("found_images", "images", "copies")
+        releases = (*_TOLD, _UNTOLD)
+        named = f"SELECT DISTINCT {NAMED_CLASS} FROM ({untold}) WHERE image_id LIKE 'n%'"
+        classes = stage.sql.execute(named).fetchall()
+        define_plain(stage, "likely_images", {(release, wnid) for release in releases for (wnid,) in classes})
         stage.sql.execute(
             f"""INSERT INTO adopted
-                SELECT image_id, min(dataset) FROM found_images SEMI JOIN ({untold}) USING (image_id)
-                WHERE dataset IN {_TOLD!r} OR dataset = '{_UNTOLD}'
+                SELECT image_id, min(dataset) FROM (SELECT dataset, image_id FROM odd_images UNION ALL
+                                                    SELECT dataset, image_id FROM likely_images)
+                SEMI JOIN ({untold}) USING (image_id) WHERE dataset IN {releases!r}
                 GROUP BY image_id HAVING max(dataset = '{_UNTOLD}') = false"""
         )
     stage.sql.execute(
@@ -92,32 +106,31 @@ def _adopt(stage: Stage) -> None:
     )
 
 
-def merge_boxes(stage: Stage) -> None:
+def merge_boxes(stage: Stage, files: Iterable[Path]) -> None:
     """Write the boxes of the images that are here, and keep the others aside. SourceError: a box contradicts a label.
 
-    Needs the view images, and choose_boxes() before it.
+    Needs the table frames of the images with boxes, but for those in these files, and choose_boxes() before it.
     """
-    stage.sql.execute(
-        """CREATE TEMP TABLE frames AS SELECT dataset, image_id, wnid AS image_wnid, width, height
-           FROM images WHERE n_boxes > 0"""
-    )
+    if files:
+        columns = ", ".join(FRAME)
+        stage.sql.execute(f"INSERT INTO frames SELECT {columns} FROM {parquet(files)} WHERE n_boxes > 0")
     stage.sql.execute(
         f"""CREATE TEMP VIEW placed AS
-            SELECT * EXCLUDE (scope, image_wnid) REPLACE (coalesce(wnid, image_wnid) AS wnid),
-                   CASE WHEN reason IS NULL AND f.image_id IS NULL THEN 'no_image' ELSE reason END AS why
-            FROM all_boxes LEFT JOIN spare USING ({_ANNOTATION}) LEFT JOIN frames AS f USING (dataset, image_id)"""
+            SELECT b.* EXCLUDE (scope) REPLACE (coalesce(b.wnid, f.wnid) AS wnid), width, height,
+                   CASE WHEN spare.reason IS NULL AND f.image_id IS NULL THEN 'no_image' ELSE spare.reason END AS reason
+            FROM all_boxes AS b LEFT JOIN spare USING ({_ANNOTATION}) LEFT JOIN frames AS f USING (dataset, image_id)"""
     )
     stage.refuse(
         "have a box of another class than their label",
         "The annotations and the images are not of one release, or one is damaged: leave one out.",
-        f"""SELECT image_id, source || ' has a box of ' || wnid AS found, 'the image is ' || image_wnid AS expected
-            FROM all_boxes ANTI JOIN spare USING ({_ANNOTATION}) JOIN frames USING (dataset, image_id)
-            WHERE wnid <> image_wnid AND image_id LIKE 'ILSVRC%_val_%'""",
+        f"""SELECT image_id, source || ' has a box of ' || b.wnid AS found, 'the image is ' || f.wnid AS expected
+            FROM (FROM all_boxes ANTI JOIN spare USING ({_ANNOTATION})) AS b JOIN frames AS f USING (dataset, image_id)
+            WHERE b.wnid <> f.wnid AND image_id LIKE 'ILSVRC%_val_%'""",
     )
-    query = f"SELECT *, {_PART} AS part FROM placed WHERE why IS NULL ORDER BY dataset, left(wnid, 3), {_ORDER}"
+    query = f"SELECT *, {_PART} AS part FROM placed WHERE reason IS NULL ORDER BY dataset, {HEAD}, {_ORDER}"
     for part, batches in itertools.groupby(_pieces(stage, query), key=lambda piece: piece[0]):
         stage.write_rows("boxes", part, (normalised(batch, "boxes") for _, batch in batches))
-    query = f"SELECT *, 'all' AS part FROM placed WHERE why IS NOT NULL ORDER BY {_ORDER}"
+    query = f"SELECT *, 'all' AS part FROM placed WHERE reason IS NOT NULL ORDER BY {_ORDER}"
     stage.write_rows("unused_boxes", "all", (normalised(batch, "unused_boxes") for _, batch in _pieces(stage, query)))
     stage.view("boxes")
     stage.view("unused_boxes")
@@ -151,11 +164,10 @@ def normalised(rows: pa.RecordBatch, table: str) -> pa.RecordBatch:
         # nan, what cannot be used, becomes null.
         **{f"n{name}": pa.array(values, from_pandas=True) for name, values in zip(edges, done[:4], strict=True)},
         "flags": words.take(pa.array(places)),
-        "reason": rows["why"],
     }
     schema = arrow_schema(table)
     return pa.RecordBatch.from_arrays(
-        [made.get(name, rows[name]) if name in made else rows[name] for name in schema.names], schema=schema
+        [made[name] if name in made else rows[name] for name in schema.names], schema=schema
     )
 
 

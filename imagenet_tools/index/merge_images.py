@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from imagenet_tools.index.found_images import (
+    NAMED_CLASS,
+    classes_in_splits,
+    classes_named,
+    define_plain,
+    odd_entries,
+    odd_units,
+    plain_entries,
+)
+from imagenet_tools.index.plain import HEAD, PART, PLAIN
+from imagenet_tools.index.plain_files import FRAME, Work, Written, write_plain
 from imagenet_tools.index.stage import parquet
-from imagenet_tools.schema import TABLES, arrow_schema
+from imagenet_tools.processes import in_processes
+from imagenet_tools.schema import TABLES
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.stage import Stage
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-# The file that a row lies in, by its data set, split and wnid alone: adding a class rewrites one file in fifteen.
-_PART = "dataset || '-' || coalesce(split, 'nosplit') || '-' || coalesce(left(wnid, 3), 'nolabel')"
+    import pyarrow as pa
+
+    from imagenet_tools.index.stage import Stage
 
 # A name that no release shares: its id is the stem while the data set's stems differ, else the path without suffix.
 # Where the source itself tells the id, as exports of this project do, it is that.
@@ -26,38 +42,59 @@ _HASH32 = "('0x' || left(sha256(photo), 8))::UBIGINT::UINTEGER"
 _PLACE = 'source, file, "offset", member, position'
 _ORDER = f'dataset, split, wnid, image_id, "offset" IS NULL, {_PLACE}'
 
+# Fewer images are written sooner than other processes start.
+_FEW = 100_000
 
-def merge_images(stage: Stage) -> None:
+
+def merge_images(stage: Stage, *, changed: Iterable[str] = ()) -> list[Path]:
     """Write the files of images and copies that change, and keep the others. SourceError: a contradiction.
 
-    Needs the table chosen_counts (dataset, image_id, n) of the boxes, and defines the view images.
+    Needs the table chosen_counts (dataset, image_id, n) of the boxes, and the ids of the images of which it may say
+    something else than before. Defines the view images, and the table frames of the images with boxes, but for those in
+    the files that it gives.
     """
-    stage.define("found_images", "images", "copies")
     stage.define("all_problems", "problems")
-    foreign = stage.sql.execute(f"SELECT count(*) > 0 FROM found_images WHERE {_FOREIGN}").fetchall()[0][0]
+    foreign = _hold_against_each_other(stage)
+    _check(stage)
+    odd, new = _units_by_part(stage)
+    touched = new.keys() | odd | _touched_parts(stage, changed)
+    odd |= {entry.part for entry in odd_entries(stage)}
+    for table in ("images", "copies"):
+        stage.keep(table, but=touched)
+    columns = ", ".join(FRAME)
+    stage.sql.execute(f"CREATE TEMP TABLE frames AS SELECT {columns} FROM odd_images LIMIT 0")
+    odd |= _write_plain_parts(stage, {part: new.get(part, set()) for part in sorted(touched - odd)})
+    for part in sorted(touched & odd):
+        _write_part(stage, part, new.get(part, set()), foreign=foreign)
+    for table in ("images", "copies"):
+        stage.tables.get(table, []).sort(key=lambda entry: entry.part)
+    stage.view("images")
+    return [stage.folder / entry.file for entry in stage.tables.get("images", []) if entry.part not in touched - odd]
+
+
+def _hold_against_each_other(stage: Stage) -> bool:
+    """Define the views found_images and all_images of those that may be one, and the tables by_path and misfiled.
+
+    Gives whether some images have names that no release shares.
+    """
+    foreign: bool = stage.sql.execute(f"SELECT count(*) > 0 FROM odd_images WHERE {_FOREIGN}").fetchall()[0][0]
     stage.sql.execute(
         f"""CREATE TEMP TABLE by_path AS SELECT DISTINCT dataset FROM (
-                SELECT dataset, {_STEM} AS stem FROM found_images WHERE {_FOREIGN}
+                SELECT dataset, {_STEM} AS stem FROM odd_images WHERE {_FOREIGN}
                 GROUP BY ALL HAVING count(DISTINCT {_PATH}) > 1)"""
     )
+    named = classes_named(stage, "odd_images") | classes_named(stage, f"({_settled('odd_images', foreign=foreign)})")
+    define_plain(stage, "near_images", named | classes_in_splits(stage))
+    stage.sql.execute("CREATE TEMP VIEW found_images AS FROM odd_images UNION ALL FROM near_images")
     stage.sql.execute(
         f"""CREATE TEMP TABLE misfiled AS SELECT DISTINCT dataset, image_id, wnid
-            FROM (SELECT dataset, image_id, wnid, split FROM found_images WHERE {_ELSEWHERE}) AS here
+            FROM (SELECT dataset, image_id, wnid, split FROM odd_images WHERE {_ELSEWHERE}) AS here
             SEMI JOIN found_images AS own
                 ON own.dataset = here.dataset AND own.image_id = here.image_id AND own.wnid = left(here.image_id, 9)
                 AND own.split IS NOT DISTINCT FROM here.split"""
     )
     stage.sql.execute(f"CREATE TEMP VIEW all_images AS {_settled('found_images', foreign=foreign)}")
-    _check(stage)
-    units = _parts_of_new_units(stage)
-    touched = units.keys() | _touched_parts(stage)
-    for table in ("images", "copies"):
-        stage.keep(table, but=touched)
-    for part in sorted(touched):
-        _write_part(stage, part, units.get(part, set()), foreign=foreign)
-    for table in ("images", "copies"):
-        stage.tables.get(table, []).sort(key=lambda entry: entry.part)
-    stage.view("images")
+    return foreign
 
 
 def _settled(rows: str, *, foreign: bool) -> str:
@@ -81,16 +118,6 @@ def _check(stage: Stage) -> None:
         """SELECT image_id, reason AS found, 'they must agree' AS expected
            FROM all_problems WHERE code = 'label_contradiction'""",
     )
-    # An image named by its class, in that class, in a data set where all such are in one split, can stand nowhere
-    # else: the others alone are looked up among all.
-    stage.sql.execute(
-        """CREATE TEMP TABLE homes AS SELECT dataset FROM found_images WHERE image_id NOT LIKE 'ILSVRC%'
-           GROUP BY dataset HAVING count(DISTINCT coalesce(split, '')) = 1"""
-    )
-    stage.sql.execute(
-        """CREATE TEMP TABLE odd AS SELECT DISTINCT dataset, image_id FROM all_images
-           WHERE NOT coalesce(left(image_id, 9) = wnid AND dataset IN (FROM homes), false)"""
-    )
     stage.refuse(
         "stand in two classes or two splits of one data set",
         "Where a source is a data set of its own, name it: --dataset NAME.",
@@ -98,54 +125,107 @@ def _check(stage: Stage) -> None:
              SELECT dataset, image_id, coalesce(split, '') || coalesce(wnid, '') AS kind,
                     'it is in ' || coalesce(split, 'no split') || ', ' || coalesce(wnid, 'no class')
                     || ' in ' || source AS place
-             FROM all_images SEMI JOIN odd USING (dataset, image_id) ANTI JOIN misfiled USING (dataset, image_id, wnid))
+             FROM all_images ANTI JOIN misfiled USING (dataset, image_id, wnid))
            GROUP BY dataset, image_id HAVING count(DISTINCT kind) > 1""",
     )
 
 
-def _parts_of_new_units(stage: Stage) -> dict[str, set[int]]:
-    """The units of new rows by the part that their rows belong to."""
-    found: dict[str, set[int]] = {}
-    query = f"SELECT DISTINCT unit, {_PART} FROM new_found_images"
-    for unit, part in stage.sql.execute(query).fetchall():
-        found.setdefault(part, set()).add(unit)
-    return found
+def _units_by_part(stage: Stage) -> tuple[set[str], dict[str, set[int]]]:
+    """(the parts with new rows that are not plain, or beside such; the units of new rows by part)."""
+    units: dict[str, set[int]] = {}
+    for unit, known in stage.parts.items():
+        for home in known.plain or ():
+            units.setdefault(home.part, set()).add(unit)
+    odd: set[str] = set()
+    if odd_units(stage):
+        for unit, part in stage.sql.execute(f"SELECT DISTINCT unit, {PART} FROM new_odd_images").fetchall():
+            odd.add(part)
+            units.setdefault(part, set()).add(unit)
+    return odd, units
 
 
-def _touched_parts(stage: Stage) -> set[str]:
+def _touched_parts(stage: Stage, changed: Iterable[str]) -> set[str]:
     """The old parts that must be written: with rows that go, with another id, or another count of boxes."""
-    old = [path for table in ("images", "copies") for path in stage.old.paths(stage.folder, table)]
-    if not old:
-        return set()
-    gone = f"SELECT DISTINCT {_PART} FROM {parquet(old)} WHERE unit IN (FROM dropped)"
-    changed = f"""SELECT DISTINCT {_PART} FROM {parquet(old)} AS old LEFT JOIN chosen_counts USING (dataset, image_id)
-                  WHERE n_boxes <> coalesce(n, 0)
-                  OR ({_FOREIGN} AND image_id IN ({_STEM}, {_PATH})
-                      AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END)"""
-    return {part for (part,) in stage.sql.execute(f"{gone} UNION {changed} UNION {_moved(stage)}").fetchall()}
+    all_old = [path for table in ("images", "copies") for path in stage.old.paths(stage.folder, table)]
+    queries = []
+    if all_old and stage.dropped:
+        queries.append(f"SELECT DISTINCT {PART} FROM {parquet(all_old)} WHERE unit IN (FROM dropped)")
+    if all_old and changed:
+        sets = {dataset for _, dataset, _, _ in plain_entries(stage)}
+        define_plain(stage, "counted_images", {(one, image_id[:9]) for image_id in changed for one in sets})
+        queries.append(
+            f"""SELECT DISTINCT {PART} FROM (FROM odd_images UNION ALL FROM counted_images)
+                LEFT JOIN chosen_counts USING (dataset, image_id) WHERE n_boxes <> coalesce(n, 0)"""
+        )
+    if odd := [stage.folder / entry.file for entry in odd_entries(stage)]:
+        queries.append(
+            f"""SELECT DISTINCT {PART} FROM {parquet(odd)}
+                WHERE {_FOREIGN} AND image_id IN ({_STEM}, {_PATH})
+                AND image_id <> CASE WHEN dataset IN (FROM by_path) THEN {_PATH} ELSE {_STEM} END"""
+        )
+        queries.append(_moved(stage))
+    return {part for query in queries for (part,) in stage.sql.execute(query).fetchall()}
 
 
 def _moved(stage: Stage) -> str:
     """The old parts of images that are copies now, as they stand in their own class too, and the other way round."""
-    rows = {}
+    odd, rows = odd_entries(stage), {}
     for table in ("images", "copies"):
-        files = list(stage.old.paths(stage.folder, table))
-        rows[table] = f"(FROM {parquet(files)})" if files else "(FROM found_images LIMIT 0)"
+        files = [stage.folder / entry.file for entry in stage.old.tables.get(table, []) if entry in odd]
+        rows[table] = f"(FROM {parquet(files)})" if files else "(FROM odd_images LIMIT 0)"
     key = "USING (dataset, image_id, wnid)"
-    return f"""SELECT {_PART} FROM {rows["images"]} SEMI JOIN misfiled {key}
-               UNION SELECT {_PART} FROM (FROM {rows["copies"]} WHERE {_ELSEWHERE})
+    return f"""SELECT {PART} FROM {rows["images"]} SEMI JOIN misfiled {key}
+               UNION SELECT {PART} FROM (FROM {rows["copies"]} WHERE {_ELSEWHERE})
                ANTI JOIN misfiled {key} ANTI JOIN {rows["images"]} {key}"""
+
+
+def _write_plain_parts(stage: Stage, parts: dict[str, set[int]]) -> set[str]:
+    """Write the files of parts whose images are all plain; gives those in which some stand twice, left unwritten."""
+    works = list(_works(stage, parts))
+    n_images = sum(part.tables["images"][2] for work in works for part in work.new)
+    results: Iterable[Written | None] = map(write_plain, works)
+    if stage.threads > 1 and len(works) > 1 and n_images > _FEW:
+        importlib.import_module("pyarrow.parquet")  # once, for all processes that are forked
+        results = in_processes(write_plain, works, stage.threads)
+    twice = set()
+    for work, written in zip(works, results, strict=True):
+        if written is None:
+            twice.add(work.part)
+            continue
+        if written.entry is not None:
+            stage.tables.setdefault("images", []).append(written.entry)
+        if written.frames.num_rows:
+            stage.sql.register("some_frames", written.frames)
+            stage.sql.execute("INSERT INTO frames FROM some_frames")
+    return twice
+
+
+def _works(stage: Stage, parts: dict[str, set[int]]) -> Iterator[Work]:
+    old = {entry.part: stage.folder / entry.file for entry in stage.old.tables.get("images", [])}
+    counts, places = _counts(stage)
+    for part, units in parts.items():
+        dataset, _, head = part.rsplit("-", 2)
+        before = (old[part],) if part in old else ()
+        new = tuple(stage.parts[unit] for unit in sorted(units))
+        boxes = counts.slice(*places.get((dataset, head), (0, 0)))
+        yield Work(stage.folder, part, new, before, stage.dropped if before else (), boxes)
+
+
+def _counts(stage: Stage) -> tuple[pa.Table, dict[tuple[str, str], tuple[int, int]]]:
+    """image_id and n of the images with boxes; and by data set and head of the id, the first of them and how many."""
+    heads = f"SELECT dataset, {HEAD} AS head, image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM chosen_counts)"
+    runs = stage.sql.execute(f"SELECT dataset, head, count(*) FROM ({heads}) GROUP BY ALL ORDER BY ALL").fetchall()
+    ends = list(accumulate((n for *_, n in runs), initial=0))
+    counts = stage.sql.sql(f"SELECT image_id, n FROM ({heads}) ORDER BY dataset, head, image_id").to_arrow_table()
+    return counts, {(dataset, head): (end, n) for (dataset, head, n), end in zip(runs, ends, strict=False)}
 
 
 def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> None:
     """Write the files of one part of images and copies, from its new units and its old files alone."""
-    import pyarrow as pa
-
     names = [column.name for column in TABLES["images"].columns]
     columns = ", ".join(f'"{name}"' for name in names)
-    empty = arrow_schema("images").empty_table()
-    stage.sql.register("piece", pa.concat_tables([empty, *stage.new_of("images", units)]))
-    union = [f"SELECT {columns} FROM piece WHERE {_PART} = '{part}'"]
+    stage.sql.register("piece", stage.new("images", sorted(units)))
+    union = [f"SELECT {columns} FROM piece WHERE {PART} = '{part}'"]
     entries = [entry for table in ("images", "copies") for entry in stage.old.tables.get(table, [])]
     files = [stage.folder / entry.file for entry in entries if entry.part == part]
     if files:
@@ -154,10 +234,12 @@ def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> N
     stage.sql.execute(f"CREATE OR REPLACE TEMP TABLE settled AS {_settled(rows, foreign=foreign)}")
     # Numbering the places of each image costs more than all the rest, and is needed where one has two.
     key = "USING (dataset, image_id, wnid)"
-    query = f"""SELECT count(*) = count(DISTINCT image_id) AND count(m.wnid) = 0
-                FROM settled LEFT JOIN misfiled AS m {key}"""
-    if stage.sql.execute(query).fetchall()[0][0]:
-        stage.write("images", part, f"FROM settled ORDER BY {_ORDER}")
+    once, plain = stage.sql.execute(
+        f"""SELECT count(*) = count(DISTINCT image_id) AND count(m.wnid) = 0, bool_and({PLAIN})
+            FROM settled LEFT JOIN misfiled AS m {key}"""
+    ).fetchall()[0]
+    if once:
+        stage.write("images", part, f"FROM settled ORDER BY {_ORDER}", plain=bool(plain))
         return
     first = f'PARTITION BY dataset, image_id ORDER BY elsewhere, "offset" IS NULL, {_PLACE}'
     known = f"SELECT settled.*, m.wnid IS NOT NULL AS elsewhere FROM settled LEFT JOIN misfiled AS m {key}"

@@ -172,7 +172,7 @@ def read_sources(index: Path, manifest: Manifest) -> list[Source]:
 
     sources: list[Source] = []
     for path in manifest.paths(index, "sources"):
-        for row in pq.read_table(path).to_pylist():
+        for row in pq.ParquetFile(path).read().to_pylist():
             units = tuple(UnitRecord(**unit) for unit in row["units"])
             text = (row["dataset"], row["found"])
             sources.append(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import SourceError
 from imagenet_tools.index.connection import without_progress_bar
 from imagenet_tools.index.layout import FileEntry, Manifest, write_table
-from imagenet_tools.index.parts import read_part
+from imagenet_tools.index.parts import Part, map_part, open_part
 from imagenet_tools.schema import TABLES, arrow_schema
 
 if TYPE_CHECKING:
@@ -31,22 +32,21 @@ class Stage:
 
         self.folder = folder
         self.old = old
-        self.parts = parts  # by unit
+        self.parts: dict[int, Part] = {unit: open_part(path) for unit, path in parts.items()}
+        self.dropped = tuple(sorted(dropped))
+        self.threads = threads
         self.tables: dict[str, list[FileEntry]] = {}
         self.sql = duckdb.connect(config={"threads": threads})
         without_progress_bar(self.sql)
-        self.sql.register("dropped", pa.table({"unit": pa.array(sorted(dropped), pa.int64())}))
+        self.sql.register("dropped", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
 
-    def new(self, table: str) -> pa.Table:
-        """The rows of a table in the new parts, mapped from the files."""
+    def new(self, table: str, units: Iterable[int] | None = None) -> pa.Table:
+        """The rows of a table in the new parts (of some units), in their order, mapped from the files."""
         import pyarrow as pa
 
-        parts = (read_part(path, table) for path in self.parts.values())
-        return pa.concat_tables([arrow_schema(table).empty_table(), *parts])
-
-    def new_of(self, table: str, units: Iterable[int]) -> list[pa.Table]:
-        """The rows of a table in the parts of some units, in the order of the units' numbers."""
-        return [read_part(self.parts[unit], table) for unit in sorted(units)]
+        parts = self.parts.values() if units is None else (self.parts[unit] for unit in units)
+        rows = (map_part(part, table) for part in parts if table in part.tables)
+        return pa.concat_tables([arrow_schema(table).empty_table(), *rows])
 
     def define(self, view: str, *tables: str) -> None:
         """Define a view of all rows of tables of one schema: of the new parts, and of old files whose units stay."""
@@ -59,19 +59,19 @@ class Stage:
                 union.append(f"SELECT {columns} FROM {parquet(files)} WHERE unit NOT IN (FROM dropped)")
         self.sql.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {' UNION ALL '.join(union)}")
 
-    def write(self, table: str, part: str, query: str) -> None:
-        """Write one file of a table from a query whose order is total."""
+    def write(self, table: str, part: str, query: str, *, plain: bool = False) -> None:
+        """Write one file of a table from a query whose order is total; `plain` as FileEntry has it."""
         import pyarrow as pa
 
         columns = ", ".join(f'"{column.name}"' for column in TABLES[table].columns)
         rows = self.sql.sql(f"SELECT {columns} FROM ({query})")
-        self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows))
+        self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows), plain=plain)
 
-    def write_rows(self, table: str, part: str, rows: Iterable[pa.RecordBatch]) -> None:
+    def write_rows(self, table: str, part: str, rows: Iterable[pa.RecordBatch], *, plain: bool = False) -> None:
         """Write one file of a table from its rows, in their order."""
         entry = write_table(self.folder, table, part, rows)
         if entry is not None:
-            self.tables.setdefault(table, []).append(entry)
+            self.tables.setdefault(table, []).append(replace(entry, plain=plain))
 
     def keep(self, table: str, *, but: Iterable[str] = ()) -> None:
         """Take over the old files of a table, but for some parts of it."""

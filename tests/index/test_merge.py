@@ -1,0 +1,165 @@
+"""The merge: the quick way and the careful one give the same bytes, and what cannot change is not written."""
+
+import random
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+import imagenet_tools
+from imagenet_tools.index import layout, merge_images, parts, plain, stage
+from imagenet_tools.index.found_images import define_odd
+from imagenet_tools.index.layout import FileEntry, Manifest
+from imagenet_tools.index.merge_boxes import choose_boxes
+from imagenet_tools.index.stage import Stage
+from imagenet_tools.schema import arrow_schema
+from tests.conftest import Extracted
+from tests.forms.written_index import Row, image
+
+Tables = dict[str, list[FileEntry]]
+CLASSES = ("n01440764", "n01443537", "n02084071", "n02085374", "n02127808", "n15102894")
+
+
+def of_class(unit: int, wnid: str, numbers: Iterable[int], **more: object) -> list[Row]:
+    """Rows of a class in the whole ImageNet, out of order as a tar may have them."""
+    said: Row = {"dataset": "fall11", "split": None, "source": "whole.tar", "unit": unit, **more}
+    rows = [image(f"{wnid}_{number}", wnid, **said) for number in numbers]
+    random.Random(unit).shuffle(rows)
+    return rows
+
+
+PLAIN = {n: of_class(n, wnid, range(n * 7, 300 + n)) for n, wnid in enumerate(CLASSES)}
+ODD = {
+    # The same class once more, in another source: copies.
+    10: of_class(10, CLASSES[0], range(250, 400), source="more.tar"),
+    # Images of one class in the folder of another, one of which stands in its own class too.
+    11: [
+        *of_class(11, CLASSES[4], range(3)),
+        image(f"{CLASSES[2]}_50", CLASSES[4], dataset="fall11", split=None, source="whole.tar", unit=11),
+        image(f"{CLASSES[2]}_9000", CLASSES[4], dataset="fall11", split=None, source="whole.tar", unit=11),
+    ],
+    # A shard of classes of another data set, and validation images.
+    12: [row for n, wnid in enumerate(CLASSES) for row in of_class(12, wnid, range(n), dataset="ilsvrc2012")],
+    13: [image(f"ILSVRC2012_val_{n:08d}", CLASSES[n % 6], "val", unit=13) for n in range(1, 20)],
+    # Names that no release shares.
+    14: [
+        image("a", CLASSES[n], "train", dataset="mine", photo=f"mine/{n}/a", file=f"{CLASSES[n]}/a.png", unit=14)
+        for n in range(3)
+    ],
+}  # fmt: skip
+
+
+def written(folder: Path, units: Mapping[int, list[Row]]) -> dict[int, Path]:
+    """The parts of units."""
+    folder.mkdir(exist_ok=True)
+    found = {}
+    for unit, rows in units.items():
+        found[unit] = folder / f"{unit}.part"
+        table = pa.Table.from_pylist(rows, arrow_schema("images"))
+        parts.write_part(found[unit], (("images", batch) for batch in table.to_batches(max_chunksize=64)))
+    return found
+
+
+def merged(
+    home: Path, new: Mapping[int, Path], *, old: Tables | None = None, dropped: Iterable[int] = (), threads: int = 1
+) -> Tables:
+    """The files of images and copies that a merge of these parts gives."""
+    home.mkdir(exist_ok=True)
+    at_work = Stage(home, Manifest(old or {}), new, dropped, threads=threads)
+    define_odd(at_work)
+    merge_images.merge_images(at_work, changed=choose_boxes(at_work))
+    return {table: entries for table, entries in at_work.tables.items() if entries}
+
+
+def rows_of(home: Path, tables: Tables, table: str) -> int:
+    files = [str(home / entry.file) for entry in tables.get(table, [])]
+    return int(duckdb.sql(f"SELECT count(*) FROM read_parquet({files})").fetchall()[0][0])
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> dict[int, Path]:
+    return written(tmp_path / "parts", PLAIN | ODD)
+
+
+def test_the_quick_way_gives_the_bytes_of_the_careful_way(
+    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = merged(tmp_path / "quick", units)
+    monkeypatch.setattr(parts, "homes", lambda rows: None)
+    careful = merged(tmp_path / "careful", written(tmp_path / "odd", PLAIN | ODD))
+    assert quick == careful
+    assert {entry.plain for entry in quick["images"]} == {True, False}
+    assert rows_of(tmp_path / "quick", quick, "copies") == len(range(250, 300)) + 1
+    ids = {(row["dataset"], row["image_id"]) for rows in (PLAIN | ODD).values() for row in rows if row["unit"] != 14}
+    assert rows_of(tmp_path / "quick", quick, "images") == len(ids) + 3
+
+
+def test_the_number_of_processes_changes_no_byte(
+    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge_images, "_FEW", 0)
+    assert merged(tmp_path / "one", units) == merged(tmp_path / "two", units, threads=2)
+
+
+@pytest.mark.parametrize("last", sorted(PLAIN | ODD))
+def test_a_unit_that_comes_later_gives_what_all_at_once_give(units: dict[int, Path], last: int, tmp_path: Path) -> None:
+    home = tmp_path / "later"
+    before = merged(home, {unit: part for unit, part in units.items() if unit != last})
+    after = merged(home, {last: units[last]}, old=before)
+    assert after == merged(tmp_path / "once", units)
+    assert merged(home, {}, old=after, dropped=[last]) == before
+
+
+def test_a_class_more_is_one_file_more_or_other_and_reads_no_other(
+    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    before = merged(home, {unit: part for unit, part in units.items() if unit in PLAIN and unit != 3})
+    named = {entry.part: home / entry.file for entry in before["images"]}
+    for part, path in named.items():
+        if part != "fall11-nosplit-n020":
+            path.write_bytes(b"not read")
+    monkeypatch.setattr(Stage, "view", lambda self, table: None)
+    after = merged(home, {3: units[3]}, old=before)
+    changed = {entry.part for entry in after["images"] if entry not in before["images"]}
+    assert changed == {"fall11-nosplit-n020"}
+
+
+def test_an_unchanged_build_writes_no_table_but_sources(
+    extracted: Extracted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imagenet_tools.build_index([extracted.train], tmp_path / "x.index", workers=1)
+    first = layout.read_manifest(tmp_path / "x.index")
+    wrote: list[str] = []
+
+    def counted(folder: Path, table: str, *rest: object) -> None:
+        wrote.append(table)
+
+    monkeypatch.setattr(stage, "write_table", counted)
+    report = imagenet_tools.build_index([extracted.train], tmp_path / "x.index", workers=1)
+    assert not wrote
+    assert report.rows == {table: sum(entry.rows for entry in entries) for table, entries in first.tables.items()}
+    assert layout.read_manifest(tmp_path / "x.index") == first
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        image("n01440764_1", "n01443537"),
+        image("n01440764_1", None),
+        image("ILSVRC2012_val_00000001", "n01440764", "val"),
+        image("n01440764_1", "n01440764", photo="ilsvrc2012/n01440764_1"),
+        image("n01440764", "n01440764"),
+        image("n014407641", "n01440764"),
+    ],
+)
+def test_an_image_that_is_not_plain_is_known_here_and_in_sql(row: Row) -> None:
+    rows = pa.Table.from_pylist([image("n01443537_1", "n01443537"), row], arrow_schema("images"))
+    assert plain.homes(rows.to_batches()[0]) is None
+    first = plain.homes(rows.slice(0, 1).to_batches()[0])
+    assert first == {plain.Home("ilsvrc2012", "train", "n01443537")}
+    told = duckdb.sql(f"SELECT {plain.PLAIN}, {plain.PART} FROM rows").fetchall()
+    assert [is_plain for is_plain, _ in told] == [True, False]
+    assert told[0][1] == next(iter(first)).part
