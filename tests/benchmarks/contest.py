@@ -74,6 +74,7 @@ class Figure(NamedTuple):
     cpu: float  # CPU seconds a unit
     together: int  # bytes, of all its processes at once
     largest: int  # bytes, of its largest process
+    disk: float = 0.0  # bytes read from the disk a unit
 
 
 @dataclass
@@ -158,7 +159,8 @@ def measure(run: Run) -> Figure | str:
     if not said["units"]:
         return "it did nothing: 0 units"
     cpu = max(spent.cpu - said.get("cpu_before", 0.0), 0.0) / said["units"]
-    return Figure(said["units"] / said["seconds"], cpu, spent.together, spent.largest)
+    disk = spent.disk / said["units"]
+    return Figure(said["units"] / said["seconds"], cpu, spent.together, spent.largest, disk)
 
 
 def _remove(paths: tuple[Path, ...]) -> None:

@@ -29,9 +29,12 @@ def table(results: Sequence[Result]) -> str:
 def lines(result: Result) -> Iterator[str]:
     """The lines of a contest: ours, each peer, each limit."""
     contest = result.contest
-    for name, _ in contest.runs():
+    for name, run in contest.runs():
         work = f"{contest.work} ({contest.unit})" if name == OURS else ""
         called = f"limit: {name}" if name in contest.limits else name
+        if run.cold and result.figures.get(name):
+            read = median(one.disk for one in result.figures[name].values())
+            called += f" ({read / 1024:.1f} KiB read from the disk each)"
         cells = [result.failures.get(name, "not run"), "", ""]
         figures = list(result.figures.get(name, {}).values())
         if figures:

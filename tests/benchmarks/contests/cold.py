@@ -1,4 +1,7 @@
-"""Contests from a cold page cache: what is read is put out of it before each run."""
+"""Contests from a cold page cache: what is read is put out of it before each run, and read by many requests at once.
+
+The limit of a disk is a matter of how many requests it is given at once: each row holds ours against several numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,30 @@ from tests.benchmarks.contest import Aim, Contest
 from tests.benchmarks.contests import runs
 from tests.benchmarks.data import Data
 
+_AT_ONCE = (1, 4, 16, 32)
+
 
 def contests(data: Data, scratch: Path) -> list[Contest]:
-    """Indexing from the disk."""
-    whole, walk = data.whole, "C: pread of 512 + 4096 a member, one thread"
+    """Indexing from the disk: photographs of some 55 KB in a tar and in folders, and small images side by side."""
     return [
-        Contest(
-            "index a tar of class tars, from a cold page cache",
-            "images",
-            runs.ours(scratch, "build_index", runs.index(scratch), whole, cold=(whole,)),
-            limits={walk: runs.limit(scratch, data.limits, "walk", whole, cold=(whole,))},
-            aims={walk: Aim(0.9)},
+        _contest(data, scratch, "index a tar of class tars, from a cold page cache", "walk", data.nested),
+        _contest(data, scratch, "index class folders, from a cold page cache", "stat", data.folders),
+        _contest(
+            data, scratch, "index a tar of class tars of small images, from a cold page cache", "walk", data.whole
         ),
     ]
+
+
+def _contest(data: Data, scratch: Path, work: str, limit: str, source: Path) -> Contest:
+    said = {"walk": "pread of 512 + 4096 a member", "stat": "open, fstat, pread of 4096 and close"}[limit]
+    limits = {
+        f"C: {said}, {n} at once": runs.limit(scratch, data.limits, limit, source, n, cold=(source,)) for n in _AT_ONCE
+    }
+    given = source.parent if limit == "stat" else source
+    return Contest(
+        work,
+        "images",
+        runs.ours(scratch, "build_index", runs.index(scratch), given, cold=(source,)),
+        limits=limits,
+        aims=dict.fromkeys(limits, Aim(0.9)),
+    )
