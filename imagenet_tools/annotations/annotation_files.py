@@ -2,12 +2,16 @@
 
 An archive may hold other archives, one a class, as that of the whole ImageNet does: they are read on the way, whatever
 their size, and one that is broken costs only what is behind its break.
+
+Such an archive is several units where it is large. Each reads the outer archive, which costs little, and opens the
+class archives that are its own by their name; what else lies in the outer one, and its break, belong to the first.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +41,11 @@ _SINCE_2013 = re.compile(rb"<database>\s*ILSVRC_201[3-9]\s*</database>")
 # Bytes that are read at once where a few files of a plain tar are looked at.
 _AHEAD = 4096
 
+# An archive of class archives is a unit for each so many bytes of it, and not more than so many: each unit inflates all
+# of the outer archive, at 3 % of the cost of reading all that is in it.
+_A_UNIT, _MOST_UNITS = 1 << 20, 4
+_SHARE = re.compile(r"share ([1-9]) of ([1-9])")
+
 # How deep archives may lie in archives.
 _DEPTH = 2
 
@@ -53,6 +62,38 @@ def scan_xml(
     for _ in gathered:
         yield from rows.batches()
     yield from rows.batches()
+
+
+def shares(path: Path) -> list[str]:
+    """What the units of an archive are called by as its members: one of "" for the whole, or several shares of it."""
+    n = min(_MOST_UNITS, path.stat().st_size // _A_UNIT)
+    if n < 2 or not _of_class_archives(path):
+        return [""]
+    return [f"share {k} of {n}" for k in range(1, n + 1)]
+
+
+def _of_class_archives(path: Path) -> bool:
+    """Whether the first file in an archive is that of a class."""
+    with suppress(FormatError), tar.open_stream(path, ahead=_AHEAD) as file:
+        for member, _, _ in tar.stream_files(file, cap=0):
+            if member.kind == "file" and not member.name.rpartition("/")[2].startswith("."):
+                return ARCHIVE.fullmatch(member.name) is not None
+    return False
+
+
+class _Share(NamedTuple):
+    """Which of the classes of an archive a unit reads: the k-th of n shares, 0 the first, told by the class alone."""
+
+    k: int
+    n: int
+
+    def has(self, wnid: str) -> bool:
+        return self.n == 1 or zlib.crc32(wnid.encode()) % self.n == self.k
+
+
+def _share(unit: Unit) -> _Share:
+    found = _SHARE.fullmatch(unit.member)
+    return _Share(int(found[1]) - 1, int(found[2])) if found else _Share(0, 1)
 
 
 def first_members(path: Path, n: int) -> list[tuple[str, bytes]]:
@@ -127,10 +168,11 @@ def _scan_file(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
     """Gather the members of an archive; stops when the rows are full."""
     try:
         with tar.open_stream(unit.path) as file:
-            yield from _scan_stream(unit, rows, suffix, file, _Level("", unit.wnid, 1, {}))
+            yield from _scan_stream(unit, rows, suffix, file, _Level("", unit.wnid, 1, {}, _share(unit)))
     except FormatError as error:
-        # The good members before the break are kept; the break is said.
-        rows.problem(error.code, unit.file, str(error), error.member or None)
+        # The good members before the break are kept; the break is said, once.
+        if _share(unit).k == 0:
+            rows.problem(error.code, unit.file, str(error), error.member or None)
 
 
 class _Level(NamedTuple):
@@ -140,6 +182,7 @@ class _Level(NamedTuple):
     wnid: str | None  # the class that the archive itself is called by
     depth: int
     seen: dict[str, set[str]]  # stems by folder, of all archives
+    share: _Share = _Share(0, 1)  # the classes in it that are read
 
 
 def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes], level: _Level) -> Iterator[None]:
@@ -150,10 +193,12 @@ def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes],
         place, _, name = member.name.rpartition("/")
         if member.kind != "file" or not is_annotation(name, suffix):
             inner = ARCHIVE.fullmatch(name) if member.kind == "file" and level.depth < _DEPTH else None
+            if inner is not None and not level.share.has(inner[1]):
+                continue
             if inner is not None:
                 below = _Level(f"{level.above}{member.name}/", inner[1], level.depth + 1, level.seen)
                 yield from _scan_inner(unit, rows, suffix, opened() if data is None else data, below)
-            elif member.kind != "dir" and not (member.kind == "file" and is_image_name(name)):
+            elif level.share.k == 0 and member.kind != "dir" and not (member.kind == "file" and is_image_name(name)):
                 what = f"a {member.kind}, not an annotation"
                 rows.problem("stray_file", unit.file, what, level.above + member.name)
             continue
@@ -161,6 +206,8 @@ def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes],
             folder = place
             last = place.rpartition("/")[2]
             wnid, stems = wnid_of_folder(last), level.seen.setdefault(last, set())
+        if not level.share.has(wnid or folder.rpartition("/")[2]):
+            continue
         stem = name[: len(name) - len(suffix)]
         where = level.above + member.name
         if stem in stems:

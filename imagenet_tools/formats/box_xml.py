@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, task_in
+from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.containers import tar
 from imagenet_tools.images.image_rows import dataset_of
 from imagenet_tools.images.image_scan import folder_fingerprint, tar_fingerprint
@@ -145,7 +145,10 @@ def _xml_names(folder: Path) -> list[str]:
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit an archive, a class folder or a folder of loose files; class folders and archives by wnid."""
+    """One unit an archive, a class folder or a folder of loose files; class folders and archives by wnid.
+
+    A large archive of class archives is several, each of a share of its classes.
+    """
     file = found.path.relative_to(root).as_posix()
     split = found.splits[0] if len(found.splits) == 1 else None
     whole = Unit("box_xml", source, str(root), "" if file == "." else file, found.dataset, split)
@@ -157,7 +160,10 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
             return
         if is_wnid(found.path.name):
             whole = whole._replace(wnid=found.path.name)
-    yield whole
+        yield whole
+        return
+    for share in shares(found.path):
+        yield whole._replace(member=share)
 
 
 def fingerprint(unit: Unit) -> str:

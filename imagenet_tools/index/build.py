@@ -43,7 +43,7 @@ from imagenet_tools.processes import in_processes
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from imagenet_tools.index.layout import FileEntry
@@ -100,7 +100,8 @@ def build_index(
         units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
         crew = (workers, workers) if workers else (cores, max(cores, _MOST))
-        done = list(_scan(units_found, known, staging / "parts", by_hash, crew, executor, progress))
+        turns = _turns(units_found, readers)
+        done = _scan(units_found, turns, known, staging / "parts", by_hash, crew, executor, progress)
 
         sources, dropped = _remember(known, found, done)
         home = index if there else staging / "index"
@@ -127,22 +128,33 @@ def build_index(
     return Report(index, found, units | {"removed": len(gone)}, rows, problems)
 
 
+def _turns(units_found: Sequence[Unit], readers: Mapping[str, Reader]) -> list[int]:
+    """The units by their places, in the order in which they are begun.
+
+    Annotations are read whole, and images for their headers alone: an archive of annotations is the longest unit of a
+    build, and would be waited for if it came last.
+    """
+    return sorted(range(len(units_found)), key=lambda n: "images" in readers[units_found[n].form].HOLDS)
+
+
 def _scan(
     units_found: Sequence[Unit],
+    turns: Sequence[int],
     known: Sequence[Source],
     parts: Path,
     by_hash: bool,
     crew: tuple[int, int],
     executor: Executor | None,
     progress: Progress | None,
-) -> Iterator[Done]:
-    """Every unit of the sources, with its part on the disk or the word that nothing changed.
+) -> list[Done]:
+    """Every unit of the sources, in their order, with its part on the disk or the word that nothing changed.
 
-    The crew: how many processes work where they compute, and up to how many where they wait for the disk.
+    The turns: their places in the order in which they are begun. The crew: how many processes work where they compute,
+    and up to how many where they wait for the disk.
     """
     parts.mkdir(exist_ok=True)
     before = {one.unit: one for source in known for one in source.units}
-    tasks = [Task(unit, parts, before.get(unit.key), by_hash) for unit in units_found]
+    tasks = [Task(units_found[n], parts, before.get(units_found[n].key), by_hash) for n in turns]
     workers, most = crew
     ending = ExitStack()
     if executor is not None:
@@ -155,27 +167,31 @@ def _scan(
     read, total = 0, sum(weights)
     if progress:
         progress(stage, 0, total)
+    done: dict[int, Done] = {}
     with ending:
-        for one, weight in zip(results, weights, strict=True):
-            yield one
-            read += weight
+        for n, one in zip(turns, results, strict=True):
+            done[n] = one
+            read += weights[n]
             if progress:
                 progress(stage, read, total)
+    return [done[n] for n in range(len(units_found))]
 
 
 def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
     """(what is done, how much of it each unit is): bytes, as classes differ in size; units where some are folders.
 
     What a unit of a whole file has is what other units have not of that file: a tar of class tars is read for its
-    headers alone.
+    headers alone. Several units of a whole file have a share of it each.
     """
     parts: dict[Path, int] = {}
+    wholes: dict[Path, int] = {}
     for unit in units_found:
         parts[unit.path] = parts.get(unit.path, 0) + max(unit.length, 0)
+        wholes[unit.path] = wholes.get(unit.path, 0) + (unit.length < 0)
     if any(not path.is_file() for path in parts):
         return "reading", [1] * len(units_found)
     rest = {path: max(path.stat().st_size - known, 0) for path, known in parts.items()}
-    sizes = [unit.length if unit.length >= 0 else rest[unit.path] for unit in units_found]
+    sizes = [unit.length if unit.length >= 0 else rest[unit.path] // wholes[unit.path] for unit in units_found]
     return "reading (KB)", [(size >> 10) + 1 for size in sizes]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
+from imagenet_tools.annotations import annotation_files
 from imagenet_tools.formats import box_xml
 from tests.conftest import Extracted
 from tests.forms.annotations import bboxes_annotations, tar_of, write_files, xml
@@ -201,3 +202,90 @@ def test_the_real_annotations_are_read_to_the_number(real: Path, tmp_path: Path)
     assert (person["wnid"], person["stated_width"], person["stated_height"], person["flags"]) == (PERSON, 500, 333, [])
     (found,) = box_xml.detect(real / "xml" / "bbox21k")
     assert found.dataset == "imagenet21k"
+
+
+def many(classes: int) -> dict[str, dict[str, str]]:
+    """Classes of three images each."""
+    wnids = [f"n{n:08d}" for n in range(7846, 7846 + 1000 * classes, 1000)]
+    return {
+        wnid: {f"{wnid}_{n}": xml(f"{wnid}_{n}", wnid, [(wnid, (n, n, n + 40, n + 50))]) for n in (7, 1, 12)}
+        for wnid in wnids
+    }
+
+
+def odd_archive(path: Path, mode: str) -> Path:
+    """An archive of class archives in which all that may be wrong is wrong: the end of the outer one lacks too."""
+    inner = {
+        f"{wnid}.tar.gz": tar_of({f"Annotation/{wnid}/{stem}.xml": text for stem, text in own.items()})
+        for wnid, own in many(9).items()
+    }
+    first, second, third, *_ = inner
+    files = {
+        first: inner[first], "notes.txt": b"?", "again/" + first: inner[first], second: inner[second][:-30],
+        f"Annotation/{third[:9]}/{third[:9]}_500.xml": xml(f"{third[:9]}_500", third[:9], [(third[:9], BOX)]),
+        f"{OTHER}/{OTHER}_1.xml": "<annotation>", "n00000001.tar": b"<html>404</html>",
+    }  # fmt: skip
+    whole = tar_of({**files, **inner}, mode)
+    return written(path, whole[: -200 if mode == "w:gz" else -8000])
+
+
+def rows(scanned: Scanned, table: str) -> list[str]:
+    return sorted(repr({name: row[name] for name in row if name != "unit"}) for row in scanned.tables[table])
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+def test_a_large_archive_is_several_units_that_give_the_rows_of_one(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = odd_archive(tmp_path / "b.tar.gz", mode)
+    one = Scanned(box_xml, path)
+    assert [unit.member for unit in one.units] == [""]
+    always = {"stray_file": 1, "repeated_annotation": 3, "xml_broken": 1}
+    assert one.problems == always | ({"tar_truncated": 2} if mode == "w" else {"tar_truncated": 1, "gzip_truncated": 1})
+    monkeypatch.setattr(annotation_files, "_A_UNIT", path.stat().st_size // 4)
+    several = Scanned(box_xml, path)
+    assert [unit.member for unit in several.units] == [f"share {n} of 4" for n in (1, 2, 3, 4)]
+    assert len({unit.key for unit in [*one.units, *several.units]}) == 5
+    for table in ("boxes", "problems"):
+        assert rows(several, table) == rows(one, table)
+    units = {row["wnid"]: set() for row in several.tables["boxes"]}
+    for row in several.tables["boxes"]:
+        units[row["wnid"]].add(row["unit"])
+    assert {len(found) for found in units.values()} == {1}
+    assert len(set.union(*units.values())) > 1
+
+
+def test_an_archive_of_one_layer_is_one_unit_whatever_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_files, "_A_UNIT", 1)
+    files = {f"Annotation/{wnid}/{stem}.xml": text for wnid, own in CLASSES.items() for stem, text in own.items()}
+    scanned = Scanned(box_xml, written(tmp_path / "Annotation.tar.gz", tar_of(files)))
+    assert [unit.member for unit in scanned.units] == [""]
+    assert boxes(scanned) == EVERY
+
+
+def test_an_index_of_one_unit_is_built_anew_of_several_and_is_the_same(
+    extracted: Extracted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stems = [stem for stem in sorted(extracted.data) if stem.startswith("n02123045")]
+    classes = many(9) | {"n02123045": {stem: xml(stem, "n02123045", [("n02123045", BOX)]) for stem in stems}}
+    folder = tmp_path / "n02123045"
+    write_files(folder, {f"{stem}.JPEG": extracted.data[stem] for stem in stems})
+    archive = written(tmp_path / "b.tar.gz", bboxes_annotations(classes))
+    index = tmp_path / "x.index"
+
+    def read() -> list[tuple[object, ...]]:
+        opened = imagenet_tools.open_index(index)
+        return [
+            opened.sql(f"SELECT * EXCLUDE (unit) FROM {table} ORDER BY ALL").fetchall()
+            for table in ("images", "boxes", "unused_boxes", "problems")
+        ]
+
+    whole = imagenet_tools.build_index([archive, folder], index, dataset="fall11", workers=1)
+    before = read()
+    assert whole.rows["boxes"] == len(stems)
+    monkeypatch.setattr(annotation_files, "_A_UNIT", archive.stat().st_size // 4)
+    several = imagenet_tools.build_index([archive, folder], index, dataset="fall11", workers=2)
+    assert several.units == {"scanned": 4, "resumed": 0, "unchanged": 1, "removed": 1}
+    assert read() == before
+    again = imagenet_tools.build_index([archive, folder], index, dataset="fall11", workers=2)
+    assert again.units == {"scanned": 0, "resumed": 0, "unchanged": 5, "removed": 0}

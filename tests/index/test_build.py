@@ -311,6 +311,25 @@ def test_an_interrupted_build_goes_on_and_gives_the_same_bytes(sample: Path, ind
     assert not (tmp_path / "x.index.partial").exists()
 
 
+class OrderedExecutor(Executor):
+    """Does all at once, and keeps the form of each unit in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.forms: list[str] = []
+
+    def map(self, fn, tasks, **_):  # type: ignore[no-untyped-def,override]
+        tasks = list(tasks)
+        self.forms += [task.unit.form for task in tasks]
+        return map(fn, tasks)
+
+
+def test_annotations_are_begun_before_images_and_change_no_order(sample: Path, index: Index, tmp_path: Path) -> None:
+    executor = OrderedExecutor()
+    build([sample / name for name in OFFICIAL], tmp_path / "x.index", executor=executor)
+    assert executor.forms == ["devkit", "box_xml", "box_xml", *["image_tars"] * 15]
+    assert tables(tmp_path / "x.index") == tables(index.path)
+
+
 def test_a_second_builder_is_told_of_the_first(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "x.index.partial").mkdir()
     with lock(tmp_path / "x.index.partial" / "lock"), pytest.raises(ExistsError, match=f"process {os.getpid()}"):
