@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import hierarchy
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
-from imagenet_tools.exports import hf_card
+from imagenet_tools.exports import arrays, hf_card
 from imagenet_tools.exports.writer import Found, Loaded, Written
 from imagenet_tools.images.parquet_rows import RESIZED
 
@@ -112,7 +113,7 @@ class ParquetSink:
             write_page_index=True,
             write_page_checksum=True,
         )
-        self._images: list[bytes] = []
+        self._images: list[Picture] = []
         self._rows: list[Row] = []
         self._bytes = self._n = 0
         self._above: dict[str, tuple[list[str], list[str]]] = {}
@@ -121,7 +122,7 @@ class ParquetSink:
         """Put a row behind the others."""
         if self._rows and (len(self._rows) == _IMAGES or self._bytes + picture.length > _BYTES):
             self._flush()
-        self._images.append(picture.data())
+        self._images.append(picture)
         self._rows.append(row)
         self._bytes += picture.length
 
@@ -129,24 +130,28 @@ class ParquetSink:
         import pyarrow as pa
 
         rows, kinds = self._rows, {field.name: field.type for field in self._schema}
-        image = pa.StructArray.from_arrays(
-            [pa.array(self._images, pa.binary()), pa.array([row.name for row in rows])], fields=list(kinds["image"])
-        )
-        columns: dict[str, Any] = {
-            "label": [row.class_index for row in rows],
-            "wnid": [row.official_wnid for row in rows],
-            "image_id": [row.image_id for row in rows],
-            "dataset": [row.dataset for row in rows],
-            "photo": [row.photo for row in rows],
-            "width": [row.box_width for row in rows],
-            "height": [row.box_height for row in rows],
-            "parents": [self._above_of(row)[0] for row in rows],
-            "ancestors": [self._above_of(row)[1] for row in rows],
-            "objects": [_objects(row) for row in rows],
-            **{key: [row.fields[key] for row in rows] for key, _ in self._job.plan.options.fields},
-        }
-        arrays = [image, *(pa.array(values, kinds[name]) for name, values in columns.items())]
-        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema), row_group_size=_IMAGES)
+        found = [_objects(row) for row in rows]
+        above = [self._above_of(row) for row in rows]
+        names = arrays.strings([row.name for row in rows])
+        objects = [
+            arrays.boxes([boxes for boxes, _ in found], kinds["objects"].field("bbox").type),
+            _categories([categories for _, categories in found], kinds["objects"].field("category").type),
+        ]
+        columns = [
+            pa.StructArray.from_arrays([arrays.images(self._images), names], fields=list(kinds["image"])),
+            arrays.column([row.class_index for row in rows], kinds["label"]),
+            arrays.strings([row.official_wnid for row in rows]),
+            arrays.strings([row.image_id for row in rows]),
+            arrays.strings([row.dataset for row in rows]),
+            arrays.strings([row.photo for row in rows]),
+            arrays.column([row.box_width for row in rows], kinds["width"]),
+            arrays.column([row.box_height for row in rows], kinds["height"]),
+            arrays.string_lists([parents for parents, _ in above], kinds["parents"]),
+            arrays.string_lists([ancestors for _, ancestors in above], kinds["ancestors"]),
+            pa.StructArray.from_arrays(objects, fields=list(kinds["objects"])),
+            *(pa.array([row.fields[key] for row in rows], kinds[key]) for key, _ in self._job.plan.options.fields),
+        ]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema), row_group_size=_IMAGES)
         self._n += len(rows)
         self._images, self._rows, self._bytes = [], [], 0
 
@@ -176,12 +181,17 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return [leaves.column(n).path for n in range(len(leaves))]
 
 
-def _objects(row: Row) -> dict[str, list[Any]]:
+def _objects(row: Row) -> tuple[list[list[float]], list[int]]:
     size = {"width": row.box_width, "height": row.box_height}
     boxes = [
         [float(number) for number in bbox.coco(box.left, box.top, box.right, box.bottom, **size)] for box in row.boxes
     ]
-    return {"bbox": boxes, "category": [box.class_index for box in row.boxes]}
+    return boxes, [box.class_index for box in row.boxes]
+
+
+def _categories(values: list[list[int]], kind: pa.DataType) -> pa.Array:
+    flat = list(chain.from_iterable(values))
+    return arrays.lists(values, arrays.column(flat, kind.value_type), kind)
 
 
 def finish(job: Job) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagenet_tools.exports import boxes
+from imagenet_tools.exports import arrays, boxes
 from imagenet_tools.exports.kept import seed_of
 from imagenet_tools.files import whole
 from imagenet_tools.selection.query import Sql
@@ -202,7 +202,7 @@ def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
     sizes = _sizes(plans)
     # None: a target without boxes. What pyarrow makes of lists, and numpy of it otherwise than by DLPack, goes through
     # pandas where that is installed, which takes longer to import than a small export does.
-    known = [pa.array([one.wnid for one in plan.classes], pa.string()) if plan.writer.BOXES else None for plan in plans]
+    known = [arrays.strings([one.wnid for one in plan.classes]) if plan.writer.BOXES else None for plan in plans]
     before: dict[str, int] = dict.fromkeys(sizes, 0)
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written, current, key = 0, None, None
@@ -255,7 +255,8 @@ def _per_target(run: pa.RecordBatch, known: Sequence[pa.Array | None]) -> tuple[
     targets: npt.NDArray[np.int32] = np.asarray(np.from_dlpack(run.column("targets")), np.int32)
     found = run.column("found")
     boxed = any(classes is not None for classes in known)
-    lengths = np.from_dlpack(pc.fill_null(pc.list_value_length(found), 0)) if boxed else ()
+    # Not fill_null: where a scalar is made of Python's 0, pandas is imported.
+    lengths = np.diff(np.from_dlpack(found.offsets)) * np.from_dlpack(found.is_valid().cast("uint8")) if boxed else ()
     sizes: npt.NDArray[np.int64] = np.asarray(lengths, np.int64)
     images, counts = [], []
     for n, classes in enumerate(known):

@@ -12,9 +12,10 @@ the classes of classes.json. --shuffle orders the rows. It holds no image: hf_pa
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports import kept, listing
+from imagenet_tools.exports import arrays, kept, listing
 from imagenet_tools.exports.writer import Found, Origin
 
 if TYPE_CHECKING:
@@ -98,10 +99,13 @@ def _batch(rows: list[Any], schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
     *columns, boxes = zip(*rows, strict=True)
-    keys = schema.field("boxes").type.value_type.names
-    as_structs = [[dict(zip(keys, box, strict=True)) for box in found] for found in boxes]
-    arrays = [pa.array(list(values), field.type) for values, field in zip([*columns, as_structs], schema, strict=True)]
-    return pa.record_batch(arrays, schema=schema)
+    *kinds, of_boxes = schema.types
+    box = of_boxes.value_type
+    values = list(zip(*chain.from_iterable(boxes), strict=True)) or [()] * len(box)
+    inside = [arrays.column(found, field.type) for found, field in zip(values, box, strict=True)]
+    made = [arrays.column(found, kind) for found, kind in zip(columns, kinds, strict=True)]
+    found = arrays.lists(boxes, pa.StructArray.from_arrays(inside, fields=list(box)), of_boxes)
+    return pa.record_batch([*made, found], schema=schema)
 
 
 def read_back(root: Path) -> Iterator[Found]:
