@@ -47,7 +47,7 @@ class Data(NamedTuple):
     boxes: Path  # bboxes_annotations.tar.gz
     n_boxed: int  # XML files there
     index: Path  # of whole and boxes
-    wordnet: Path | None  # a corpus for NLTK, where there is a dict
+    wordnet: Path | None  # data of NLTK with its corpus wordnet, where there is a dict
     limits: Path  # limits.c, compiled
 
 
@@ -93,7 +93,7 @@ def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, 
         boxes,
         full_imagenet.n_annotations(full_imagenet.layout(every), n_boxed),
         _index(sets / "whole.index", whole, boxes),
-        _wordnet(folder / "nltk" / "wordnet"),
+        _wordnet(folder / "nltk_data"),
         compiled(folder),
     )
 
@@ -127,12 +127,12 @@ def _export(index: Path, dest: Path) -> None:
     imagenet_tools.export(imagenet_tools.open_index(index).select(split="train=0.9,val=0.1"), dest, to="yolo,coco")
 
 
-def _wordnet(corpus: Path) -> Path | None:
+def _wordnet(nltk_data: Path) -> Path | None:
     there = nltk_corpus.dict_dir()
     if not (there / "data.noun").is_file():
         return None
-    _once(corpus, lambda path: nltk_corpus.make(there, path))
-    return corpus
+    _once(nltk_data, lambda path: nltk_corpus.make(there, path / "corpora" / "wordnet"))
+    return nltk_data
 
 
 def _class_folders(train: Path, classes: int, per_class: int, photographs: Sequence[bytes]) -> None:

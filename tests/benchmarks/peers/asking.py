@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,12 +121,13 @@ def python(*code: str) -> Callable[[], int]:
     return started(sys.executable, "-c", *code)
 
 
-def nltk_wordnet(dict_dir: str) -> Callable[[], int]:
+def nltk_wordnet(nltk_data: str) -> Callable[[], int]:
     """NLTK's reader of WordNet: opened, and everything below its root."""
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    os.environ["NLTK_DATA"] = nltk_data  # read as nltk is imported
+    from nltk.corpus import wordnet
 
     def work() -> int:
-        root = WordNetCorpusReader(dict_dir, None).synset("entity.n.01")
+        root = wordnet.synset("entity.n.01")
         return 1 + len(set(root.closure(lambda one: one.hyponyms() + one.instance_hyponyms())))
 
     return work

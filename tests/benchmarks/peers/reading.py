@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.benchmarks import timed
+from tests.benchmarks.peers import torchvision_half
 
 
 def _pillow_class(folder: str) -> int:
@@ -49,11 +50,7 @@ def datasets_imagefolder(root: str, cache: str) -> Callable[[], int]:
 
 def torchvision_folders(root: str) -> Callable[[], int]:
     """torchvision's ImageFolder, which opens no image."""
-    import torch
-
-    # A torch built for the CPU lacks what torchvision's compiled half defines, and importing it asks for.
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    torchvision_half.complete()
     import torchvision
 
     return lambda: len(torchvision.datasets.ImageFolder(root))

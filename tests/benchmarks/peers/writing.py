@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.benchmarks import timed
+from tests.benchmarks.peers import torchvision_half
 
 
 def command(*arguments: str) -> Callable[[], int]:
@@ -62,6 +63,7 @@ def webdataset_shards(root: str, dest: str) -> Callable[[], int]:
 
 def mds_shards(root: str, dest: str) -> Callable[[], int]:
     """mosaicml-streaming's MDSWriter, from class folders."""
+    torchvision_half.complete()  # which streaming imports
     from streaming import MDSWriter
 
     def work() -> int:
