@@ -54,11 +54,12 @@ def main() -> int:
     scratch.mkdir()
     made = time.monotonic()
     found = walk(sets[1], sets[0], scratch, per_class=asked.per_class)
-    asked_of_it = [*questions(found.index, scratch), coco_json(found.index, scratch)] if found.index.is_dir() else []
-    prepare(asked_of_it)
+    there = found.index.is_dir()
+    of_it = [(one, asked.rounds) for one in questions(found.index, scratch)] + [(coco_json(found.index, scratch), 1)]
+    prepare([contest for contest, _ in of_it if there])
     results = []
-    for contest in asked_of_it:
-        results.append(hold(contest, asked.rounds))
+    for contest, rounds in of_it if there else ():
+        results.append(hold(contest, rounds))
         print(table(results[-1:]), flush=True)
     ended = time.monotonic()
     text = (
@@ -66,7 +67,8 @@ def main() -> int:
         f"{sets[1].tar.stat().st_size / 1e9:.1f} GB, and {sets[1].annotations:,} XML of boxes in a tar.gz of tar.gz. "
         "The images are drawn, and small: a real one has some 8 KB to read of each, and is bound by its disk. It took "
         f"{(ended - made) / 60:.0f} minutes, and {(made - began) / 60:.0f} before them to make what was not there.\n\n"
-        f"{report(found)}\nQuestions to the whole index, {asked.rounds} rounds. {HOW_TO_READ}\n{table(results)}"
+        f"{report(found)}\nQuestions to the whole index, {asked.rounds} rounds, and its boxes as COCO's JSON, once. "
+        f"{HOW_TO_READ}\n{table(results)}"
     )
     print(about(), text, sep="\n")
     if asked.every == 1:

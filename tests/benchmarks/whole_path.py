@@ -89,9 +89,7 @@ def walk(whole: Whole, tenth: Whole, scratch: Path, *, per_class: int) -> Walk:
     step(EXPORT, 0, "-i", found.index, "export", out, *words)
     found.exported = exported(out)
     shutil.rmtree(out, ignore_errors=True)
-    shutil.rmtree(scratch / "tenth-again.index", ignore_errors=True)
-    build(UNPROBED, whole, scratch / "unprobed.index", "--no-probe")
-    shutil.rmtree(scratch / "unprobed.index", ignore_errors=True)
+    build(UNPROBED, tenth, scratch / "unprobed.index", "--no-probe")
     return found
 
 
@@ -102,7 +100,7 @@ UNCHANGED = "build-index once more, nothing changed"
 ASK = "open it and count the dogs, by the command line"
 ADD = "build-index of one class more"
 EXPORT = "export of 1,000 classes as webdataset"
-UNPROBED = "build-index of the whole, --no-probe"
+UNPROBED = "build-index of the tenth, --no-probe"
 
 
 def exported(out: Path) -> tuple[int, int]:
