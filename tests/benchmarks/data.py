@@ -164,11 +164,14 @@ def _voc(train: Path, voc: Path, classes: int, per_class: int) -> None:
     draw = np.random.default_rng(0)
     for folder in sorted(train.iterdir())[:classes]:
         for file in sorted(folder.iterdir())[:per_class]:
-            shutil.copyfile(file, voc / "JPEGImages" / file.name)
+            shutil.copyfile(file, voc / "JPEGImages" / f"{file.stem}.jpg")  # as VOC calls them
             data = full_imagenet.annotation(file.stem, folder.name, *_MIDDLE, draw, "ILSVRC_2012")
+            data = data.replace(b"</filename>", b".jpg</filename>")  # as VOC has it
             (voc / "Annotations" / f"{file.stem}.xml").write_bytes(data)
             stems.append(file.stem)
     (voc / "ImageSets" / "Main" / "train.txt").write_text("".join(f"{stem}\n" for stem in stems))
+    wnids = sorted({stem.partition("_")[0] for stem in stems})  # which Datumaro asks for, where they are not VOC's own
+    (voc / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n" + "".join(f"{one}:::\n" for one in wnids))
 
 
 def _photographs(sizes: tuple[tuple[int, int], ...]) -> list[bytes]:
