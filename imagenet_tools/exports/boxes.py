@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imagenet_tools.annotations import bbox
+from imagenet_tools.exports.sorting import as_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pyarrow as pa
+
     from imagenet_tools.exports.options import Options
+    from imagenet_tools.index.opened import Index
     from imagenet_tools.selection.selection import Selection
 
 # Why a box of an image that is in an export is not.
@@ -25,10 +32,16 @@ REASONS = {
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")
 
 
-def all_boxes(options: Options) -> str:
+# Images that have boxes, with their width and height, and a number of their own.
+_OF_SOME = {"number": "BIGINT", "dataset": "VARCHAR", "image_id": "VARCHAR", "width": "INTEGER", "height": "INTEGER"}
+_OF_ALL = "(SELECT dataset, image_id, width, height, NULL AS number FROM images WHERE n_boxes > 0)"
+
+
+def all_boxes(options: Options, images: str = "") -> str:
     """Every box of the index: dataset, image_id, wnid, left, top, right, bottom, remarks, and lost: why, or null.
 
-    The edges are fractions of the raster that the export will hold, before it is turned.
+    The edges are fractions of the raster that the export will hold, before it is turned. `images` is a table of those
+    whose boxes are asked for: dataset, image_id, width, height, number, which then is beside each box.
     """
     edges = {name: name for name in _EDGES}
     lost = ["WHEN nxmin IS NULL THEN 'no_area'"]
@@ -45,15 +58,15 @@ def all_boxes(options: Options) -> str:
             bbox.sql_extent(edges["nymin"], edges["nymax"], height),
         )
         lost.append(f"WHEN least({', '.join(sides)}) < {options.min_box} THEN 'small_box'")
-    source = "boxes"
-    if options.square or options.min_box:
+    source, number = "boxes", "number, " if images else ""
+    if images or options.square or options.min_box:
         # Boxes that share no image are of none that is chosen.
-        source = "boxes JOIN (SELECT dataset, image_id, width, height FROM images) USING (dataset, image_id)"
+        source = f"boxes JOIN {images or _OF_ALL} USING (dataset, image_id)"
     named = ", ".join(
         f"{edges[name]} AS {edge}" for name, edge in zip(_EDGES, ("left", "top", "right", "bottom"), strict=True)
     )
     named = named.replace(" AS left", ' AS "left"').replace(" AS right", ' AS "right"')
-    return f"""SELECT dataset, image_id, wnid, {named}, pose, truncated, difficult, flags,
+    return f"""SELECT {number}dataset, image_id, wnid, {named}, pose, truncated, difficult, flags,
                    CASE {" ".join(lost)} END AS lost FROM {source}"""
 
 
@@ -62,25 +75,42 @@ _CLASSES = "SELECT unnest($_box_wnid::VARCHAR[]) AS own, unnest($_box_class::VAR
 
 
 def class_values(of: Mapping[str, str]) -> dict[str, object]:
-    """The parameters of by_image(): the class that each wnid becomes."""
+    """The parameters of the queries over boxes: the class that each wnid becomes."""
     return {"_box_wnid": list(of), "_box_class": list(of.values())}
 
 
-def by_image(options: Options) -> str:
-    """The boxes of each image that has any: dataset, image_id, and found, a list of structs, each box once, sorted.
+class BoxesOf:
+    """Finds the boxes of some images at a time, each box once, sorted; of classes that `of` gives their wnids."""
 
-    Only boxes that have a class in the parameters of class_values(); their wnid is that class.
-    """
-    return f"""SELECT dataset, image_id, list_sort(list(box)) AS found FROM (
-                   SELECT dataset, image_id, {{'wnid': class, 'left': "left", 'top': top, 'right': "right",
-                          'bottom': bottom, 'pose': min(pose), 'truncated': bool_or(truncated),
-                          'difficult': bool_or(difficult)}} AS box
-                   FROM ({all_boxes(options)}) JOIN ({_CLASSES}) ON wnid = own WHERE lost IS NULL
-                   GROUP BY dataset, image_id, class, "left", top, "right", bottom)
-               GROUP BY dataset, image_id"""
+    def __init__(self, index: Index, options: Options, of: Mapping[str, str]) -> None:
+        self._cursor = index.cursor()
+        self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(of))
+        # As values: whatever else takes Arrow in imports pandas where that is installed.
+        given = ", ".join(f"unnest(${name}::{kind}[]) AS {name}" for name, kind in _OF_SOME.items())
+        self._query = f"""
+            SELECT number, list_sort(list(box)) AS found FROM (
+                SELECT number, {{'wnid': class, 'left': "left", 'top': top, 'right': "right", 'bottom': bottom,
+                                'pose': min(pose), 'truncated': bool_or(truncated),
+                                'difficult': bool_or(difficult)}} AS box
+                FROM ({all_boxes(options, f"(SELECT {given})")}) JOIN _box_classes ON wnid = own WHERE lost IS NULL
+                GROUP BY number, dataset, image_id, class, "left", top, "right", bottom)
+            GROUP BY number ORDER BY number"""
 
+    def add(self, images: pa.RecordBatch) -> pa.Array:
+        """The boxes of images of which dataset, image_id, width, height and n_boxes are known: a list of structs each.
 
-NO_BOXES = "SELECT NULL AS dataset, NULL AS image_id, [] AS found"
+        Null where an image has none.
+        """
+        import pyarrow.compute as pc
+
+        number = np.flatnonzero(np.from_dlpack(pc.fill_null(images.column("n_boxes"), 0)) > 0)
+        boxed = images.take(as_arrow(number))
+        values = {name: boxed.column(name).to_pylist() for name in _OF_SOME if name != "number"}
+        found = self._cursor.sql(self._query, params={**values, "number": number.tolist()}).to_arrow_table()
+        place = np.full(len(images), -1, np.int64)
+        place[np.from_dlpack(found.column("number").combine_chunks())] = np.arange(len(found))
+        lists = found.column("found").combine_chunks()
+        return lists.take(as_arrow(place, valid=place >= 0))
 
 
 def quoted(column: str) -> str:
@@ -95,17 +125,26 @@ def usable(options: Options, wnids: Iterable[str] | None = None) -> str:
     return f"(images.dataset, images.image_id) IN ({found})"
 
 
-def left_out(chosen: Selection, options: Options) -> dict[str, int]:
-    """How many boxes of the chosen images are left out, by the reason."""
+def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+    """(boxes that are kept, by split and class of the image; how many are left out, by the reason)."""
+    kept: dict[tuple[str, str], int] = {}
+    lost: Counter[str] = Counter()
     rows = chosen.run(
-        f"""SELECT CASE WHEN lost IS NOT NULL THEN lost WHEN class IS NULL THEN 'other_class' ELSE 'same_twice' END
-                       AS reason,
-                   CASE WHEN reason = 'same_twice'
-                        THEN count(*) - count(DISTINCT (dataset, image_id, class, "left", top, "right", bottom))
-                        ELSE count(*) END AS n
-            FROM ({all_boxes(options)}) JOIN (SELECT dataset, image_id FROM made WHERE left_out IS NULL)
-                 USING (dataset, image_id) LEFT JOIN ({_CLASSES}) ON wnid = own
-            GROUP BY reason HAVING n > 0 ORDER BY reason""",
+        f"""SELECT split, of_image, coalesce(lost, CASE WHEN class IS NULL THEN 'other_class' END) AS reason,
+                   sum(n)::BIGINT, sum(n - 1)::BIGINT
+            FROM (SELECT split, of_image, lost, class, count(*) AS n
+                  FROM ({all_boxes(options)})
+                  JOIN (SELECT dataset, image_id, split, wnid AS of_image FROM made
+                        WHERE left_out IS NULL AND n_boxes > 0) USING (dataset, image_id)
+                  LEFT JOIN ({_CLASSES}) ON wnid = own
+                  GROUP BY dataset, image_id, split, of_image, lost, class, "left", top, "right", bottom)
+            GROUP BY ALL ORDER BY ALL""",
         class_values(chosen.classes_of()),
     ).fetchall()
-    return dict(rows)
+    for split, wnid, reason, n, again in rows:
+        if reason is None:
+            kept[split, wnid] = n - again
+            lost["same_twice"] += again
+        else:
+            lost[reason] += n
+    return kept, {reason: n for reason, n in sorted(lost.items()) if n}

@@ -4,11 +4,7 @@
                     a piece, so that a worker reads its own piece and nothing else
     pieces.json     for each piece its split, its batches, and by target how many images and boxes lie in it
 
-A piece holds images of one split, and about as many bytes as every other piece of that split. Where the order is that
-of blocks, stretches of about a MiB as they lie in the sources are drawn by lot, some 256 MiB of them are mixed, and
-then the next: every byte is read in one pass, and neighbours come from some 250 places of the sources. Without a
-shuffle the order is that of classes, but as they lie where images are in Parquet or gzip streams: there, any other
-order would decode a whole row group for every image.
+A piece holds images of one split, and about as many bytes as every other piece of that split.
 """
 
 from __future__ import annotations
@@ -18,14 +14,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imagenet_tools.exports import arrays, boxes
-from imagenet_tools.exports.kept import seed_of
+from imagenet_tools.exports import arrays
+from imagenet_tools.exports.orders import choices, ordered
 from imagenet_tools.files import whole
-from imagenet_tools.selection.query import Sql
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,21 +34,17 @@ _ROWS, _PIECES = "rows.arrow", "pieces.json"
 # worker's while. A small file costs as much as this many bytes more.
 _PIECE, _PER_FILE = 64 << 20, 64 << 10
 
-# The order of blocks: a block, and how many bytes of blocks are mixed at a time.
-BLOCK, WINDOW = 1 << 20, 256 << 20
-# Blocks are so much larger where a row group or a stretch of a gzip stream is decoded for each.
-_PACKED = 16
-
 # So many rows are Python's objects at a time.
-_AT_ONCE = 2048
+_OBJECTS = 2048
 
 # Values by the name of their column.
 Columns = dict[str, list[Any]]
 
-COLUMNS = (
-    "dataset", "image_id", "photo", "wnid", "official_wnid", "split", "official_split", "source", "file", "offset",
-    "length", "member", "position", "compression", "width", "height", "mode", "encoding", "orientation",
+# What tells the images of several selections apart, and what they cost; so many are told apart at once.
+_TOLD = (
+    "dataset", "image_id", "hash32", "split", "wnid", "offset", "length", "width", "height", "encoding",
 )  # fmt: skip
+_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -82,15 +73,15 @@ class Pieces:
             return file.schema.field(f"field {key}").type
 
     def columns(self, number: int) -> Iterator[Columns]:
-        """The rows of a piece in batches: COLUMNS, out_width, out_height, found, targets, and fields as `field KEY`."""
+        """The rows of a piece in batches: orders.COLUMNS, out_width, out_height, found, targets, and `field KEY`."""
         import pyarrow as pa
 
         piece = self.pieces[number]
         with pa.memory_map(str(self.folder / _ROWS)) as source, pa.ipc.open_file(source) as file:
             for n in range(piece.first_batch, piece.first_batch + piece.batches):
                 whole = file.get_batch(n)
-                for start in range(0, len(whole), _AT_ONCE):
-                    batch = whole.slice(start, _AT_ONCE)
+                for start in range(0, len(whole), _OBJECTS):
+                    batch = whole.slice(start, _OBJECTS)
                     yield {name: batch.column(name).to_pylist() for name in batch.schema.names}
 
 
@@ -100,7 +91,7 @@ def cut(plans: Sequence[Plan], folder: Path) -> Pieces:
     if not there.exists():
         (folder / _ROWS).unlink(missing_ok=True)
         with whole(folder / _ROWS, fsync=False) as out:
-            found = list(_write(plans, out))
+            found = list(_write(plans, out, folder))
         with whole(there) as out:
             out.write(json.dumps([asdict(piece) for piece in found]).encode())
     listed = json.loads(there.read_text())
@@ -110,10 +101,18 @@ def cut(plans: Sequence[Plan], folder: Path) -> Pieces:
 
 def count(plans: Sequence[Plan]) -> dict[str, int]:
     """How many pieces there will be, by split."""
-    return {split: k for split, (_, k) in _sizes(plans).items()}
+    return {split: size.pieces for split, size in _sizes(plans).items()}
 
 
-# ---- the query
+# ---- how many
+
+
+class _Size(NamedTuple):
+    """The images of a split: their cost in all, into how many pieces they are cut, and how many lie packed."""
+
+    cost: int
+    pieces: int
+    packed: int
 
 
 def shard_bytes(plans: Sequence[Plan]) -> int | None:
@@ -127,75 +126,37 @@ def _cost(plans: Sequence[Plan]) -> str:
     return about if shard_bytes(plans) is not None else f"({about} + {_PER_FILE})"
 
 
-def _members(plans: Sequence[Plan]) -> Sql:
-    """The chosen images of all targets: COLUMNS, hash32, fields, and `targets`, a bit for each that takes the image."""
-    fields = [f'{boxes.quoted(column)} AS "field {key}"' for key, column in plans[0].options.fields]
-    columns = ", ".join([*(f'images."{name}"' for name in COLUMNS), "images.hash32", *fields])
-    each = [plan.selection.chosen(f"{columns}, {1 << n} AS bit", f"_of_{n}") for n, plan in enumerate(plans)]
-    values = {name: value for one in each for name, value in one.values.items()}
-    if len(each) == 1:
-        return Sql(f"SELECT * EXCLUDE bit, bit AS targets FROM ({each[0].text})", values)
-    together = " UNION ALL ".join(f"FROM ({one.text})" for one in each)
-    return Sql(f"SELECT * EXCLUDE bit, sum(bit)::INTEGER AS targets FROM ({together}) GROUP BY ALL", values)
-
-
-def _sizes(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
-    """(cost in all, number of pieces) of each split."""
-    members = _members(plans)
-    text = f"SELECT split, sum({_cost(plans)})::BIGINT, count(*) FROM ({members.text}) GROUP BY split ORDER BY split"
+def _sizes(plans: Sequence[Plan]) -> dict[str, _Size]:
+    """The size of each split."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for split, *numbers in _counted(plans):
+        found[split] = tuple(map(sum, zip(found.get(split, (0, 0, 0)), numbers, strict=True)))  # type: ignore[assignment]
     size = shard_bytes(plans) or _PIECE
-    rows = plans[0].selection.run(text, members.values).fetchall()
-    return {split: (total, max(1, min(-(-total // size), n))) for split, total, n in rows}
+    return {split: _Size(cost, max(1, min(-(-cost // size), n)), packed) for split, (cost, n, packed) in found.items()}
 
 
-# As images lie in their sources: the twin of payload.reading_order in SQL. A tar's streams are read one by one.
-_LIES = """source, file, CASE WHEN compression LIKE 'tar.gz%' AND contains(member, '.tar')
-                                     THEN split_part(member, '.tar', 1) ELSE '' END, coalesce("offset", position)"""
-
-
-def _packed(plans: Sequence[Plan], members: Sql) -> bool:
-    """Whether images lie in containers of which a long stretch is decoded for each: row groups, gzip streams."""
-    text = f'SELECT count(*) FROM ({members.text}) WHERE "offset" IS NULL'
-    row = plans[0].selection.run(text, members.values).fetchone()
-    return bool(row and row[0])
-
-
-def _ordered(plans: Sequence[Plan]) -> Sql:
-    options, seed = plans[0].options, seed_of(plans[0].selection)
-    chosen, key = _members(plans), "dataset, image_id"
-    members, packed = f"members AS ({chosen.text})", _packed(plans, chosen)
-    # Another draw than that of splits and samples, which those that are left have in common.
-    drawn = f"draw(draw(hash32, {seed}), 1), {key}"
-    lies = f"{_LIES}, {key}"
-    seen = any(plan.writer.ORDERED for plan in plans)
-    found = boxes.by_image(options) if any(plan.writer.BOXES for plan in plans) else boxes.NO_BOXES
-    if options.shuffle == "block" and seen:
-        block = BLOCK * (_PACKED if packed else 1)
-        members += f""",
-            blocks AS (SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY {lies}) - length) // {block} AS block
-                       FROM members),
-            windows AS (SELECT *, (sum(length) OVER (
-                PARTITION BY split ORDER BY draw(block::UINTEGER, {seed}), block, {lies}) - length) // {WINDOW} AS win
-                        FROM blocks)"""
-        rows, order = "FROM windows", f"split, win, {drawn}"
-    elif options.shuffle == "full" and seen:
-        rows, order = "FROM members", f"split, {drawn}"
-    else:
-        rows, order = "FROM members", f"split, {lies}" if packed else f"split, wnid, {key}"
-    fields = [f'rows."field {key}"' for key, _ in options.fields]
-    columns = ", ".join([*(f'rows."{name}"' for name in COLUMNS), *fields, "targets"])
-    width, height = options.size_sql()
-    text = f"""SELECT {columns}, {width} AS out_width, {height} AS out_height,
-                      {_cost(plans)} AS cost, found
-               FROM (WITH {members} {rows}) AS rows LEFT JOIN ({found}) USING (dataset, image_id) ORDER BY {order}"""
-    of = {wnid: one for plan in plans if plan.writer.BOXES for wnid, one in plan.selection.classes_of().items()}
-    return Sql(text, {**chosen.values, **boxes.class_values(of)})
+def _counted(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int, int]]:
+    """(split, cost, images, packed images), some images at a time where several selections may have them."""
+    counted = f'split, sum({_cost(plans)})::BIGINT, count(*), count(*) FILTER ("offset" IS NULL)'
+    selection, *others = (one.selection for one in choices(plans))
+    if not others:
+        yield from selection.run(
+            f"SELECT {counted} FROM made WHERE left_out IS NULL GROUP BY split ORDER BY split"
+        ).fetchall()
+        return
+    columns = ", ".join(f'images."{name}"' for name in _TOLD)
+    each = [one.chosen(columns, f"_of_{n}") for n, one in enumerate((selection, *others))]
+    values = {name: value for one in each for name, value in one.values.items()}
+    parts = max(plan.images() for plan in plans) // _AT_ONCE + 1
+    for part in range(parts):
+        together = " UNION ".join(f"FROM ({one.text}) WHERE hash32 % {parts} = {part}" for one in each)
+        yield from selection.run(f"SELECT {counted} FROM ({together}) GROUP BY split ORDER BY split", values).fetchall()
 
 
 # ---- the file
 
 
-def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
+def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
     """Write the rows as they come; gives the pieces."""
     import pyarrow as pa
 
@@ -206,7 +167,8 @@ def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
     before: dict[str, int] = dict.fromkeys(sizes, 0)
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written, current, key = 0, None, None
-    for batch in plans[0].selection.read(*_ordered(plans)):
+    packed = any(size.packed for size in sizes.values())
+    for batch in ordered(plans, _cost(plans), folder, packed=packed):
         writer = writer or pa.ipc.new_file(out, batch.schema)
         for split, number, run in _runs(batch, sizes, before):
             writer.write_batch(run)
@@ -231,7 +193,7 @@ def _write(plans: Sequence[Plan], out: object) -> Iterator[Piece]:
 
 
 def _runs(
-    batch: pa.RecordBatch, sizes: dict[str, tuple[int, int]], before: dict[str, int]
+    batch: pa.RecordBatch, sizes: dict[str, _Size], before: dict[str, int]
 ) -> Iterator[tuple[str, int, pa.RecordBatch]]:
     """(split, number of the piece, rows) of a batch; `before` counts the cost of what came before, by split."""
     coded = batch.column("split").dictionary_encode()
@@ -239,7 +201,7 @@ def _runs(
     starts = [0, *(np.flatnonzero(splits[1:] != splits[:-1]) + 1).tolist(), len(splits)]
     for start, end in itertools.pairwise(starts):
         split = coded.dictionary[int(splits[start])].as_py()
-        total, k = sizes[split]
+        total, k, _ = sizes[split]
         sums = np.cumsum(cost[start:end])
         numbers = np.minimum((before[split] + sums - cost[start:end]) * k // max(total, 1), k - 1)
         before[split] += int(sums[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from imagenet_tools.class_lists.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
+from imagenet_tools.exports.names import check_stems
 from imagenet_tools.index.connection import engine_errors
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 _NAMED = 5  # how many images or classes a message names
-
-# SQL: a name that a file may have, and the same for names that differ in case alone.
-STEM_SQL = "replace(image_id, '/', '_')"
 
 
 class Tally(NamedTuple):
@@ -132,7 +130,8 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
     classes = order_classes(
         wnids, names=options.names or ("lemma" if writer.DETECTION else "wnid"), by_folder=writer.BY_FOLDER
     )
-    tallies = _tallies(chosen, writer, options)
+    kept, lost = boxes.counted(chosen, options) if writer.BOXES else ({}, {})
+    tallies = _tallies(chosen, options, kept)
     left_out = chosen.left_out()
     if not tallies:
         where = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items()) or "the index is empty"
@@ -142,23 +141,19 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
     _check_untouched(target, options, writer)
     _check_boxes(chosen, options, writer)
     check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
-    lost = boxes.left_out(chosen, options) if writer.BOXES else {}
     plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
     plan.hazards.extend([*_common_hazards(plan), *writer.hazards(plan)])
     return plan
 
 
-def _tallies(chosen: Selection, writer: Writer, options: Options) -> dict[str, dict[str, Tally]]:
-    found = boxes.by_image(options) if writer.BOXES else boxes.NO_BOXES
+def _tallies(chosen: Selection, options: Options, kept: Mapping[tuple[str, str], int]) -> dict[str, dict[str, Tally]]:
     rows = chosen.run(
-        f"""SELECT split, wnid, count(*), sum(coalesce(len(found), 0))::BIGINT, sum({options.bytes_sql()})::BIGINT
-            FROM made LEFT JOIN ({found}) USING (dataset, image_id)
-            WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL""",
-        boxes.class_values(chosen.classes_of()) if writer.BOXES else {},
+        f"""SELECT split, wnid, count(*), sum({options.bytes_sql()})::BIGINT
+            FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     tallies: dict[str, dict[str, Tally]] = {}
-    for split, wnid, *numbers in rows:
-        tallies.setdefault(split, {})[wnid] = Tally(*numbers)
+    for split, wnid, images, n_bytes in rows:
+        tallies.setdefault(split, {})[wnid] = Tally(images, kept.get((split, wnid), 0), n_bytes)
     return tallies
 
 
@@ -226,20 +221,6 @@ def _check_untouched(target: str, options: Options, writer: Writer) -> None:
     if changed and not writer.HOLDS_BYTES:
         message = f"{changed}: {target} says where images lie, and changes none. Export to image_folder, and list that."
         raise UsageError(message)
-
-
-def check_stems(chosen: Selection, *, within: str) -> None:
-    """ExportError where two images would have one name within a folder, the value of `within`, which is SQL.
-
-    File systems may not tell upper from lower case.
-    """
-    rows = chosen.run(
-        f"""SELECT list(dataset || '/' || image_id ORDER BY dataset, image_id), any_value({STEM_SQL}) FROM made
-            WHERE left_out IS NULL GROUP BY {within}, lower({STEM_SQL}) HAVING count(*) > 1 ORDER BY 2 LIMIT 1"""
-    ).fetchall()
-    for ids, name in rows:
-        message = f"{' and '.join(ids[:2])} would both be {name}. Choose one data set: --dataset NAME."
-        raise ExportError(message)
 
 
 def _refuse(rows: Sequence[tuple[str]], what: str, advice: str) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.plan import check_stems
+from imagenet_tools.exports.names import check_stems
 from imagenet_tools.exports.sinks import FilePerImage
 from imagenet_tools.exports.writer import Found, Loaded
 

@@ -23,10 +23,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from imagenet_tools import __version__, wordnet
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.files import whole, write_whole
 from imagenet_tools.selection import recipe
+from imagenet_tools.selection.ranges import ranges
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,10 +37,9 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
-_LINE = "{}/{}\t{}\t{}\n"
 _ROW_GROUP = 131_072
 _AT_ONCE = 500_000  # images that are put in order at once
-_SAMPLED = 1_000  # images looked at for each place where the order is cut
+_LINES = 16_384  # lines that are in memory at once
 _KEY = "dataset || '/' || image_id"
 
 
@@ -106,29 +108,14 @@ def _rows(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordB
     """The chosen images in the order of the lines, some at a time."""
     columns = ", ".join(_COLUMNS)
     others = f" AND {_KEY} NOT IN (SELECT unnest($_without::VARCHAR[]))" if without else ""
-    for low, high in _ranges(selection):
+    # The order of dataset/image_id: no name of a data set has a '/' in it.
+    order = {"_set": "dataset || '/'", "_image": "image_id"}
+    for stretch in ranges(selection, order, _AT_ONCE):
         yield from selection.read(
-            f"""SELECT {columns} FROM made WHERE left_out IS NULL AND {_KEY} >= $_low
-                AND ($_high IS NULL OR {_KEY} < $_high){others} ORDER BY {_KEY}""",
-            {"_low": low, "_high": high, "_without": sorted(without)},
+            f"""SELECT {columns} FROM made WHERE left_out IS NULL AND {stretch.text}{others}
+                ORDER BY {", ".join(order.values())}""",
+            {**stretch.values, "_without": sorted(without)},
         )
-
-
-def _ranges(selection: Selection) -> Iterator[tuple[str, str | None]]:
-    """Cuts of the order of the lines, found by a sample of the images, that leave about as many in each."""
-    n = sum(sum(counted.values()) for counted in selection.counts().values())
-    parts = n // _AT_ONCE + 1
-    bounds: list[str] = []
-    if parts > 1:
-        share = min(1 << 32, (_SAMPLED * parts << 32) // n)
-        keys = [
-            key
-            for (key,) in selection.run(
-                f"SELECT {_KEY} FROM made WHERE left_out IS NULL AND hash32 < $_share ORDER BY 1", {"_share": share}
-            ).fetchall()
-        ]
-        bounds = keys[_SAMPLED::_SAMPLED]
-    yield from zip(["", *bounds], [*bounds, None], strict=True)
 
 
 def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[str, dict[str, dict[str, int]]]:
@@ -140,9 +127,9 @@ def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[st
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
     digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[tuple[str, str]]()
     for batch in batches:
-        dataset, image_id, wnid, split = (batch.column(name).to_pylist() for name in _COLUMNS[:4])
-        digest.update("".join(map(_LINE.format, dataset, image_id, wnid, split)).encode())
-        counted.update(zip(split, wnid, strict=True))
+        for line in _lines(batch):
+            digest.update(line)
+        counted.update(_counts(batch))
         if writer is None:
             continue
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
@@ -156,6 +143,30 @@ def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[st
     for (split_of, class_of), n in sorted(counted.items()):
         counts.setdefault(split_of, {})[class_of] = n
     return digest.hexdigest(), counts
+
+
+def _lines(batch: pa.RecordBatch) -> Iterator[memoryview]:
+    """The lines of some images, one after the other, as they lie in memory: some thousand to a piece."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for start in range(0, len(batch), _LINES):
+        dataset, image_id, wnid, split = (batch.column(name)[start : start + _LINES] for name in _COLUMNS[:4])
+        parts = [dataset, "/", image_id, "\t", wnid, "\t", split, "\n", ""]
+        texts = [pa.scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in parts]
+        lines = pc.binary_join_element_wise(*texts, null_handling="replace", null_replacement="None")
+        ends = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
+        yield memoryview(lines.buffers()[2])[int(ends[0]) : int(ends[-1])]
+
+
+def _counts(batch: pa.RecordBatch) -> dict[tuple[str, str], int]:
+    """Images by split and class."""
+    split, wnid = (batch.column(name).cast("string").dictionary_encode() for name in ("split", "wnid"))
+    width = len(wnid.dictionary)
+    both = np.from_dlpack(split.indices).astype(np.int64) * width + np.from_dlpack(wnid.indices)
+    numbers = np.bincount(both, minlength=len(split.dictionary) * width)
+    splits, wnids = split.dictionary.to_pylist(), wnid.dictionary.to_pylist()
+    return {(splits[n // width], wnids[n % width]): int(numbers[n]) for n in np.flatnonzero(numbers).tolist()}
 
 
 # ---- read

@@ -195,14 +195,19 @@ made AS (
     return Sql(text, values)
 
 
-def pinned(demands: tuple[tuple[str, str], ...]) -> Sql:
-    """All the tables of a selection that a lock pins: the images, classes and splits are the lock's."""
+def pinned(demands: tuple[tuple[str, str], ...], *, only: bool = False) -> Sql:
+    """All the tables of a selection that a lock pins: the images, classes and splits are the lock's.
+
+    `only`: of the images of the lock, those that were of the wnids $_only when it was made, and no others.
+    """
     early = _cases([("lock", "_locked")])
+    side, where = ("", "WHERE official_wnid IN (SELECT unnest($_only::VARCHAR[]))") if only else ("LEFT ", "")
     text = f"""WITH
 _tested AS (
     SELECT images.*, {early} AS _early, {_cases(list(demands))} AS _image_step, _class,
            _split
-    FROM images LEFT JOIN (SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK})
+    FROM images {side}JOIN (
+        SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK} {where})
          USING (dataset, image_id)),
 made AS (
     SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,7 +186,7 @@ class Selection:
         self, query_text: str, values: Mapping[str, object] | None = None, *, only: Sequence[str] | None = None
     ) -> Sql:
         if self.pinned is not None:
-            begin = query.pinned(self.demands)
+            begin = query.pinned(self.demands, only=only is not None)
         else:
             begin = query.whole(self.choice, self.demands, self._joins, self._found[0], only=only is not None)
         more = {"_only": list(only)} if only is not None else {}
@@ -197,14 +198,20 @@ class Selection:
 
     # ---- answers
 
+    @functools.cached_property
+    def _counted(self) -> list[tuple[str | None, str | None, str | None, int]]:
+        """(step that left it out, split, class, images), in one pass over the images; in order."""
+        rows: list[tuple[str | None, str | None, str | None, int]] = self.run(
+            "SELECT left_out, split, wnid, count(*) FROM made GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        return rows
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Images by split and class: {split: {wnid: n}}, both in order."""
-        rows = self.run(
-            "SELECT split, wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
         found: dict[str, dict[str, int]] = {}
-        for split, wnid, n in rows:
-            found.setdefault(split, {})[wnid] = n
+        for step, split, wnid, n in self._counted:
+            if step is None:
+                found.setdefault(str(split), {})[str(wnid)] = n
         return found
 
     def left_out(self) -> dict[str, int]:
@@ -213,17 +220,19 @@ class Selection:
 
     def steps(self) -> list[Step]:
         """The steps in order: how many images each left out, and how many it left. The first is the whole index."""
-        rows = dict(self.run("SELECT left_out, count(*) FROM made GROUP BY ALL").fetchall())
+        rows: Counter[str | None] = Counter()
+        for step, _, _, n in self._counted:
+            rows[step] += n
         return steps.counted(self.choice, self.demands, rows)
 
     def wnids(self) -> tuple[str, ...]:
         """The classes, in order: those of the list if one was given, else those with images."""
         if self.pinned is not None:
             return self.pinned.classes
-        rows = self.run("SELECT DISTINCT wnid FROM made WHERE left_out IS NULL").fetchall()
         found = self._found[0]
         of = classes.Classes(found.of, found.reasons, ())
-        return classes.in_order(self.choice, of, (wnid for (wnid,) in rows), found.late)
+        chosen = {wnid for counted in self.counts().values() for wnid in counted}
+        return classes.in_order(self.choice, of, chosen, found.late)
 
     def classes_of(self) -> Mapping[str, str]:
         """The class that each wnid of the images becomes, by wnid; what else is asked of an image is not asked here."""

@@ -1,0 +1,87 @@
+"""The orders of an export's images, held against the sentences that say what they are, worked out by the engine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.class_lists import lists
+from imagenet_tools.exports import orders, pieces, sorting
+from imagenet_tools.exports.plan import Plan
+from imagenet_tools.selection.selection import Selection
+from tests.forms.written_index import image, write
+
+BLOCK, WINDOW = 1 << 20, 256 << 20
+
+# The orders as SQL over the chosen images, here called rows.
+LIES = 'source, file, "offset", dataset, image_id'
+DRAWN = "draw(draw(hash32, 7), 1), dataset, image_id"
+EXPECTED = {
+    "none": "SELECT * FROM rows ORDER BY split, wnid, dataset, image_id",
+    "full": f"SELECT * FROM rows ORDER BY split, {DRAWN}",
+    "block": f"""
+        SELECT * FROM (
+            SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY draw(block::UINTEGER, 7), block, {LIES}) - length)
+                      // {WINDOW} AS win
+            FROM (SELECT *, (sum(length) OVER (PARTITION BY split ORDER BY {LIES}) - length) // {BLOCK} AS block
+                  FROM rows))
+        ORDER BY split, win, {DRAWN}""",
+}
+
+
+@pytest.fixture(scope="module")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Selection:
+    """9,000 images of 30 classes and some 3 GB, in two files in neither of which they lie by class."""
+    wnids = sorted(lists.get("ilsvrc2012").wnids)[:30]
+    rows = []
+    for n in range(9_000):
+        wnid = wnids[n * 7 % 30]
+        length = 1_000 + n * 7_919 % 700_000
+        place = {"source": "set", "file": f"{n % 2}.tar", "offset": n * 6_007 % 9_001 * 1_000_000, "length": length}
+        rows.append(image(f"{wnid}_{n}", wnid, "train" if n % 5 else "val", **place))
+    index = imagenet_tools.open_index(write(tmp_path_factory.mktemp("orders") / "index", rows))
+    return index.select(seed=7)
+
+
+def cut(plan: Plan, folder: Path) -> list[tuple[str, str]]:
+    """(split, image) of every row of the pieces, in their order."""
+    folder.mkdir()
+    made = pieces.cut(plan.together, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["pieces.json", "rows.arrow"]
+    assert sum(one.images[0] for one in made.pieces) == plan.images()
+    batches = [batch for n in range(len(made.pieces)) for batch in made.columns(n)]
+    return [pair for batch in batches for pair in zip(batch["split"], batch["image_id"], strict=True)]
+
+
+@pytest.mark.parametrize("shuffle", list(EXPECTED))
+@pytest.mark.parametrize("small", [False, True])
+def test_each_order_is_the_one_that_is_said(
+    chosen: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str, small: bool
+) -> None:
+    """Also where memory holds few rows, and all of them wait in files."""
+    if small:
+        monkeypatch.setattr(orders, "ROWS", 700)
+        monkeypatch.setattr(sorting, "_WAITING", 50_000)
+    found = cut(imagenet_tools.plan_export(chosen, to="webdataset", shuffle=shuffle), tmp_path / "made")
+    rows = chosen.run(
+        f", rows AS (FROM made WHERE left_out IS NULL) SELECT split, image_id FROM ({EXPECTED[shuffle]})"
+    ).fetchall()
+    assert found == rows
+    assert len(rows) == 9_000
+
+
+def test_a_target_that_takes_fewer_images_shares_the_rows_of_one_that_takes_more(
+    chosen: Selection, tmp_path: Path
+) -> None:
+    fewer = chosen.where("length > 300000")
+    wide, narrow = (imagenet_tools.plan_export(one, to="webdataset", shuffle="full") for one in (chosen, fewer))
+    made = pieces.cut([narrow, wide], tmp_path)
+    batches = [batch for n in range(len(made.pieces)) for batch in made.columns(n)]
+    bits = {one: bit for batch in batches for one, bit in zip(batch["image_id"], batch["targets"], strict=True)}
+    assert len(bits) == sum(one.images[1] for one in made.pieces) == wide.images()
+    assert sum(bit == 3 for bit in bits.values()) == sum(one.images[0] for one in made.pieces) == narrow.images()
+    sizes = json.loads((tmp_path / "pieces.json").read_text())
+    assert pieces.count([narrow, wide]) == {
+        split: sum(one["split"] == split for one in sizes) for split in ("train", "val")
+    }
