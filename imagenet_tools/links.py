@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -74,7 +75,10 @@ def link_or_copy(
     except (FileNotFoundError, NotADirectoryError):
         message = f"Found no file {origin}, expected a source that was indexed. If it was moved, use --root NAME=PATH."
         raise SourceError(message) from None
-    ways: tuple[How, ...] = ("reflink", "hard", "copy") if how == "auto" else (how,)
+    ways: tuple[How, ...] = (how,)
+    if how == "auto":
+        refused_before = (status.st_dev, _device_of(target.rpartition("/")[0] or ".")) in _without_reflinks
+        ways = ("hard", "copy") if refused_before else ("reflink", "hard", "copy")
     for way in ways:
         try:
             if way == "hard":
@@ -102,16 +106,19 @@ def link_or_copy(
 
 def _reflink(source: str, dest: str, device: int) -> None:
     refuse_taken(dest)
-    devices = (device, os.stat(os.path.dirname(dest) or ".").st_dev)  # noqa: PTH116, PTH120 (once a file, so fast)
-    if devices in _without_reflinks:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), source, None, dest)
     try:
         with Path(source).open("rb", buffering=0) as origin, new_descriptor(dest, replace=False, fsync=False) as fd:
             fcntl.ioctl(fd, _FICLONE, origin.fileno())
     except OSError as error:
         if error.errno in _CANNOT_LINK:
-            _without_reflinks.add(devices)
+            _without_reflinks.add((device, _device_of(dest.rpartition("/")[0] or ".")))
         raise
+
+
+@lru_cache(maxsize=64)
+def _device_of(folder: str) -> int:
+    """The file system of a folder; one that another has taken the place of since costs a try, and no more."""
+    return Path(folder).stat().st_dev
 
 
 def same_file_system(a: Path, b: Path) -> bool:

@@ -108,6 +108,17 @@ def test_a_folder_in_place_of_a_source_is_named(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path)
 
 
+def test_memory_is_filled_with_a_range_or_the_source_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(bytes(range(256)) * 40)
+    room = memoryview(bytearray(300))
+    with blob.Descriptors() as files:
+        files.read_into(path, 200, room[10:290])
+        assert bytes(room) == bytes(10) + path.read_bytes()[200:480] + bytes(10)
+        with pytest.raises(SourceError, match="found 240 bytes from byte 10,000 on, expected 300"):
+            files.read_into(path, 10_000, room)
+
+
 def test_no_more_files_stay_open_than_the_capacity(tmp_path: Path) -> None:
     paths = [tmp_path / str(n) for n in range(10)]
     for n, path in enumerate(paths):

@@ -44,7 +44,9 @@ def samples(root: Path) -> dict[str, tuple[str, int, dict[str, Any], bytes]]:
         names = [line[5] for line in listed(shard)]
         for name in names[::3]:
             key = name.removesuffix(".cls")
-            about = json.loads(member(shard, f"{key}.json"))
+            text = member(shard, f"{key}.json").decode()
+            about = json.loads(text)
+            assert text == json.dumps(about, ensure_ascii=False, separators=(",", ":"))
             found[key] = (shard.name.split("-")[0], int(member(shard, name)), about, member(shard, f"{key}.jpg"))
     return found
 
