@@ -9,9 +9,13 @@ import pytest
 
 from tests.benchmarks import full_imagenet
 from tests.benchmarks.contest import OURS, Aim, Contest, Figure, Result, Run, hold
+from tests.benchmarks.contests import contests
+from tests.benchmarks.data import Data
+from tests.benchmarks.environments import groups, pins
 from tests.benchmarks.measure import spend
 from tests.benchmarks.results import with_part
 from tests.benchmarks.table import HEAD, lines, short, table
+from tests.benchmarks.timed import works
 from tests.benchmarks.whole_path import Spent, Step, Walk, Whole
 from tests.benchmarks.whole_report import counted, growth, report, time_left
 
@@ -88,9 +92,15 @@ def test_runs_take_turns_there_and_back_and_what_fails_says_why(tmp_path: Path) 
 
 def test_memory_is_of_all_processes_of_a_command_and_of_none_of_ours(tmp_path: Path) -> None:
     ballast = bytearray(b"x") * 400_000_000  # of the process that measures
-    child = "import time; held = bytearray(b'x') * 60_000_000; time.sleep(1)"
-    two = f"[subprocess.Popen([sys.executable, '-c', {child!r}]) for _ in 'ab']"
-    both = f"import subprocess, sys; children = {two}; [one.wait() for one in children]"
+    child = "held = bytearray(b'x') * 60_000_000; print('held', flush=True); input()"
+    both = (
+        "import subprocess, sys, time\n"
+        f"start = [sys.executable, '-c', {child!r}]\n"
+        "two = [subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in 'ab']\n"
+        "said = [one.stdout.readline() for one in two]\n"
+        "time.sleep(1)\n"
+        "done = [one.communicate(b'end') for one in two]\n"
+    )
     spent = spend([sys.executable, "-c", both], cwd=tmp_path, patience=60)
     assert spent.code == 0, spent.complaints
     assert 60_000_000 < spent.largest < 120_000_000 < spent.together < 300_000_000 < len(ballast)
@@ -100,6 +110,23 @@ def test_what_does_not_end_is_ended_and_says_so(tmp_path: Path) -> None:
     code = "import sys, time; print('so far', file=sys.stderr, flush=True); time.sleep(600)"
     spent = spend([sys.executable, "-c", code], cwd=tmp_path, patience=2)
     assert spent.code < 0 and "not done after" in spent.complaints[-1][1]
+
+
+def test_every_contest_names_works_and_pins_that_are_there_and_aims_at_its_runs() -> None:
+    sizes = {"n_many": 1, "n_folders": 1, "n_voc": 1, "n_boxed": 1}
+    data = Data(**{name: sizes.get(name, Path("/data", name)) for name in Data._fields})  # type: ignore[arg-type]
+    found = contests(data, Path("/scratch"))
+    assert len({one.work for one in found}) == len(found) > 20
+    for one in found:
+        runs = dict(one.runs())
+        assert len(runs) == 1 + len(one.peers) + len(one.limits) and one.aims.keys() <= runs.keys()
+        for run in runs.values():
+            if run.module != str(data.limits):
+                module = importlib.import_module(run.module)
+                assert run.name in works(vars(module), module.__name__), run
+            assert not run.group or pins(run.group).is_file()
+            assert set(run.made) <= {Path("/scratch/made"), Path("/scratch/built.index")}
+    assert {run.group for one in found for _, run in one.runs()} == {"", *groups()}
 
 
 def test_growth_is_of_the_cost_of_an_image() -> None:

@@ -62,11 +62,11 @@ def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, 
     _once(many, lambda path: _class_folders(path, classes, small, [one.data for one in stock()]))
     tree = folder / f"tree-{classes}x{per_class}"
     train, nested = tree / "train", folder / f"nested-{classes}x{per_class}" / "ILSVRC2012_img_train.tar"
-    few, n_each = max(1, classes // 10), min(per_class, 200)
-    photos, voc = folder / f"photos-{few}x{n_each // 2}" / "train", folder / f"voc-{few}x{n_each}"
+    few, n_photos, n_each = max(1, classes // 10), min(per_class, 100), min(per_class, 50)
+    photos, voc = folder / f"photos-{few}x{n_photos}" / "train", folder / f"voc-{few}x{n_each}"
     _once(train, lambda path: _class_folders(path, classes, per_class, _photographs((_MIDDLE,))))
     _once(nested, lambda path: _nested(train, path))
-    _once(photos, lambda path: _class_folders(path, few, n_each // 2, _photographs(_SIZES)))
+    _once(photos, lambda path: _class_folders(path, few, n_photos, _photographs(_SIZES)))
     _once(voc, lambda path: _voc(train, path, few, n_each))
     voc_index = _index(voc.with_suffix(".index"), voc / "JPEGImages", voc / "Annotations")
     detection = folder / f"detection-{few}x{n_each}"

@@ -23,7 +23,7 @@ from tests.benchmarks.space import bytes_below, no_room
 from tests.benchmarks.table import HOW_TO_READ, short, table
 
 # By default: 100,000 small images and 40,000 of 55 KB in class folders, these in a tar of class tars as well; 1.4
-# million small ones in a tar of class tars, 200,000 of them with boxes; 1,000 for resizing, 2,000 for detection. 11 GB.
+# million small ones in a tar of class tars, 200,000 of them with boxes; 1,000 for resizing, 500 for detection. 11 GB.
 CLASSES, PER_CLASS, SMALL, EVERY, BOXED = 100, 400, 1_000, 10, 200_000
 
 

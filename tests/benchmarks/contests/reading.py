@@ -20,7 +20,7 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             runs.ours(scratch, "build_index", index, many.parent),
             {
                 "Pillow, 2 processes": runs.peer(scratch, "reading.pillow_two_processes", many),
-                "datumaro, no sizes": runs.peer(scratch, "reading.datumaro_folders", many, group="datumaro"),
+                "datumaro, no sizes": runs.peer(scratch, "reading.datumaro_folders", many, group="datumaro", rounds=2),
                 "HF imagefolder": runs.peer(
                     scratch, "reading.datasets_imagefolder", many, made, group="datasets", rounds=1
                 ),

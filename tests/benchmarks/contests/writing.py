@@ -73,7 +73,7 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             "images",
             export(index, "hf_parquet"),
             {"datasets to_parquet": peer("datasets_parquet", "datasets", rounds=2)},
-            {"pyarrow, one process": peer("pyarrow_parquet")},
+            {"pyarrow, one process": peer("pyarrow_parquet", rounds=2)},
             {"pyarrow, one process": Aim(0.9)},
             reads=(folders,),
         ),
