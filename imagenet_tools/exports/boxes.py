@@ -101,9 +101,7 @@ class BoxesOf:
 
         Null where an image has none.
         """
-        import pyarrow.compute as pc
-
-        number = np.flatnonzero(np.from_dlpack(pc.fill_null(images.column("n_boxes"), 0)) > 0)
+        number = np.flatnonzero(np.from_dlpack(images.column("n_boxes")) > 0)
         boxed = images.take(as_arrow(number))
         values = {name: boxed.column(name).to_pylist() for name in _OF_SOME if name != "number"}
         found = self._cursor.sql(self._query, params={**values, "number": number.tolist()}).to_arrow_table()

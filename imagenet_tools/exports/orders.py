@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from imagenet_tools.exports import boxes
+from imagenet_tools.exports import arrays, boxes
 from imagenet_tools.exports.kept import seed_of
 from imagenet_tools.exports.sorting import ROWS, as_arrow, in_order, sorted_by
 from imagenet_tools.selection.ranges import ranges
@@ -100,7 +100,6 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path, *, packed: bool) -> 
 
 def _by_class(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.RecordBatch]:
     """By split and class: classes that have so many images together are a bucket."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     counts = [one.selection.counts() for one in choices(plans)]
@@ -113,7 +112,7 @@ def _by_class(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Rec
             each[splits.index(split), [place[wnid] for wnid in found]] += list(found.values())
     sizes = each.reshape(-1)
     bucket = (np.cumsum(sizes) - sizes) // ROWS
-    known = [pa.array(names, pa.string()) for names in (splits, wnids)]
+    known = [arrays.strings(names) for names in (splits, wnids)]
 
     def numbered() -> Iterator[tuple[pa.RecordBatch, npt.NDArray[np.int64]]]:
         for batch in _rows(plans, cost):
@@ -264,7 +263,8 @@ def _rows(
 
     options, index = plans[0].options, plans[0].index
     fields = [f'{boxes.quoted(column)} AS "field {key}"' for key, column in options.fields]
-    columns = ", ".join([*(f'images."{name}"' for name in COLUMNS), "images.hash32", "images.n_boxes", *fields])
+    more_of = ("images.hash32", "coalesce(images.n_boxes, 0) AS n_boxes")
+    columns = ", ".join([*(f'images."{name}"' for name in COLUMNS), *more_of, *fields])
     width, height = options.size_sql()
     made = {"out_width": width, "out_height": height, "cost": cost, **(more or {})}
     made["drawn"] = f"draw(draw(hash32, {seed_of(plans[0].selection)}), 1)"
@@ -313,10 +313,9 @@ class _Parts(NamedTuple):
 
     def split(self, batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
         """The number of the split of each image."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = pc.index_in(batch.column("split"), pa.array(self.splits, pa.string()))
+        found = pc.index_in(batch.column("split"), arrays.strings(self.splits))
         return np.from_dlpack(found).astype(np.int64)
 
 

@@ -153,10 +153,19 @@ def _lines(batch: pa.RecordBatch) -> Iterator[memoryview]:
     for start in range(0, len(batch), _LINES):
         dataset, image_id, wnid, split = (batch.column(name)[start : start + _LINES] for name in _COLUMNS[:4])
         parts = [dataset, "/", image_id, "\t", wnid, "\t", split, "\n", ""]
-        texts = [pa.scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in parts]
+        texts = [_scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in parts]
         lines = pc.binary_join_element_wise(*texts, null_handling="replace", null_replacement="None")
         ends = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
         yield memoryview(lines.buffers()[2])[int(ends[0]) : int(ends[-1])]
+
+
+def _scalar(text: str) -> pa.Scalar:
+    """A text for Arrow; not pa.scalar, which imports pandas where it is installed."""
+    import pyarrow as pa
+
+    data = text.encode()
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)])[0]
 
 
 def _counts(batch: pa.RecordBatch) -> dict[tuple[str, str], int]:
