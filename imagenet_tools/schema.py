@@ -5,6 +5,7 @@ Nothing here imports pyarrow until a schema is asked for, so that a query can pr
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ TABLES["unused_boxes"] = Table(
 TABLES["copies"] = Table("a further place of an image that images already places", TABLES["images"].columns)
 
 
+@functools.cache
 def arrow_schema(table: str) -> pa.Schema:
     """The Arrow schema of a table of the index; KeyError for a table that does not exist."""
     import pyarrow as pa

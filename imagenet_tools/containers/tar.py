@@ -128,7 +128,7 @@ def _walk(
             continue
         if kind == SPARSE:
             place = _after_sparse_map(read, block, place, end, label)
-        member = _member(name, place, size, kind, own or common)
+        member = member_of(name, place, size, kind, own or common)
         own, size = None, member.size
         if place + size > end:
             if cut:
@@ -151,7 +151,8 @@ def _walk(
     _check_tail(read, place + BLOCK, end, label)
 
 
-def _member(name: bytes, place: int, size: int, kind: int, said: Extra | None) -> Member:
+def member_of(name: bytes, place: int, size: int, kind: int, said: Extra | None = None) -> Member:
+    """The member that a header says, and what was `said` of it before; its payload begins at `place`."""
     word = KINDS.get(kind, "other")
     if said is not None:
         name, size = said.name or name, size if said.size is None else said.size

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.metadata_table import find_table
 from imagenet_tools.published.releases import RELEASES, release_of
 from imagenet_tools.units import Detection, Labelling, Unit

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.metadata_table import Row, class_column, find_table, is_synset, read_rows, told_class
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.published.releases import release_of

@@ -37,8 +37,9 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
 from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
+from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_of_detection, is_wnid, official_split, task_of
 

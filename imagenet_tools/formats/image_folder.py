@@ -19,7 +19,7 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, task_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of_21k_p
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS

@@ -28,8 +28,9 @@ from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, sc
 from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
+from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import wnid_of_folder
 

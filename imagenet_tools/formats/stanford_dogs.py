@@ -20,8 +20,9 @@ from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import folder_fingerprint, scan_folder, scan_tar, tar_fingerprint
+from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, wnid_of_folder
 

@@ -9,10 +9,10 @@ from imagenet_tools.images.jpeg import Facts
 from imagenet_tools.images.probe import probe
 from imagenet_tools.published.releases import release_of
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import hashes32, photo_of, spelled_by
+from imagenet_tools.wnid import hashes32, photo_of, shares_names, spelled_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -24,6 +24,7 @@ IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".
 # Rows gathered before they are handed on: a class of ImageNet fits (at most 3,047), memory stays small.
 _BATCH = 16_384
 
+_UNUSABLE = "the image's bytes cannot be used as they are"
 _UNPROBED = Facts(None, None, None, None, None, None)
 
 # The columns of a row as it is gathered; its facts are gathered beside it.
@@ -55,7 +56,18 @@ class ImageRows:
         self._of_ilsvrc = unit.dataset.startswith("ilsvrc")
         self._rows: list[tuple[object, ...]] = []
         self._facts: list[Facts] = []
+        self._made: list[pa.RecordBatch] = []
         self._problems: list[dict[str, object]] = []
+
+    @property
+    def unit(self) -> Unit:
+        """The unit that the rows are of."""
+        return self._unit
+
+    @property
+    def takes_plain(self) -> bool:
+        """Whether a name such as n01440764_10026 says the photo, and no list says its split."""
+        return self._split_of is None and shares_names(self._unit.dataset)
 
     def add(
         self,
@@ -73,6 +85,7 @@ class ImageRows:
         wnid: str | None = None,
         split: str | None = None,
         photo: str | None = None,
+        found: Facts | None = None,
     ) -> Facts:
         """Add an image, and give what its header says.
 
@@ -80,11 +93,12 @@ class ImageRows:
         `member` is its name inside an archive, None where image_id + .JPEG says it. Where it is wrapped, `length`
         counts its bytes as they lie there, and `size` those of the image that head and more speak of. `wnid` and
         `split` are what its own place says, where that differs within the unit, and `photo` the photograph it shows,
-        where neither its stem nor its data set tells.
+        where neither its stem nor its data set tells. With `found`, its facts, its bytes are not asked for.
         """
         unit = self._unit
         listed = self._split_of(stem) if self._split_of else None
-        found = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
+        if found is None:
+            found = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
         wnid, split = self._place(stem, file, member, wnid or unit.wnid, split or listed or unit.split)
         photo = photo or photo_of(unit.dataset, stem)
         if member is None and photo != stem and not is_image_name(file.rpartition("/")[2]):
@@ -92,8 +106,17 @@ class ImageRows:
         self._facts.append(found)
         self._rows.append((stem, photo, wnid, split, file, member, offset, length, position, compression))
         if found.problem is not None:
-            self.problem(found.problem, file, "the image's bytes cannot be used as they are", member, stem)
+            self.problem(found.problem, file, _UNUSABLE, member, stem)
         return found
+
+    def add_batch(self, batch: pa.RecordBatch, beside: Mapping[int, Facts]) -> None:
+        """Add rows of the table images that are made already; `beside` are the facts of those that may be unusable."""
+        self._make()
+        self._made.append(batch)
+        for n, facts in beside.items():
+            if facts.problem is not None:
+                file, stem = (batch.column(name)[n].as_py() for name in ("file", "image_id"))
+                self.problem(facts.problem, file, _UNUSABLE, None, stem)
 
     def _place(
         self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None
@@ -129,10 +152,22 @@ class ImageRows:
 
     def full(self) -> bool:
         """Whether it is time to hand the rows on."""
-        return len(self._rows) >= _BATCH
+        return len(self._rows) + sum(map(len, self._made)) >= _BATCH
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Hand on what was gathered, as (table, rows), and begin anew."""
+        import pyarrow as pa
+
+        self._make()
+        for batch in self._made:
+            yield "images", batch
+        self._made.clear()
+        if self._problems:
+            yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
+            self._problems.clear()
+
+    def _make(self) -> None:
+        """Make a batch of the rows that are gathered one by one."""
         import pyarrow as pa
 
         n = len(self._rows)
@@ -148,12 +183,9 @@ class ImageRows:
                 else pa.repeat(pa.scalar(same[field.name], field.type), n)
                 for field in schema
             ]
-            yield "images", pa.RecordBatch.from_arrays(arrays, schema=schema)
+            self._made.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
             self._rows.clear()
             self._facts.clear()
-        if self._problems:
-            yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
-            self._problems.clear()
 
 
 def is_image_name(name: str) -> bool:

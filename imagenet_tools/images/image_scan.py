@@ -1,30 +1,31 @@
-"""The images in a folder and in a tar: listed, probed where they lie, and gathered as rows."""
+"""The images in a tar: listed, probed where they lie, and gathered as rows."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from imagenet_tools.containers import tar
+from imagenet_tools.containers import tar, tar_batch
 from imagenet_tools.containers.gzip_stream import Stream
 from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST
+from imagenet_tools.containers.read_buffer import ReadBuffer, read_buffer
 from imagenet_tools.containers.seek_points import point_rows
-from imagenet_tools.containers.tar_header import truncated
+from imagenet_tools.containers.tar_header import BLOCK, truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.plain_images import Images, add_images
+from imagenet_tools.images.plain_rows import NAME
 from imagenet_tools.images.unwrapped import HEAD, Unwrapped
 from imagenet_tools.wnid import keeps_imagenet_name, told_by_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import pyarrow as pa
 
-    from imagenet_tools.images.jpeg import More
+    from imagenet_tools.images.jpeg import Facts, More
     from imagenet_tools.units import Unit
 
 # The tar of a class, wherever it lies.
@@ -83,21 +84,56 @@ def scan_tar(
 
 
 def _scan_plain(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[None]:
-    """Gather the members of a tar; stops when rows are full."""
+    """Gather the members of a tar, in batches while their headers are plain; stops when rows are full."""
     prefix = f"{unit.member}/" if unit.member else ""
-    end = None if unit.length < 0 else unit.offset + unit.length
+    place, end = unit.offset, os.fstat(fd).st_size
+    if unit.length >= 0:
+        end = min(end, unit.offset + unit.length)
+    ahead = HEAD if unit.probed else 0
+    with read_buffer() as buffer:
+        while (heads := tar_batch.read_heads(fd, place, end, ahead, buffer)) is not None:
+            _add_heads(gathered, unit, prefix, heads, buffer, fd)
+            place = heads.after
+            if gathered.full():
+                yield
     try:
-        for member, head in tar.walk_ahead(fd, start=unit.offset, end=end, ahead=HEAD if unit.probed else 0):
-
-            def more(offset: int, n: int, start: int = member.offset) -> bytes:
-                return os.pread(fd, n, start + offset)
-
-            _add(gathered, unit, prefix, member, head, more)
+        for member, head in tar.walk_ahead(fd, start=place, end=end, ahead=ahead):
+            _add(gathered, unit, prefix, member, head, partial(_of_file, fd, member.offset))
             if gathered.full():
                 yield
     except FormatError as error:
         # The good members before the break are kept; the break is said.
         gathered.rows.problem(error.code, unit.file, str(error), unit.member or None)
+
+
+def _of_file(fd: int, start: int, offset: int, n: int) -> bytes:
+    return os.pread(fd, n, start + offset)
+
+
+def _add_heads(
+    gathered: _Gathered, unit: Unit, prefix: str, heads: tar_batch.Heads, buffer: ReadBuffer, fd: int
+) -> None:
+    """Add members that were read together."""
+
+    def read(n: int, offset: int, size: int) -> bytes:
+        return os.pread(fd, size, int(heads.offset[n]) + offset)
+
+    def add(n: int, found: Facts | None) -> None:
+        member = tar_batch.member(heads, n, buffer)
+        start = int(heads.at[n]) + BLOCK
+        head = b"" if found is not None else bytes(buffer.raw[start : start + int(heads.held[n])])
+        _add(gathered, unit, prefix, member, head, partial(read, n), found=found)
+
+    images = Images(
+        names=tar_batch.names(heads, buffer, NAME),
+        file=unit.file,
+        start=heads.at + BLOCK,
+        held=heads.held,
+        offset=heads.offset,
+        size=heads.size,
+        known=tar_batch.are_files(heads),
+    )
+    add_images(gathered.rows, images, buffer, read=read, add=add)
 
 
 def _scan_gzip(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -170,6 +206,7 @@ def _add(
     *,
     wnid: str | None = None,
     streams: bool = False,
+    found: Facts | None = None,
 ) -> None:
     """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
     path, offset, length, kind = member
@@ -202,87 +239,11 @@ def _add(
         compression=compression,
         wnid=wnid or (None if unit.wnid else told),
         split=split,
+        found=found,
     )
-
-
-def scan_folder(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images that lie directly in a unit's folder, by name; what is no image becomes a problem."""
-    rows = rows or ImageRows(unit)
-    prefix = f"{unit.file}/" if unit.file else ""
-    for entry in _entries(unit.path):
-        if not is_image_name(entry.name) or not is_text(entry.name):
-            code = "name_not_utf8" if is_image_name(entry.name) else "stray_file"
-            reason = _NOT_TEXT if is_image_name(entry.name) else "a file that is no image"
-            rows.problem(code, prefix + printable(entry.name), reason)
-            continue
-        if not entry.is_file():
-            what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
-            rows.problem("unreadable_file", prefix + entry.name, what)
-            continue
-        told = told_by_path(entry.name)
-        wnid = unit.wnid or told.wnid
-        if not unit.probed:
-            size = entry.stat().st_size
-            rows.add(told.stem, file=prefix + entry.name, length=size, head=b"", more=partial(_piece, b""), wnid=wnid)
-            continue
-        try:
-            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            rows.problem("unreadable_file", prefix + entry.name, f"the file cannot be opened: {error.strerror}")
-            continue
-        try:
-
-            def more(offset: int, n: int, fd: int = fd) -> bytes:
-                return os.pread(fd, n, offset)
-
-            length = os.fstat(fd).st_size
-            wrapped = Unwrapped.of(os.pread(fd, HEAD, 0), length, more)
-            rows.add(
-                told.stem,
-                file=prefix + entry.name,
-                length=length,
-                head=wrapped.head,
-                more=wrapped.more,
-                size=wrapped.size,
-                compression=wrapped.compression,
-                wnid=wnid,
-            )
-        finally:
-            os.close(fd)
-        if rows.full():
-            yield from rows.batches()
-    yield from rows.batches()
-
-
-_NOT_TEXT = "its name is not UTF-8, and so cannot be an id; expected a name such as n01440764_10026.JPEG. Rename it."
-
-
-def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; bytes that cannot come as lone surrogates."""
-    return name.isascii() or printable(name) == name
-
-
-def printable(name: str) -> str:
-    """A name as it can be written, bytes that are no UTF-8 as \\xNN."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def tar_fingerprint(unit: Unit) -> str:
     """Size and time of the tar, and which part of it a unit means."""
     status = unit.path.stat()
     return f"{status.st_size} {status.st_mtime_ns} {unit.offset} {unit.length}"
-
-
-def folder_fingerprint(unit: Unit) -> str:
-    """A digest of name, size and time of every file in a unit's folder: one stat a file, nothing opened."""
-    digest = hashlib.sha256()
-    for entry in _entries(unit.path):
-        status = entry.stat(follow_symlinks=entry.is_file())  # a link to nothing has a time of its own
-        digest.update(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies directly in a folder and is no folder itself, by name; links count as what they point to."""
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.is_dir()), key=lambda entry: entry.name)

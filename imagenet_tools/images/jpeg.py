@@ -24,36 +24,34 @@ from typing import NamedTuple
 # (offset, n): n bytes at an offset from the image's beginning, fewer only where the image ends.
 More = Callable[[int, int], bytes]
 
-_WINDOW = 2048
+WINDOW = 2048
 _READ_LIMIT = 64 << 10
 _STEP_LIMIT = 5120
-_SMALLEST = 10  # bytes of a segment that tell what it is: marker, size, and the beginning of a frame or a name
+LEAST = 10  # bytes of a segment that tell what it is: marker, size, and the beginning of a frame or a name
 
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
-_SKIP, _APP1, _FRAME, _BARE, _JUNK, _SCAN, _ILLEGAL = range(7)
+SKIP, APP1, FRAME, BARE, JUNK, SCAN, ILLEGAL = range(7)
 
 
 def _meaning(code: int) -> int:
     """What to do at marker FF `code`."""
     if code in {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xDF, 0xFE} or 0xE0 <= code <= 0xEF:
-        return _APP1 if code == 0xE1 else _SKIP
+        return APP1 if code == 0xE1 else SKIP
     if code == 0xFF:
-        return _JUNK  # fill bytes
+        return JUNK  # fill bytes
     if code == 0xDA:
-        return _SCAN
+        return SCAN
     if (0xC0 <= code <= 0xCF and code != 0xC8) or code == 0xDE:
-        return _FRAME
+        return FRAME
     # Restarts, image ends and reserved codes stand alone; readers pass over them, and over an escaped FF.
-    return _BARE if code >= 0xC0 or code == 0 else _ILLEGAL
+    return BARE if code >= 0xC0 or code == 0 else ILLEGAL
 
 
-_MEANING = {0xFF00 + code: _meaning(code) for code in range(256)}
-_SKIPPED = frozenset(
-    marker for marker, meaning in _MEANING.items() if meaning == _SKIP
-)  # most segments: passed at once
-_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+MEANING = {0xFF00 + code: _meaning(code) for code in range(256)}
+_SKIPPED = frozenset(marker for marker, meaning in MEANING.items() if meaning == SKIP)  # most segments: passed at once
+MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _PNG_MODES = {
     (1, 0): "1", (2, 0): "L", (4, 0): "L", (8, 0): "L", (16, 0): "I;16", (8, 2): "RGB", (16, 2): "RGB",
     (1, 3): "P", (2, 3): "P", (4, 3): "P", (8, 3): "P", (8, 4): "LA", (16, 4): "RGBA", (8, 6): "RGBA", (16, 6): "RGBA",
@@ -66,7 +64,7 @@ _ihdr = struct.Struct(">8sLLBBBBBL").unpack_from
 _chunk = struct.Struct(">L4s").unpack_from
 # A marker begins with FF and goes on with anything but FF; what stands before it is junk or fill.
 _A_MARKER = re.compile(rb"\xff(?!\xff)").search
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 # Bytes of a value, by TIFF type.
 _TIFF_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _WHOLE_NUMBERS = {3: "H", 4: "L", 8: "h", 9: "l"}
@@ -103,7 +101,7 @@ class _Bytes:
         """n bytes from an offset; fewer where the image ends, and where no more may be read."""
         if offset + n <= len(self.head):
             return self.head[offset : offset + n]
-        n = min(n, self.length - offset, max(self._left, _SMALLEST))
+        n = min(n, self.length - offset, max(self._left, LEAST))
         if n <= 0:
             return b""
         self._left -= n
@@ -111,7 +109,7 @@ class _Bytes:
 
     def window(self, offset: int) -> bytes:
         """The bytes from an offset on: a window of them, or the fewest that tell a segment's kind and size."""
-        return self.at(offset, _WINDOW if self._left >= _WINDOW else _SMALLEST)
+        return self.at(offset, WINDOW if self._left >= WINDOW else LEAST)
 
 
 def facts(head: bytes, length: int, more: More) -> Facts | None:
@@ -131,7 +129,7 @@ def _jpeg(source: _Bytes) -> Facts:
     frame: tuple[int, int, int, int] | None = None
     named: list[tuple[bytes, int, int]] = []
     window, base, place = source.head, 0, 2
-    full = len(window) - _SMALLEST  # the last place at which the window holds enough of a segment
+    full = len(window) - LEAST  # the last place at which the window holds enough of a segment
     for _ in range(_STEP_LIMIT):
         if place <= full:
             marker, size = _segment(window, place - base)
@@ -140,23 +138,23 @@ def _jpeg(source: _Bytes) -> Facts:
                 continue
         elif base + len(window) < source.length:
             window, base = source.window(place), place
-            full = base + len(window) - _SMALLEST
+            full = base + len(window) - LEAST
         at = place - base
         if at + 4 > len(window):
             problem: str | None = "cut_short"
             break
         marker, size = _segment(window, at)
-        meaning = _MEANING.get(marker, _JUNK)
-        if meaning <= _FRAME:
-            if meaning == _FRAME and place <= full:
+        meaning = MEANING.get(marker, JUNK)
+        if meaning <= FRAME:
+            if meaning == FRAME and place <= full:
                 frame = _frame(window, at + 4)
-            elif meaning == _APP1:
+            elif meaning == APP1:
                 named.append((window[at + 4 : at + 10], place + 4, size - 2))
             place += 2 + size
-        elif meaning >= _SCAN:
-            problem = "damaged" if meaning == _ILLEGAL else None if place + 2 + size <= source.length else "cut_short"
+        elif meaning >= SCAN:
+            problem = "damaged" if meaning == ILLEGAL else None if place + 2 + size <= source.length else "cut_short"
             break
-        elif meaning == _BARE:
+        elif meaning == BARE:
             place += 2
         else:
             found = _A_MARKER(window, at + 1)
@@ -172,7 +170,7 @@ def _jpeg_facts(frame: tuple[int, int, int, int] | None, orientation: int | None
     bits, height, width, layers = frame
     if not (width and height):  # a height of 0 is to follow the first scan, which nobody writes and Pillow refuses
         return Facts(None, None, None, "jpeg", orientation, problem or "no_size")
-    mode = _MODES.get(layers) if bits == 8 else None
+    mode = MODES.get(layers) if bits == 8 else None
     return Facts(width, height, mode, "jpeg", orientation, "unsupported" if mode is None else problem)
 
 
@@ -213,7 +211,7 @@ def _exif_orientation(source: _Bytes, parts: list[tuple[int, int]]) -> int | Non
     whole = sum(size for _, size in parts) - lead
     for tag, kind, n, value in struct.iter_unpack(order + "HHL4s", entries[: len(entries) // 12 * 12]):
         unit = _TIFF_UNITS.get(kind, 0)
-        if tag != _ORIENTATION or not 0 < n * unit <= whole:
+        if tag != ORIENTATION or not 0 < n * unit <= whole:
             continue
         first = value
         if n * unit > 4:

@@ -1,0 +1,147 @@
+"""The plain members of a tar, many at a time: their headers checked all at once, their first bytes in one buffer.
+
+A header is plain if it says all of its member by itself, in the spelling that writers use today: a file, a link, a
+folder; the checksum as six octal digits, the size as eleven. Where something else lies, or a fault, a batch ends before
+it, and `tar.walk_ahead` goes on from there: it is the one that knows every spelling, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.containers.tar import Member, member_of
+from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
+
+_FILES = [kind for kind, word in KINDS.items() if word == "file"]
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from imagenet_tools.containers.read_buffer import ReadBuffer
+
+# Members of a batch: what is done for a batch as a whole costs little for each of so many.
+MOST = 1024
+# Where members are no larger than what is read of each, they are read in pieces of this many bytes.
+_PIECE = 128 << 10
+# How many members must be that small, from the beginning of a batch.
+_SMALL = 8
+_FILE = ord("0")
+_PLAIN_KINDS = frozenset(b"\x001234567")
+
+
+class Heads(NamedTuple):
+    """Members that follow one another in a tar; one row each."""
+
+    at: NDArray[np.int64]  # where its header begins in the buffer
+    offset: NDArray[np.int64]  # where its payload begins in the tar's file, bytes
+    size: NDArray[np.int64]  # bytes of payload
+    held: NDArray[np.int64]  # bytes of payload that lie in the buffer, behind the header
+    kind: NDArray[np.uint8]  # the type that its header states
+    after: int  # where the header behind the last begins, bytes
+
+
+def read_heads(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) -> Heads | None:
+    """The plain members from byte `place` on, at most MOST, of a tar that ends at `end`; None if the first is not.
+
+    Of each, the header and up to `ahead` bytes of payload are read into the buffer.
+    """
+    import numpy as np
+
+    raw, view, preadv = buffer.raw, buffer.view, os.preadv
+    start, window = place, BLOCK + ahead
+    found: list[tuple[int, int, int, int]] = []
+    # The buffer holds the tar from `place` - `shift` up to `filled`; `whole` is the last at which a window lies in it.
+    shift = filled = 0
+    whole = -1
+    while len(found) < MOST and place + BLOCK <= end:
+        at = place - shift
+        if not 0 <= at <= whole or not found:
+            small = len(found) >= _SMALL and place - start <= window * len(found)
+            take = min(_PIECE if small else window, end - place)
+            at = -filled % BLOCK + filled
+            if at + take > len(raw) - 8:
+                break
+            filled = at + preadv(fd, (view[at : at + take],), place)
+            shift = place - at
+            whole = filled - (BLOCK if filled + shift >= end else window)
+            if filled < at + BLOCK:
+                break
+        try:
+            size = int(raw[at + 124 : at + 135], 8)
+        except ValueError:
+            break
+        kind = raw[at + 156]
+        if kind != _FILE:
+            if kind not in _PLAIN_KINDS:
+                break
+            size = 0 if kind in WITHOUT_PAYLOAD else size
+        place += BLOCK
+        if not 0 <= size <= end - place:
+            break
+        found.append((at, place, size, filled))
+        place += size + -size % BLOCK
+    if not found:
+        return None
+    rows = np.array(found, np.int64)
+    plain = _are_plain(buffer, rows[:, 0])
+    n = len(found) if plain.all() else int(plain.argmin())
+    if n == 0:
+        return None
+    at_, offset, size_, filled_ = rows[:n].T
+    return Heads(
+        at_,
+        offset,
+        size_,
+        np.minimum(np.minimum(size_, ahead), filled_ - at_ - BLOCK),
+        buffer.bytes[at_ + 156],
+        place if n == len(found) else int(rows[n, 1]) - BLOCK,
+    )
+
+
+def _are_plain(buffer: ReadBuffer, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these headers are right by their checksum, and plain."""
+    import numpy as np
+
+    words = buffer.bytes[:-8].view(np.uint64).reshape(-1, BLOCK // 8)[at // BLOCK]
+    headers = words.view(np.uint8)
+    # Sixteen bits hold the sum of 128 bytes: so many numbers at once are added up in the four parts of a word.
+    parts = ((words & 0x00FF00FF00FF00FF) + (words >> 8 & 0x00FF00FF00FF00FF)).sum(axis=1)
+    total = (parts & 0xFFFF) + (parts >> 16 & 0xFFFF) + (parts >> 32 & 0xFFFF) + (parts >> 48)
+    field = headers[:, 148:156]
+    total = total.astype(np.int64) - field.sum(axis=1, dtype=np.int64) + 8 * 0x20
+    digits = field[:, :6] - np.uint8(0x30)
+    stated = digits @ (8 ** np.arange(5, -1, -1))
+    size = headers[:, 124:135] - np.uint8(0x30)
+    return (  # type: ignore[no-any-return]
+        (stated == total)
+        & (digits < 8).all(axis=1)
+        & (field[:, 6] == 0)
+        & (field[:, 7] == 0x20)
+        & (size < 8).all(axis=1)
+        & ((headers[:, 135] & 0xDF) == 0)
+        & (headers[:, 345] == 0)  # no first part of a long name
+    )
+
+
+def are_files(heads: Heads) -> NDArray[np.bool_]:
+    """Which members' headers state the type of a file. One whose name ends in a slash is a folder all the same."""
+    import numpy as np
+
+    return np.isin(heads.kind, np.frombuffer(bytes(_FILES), np.uint8))
+
+
+def names(heads: Heads, buffer: ReadBuffer, n: int) -> NDArray[np.uint8]:
+    """The first n bytes of each name, 0 behind its end; what follows there may be anything."""
+    import numpy as np
+
+    found: NDArray[np.uint8] = buffer.bytes[heads.at[:, None] + np.arange(n)]
+    return found
+
+
+def member(heads: Heads, n: int, buffer: ReadBuffer) -> Member:
+    """The nth member."""
+    at = int(heads.at[n])
+    name = bytes(buffer.raw[at : at + 100]).partition(b"\0")[0]
+    return member_of(name, int(heads.offset[n]), int(heads.size[n]), int(heads.kind[n]))
