@@ -23,8 +23,17 @@ class ReadBuffer:
         self.raw = bytearray(CAPACITY + 8)
         self.view = memoryview(self.raw)
         self.bytes: NDArray[np.uint8] = np.frombuffer(self.raw, np.uint8)
+        self._scratch: list[NDArray[np.uint64]] = []
         # words[n] is the big-endian number in bytes n to n + 7.
-        self.words: NDArray[np.int64] = np.ndarray((CAPACITY,), ">i8", self.raw, strides=(1,))
+        self.words: NDArray[np.int64] = np.ndarray((CAPACITY + 1,), ">i8", self.raw, strides=(1,))
+
+    def scratch(self, rows: int, columns: int, n: int = 0) -> NDArray[np.uint64]:
+        """Numbers to calculate with, whatever they are: the nth array of such, in the same memory each time."""
+        import numpy as np
+
+        while n >= len(self._scratch) or self._scratch[n].size < rows * columns:
+            self._scratch[n:] = [np.empty(rows * columns, np.uint64)]
+        return self._scratch[n][: rows * columns].reshape(rows, columns)
 
 
 _idle: list[ReadBuffer] = []

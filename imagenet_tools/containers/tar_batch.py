@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.containers.read_buffer import CAPACITY
 from imagenet_tools.containers.tar import Member, member_of
 from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
 
@@ -28,6 +29,7 @@ _PIECE = 128 << 10
 # How many members must be that small, from the beginning of a batch.
 _SMALL = 8
 _FILE = ord("0")
+_LOW = 0x00FF00FF00FF00FF
 _PLAIN_KINDS = frozenset(b"\x001234567")
 
 
@@ -47,56 +49,66 @@ def read_heads(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) ->
 
     Of each, the header and up to `ahead` bytes of payload are read into the buffer.
     """
-    import numpy as np
-
     raw, view, preadv = buffer.raw, buffer.view, os.preadv
     start, window = place, BLOCK + ahead
-    found: list[tuple[int, int, int, int]] = []
-    # The buffer holds the tar from `place` - `shift` up to `filled`; `whole` is the last at which a window lies in it.
-    shift = filled = 0
-    whole = -1
-    while len(found) < MOST and place + BLOCK <= end:
+    sizes: list[int] = []
+    # Of each read: members before it, how far it lies in the buffer before its place in the file, its end there.
+    reads: list[int] = []
+    shift, filled, whole = place, 0, -1  # `whole` is the last place in the buffer that has a window behind it
+    while (n := len(sizes)) < MOST and place + BLOCK <= end:
         at = place - shift
-        if not 0 <= at <= whole or not found:
-            small = len(found) >= _SMALL and place - start <= window * len(found)
-            take = min(_PIECE if small else window, end - place)
-            at = -filled % BLOCK + filled
-            if at + take > len(raw) - 8:
+        if at > whole:
+            take = _PIECE if n >= _SMALL and place - start <= window * n else window
+            take = min(take, end - place)
+            at = filled + BLOCK - 1 & -BLOCK
+            if at + take > CAPACITY:
                 break
             filled = at + preadv(fd, (view[at : at + take],), place)
             shift = place - at
             whole = filled - (BLOCK if filled + shift >= end else window)
+            reads += (n, shift, filled)
             if filled < at + BLOCK:
                 break
         try:
             size = int(raw[at + 124 : at + 135], 8)
         except ValueError:
             break
-        kind = raw[at + 156]
-        if kind != _FILE:
-            if kind not in _PLAIN_KINDS:
+        if raw[at + 156] != _FILE:
+            if raw[at + 156] not in _PLAIN_KINDS:
                 break
-            size = 0 if kind in WITHOUT_PAYLOAD else size
+            size = 0 if raw[at + 156] in WITHOUT_PAYLOAD else size
         place += BLOCK
         if not 0 <= size <= end - place:
             break
-        found.append((at, place, size, filled))
-        place += size + -size % BLOCK
-    if not found:
+        sizes.append(size)
+        place += size + BLOCK - 1 & -BLOCK
+    return _checked(buffer, start, ahead, sizes, reads)
+
+
+def _checked(buffer: ReadBuffer, start: int, ahead: int, sizes: list[int], reads: list[int]) -> Heads | None:
+    """What was read from byte `start` on, up to the first header that is wrong or not plain."""
+    import numpy as np
+
+    if not sizes:
         return None
-    rows = np.array(found, np.int64)
-    plain = _are_plain(buffer, rows[:, 0])
-    n = len(found) if plain.all() else int(plain.argmin())
+    size = np.array(sizes, np.int64)
+    offset = start + BLOCK + (BLOCK + (size + BLOCK - 1 & -BLOCK)).cumsum()
+    after, offset[1:], offset[0] = int(offset[-1]) - BLOCK, offset[:-1].copy(), start + BLOCK
+    before, shift, filled = np.array(reads, np.int64).reshape(-1, 3).T
+    held = np.diff(before, append=len(sizes))
+    at = offset - BLOCK - shift.repeat(held)
+    plain = _are_plain(buffer, at)
+    n = len(plain) if plain.all() else int(plain.argmin())
     if n == 0:
         return None
-    at_, offset, size_, filled_ = rows[:n].T
+    there = filled.repeat(held) - at - BLOCK
     return Heads(
-        at_,
-        offset,
-        size_,
-        np.minimum(np.minimum(size_, ahead), filled_ - at_ - BLOCK),
-        buffer.bytes[at_ + 156],
-        place if n == len(found) else int(rows[n, 1]) - BLOCK,
+        at[:n],
+        offset[:n],
+        size[:n],
+        np.minimum(np.minimum(size, ahead), there)[:n],
+        buffer.bytes[at[:n] + 156],
+        after if n == len(plain) else int(offset[n]) - BLOCK,
     )
 
 
@@ -104,10 +116,14 @@ def _are_plain(buffer: ReadBuffer, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of these headers are right by their checksum, and plain."""
     import numpy as np
 
-    words = buffer.bytes[:-8].view(np.uint64).reshape(-1, BLOCK // 8)[at // BLOCK]
+    # Sixteen bits hold the sum of 128 bytes: so many are added up at once, in the four parts of a word. No array is
+    # made that is as large as the headers: fresh memory would cost more than all that is done with it.
+    words, odd = buffer.scratch(len(at), BLOCK // 8), buffer.scratch(len(at), BLOCK // 8, 1)
+    buffer.bytes[:CAPACITY].view(np.uint64).reshape(-1, BLOCK // 8).take(at // BLOCK, axis=0, out=words, mode="clip")
     headers = words.view(np.uint8)
-    # Sixteen bits hold the sum of 128 bytes: so many numbers at once are added up in the four parts of a word.
-    parts = ((words & 0x00FF00FF00FF00FF) + (words >> 8 & 0x00FF00FF00FF00FF)).sum(axis=1)
+    np.right_shift(words, 8, out=odd)
+    np.bitwise_and(odd, _LOW, out=odd)
+    parts = odd.sum(axis=1) + np.bitwise_and(words, _LOW, out=odd).sum(axis=1)
     total = (parts & 0xFFFF) + (parts >> 16 & 0xFFFF) + (parts >> 32 & 0xFFFF) + (parts >> 48)
     field = headers[:, 148:156]
     total = total.astype(np.int64) - field.sum(axis=1, dtype=np.int64) + 8 * 0x20
@@ -129,7 +145,9 @@ def are_files(heads: Heads) -> NDArray[np.bool_]:
     """Which members' headers state the type of a file. One whose name ends in a slash is a folder all the same."""
     import numpy as np
 
-    return np.isin(heads.kind, np.frombuffer(bytes(_FILES), np.uint8))
+    files = np.zeros(256, np.bool_)
+    files[_FILES] = True
+    return files[heads.kind]
 
 
 def names(heads: Heads, buffer: ReadBuffer, n: int) -> NDArray[np.uint8]:

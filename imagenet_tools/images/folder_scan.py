@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.containers.read_buffer import CAPACITY, ReadBuffer, read_buffer
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.plain_images import Images, add_images
+from imagenet_tools.images.plain_images import RUN, Images, add_images
 from imagenet_tools.images.plain_rows import NAME
 from imagenet_tools.images.unwrapped import HEAD, Unwrapped
 from imagenet_tools.wnid import told_by_path
@@ -77,7 +77,7 @@ def _read_together(unit: Unit, folder: int, entries: Entries, buffer: ReadBuffer
 
     known, held, sizes = ([0] * len(entries) for _ in range(3))
     view, open_, preadv, seek, close = buffer.view, os.open, os.preadv, os.lseek, os.close
-    for n, entry in enumerate(entries):
+    for n, entry in enumerate(entries if len(entries) >= RUN else ()):
         name = entry.name
         if not (name.endswith(".JPEG") and name.isascii() and entry.is_file()):
             continue

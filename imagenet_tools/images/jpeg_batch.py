@@ -27,6 +27,7 @@ Read = Callable[[int, int, int], bytes]
 
 _STEPS = 100  # segments of a header that is plain
 _ROUNDS = 3  # windows beyond the first bytes, likewise
+_FEW = 16  # fewer images than these are no faster together
 _ENTRIES = 64  # of an EXIF directory, likewise
 NONE = -1
 
@@ -69,48 +70,53 @@ def _meanings() -> NDArray[np.uint8]:
 class _Walk:
     """How far the headers of many images have been read, a row each."""
 
-    def __init__(self, n: int):
+    def __init__(self, length: Numbers):
         import numpy as np
 
+        n = len(length)
+        self.length = length
         self.ended = np.zeros(n, np.bool_)  # its first scan was found
         self.frame = np.zeros(n, np.int64)  # the last frame: bits, height, width, layers, and two bytes more
         self.exif = np.full(n, NONE)  # where in the buffer the one segment APP1 begins that is EXIF
         self.other = np.zeros(n, np.bool_)  # there are others that are not
         self.odd = np.zeros(n, np.bool_)  # it is not plain
-        self.left = np.full(n, NONE)  # where in the image a segment begins that lies beyond what is held
+        self.left = np.full(n, NONE)  # where in the image the segment begins that lies beyond what is held
 
-    def go(self, words: Numbers, start: Numbers, place: Numbers, held: Numbers, length: Numbers, n: Numbers) -> None:
-        """Go on with images `n` from the segment at `place`, their bytes beginning at `start` in the buffer.
+    def go(self, words: Numbers, n: Numbers, at: Numbers, start: Numbers, end: Numbers) -> None:
+        """Go on with images `n` from the segments that begin at `at` in the buffer.
 
-        `held` is up to which place of the image its bytes are there, `length` how many it has.
+        For each of all images, it begins at `start` there, and its bytes are there up to `end`.
         """
-        import numpy as np
-
-        meanings = _meanings()
-        at, last, shift = place + start, held + start - LEAST, start
+        meanings, last = _meanings(), end - LEAST
         for _ in range(_STEPS):
-            here = at <= last
-            if not here.all():
-                self.left[n[~here]] = (at - shift)[~here]
-                n, at, last, shift, length = n[here], at[here], last[here], shift[here], length[here]
-            if not n.size:
+            if len(n) < _FEW:
                 return
-            word = words[at].astype(np.int64)
-            meaning = meanings[word >> 48 & 0xFFFF]
-            after = at + 2 + (word >> 32 & 0xFFFF)
-            if meaning.any():
-                frames = meaning == FRAME
-                self.frame[n[frames]] = words[at[frames] + 4]
-                named = meaning == APP1
+            after = words[at].astype("i8")
+            meaning = meanings[after >> 48 & 0xFFFF]
+            after >>= 32
+            after &= 0xFFFF
+            after += 2
+            after += at
+            goes = after <= last[n]
+            beyond = n[~goes]
+            self.left[beyond] = after[~goes] - start[beyond]
+            told = meaning.nonzero()[0]
+            if told.size:
+                kinds, images = meaning[told], n[told]
+                frames = kinds == FRAME
+                self.frame[images[frames]] = words[at[told[frames]] + 4]
+                named = kinds == APP1
                 if named.any():
-                    self._name(words, at[named], n[named])
-                scans = meaning == SCAN
-                self.ended[n[scans]] = (after - shift <= length)[scans]
-                goes = meaning <= FRAME
-                n, after, last, shift, length = n[goes], after[goes], last[goes], shift[goes], length[goes]
-            at = after
+                    self._name(words, images[named], at[told[named]])
+                scans = kinds == SCAN
+                scanned = images[scans]
+                self.ended[scanned] = after[told[scans]] - start[scanned] <= self.length[scanned]
+                stops = kinds > FRAME
+                self.left[images[stops]] = NONE
+                goes[told[stops]] = False
+            n, at = n[goes], after[goes]
 
-    def _name(self, words: Numbers, at: Numbers, n: Numbers) -> None:
+    def _name(self, words: Numbers, n: Numbers, at: Numbers) -> None:
         """Remember segments APP1."""
         exif = words[at + 2] & 0xFFFFFFFFFFFF == _EXIF
         self.odd[n[exif & (self.exif[n] != NONE)]] = True  # EXIF in two segments
@@ -122,48 +128,48 @@ def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers,
     """The facts of images of `length` bytes, of which the first `held` lie in the buffer from `start` on."""
     import numpy as np
 
-    rows = len(start)
-    walk = _Walk(rows)
-    begun = np.flatnonzero(held >= 2 + LEAST)
-    begun = begun[(buffer.words[start[begun]] >> 40 & 0xFFFFFF) == _JPEG]
-    place = np.full(len(begun), 2)
-    walk.go(buffer.words, start[begun], place, held[begun], length[begun], begun)
-    turned = np.full(rows, NONE)
+    walk = _Walk(length)
+    end = start + held
+    n = np.flatnonzero((held >= 2 + LEAST) & (buffer.words[start] >> 40 & 0xFFFFFF == _JPEG))
+    walk.go(buffer.words, n, start[n] + 2, start, end)
+    turned = np.full(len(start), NONE)
     exif = np.flatnonzero(walk.exif != NONE)
     if exif.size:
-        turned[exif], plain = _orientations(buffer, walk.exif[exif], (start + held)[exif])
+        turned[exif], plain = _orientations(buffer, walk.exif[exif], end[exif])
         walk.odd[exif[~plain]] = True
     walk.odd |= walk.other & (turned == NONE)  # XMP may say it
-    _go_on(walk, held, length, read)
+    _go_on(walk, held, read)
     bits, height, width, layers = (walk.frame >> shift & mask for shift, mask in _FRAME_FIELDS)
     known = (bits == 8) & ((layers == 1) | (layers == 3) | (layers == 4))
     sized = (width > 0) & (height > 0) & (width * height <= PIXEL_LIMIT)
     return Told(walk.ended & ~walk.odd & known & sized, width, height, layers, turned)
 
 
-def _go_on(walk: _Walk, held: Numbers, length: Numbers, read: Read) -> None:
+def _go_on(walk: _Walk, held: Numbers, read: Read) -> None:
     """Read on in the headers that are longer than what is held, window by window."""
     import numpy as np
 
     for _ in range(_ROUNDS):
-        n = np.flatnonzero((walk.left != NONE) & ~walk.odd & (walk.left + LEAST < length) & (held < length))
-        if not n.size:
+        n = np.flatnonzero((walk.left != NONE) & ~walk.odd & (walk.left + LEAST < walk.length) & (held < walk.length))
+        if len(n) < _FEW:
             return
         with read_buffer() as buffer:
             n = n[: CAPACITY // WINDOW]
             place = walk.left[n]
             walk.left[n] = NONE
-            got = []
+            start, end = np.zeros((2, len(held)), np.int64)
+            at = np.arange(len(n)) * WINDOW
+            start[n] = at - place
             for row, (image, offset) in enumerate(zip(n.tolist(), place.tolist(), strict=True)):
                 data = read(image, offset, WINDOW)
                 buffer.raw[row * WINDOW : row * WINDOW + len(data)] = data
-                got.append(len(data))
-            named = walk.exif[n], walk.other[n]
-            start = np.arange(len(n)) * WINDOW - place
-            end = np.minimum(place + got, length[n])
-            walk.go(buffer.words, start, place, end, length[n], n)
+                end[image] = row * WINDOW + len(data)
+            end = np.minimum(end, start + walk.length)
+            told = at + LEAST <= end[n]
+            named = walk.exif.copy(), walk.other.copy()
+            walk.go(buffer.words, n[told], at[told], start, end)
             # EXIF that comes so late lies in a buffer that is gone.
-            walk.odd[n] |= (walk.exif[n] != named[0]) | (walk.other[n] != named[1])
+            walk.odd |= (walk.exif != named[0]) | (walk.other != named[1])
 
 
 def _orientations(buffer: ReadBuffer, at: Numbers, end: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Add = Callable[[int, Facts | None], None]
 
 # Fewer plain rows than these, between two that are not, are no faster as columns.
-_RUN = 32
+RUN = 32
 
 
 class Images(NamedTuple):
@@ -46,6 +46,10 @@ def add_images(rows: ImageRows, images: Images, buffer: ReadBuffer, *, read: Rea
     """Add a batch to the rows: what is plain at once, and each of the others by `add`; `read` reads on in an image."""
 
     unit = rows.unit
+    if len(images.size) < RUN:
+        for n in range(len(images.size)):
+            add(n, None)
+        return
     told = facts_of(buffer, images.start, images.held, images.size, read) if unit.probed else None
     plain = images.known.copy()
     lengths = images.size
@@ -58,7 +62,7 @@ def add_images(rows: ImageRows, images: Images, buffer: ReadBuffer, *, read: Rea
         wrapped = buffer.words[images.start] >> 48 & 0xFFFF == int.from_bytes(GZIP_MAGIC, "big")
         plain &= ~(wrapped & (images.held >= len(GZIP_MAGIC)))
     for start, end in _runs(plain):
-        if not plain[start] or end - start < _RUN:
+        if not plain[start] or end - start < RUN:
             for n in range(start, end):
                 add(n, told.of(n) if told and images.known[n] else None)
             continue

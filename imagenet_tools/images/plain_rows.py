@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from typing import TYPE_CHECKING
 
 from imagenet_tools.images.jpeg import MODES
@@ -70,29 +69,36 @@ def plain_batch(
     import pyarrow as pa
 
     n = len(names)
-    stems = names[np.arange(NAME) < lengths[:, None]].tobytes()
-    ends = np.zeros(n + 1, np.int32)
-    lengths.cumsum(out=ends[1:])
-    stem = pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(stems))
-    nine = pa.py_buffer(np.arange(0, 9 * n + 1, 9, dtype=np.int32))
+    stems = np.where(np.arange(NAME) < lengths[:, None], names, 0)
+    stem = _texts(stems, lengths)
     known = "train" if unit.dataset.startswith("ilsvrc") else None  # as ImageRows says of such names
     columns: dict[str, object] = {
         "dataset": unit.dataset,
         "image_id": stem,
         "photo": stem,
-        "wnid": pa.StringArray.from_buffers(n, nine, pa.py_buffer(names[:, :9].tobytes())),
+        "wnid": _texts(names[:, : _BEHIND_WNID - 1], np.full(n, _BEHIND_WNID - 1)),
         "split": unit.split or known,
         "source": unit.source,
         "file": file,
         "offset": 0 if offset is None else offset,
         "length": size,
         "n_boxes": 0,
-        "hash32": _hashes(stems, ends.tolist()),
+        "hash32": _hashes(stems.view(f"S{NAME}").ravel().tolist()),
         "unit": unit.key,
     } | (_facts(told, beside) if told else {})
     schema = arrow_schema("images")
     arrays = [_array(columns.get(field.name), field.type, n) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _texts(letters: Bytes, lengths: Numbers) -> pa.StringArray:
+    """A column of texts, each the letters of a row that are not 0; `lengths` is how many those are."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends = np.zeros(len(letters) + 1, np.int32)
+    lengths.cumsum(out=ends[1:])
+    return pa.StringArray.from_buffers(len(letters), pa.py_buffer(ends), pa.py_buffer(letters[letters != 0].tobytes()))
 
 
 def _array(value: object, kind: pa.DataType, n: int) -> pa.Array:
@@ -109,13 +115,12 @@ def _array(value: object, kind: pa.DataType, n: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, kind), n)
 
 
-def _hashes(stems: bytes, ends: list[int]) -> NDArray[np.uint32]:
-    """The hash32 of stems that lie one after the other."""
+def _hashes(stems: list[bytes]) -> NDArray[np.uint32]:
+    """The hash32 of stems."""
     import numpy as np
 
-    sha256 = hashlib.sha256
-    digests = [sha256(stems[start:end]).digest() for start, end in itertools.pairwise(ends)]
-    return np.frombuffer(b"".join(digests), ">u4")[::8].astype(np.uint32)
+    digests = b"".join([digest.digest() for digest in map(hashlib.sha256, stems)])
+    return np.frombuffer(digests, ">u4")[::8].astype(np.uint32)
 
 
 def _facts(told: Told, beside: Mapping[int, Facts]) -> dict[str, object]:
@@ -123,17 +128,19 @@ def _facts(told: Told, beside: Mapping[int, Facts]) -> dict[str, object]:
     import numpy as np
     import pyarrow as pa
 
+    n = len(told.plain)
     numbers: dict[str, Numbers] = {name: getattr(told, name).copy() for name in ("width", "height", "orientation")}
-    nulls = {name: np.zeros(len(told.plain), np.bool_) for name in numbers} | {"orientation": told.orientation == NONE}
-    texts: dict[str, list[str | None]] = {"mode": [MODES.get(layers) for layers in told.layers.tolist()]}
+    nulls = {name: np.zeros(n, np.bool_) for name in numbers} | {"orientation": told.orientation == NONE}
+    modes = np.array([MODES.get(layers) for layers in range(5)], np.object_)
+    texts = {"mode": modes[np.where(told.plain, told.layers, 0)]}
     if beside:
-        texts |= {"encoding": ["jpeg"] * len(told.plain), "problem": [None] * len(told.plain)}
-    for n, facts in beside.items():
+        texts |= {"encoding": np.full(n, "jpeg", np.object_), "problem": np.full(n, None, np.object_)}
+    for row, facts in beside.items():
         for name, text in texts.items():
-            text[n] = getattr(facts, name)
+            text[row] = getattr(facts, name)
         for name, number in numbers.items():
             said = getattr(facts, name)
-            nulls[name][n], number[n] = said is None, said or 0
+            nulls[name][row], number[row] = said is None, said or 0
     kinds = {"width": np.int32, "height": np.int32, "orientation": np.int16}
     columns = {name: pa.array(numbers[name].astype(kind), mask=nulls[name]) for name, kind in kinds.items()}
     return {"encoding": "jpeg"} | columns | texts

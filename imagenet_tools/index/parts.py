@@ -90,7 +90,9 @@ class _Stream:
 
         self.rows = 0
         self._file = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - closed by close()
-        self._writer = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), arrow_schema(table))
+        # A stream is written in very many pieces.
+        self._pieces = pa.BufferedOutputStream(pa.PythonFile(self._file, "w"), _CHUNK)
+        self._writer = pa.ipc.new_stream(self._pieces, arrow_schema(table))
 
     def add(self, batch: pa.RecordBatch) -> None:
         self._writer.write_batch(batch)
@@ -99,6 +101,7 @@ class _Stream:
     def copy_to(self, out: IO[bytes]) -> int:
         """End the stream and append it to a file; its crc32."""
         self._writer.close()
+        self._pieces.flush()
         self._file.seek(0)
         checksum = 0
         while chunk := self._file.read(_CHUNK):

@@ -1,0 +1,432 @@
+"""Images that are read together give the rows, the problems and the order that they give one by one."""
+
+import gzip
+import io
+import os
+import random
+import subprocess
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import imagenet_tools
+from imagenet_tools.containers import tar_batch
+from imagenet_tools.containers.read_buffer import read_buffer
+from imagenet_tools.images import folder_scan, image_rows, image_scan, jpeg_batch, plain_images
+from imagenet_tools.images.folder_scan import scan_folder
+from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.images.jpeg import Facts
+from imagenet_tools.images.probe import probe
+from imagenet_tools.index.sources import find_sources, units_of
+from imagenet_tools.units import Unit
+from tests.benchmarks.photographs import stock
+from tests.conftest import Extracted
+from tests.forms import kaggle, whole
+from tests.images.test_jpeg import (
+    SCAN,
+    SOI,
+    by_pillow,
+    drawn_jpegs,
+    entry,
+    exif_of,
+    frame,
+    png,
+    segment,
+)
+
+WNID = "n02084071"
+XMP = segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0tiff:Orientation="3"')
+Rows = dict[str, list[dict[str, Any]]]
+quick = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+
+
+def one_by_one(patch: pytest.MonkeyPatch) -> None:
+    """Have everything take the way that knows every case."""
+
+    def add_images(rows: object, images: plain_images.Images, buffer: object, *, read: object, add: Any) -> None:
+        for n in range(len(images.size)):
+            add(n, None)
+
+    patch.setattr(tar_batch, "read_heads", lambda *args: None)
+    for module in (folder_scan, image_scan):
+        patch.setattr(module, "add_images", add_images)
+
+
+def together(patch: pytest.MonkeyPatch, made: Counter[str]) -> None:
+    """Have the fewest be read together, and count the rows that are."""
+    patch.setattr(plain_images, "RUN", 1)
+    patch.setattr(folder_scan, "RUN", 1)
+    patch.setattr(jpeg_batch, "_FEW", 1)
+    add_batch = image_rows.ImageRows.add_batch
+
+    def counted(self: image_rows.ImageRows, batch: Any, beside: Mapping[int, Facts]) -> None:
+        made.update(rows=batch.num_rows, beside=len(beside))
+        add_batch(self, batch, beside)
+
+    patch.setattr(image_rows.ImageRows, "add_batch", counted)
+
+
+def scanned(units: list[Unit]) -> Rows:
+    """All rows, by table and in order."""
+    tables: Rows = {}
+    for unit in units:
+        for table, batch in imagenet_tools._readers()[unit.form].scan(unit):
+            batch.validate(full=True)
+            tables.setdefault(table, []).extend(batch.to_pylist())
+    return tables
+
+
+def both_ways(units: list[Unit]) -> tuple[Rows, Counter[str]]:
+    """The rows, if they are the same both ways; how many were made together."""
+    made: Counter[str] = Counter()
+    with pytest.MonkeyPatch.context() as patch:
+        one_by_one(patch)
+        expected = scanned(units)
+    with pytest.MonkeyPatch.context() as patch:
+        together(patch, made)
+        found = scanned(units)
+    assert found == expected
+    assert scanned(units) == expected  # as it is without being told
+    return found, made
+
+
+def units(path: Path, **changes: Any) -> list[Unit]:
+    readers = imagenet_tools._readers()
+    sources = find_sources([path], readers, dataset=None, known=[])
+    return [unit._replace(**changes) for source in sources for unit in units_of(source, readers)]
+
+
+def tar_unit(path: Path, **changes: Any) -> Unit:
+    whole_ = Unit("image_tars", "source", str(path.parent), path.name, "fall11", wnid=WNID)
+    return whole_._replace(**changes)
+
+
+def write_tar(path: Path, files: Mapping[str, bytes], form: int = tarfile.USTAR_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=form) as archive:
+        for name, data in files.items():
+            whole.add(archive, name, data)
+    return path
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
+    path.mkdir(parents=True)
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+    return path
+
+
+def named(images: list[bytes]) -> dict[str, bytes]:
+    return {f"{WNID}_{7 * n}.JPEG": data for n, data in enumerate(images)}
+
+
+def in_folder(path: Path) -> Unit:
+    return Unit("image_folder", "source", str(path.parent), path.name, "fall11", wnid=WNID)
+
+
+# ---- every form
+
+
+FORMS: dict[str, Callable[[Path, Extracted, Path], Path]] = {
+    "the sample": lambda home, extracted, sample: sample,
+    "class folders": lambda home, extracted, sample: extracted.train,
+    "flat folder": lambda home, extracted, sample: extracted.val,
+    "class tars": lambda home, extracted, sample: extracted.class_tars,
+    "fall 2011": lambda home, extracted, sample: whole.fall11_whole(
+        home / "fall11_whole.tar",
+        whole.images(extracted.data.values()),
+        wrapped=["n00004475_7"],
+        gzipped=["n00007846"],
+    ),
+    "21K-P": lambda home, extracted, sample: whole.imagenet21k_resized(home, whole.images(extracted.data.values())),
+    "21K-P in a tar": lambda home, extracted, sample: whole.pack(
+        home / "imagenet21k_resized.tar", whole.imagenet21k_resized(home, whole.images(extracted.data.values()))
+    ),
+    "kaggle": lambda home, extracted, sample: kaggle.write(home, extracted.data, sample),
+    "kaggle in a tar": lambda home, extracted, sample: write_tar(
+        home / "kaggle.tar",
+        {name: data for name, data in kaggle.files_of(extracted.data, sample).items() if isinstance(data, bytes)},
+    ),
+}
+
+
+@pytest.mark.parametrize("probed", [True, False], ids=["probed", "unprobed"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_has_the_same_rows_both_ways(
+    form: str, probed: bool, extracted: Extracted, sample: Path, tmp_path: Path
+) -> None:
+    found, made = both_ways(units(FORMS[form](tmp_path, extracted, sample), probed=probed))
+    assert len(found["images"]) >= 20
+    # The names of validation images, and folders before a name, leave more to say than columns made at once.
+    assert (made["rows"] > 0) == (form not in {"flat folder", "21K-P in a tar", "kaggle in a tar"})
+
+
+@pytest.mark.parametrize("form", ["v7", "oldgnu", "gnu", "ustar", "pax"])
+def test_what_gnu_tar_writes_has_the_same_rows_both_ways(form: str, tmp_path: Path) -> None:
+    files = named([one.data for one in stock()[:60]]) | {"x" * 120 + ".JPEG": stock()[0].data, "note.txt": b"stray"}
+    folder = write_folder(tmp_path / WNID, files)
+    os.link(folder / f"{WNID}_7.JPEG", folder / f"{WNID}_7777.JPEG")
+    (folder / f"{WNID}_8888.JPEG").symlink_to(f"{WNID}_7.JPEG")
+    (folder / "a folder").mkdir()
+    path = tmp_path / f"{WNID}.tar"
+    names = sorted(path.name for path in folder.iterdir() if form not in {"v7", "ustar"} or len(path.name) < 99)
+    subprocess.run(["tar", f"--format={form}", "-cf", str(path), "-C", str(folder), *names], check=True)
+    found, made = both_ways([tar_unit(path)])
+    assert len(found["images"]) >= 60
+    assert (made["rows"] == 60) == (form != "pax")
+
+
+def test_odd_members_among_plain_ones_keep_their_place(tmp_path: Path) -> None:
+    images = [one.data for one in stock()[:200]]
+    files = named(images) | {
+        f"{WNID}_1.JPEG": gzip.compress(images[0]),
+        f"{WNID}_2.JPEG": b"",
+        f"{WNID}_3.JPEG": b"<html>404 Not Found</html>",
+        f"{WNID}_4.JPEG": png() + b"\0\0\0\0IDAT\0\0\0\0",
+        f"{WNID}_5.JPEG": images[0][:100],
+        f"{WNID}_6.jpg": images[1],
+        "n00007846_8.JPEG": images[2],
+        "n00007846_x.JPEG": images[2],
+        f"{WNID}_.JPEG": images[2],
+        f"{WNID}_9_{WNID}.JPEG": images[2],
+        f"{WNID}_{10**30}.JPEG": images[2],
+        "ILSVRC2012_val_00000001.JPEG": images[3],
+        "ILSVRC2013_test_00000001.JPEG": images[3],
+        ".hidden.JPEG": images[4],
+        "readme.txt": b"hello",
+        "dir/n02084071_11.JPEG": images[5],
+        f"{WNID}_12.JPEG": SOI + segment(0xE1, b'http://ns.adobe.com/xap/1.0/\0tiff:Orientation="3"') + frame() + SCAN,
+        f"{WNID}_13.JPEG": SOI + segment(0xE2, bytes(30_000)) + frame(7, 5) + SCAN,
+        f"{WNID}_14.JPEG": SOI + frame(65_000, 60_000) + SCAN,
+        f"{WNID}_15.JPEG": SOI + frame(bits=12) + SCAN,
+    }
+    order = list(files)
+    random.Random(1).shuffle(order)
+    files = {name: files[name] for name in order}
+    found, made = both_ways([tar_unit(write_tar(tmp_path / f"{WNID}.tar", files, tarfile.GNU_FORMAT))])
+    assert [row["offset"] for row in found["images"]] == sorted(row["offset"] for row in found["images"])
+    assert {row["problem"] for row in found["images"]} >= {
+        None, "empty", "not_an_image", "cut_short", "too_many_pixels", "unsupported"
+    }  # fmt: skip
+    assert {row["code"] for row in found["problems"]} >= {"class_differs", "label_contradiction", "stray_file"}
+    assert made["rows"] > 200
+    assert made["beside"] > 5
+    flat = {name: data for name, data in files.items() if "/" not in name}
+    folder = write_folder(
+        tmp_path / "folder" / WNID, flat | {"\udcff.JPEG": images[0], f"{WNID}_0\udcff.JPEG": images[0]}
+    )
+    (folder / f"{WNID}_16.JPEG").symlink_to("nowhere")
+    (folder / f"{WNID}_17.JPEG").symlink_to(f"{WNID}_0.JPEG")
+    os.mkfifo(folder / f"{WNID}_18.JPEG")
+    (folder / f"{WNID}_19.JPEG").mkdir()
+    found, made = both_ways([in_folder(folder)])
+    assert {row["code"] for row in found["problems"]} >= {"name_not_utf8", "unreadable_file", "stray_file", "empty"}
+    assert made["rows"] > 200
+
+
+@pytest.mark.parametrize("probed", [True, False])
+@pytest.mark.parametrize("dataset", ["ilsvrc2012", "tiny-imagenet-200", "imagenet-c"])
+def test_data_sets_name_photos_and_splits_alike_both_ways(dataset: str, probed: bool, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / f"{WNID}.tar", named([one.data for one in stock()[:50]]))
+    folder = write_folder(tmp_path / WNID, named([one.data for one in stock()[:50]]))
+    for split in (None, "train", "val"):
+        for wnid in (WNID, None, "n00007846"):
+            for unit in (tar_unit(path), in_folder(folder)):
+                both_ways([unit._replace(dataset=dataset, split=split, wnid=wnid, probed=probed)])
+
+
+# ---- headers of tars
+
+
+@pytest.fixture(scope="module")
+def archive() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in named([one.data for one in stock()[:40]]).items():
+            whole.add(archive, name, data[:700])
+    return out.getvalue()
+
+
+@quick
+@given(data=st.data())
+def test_damaged_and_cut_tars_have_the_same_rows_and_problems_both_ways(
+    data: st.DataObject, archive: bytes, tmp_path: Path
+) -> None:
+    damaged = bytearray(archive)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        places = [member.offset for member in members]
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.sampled_from(places))
+        at = data.draw(st.one_of(st.integers(0, 511), st.sampled_from([0, 99, 124, 125, 134, 135, 154, 155, 156, 345])))
+        text = data.draw(st.one_of(st.binary(min_size=1, max_size=3), st.sampled_from(
+            [b"L", b"x", b"g", b"1", b"5", b"S", b"\0", b"\x80", b"-", b"_", b" ", b"+", b"8", b"0x", b"00000001750 "]
+        )))  # fmt: skip
+        damaged[place + at : place + at + len(text)] = text
+        if data.draw(st.booleans()):
+            block = bytes(damaged[place : place + 512])
+            total = sum(block[:148]) + sum(block[156:]) + 8 * 32
+            damaged[place + 148 : place + 156] = data.draw(st.sampled_from([b"%06o\0 ", b"%07o\0", b" %06o\0"])) % total
+    cut = data.draw(st.one_of(st.just(len(damaged)), st.integers(0, len(damaged))))
+    path = tmp_path / "damaged.tar"
+    path.write_bytes(bytes(damaged[:cut]))
+    both_ways([tar_unit(path), tar_unit(path, probed=False), tar_unit(path, offset=512, length=9_000)])
+
+
+# ---- headers of JPEGs
+
+
+def told_together(images: list[bytes], held: int) -> list[Facts | None]:
+    """The facts of images read together, None where the batch leaves them to `probe`."""
+    with read_buffer() as buffer:
+        start, at = [], 8
+        for data in images:
+            buffer.raw[at : at + min(held, len(data))] = data[:held]
+            start.append(at)
+            at += min(held, len(data))
+        lengths = np.array([len(data) for data in images])
+        found = jpeg_batch.facts_of(
+            buffer,
+            np.array(start),
+            np.minimum(lengths, held),
+            lengths,
+            # As in a tar: behind an image's end lies something else.
+            lambda n, offset, size: (images[n] + b"\xff\xc0\0\x0b\x08\0\1\0\1\3" * 300)[offset : offset + size],
+        )
+    return [found.of(n) for n in range(len(images))]
+
+
+def probed(data: bytes) -> Facts:
+    return probe(data[:4096], len(data), lambda offset, n: data[offset : offset + n])
+
+
+ORDERS = st.sampled_from("<>")
+SEGMENTS = st.one_of(
+    st.builds(segment, st.sampled_from([0xE0, 0xDB, 0xC4, 0xFE, 0xED, 0xEE, 0xDD]), st.binary(max_size=80)),
+    st.builds(frame, *[st.integers(0, 7000)] * 2, st.sampled_from([1, 2, 3, 4]), bits=st.sampled_from([8, 12])),
+    st.builds(frame, marker=st.sampled_from([0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC8, 0xCC, 0xDE])),
+    st.builds(
+        lambda order, tags, count, cut: segment(0xE1, exif_of(order, b"".join(
+            entry(order, kind, n, value, tag) for tag, kind, n, value in tags
+        ), count)[:cut]),
+        ORDERS,
+        st.lists(st.tuples(
+            st.sampled_from([0x0112, 0x0112, 0x010F, 0x0111]), st.sampled_from([3, 3, 3, 4, 9, 2, 200]),
+            st.sampled_from([1, 1, 1, 0, 2, 9999]), st.binary(min_size=4, max_size=4),
+        ), max_size=5),
+        st.none() | st.integers(0, 70),
+        st.just(None) | st.integers(0, 60),
+    ),
+    st.just(XMP),
+    st.just(segment(0xE1, b"Exif\0\0" + exif_of(">", entry(">", 3, 1, b"\0\6")))),
+    st.builds(segment, st.just(0xE1), st.binary(max_size=20)),
+    st.builds(segment, st.just(0xE2), st.integers(0, 9000).map(bytes)),
+    st.sampled_from([b"\xff", b"\xff\xff", b"\xff\xd0", b"\xff\0", b"junk", b"\xff\x01", b"\xff\xe0\0\0", SCAN, b""]),
+)  # fmt: skip
+HEADERS = st.builds(
+    lambda parts, cut: (SOI + b"".join(parts) + SCAN)[:cut],
+    st.lists(SEGMENTS, max_size=8),
+    st.none() | st.integers(0, 400),
+)
+
+
+@quick
+@given(
+    images=st.lists(HEADERS | drawn_jpegs() | st.binary(max_size=40), min_size=1, max_size=24),
+    held=st.sampled_from([0, 11, 12, 40, 512, 4096]),
+)
+def test_what_is_told_together_is_told_by_probe(images: list[bytes], held: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg_batch, "_FEW", 1)
+        for data, found in zip(images, told_together(images, held), strict=True):
+            assert found is None or found == probed(data)
+
+
+@quick
+@given(images=st.lists(drawn_jpegs(), min_size=1, max_size=8))
+def test_drawn_jpegs_are_told_together_as_pillow_tells_them(images: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg_batch, "_FEW", 1)
+        found = told_together(images, 4096)
+    for data, one in zip(images, found, strict=True):
+        if len(data) < 4096 and b"ns.adobe.com" not in data:
+            assert one is not None
+        assert one is None or one[:5] == by_pillow(data)
+
+
+@pytest.mark.parametrize(
+    ("exif", "expected"),
+    [
+        (exif_of(">", entry(">", 3, 1, b"\0\6")), 6),
+        (exif_of("<", entry("<", 4, 1, b"\0\0\0\0", tag=0x0111) + entry("<", 3, 1, b"\x08\0")), 8),
+        (exif_of(">", entry(">", 3, 1, b"\0\0")), 0),
+        (exif_of(">", entry(">", 3, 1, b"\x7f\xff")), 32_767),
+        (exif_of(">", b""), None),
+    ],
+)
+def test_exif_as_cameras_write_it_is_told_together(exif: bytes, expected: int | None) -> None:
+    images = [SOI + segment(0xE0, b"JFIF\0") + segment(0xE1, exif) + frame() + SCAN] * 16
+    assert told_together(images, 4096) == [Facts(20, 10, "RGB", "jpeg", expected, None)] * 16
+
+
+@pytest.mark.parametrize(
+    "exif", [exif_of(">", entry(">", 3, 1, b"\xff\xff")), exif_of(">", entry(">", 9, 1, b"\0\0\0\1"))]
+)
+def test_exif_that_cameras_do_not_write_is_left_to_probe(exif: bytes) -> None:
+    assert told_together([SOI + segment(0xE1, exif) + frame() + SCAN] * 16, 4096) == [None] * 16
+
+
+def test_the_last_frame_is_told_also_of_a_header_of_three_windows() -> None:
+    long = SOI + frame(3, 3) + segment(0xE2, bytes(6000)) + frame(5, 4) + segment(0xE2, bytes(9000)) + frame() + SCAN
+    assert told_together([long] * 30, 4096) == [Facts(20, 10, "RGB", "jpeg", None, None)] * 30
+
+
+def test_the_photographs_of_the_benchmarks_are_told_together() -> None:
+    images = stock()[:800]
+    found = told_together([one.data for one in images], 4096)
+    assert sum(one is None for one in found) <= 16
+    for one, facts in zip(images, found, strict=True):
+        assert facts is None or facts[:3] == (one.width, one.height, one.mode)
+        assert facts is None or (facts.orientation == 6) == (one.shape == "exif_turned")
+
+
+def test_real_images_are_read_together_as_pillow_reads_them(real: Path, tmp_path: Path) -> None:
+    paths = [path for folder in ("ilsvrc2012_val", "class_samples") for path in sorted((real / folder).glob("*.JPEG"))]
+    images = named([path.read_bytes() for path in paths])
+    unit = tar_unit(write_tar(tmp_path / f"{WNID}.tar", images))
+    found, made = both_ways([unit, in_folder(write_folder(tmp_path / WNID, images))])
+    assert made["rows"] == 2 * len(images)
+    assert made["beside"] < 0.05 * made["rows"]  # XMP
+    columns = ("width", "height", "mode", "encoding", "orientation")
+    expected = [by_pillow(data) for data in images.values()]
+    assert [tuple(row[name] for name in columns) for row in found["images"][: len(images)]] == expected
+    assert "problems" not in found
+
+
+def test_hostile_images_have_the_same_rows_both_ways(real: Path, tmp_path: Path) -> None:
+    images = named([path.read_bytes() for path in sorted((real / "hostile").iterdir())])
+    unit = tar_unit(write_tar(tmp_path / f"{WNID}.tar", images))
+    _, made = both_ways([unit, in_folder(write_folder(tmp_path / WNID, images))])
+    assert made["rows"] > 300
+
+
+def test_readers_that_take_turns_do_not_read_into_each_others_bytes(tmp_path: Path) -> None:
+    unit = tar_unit(write_tar(tmp_path / "one.tar", named([one.data for one in stock()[:100]])))
+    other = in_folder(write_folder(tmp_path / WNID, named([one.data for one in stock()[100:200]])))
+    expected = [scanned([unit]), scanned([other])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tar_batch, "MOST", 10)
+        patch.setattr(folder_scan, "_TOGETHER", 40)
+        patch.setattr(image_rows, "_BATCH", 1)
+        turns = [scan_tar(unit), scan_folder(other)]
+        found: list[list[dict[str, Any]]] = [[], []]
+        for _ in range(20):
+            for n, turn in enumerate(turns):
+                for _, batch in [one for one in [next(turn, None)] if one]:
+                    found[n] += batch.to_pylist()
+    assert found == [one["images"] for one in expected]
