@@ -118,8 +118,9 @@ def _once(path: Path, make_at: Callable[[Path], None]) -> None:
 
 
 def _index(index: Path, *sources: Path) -> Path:
-    if not index.exists():
-        imagenet_tools.build_index(sources, index)
+    """An index as today's code writes it: of all that lies here, it alone is never found again from an earlier run."""
+    shutil.rmtree(index, ignore_errors=True)
+    imagenet_tools.build_index(sources, index)
     return index
 
 
