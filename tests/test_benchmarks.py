@@ -16,7 +16,7 @@ from tests.benchmarks.measure import spend
 from tests.benchmarks.results import with_part
 from tests.benchmarks.table import HEAD, lines, short, table
 from tests.benchmarks.timed import works
-from tests.benchmarks.whole_path import Spent, Step, Walk, Whole
+from tests.benchmarks.whole_path import FIXED, TENTH, TENTH_AGAIN, WHOLE, Spent, Step, Walk, Whole
 from tests.benchmarks.whole_report import counted, growth, report, time_left
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,6 +132,24 @@ def test_every_contest_names_works_and_pins_that_are_there_and_aims_at_its_runs(
 def test_growth_is_of_the_cost_of_an_image() -> None:
     assert growth((110.0, 1000), (10.0, 100)) == pytest.approx(0.10)
     assert growth((110.0, 1000), (20.0, 100), fixed=10.0) == pytest.approx(0.0)
+    assert growth((110.0, 1000), (11.0, 100), fixed=10.0) is None
+
+
+def test_growth_is_told_of_wall_and_of_cpu_and_judged_by_the_worse_of_two(tmp_path: Path) -> None:
+    def step(name: str, images: int, wall: float, cpu: float) -> Step:
+        return Step(name, Spent(0, wall, cpu, 10, 10, 0, "", ()), images)
+
+    sets = Whole(tmp_path, tmp_path, 10, 1000, 5), Whole(tmp_path, tmp_path, 1, 100, 1)
+    steps = [
+        step(FIXED, 0, 1, 1),
+        step(TENTH, 100, 11, 11),
+        step(TENTH_AGAIN, 100, 12, 12),
+        step(WHOLE, 1000, 121, 101),
+    ]
+    said = report(Walk(tmp_path, sets, steps))
+    assert "wall: 121 ms an image of the whole, 110 ms an image of its tenth: +10%" in said
+    assert "taken off both: +20%. Aim, below 15% in both: **not reached**" in said
+    assert "CPU: 101 ms" in said and "taken off both: +0%. Aim, below 15% in both: reached" in said
 
 
 def test_times_left_are_held_against_the_end() -> None:

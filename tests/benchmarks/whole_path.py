@@ -75,9 +75,9 @@ def walk(whole: Whole, tenth: Whole, scratch: Path, *, per_class: int) -> Walk:
     def build(name: str, source: Whole, index: Path, *words: str) -> None:
         step(name, source.images, "build-index", source.tar, source.boxes, "-o", index, *words)
 
-    step(FIXED, 0, "build-index", one, "-o", scratch / "one.index")
     build(TENTH, tenth, scratch / "tenth.index")
     build(TENTH_AGAIN, tenth, scratch / "tenth-again.index")
+    step(FIXED, 0, "build-index", one, "-o", scratch / "one.index")
     found.cached = in_page_cache(whole.tar)
     build(WHOLE, whole, found.index)
     found.tables = {folder.name: bytes_below(folder) for folder in found.index.glob("*") if folder.is_dir()}

@@ -101,12 +101,15 @@ def _sizes(found: Walk) -> Iterator[str]:
         yield f"In the page cache before the whole was built: {found.cached:.0%} of its tar."
 
 
-def growth(whole: tuple[float, int], tenth: tuple[float, int], fixed: float = 0.0) -> float:
+def growth(whole: tuple[float, int], tenth: tuple[float, int], fixed: float = 0.0) -> float | None:
     """By what part the cost of an image grows from the tenth to the whole: (cost, images) of each; 0.1 is 10 %.
 
-    What any build costs is taken off both, where it is given.
+    What any build costs is taken off both, where it is given; None where it is most of what the tenth costs, and the
+    rest is noise.
     """
     (more, n_more), (less, n_less) = whole, tenth
+    if fixed > less / 2:
+        return None
     return (more - fixed) / n_more / ((less - fixed) / n_less) - 1
 
 
@@ -120,12 +123,13 @@ def _growth(found: Walk) -> Iterator[str]:
         costs = {step.name: (step.spent.wall, step.spent.cpu)[of] for step in (whole, fixed, *tenths)}
         less = min(costs[step.name] for step in tenths)
         pair = ((costs[WHOLE], whole.images), (less, tenths[0].images))
-        all_of_it, without = growth(*pair), growth(*pair, fixed=costs[FIXED])
+        found_growths = [growth(*pair), growth(*pair, fixed=costs[FIXED])]
+        told = ["not to be told, it is most of the tenth" if one is None else f"{one:+.0%}" for one in found_growths]
+        reached = all(one is not None and one < _GROWTH for one in found_growths)
         yield (
             f"Growth, {what}: {seconds(costs[WHOLE] / whole.images)} an image of the whole, "
-            f"{seconds(less / tenths[0].images)} an image of its tenth: {all_of_it:+.0%}; with the fixed cost, "
-            f"{seconds(costs[FIXED])}, taken off both: {without:+.0%}. Aim, below {_GROWTH:.0%} in both: "
-            f"{judged(max(all_of_it, without) < _GROWTH)}."
+            f"{seconds(less / tenths[0].images)} an image of its tenth: {told[0]}; with the fixed cost, "
+            f"{seconds(costs[FIXED])}, taken off both: {told[1]}. Aim, below {_GROWTH:.0%} in both: {judged(reached)}."
         )
 
 
