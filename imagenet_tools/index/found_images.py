@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagenet_tools.index.plain import splits_of
+from imagenet_tools.index.plain import Home, splits_of
 from imagenet_tools.index.stage import parquet
 from imagenet_tools.schema import TABLES
 
@@ -59,11 +59,8 @@ def define_plain(stage: Stage, view: str, classes: Classes) -> None:
     stage.sql.register(f"new_{view}", stage.new("images", near))
     columns = [pa.array([one[n] for one in sorted(classes)], pa.string()) for n in (0, 1)]
     stage.sql.register(f"classes_of_{view}", pa.table(columns, ["dataset", "wnid"]))
-    files = [
-        stage.folder / entry.file
-        for entry, dataset, _, head in plain_entries(stage)
-        if any(dataset == of and wnid.startswith(head) for of, wnid in classes)
-    ]
+    heads = {(dataset, Home(dataset, None, wnid).head) for dataset, wnid in classes}
+    files = [stage.folder / entry.file for entry, dataset, _, head in plain_entries(stage) if (dataset, head) in heads]
     old = f""" UNION ALL SELECT {_COLUMNS} FROM {parquet(files)} SEMI JOIN classes_of_{view} USING (dataset, wnid)
                WHERE unit NOT IN (FROM dropped)""" if files else ""  # fmt: skip
     stage.sql.execute(f"CREATE TEMP VIEW {view} AS SELECT {_COLUMNS} FROM new_{view}{old}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+_BLOCK = 100_000  # images that are held at a time: some 40 MB
 
 # What boxes are normalised by.
 FRAME = ("dataset", "image_id", "wnid", "width", "height")
@@ -37,33 +40,58 @@ class Written(NamedTuple):
     frames: pa.Table  # FRAME of the images with boxes
 
 
+class _TwiceError(Exception):
+    """An image stands twice in a file."""
+
+
 def write_plain(work: Work) -> Written | None:
     """Write a file; None, and no file, where an image stands in it twice."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = _rows(work)
+    boxed = [pa.schema([arrow_schema("images").field(name) for name in FRAME]).empty_table()]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for rows in map(functools.partial(_counted, work), _blocks(work)):
+            boxed.append(rows.select(FRAME).filter(pc.greater(rows["n_boxes"], 0)))
+            yield from rows.to_batches()
+
+    try:
+        entry = write_table(work.folder, "images", work.part, batches())
+    except _TwiceError:
+        return None
+    return Written(replace(entry, plain=True) if entry else None, pa.concat_tables(boxed).combine_chunks())
+
+
+def _counted(work: Work, rows: pa.Table) -> pa.Table:
+    """Sorted rows with how many boxes they have; _TwiceError where two of them are one image."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     ids = rows["image_id"].combine_chunks()
     if pc.any(pc.equal(ids[1:], ids[:-1])).as_py():
-        return None
+        raise _TwiceError
     found = pc.index_in(ids, value_set=work.boxes["image_id"])
     counts = pc.fill_null(work.boxes["n"].take(found), 0).cast(pa.int32())
-    rows = rows.set_column(rows.schema.get_field_index("n_boxes"), rows.schema.field("n_boxes"), counts)
-    entry = write_table(work.folder, "images", work.part, rows.to_batches())
-    frames = rows.select(FRAME).filter(pc.greater(counts, 0)).combine_chunks()
-    return Written(replace(entry, plain=True) if entry else None, frames)
+    return rows.set_column(rows.schema.get_field_index("n_boxes"), rows.schema.field("n_boxes"), counts)
 
 
-def _rows(work: Work) -> pa.Table:
-    """The rows of a file in their order: by id alone, for the ids of a class begin with it."""
+def _blocks(work: Work) -> Iterator[pa.Table]:
+    """The rows of a file in their order, some at a time: by id alone, for the ids of a class begin with it."""
     import pyarrow as pa
 
-    empty = arrow_schema("images").empty_table()
-    if not work.old and _are_classes(work.new):
-        # Sorted class by class, the rows stay in the processor's cache.
-        by_class = sorted(work.new, key=lambda part: min(part.plain or ()).wnid)
-        return pa.concat_tables([empty, *(_sorted(read_part(part, "images")) for part in by_class)])
-    return _sorted(pa.concat_tables([empty, *_new(work), *_old(work)]))
+    if work.old or not _are_classes(work.new):
+        yield _sorted(pa.concat_tables([arrow_schema("images").empty_table(), *_new(work), *_old(work)]))
+        return
+    # Sorted class by class, the rows stay in the processor's cache.
+    waiting: list[pa.Table] = []
+    for part in sorted(work.new, key=lambda part: min(part.plain or ()).wnid):
+        waiting.append(_sorted(read_part(part, "images")))
+        if sum(rows.num_rows for rows in waiting) > _BLOCK:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _are_classes(parts: tuple[Part, ...]) -> bool:
