@@ -45,7 +45,8 @@ def choose_boxes(stage: Stage) -> set[str]:
     """Where several sources have boxes of one image, one is chosen: pixels of a stated size first, then fractions.
 
     Needs the view odd_images. Defines the view all_boxes, and the tables spare (annotations that are not chosen, and
-    why) and chosen_counts; gives the ids of the images of which these may say something else than before.
+    why) and chosen_counts; gives the classes, as ids have them, of the images of which these may say something else
+    than before.
     """
     stage.define("given_boxes", "boxes", "unused_boxes")
     _adopt(stage)
@@ -78,8 +79,8 @@ def choose_boxes(stage: Stage) -> set[str]:
     stage.sql.execute("DROP TABLE annotations")
     old = stage.old.paths(stage.folder, "boxes")
     gone = f"(FROM {parquet(old)} WHERE unit IN (FROM dropped))" if old else "(FROM given_boxes LIMIT 0)"
-    rows = " UNION ".join(f"SELECT image_id FROM {rows}" for rows in ("new_given_boxes", "adopted", gone))
-    return {image_id for (image_id,) in stage.sql.execute(rows).fetchall()}
+    changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in ("new_given_boxes", "adopted", gone))
+    return {wnid for (wnid,) in stage.sql.execute(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})").fetchall()}
 
 
 def _adopt(stage: Stage) -> None:

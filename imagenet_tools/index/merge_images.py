@@ -49,9 +49,9 @@ _FEW = 100_000
 def merge_images(stage: Stage, *, changed: Iterable[str] = ()) -> list[Path]:
     """Write the files of images and copies that change, and keep the others. SourceError: a contradiction.
 
-    Needs the table chosen_counts (dataset, image_id, n) of the boxes, and the ids of the images of which it may say
-    something else than before. Defines the view images, and the table frames of the images with boxes, but for those in
-    the files that it gives.
+    Needs the table chosen_counts (dataset, image_id, n) of the boxes, and the classes, as ids have them, of the images
+    of which it may say something else than before. Defines the view images, and the table frames of the images with
+    boxes, but for those in the files that it gives.
     """
     stage.define("all_problems", "problems")
     foreign = _hold_against_each_other(stage)
@@ -152,7 +152,7 @@ def _touched_parts(stage: Stage, changed: Iterable[str]) -> set[str]:
         queries.append(f"SELECT DISTINCT {PART} FROM {parquet(all_old)} WHERE unit IN (FROM dropped)")
     if all_old and changed:
         sets = {dataset for _, dataset, _, _ in plain_entries(stage)}
-        define_plain(stage, "counted_images", {(one, image_id[:9]) for image_id in changed for one in sets})
+        define_plain(stage, "counted_images", {(one, wnid) for wnid in changed for one in sets})
         queries.append(
             f"""SELECT DISTINCT {PART} FROM (FROM odd_images UNION ALL FROM counted_images)
                 LEFT JOIN chosen_counts USING (dataset, image_id) WHERE n_boxes <> coalesce(n, 0)"""
