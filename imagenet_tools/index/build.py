@@ -109,7 +109,7 @@ def build_index(
         if progress:
             progress("merging", 0, 1)
         new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
-        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers or cores))
+        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers or cores, aside=staging / "aside"))
         manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
         manifest = write_sources(home, manifest, sources)
         write_manifest(home, manifest)

@@ -79,7 +79,7 @@ def _of_one(sql: duckdb.DuckDBPyConnection, text: str) -> str | None:
     try:
         with _making:
             known = sql.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'").fetchall()[0][0]
-            if known > _MANY:
+            if known >= _MANY:
                 return None
             sql.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM main.under({text})")
         first, last = sql.execute(f"SELECT min(wnid), max(wnid) FROM {name}").fetchall()[0]

@@ -66,6 +66,12 @@ def define_plain(stage: Stage, view: str, classes: Classes) -> None:
     stage.sql.execute(f"CREATE TEMP VIEW {view} AS SELECT {_COLUMNS} FROM new_{view}{old}")
 
 
+def forget(stage: Stage, view: str) -> None:
+    """Let go of a view of define_plain, and of the parts that are mapped for it."""
+    stage.sql.execute(f"DROP VIEW {view}")
+    stage.sql.unregister(f"new_{view}")
+
+
 def classes_named(stage: Stage, rows: str) -> Classes:
     """The data sets and classes of the plain images that may have the ids of these rows."""
     query = f"SELECT DISTINCT dataset, {NAMED_CLASS} FROM {rows} WHERE image_id LIKE 'n%'"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.class_lists import labels
 from imagenet_tools.index.found_images import define_odd
 from imagenet_tools.index.layout import Manifest, software
-from imagenet_tools.index.merge_boxes import choose_boxes, merge_boxes
+from imagenet_tools.index.merge_boxes import choose_boxes, keep_boxes, merge_boxes
 from imagenet_tools.index.merge_images import merge_images
 from imagenet_tools.index.merge_points import merge_points
 from imagenet_tools.index.merge_synsets import merge_synsets
@@ -32,9 +32,9 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     _merge_labels(stage)
     define_odd(stage)
     changed = choose_boxes(stage)
-    others = merge_images(stage, changed=changed)
+    others = merge_images(stage, changed=changed or ())
     merge_points(stage)
-    merge_boxes(stage, others)
+    keep_boxes(stage) if changed is None else merge_boxes(stage, others)
     problems = _merge_problems(stage)
     merge_synsets(stage)
     return Manifest(stage.tables), problems

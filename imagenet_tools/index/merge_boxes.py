@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.index.found_images import NAMED_CLASS, define_plain
+from imagenet_tools.index.found_images import NAMED_CLASS, define_plain, forget
 from imagenet_tools.index.plain import HEAD
 from imagenet_tools.index.plain_files import FRAME
 from imagenet_tools.index.stage import parquet
@@ -41,14 +41,19 @@ _NEAR = "list_aggregate(list_transform(list_zip(shares, taken.shares), lambda e:
 _BATCH = 65_536  # rows that are normalised at once: some 20 MB
 
 
-def choose_boxes(stage: Stage) -> set[str]:
+def choose_boxes(stage: Stage) -> set[str] | None:
     """Where several sources have boxes of one image, one is chosen: pixels of a stated size first, then fractions.
 
     Needs the view odd_images. Defines the view all_boxes, and the tables spare (annotations that are not chosen, and
     why) and chosen_counts; gives the classes, as ids have them, of the images of which these may say something else
-    than before.
+    than before; None where no box changes, nor whether its image is here, and only chosen_counts is defined.
     """
     stage.define("given_boxes", "boxes", "unused_boxes")
+    old = stage.old.paths(stage.folder, "boxes")
+    if _stay(stage):
+        counts = f"SELECT dataset, image_id, count(*) AS n FROM {parquet(old)} GROUP BY ALL"
+        stage.sql.execute(f"CREATE TEMP TABLE chosen_counts AS {counts}")
+        return None
     _adopt(stage)
     # The sum of hashes tells whether two annotations have the same boxes, in whatever order.
     stage.sql.execute(
@@ -77,10 +82,30 @@ def choose_boxes(stage: Stage) -> set[str]:
             GROUP BY dataset, image_id"""
     )
     stage.sql.execute("DROP TABLE annotations")
-    old = stage.old.paths(stage.folder, "boxes")
     gone = f"(FROM {parquet(old)} WHERE unit IN (FROM dropped))" if old else "(FROM given_boxes LIMIT 0)"
     changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in ("new_given_boxes", "adopted", gone))
     return {wnid for (wnid,) in stage.sql.execute(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})").fetchall()}
+
+
+def _stay(stage: Stage) -> bool:
+    """Whether no box came or went, nor an image that any box, used or not, is of."""
+    old = stage.old.paths(stage.folder, "boxes")
+    if not old or any("boxes" in part.tables for part in stage.parts.values()):
+        return False
+    boxes = parquet([*old, *stage.old.paths(stage.folder, "unused_boxes")])
+    images = [path for table in ("images", "copies") for path in stage.old.paths(stage.folder, table)]
+    stage.sql.register("new_ids", stage.new("images").select(["image_id"]))
+    gone = f" UNION ALL SELECT image_id FROM {parquet(images)} WHERE unit IN (FROM dropped)" * bool(images)
+    query = f"""SELECT count(*) = 0 FROM (SELECT image_id, unit FROM {boxes})
+                WHERE unit IN (FROM dropped) OR image_id IN (FROM new_ids{gone * bool(stage.dropped)})"""
+    return bool(stage.sql.execute(query).fetchall()[0][0])
+
+
+def keep_boxes(stage: Stage) -> None:
+    """Take over the boxes of the generation before."""
+    for table in ("boxes", "unused_boxes"):
+        stage.keep(table)
+        stage.view(table)
 
 
 def _adopt(stage: Stage) -> None:
@@ -99,6 +124,7 @@ def _adopt(stage: Stage) -> None:
                 SEMI JOIN ({untold}) USING (image_id) WHERE dataset IN {releases!r}
                 GROUP BY image_id HAVING max(dataset = '{_UNTOLD}') = false"""
         )
+        forget(stage, "likely_images")
     stage.sql.execute(
         f"""CREATE TEMP VIEW all_boxes AS
             SELECT b.* REPLACE (CASE WHEN b.dataset = '{_UNTOLD}' THEN coalesce(a.home, b.dataset)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+_MEMORY = "500MB"  # for the tables of DuckDB; what it reads is mapped from files besides
 _NAMED = 10  # how many images an error names
 
 
@@ -26,7 +27,17 @@ class Stage:
     The table `dropped` holds the units of the old generation whose rows go.
     """
 
-    def __init__(self, folder: Path, old: Manifest, parts: Mapping[int, Path], dropped: Iterable[int], *, threads: int):
+    def __init__(
+        self,
+        folder: Path,
+        old: Manifest,
+        parts: Mapping[int, Path],
+        dropped: Iterable[int],
+        *,
+        threads: int,
+        aside: Path | None = None,
+    ):
+        """`aside` is a folder for what memory does not hold: by default none, and all is held."""
         import duckdb
         import pyarrow as pa
 
@@ -36,7 +47,8 @@ class Stage:
         self.dropped = tuple(sorted(dropped))
         self.threads = threads
         self.tables: dict[str, list[FileEntry]] = {}
-        self.sql = duckdb.connect(config={"threads": threads})
+        held = {"memory_limit": _MEMORY, "temp_directory": str(aside)} if aside else {}
+        self.sql = duckdb.connect(config={"threads": threads, **held})
         without_progress_bar(self.sql)
         self.sql.register("dropped", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
 

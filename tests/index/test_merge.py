@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +13,7 @@ import imagenet_tools
 from imagenet_tools.index import layout, merge_images, parts, plain, stage
 from imagenet_tools.index.found_images import define_odd
 from imagenet_tools.index.layout import FileEntry, Manifest
+from imagenet_tools.index.merge import merge
 from imagenet_tools.index.merge_boxes import choose_boxes
 from imagenet_tools.index.stage import Stage
 from imagenet_tools.schema import arrow_schema
@@ -69,7 +71,7 @@ def merged(
     home.mkdir(exist_ok=True)
     at_work = Stage(home, Manifest(old or {}), new, dropped, threads=threads)
     define_odd(at_work)
-    merge_images.merge_images(at_work, changed=choose_boxes(at_work))
+    merge_images.merge_images(at_work, changed=choose_boxes(at_work) or ())
     return {table: entries for table, entries in at_work.tables.items() if entries}
 
 
@@ -142,6 +144,44 @@ def test_an_unchanged_build_writes_no_table_but_sources(
     assert not wrote
     assert report.rows == {table: sum(entry.rows for entry in entries) for table, entries in first.tables.items()}
     assert layout.read_manifest(tmp_path / "x.index") == first
+
+
+def boxes_of(unit: int, ids: Iterable[str]) -> list[Row]:
+    """A box of each of these images, of the whole ImageNet whose release is not told."""
+    edges = {"xmin": 1.0, "ymin": 2.0, "xmax": 50.0, "ymax": 60.0, "stated_width": 100, "stated_height": 80}
+    names = {"dataset": "imagenet21k", "source": "boxes", "file": "boxes.tar.gz", "unit": unit, "flags": []}
+    return [{"image_id": one, "photo": one, "wnid": one[:9], **edges, **names} for one in ids]
+
+
+def test_boxes_are_written_anew_where_they_or_their_images_changed(
+    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{wnid}_{number}" for wnid in CLASSES[:2] for number in range(50, 80)]
+    boxes = tmp_path / "parts" / "20.part"
+    table = pa.Table.from_pylist(boxes_of(20, ids), arrow_schema("boxes"))
+    parts.write_part(boxes, (("boxes", batch) for batch in table.to_batches()))
+    some = {unit: units[unit] for unit in PLAIN} | {20: boxes}
+    wrote: list[str] = []
+
+    def kept(folder: Path, table: str, *rest: Any) -> FileEntry | None:
+        wrote.append(table)
+        return layout.write_table(folder, table, *rest)
+
+    monkeypatch.setattr(stage, "write_table", kept)
+
+    def whole(home: Path, new: Iterable[int], old: Manifest | None = None) -> Manifest:
+        home.mkdir(exist_ok=True)
+        wrote.clear()
+        manifest, _ = merge(Stage(home, old or Manifest({}), {unit: some[unit] for unit in new}, [], threads=1))
+        return Manifest({table: entries for table, entries in manifest.tables.items() if entries})
+
+    at_once = whole(tmp_path / "once", some)
+    assert at_once.tables.keys() >= {"boxes", "images"}
+    for last, written_too in ((3, False), (1, True), (20, True)):
+        home = tmp_path / f"{last}"
+        before = whole(home, [unit for unit in some if unit != last])
+        assert whole(home, [last], before) == at_once
+        assert ("boxes" in wrote) == written_too
 
 
 @pytest.mark.parametrize(
