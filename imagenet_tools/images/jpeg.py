@@ -68,7 +68,7 @@ ORIENTATION = 0x0112
 # Bytes of a value, by TIFF type.
 _TIFF_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _WHOLE_NUMBERS = {3: "H", 4: "L", 8: "h", 9: "l"}
-_EXIF = b"Exif\0\0"
+EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])').search
 
@@ -87,6 +87,14 @@ class Facts(NamedTuple):
     encoding: str | None
     orientation: int | None
     problem: str | None
+
+
+class Begun(NamedTuple):
+    """How far a header has been read already."""
+
+    place: int = 2  # where its next segment begins
+    frame: tuple[int, int, int, int] | None = None  # bits, height, width and layers of the last frame
+    named: tuple[tuple[bytes, int, int], ...] = ()  # (first 6 bytes, offset, size) of the payloads of APP1
 
 
 class _Bytes:
@@ -112,23 +120,23 @@ class _Bytes:
         return self.at(offset, WINDOW if self._left >= WINDOW else LEAST)
 
 
-def facts(head: bytes, length: int, more: More) -> Facts | None:
+def facts(head: bytes, length: int, more: More, begun: Begun | None = None) -> Facts | None:
     """The facts of a JPEG or a PNG of `length` bytes that begins with `head`; None where it is neither.
 
     `more(offset, n)` is asked for what lies beyond `head`. Width, height, mode and orientation are what Pillow says
     wherever Pillow opens the image; the orientation of a JPEG is EXIF's, else XMP's, that of a PNG its eXIf chunk's.
+    A JPEG may have been `begun`.
     """
     source = _Bytes(head[:length], length, more)
     first = head[: len(_PNG)] if len(head) >= len(_PNG) else source.at(0, len(_PNG))
     if first[:3] == _JPEG or first == _JPEG[:2]:
-        return _jpeg(source)
+        return _jpeg(source, begun or Begun())
     return _png(source) if first == _PNG else None
 
 
-def _jpeg(source: _Bytes) -> Facts:
-    frame: tuple[int, int, int, int] | None = None
-    named: list[tuple[bytes, int, int]] = []
-    window, base, place = source.head, 0, 2
+def _jpeg(source: _Bytes, begun: Begun) -> Facts:
+    place, frame, named = begun.place, begun.frame, list(begun.named)
+    window, base = source.head, 0
     full = len(window) - LEAST  # the last place at which the window holds enough of a segment
     for _ in range(_STEP_LIMIT):
         if place <= full:
@@ -176,7 +184,7 @@ def _jpeg_facts(frame: tuple[int, int, int, int] | None, orientation: int | None
 
 def _jpeg_orientation(source: _Bytes, segments: list[tuple[bytes, int, int]]) -> int | None:
     """The orientation in APP1 segments, each given as (first bytes, offset, size): EXIF's, else XMP's."""
-    exif = [(start + 6, size - 6) for name, start, size in segments if name == _EXIF and size >= 6]
+    exif = [(start + 6, size - 6) for name, start, size in segments if name == EXIF and size >= 6]
     found = _exif_orientation(source, exif) if exif else None
     if found is not None:
         return found
@@ -199,7 +207,7 @@ def _exif_orientation(source: _Bytes, parts: list[tuple[int, int]]) -> int | Non
         return data
 
     head = at(0, 14)
-    lead = len(_EXIF) if head.startswith(_EXIF) else 0  # some writers say it twice
+    lead = len(EXIF) if head.startswith(EXIF) else 0  # some writers say it twice
     order = _ORDERS.get(head[lead : lead + 4])
     if order is None or len(head) < lead + 8:
         return None

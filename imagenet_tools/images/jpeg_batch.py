@@ -7,11 +7,22 @@ that may say the orientation, EXIF in another spelling than cameras write, and a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.containers.read_buffer import CAPACITY, read_buffer
-from imagenet_tools.images.jpeg import APP1, FRAME, JUNK, LEAST, MEANING, MODES, ORIENTATION, SCAN, WINDOW, Facts
+from imagenet_tools.containers.read_buffer import CAPACITY
+from imagenet_tools.images.jpeg import (
+    APP1,
+    EXIF,
+    FRAME,
+    JUNK,
+    LEAST,
+    MEANING,
+    MODES,
+    ORIENTATION,
+    SCAN,
+    Begun,
+    Facts,
+)
 from imagenet_tools.images.probe import PIXEL_LIMIT
 
 if TYPE_CHECKING:
@@ -22,17 +33,13 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-# (number of an image, offset, n): n bytes at an offset from the image's beginning, or what lies there behind its end.
-Read = Callable[[int, int, int], bytes]
-
 _STEPS = 100  # segments of a header that is plain
-_ROUNDS = 3  # windows beyond the first bytes, likewise
 _FEW = 16  # fewer images than these are no faster together
 _ENTRIES = 64  # of an EXIF directory, likewise
 NONE = -1
 
 _JPEG = 0xFFD8FF
-_EXIF = int.from_bytes(b"Exif\0\0", "big")
+_EXIF = int.from_bytes(EXIF, "big")
 _LITTLE, _BIG = 0x49492A00, 0x4D4D002A  # the beginning of a TIFF, its numbers' lowest byte first, or their highest
 _SHORT = 3  # the TIFF type of a number of two bytes
 _FRAME_FIELDS = ((56, 0xFF), (40, 0xFFFF), (24, 0xFFFF), (16, 0xFF))  # of its first eight bytes: shift, mask
@@ -46,10 +53,14 @@ class Told(NamedTuple):
     height: Numbers
     layers: Numbers
     orientation: Numbers  # as jpeg.Facts has it, NONE for none
+    bits: Numbers
+    left: Numbers  # where in the image the segment begins that is next to be read; NONE where that is not to be
+    start: Numbers  # where in the buffer the image begins
+    exif: Numbers  # where in the buffer its segment APP1 begins; NONE without
 
     def rows(self, run: slice) -> Told:
         """Those of some of the images."""
-        return Told(self.plain[run], self.width[run], self.height[run], self.layers[run], self.orientation[run])
+        return Told._make(column[run] for column in self)
 
     def of(self, n: int) -> Facts | None:
         """The facts of one image, None where it is not plain."""
@@ -58,6 +69,17 @@ class Told(NamedTuple):
         turned = int(self.orientation[n])
         mode = MODES[int(self.layers[n])]
         return Facts(int(self.width[n]), int(self.height[n]), mode, "jpeg", None if turned == NONE else turned, None)
+
+    def begun(self, n: int, buffer: ReadBuffer) -> Begun | None:
+        """How far the header of an image was read, that is longer than what is held and plain so far."""
+        if self.left[n] == NONE:
+            return None
+        named: tuple[tuple[bytes, int, int], ...] = ()
+        if self.exif[n] != NONE:
+            size = int(buffer.words[self.exif[n]]) >> 32 & 0xFFFF
+            named = ((EXIF, int(self.exif[n] - self.start[n]) + 4, size - 2),)
+        frame = int(self.bits[n]), int(self.height[n]), int(self.width[n]), int(self.layers[n])
+        return Begun(int(self.left[n]), frame, named)
 
 
 @functools.cache
@@ -82,12 +104,9 @@ class _Walk:
         self.odd = np.zeros(n, np.bool_)  # it is not plain
         self.left = np.full(n, NONE)  # where in the image the segment begins that lies beyond what is held
 
-    def go(self, words: Numbers, n: Numbers, at: Numbers, start: Numbers, end: Numbers) -> None:
-        """Go on with images `n` from the segments that begin at `at` in the buffer.
-
-        For each of all images, it begins at `start` there, and its bytes are there up to `end`.
-        """
-        meanings, last = _meanings(), end - LEAST
+    def go(self, words: Numbers, n: Numbers, start: Numbers, end: Numbers) -> None:
+        """Go through images `n`; each of all images lies in the buffer from `start` to `end`."""
+        meanings, last, at = _meanings(), end - LEAST, start[n] + 2
         for _ in range(_STEPS):
             if len(n) < _FEW:
                 return
@@ -124,52 +143,26 @@ class _Walk:
         self.other[n[~exif]] = True
 
 
-def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers, read: Read) -> Told:
+def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers) -> Told:
     """The facts of images of `length` bytes, of which the first `held` lie in the buffer from `start` on."""
     import numpy as np
 
     walk = _Walk(length)
     end = start + held
     n = np.flatnonzero((held >= 2 + LEAST) & (buffer.words[start] >> 40 & 0xFFFFFF == _JPEG))
-    walk.go(buffer.words, n, start[n] + 2, start, end)
+    walk.go(buffer.words, n, start, end)
     turned = np.full(len(start), NONE)
     exif = np.flatnonzero(walk.exif != NONE)
     if exif.size:
         turned[exif], plain = _orientations(buffer, walk.exif[exif], end[exif])
         walk.odd[exif[~plain]] = True
     walk.odd |= walk.other & (turned == NONE)  # XMP may say it
-    _go_on(walk, held, read)
     bits, height, width, layers = (walk.frame >> shift & mask for shift, mask in _FRAME_FIELDS)
     known = (bits == 8) & ((layers == 1) | (layers == 3) | (layers == 4))
     sized = (width > 0) & (height > 0) & (width * height <= PIXEL_LIMIT)
-    return Told(walk.ended & ~walk.odd & known & sized, width, height, layers, turned)
-
-
-def _go_on(walk: _Walk, held: Numbers, read: Read) -> None:
-    """Read on in the headers that are longer than what is held, window by window."""
-    import numpy as np
-
-    for _ in range(_ROUNDS):
-        n = np.flatnonzero((walk.left != NONE) & ~walk.odd & (walk.left + LEAST < walk.length) & (held < walk.length))
-        if len(n) < _FEW:
-            return
-        with read_buffer() as buffer:
-            n = n[: CAPACITY // WINDOW]
-            place = walk.left[n]
-            walk.left[n] = NONE
-            start, end = np.zeros((2, len(held)), np.int64)
-            at = np.arange(len(n)) * WINDOW
-            start[n] = at - place
-            for row, (image, offset) in enumerate(zip(n.tolist(), place.tolist(), strict=True)):
-                data = read(image, offset, WINDOW)
-                buffer.raw[row * WINDOW : row * WINDOW + len(data)] = data
-                end[image] = row * WINDOW + len(data)
-            end = np.minimum(end, start + walk.length)
-            told = at + LEAST <= end[n]
-            named = walk.exif.copy(), walk.other.copy()
-            walk.go(buffer.words, n[told], at[told], start, end)
-            # EXIF that comes so late lies in a buffer that is gone.
-            walk.odd |= (walk.exif != named[0]) | (walk.other != named[1])
+    left = np.where(walk.odd | walk.other, NONE, walk.left)
+    plain = walk.ended & ~walk.odd & known & sized
+    return Told(plain, width, height, layers, turned, bits, left, start, walk.exif)
 
 
 def _orientations(buffer: ReadBuffer, at: Numbers, end: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers.payload import GZIP_MAGIC
-from imagenet_tools.images.jpeg_batch import Read, facts_of
+from imagenet_tools.images.jpeg_batch import facts_of
 from imagenet_tools.images.plain_rows import plain_batch, plain_names
 from imagenet_tools.images.probe import probe
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from imagenet_tools.images.jpeg_batch import Told
 
     Numbers = NDArray[np.int64]
+
+    # (number of an image, offset, n): n bytes at an offset from the image's beginning.
+    Read = Callable[[int, int, int], bytes]
 
     # Adds the nth of a batch by itself, whatever it is; with its facts, where they are known.
     Add = Callable[[int, Facts | None], None]
@@ -50,7 +53,7 @@ def add_images(rows: ImageRows, images: Images, buffer: ReadBuffer, *, read: Rea
         for n in range(len(images.size)):
             add(n, None)
         return
-    told = facts_of(buffer, images.start, images.held, images.size, read) if unit.probed else None
+    told = facts_of(buffer, images.start, images.held, images.size) if unit.probed else None
     plain = images.known.copy()
     lengths = images.size
     if rows.takes_plain:
@@ -102,5 +105,5 @@ def _beside(images: Images, buffer: ReadBuffer, told: Told, run: slice, read: Re
         def more(offset: int, size: int, n: int = n) -> bytes:
             return read(n, offset, size)
 
-        found[row] = probe(bytes(head), int(images.size[n]), more)
+        found[row] = probe(bytes(head), int(images.size[n]), more, told.begun(n, buffer))
     return found

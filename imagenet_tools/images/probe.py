@@ -13,7 +13,7 @@ import warnings
 from typing import IO, TYPE_CHECKING, cast
 
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.images.jpeg import Facts, More, facts
+from imagenet_tools.images.jpeg import Begun, Facts, More, facts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,15 +53,16 @@ PILLOW_ERRORS = (
 )  # fmt: skip
 
 
-def probe(head: bytes, length: int, more: More) -> Facts:
+def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> Facts:
     """The facts of an image of `length` bytes that begins with `head`; what is wrong with it is its `problem`.
 
     `more(offset, n)` is asked for the bytes from `offset` of the image that `head` does not hold. What it raises is
     passed on: a disk that fails is no bad image. Bad bytes never raise. 4,096 bytes of head are enough for most.
+    A JPEG's header may have been `begun`.
     """
     if length <= 0:
         return _nothing("empty")
-    found = facts(head, length, more)
+    found = facts(head, length, more, begun)
     if found is None:
         found = _by_pillow(head[:length], length, more)
     if found.problem is None and (found.width or 0) * (found.height or 0) > PIXEL_LIMIT:
