@@ -262,3 +262,20 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
             f"--shuffle full reads {plan.images():,} images in random order: fast from memory or a solid-state disk; "
             "from one that turns, about 10 ms an image. --shuffle block reads in one pass"
         )
+    elif options.shuffle == "none" and writer.ORDERED and writer.SHARD_BYTES is not None:
+        yield from _unmixed(plan, options.shard_size or writer.SHARD_BYTES)
+
+
+def _unmixed(plan: Plan, shard_bytes: int) -> Iterator[str]:
+    """The splits whose shards hold a few classes each: a loader that mixes what is near sees these alone."""
+    for split, found in plan.tallies.items():
+        shards = -(-plan.bytes(split) // shard_bytes)
+        if shards > 1 and len(found) > 1:
+            name = split.replace("'", "''")
+            packed = _some(plan.selection, f"images.\"offset\" IS NULL AND images.split = '{name}'")
+            order = "as they lie in their sources" if packed else "class after class"
+            yield (
+                f"the images of {split} stand {order} in {shards:,} shards, of {len(found):,} classes: a loader that "
+                "shuffles within a buffer sees few classes at a time. For training, --shuffle block mixes them in one "
+                "pass over the sources"
+            )

@@ -99,6 +99,18 @@ def test_a_full_shuffle_says_what_it_costs(index: Index) -> None:
     assert any("reads 182 images in random order" in hazard for hazard in plan.hazards)
 
 
+def test_shards_of_a_few_classes_each_are_said(index: Index) -> None:
+    def told(**options: Any) -> list[str]:
+        plan = imagenet_tools.plan_export(index.select(), to="webdataset", **options)
+        return [hazard for hazard in plan.hazards if "class after class" in hazard]
+
+    said = told(shard_size=30_000)
+    assert said
+    assert all("--shuffle block mixes them" in one for one in said)
+    assert told() == []  # one shard
+    assert told(shard_size=30_000, shuffle="block") == []
+
+
 def test_small_boxes_are_left_out_by_pixels_of_the_exported_image(odd: Index, tmp_path: Path) -> None:
     def boxes(**options: Any) -> tuple[int, dict[str, int]]:
         plan = imagenet_tools.plan_export(odd.select(), to="yolo", **options)

@@ -137,6 +137,20 @@ def test_a_lock_exports_the_same_from_any_form(built: Callable[..., Index], tmp_
         pinned.limit(3)
 
 
+def test_a_lock_gives_each_image_once_however_many_at_a_time(
+    built: Callable[..., Index], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = built(tars).select(under="physical_entity.n.01")
+    chosen.lock(tmp_path / "some.lock.toml")
+    pinned = by_recipe(built(tars), tmp_path / "some.lock.toml")
+    monkeypatch.setattr("imagenet_tools.selection.selection._BATCH", 7)
+    ids = [image for batch in pinned.batches() for image in batch.column("image_id").to_pylist()]
+    streamed = [row for cursor in pinned.stream("SELECT image_id FROM chosen") for row in cursor.fetchall()]
+    assert len(ids) == len(streamed) == sum(sum(found.values()) for found in chosen.counts().values()) > 100
+    assert sorted(ids) == sorted(image for (image,) in streamed)
+    assert len(set(ids)) == len(ids)
+
+
 def test_a_lock_that_was_changed_is_refused(built: Callable[..., Index], tmp_path: Path) -> None:
     home = tmp_path / "home"
     locked(built(tars), home)
