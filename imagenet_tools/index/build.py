@@ -183,15 +183,20 @@ def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
     What a unit of a whole file has is what other units have not of that file: a tar of class tars is read for its
     headers alone. Several units of a whole file have a share of it each.
     """
-    parts: dict[Path, int] = {}
-    wholes: dict[Path, int] = {}
-    for unit in units_found:
-        parts[unit.path] = parts.get(unit.path, 0) + max(unit.length, 0)
-        wholes[unit.path] = wholes.get(unit.path, 0) + (unit.length < 0)
-    if any(not path.is_file() for path in parts):
+    parts: dict[tuple[str, str], int] = {}  # by root and file: a path of each unit would cost more than all the rest
+    wholes: dict[tuple[str, str], int] = {}
+    places = [(unit.root, unit.file) for unit in units_found]
+    for place, unit in zip(places, units_found, strict=True):
+        parts[place] = parts.get(place, 0) + max(unit.length, 0)
+        wholes[place] = wholes.get(place, 0) + (unit.length < 0)
+    paths = {place: Path(*place) for place in parts}
+    if any(not path.is_file() for path in paths.values()):
         return "reading", [1] * len(units_found)
-    rest = {path: max(path.stat().st_size - known, 0) for path, known in parts.items()}
-    sizes = [unit.length if unit.length >= 0 else rest[unit.path] // wholes[unit.path] for unit in units_found]
+    shares = {place: max(path.stat().st_size - parts[place], 0) for place, path in paths.items()}
+    sizes = [
+        unit.length if unit.length >= 0 else shares[place] // wholes[place]
+        for place, unit in zip(places, units_found, strict=True)
+    ]
     return "reading (KB)", [(size >> 10) + 1 for size in sizes]
 
 
