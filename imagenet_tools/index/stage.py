@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-_MEMORY = "500MB"  # for the tables of DuckDB; what it reads is mapped from files besides
 _NAMED = 10  # how many images an error names
 
 
@@ -47,7 +46,7 @@ class Stage:
         self.dropped = tuple(sorted(dropped))
         self.threads = threads
         self.tables: dict[str, list[FileEntry]] = {}
-        held = {"memory_limit": _MEMORY, "temp_directory": str(aside)} if aside else {}
+        held = {"temp_directory": str(aside)} if aside else {}
         self.sql = duckdb.connect(config={"threads": threads, **held})
         without_progress_bar(self.sql)
         self.sql.register("dropped", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
