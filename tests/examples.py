@@ -11,6 +11,11 @@ LONG = 1000  # what the profile `long` has of other tests
 _Test = TypeVar("_Test", bound=Callable[..., None])
 
 
+def register() -> None:
+    """Make the profile `long` known, before Hypothesis's plugin asks for it."""
+    settings.register_profile("long", max_examples=LONG)
+
+
 def examples(few: int, *, many: int) -> Callable[[_Test], _Test]:
     """Draw few examples, and many in the profile `long`, in which `make test-long` runs what is marked `drawn`.
 
