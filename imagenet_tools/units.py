@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +97,11 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Called from the process that was asked to do the work."""
+
+
+@runtime_checkable
+class Forecast(Protocol):
+    """A Progress that also shows what is left behind the stage at work."""
+
+    def then(self, seconds: float) -> None:
+        """Told about how long what comes after this stage will take; said anew as more is known."""

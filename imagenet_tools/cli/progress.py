@@ -20,13 +20,14 @@ class Progress:
         self._stage = ""
         self._shown = 0.0
         self._marks: deque[tuple[float, int]] = deque()  # (time, done) of the last _WINDOW, a second apart
+        self._then = 0.0  # seconds that what comes after the stage takes
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show it, not more often than a person can read."""
         now = time.monotonic()
         self._mark(now, done)
         if stage != self._stage:
-            self._stage, self._shown = stage, 0.0
+            self._stage, self._shown, self._then = stage, 0.0, 0.0
             self._marks = deque([(now, done)])
             self._line(stage, done, total, now)
         elif done >= total or now - self._shown >= (_EVERY if self._bar else _LINE_EVERY):
@@ -34,6 +35,10 @@ class Progress:
         if done >= total and self._bar:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+    def then(self, seconds: float) -> None:
+        """About how long what comes after the stage takes: the time left counts it."""
+        self._then = seconds
 
     def _mark(self, now: float, done: int) -> None:
         if not self._marks or now - self._marks[-1][0] >= 1:
@@ -61,7 +66,7 @@ class Progress:
         since, before = self._marks[0]
         if not before < done < total or now - since < 1:
             return ""
-        seconds = int((now - since) / (done - before) * (total - done))
+        seconds = int((now - since) / (done - before) * (total - done) + self._then)
         return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"
 
 

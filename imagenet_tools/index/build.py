@@ -41,6 +41,7 @@ from imagenet_tools.index.stage import Stage
 from imagenet_tools.index.unit_work import Done, Task, work
 from imagenet_tools.processes import in_processes
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.units import Forecast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
 
     from imagenet_tools.index.layout import FileEntry
     from imagenet_tools.units import Progress, Reader, Unit
+
+# Seconds of a core that merging takes for each row, about: what is left when all is read.
+_MERGED = {"images": 3e-6, "boxes": 6e-6}
 
 # Below this many units, other processes cost more than they bring.
 _FEW = 4
@@ -168,10 +172,14 @@ def _scan(
     if progress:
         progress(stage, 0, total)
     done: dict[int, Done] = {}
+    merging = 0.0
     with ending:
         for n, one in zip(turns, results, strict=True):
             done[n] = one
             read += weights[n]
+            merging += sum(_MERGED.get(table, 0) * rows for table, rows in one.counts.items())
+            if isinstance(progress, Forecast):
+                progress.then(merging * total / max(read, 1) / workers)
             if progress:
                 progress(stage, read, total)
     return [done[n] for n in range(len(units_found))]

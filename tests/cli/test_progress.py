@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import imagenet_tools
 from imagenet_tools.cli import progress
 from imagenet_tools.index import build
 from imagenet_tools.units import Unit
@@ -53,6 +54,41 @@ def test_the_time_left_is_right_within_a_fifth_after_a_minute(
     assert len(late) > 30
     for at, left in late:
         assert left == pytest.approx(SECONDS - at, rel=0.2), at
+
+
+def test_the_time_left_counts_what_comes_after(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    shown = progress.Progress()
+    shown("reading", 0, 100)
+    clock[0] = 20
+    shown.then(30)
+    shown("reading", 50, 100)
+    assert "50 of 100, 50 s left" in capsys.readouterr().err
+    shown("merging", 0, 100)
+    clock[0] = 40
+    shown("merging", 50, 100)
+    assert "50 of 100, 20 s left" in capsys.readouterr().err
+
+
+def test_a_build_tells_how_long_merging_will_take(sample: Path, tmp_path: Path) -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.seconds: list[float] = []
+
+        def __call__(self, stage: str, done: int, total: int) -> None:
+            pass
+
+        def then(self, seconds: float) -> None:
+            self.seconds.append(seconds)
+
+    told = Told()
+    found = imagenet_tools.build_index(sample, tmp_path / "x.index", progress=told, workers=1)
+    rows = (found.rows["images"] + found.rows["boxes"]) / 1e6
+    # All is read when it is said last: some microseconds a row. Copies and unused boxes are rows too.
+    assert rows < told.seconds[-1] < 100 * rows
 
 
 def test_units_of_folders_count_one_each_for_their_bytes_are_not_known(tmp_path: Path) -> None:
