@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks import full_imagenet
+from tests.benchmarks.contest import forget
 from tests.benchmarks.environments import CHECKOUT
 from tests.benchmarks.measure import Spent, spend
 from tests.benchmarks.space import bytes_below
@@ -78,6 +79,9 @@ def walk(whole: Whole, tenth: Whole, scratch: Path, *, per_class: int) -> Walk:
     build(TENTH, tenth, scratch / "tenth.index")
     build(TENTH_AGAIN, tenth, scratch / "tenth-again.index")
     step(FIXED, 0, "build-index", one, "-o", scratch / "one.index")
+    forget(whole.tar)
+    build(COLD, whole, scratch / "cold.index")
+    shutil.rmtree(scratch / "cold.index", ignore_errors=True)
     found.cached = in_page_cache(whole.tar)
     build(WHOLE, whole, found.index)
     found.tables = {folder.name: bytes_below(folder) for folder in found.index.glob("*") if folder.is_dir()}
@@ -95,6 +99,7 @@ def walk(whole: Whole, tenth: Whole, scratch: Path, *, per_class: int) -> Walk:
 
 FIXED = "build-index of one class alone: the fixed cost"
 TENTH, TENTH_AGAIN = "build-index of the tenth", "build-index of the tenth, once more"
+COLD = "build-index of the whole, none of its tar in the page cache"
 WHOLE = "build-index of the whole"
 UNCHANGED = "build-index once more, nothing changed"
 ASK = "open it and count the dogs, by the command line"

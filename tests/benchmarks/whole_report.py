@@ -10,6 +10,7 @@ from tests.benchmarks.table import cell, megabytes, number, seconds
 from tests.benchmarks.whole_path import (
     ADD,
     ASK,
+    COLD,
     EXPORT,
     FIXED,
     TENTH,
@@ -49,7 +50,7 @@ def in_short(found: Walk) -> Iterator[str]:
             f"{megabytes(whole.spent.together)} of memory | {size / 1e6:,.0f} MB on disk, {size / images:.1f} bytes an "
             "image |"
         )
-    for name in (UNCHANGED, ADD, ASK, EXPORT):
+    for name in (COLD, UNCHANGED, ADD, ASK, EXPORT):
         step = found.step(name)
         if step:
             said = f"{found.exported[0]:,} images" if name == EXPORT else ""
@@ -76,6 +77,7 @@ def _steps(found: Walk) -> Iterator[str]:
 def _aims(step: Step) -> Iterator[str]:
     if step.name == WHOLE:
         yield f"{_BUILD[0]}: {judged(step.spent.wall < _BUILD[1])}"
+    if step.name in (COLD, WHOLE):
         yield f"{_MEMORY[0]}: {judged(step.spent.together < _MEMORY[1])}"
     if step.name == ASK:
         yield f"under 0.35 s: {judged(step.spent.wall < 0.35)}"
@@ -168,21 +170,19 @@ def counted(found: Sequence[Left], wall: float) -> list[Left]:
 
 
 def _time_left(found: Walk) -> Iterator[str]:
-    whole = found.step(WHOLE)
-    if not whole:
-        return
-    wall = whole.spent.wall
-    told = time_left(whole.spent.complaints, wall)
-    after = counted(told, wall)
-    if not after:
-        yield f"Time left: the build lasted {wall:.0f} s and showed none to be judged."
-        return
-    shown = "; ".join(
-        f"at {one.at:.0f} s of {wall:.0f}, {one.shown:.0f} s were shown and {one.was:.0f} s left ({one.off:+.0%})"
-        for one in told
-    )
-    since = "its first minute" if wall >= 2 * _MINUTE else "its first half, for it lasted less than two minutes"
-    yield (
-        f"Time left, as build-index showed it: {shown}. Aim, right within {_WITHIN:.0%} (or {_A_BLINK:g} s) after "
-        f"{since}: {judged(all(one.right for one in after))}."
-    )
+    for step in filter(None, map(found.step, (COLD, WHOLE))):
+        wall = step.spent.wall
+        told = time_left(step.spent.complaints, wall)
+        after = counted(told, wall)
+        if not after:
+            yield f"Time left, {step.name}: it lasted {wall:.0f} s and showed none to be judged."
+            continue
+        shown = "; ".join(
+            f"at {one.at:.0f} s of {wall:.0f}, {one.shown:.0f} s were shown and {one.was:.0f} s left ({one.off:+.0%})"
+            for one in told
+        )
+        since = "its first minute" if wall >= 2 * _MINUTE else "its first half, for it lasted less than two minutes"
+        yield (
+            f"Time left, {step.name}: {shown}. Aim, right within {_WITHIN:.0%} (or {_A_BLINK:g} s) after {since}: "
+            f"{judged(all(one.right for one in after))}."
+        )
