@@ -6,6 +6,7 @@ import importlib
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.index.found_images import (
     NAMED_CLASS,
     classes_in_splits,
@@ -68,6 +69,7 @@ def merge_images(stage: Stage, *, changed: Iterable[str] = ()) -> list[Path]:
         _write_part(stage, part, new.get(part, set()), foreign=foreign)
     for table in ("images", "copies"):
         stage.tables.get(table, []).sort(key=lambda entry: entry.part)
+    _check_none_lost(stage)
     stage.view("images")
     return [stage.folder / entry.file for entry in stage.tables.get("images", []) if entry.part not in touched - odd]
 
@@ -128,6 +130,24 @@ def _check(stage: Stage) -> None:
              FROM all_images ANTI JOIN misfiled USING (dataset, image_id, wnid))
            GROUP BY dataset, image_id HAVING count(DISTINCT kind) > 1""",
     )
+
+
+def _check_none_lost(stage: Stage) -> None:
+    """Every image that was found is written, and every one that was written before and stays: whatever goes wrong."""
+    old = [entry for table in ("images", "copies") for entry in stage.old.tables.get(table, [])]
+    expected = sum(part.tables["images"][2] for part in stage.parts.values() if "images" in part.tables)
+    expected += sum(entry.rows for entry in old)
+    if old and stage.dropped:
+        files = parquet(stage.folder / entry.file for entry in old)
+        query = f"SELECT count(*) FROM {files} WHERE unit IN (FROM dropped)"
+        expected -= stage.sql.execute(query).fetchall()[0][0]
+    found = sum(entry.rows for table in ("images", "copies") for entry in stage.tables.get(table, []))
+    if found != expected:
+        message = (
+            f"The index cannot be made: expected {expected:,} images and copies, found {found:,} written. Nothing was "
+            "changed. This is a fault of imagenet-tools: please report it, with the names of the sources."
+        )
+        raise ImagenetToolsError(message)
 
 
 def _units_by_part(stage: Stage) -> tuple[set[str], dict[str, set[int]]]:

@@ -110,6 +110,7 @@ def _sorted(rows: pa.Table) -> pa.Table:
 
 def _new(work: Work) -> Iterator[pa.Table]:
     """The rows of new units, those of this file alone."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     for part in work.new:
@@ -119,7 +120,8 @@ def _new(work: Work) -> Iterator[pa.Table]:
         if any(home.part != work.part for home in homes):
             split = rows["split"].is_null() if here.split is None else pc.equal(rows["split"], here.split)
             of_set = pc.and_(pc.equal(rows["dataset"], here.dataset), pc.fill_null(split, False))
-            rows = rows.filter(pc.and_(of_set, pc.starts_with(rows["wnid"], here.head)))
+            wnids = pa.array(sorted({home.wnid for home in homes if home.part == work.part}), pa.string())
+            rows = rows.filter(pc.and_(of_set, pc.is_in(rows["wnid"], value_set=wnids)))
         yield rows
 
 

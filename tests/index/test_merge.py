@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index import layout, merge_images, parts, plain, stage
+from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.index import layout, merge_images, parts, plain, plain_files, stage
 from imagenet_tools.index.found_images import define_odd
 from imagenet_tools.index.layout import FileEntry, Manifest
 from imagenet_tools.index.merge import merge
@@ -49,6 +50,11 @@ ODD = {
     14: [
         image("a", CLASSES[n], "train", dataset="mine", photo=f"mine/{n}/a", file=f"{CLASSES[n]}/a.png", unit=14)
         for n in range(3)
+    ],
+    # A tree in one tar, of a release whose files are of half a head each: plain images of several classes and splits.
+    15: [
+        row for wnid in CLASSES for split, numbers in (("train", range(20)), ("val", range(20, 30)))
+        for row in of_class(15, wnid, numbers, dataset="winter21", split=split, source="tree.tar")
     ],
 }  # fmt: skip
 
@@ -127,6 +133,15 @@ def test_a_class_more_is_one_file_more_or_other_and_reads_no_other(
     after = merged(home, {3: units[3]}, old=before)
     changed = {entry.part for entry in after["images"] if entry not in before["images"]}
     assert changed == {"fall11-nosplit-n020"}
+
+
+def test_a_merge_that_would_lose_images_says_so(
+    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = plain_files.read_part
+    monkeypatch.setattr(plain_files, "read_part", lambda part, table: read(part, table).slice(1))
+    with pytest.raises(ImagenetToolsError, match=r"expected [\d,]+ images and copies, found .* written"):
+        merged(tmp_path / "home", units)
 
 
 def test_an_unchanged_build_writes_no_table_but_sources(
