@@ -21,8 +21,13 @@ _counts: list[Counter[str]] = []
 
 
 def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    if _counts and event in ("os.scandir", "os.listdir", "open") and isinstance(arguments[0], (str, os.PathLike)):
-        _counts[-1][f"{'open' if event == 'open' else 'list'} {os.fspath(arguments[0])}"] += 1
+    if not _counts or event not in ("os.scandir", "os.listdir", "open"):
+        return
+    path = arguments[0]
+    if isinstance(path, int) and event != "open":
+        path = Path(f"/proc/self/fd/{path}").readlink()
+    if isinstance(path, (str, os.PathLike)):
+        _counts[-1][f"{'open' if event == 'open' else 'list'} {os.fspath(path)}"] += 1
 
 
 sys.addaudithook(_audit)
