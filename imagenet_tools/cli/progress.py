@@ -41,7 +41,10 @@ class Progress:
         self._then = seconds
 
     def _mark(self, now: float, done: int) -> None:
-        if not self._marks or now - self._marks[-1][0] >= 1:
+        if self._marks and self._marks[-1][1] == done:
+            # Nothing came of this time: what is told by the pace begins where something does.
+            self._marks = deque([(now, done)]) if len(self._marks) == 1 else self._marks
+        elif not self._marks or now - self._marks[-1][0] >= 1:
             self._marks.append((now, done))
         while len(self._marks) > 2 and now - self._marks[1][0] >= _WINDOW:
             self._marks.popleft()

@@ -44,7 +44,7 @@ from imagenet_tools.schema import arrow_schema
 from imagenet_tools.units import Forecast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from imagenet_tools.index.layout import FileEntry
@@ -105,7 +105,8 @@ def build_index(
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
         crew = (workers, workers) if workers else (cores, max(cores, _MOST))
         turns = _turns(units_found, readers)
-        done = _scan(units_found, turns, known, staging / "parts", by_hash, crew, executor, progress)
+        weights = _weights(units_found, {name for name, reader in readers.items() if "images" not in reader.HOLDS})
+        done = _scan(units_found, turns, weights, known, staging / "parts", by_hash, crew, executor, progress)
 
         sources, dropped = _remember(known, found, done)
         home = index if there else staging / "index"
@@ -144,6 +145,7 @@ def _turns(units_found: Sequence[Unit], readers: Mapping[str, Reader]) -> list[i
 def _scan(
     units_found: Sequence[Unit],
     turns: Sequence[int],
+    weighed: tuple[str, list[int]],
     known: Sequence[Source],
     parts: Path,
     by_hash: bool,
@@ -167,7 +169,7 @@ def _scan(
         results = map(work, tasks)
     else:
         results = ending.enter_context(closing(in_processes(work, tasks, workers, most=most)))
-    stage, weights = _weights(units_found)
+    stage, weights = weighed
     read, total = 0, sum(weights)
     if progress:
         progress(stage, 0, total)
@@ -185,11 +187,12 @@ def _scan(
     return [done[n] for n in range(len(units_found))]
 
 
-def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
+def _weights(units_found: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:
     """(what is done, how much of it each unit is): bytes, as classes differ in size; units where some are folders.
 
     What a unit of a whole file has is what other units have not of that file: a tar of class tars is read for its
-    headers alone. Several units of a whole file have a share of it each.
+    headers alone. Several units of a whole file have a share of it each. Light forms count nothing beside others:
+    annotations are few bytes that take long, and come first, so that the pace is that of the images.
     """
     parts: dict[tuple[str, str], int] = {}  # by root and file: a path of each unit would cost more than all the rest
     wholes: dict[tuple[str, str], int] = {}
@@ -205,7 +208,9 @@ def _weights(units_found: Sequence[Unit]) -> tuple[str, list[int]]:
         unit.length if unit.length >= 0 else shares[place] // wholes[place]
         for place, unit in zip(places, units_found, strict=True)
     ]
-    return "reading (KB)", [(size >> 10) + 1 for size in sizes]
+    all_light = all(unit.form in light for unit in units_found)
+    counted = [all_light or unit.form not in light for unit in units_found]
+    return "reading (KB)", [((size >> 10) + 1) * counts for size, counts in zip(sizes, counted, strict=True)]
 
 
 def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[Done]) -> tuple[list[Source], set[int]]:

@@ -73,6 +73,27 @@ def test_the_time_left_counts_what_comes_after(
     assert "50 of 100, 20 s left" in capsys.readouterr().err
 
 
+def test_the_pace_is_of_what_has_begun_to_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    shown = progress.Progress()
+    for second, done in ((0, 0), (12, 0), (22, 50)):
+        clock[0] = second
+        shown("reading", done, 100)
+    assert "50 of 100, 10 s left" in capsys.readouterr().err
+
+
+def test_annotations_count_nothing_beside_images_and_all_where_they_are_alone(tmp_path: Path) -> None:
+    (tmp_path / "boxes.tar.gz").write_bytes(bytes(5000))
+    (tmp_path / "n01440764.tar").write_bytes(bytes(20_480))
+    boxes = Unit("box_xml", "boxes", str(tmp_path), "boxes.tar.gz", "ilsvrc2012")
+    images = Unit("image_tars", "images", str(tmp_path), "n01440764.tar", "ilsvrc2012")
+    assert build._weights([boxes, images], {"box_xml"}) == ("reading (KB)", [0, 21])
+    assert build._weights([boxes, boxes], {"box_xml"}) == ("reading (KB)", [3, 3])
+
+
 def test_a_build_tells_how_long_merging_will_take(sample: Path, tmp_path: Path) -> None:
     class Told:
         def __init__(self) -> None:
