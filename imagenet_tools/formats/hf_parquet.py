@@ -27,7 +27,7 @@ from imagenet_tools.exports import parquet_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
-from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
@@ -225,16 +225,11 @@ def _is_imagenets(said: Said) -> bool:
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a shard, by split and number."""
-    numbers = str(numbering_of(found.labels) or "")
-    for group in _groups(found.path):
-        for shard in group.shards if group.names else ():
-            file = shard.relative_to(root).as_posix()
-            yield Unit("hf_parquet", source, str(root), file, found.dataset, group.split, numbers=numbers)
+    shards = ((group.split, shard) for group in _groups(found.path) if group.names for shard in group.shards)
+    return shard_units("hf_parquet", found, source, root, shards)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Size and time of the file, and what its numbers mean."""
-    return f"{tar_fingerprint(unit)} {unit.numbers}"
+fingerprint = tar_fingerprint
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

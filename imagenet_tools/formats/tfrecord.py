@@ -32,7 +32,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import tar_fingerprint
-from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit
@@ -195,16 +195,11 @@ def _is_imagenets(example: Example) -> bool:
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a shard, by split and number."""
-    numbers = str(numbering_of(found.labels) or "")
-    for group in _groups(found.path):
-        for shard in group.shards if group.seen else ():
-            file = shard.relative_to(root).as_posix()
-            yield Unit("tfrecord", source, str(root), file, found.dataset, group.split, numbers=numbers)
+    shards = ((group.split, shard) for group in _groups(found.path) if group.seen for shard in group.shards)
+    return shard_units("tfrecord", found, source, root, shards)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Size and time of the shard, and what its numbers mean."""
-    return f"{tar_fingerprint(unit)} {unit.numbers}"
+fingerprint = tar_fingerprint
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -32,7 +32,7 @@ from imagenet_tools.exports import webdataset_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, tar_fingerprint
-from imagenet_tools.images.numbering import Numbering, Reading, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, Reading, hold_label, read_numbers, shard_units
 from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.samples import PROBLEMS as OF_SAMPLES
 from imagenet_tools.images.samples import Sample, Seen, first_samples, samples
@@ -222,16 +222,11 @@ def _missing(path: Path, splits: list[_Split]) -> str:
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a shard, by split and number."""
-    numbers = str(numbering_of(found.labels) or "")
-    for split in _splits(found.path):
-        for shard in split.shards:
-            file = shard.relative_to(root).as_posix()
-            yield Unit("webdataset", source, str(root), file, found.dataset, split.split, numbers=numbers)
+    shards = ((split.split, shard) for split in _splits(found.path) for shard in split.shards)
+    return shard_units("webdataset", found, source, root, shards)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Size and time of the shard, and what its numbers mean."""
-    return f"{tar_fingerprint(unit)} {unit.numbers}"
+fingerprint = tar_fingerprint
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -11,13 +11,15 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imagenet_tools.class_lists import labels, lists
-from imagenet_tools.units import Labelling
+from imagenet_tools.units import Labelling, Unit
 from imagenet_tools.wnid import is_wnid, wnid_of_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from imagenet_tools.images.image_rows import ImageRows
+    from imagenet_tools.units import Detection
 
 
 class Numbering(NamedTuple):
@@ -128,6 +130,15 @@ def numbering_of(labelling: Labelling | None) -> Numbering | None:
     if labelling is None or labelling.base is None or (labelling.space, labelling.order) not in _LISTS:
         return None
     return Numbering(labelling.space, labelling.order, labelling.base)
+
+
+def shard_units(
+    form: str, found: Detection, source: str, root: Path, shards: Iterable[tuple[str | None, Path]]
+) -> Iterator[Unit]:
+    """One unit for each shard of a detection, (split, file), whose numbers mean what it tells."""
+    numbers = str(numbering_of(found.labels) or "")
+    for split, shard in shards:
+        yield Unit(form, source, str(root), shard.relative_to(root).as_posix(), found.dataset, split, numbers=numbers)
 
 
 # What hold_label() may report, for the table problems.

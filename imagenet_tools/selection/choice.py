@@ -12,7 +12,6 @@ from imagenet_tools.selection.joined import Joined
 from imagenet_tools.selection.splits import OFFICIAL, Split
 from imagenet_tools.selection.words import SELECTION, Word
 
-NESTED = ("keep", "leaves", "merge", "error")
 ORDERS = ("wnid", "listed", "ilsvrc-id")
 
 

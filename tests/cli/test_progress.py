@@ -27,13 +27,20 @@ def class_tars(path: Path) -> list[Unit]:
     return [*inside, unit._replace(member="/")]
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the progress is told by, in seconds."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
 @pytest.mark.parametrize("resumed", [0, 400], ids=["from_nothing", "resumed"])
 def test_the_time_left_is_right_within_a_fifth_after_a_minute(
-    resumed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    resumed: int, tmp_path: Path, clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     units = class_tars(tmp_path / "whole.tar")
-    clock = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    clock[0] = 1000.0
     stage, weights = build._weights(units)
     total, done = sum(weights), 0
     assert total == pytest.approx((tmp_path / "whole.tar").stat().st_size / 1024, rel=0.01)
@@ -56,11 +63,7 @@ def test_the_time_left_is_right_within_a_fifth_after_a_minute(
         assert left == pytest.approx(SECONDS - at, rel=0.2), at
 
 
-def test_the_time_left_counts_what_comes_after(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+def test_the_time_left_counts_what_comes_after(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     shown = progress.Progress()
     shown("reading", 0, 100)
     clock[0] = 20
@@ -73,11 +76,7 @@ def test_the_time_left_counts_what_comes_after(
     assert "50 of 100, 20 s left" in capsys.readouterr().err
 
 
-def test_the_pace_is_of_what_has_begun_to_count(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+def test_the_pace_is_of_what_has_begun_to_count(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     shown = progress.Progress()
     for second, done in ((0, 0), (12, 0), (22, 50)):
         clock[0] = second
