@@ -103,8 +103,9 @@ def check(
 ) -> Iterator[Checked]:
     """Hold archives, or those directly in folders, against the published sizes, and with `md5` against the sums.
 
-    An interrupted sum goes on where it stopped, from notes in the file `cache` (default: in the user's cache folder);
-    `fresh` forgets them. SourceError: a path is not there, or a folder has no archive of a known name.
+    Finished sums are kept in the file `cache` (default: in the user's cache folder), and not made again while a file
+    has the same size and time; `fresh` makes them again. SourceError: a path is not there, or a folder has no archive
+    of a known name.
     """
     from imagenet_tools.published.sums import check_archives
 

@@ -11,7 +11,7 @@ import click
 import imagenet_tools
 from imagenet_tools.cli import FAILED, PROBLEMS
 from imagenet_tools.cli.chosen import findings, print_findings
-from imagenet_tools.cli.common import note, open_index, output_options, print_json, printable
+from imagenet_tools.cli.common import open_index, output_options, print_json, printable
 from imagenet_tools.cli.progress import Progress
 from imagenet_tools.errors import UsageError
 
@@ -19,7 +19,7 @@ _EPILOG = """\b
 Examples:
   imagenet-tools check /data/imagenet                        # names and sizes
   imagenet-tools check dogs.lock.toml                        # its images, in the index
-  imagenet-tools check ILSVRC2012_img_train.tar --md5        # run again to go on, if it was interrupted
+  imagenet-tools check ILSVRC2012_img_train.tar --md5        # a finished sum is kept, and not made again
   imagenet-tools check dogs-yolo --read-data --with-loader   # an export: its files, every image, Ultralytics' loader
 
 \b
@@ -64,14 +64,10 @@ def command(
     What each PATH is, is told by what lies there. Nothing is written beside it. A lock is compared with the index:
     whether its images are there. Exit code 3: some are not.
     """
-    from imagenet_tools.published.md5 import can_resume
-
     kinds = {path: _kind(path) for path in paths}
     locks = [path for path in paths if kinds[path] == "lock"]
     if locks:
         return _check_locks(locks, paths, index_path, as_json)
-    if md5 and not can_resume():
-        note("OpenSSL's library is not found here: an interrupted sum begins anew, with the archive that it was at")
     found: list[dict[str, object]] = []
     codes: list[str] = []
     for path in paths:

@@ -7,15 +7,16 @@
     W103  it was gunzipped on its way, as macOS does: no sum was published of that
     W104  its name fits, and its size as far as it was published; its MD5 was not asked for
 
-Sums of terabytes take hours, so what is done is kept in a file of the user's cache, never beside the archives: an
-interrupted check goes on from there, and an archive of the same size and time is not summed again.
+Sums of terabytes take hours, so each finished sum is kept in a file of the user's cache, never beside the archives: an
+archive of the same size and time is not summed again. An interrupted sum begins again at the start of its archive:
+hashlib has no state to save, and a sum that might be wrong is worse than none.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,17 +24,13 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import SourceError
 from imagenet_tools.files import write_whole
 from imagenet_tools.published.archives import BY_MD5, BY_NAME, SWAPPED, Archive
-from imagenet_tools.published.md5 import Md5, can_resume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imagenet_tools.units import Progress
 
-_BLOCK = 8 << 20
-_SAVE_EVERY = 10.0  # seconds between two notes of how far a sum has come
-
-Notes = dict[str, dict[str, object]]
+_BLOCK_BYTES = 8 << 20
 
 
 class Finding(NamedTuple):
@@ -146,52 +143,33 @@ def _known_sum(path: Path, archive: Archive) -> tuple[Archive, list[Finding]]:
 
 
 def _sum(path: Path, cache: Path, fresh: bool, progress: Progress | None) -> str:
-    """The MD5 of a file, gone on with where an earlier one was interrupted."""
+    """Return the MD5 of a file, from the cache if the file has the size and time that it had when it was summed."""
     status = path.stat()
     key, stamp = str(path.absolute()), f"{status.st_size} {status.st_mtime_ns}"
-    note = _read(cache).get(key, {})
-    note = {} if fresh or note.get("stamp") != stamp else note
-    if note.get("md5"):
-        return str(note["md5"])
-    resumed = bool(note.get("state")) and can_resume()
-    done = int(str(note["done"])) if resumed else 0
-    summed = Md5(bytes.fromhex(str(note["state"])) if resumed else None)
-    saved = time.monotonic()
+    entry = _read(cache).get(key)
+    if not fresh and isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("md5"), str):
+        return str(entry["md5"])
+    digest, n_read = hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
-        file.seek(done)
-        try:
-            while block := file.read(_BLOCK):
-                summed.update(block)
-                done += len(block)
-                if progress:
-                    progress(f"summing {path.name} (MB)", done >> 20, status.st_size >> 20)
-                if time.monotonic() - saved > _SAVE_EVERY:
-                    _note(cache, key, stamp, done, summed.state)
-                    saved = time.monotonic()
-        except BaseException:
-            _note(cache, key, stamp, done, summed.state)
-            raise
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            n_read += len(block)
+            if progress:
+                progress(f"summing {path.name} (MB)", n_read >> 20, status.st_size >> 20)
     now = path.stat()
     if f"{now.st_size} {now.st_mtime_ns}" != stamp:
         message = f"{path} was written to while it was summed. Check it again when it is all there."
         raise SourceError(message)
-    _write(cache, key, {"stamp": stamp, "md5": summed.hexdigest()})
-    return summed.hexdigest()
-
-
-def _note(cache: Path, key: str, stamp: str, done: int, state: bytes | None) -> None:
-    if state is not None:
-        _write(cache, key, {"stamp": stamp, "done": done, "state": state.hex()})
-
-
-def _read(cache: Path) -> Notes:
-    try:
-        notes: Notes = json.loads(cache.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}  # sums that cannot be read are made again
-    return notes
-
-
-def _write(cache: Path, key: str, note: dict[str, object]) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(cache, (json.dumps(_read(cache) | {key: note}, indent=1) + "\n").encode(), replace=True)
+    sums = _read(cache) | {key: {"stamp": stamp, "md5": digest.hexdigest()}}
+    write_whole(cache, (json.dumps(sums, indent=1) + "\n").encode(), replace=True)
+    return digest.hexdigest()
+
+
+def _read(cache: Path) -> dict[str, object]:
+    """Return the finished sums by path; a cache that cannot be read costs their work, and no more."""
+    try:
+        sums = json.loads(cache.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return sums if isinstance(sums, dict) else {}

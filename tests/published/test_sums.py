@@ -1,4 +1,4 @@
-"""Archives are held against what was published of them, and a sum that was interrupted goes on where it stopped."""
+"""Archives are compared with what was published of them, and no interruption makes a sum wrong."""
 
 import gzip
 import hashlib
@@ -6,16 +6,17 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import SourceError
-from imagenet_tools.published import md5, sums
+from imagenet_tools.published import sums
 from imagenet_tools.published.archives import ARCHIVES, BY_NAME, SWAPPED
 from imagenet_tools.published.sums import Checked
 from tests.conftest import Extracted
@@ -141,30 +142,74 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
+# Runs `check --md5` again and again, with Ctrl-C before or after another block is added. Prints the exit codes.
+INTERRUPTING = """
+import hashlib, signal, sys
+from imagenet_tools.cli import run
+from imagenet_tools.published import sums
+
+class Digest:
+    def __init__(self, **options):
+        self.md5, self.n = hashlib.md5(**options), 0
+        self.hexdigest = self.md5.hexdigest
+    def update(self, data):
+        self.n += 1
+        if place == (self.n, "before"):
+            signal.raise_signal(signal.SIGINT)
+        self.md5.update(data)
+        if place == (self.n, "after"):
+            signal.raise_signal(signal.SIGINT)
+
+class Hashing:
+    md5 = Digest
+
+sums.hashlib, sums._BLOCK_BYTES = Hashing, 1 << 20
+for place in [(n, when) for n in (1, 2, 3, 5, 8) for when in ("before", "after")]:
+    print(run(sys.argv[1:]), file=sys.stderr)
+place = None
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_sum_is_right_however_often_and_wherever_it_was_interrupted(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "fall11_whole.tar"
+    path.write_bytes(random.Random(3).randbytes((8 << 20) - 1))
+    command = [sys.executable, "-c", INTERRUPTING, "check", str(path), "--md5", "--json", "--cache", str(cache)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line for line in ran.stderr.splitlines() if line.isdigit()] == ["130"] * 10
+    assert json.loads(ran.stdout)[0]["md5"] == hashlib.md5(path.read_bytes()).hexdigest()
+
+
 class Interrupted(BaseException):
     """Ctrl-C, at a time of our choosing."""
 
 
-@pytest.mark.skipif(not md5.can_resume(), reason="OpenSSL's library is not found here")
-def test_an_interrupted_sum_goes_on_where_it_stopped(large: Path, cache: Path) -> None:
-    seen: list[int] = []
+def test_what_was_summed_before_the_interruption_is_not_read_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / name for name in ("first.tar", "second.tar", "third.tar")]
+    for n, path in enumerate(paths):
+        path.write_bytes(random.Random(n).randbytes(20 << 20))
+    opened: list[str] = []
+    open_path = Path.open
 
-    def stop(stage: str, done: int, total: int) -> None:
-        seen.append(done)
-        if len(seen) == 2:
+    def recorded(path: Path, *args: Any, **options: Any) -> Any:
+        opened.append(path.name)
+        return open_path(path, *args, **options)
+
+    def stop_in_the_second(stage: str, done: int, total: int) -> None:
+        if "second.tar" in stage and done < total:
             raise Interrupted
 
+    monkeypatch.setattr(Path, "open", recorded)
     with pytest.raises(Interrupted):
-        only(large, cache, md5=True, progress=stop)
-    note = json.loads(cache.read_text())[str(large)]
-    assert note["done"] == seen[-1] << 20 < SIZE
-    found = only(large, cache, md5=True, progress=lambda stage, done, total: seen.append(done))
-    assert found.md5 == hashlib.md5(large.read_bytes()).hexdigest()
-    assert seen[2] > seen[1]
-    assert codes(found) == ["W101"]
-    again: list[int] = []
-    assert only(large, cache, md5=True, progress=lambda *step: again.append(1)).md5 == found.md5
-    assert again == []
+        list(imagenet_tools.check(paths, cache=cache, md5=True, progress=stop_in_the_second))
+    assert [name for name in opened if name.endswith(".tar")] == ["first.tar", "second.tar"]
+    assert list(json.loads(cache.read_text())) == [str(paths[0])]
+    opened.clear()
+    found = list(imagenet_tools.check(paths, cache=cache, md5=True))
+    assert [name for name in opened if name.endswith(".tar")] == ["second.tar", "third.tar"]
+    assert [one.md5 for one in found] == [hashlib.md5(path.read_bytes()).hexdigest() for path in paths]
 
 
 def test_a_file_that_changed_is_summed_anew(large: Path, cache: Path) -> None:
@@ -179,46 +224,15 @@ def test_a_file_that_changed_is_summed_anew(large: Path, cache: Path) -> None:
     assert only(large, cache, md5=True, fresh=True).md5 == hashlib.md5(large.read_bytes()).hexdigest()
 
 
-def test_notes_that_cannot_be_read_cost_work_alone(large: Path, cache: Path) -> None:
+@pytest.mark.parametrize(
+    "kept", [b"{half", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"PATH": 5}', b'{"PATH": {"stamp": "STAMP"}}']
+)
+def test_a_cache_that_cannot_be_read_costs_work_alone(kept: bytes, large: Path, cache: Path) -> None:
+    status = large.stat()
+    stamp = f"{status.st_size} {status.st_mtime_ns}"
     cache.parent.mkdir()
-    cache.write_text("{half")
+    cache.write_bytes(kept.replace(b"PATH", str(large).encode()).replace(b"STAMP", stamp.encode()))
     assert only(large, cache, md5=True).md5 == hashlib.md5(large.read_bytes()).hexdigest()
-
-
-pieces = st.lists(st.binary(max_size=300), max_size=12)
-
-
-@given(pieces, st.integers(0, 12))
-@settings(deadline=None, max_examples=100)
-def test_md5_is_hashlibs_however_the_bytes_come_and_wherever_it_is_put_down(parts: list[bytes], place: int) -> None:
-    summed = md5.Md5()
-    for n, part in enumerate(parts):
-        if n == place and summed.state is not None:
-            summed = md5.Md5(summed.state)
-        summed.update(part)
-    expected = hashlib.md5(b"".join(parts)).hexdigest()
-    assert summed.hexdigest() == summed.hexdigest() == expected
-
-
-def test_without_openssl_the_sum_is_the_same_and_cannot_be_put_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(md5, "_openssl", lambda: None)
-    summed = md5.Md5()
-    summed.update(b"abc")
-    assert summed.hexdigest() == hashlib.md5(b"abc").hexdigest()
-    assert (summed.state, md5.can_resume()) == (None, False)
-    with pytest.raises(ValueError, match="cannot be taken up"):
-        md5.Md5(b"state")
-
-
-def test_a_machine_that_cannot_put_a_sum_down_says_so(
-    large: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(md5, "_openssl", lambda: None)
-    arguments = ["check", str(large), "--md5", "--cache", str(cache), "--json"]
-    assert run(arguments) == 0
-    said = capsys.readouterr()
-    assert "an interrupted sum begins anew, with the archive that it was at" in said.err
-    assert json.loads(said.out)[0]["md5"] == hashlib.md5(large.read_bytes()).hexdigest()
 
 
 def test_info_holds_the_whole_against_its_published_count(
