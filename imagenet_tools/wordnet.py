@@ -180,6 +180,12 @@ def rows_called(lemma: str) -> Sequence[int]:
     return list(dict.fromkeys(row for row, found in lemmas_with(lemma) if found == lemma))
 
 
+def rows_with(lemmas: Iterable[str]) -> set[int]:
+    """The rows that have each of some lemmas, in any case, '_' or spaces; empty: no synset has them all."""
+    rows = [set(rows_called(spelled(lemma).replace(" ", "_"))) for lemma in lemmas]
+    return set.intersection(*rows) if rows else set()
+
+
 _MANY = 50
 _ASKED = itertools.count()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -136,9 +135,7 @@ def listed(text: str | ClassList) -> ClassList:
         return text
     if (one := given_lists.published(text)) is not None:
         return one
-    if Path(text).is_file() or "," in text or terms.senses(text):
-        return lists.made(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
-    return lists.get(text)  # which says what lists there are
+    return lists.made(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
 
 
 # ---- where a synset goes

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
-from imagenet_tools.class_lists import lists, user_files
-from imagenet_tools.errors import UsageError
+from imagenet_tools import wordnet
+from imagenet_tools.class_lists import identify_classes, lists, user_files
+from imagenet_tools.errors import UnknownSynsetError, UsageError
+from imagenet_tools.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from imagenet_tools.class_lists.lists import ClassList
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 def published(text: str) -> ClassList | None:
     """The published list, or part of one, that a text names; None: it names none."""
     return lists.get(text) if text.strip().lower() in lists.names(parts=True) else None
+
+
+def is_file(text: str) -> bool:
+    """Return True if a text names a file; False also where it is longer than a file name can be."""
+    return os.path.isfile(text)  # noqa: PTH113 (Path.is_file raises an error there)
 
 
 def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
@@ -33,9 +40,51 @@ def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
             )
             raise UsageError(message)
         return list(listed.wnids)
-    if Path(text).is_file():
-        return [resolve(one) for one in user_files.read_classes(text)]
-    if "/" in text or text.endswith((".txt", ".csv", ".json")):
+    if is_file(text):
+        texts = user_files.read_classes(text)
+        try:
+            return resolve_all(texts, resolve)
+        except UsageError as error:
+            raise type(error)(f"{text}: {error}") from error
+    if "/" in text or text.endswith(_SUFFIXES):
         message = f"{text}: no such file. Expected a published list, a file with a class a line, or a,b,c."
         raise UsageError(message)
-    return [resolve(one.strip()) for one in text.split(",") if one.strip()]
+    texts = [one.strip() for one in text.split(",") if one.strip()]
+    if not texts:
+        raise UsageError(f"{text!r} names no class. Expected a published list, a file with a class a line, or a,b,c.")
+    try:
+        return resolve_all(texts, resolve)
+    except UnknownSynsetError as error:
+        if len(texts) > 1:
+            raise
+        found = f"No published class list is called {text!r} (`imagenet-tools classes list` names them), and no file."
+        raise type(error)(f"{found} {lists.nearest(text) or error}") from error
+
+
+def resolve_all(texts: Sequence[str], resolve: Callable[[str], str]) -> list[str]:
+    """Return the wnids of classes: by the published list that has just these names, else one by one by `resolve`."""
+    numbers = [text for text in texts if text.isdecimal()]
+    if numbers:
+        raise UsageError(_numbers(numbers))
+    listed = None if all(map(is_wnid, texts)) else identify_classes.wnids_of_names(texts)
+    return list(listed) if listed is not None else [resolve(one) for one in texts]
+
+
+_SUFFIXES = (".txt", ".csv", ".json", ".yaml", ".yml", ".lst")
+
+
+def _numbers(numbers: Sequence[str]) -> str:
+    """Say what class numbers may mean, and how to give the classes instead."""
+    first = int(numbers[0][:9])
+    meanings = [f"{wnid} {wordnet.synset(wnid).name} ({words})" for wnid, words in lists.numbered(first)]
+    found = f"Found the class {'number' if len(numbers) == 1 else 'numbers'} {', '.join(numbers[:5])}"
+    found += f" and {len(numbers) - 5:,} more" if len(numbers) > 5 else ""
+    means = f" {first} is {' or '.join(meanings[:2])}." if meanings else f" No list has a class {first}."
+    by_index = lists.get("ilsvrc2012").wnids
+    wnids = [by_index[int(text[:9])] for text in numbers if int(text[:9]) < len(by_index)]
+    retype = f", such as {','.join(wnids[:5])} if ilsvrc2012's sorted order is meant" if wnids else ""
+    return (
+        f"{found}; every list numbers its classes in its own way.{means} Expected wnids or names{retype}. "
+        "`imagenet-tools classes show ilsvrc2012` prints the wnid, number and name of every class, "
+        f"`imagenet-tools find {first}` what a number is in each list."
+    )

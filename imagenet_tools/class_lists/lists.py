@@ -44,7 +44,9 @@ SPACES = {
 LEFT_OUT = {
     "winter21": "the 19,167 classes of winter 2021's release were never published as a list; its archive tells them",
     "cvpr09": "no list of the 5,247 classes of ImageNet's first release was found",
-    "imagenet100": "different lists bear this name; imagenet100-cmc is the one of CMC",
+    "imagenet100": "different lists bear this name; the nearest here is imagenet100-cmc, the one of CMC",
+    "imagenet21k": "different lists bear this name; the nearest here are fall11 (21,841 classes), imagenet21k-goog "
+    "(21,843) and imagenet21k-p (11,221)",
     "objectnet": "its folders are mapped to ILSVRC2012 by names, and no list of wnids was found",
 }
 
@@ -101,8 +103,17 @@ def get(name: str) -> ClassList:
     """A published list by its name, such as imagenet12k or breeds-living17/rand-source; UsageError: no such list."""
     row = _rows().get(name.strip().lower())
     if row is None:
-        raise UsageError(_unknown(name))
+        known = nearest(name) or f"There are {', '.join(names())}."
+        raise UsageError(f"No published class list is called {name!r}. {known}")
     return _read(row)
+
+
+def of_length(n: int) -> Iterator[ClassList]:
+    """The published lists, and parts of lists, of n synsets; not those of categories."""
+    starts = _column("class_lists", "offsets.starts").tolist()
+    for name, row in _rows().items():
+        if starts[row + 1] - starts[row] == n and not (one := get(name)).categories:
+            yield one
 
 
 def made(name: str, wnids: Sequence[str]) -> ClassList:
@@ -208,17 +219,17 @@ def _part(table: str, column: str, row: int) -> npt.NDArray[np.integer]:
 _column = functools.cache(columns.numbers)
 
 
-def _unknown(name: str) -> str:
-    wanted = name.strip().lower()
+def nearest(name: str) -> str | None:
+    """Return a sentence with the published lists that come nearest to a name, and why; None: there are none."""
+    wanted = _plain(name.strip().lower())
     for one, why in LEFT_OUT.items():
-        if _plain(one) == _plain(wanted):
-            return f"The list {wanted!r} is left out: {why}."
+        if _plain(one) == wanted:
+            return f"{one} is left out: {why}."
     for one, others in _ALSO.items():
-        if _plain(wanted) in map(_plain, others):
-            return f"No published class list is called {name!r} here; its classes are those of {one}."
-    close = difflib.get_close_matches(wanted, names(parts=True), 3, 0.5)
-    advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
-    return f"No published class list is called {name!r}. {advice}"
+        if wanted in map(_plain, others):
+            return f"Here its classes are those of {one}."
+    close = difflib.get_close_matches(name.strip().lower(), names(parts=True), 3, 0.6)
+    return f"Close to it are {', '.join(close)}." if close else None
 
 
 def _plain(name: str) -> str:

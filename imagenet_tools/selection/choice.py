@@ -168,10 +168,10 @@ def listed(given: str | Iterable[str], resolve: Callable[[str], str], near: Path
 
     published = given_lists.published(given) if isinstance(given, str) else None
     if isinstance(given, str):
-        path = (near / Path(given).expanduser()).absolute()
-        found = tuple(given_lists.read_list(str(path) if path.is_file() else given, resolve))
+        path = absolute(given, near)
+        found = tuple(given_lists.read_list(path if given_lists.is_file(path) else given, resolve))
     else:
-        found = tuple(resolve(text) for text in given)
+        found = tuple(given_lists.resolve_all(list(given), resolve))
     if published is not None:
         return Listed(published.name, tuple(dict.fromkeys(found)))
     if len(set(found)) < len(found):

@@ -125,7 +125,7 @@ def test_a_list_for_a_command_is_a_published_name_a_file_or_synsets(tmp_path: Pa
 
 def test_what_is_no_list_for_a_command_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
-    for text in ("5\n6\n", "ILSVRC2012_val_00000001 n01751748\nILSVRC2012_val_00000002 n09193705\n"):
+    for text in ("5\n6\n5\n", "ILSVRC2012_val_00000001 n01751748\nILSVRC2012_val_00000002 n09193705\n"):
         path.write_text(text)
         with pytest.raises(UsageError, match="it holds labels"):
             given_lists.read_list(str(path), str)

@@ -85,8 +85,10 @@ def test_names_are_found_without_regard_to_case_and_others_refused() -> None:
         lists.get("ImageNet-100")
     with pytest.raises(UsageError, match="its classes are those of ilsvrc2012"):
         lists.get("imagenet-1k")
-    with pytest.raises(UsageError, match=r"Close to it are .*imagenet21k-goog"):
+    with pytest.raises(UsageError, match=r"left out: different lists .* nearest here are fall11 .*imagenet21k-goog"):
         lists.get("imagenet21k")
+    with pytest.raises(UsageError, match=r"Close to it are .*imagenet21k-goog"):
+        lists.get("imagenet21k-google")
 
 
 # ---- what is known of them

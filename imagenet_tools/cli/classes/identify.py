@@ -10,7 +10,9 @@ import click
 
 from imagenet_tools.cli import DONE, FAILED
 from imagenet_tools.cli.classes.printing import OUTPUT, give, give_json
-from imagenet_tools.cli.common import output_options
+from imagenet_tools.cli.common import output_options, printable
+
+_NAMED = 10  # classes that differ, and are named
 
 
 @click.command(
@@ -38,12 +40,15 @@ def command(file: Path, output: Path | None, as_json: bool, index_path: Path | N
     lines = [found.why]
     if isinstance(found, ClassesFound):
         lines += [f"  {n.name}: {n.shared:,} in it, {n.missing:,} missing, {n.extra:,} not in it" for n in found.near]
+        for word, texts in (("missing", found.missing), ("not in it", found.extra)):
+            lines += [f"  {word}: {', '.join(texts[:_NAMED])}{' ...' if len(texts) > _NAMED else ''}"] if texts else []
+        lines += [f"  {text} may be {' or '.join(choices)}: give the wnid" for text, choices in found.ambiguous.items()]
     else:
         lines += [f"  the same numbers as {numbering}" for numbering in found.same if found.numbering]
         for word, one in (("best", found.best), ("next", found.next)):
             if one is not None:
                 lines.append(f"  {word}: {one.share:8.2%}  {one.numbering}; rows {one.rows}")
-    give("\n".join(lines), output)
+    give(printable("\n".join(lines)), output)
     return DONE if found.told else FAILED
 
 

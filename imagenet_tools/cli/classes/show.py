@@ -49,7 +49,7 @@ def _image_list(text: str) -> ImageList | None:
     """The image list that a text names, where it is no class list and no file."""
     from imagenet_tools.class_lists import given_lists
 
-    if given_lists.published(text) is not None or Path(text).exists() or "," in text:
+    if given_lists.published(text) is not None or "," in text or Path(text).exists():
         return None
     from imagenet_tools.class_lists import image_lists
 
