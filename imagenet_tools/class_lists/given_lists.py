@@ -67,7 +67,13 @@ def resolve_all(texts: Sequence[str], resolve: Callable[[str], str]) -> list[str
     if numbers:
         raise UsageError(_numbers(numbers))
     listed = None if all(map(is_wnid, texts)) else identify_classes.wnids_of_names(texts)
-    return list(listed) if listed is not None else [resolve(one) for one in texts]
+    return list(listed) if listed is not None else [_synonyms(one) or resolve(one) for one in texts]
+
+
+def _synonyms(text: str) -> str | None:
+    """Return the wnid of a synset given by several of its lemmas, as `tench, Tinca tinca`; None for another text."""
+    rows = wordnet.rows_with(text.split(",")) if "," in text else ()
+    return wordnet.wnids_of(list(rows))[0] if len(rows) == 1 else None
 
 
 _SUFFIXES = (".txt", ".csv", ".json", ".yaml", ".yml", ".lst")

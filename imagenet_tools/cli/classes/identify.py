@@ -26,8 +26,9 @@ _NAMED = 10  # classes that differ, and are named
 def command(file: Path, output: Path | None, as_json: bool, index_path: Path | None) -> int:
     """Tell which published list a file of classes equals, or how a file of labels counts classes.
 
-    Classes: wnids or names a line, csv, or json. Labels or predictions: a number a line for the 50,000 validation
-    images, or image and number. FILE may be - for what is piped in. Where nothing can be told the exit code is 1.
+    Classes: wnids or names a line, csv, json (config.json too), a Python dict, or data.yaml. Labels or predictions: a
+    number a line for the 50,000 validation images, image and number, or .lst. FILE may be - for what is piped in. Where
+    nothing can be told the exit code is 1.
     """
     import imagenet_tools
     from imagenet_tools.class_lists.identify_classes import ClassesFound
