@@ -18,6 +18,7 @@ from tests.benchmarks.table import HEAD, lines, short, table
 from tests.benchmarks.timed import works
 from tests.benchmarks.whole_path import FIXED, TENTH, TENTH_AGAIN, WHOLE, Spent, Step, Walk, Whole
 from tests.benchmarks.whole_report import counted, growth, report, time_left
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_RUN = Run("", "")
@@ -101,7 +102,7 @@ def test_memory_is_of_all_processes_of_a_command_and_of_none_of_ours(tmp_path: P
         "time.sleep(1)\n"
         "done = [one.communicate(b'end') for one in two]\n"
     )
-    spent = spend([sys.executable, "-c", both], cwd=tmp_path, patience=60)
+    spent = spend([sys.executable, "-c", both], cwd=tmp_path, patience=PATIENCE)
     assert spent.code == 0, spent.complaints
     assert 60_000_000 < spent.largest < 120_000_000 < spent.together < 300_000_000 < len(ballast)
 

@@ -191,4 +191,4 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as driver:
         assert until(lambda: len(list(tmp_path.iterdir())) == 6)
         driver.kill()
-    assert until(lambda: not any(alive(int(path.name)) for path in tmp_path.iterdir()), 30)
+    assert until(lambda: not any(alive(int(path.name)) for path in tmp_path.iterdir()))

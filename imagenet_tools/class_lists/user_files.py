@@ -31,6 +31,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -416,8 +417,8 @@ def _yaml_scalar(path: Path, text: str) -> str:
         inner = quoted[0][1:-1]
         if text[0] == "'":
             return inner.replace("''", "'")
-        if "\\" not in inner:
-            return inner
+        with suppress(ValueError):  # an escape that YAML has and JSON has not
+            return str(json.loads(quoted[0]))
     elif plain and plain[0] not in "\"'[]{}&*!|>%@`#" and ": " not in plain:
         return plain
     raise _neither(path, f"{text!r} among its names is YAML that is not read here; expected a name, or one in quotes")

@@ -90,7 +90,7 @@ def test_names_with_apostrophes_and_commas_in_yaml_are_one_class_each(tmp_path: 
         "names:\n  0: [tench]\n",
         "names:\n  0: |\n    tench\n",
         "names:\n  0: a: b\n",
-        'names:\n  0: "te\\u006ech"\n',
+        'names:\n  0: "te\\x6ech"\n',
         "names:\n  0: tench\n  0: goldfish\n",
         "names:\n  - tench\n  1: goldfish\n",
         "names: [tench, [goldfish]]\n",

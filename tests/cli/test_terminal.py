@@ -240,7 +240,7 @@ def test_no_worker_outlives_a_build_that_was_ended(many: Path, tmp_path: Path, e
     assert child.wait(PATIENCE) == (130 if end == signal.SIGTERM else -signal.SIGKILL)
     assert b"Traceback" not in child.stderr.read()  # which ends when the last of them has closed it
     # A process closes its files before it ends.
-    assert wait_until(lambda: not any(runs(worker) for worker in workers), 10)
+    assert wait_until(lambda: not any(runs(worker) for worker in workers))
 
 
 ENDLESS = "SELECT sum(a.range * b.range) FROM range(10_000_000_000) AS a, range(100) AS b"
@@ -257,7 +257,7 @@ def test_ctrl_c_in_a_query_is_130_at_once_and_leaves_no_file(index: Index, tmp_p
     assert wait_until(lambda: any(tmp_path.iterdir()) or child.poll() is not None)
     time.sleep(0.5)  # the query runs by then, most often; where it has not begun yet, the same holds
     os.killpg(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130
     assert err.decode().strip() == "Interrupted."
     assert list(tmp_path.iterdir()) == []

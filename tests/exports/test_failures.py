@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from imagenet_tools.files import lock
 from imagenet_tools.index.opened import Index
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import content
+from tests.waiting import PATIENCE, until
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
 
@@ -92,20 +92,21 @@ def test_a_full_disk_leaves_nothing_half_and_the_export_goes_on_when_there_is_ro
 
 
 def test_ctrl_c_gives_130_and_no_worker_stays(odd: Index, tmp_path: Path) -> None:
+    sent = tmp_path / "sent"  # no worker goes on before the signal was sent, however late that is
     slow = (
-        "import sys, time; from imagenet_tools.exports import pieces, sinks; pieces._PIECE = 300_000\n"
-        "put = sinks.FilePerImage.add\n"
-        "def add(self, row, picture):\n    time.sleep(0.2)\n    put(self, row, picture)\n"
+        "import sys, time; from pathlib import Path; from imagenet_tools.exports import pieces, sinks\n"
+        "put, pieces._PIECE = sinks.FilePerImage.add, 300_000\n"
+        "def add(self, row, picture):\n    put(self, row, picture)\n"
+        f"    while not Path({str(sent)!r}).exists():\n        time.sleep(0.02)\n    time.sleep(0.2)\n"
         "sinks.FilePerImage.add = add\nfrom imagenet_tools.cli import main; main()"
     )
     words = ["-i", str(odd.path), "export", str(tmp_path / "x"), "--to", "image_folder", "--workers", "2"]
     with subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.PIPE, text=True) as ran:
-        limit = time.monotonic() + 60
-        while not list((tmp_path / "x.partial").rglob("*.JPEG")) and time.monotonic() < limit:
-            time.sleep(0.02)
+        assert until(lambda: any((tmp_path / "x.partial").rglob("*.JPEG")))
         children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
         ran.send_signal(signal.SIGINT)
-        _, said = ran.communicate(timeout=30)
+        sent.touch()
+        _, said = ran.communicate(timeout=PATIENCE)
     assert ran.returncode == 130
     assert "run the same command again to go on" in said and "Traceback" not in said
     assert children and not any(Path(f"/proc/{child}").exists() for child in children)
