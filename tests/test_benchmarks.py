@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import full_imagenet
+from tests.benchmarks import full_imagenet, measure
 from tests.benchmarks.contest import OURS, Aim, Contest, Figure, Result, Run, hold
 from tests.benchmarks.contests import contests
 from tests.benchmarks.data import Data
@@ -91,15 +91,26 @@ def test_runs_take_turns_there_and_back_and_what_fails_says_why(tmp_path: Path) 
     assert result.rates(OURS) == [2, 2] and result.ratios("b") == [1, 1]
 
 
-def test_memory_is_of_all_processes_of_a_command_and_of_none_of_ours(tmp_path: Path) -> None:
+def test_memory_is_of_all_processes_of_a_command_and_of_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, resident = tmp_path / "seen", measure.resident
+
+    def resident_and_seen(root: int) -> int:
+        total = resident(root)
+        if total > 120_000_000:
+            seen.touch()
+        return total
+
+    monkeypatch.setattr(measure, "resident", resident_and_seen)
     ballast = bytearray(b"x") * 400_000_000  # of the process that measures
     child = "held = bytearray(b'x') * 60_000_000; print('held', flush=True); input()"
     both = (
-        "import subprocess, sys, time\n"
+        "import pathlib, subprocess, sys, time\n"
         f"start = [sys.executable, '-c', {child!r}]\n"
         "two = [subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in 'ab']\n"
         "said = [one.stdout.readline() for one in two]\n"
-        "time.sleep(1)\n"
+        f"while not pathlib.Path({str(seen)!r}).exists():\n    time.sleep(0.01)\n"
         "done = [one.communicate(b'end') for one in two]\n"
     )
     spent = spend([sys.executable, "-c", both], cwd=tmp_path, patience=PATIENCE)
