@@ -70,14 +70,14 @@ def refuse_words(words: Mapping[str, Any], beside: str) -> None:
 
 def steps_json(selection: Selection) -> list[dict[str, object]]:
     """The steps as plain values."""
-    return [one._asdict() | {"why": REASONS.get(one.name, "")} for one in selection.steps()]
+    return [one._asdict() | {"why": REASONS[one.name] if one.left_out else ""} for one in selection.steps()]
 
 
-def print_steps(selection: Selection) -> None:
-    """What is left after every step, and what it left out; notes on stderr."""
-    rows = [(one.name, one.left_out or None, one.left, REASONS.get(one.name, "")) for one in selection.steps()]
+def print_steps(selection: Selection, *, notes: bool = True) -> None:
+    """Print what is left after every step, what it left out and why; with `notes`, the selection's on stderr."""
+    rows = [(one["name"], one["left_out"] or None, one["left"], one["why"]) for one in steps_json(selection)]
     click.echo(table(("step", "left out", "left", "why"), rows))
-    for text in selection.notes():
+    for text in selection.notes() if notes else ():
         note(f"note: {text}")
 
 
@@ -135,4 +135,6 @@ def drift(selection: Selection, lock: Lock) -> str:
     now = selection.lock()
     if now.sha256 == lock.sha256:
         return ""
+    if now.named != lock.named:
+        return "the recipe gives other classes here than the lock has, in another order, or by other names"
     return f"the recipe chooses {now.n_images:,} images here, not the {lock.n_images:,} of the lock"

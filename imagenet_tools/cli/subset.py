@@ -18,7 +18,16 @@ from imagenet_tools.cli.chosen import (
     refuse_words,
     steps_json,
 )
-from imagenet_tools.cli.common import choose_options, note, open_index, output_options, print_json, root_option, select
+from imagenet_tools.cli.common import (
+    choose_options,
+    note,
+    open_index,
+    output_options,
+    print_json,
+    root_option,
+    said,
+    select,
+)
 from imagenet_tools.errors import ExistsError, UsageError
 
 if TYPE_CHECKING:
@@ -62,7 +71,13 @@ def command(
     there = file.exists()
     if check and not there:
         raise UsageError(f"{file}: no such recipe; --check looks for the images of its lock.")
+    if pin and not there and not said(words):
+        raise UsageError(
+            f"{file}: no such recipe, and nothing is chosen beside it. Expected the recipe to lock, or words that make "
+            "it; --under entity.n.01 chooses every class."
+        )
     chosen = _chosen(index, file, words) if there else select(index, words)
+    chosen.counts()  # a word that this index refuses is no recipe to write
     if not there and not dry_run:
         chosen.save(file)
         note(f"{file}: written")
@@ -102,10 +117,10 @@ def _lock(chosen: Selection, file: Path, dry_run: bool) -> Lock:
         made = chosen.lock(None if dry_run else path, name=file.stem)
         note(f"{path}: {'would be written' if dry_run else 'written'}, {made.n_images:,} images, {made.sha256[:12]}...")
         return made
-    was, now = lock.read(path), chosen.lock(name=file.stem)
-    if was.sha256 != now.sha256:
+    was = lock.read(path)
+    if differs := drift(chosen, was):
         raise ExistsError(
-            f"{path} exists and pins other images: {was.n_images:,}, not these {now.n_images:,}. See what differs with "
+            f"{path} exists and does not pin this: {differs}. See what differs with "
             f"`subset {file} --check`; remove it and its .parquet to lock anew."
         )
     note(f"{path}: it pins these very images")

@@ -7,6 +7,7 @@ lock.parquet    their ids
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def write_kept(job: Job, left_out: Collection[str]) -> Lock:
     content = {"format": recipe.FORMAT, "name": name, **recipe.tables(plan.selection), **options}
     job.write(RECIPE, tomli_w.dumps(content, indent=2).encode())
     with whole(job.out / IDS, replace=True, fsync=False) as out:
-        made = lock.write_ids(plan.selection, out, name=name, without=left_out)
+        made = lock.write_ids(plan.selection, out, name=name, without=left_out, classes=plan.classes)
     job.wrote.append(IDS)
     made = made._replace(ids=Path(IDS), recipe={**made.recipe, **options})
     job.write(LOCK, lock.text(made).encode())
@@ -48,7 +49,7 @@ def order_of(selection: Selection) -> str:
 
 def seed_of(selection: Selection) -> int:
     """The seed of a selection, also of a lock's: that of the words that made it."""
-    return int(recipe.tables(selection)["seed"])
+    return int(recipe.tables(selection).get("seed", 0))
 
 
 def wrong(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -61,10 +62,15 @@ def wrong(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     try:
         locked, table = lock.read(root / LOCK), recipe.load(root / RECIPE)
         recipe.parse(table, root / RECIPE)
+        by_folder = json.loads((root / "classes.json").read_text(encoding="utf-8"))["order"] == "folder"
+        found = [(one["wnid"], one["name"], one["folder"], one["display"]) for one in classes]
     except (ImagenetToolsError, ValueError, LookupError, TypeError, AttributeError) as error:
         yield f"{RECIPE} and {LOCK} cannot be read: {error}"
         return
     if locked.counts != counts:
         yield f"{LOCK} pins {locked.n_images:,} images of other splits or classes than classes.json counts"
+    named = sorted(locked.named, key=lambda one: one.folder) if by_folder else locked.named
+    if found != [(one.wnid, one.name, one.folder, one.display) for one in named]:
+        yield f"{LOCK} has other classes than classes.json, in another order, or by other names"
     if {key: value for key, value in table.items() if key not in ("format", "name")} != locked.recipe:
         yield f"{RECIPE} is not the recipe that {LOCK} holds"

@@ -51,7 +51,7 @@ def write_manifest(job: Job) -> None:
         **describe(plan),
         "undecodable": dict(sorted(found.left_out.items())),
         "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
-        "sha256_of_lock_lines": locked.sha256,
+        "sha256_of_lock": locked.sha256,
         "sources": _sources(plan),
         "files": {**found.files, **{name: _file(job, name) for name in job.wrote}},
         "image_files": {

@@ -130,6 +130,7 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
     classes = order_classes(
         wnids, names=options.names or ("lemma" if writer.DETECTION else "wnid"), by_folder=writer.BY_FOLDER
     )
+    _check_names(target, chosen, options, classes)
     kept, lost = boxes.counted(chosen, options) if writer.BOXES else ({}, {})
     tallies = _tallies(chosen, options, kept)
     left_out = chosen.left_out()
@@ -142,8 +143,34 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
     _check_boxes(chosen, options, writer)
     check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
     plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
-    plan.hazards.extend([*_common_hazards(plan), *writer.hazards(plan)])
+    plan.hazards.extend([*chosen.notes(), *_common_hazards(plan), *writer.hazards(plan)])
     return plan
+
+
+def _check_names(target: str, chosen: Selection, options: Options, classes: Sequence[Class]) -> None:
+    """ExportError where classes of a lock would get other names than the lock has, and with them other numbers.
+
+    Folders are those of the lock in an export as the lock was made by; display names everywhere but where a file names
+    the classes.
+    """
+    locked = chosen.pinned
+    if locked is None:
+        return
+    exports = locked.recipe.get("export", {})
+    names = options.words().get("names")
+    same = target in exports and exports[target].get("names") == names
+    if not same and {names, *(one.get("names") for one in exports.values())} - {None, "wnid", "lemma"}:
+        return
+    of_lock = {one.wnid: one for one in locked.named}
+    for one in classes:
+        was = of_lock[one.wnid]
+        if one.display != was.display or (same and one.folder != was.folder):
+            message = (
+                f"The lock {locked.name} calls {one.wnid} {was.display!r} (folder {was.folder}); here it would be "
+                f"{one.display!r} (folder {one.folder}). Give --names the file that the lock was made with, or lock "
+                "anew."
+            )
+            raise ExportError(message)
 
 
 def _tallies(chosen: Selection, options: Options, kept: Mapping[tuple[str, str], int]) -> dict[str, dict[str, Tally]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,8 @@ from imagenet_tools.selection import lock, recipe
 
 if TYPE_CHECKING:
     import duckdb
+
+    from imagenet_tools.selection.lock import Lock
 
 WAYS = ("id", "wnid", "bytes")
 
@@ -59,8 +62,10 @@ def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Di
     if by == "bytes" and kinds != ("index", "index"):
         raise UsageError(f"--by bytes: found {' and '.join(kinds)}; expected two indexes, whose images can be read.")
     with _joined(a, b, kinds) as sql:
-        found = {"id": _by_id, "wnid": _by_wnid}.get(by)
-        return _counted(kinds, by, found(sql) if found else _by_bytes(sql, a, b), limit)
+        ways = {"id": _by_id, "wnid": _by_wnid}
+        found = ways[by](sql) if by in ways else _by_bytes(sql, a, b)
+        numbers = _of_classes(lock.read(a), lock.read(b)) if kinds == ("lock", "lock") else ()
+        return _counted(kinds, by, chain(found, numbers), limit)
 
 
 def _counted(kinds: tuple[str, str], by: str, found: Iterator[Difference], limit: int) -> Differences:
@@ -119,6 +124,19 @@ def _of_lists(a: list[str], b: list[str]) -> Iterator[Difference]:
     yield from (Difference("only_b", wnid, None, _name(wnid)) for wnid in b if wnid not in set(a))
     places = {wnid: n for n, wnid in enumerate(b)}
     yield from (Difference("place", w, n, places[w]) for n, w in enumerate(a) if places.get(w, n) != n)
+
+
+def _of_classes(a: Lock, b: Lock) -> Iterator[Difference]:
+    """Yield the classes of two locks that have other numbers or names."""
+    others = {one.wnid: one for one in b.named}
+    for one in a.named:
+        other = others.get(one.wnid)
+        if other is not None and one.index != other.index:
+            yield Difference("place", f"{one.wnid} {one.name}", one.index, other.index)
+        if other is not None and (one.folder, one.display) != (other.folder, other.display):
+            yield Difference(
+                "value", f"{one.wnid} {one.name}", [one.folder, one.display], [other.folder, other.display]
+            )
 
 
 def _name(wnid: str | None) -> str:

@@ -1,32 +1,40 @@
 """A lock: exactly which images a selection chose, their classes and splits, to be made again from any form of them.
 
 dogs.lock.toml          to commit
-    format = 1
+    format = 2
     kind = "lock"
     name = "dogs"
     version = "0.1.0"                       of this software
     n_images = 350
-    sha256 = "..."                          of the sorted lines `dataset/image_id<TAB>wnid<TAB>split`
+    sha256 = "..."                          of images, classes and counts, as below
     ids = "dogs.lock.parquet"
-    classes = ["n02085620 chihuahua.n.03", ...]     in order
+    classes = ["n02085620 chihuahua.n.03", ...]     in order: a class is numbered by its place
+    folders = ["n02085620", ...]            what each class is called in paths, and for people
+    display = ["Chihuahua", ...]
     [counts.train]                          images by split and class
     n02085620 = 300
     [recipe] ...                            the words that made it; in an export with [recipe.export.TARGET]
 dogs.lock.parquet       beside it, in the order of the lines: dataset, image_id, wnid, split, official_wnid
+
+The SHA-256 is of these lines, TAB between fields: `dataset/image_id wnid split` of each image, sorted; then
+`class wnid name folder display` of each class, in order; then `count split wnid n`, sorted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from imagenet_tools import __version__, wordnet
-from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools import __version__
+from imagenet_tools.class_lists.export_classes import Class, order_classes
+from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.files import whole, write_whole
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.ranges import ranges
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.selection.selection import Selection
 
+_FORMAT = 2
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
 _ROW_GROUP = 131_072
 _AT_ONCE = 500_000  # images that are put in order at once
@@ -48,11 +57,16 @@ class Lock(NamedTuple):
 
     name: str
     version: str
-    sha256: str  # of the sorted lines
+    sha256: str  # of images, classes and counts
     counts: dict[str, dict[str, int]]  # images by split and class
-    classes: tuple[str, ...]  # wnids in order
+    named: tuple[Class, ...]  # the classes in order, with their names
     recipe: dict[str, Any]
     ids: Path | None = None  # the Parquet file of the ids; None: they were not written
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The wnids of the classes, in order."""
+        return tuple(one.wnid for one in self.named)
 
     @property
     def n_images(self) -> int:
@@ -76,13 +90,23 @@ def make(selection: Selection, path: str | Path | None = None, *, name: str = ""
     return made
 
 
-def write_ids(selection: Selection, out: BinaryIO | None, *, name: str = "", without: Collection[str] = ()) -> Lock:
+def write_ids(
+    selection: Selection,
+    out: BinaryIO | None,
+    *,
+    name: str = "",
+    without: Collection[str] = (),
+    classes: Sequence[Class] = (),
+) -> Lock:
     """Write the ids of a lock, if `out` is there to take them; gives the lock, that does not yet know where they lie.
 
-    `without` are images, as dataset/image_id, that are not locked though they were chosen.
+    `without` are images, as dataset/image_id, that are not locked though they were chosen; `classes` are those of an
+    export, which may call them by other names.
     """
-    sha256, counts = _digest(_rows(selection, without), out)
-    return Lock(name, __version__, sha256, counts, selection.wnids(), recipe.tables(selection))
+    exported = {one.wnid: one for one in classes or order_classes(selection.wnids())}
+    named = tuple(replace(exported[wnid], index=n) for n, wnid in enumerate(selection.wnids()))
+    sha256, counts = _digest(_rows(selection, without), named, out)
+    return Lock(name, __version__, sha256, counts, named, recipe.tables(selection))
 
 
 def text(lock: Lock) -> str:
@@ -90,14 +114,16 @@ def text(lock: Lock) -> str:
     import tomli_w
 
     content = {
-        "format": recipe.FORMAT,
+        "format": _FORMAT,
         "kind": "lock",
         "name": lock.name,
         "version": lock.version,
         "n_images": lock.n_images,
         "sha256": lock.sha256,
         "ids": lock.ids.name if lock.ids else "",
-        "classes": [f"{wnid} {wordnet.synset(wnid).name}" for wnid in lock.classes],
+        "classes": [f"{one.wnid} {one.name}" for one in lock.named],
+        "folders": [one.folder for one in lock.named],
+        "display": [one.display for one in lock.named],
         "counts": lock.counts,
         "recipe": lock.recipe,
     }
@@ -118,8 +144,10 @@ def _rows(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordB
         )
 
 
-def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[str, dict[str, dict[str, int]]]:
-    """(SHA-256 of the lines, counts); the rows go to `out` as Parquet, cut the same however they come."""
+def _digest(
+    batches: Iterator[pa.RecordBatch], classes: Sequence[Class], out: BinaryIO | None
+) -> tuple[str, dict[str, dict[str, int]]]:
+    """(SHA-256 of all lines, counts); the rows go to `out` as Parquet, cut the same however they come."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -139,9 +167,12 @@ def _digest(batches: Iterator[pa.RecordBatch], out: BinaryIO | None) -> tuple[st
     if writer is not None:
         writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
         writer.close()
+    for one in classes:
+        digest.update(f"class\t{one.wnid}\t{one.name}\t{one.folder}\t{one.display}\n".encode())
     counts: dict[str, dict[str, int]] = {}
     for (split_of, class_of), n in sorted(counted.items()):
         counts.setdefault(split_of, {})[class_of] = n
+        digest.update(f"count\t{split_of}\t{class_of}\t{n}\n".encode())
     return digest.hexdigest(), counts
 
 
@@ -182,42 +213,112 @@ def _counts(batch: pa.RecordBatch) -> dict[tuple[str, str], int]:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether a TOML file says that it is a lock."""
-    return recipe.load(path).get("kind") == "lock"
+    """Return True if a file is a lock by its name, or by a key that no recipe has, however damaged it is."""
+    if recipe.is_lock_name(path):
+        return True
+    try:
+        top = path.read_bytes().partition(b"\n[")[0]
+    except OSError:
+        return False
+    return re.search(rb"^(kind|n_images|sha256|ids)\s*=", top, re.MULTILINE) is not None
 
 
 def read(path: str | Path) -> Lock:
-    """Read a lock, and hold its ids against its sum. UsageError: it is no lock, or its ids are not those it names."""
+    """Read a lock, and compare its images, classes and counts with its sum.
+
+    SourceError: it is no whole lock of this format, or something in it or in its ids was changed. UsageError: there is
+    no such file.
+    """
     path = Path(path)
-    table = recipe.load(path)
-    expected = ("format", "kind", "name", "version", "n_images", "sha256", "ids", "classes", "counts", "recipe")
-    missing = [key for key in expected if key not in table]
-    if missing or table["kind"] != "lock" or table["format"] != recipe.FORMAT:
-        found = f"no {missing[0]}" if missing else f"format {table['format']!r}, kind {table['kind']!r}"
-        raise UsageError(f"{path}: found {found}; expected a lock of format {recipe.FORMAT}, as `subset --lock` makes.")
-    ids = path.parent / str(table["ids"])
-    classes = tuple(str(one).partition(" ")[0] for one in table["classes"])
-    lock = Lock(str(table["name"]), str(table["version"]), str(table["sha256"]), table["counts"], classes,
-                table["recipe"], ids)  # fmt: skip
-    found_sum = _sum_of(ids, path)
-    if found_sum != lock.sha256:
-        raise UsageError(
-            f"{ids}: its lines have the SHA-256 {found_sum[:12]}..., {path} names {lock.sha256[:12]}...: one of them "
-            "was changed. Bring both back from where they were made."
+    try:
+        table = recipe.load(path)
+    except UsageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise _wrong(path, f"it is no whole TOML: {error.__cause__}") from error
+    if table.get("kind") != "lock" or table.get("format") != _FORMAT:
+        found = f"kind {table.get('kind')!r}, format {table.get('format')!r}"
+        old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""
+        raise _wrong(path, f"found {found}.{old}")
+    for key, (holds, expected) in _KEYS.items():
+        if key not in table or not holds(table[key]):
+            raise _wrong(path, f"{key} is {table[key]!r}" if key in table else f"found no {key}", f"{key}, {expected}")
+    if unknown := sorted(set(table) - set(_KEYS)):
+        raise _wrong(path, f"found the key {unknown[0]!r}", f"the keys {', '.join(_KEYS)} alone")
+    pairs = [text.partition(" ") for text in table["classes"]]
+    wnids = [wnid for wnid, _, _ in pairs]
+    if len(set(wnids)) < len(wnids) or not len(wnids) == len(table["folders"]) == len(table["display"]):
+        raise _wrong(path, f"found {len(wnids):,} classes", "each class once, with a folder and a display name")
+    names = zip(pairs, table["folders"], table["display"], strict=True)
+    named = tuple(Class(n, wnid, name, display, folder) for n, ((wnid, _, name), folder, display) in enumerate(names))
+    try:
+        order_classes(wnids)
+        recipe.parse(table["recipe"], path)
+    except (UsageError, UnknownSynsetError) as error:
+        raise _wrong(path, str(error)) from error
+    ids = path.parent / table["ids"]
+    lock = Lock(table["name"], table["version"], table["sha256"], table["counts"], named, table["recipe"], ids)
+    sha256, counts = _sum_of(ids, path, named)
+    if (sha256, counts, lock.n_images) != (lock.sha256, lock.counts, table["n_images"]):
+        raise _wrong(
+            path,
+            f"its images, classes and counts have the SHA-256 {sha256[:12]}..., it names {lock.sha256[:12]}...: this "
+            f"file or {ids.name} was changed",
+            "both as they were written",
         )
     return lock
 
 
-def _sum_of(ids: Path, path: Path) -> str:
+def _wrong(path: Path, found: str, expected: str = f"a lock of format {_FORMAT}") -> SourceError:
+    return SourceError(
+        f"{path}: {found.removesuffix('.')}. Expected {expected}. Bring it and its .parquet back from where they were "
+        "made, or remove both and lock again with `subset FILE.toml --lock`; an export is made again from its recipe."
+    )
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(split, dict) and all(type(n) is int for n in split.values()) for split in value.values()
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# What each key of a lock holds: a test, and in words.
+_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": (lambda value: type(value) is int, "a whole number"),
+    "kind": (_is_text, '"lock"'),
+    "name": (_is_text, "a text"),
+    "version": (_is_text, "a text"),
+    "n_images": (lambda value: type(value) is int, "a whole number"),
+    "sha256": (_is_text, "a text"),
+    "ids": (lambda value: _is_text(value) and Path(value).name == value, "the name of a file beside the lock"),
+    "classes": (_is_texts, "a list of texts such as 'n02084071 dog.n.01'"),
+    "folders": (_is_texts, "a list of texts"),
+    "display": (_is_texts, "a list of texts"),
+    "counts": (_is_counts, "whole numbers by split and class"),
+    "recipe": (lambda value: isinstance(value, dict), "a table"),
+}
+
+
+def _sum_of(ids: Path, path: Path, classes: Sequence[Class]) -> tuple[str, dict[str, dict[str, int]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(ids) as file:
-            return _digest(file.iter_batches(columns=list(_COLUMNS)), None)[0]
-    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:
-        message = f"{ids}: it cannot be read ({error}). {path} keeps its ids there: bring it back."
-        raise UsageError(message) from error
+            found = {field.name: str(field.type) for field in file.schema_arrow}
+            if {name: found.get(name) for name in _COLUMNS} != dict.fromkeys(_COLUMNS, "string"):
+                raise _wrong(path, f"{ids.name} has the columns {found}", f"texts in {', '.join(_COLUMNS)}")
+            return _digest(file.iter_batches(columns=list(_COLUMNS)), classes, None)
+    except (OSError, pa.ArrowException) as error:
+        raise _wrong(path, f"{ids.name}, where it keeps its ids, cannot be read: {error}") from error
 
 
 def missing(selection: Selection) -> list[str]:

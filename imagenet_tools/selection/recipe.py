@@ -49,9 +49,16 @@ class Recipe(NamedTuple):
 # ---- written
 
 
+def is_lock_name(path: Path) -> bool:
+    """Return True if a file is called as a lock is, dogs.lock.toml or lock.toml, whatever it holds."""
+    return path.name == "lock.toml" or path.name.endswith(".lock.toml")
+
+
 def save(selection: Selection, path: str | Path, *, name: str = "") -> Path:
     """Write a selection as a recipe, whole; ExistsError where something is at `path`."""
     path = Path(path)
+    if is_lock_name(path):
+        raise UsageError(f"{path}: a file of this name is a lock. Give the recipe another name, such as dogs.toml.")
     write_whole(path, text(selection, name=name or path.stem, near=path.absolute().parent).encode())
     return path
 
@@ -96,8 +103,8 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def parse(table: Mapping[str, Any], path: Path) -> Recipe:
-    """The recipe that a file's values are: see read."""
-    if table.get("format") != FORMAT or "kind" in table:
+    """The recipe that a file's values are: see read. Without a format it is of the first one."""
+    if table.get("format", FORMAT) != FORMAT or "kind" in table:
         kind = f", kind {table['kind']!r}" if "kind" in table else ""
         raise UsageError(f"{path}: found format {table.get('format')!r}{kind}; expected a recipe of format {FORMAT}.")
     tops = {word.key for word in SELECTION if not word.section}
@@ -175,5 +182,9 @@ def options(path: Path, found: Any) -> dict[str, dict[str, Any]]:
         raise UsageError(f"{path}, export: expected a table a target, such as [export.yolo].")
     words = {word.key: word for word in EXPORT}
     for target, said in found.items():
-        _known(f"{path}, [export.{target}]", said, tuple(words))
+        where = f"{path}, [export.{target}]"
+        _known(where, said, tuple(words))
+        for key, value in said.items():
+            if key != "shard_size" or type(value) is not int:  # which a recipe of an export has in bytes
+                _value(f"{where} {key}", words[key], value)
     return {target: {words[key].keyword: value for key, value in said.items()} for target, said in found.items()}

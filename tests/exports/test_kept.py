@@ -68,7 +68,10 @@ def test_every_export_is_made_again_from_its_lock_in_another_index(
     assert {name: said["files"][name]["sha256"] for name in KEPT} == {name: made[name] for name in KEPT}
     rows = pq.read_table(first / "lock.parquet").to_pylist()
     lines = sorted(f"{row['dataset']}/{row['image_id']}\t{row['wnid']}\t{row['split']}\n" for row in rows)
-    assert said["sha256_of_lock_lines"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    made_lock = lock.read(first / "lock.toml")
+    lines += [f"class\t{one.wnid}\t{one.name}\t{one.folder}\t{one.display}\n" for one in made_lock.named]
+    lines += [f"count\t{split}\t{wnid}\t{n}\n" for split, one in made_lock.counts.items() for wnid, n in one.items()]
+    assert said["sha256_of_lock"] == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert len(rows) == said["images"] and {row["split"] for row in rows} == {"train", "val"}
     for name in KEPT:
         assert str(tmp_path).encode() not in (first / name).read_bytes()
