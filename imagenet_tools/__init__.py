@@ -77,10 +77,19 @@ def synset(text: str) -> Synset:
 
 
 def is_a(narrower: str, broader: str) -> bool:
-    """Whether a synset is another or lies below it, over both kinds of hypernym edge."""
+    """Whether a synset is another or lies below it, over both kinds of hypernym edge.
+
+    A UserWarning says which sense a lemma was taken for, where it has several.
+    """
+    import warnings
+
     from imagenet_tools import hierarchy, terms
 
-    return hierarchy.is_a(terms.resolve(narrower).wnid, terms.resolve(broader).wnid)
+    taken = terms.resolve(narrower), terms.resolve(broader)
+    for one in taken:
+        if one.guessed:
+            warnings.warn(one.note, stacklevel=2)
+    return hierarchy.is_a(taken[0].wnid, taken[1].wnid)
 
 
 def detect(path: str | Path) -> Survey:

@@ -15,6 +15,7 @@ from imagenet_tools.cli.common import form_of, note, output_options, print_json,
 from imagenet_tools.errors import UsageError
 from imagenet_tools.files import whole
 from imagenet_tools.index import query
+from imagenet_tools.index.gate import senses_taken
 from imagenet_tools.index.layout import default_index
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def command(
         query.bounded_memory(),
         query.connect_contained(index_path or default_index(), given) as connection,
     ):
+        for taken in senses_taken(connection, text):
+            note(taken)
         if explain:
             plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
             print_json({"plan": plan}) if as_json else click.echo(plan)

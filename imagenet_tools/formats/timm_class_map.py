@@ -42,7 +42,7 @@ HOLDS_BYTES = False
 NAMES_IMAGES = False
 
 # Steps that leave out whole classes, data sets, splits, or what has no class and so is in no folder of one.
-_WHOLE = (*CLASS_STEPS, "dataset", "from", "unlabelled", "min_images", "max_images")
+_WHOLE = (*CLASS_STEPS, "dataset", "from", "no_split", "unlabelled", "min_images", "max_images")
 _DAMAGED = ("unreadable", "problem")
 
 # The folder that timm takes for the class: the last of the path in the innermost archive, else that tar's own name.

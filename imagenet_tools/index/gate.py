@@ -7,7 +7,7 @@ may count as a SELECT, and functions in FROM may read files, run SQL given as te
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import QueryError
@@ -22,6 +22,11 @@ _QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE
 TABLE_FUNCTIONS = (
     *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
 )
+
+# Which argument of a macro names a synset.
+_SYNSET_ARGUMENT = {"is_a": 1, "under": 0, "above": 0, "synset": 0}
+# Names that stand for a function without parentheses.
+_TIMES = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
 
 _ONE_SELECT = "expected one SELECT (FROM, VALUES, DESCRIBE and SUMMARIZE count as one)"
 
@@ -72,11 +77,86 @@ def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables
     if not bare:
         message = f"{flag} {text}: found more than that; {expected}."
         raise QueryError(message)
+    if changing := _changing(sql, node):
+        message = (
+            f"{flag} {text}: found {changing}, which gives something else at each run, so that the same words would "
+            "choose other images. Expected a condition on the tables and fixed values; --seed and --limit sample."
+        )
+        raise QueryError(message)
     known = {name.lower() for name in tables}
     unknown = sorted(_tables_of(node) - known)
     if unknown:
         message = f"{flag} {text}: found the table {unknown[0]}; expected {', '.join(sorted(known))}."
         raise QueryError(message)
+
+
+def _changing(sql: duckdb.DuckDBPyConnection, tree: object) -> str | None:
+    """Return what in a syntax tree gives another value at each run or session, as DuckDB's catalogue says; else None.
+
+    A function is known by its name and its number of arguments.
+    """
+    waiting, seen = [tree], set[tuple[str, int]]()
+    while waiting:
+        for node in _objects(waiting.pop()):
+            if node.get("sample"):
+                return "a sample of a table"
+            names = node.get("column_names")
+            if isinstance(names, list) and len(names) == 1 and str(names[0]).lower() in _TIMES:
+                return str(names[0])
+            name, n = str(node.get("function_name", "")).lower(), len(_arguments(node))
+            if not name or (name, n) in seen:
+                continue
+            seen.add((name, n))
+            if (name, n) == ("age", 1):
+                return "age() of one argument"
+            rows = sql.execute(
+                """SELECT stability, macro_definition FROM duckdb_functions()
+                   WHERE function_name = $1 AND internal
+                         AND (len(parameters) = $2 OR varargs IS NOT NULL OR macro_definition IS NOT NULL)""",
+                [name, n],
+            ).fetchall()
+            stable = {stability for stability, _ in rows if stability}
+            if stable and "CONSISTENT" not in stable:
+                return f"{name}()"
+            for definition in {definition for _, definition in rows if definition}:
+                ((text,),) = sql.execute("SELECT json_serialize_sql($1)", [f"SELECT {definition}"]).fetchall()
+                waiting.append(json.loads(text))
+    return None
+
+
+def _arguments(function: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the arguments of a function in a syntax tree; before DuckDB 2.0 they were called children."""
+    return [one.get("expression", one) for one in function.get("arguments") or function.get("children") or []]
+
+
+def senses_taken(sql: duckdb.DuckDBPyConnection, text: str) -> list[str]:
+    """Say which synset each lemma of several senses means in the is_a, under, above and synset of a query.
+
+    `sql` has the tables and macros of an index. A synset that a column names, or that is unknown, is not said.
+    """
+    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+    named: dict[str, None] = {}
+    try:
+        nodes = list(_objects(json.loads(tree)))
+    except RecursionError:
+        return []
+    for node in nodes:
+        place = _SYNSET_ARGUMENT.get(str(node.get("function_name", "")).lower())
+        for argument in _arguments(node)[place:] if place is not None else ():
+            literal = argument.get("literal") or argument.get("value")
+            word = (literal.get("text") or literal.get("value")) if isinstance(literal, dict) else None
+            named |= {word: None} if isinstance(word, str) else {}
+    notes: list[str] = []
+    for word in named:
+        rows = sql.execute(
+            """SELECT name, wnid, n FROM main.terms JOIN (SELECT name, wnid FROM main.synsets) USING (wnid)
+               WHERE term = main._term($1) AND n > 1""",
+            [word],
+        ).fetchall()
+        notes += [
+            f"{word!r} is taken for {name} ({wnid}), alone of its {n} senses to have images." for name, wnid, n in rows
+        ]
+    return notes
 
 
 def _tables_of(tree: object) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index.connection import connect, relation
-from imagenet_tools.index.gate import check_condition
+from imagenet_tools.index.gate import check_condition, senses_taken
 from imagenet_tools.index.layout import default_index, read_manifest
 from imagenet_tools.index.own_tables import add_table, join_keys
 from imagenet_tools.index.sources import Source, rooted
@@ -89,12 +90,21 @@ class Index:
         """QueryError for everything but one SQL condition over the tables of the index and these."""
         check_condition(self.cursor(), flag, text, (*TABLES, *tables))
 
+    def senses_taken(self, query: str) -> list[str]:
+        """Which sense each lemma of a query was taken for, in sentences: see gate.senses_taken."""
+        return senses_taken(self.cursor(), query)
+
     def keys(self, table: str, path: Path) -> str:
         """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
         return join_keys(self.cursor({table: path}), table, said=_said(table, path))
 
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
-        """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter."""
+        """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter.
+
+        A UserWarning says which sense a lemma such as is_a(wnid, 'dog') was taken for.
+        """
+        for taken in self.senses_taken(query):
+            warnings.warn(taken, stacklevel=2)
         return relation(self._connection, query, parameters)
 
     # ---- synsets

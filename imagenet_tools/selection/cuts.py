@@ -5,12 +5,16 @@ Classes are taken some at a time, so that the memory taken does not grow with th
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import class_splits, classes, query, steps
 from imagenet_tools.selection.draws import EVERY
 from imagenet_tools.selection.query import Cut, Found, Sql
+from imagenet_tools.selection.splits import OFFICIAL
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.choice import Choice
@@ -30,22 +34,37 @@ class Asks(Protocol):
 
 def find(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: Asks) -> tuple[Found, tuple[str, ...]]:
     """What was found, and what there is to say of it, in sentences."""
-    first = " AND ".join(f"coalesce({condition}, false)" for _, condition in steps.first(choice))
+    words = replace(
+        choice, split=OFFICIAL, groups=None, nested="keep", min_images=None, max_images=None, per_class={}, limit=None
+    )
+    _check_names(choice, ask)
+    first = " AND ".join(f"coalesce({condition}, false)" for _, condition in steps.first(words, mixed=False))
+    counted = ask(
+        f"""SELECT wnid, count(*), count(split), count(*) FILTER (split = 'train')
+            FROM images WHERE {first} GROUP BY wnid ORDER BY wnid""",
+        {},
+    )
+    rows = [(str(wnid), int(str(n)), int(str(split)), int(str(train))) for wnid, n, split, train in counted]
+    mixed, notes = False, list[str]()
+    if any(n > split for _, n, split, _ in rows):
+        mixed, notes = _splits(words, [wnid for wnid, *_ in rows], joins, ask)
+    drawn = bool(choice.from_) or choice.split.by == "official"
     present = {
-        str(wnid): int(str(n))
-        for wnid, n in ask(f"SELECT wnid, count(*) FROM images WHERE {first} GROUP BY wnid ORDER BY wnid", {})
+        wnid: left
+        for wnid, n, split, train in rows
+        if (left := (split if drawn else train) + (0 if mixed else n - split))
     }
     wnids = sorted({*present, *(choice.classes.wnids if choice.classes else ())})
     chosen = classes.choose(choice, wnids, _holds(choice, wnids, ask))
-    notes = list(chosen.notes)
-    found = Found(chosen.of, chosen.reasons, {}, {}, {}, {}, None)
+    notes[:0] = chosen.notes
+    found = Found(chosen.of, chosen.reasons, {}, {}, {}, {}, None, mixed)
     batches = list(_batches(found, present, whole=choice.groups is not None))
 
     def tables(found: Found, only: Sequence[str] | None) -> Sql:
         parts = [query.classed(found), query.divided(choice, found)]
         values: dict[str, object] = {name: value for part in parts for name, value in part.values.items()}
         values |= {"_only": list(only)} if only is not None else {}
-        begin = query.tested(choice, demands, joins, only=only is not None)
+        begin = query.tested(choice, demands, joins, mixed=mixed, only=only is not None)
         return Sql("WITH" + ",".join([begin, *(part.text for part in parts)]), values)
 
     if choice.min_images is not None or choice.max_images is not None or choice.split.by == "classes":
@@ -64,11 +83,47 @@ def find(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: 
                 notes.append(f"{len(dropped):,} of {len(eligible):,} classes are in no split ({named})")
     if choice.split.by == "count":
         found = found._replace(counts=_count_cuts(choice, found, batches, tables, ask))
+        _check_rest(choice, *tables(found, None), ask)
     if choice.per_class:
         found = found._replace(amounts=_amount_cuts(choice, found, batches, tables, ask))
     if choice.limit is not None:
         found = found._replace(limit=_limit(choice, demands, joins, found, ask))
     return found, tuple(notes)
+
+
+def _check_names(choice: Choice, ask: Asks) -> None:
+    """UsageError where no image is of a data set, or of an official split of the data sets, that was asked for."""
+    within = "dataset IN (SELECT unnest($_dataset::VARCHAR[]))" if choice.dataset else "true"
+    for flag, column, asked, where in (
+        ("--dataset", "dataset", choice.dataset, "true"),
+        ("--from", "split", choice.from_, within),
+    ):
+        if not asked:
+            continue
+        rows = ask(f"SELECT DISTINCT {column} FROM images WHERE {column} IS NOT NULL AND {where} ORDER BY ALL", {})
+        names = [str(name) for (name,) in rows]
+        for name in asked:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, 1)
+                meant = f"Did you mean {close[0]}? " if close else ""
+                what = "data set" if column == "dataset" else "official split"
+                there = f"Expected {' or '.join(names)}." if names else f"No image has any {what}: leave {flag} out."
+                raise UsageError(f"{flag} {name}: the index has no image of this {what}. {meant}{there}")
+
+
+def _splits(words: Choice, wnids: Sequence[str], joins: str, ask: Asks) -> tuple[bool, list[str]]:
+    """(whether some images have an official split and others have none, notes if none has one).
+
+    `words` are those that choose images before a new split is made, `wnids` the classes of images. What an export
+    demands of an image does not count, so that a selection has the same splits in every target.
+    """
+    chosen = classes.choose(words, wnids, _holds(words, wnids, ask))
+    text, values = query.classed(Found(chosen.of, chosen.reasons, {}, {}, {}, {}, None))
+    begin = query.tested(words, (), joins, mixed=False)
+    ((n, n_split),) = ask(f"WITH{begin},{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
+    if n_split or not n:
+        return n_split != n, []
+    return False, [f"none of the {n:,} images has an official split: all of them count as train"]
 
 
 def _holds(choice: Choice, wnids: Sequence[str], ask: Asks) -> frozenset[str] | None:
@@ -134,6 +189,21 @@ def _count_cuts(
         for wnid, drawn, key, rank in rows:
             cuts[str(wnid)][totals.index(int(str(rank)))] = Cut(int(str(drawn)), str(key))
     return {wnid: tuple(one) for wnid, one in cuts.items()}
+
+
+def _check_rest(choice: Choice, text: str, values: Mapping[str, object], ask: Asks) -> None:
+    """UsageError where the counts a class take all images, and leave none to the rest, which is train."""
+    split = choice.split
+    if split.rest in dict(split.amounts):
+        return
+    of_rest = f"count(*) FILTER (_split = '{split.rest}')"
+    counted = ask(f"{text} SELECT count(*), {of_rest} FROM _divided WHERE _step IS NULL GROUP BY _class", values)
+    if counted and not any(rest for _, rest in counted):
+        most = max(int(str(n)) for n, _ in counted)
+        raise UsageError(
+            f"--split {split}: it leaves no image for {split.rest}; the largest class has {most:,} images to split. "
+            "Ask for fewer a class."
+        )
 
 
 def _amount_cuts(

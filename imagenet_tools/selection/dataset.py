@@ -118,7 +118,7 @@ def _check(word: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 def _left_out(selection: Selection, split: str) -> dict[str, int]:
     """Images that are left out, by reason; of a new split, all of them: they fall on no side of it."""
-    mine = "coalesce(official_split, 'train') = $_split" if selection.choice.split.by == "official" else "true"
+    mine = "coalesce(official_split, $_split) = $_split" if selection.choice.split.by == "official" else "true"
     query = f"SELECT left_out, count(*) FROM made WHERE left_out IS NOT NULL AND {mine} GROUP BY ALL ORDER BY ALL"
     return dict(selection.run(query, {"_split": split}).fetchall())
 

@@ -46,6 +46,7 @@ class Found(NamedTuple):
     counts: Mapping[str, tuple[Cut, ...]]  # of a count split, the cuts of each class
     amounts: Mapping[tuple[str, str], Cut]  # of per_class, the cut of each split and class that has too many
     limit: Cut | None
+    mixed: bool = False  # whether some images have an official split and others have none: see steps.first
 
 
 class Sql(NamedTuple):
@@ -55,10 +56,10 @@ class Sql(NamedTuple):
     values: dict[str, object]
 
 
-def tested(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, *, only: bool = False) -> str:
+def tested(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, *, mixed: bool, only: bool = False) -> str:
     """The first of the tables: images and the step that leaves each out. `only`: of the wnids $_only alone."""
     where = "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))" if only else ""
-    early = _cases(list(steps.first(choice)))
+    early = _cases(list(steps.first(choice, mixed=mixed)))
     # Conditions see the columns of the tables that were joined; nothing else does, so that no name of theirs matters.
     holds = [(f"_where{n}", f"({condition}\n)") for n, condition in enumerate(choice.where)] if choice.with_ else []
     late = _cases(list(steps.of_images(choice, demands, where=[name for name, _ in holds] or choice.where)))
@@ -230,4 +231,8 @@ def whole(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, foun
     """All the tables, up to `made`."""
     parts = [classed(found), divided(choice, found), made(choice, found)]
     values = {name: value for part in parts for name, value in part.values.items()}
-    return Sql("WITH" + ",".join([tested(choice, demands, joins, only=only), *(part.text for part in parts)]), values)
+    return Sql(
+        "WITH"
+        + ",".join([tested(choice, demands, joins, mixed=found.mixed, only=only), *(part.text for part in parts)]),
+        values,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from imagenet_tools.errors import QueryError
+from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.selection import query
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Queryable(Protocol):
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
         """QueryError for everything but one SQL condition over the index's tables and these."""
 
+    def senses_taken(self, query: str) -> list[str]:
+        """Which sense each lemma of a query was taken for, in sentences."""
+
     def keys(self, table: str, path: Path) -> str:
         """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
 
@@ -49,14 +52,42 @@ def own_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path]:
     return tables | ({query.GROUPS: Path(choice.groups)} if choice.groups else {})
 
 
-def joins(index: Queryable, choice: Choice) -> str:
-    """How the tables of one's own are joined to images."""
-    own = [(name, Path(path)) for name, path in choice.with_.items()]
-    found = [f'LEFT JOIN "{name}" USING ({index.keys(name, path)})' for name, path in own]
-    if choice.groups:
-        keys = index.keys(query.GROUPS, Path(choice.groups))
-        found.append(f"LEFT JOIN {query.groups(keys)} USING ({keys})")
-    return " ".join(found)
+def joins(index: Queryable, choice: Choice, cursor: duckdb.DuckDBPyConnection) -> tuple[str, list[str]]:
+    """Return how the tables of one's own are joined to images, and notes on tables with rows that join no image.
+
+    `cursor` has the tables. UsageError: a table has no row that joins an image.
+    """
+    import duckdb
+
+    found: list[str] = []
+    notes: list[str] = []
+    tables = [(name, path, f"--with {name}={Path(path).name}") for name, path in choice.with_.items()]
+    tables += [(query.GROUPS, choice.groups, f"--groups {Path(choice.groups).name}")] if choice.groups else []
+    for name, path, about in tables:
+        keys = index.keys(name, Path(path))
+        found.append(f"LEFT JOIN {query.groups(keys) if name == query.GROUPS else _quoted(name)} USING ({keys})")
+        lost = f"(SELECT {keys} FROM {_quoted(name)} ANTI JOIN images USING ({keys}))"
+        try:
+            ((rows, n),) = cursor.execute(
+                f"SELECT (SELECT count(*) FROM {_quoted(name)}), (SELECT count(*) FROM {lost})"
+            ).fetchall()
+            first = cursor.execute(f"FROM {lost} ORDER BY ALL LIMIT 1").fetchall()
+        except duckdb.Error as error:
+            text = " ".join(str(error).partition("\n\n")[0].split("\n"))
+            raise QueryError(f"{about}: it cannot be joined to images by {keys}. {text}") from error
+        named = "".join(f", {'/'.join(map(str, row))} first" for row in first)
+        if n == rows:
+            raise UsageError(
+                f"{about}: none of its {rows:,} rows joins an image of the index by {keys}{named}. Expected values as "
+                "the table images has them; `query` shows them."
+            )
+        if n:
+            notes.append(f"{about}: {n:,} of its {rows:,} rows join no image of the index{named}")
+    return " ".join(found), notes
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def asked(ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql, choice: Choice) -> _Asked:

@@ -152,12 +152,16 @@ class Selection:
         return own_tables(self.choice, self.pinned)
 
     @functools.cached_property
+    def _joined(self) -> tuple[str, list[str]]:
+        return joins(self.index, self.choice, self.index.cursor(self._tables))
+
+    @property
     def _joins(self) -> str:
-        return joins(self.index, self.choice)
+        return self._joined[0]
 
     @functools.cached_property
-    def _lists(self) -> dict[str, list[str]]:
-        return steps.lists(self.choice)
+    def _lists(self) -> tuple[dict[str, list[str]], list[str]]:
+        return steps.lists(self.choice, lambda text, values: self.index.cursor().execute(text, values).fetchall())
 
     @functools.cached_property
     def _found(self) -> tuple[Found, tuple[str, ...]]:
@@ -193,7 +197,7 @@ class Selection:
         return Sql(begin.text + query_text, {**begin.values, **(values or {}), **more})
 
     def _ask(self, ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql) -> _Asked:
-        known = {**self._lists, **self.choice.parameter, **sql.values}
+        known = {**self._lists[0], **self.choice.parameter, **sql.values}
         return asked(ask, Sql(sql.text, known), self.choice)
 
     # ---- answers
@@ -240,8 +244,12 @@ class Selection:
         return {wnid: one for wnid, one in self._found[0].of.items() if one not in late}
 
     def notes(self) -> tuple[str, ...]:
-        """What there is to say of the selection, in sentences: nested classes, classes that a split leaves out."""
-        return self._found[1]
+        """What there is to say of the selection, in sentences, such as ids of a list that are not in the index."""
+        if self.pinned is not None:
+            return ()
+        conditions = (*self.choice.where, *self.choice.class_where)
+        taken = dict.fromkeys(one for text in conditions for one in self.index.senses_taken(f"SELECT ({text}\n)"))
+        return (*taken, *self._lists[1], *self._joined[1], *self._found[1])
 
     def stream(
         self, query_text: str, values: Mapping[str, object] | None = None

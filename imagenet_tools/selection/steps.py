@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import image_ids
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ REASONS = {
     "lock": "not among the images of the lock",
     "dataset": "of another data set",
     "from": "of another official split",
+    "no_split": "has no official split, and other images of the selection have one",
     "unlabelled": "has no class",
     "under": "not below the synsets asked for",
     "also_under": "not below each of the further synsets asked for",
@@ -51,15 +54,20 @@ class Step(NamedTuple):
     left: int
 
 
-def first(choice: Choice) -> Iterator[tuple[str, str]]:
-    """(step, condition) of what comes before the classes."""
+def first(choice: Choice, *, mixed: bool) -> Iterator[tuple[str, str]]:
+    """(step, condition) of what comes before the classes.
+
+    `mixed`: some images of the selection have an official split and others have none, which are then left out. Where
+    none has one, all are train.
+    """
     if choice.dataset:
         yield "dataset", "dataset IN (SELECT unnest($_dataset::VARCHAR[]))"
     if choice.from_:
         yield "from", "split IN (SELECT unnest($_from::VARCHAR[]))"
     elif choice.split.by != "official":
-        # An image without an official split is nobody's validation image.
         yield "from", "(split IS NULL OR split = 'train')"
+    if mixed:
+        yield "no_split", "split IS NOT NULL"
     yield "unlabelled", "wnid IS NOT NULL"
 
 
@@ -68,10 +76,10 @@ def of_images(
 ) -> Iterator[tuple[str, str]]:
     """(step, condition) of what is asked of an image once its class is known; `where` are the conditions of where."""
     if choice.images:
-        yield "images", _on_a_list("_images", choice)
+        yield "images", _on_a_list("_images")
     yield from (("where", f"({condition}\n)") for condition in where)
     if any(text != "defects" for text in choice.exclude):
-        yield "exclude", f"NOT {_on_a_list('_exclude', choice)}"
+        yield "exclude", f"NOT {_on_a_list('_exclude')}"
     if "defects" in choice.exclude:
         yield "exclude", f"NOT coalesce({image_ids.DEFECTS}, false)"
     if choice.boxed:
@@ -79,25 +87,48 @@ def of_images(
     yield from demands
 
 
-def _on_a_list(name: str, choice: Choice) -> str:
+def _on_a_list(name: str) -> str:
     key = "images.dataset || '/' || images.image_id"
-    tests = [
-        f"images.photo IN (SELECT unnest(${name}_photos::VARCHAR[]))",
-        f"coalesce({key} IN (SELECT unnest(${name}_keys::VARCHAR[])), false)",
-    ]
-    if len(choice.dataset) == 1:  # where one data set is meant, its own ids are enough
-        tests.append(f"images.image_id IN (SELECT unnest(${name}_photos::VARCHAR[]))")
-    return "(" + " OR ".join(tests) + ")"
+    return (
+        f"(images.photo IN (SELECT unnest(${name}_photos::VARCHAR[])) "
+        f"OR coalesce({key} IN (SELECT unnest(${name}_keys::VARCHAR[])), false))"
+    )
 
 
-def lists(choice: Choice) -> dict[str, list[str]]:
-    """The values of the parameters that the conditions name."""
+def lists(
+    choice: Choice, ask: Callable[[str, dict[str, object]], image_ids.Rows]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the values of the parameters that the conditions name, and notes on lists with ids that are not here.
+
+    UsageError: a list of images matches nothing. A published list that is excluded may: the index may lack its split.
+    """
     values: dict[str, list[str]] = {"_dataset": list(choice.dataset), "_from": list(choice.from_)}
-    for name, texts in (("_images", choice.images), ("_exclude", choice.exclude)):
-        found = [image_ids.read(text) for text in texts if text != "defects"]
-        values[f"{name}_photos"] = [photo for one in found for photo in one.photos]
-        values[f"{name}_keys"] = [key for one in found for key in one.keys]
-    return values
+    notes: list[str] = []
+    datasets = list(choice.dataset)
+    if not datasets and (choice.images or choice.exclude):
+        datasets = [str(name) for (name,) in ask("SELECT DISTINCT dataset FROM images ORDER BY ALL", {})]
+    for name, texts in (("images", choice.images), ("exclude", choice.exclude)):
+        photos, keys = values.setdefault(f"_{name}_photos", []), values.setdefault(f"_{name}_keys", [])
+        for text in texts:
+            if text == "defects":
+                continue
+            lines = image_ids.read(text)
+            found = image_ids.match(lines, datasets, ask)
+            photos += sorted(found.photos)
+            keys += sorted(found.keys)
+            about = f"--{name} {Path(text).name}"
+            if len(found.unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
+                sets = ", ".join(datasets) or "none"
+                raise UsageError(
+                    f"{about}: none of its {len(lines):,} images is in the index (data sets: {sets}); its first is "
+                    f"{lines[0].text!r}. Expected ids such as n01440764_10026 or DATASET/IMAGE_ID."
+                )
+            if found.unmatched:
+                notes.append(
+                    f"{about}: {len(found.unmatched):,} of its {len(lines):,} images are not in the index, "
+                    f"{found.unmatched[0].text!r} first"
+                )
+    return values, notes
 
 
 def counted(choice: Choice, demands: tuple[tuple[str, str], ...], rows: Mapping[str | None, int]) -> list[Step]:
