@@ -13,6 +13,7 @@ from imagenet_tools.cli.chosen import choose, print_steps, recipe_option, recipe
 from imagenet_tools.cli.common import (
     choose_options,
     export_options,
+    note,
     open_index,
     output_options,
     print_json,
@@ -115,7 +116,7 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
     click.echo(table(("split", "images", "boxes", "classes"), counts))
     if dry_run:
         click.echo()
-        print_steps(plan.selection)
+        print_steps(plan.selection, notes=False)  # which are among the hazards
     elif plan.left_out:
         rows = [(reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
         click.echo()
@@ -125,7 +126,7 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
         click.echo()
         click.echo(table(("reason", "boxes left out", "why"), rows))
     for hazard in plan.hazards:
-        click.echo(f"note: {hazard}", err=True)
+        note(f"note: {hazard}")
 
 
 def _print_costs(cost: dict[str, Any]) -> None:

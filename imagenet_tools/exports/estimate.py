@@ -99,5 +99,21 @@ def notes_on(plans: Sequence[Plan], found: dict[str, object]) -> Iterator[str]:
         yield f"{inodes:,} files are more than the {found['free_inodes']:,} inodes that are free"
     link = plans[0].options.link
     ways = found["links"]
-    if link in ("hard", "reflink") and isinstance(ways, dict) and not ways.get(link, False):
+    if link in ("hard", "reflink") and found["images_that_are_files"] and isinstance(ways, dict) and not ways.get(link):
         yield f"--link {link} is not possible between the sources and this place"
+    yield from notes_on_links(plans[0])
+
+
+def notes_on_links(plan: Plan) -> Iterator[str]:
+    """Say how many images --link cannot place, because they are no files of their own.
+
+    No part of the manifest: the bytes of an export are the same however its images are placed.
+    """
+    link = plan.options.link
+    if link in ("auto", "copy") or not plan.writer.FILES_PER_IMAGE:
+        return
+    alone = '("offset" = 0 AND compression IS NULL) IS NOT TRUE'
+    ((packed,),) = plan.selection.run(f"SELECT count(*) FROM made WHERE left_out IS NULL AND {alone}").fetchall()
+    if packed:
+        part = "all" if packed == plan.images() else f"{packed:,} of"
+        yield f"--link {link}: {part} {plan.images():,} images lie in archives, and are copied"

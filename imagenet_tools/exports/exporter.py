@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import pieces
+from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import write_manifest
 from imagenet_tools.exports.partial import DONE, WORK, partial_folder
@@ -53,6 +54,8 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
             "run the same command again to go on."
         )
         raise ExportError(message) from error
+    for one in plans:
+        one.hazards.extend(notes_on_links(one))
     first, *others = (replace(one, dest=dest / one.target if others_of(plans) else dest) for one in plans)
     return replace(first, also=tuple(others))
 

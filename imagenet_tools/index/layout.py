@@ -96,9 +96,10 @@ def read_manifest(folder: Path) -> Manifest:
         text = path.read_text()
     except (FileNotFoundError, NotADirectoryError):
         what = "no such folder" if not folder.exists() else f"it holds no {MANIFEST}"
+        origin = ", which $IMAGENET_INDEX names" if os.environ.get("IMAGENET_INDEX") == str(folder) else ""
         message = (
-            f"No index at {folder}: {what}. Expected a folder that `imagenet-tools build-index PATH... -o {folder}` "
-            "made; name another with -i or $IMAGENET_INDEX."
+            f"No index at {folder}{origin}: {what}. Expected a folder that `imagenet-tools build-index PATH... "
+            f"-o {folder}` made; name another with -i or $IMAGENET_INDEX."
         )
         raise NoIndexError(message) from None
     found = json.loads(text)
