@@ -11,9 +11,9 @@ dogs.lock.toml          to commit
     classes = ["n02085620 chihuahua.n.03", ...]     in order: a class is numbered by its place
     folders = ["n02085620", ...]            what each class is called in paths, and for people
     display = ["Chihuahua", ...]
+    [recipe] ...                            the words that made it; in an export with [recipe.export.TARGET]
     [counts.train]                          images by split and class
     n02085620 = 300
-    [recipe] ...                            the words that made it; in an export with [recipe.export.TARGET]
 dogs.lock.parquet       beside it, in the order of the lines: dataset, image_id, wnid, split, official_wnid
 
 The SHA-256 is of these lines, TAB between fields: `dataset/image_id wnid split` of each image, sorted; then
@@ -124,8 +124,9 @@ def text(lock: Lock) -> str:
         "classes": [f"{one.wnid} {one.name}" for one in lock.named],
         "folders": [one.folder for one in lock.named],
         "display": [one.display for one in lock.named],
-        "counts": lock.counts,
         "recipe": lock.recipe,
+        # The last of all: a file that is cut short has other counts than its sum.
+        "counts": lock.counts,
     }
     return tomli_w.dumps(content, indent=2)
 

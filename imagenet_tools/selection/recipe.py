@@ -104,7 +104,7 @@ def load(path: Path) -> dict[str, Any]:
 
 def parse(table: Mapping[str, Any], path: Path) -> Recipe:
     """The recipe that a file's values are: see read. Without a format it is of the first one."""
-    if table.get("format", FORMAT) != FORMAT or "kind" in table:
+    if repr(table.get("format", FORMAT)) != str(FORMAT) or "kind" in table:  # not true, nor 1.0
         kind = f", kind {table['kind']!r}" if "kind" in table else ""
         raise UsageError(f"{path}: found format {table.get('format')!r}{kind}; expected a recipe of format {FORMAT}.")
     tops = {word.key for word in SELECTION if not word.section}
