@@ -10,7 +10,7 @@ import imagenet_tools
 from imagenet_tools.class_lists import lists
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
-from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, webdataset, whole
+from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, webdataset, whole, zips
 from tests.forms.det_tree import Det, write_2014, write_tree
 from tests.forms.dogs import Dogs
 
@@ -122,6 +122,9 @@ FORMS: dict[str, Make] = {
             "LOC_val_solution.csv",
         )
     },
+    "class folders in a zip": lambda made: zips.write(
+        made.home / "a.zip", whole.images(made.data.values(), classes=small.CLASSES, each=2)
+    ),
     "class folders of train": lambda made: made.extracted.train,
     "train/ and no val/": lambda made: made.extracted.train.parent,
     "a folder of class tars": lambda made: made.extracted.class_tars,
@@ -253,6 +256,9 @@ TOLD = {
     ],
     "LOC_val_solution.csv": [
         "loc_csv: ilsvrc2012 val, boxes+labels, ilsvrc2012",
+    ],
+    "class folders in a zip": [
+        "zip: ilsvrc2012 train, images, ilsvrc2012",
     ],
     "class folders of train": [
         "image_folder: ilsvrc2012 train, images, ilsvrc2012",

@@ -1,8 +1,9 @@
-"""A zip a split, of class folders and not compressed: one file in place of a million, for clusters with few inodes.
+"""Zips of images, not compressed: a split in one file in place of a million, for clusters with few inodes.
 
     root/train.zip          train/n01440764/n01440764_10026.JPEG, stored; a folder for every class, images or none
     root/train_map.txt      the path in the zip, a tab, the class index: a line an image
     root/val.zip            root/val_map.txt
+    any.zip                 read as a tar of the same members is: class folders, or images whose names tell the class
 
 With --shard-size, train-00000-of-00012.zip and so on, and no maps. Unzipped in one folder, they are an image_folder.
 
@@ -10,25 +11,109 @@ Swin Transformer's data set, and those made after it, read the zips by the maps 
 opens the zips, but gives images in archives no right label (datasets 5.2, huggingface/datasets#8419): with it, use
 drop_labels=True, or hf_parquet. torchvision's ImageFolder and timm read no zips. The format has the CRC-32 of every
 image, and ZIP64 where there are more than 65,535 of them, or 2 GiB.
+
+An image is read where it lies, so it must be stored in the zip. A compressed one is a row of problems; a zip of nothing
+else is refused, and unzip makes class folders of it.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import Found, Written
+from imagenet_tools.images.image_archives import SEEN, of_images
+from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.image_scan import add_member, tar_fingerprint
+from imagenet_tools.images.unwrapped import HEAD
+from imagenet_tools.units import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import pyarrow as pa
+
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import Row, Shard
+    from imagenet_tools.units import Detection
+
+HOLDS = ("images",)
+
+# The maps of a split, which name the images that are in the zip.
+BESIDE = frozenset({"train_map.txt", "val_map.txt", "test_map.txt"})
+
+# What scan() may report, for the table problems.
+PROBLEMS = {
+    "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
+    "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
+}
+
+
+def detect(path: Path) -> list[Detection]:
+    """The zip at a path, told by the names of its first members; one of compressed images is named and not read."""
+    if not zip_directory.is_zip(path):
+        return []
+    try:
+        members = zip_directory.first_members(path, SEEN)
+    except FormatError:
+        return []
+    found = of_images("zip", path, [one.name for one in members], "a zip", all_seen=len(members) < SEEN)
+    if found is None:
+        return []
+    images = [one for one in members if is_image_name(one.name.rpartition("/")[2])]
+    faults = [one.fault for one in images if one.fault]
+    if not faults:
+        return [found]
+    why, _, _ = faults[0].partition(";")
+    evidence = (
+        f"{found.evidence}; of the first {len(images):,} images {len(faults):,} cannot be read where they lie: {why}"
+    )
+    advice = f"unpack it once with `unzip {shlex.quote(str(path))}`, and index the folder"
+    holds = () if len(faults) == len(images) else found.holds
+    return [replace(found, holds=holds, evidence=evidence, advice=advice)]
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """One unit: the zip. None where its images cannot be read."""
+    if found.holds:
+        yield Unit("zip", source, str(root), found.path.relative_to(root).as_posix(), found.dataset)
+
+
+fingerprint = tar_fingerprint
+
+
+def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The images of a zip, as byte ranges; what is no image, or cannot be read, becomes a problem."""
+    rows = ImageRows(unit)
+    with unit.path.open("rb", buffering=0) as file:
+        fd = file.fileno()
+        try:
+            for member, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
+                if member.fault and is_image_name(member.name.rpartition("/")[2]):
+                    rows.problem("zip_member", unit.file, member.fault, member.name)
+                else:
+                    name, offset, size, kind, _ = member
+                    more = partial(_bytes, fd, offset)
+                    add_member(rows, unit, tar.Member(name, offset, size, kind), head, more)
+                if rows.full():
+                    yield from rows.batches()
+        except FormatError as error:
+            rows.problem(error.code, unit.file, str(error))
+    yield from rows.batches()
+
+
+def _bytes(fd: int, start: int, offset: int, n: int) -> bytes:
+    return os.pread(fd, n, start + offset)
+
 
 KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
 BY_FOLDER = True

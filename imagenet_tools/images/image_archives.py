@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import CLASS_TAR
 from imagenet_tools.published.releases import RELEASES, Verdict, published, release_of, release_of_21k_p
@@ -137,7 +138,7 @@ def _cut(path: Path) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b" or path.stat().st_size < len(_END):
+        if file.read(4).startswith((b"\x1f\x8b", *ZIP_MAGICS)) or path.stat().st_size < len(_END):
             return []
         file.seek(-len(_END), 2)
         return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]

@@ -152,7 +152,7 @@ class ImageRows:
 
     def full(self) -> bool:
         """Whether it is time to hand the rows on."""
-        return len(self._rows) + sum(map(len, self._made)) >= _BATCH
+        return len(self._rows) + len(self._problems) + sum(map(len, self._made)) >= _BATCH
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Hand on what was gathered, as (table, rows), and begin anew."""
