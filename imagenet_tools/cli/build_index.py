@@ -16,6 +16,7 @@ from imagenet_tools.cli.common import (
     print_json,
     printable,
     root_option,
+    some_of,
     table,
     width_of_terminal,
 )
@@ -116,9 +117,7 @@ def _print(report: Report) -> None:
             if found.advice:
                 note(f"{one.name}: {found.advice}")
         if one.ignored:
-            more = " ..." if len(one.ignored) > 5 else ""
-            named = ", ".join(one.ignored[:5])
-            note(f"{one.name}: {counted(len(one.ignored), 'file')} of no known form: {named}{more}")
+            note(f"{one.name}: not read: {some_of(one.ignored)}")
     rows = report.rows
     held = ", ".join(
         counted(rows.get(f"{name}s" if name != "box" else "boxes", 0), name) for name in ("image", "box", "label")

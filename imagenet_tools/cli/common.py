@@ -125,6 +125,12 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith(("x", "s")) else "s")
 
 
+def some_of(names: Sequence[str], n: int = 5) -> str:
+    """Return the first n of some names, and how many more there are."""
+    more = f" and {len(names) - n:,} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
 def print_json(value: object) -> None:
     """A result as JSON on stdout."""
     click.echo(json.dumps(value, indent=1, default=str))

@@ -10,7 +10,7 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import counted, output_options, print_json, printable, width_of_terminal
+from imagenet_tools.cli.common import counted, output_options, print_json, printable, some_of, width_of_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +103,7 @@ def _text(one: Survey, width: int | None) -> str:
         for word, text in said.items():
             lines += _wrapped(f"    {word:9} ", text, width) if text else []
     if one.ignored:
-        more = " ..." if len(one.ignored) > 5 else ""
-        lines += _wrapped(
-            "  not read: ", f"{counted(len(one.ignored), 'file')}, {', '.join(one.ignored[:5])}{more}", width
-        )
+        lines += _wrapped("  not read: ", some_of(one.ignored), width)
     if one.unrecognised:
         lines += _wrapped("  ", f"nothing of ImageNet: it is {one.unrecognised}", width)
     return "\n".join(lines)

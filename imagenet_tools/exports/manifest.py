@@ -12,12 +12,13 @@ from imagenet_tools.exports.estimate import describe
 from imagenet_tools.exports.kept import order_of, write_kept
 from imagenet_tools.exports.partial import state_of
 from imagenet_tools.exports.writer import ImageFile
+from imagenet_tools.index import own_exports
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
-CLASSES, MANIFEST = "classes.json", "manifest.json"
+CLASSES, MANIFEST = own_exports.CLASSES, own_exports.MANIFEST  # by which an index tells an export among its sources
 
 TERMS = (
     "The images are ImageNet's: their use is bound by ImageNet's terms of access (https://image-net.org/download), "

@@ -25,8 +25,8 @@ _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 _FORMS = (
     "Expected one of: class folders (<split>/<wnid>/*.JPEG), a folder or a tar of class tars (nXXXXXXXX.tar), the flat "
-    "tar or folder of val or test, Parquet, WebDataset or TFRecord shards, a devkit, box XML (folder or .tar.gz), "
-    "LOC_*_solution.csv. The README lists every form."
+    "tar or folder of val or test, a zip of stored images, Parquet, WebDataset or TFRecord shards, a devkit, box XML "
+    "(folder or .tar.gz), LOC_*_solution.csv. The README lists every form."
 )
 
 
@@ -76,7 +76,7 @@ def find_sources(
     sources: list[Source] = []
     for given in paths:
         path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
-        found, ignored = detect(path, readers)
+        found, ignored = detect(path, readers, with_exports=dataset is not None)
         if not found:
             raise SourceError(_nothing(path))
         if not any(one.holds for one in found):

@@ -11,9 +11,11 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
 from imagenet_tools.index.layout import is_index
+from imagenet_tools.index.own_exports import OwnExport, export_around, exports_in, exports_on_the_way
+from imagenet_tools.index.unread import unread_file, unread_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from imagenet_tools.units import Detection, Reader
 
@@ -42,25 +44,36 @@ def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
     return Survey(path, tuple(found), units, tuple(ignored), "" if found else what_is(path))
 
 
-def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], list[str]]:
+def detect(
+    path: Path, readers: Mapping[str, Reader], *, with_exports: bool = False
+) -> tuple[list[Detection], list[str]]:
     """(what lies at a path, the files beside it that nothing reads).
 
     In a folder, archives, lists and folders that lie directly in it and belong to none of what was found are tried
     too; images and annotations that no form claims are counted by the units around them. SourceError: no such path.
+
+    Exports of this program below the path are left out and named, unless `with_exports`. An export that is the path,
+    or holds it, is read, under the name of the data set that its images belong to.
     """
     if not path.exists():
         message = f"{path} does not exist. Expected a file or a folder of ImageNet."
         raise SourceError(message)
+    around = export_around(path)
     found = _forms(path, readers)
     if not path.is_dir() or any(one.path == path and not one.holds for one in found):
-        return found, []  # what is known and not read is not looked into either
+        return _read_as(around, found), []  # what is known and not read is not looked into either
     inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
     inside |= {one.path.relative_to(path).parts[0] for one in found if one.path != path}
     ignored: list[str] = []
+    exports: list[OwnExport] = []
     for child in sorted(path.iterdir()):
         if child.name in inside or child.suffix.lower() in _SCANNED:
             continue
         try:
+            if not with_exports and child.is_dir():
+                exports += exports_in(child)
+            if any(one.folder == child for one in exports):
+                continue
             # A link to nothing is no file of any form.
             below = _forms(child, readers) if child.exists() else []
         except PermissionError as error:
@@ -69,8 +82,48 @@ def detect(path: Path, readers: Mapping[str, Reader]) -> tuple[list[Detection], 
         found.extend(below)
         if not below and not child.is_dir():
             ignored.append(child.name)
+    if not with_exports:
+        found, met = _without_exports(path, found, readers)
+        exports += [one for one in met if one not in exports]
     known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
-    return found, [name for name in ignored if name not in known]
+    known |= around.files if around else set()
+    named = [f"{one.folder.relative_to(path)}/ ({one.title}: name it by itself to read it)" for one in exports]
+    return _read_as(around, found), [*named, *(_why(path, name) for name in ignored if name not in known)]
+
+
+def _why(path: Path, name: str) -> str:
+    """Return the name of a file that is not read, with what it is where its bytes tell."""
+    what = unread_file(path / name)
+    return f"{name} ({what})" if what else name
+
+
+def _without_exports(
+    path: Path, found: Sequence[Detection], readers: Mapping[str, Reader]
+) -> tuple[list[Detection], list[OwnExport]]:
+    """Return what was found outside of exports below a path, and these. SourceError: one form has files in both."""
+    kept: list[Detection] = []
+    met: dict[str, OwnExport] = {}
+    for one in found:
+        # The units of one archive all lie in it, and listing them reads it.
+        if one.path.is_file():
+            files = [one.path.relative_to(path).as_posix()]
+        else:
+            files = [unit.file for unit in readers[one.form].units(one, "", path)]
+        exports = exports_on_the_way(path, files)
+        if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
+            first = next(iter(exports.values()))
+            message = (
+                f"{first.folder} is {first.title}, among what is read of {path} as {one.form}. Move it elsewhere, or "
+                "read it too, under a name of its own: --dataset NAME."
+            )
+            raise SourceError(message)
+        met |= exports
+        kept += [] if exports else [one]
+    return kept, list(met.values())
+
+
+def _read_as(around: OwnExport | None, found: list[Detection]) -> list[Detection]:
+    return [around.read_as(one) for one in found] if around else found
 
 
 def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
@@ -92,6 +145,8 @@ def what_is(path: Path) -> str:
     ):
         if is_index(folder):
             return f"{what} that build-index made, and no source of one"
+    if what := unread_folder(path) if path.is_dir() else unread_file(path):
+        return what
     if path.is_dir():
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
         return f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"

@@ -1,0 +1,179 @@
+"""Exports of this program that lie among sources are left out and named; given by themselves, they are read."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.cli import run
+from imagenet_tools.errors import SourceError
+from imagenet_tools.exports import partial
+from imagenet_tools.index.opened import Index
+from tests.conftest import Extracted
+from tests.shared import Shared
+
+Export = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def export(index: Index, shared: Shared) -> Export:
+    """A function that exports the dogs of the sample, once for all tests that ask the same. It must not be changed."""
+
+    def export(to: str, name: str, **options: Any) -> Path:
+        def make(root: Path) -> None:
+            root.mkdir()
+            words = {key: options.pop(key) for key in ("split",) if key in options}
+            chosen = index.select(under="dog", **words)
+            imagenet_tools.export(chosen, root / name, to=to, workers=1, **options)
+
+        return shared(f"own-{to.replace(',', '-')}-{name}", make) / name
+
+    return export
+
+
+@pytest.fixture
+def originals(extracted: Extracted, tmp_path: Path) -> Path:
+    """A folder with the training images of the sample, into which a test puts exports."""
+    shutil.copytree(extracted.train, tmp_path / "data" / "train")
+    return tmp_path / "data"
+
+
+def build(path: Path, home: Path, **options: Any) -> tuple[Index, list[str]]:
+    report = imagenet_tools.build_index([path], home / "x.index", workers=1, **options)
+    return imagenet_tools.open_index(home / "x.index"), [name for one in report.sources for name in one.ignored]
+
+
+def lengths(index: Index) -> dict[tuple[str, str], int]:
+    rows = index.sql("SELECT dataset, image_id, length FROM images UNION SELECT dataset, image_id, length FROM copies")
+    return {(dataset, image_id): length for dataset, image_id, length in rows.fetchall()}
+
+
+@pytest.mark.parametrize("to", ["image_folder", "webdataset", "hf_parquet", "yolo_classify", "zip", "yolo"])
+def test_an_export_below_a_source_is_left_out_and_named(
+    to: str, export: Export, originals: Path, tmp_path: Path
+) -> None:
+    alone, _ = build(originals, tmp_path / "alone")
+    shutil.copytree(export(to, "small", resize=64), originals / "small")
+    index, ignored = build(originals, tmp_path / "both")
+    assert lengths(index) == lengths(alone)
+    assert index.sql("SELECT count(*) FROM copies").fetchall() == [(0,)]
+    [named] = [one for one in ignored if one.startswith("small/")]
+    assert f"an export to {to} that imagenet-tools made with --resize" in named
+    assert imagenet_tools.detect(originals).ignored == tuple(ignored)
+
+
+def test_exports_of_one_pass_below_a_source_are_left_out_and_named(
+    export: Export, originals: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(export("image_folder,webdataset", "two"), originals / "two")
+    index, ignored = build(originals, tmp_path)
+    assert {one.partition(" ")[0] for one in ignored} == {"two/image_folder/", "two/webdataset/"}
+    assert index.sql("SELECT DISTINCT split_part(file, '/', 1) FROM images").fetchall() == [("train",)]
+
+
+def test_an_export_where_a_reader_looks_of_itself_is_left_out_too(export: Export, tmp_path: Path) -> None:
+    shutil.copytree(export("yolo", "boxed"), tmp_path / "data" / "val")
+    shutil.copytree(export("image_folder", "dogs") / "train", tmp_path / "data" / "val" / "n02085620")
+    found = imagenet_tools.detect(tmp_path / "data")
+    assert found.found == ()
+    assert [one.partition(" ")[0] for one in found.ignored] == ["val/"]
+
+
+def test_an_export_that_is_not_finished_is_left_out_and_named(index: Index, originals: Path, tmp_path: Path) -> None:
+    plan = imagenet_tools.plan_export(index.select(under="dog"), to="image_folder", resize=64)
+    with pytest.raises(KeyboardInterrupt), partial.partial_folder([plan], originals / "dogs") as half:
+        shutil.copytree(originals / "train", half / "train")
+        raise KeyboardInterrupt
+    indexed, ignored = build(originals, tmp_path)
+    assert indexed.sql("SELECT DISTINCT split_part(file, '/', 1) FROM images").fetchall() == [("train",)]
+    assert [one.partition(": ")[0] for one in ignored] == [
+        "dogs.partial/ (an unfinished export to image_folder that imagenet-tools made with --resize"
+    ]
+
+
+def test_the_command_line_names_the_export_in_each_of_its_ways(
+    export: Export, originals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(export("image_folder", "small", resize=64), originals / "small")
+    name = "small/ (an export to image_folder that imagenet-tools made with --resize"
+    assert run(["detect", str(originals)]) == 0
+    assert f"not read: {name}" in capsys.readouterr().out
+    assert run(["detect", str(originals), "--json"]) == 0
+    assert name in json.loads(capsys.readouterr().out)[0]["not_read"][0]
+    assert run(["build-index", str(originals), "-o", str(tmp_path / "x.index")]) in (0, 3)
+    assert f"not read: {name}" in capsys.readouterr().err
+    assert run(["build-index", str(originals), "-o", str(tmp_path / "y.index"), "--json"]) in (0, 3)
+    assert name in json.loads(capsys.readouterr().out)["sources"][0]["ignored"][0]
+
+
+# ---- given by itself
+
+
+@pytest.mark.parametrize(
+    ("to", "options", "dataset"),
+    [
+        ("image_folder", {}, "ilsvrc2012"),
+        ("webdataset", {}, "ilsvrc2012"),
+        ("image_folder", {"resize": 64}, "small"),
+        ("zip", {"resize": 64}, "small"),
+        ("image_folder", {"repair": ("exif",)}, "mended"),
+        ("image_folder", {"split": "train=0.5,val=0.5"}, "own-split"),
+    ],
+    ids=["originals", "originals in tars", "resized", "resized in zips", "repaired", "split otherwise"],
+)
+def test_given_by_itself_it_is_of_the_data_set_that_its_images_belong_to(
+    to: str, options: dict[str, Any], dataset: str, export: Export, tmp_path: Path
+) -> None:
+    name = "dogs" if dataset == "ilsvrc2012" else dataset
+    path = export(to, name, **options)
+    index, ignored = build(path, tmp_path)
+    assert index.sql("SELECT DISTINCT dataset FROM images").fetchall() == [(dataset,)]
+    assert not ignored  # the manifest and what lies beside it are known
+    evidence = imagenet_tools.detect(path).found[0].evidence
+    said = "its images are the originals" if dataset == "ilsvrc2012" else f"a data set of its own, {dataset}"
+    assert evidence.startswith(f"an export to {to} that imagenet-tools made") and said in evidence
+
+
+def test_a_resized_export_never_takes_the_place_of_the_originals(
+    export: Export, originals: Path, tmp_path: Path
+) -> None:
+    """Neither given first nor by its folder of a split, nor where the folder bears the name of a release."""
+    shutil.copytree(export("image_folder", "small", resize=64), tmp_path / "ilsvrc2012")
+    alone, _ = build(originals, tmp_path / "alone")
+    given = [tmp_path / "ilsvrc2012" / "train", originals]
+    imagenet_tools.build_index(given, tmp_path / "x.index", workers=1)
+    found = lengths(imagenet_tools.open_index(tmp_path / "x.index"))
+    assert {key: n for key, n in found.items() if key[0] == "ilsvrc2012"} == lengths(alone)
+    assert {dataset for dataset, _ in found} == {"ilsvrc2012", "ilsvrc2012-export"}
+
+
+def test_with_a_name_of_a_data_set_an_export_below_is_read(export: Export, tmp_path: Path) -> None:
+    shutil.copytree(export("image_folder", "small", resize=64), tmp_path / "data" / "small")
+    index, ignored = build(tmp_path / "data", tmp_path, dataset="mine")
+    assert index.sql("SELECT DISTINCT dataset FROM images").fetchall() == [("mine",)]
+    assert not [one for one in ignored if one.startswith("small/")]
+
+
+def test_a_folder_of_exports_alone_says_to_name_one(export: Export, tmp_path: Path) -> None:
+    path = export("image_folder,webdataset", "two")
+    with pytest.raises(SourceError, match=r"exports that imagenet-tools made \(image_folder, webdataset\): name one"):
+        build(path, tmp_path)
+    held = export("csv", "rows")
+    with pytest.raises(SourceError, match=r"an export to csv .* in which no images are found: index the sources"):
+        build(held, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "{", "[]", "{}", "7", '{"target": "zip", "recipe": [], "files": {}, "sources": []}', "[" * 100_000, "\xff"],
+)
+def test_a_manifest_of_anything_else_is_nobodys(manifest: str, originals: Path) -> None:
+    (originals / "manifest.json").write_text(manifest, encoding="latin-1")
+    (originals / "classes.json").write_text("{}")
+    found = imagenet_tools.detect(originals)
+    assert [one.dataset for one in found.found] == ["ilsvrc2012"]
+    assert "imagenet-tools made" not in found.found[0].evidence

@@ -1,0 +1,145 @@
+"""What is no ImageNet is named by its content, with the command that comes next."""
+
+import bz2
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.errors import SourceError
+from tests.conftest import Extracted
+
+
+def _zip_of(name: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, "text")
+    return out.getvalue()
+
+
+# A frame of zstd by hand: magic, a header that says one raw block, the block.
+_ZSTD = b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00x"
+_HTML = b"\n<!-- moved -->\n<!DOCTYPE html><html>\n<head><title>\n Sign in |\n ImageNet \x1b[31m</title>"
+_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 499000000\n"
+
+FILES: dict[str, tuple[bytes, str, str]] = {
+    "bzip2": (bz2.compress(b"a tar"), "compressed by bzip2", "`bunzip2 {path}`"),
+    "xz": (lzma.compress(b"a tar"), "compressed by xz", "`unxz {path}`"),
+    "zstd": (_ZSTD, "compressed by zstd", "`zstd -d {path}`"),
+    "zip": (_zip_of("notes.txt"), "a zip in which nothing of ImageNet was found, 'notes.txt' first", "`unzip {path}`"),
+    "zip of nothing": (_zip_of("a")[-22:-14] + bytes(14), "an empty zip", ""),
+    "cut zip": (_zip_of("notes.txt")[:-9], "a zip that is broken: found no list of members", "Download it again"),
+    "html": (_HTML, "an HTML page titled 'Sign in | ImageNet [31m'", "download it again"),
+    "html without a title": (b"<HTML><body>403</body>", "an HTML page, not the file", "log in"),
+    "empty": (b"", "an empty file", "copy or download it again"),
+    "pointer": (_POINTER, "a Git LFS pointer to 499,000,000 bytes", "`git lfs pull`"),
+}
+NAME = "ILSVRC2012_img_val.tar"  # a name decides nothing
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_is_named_by_its_content_with_advice(kind: str, tmp_path: Path) -> None:
+    data, what, advice = FILES[kind]
+    path = tmp_path / NAME
+    path.write_bytes(data)
+    found = imagenet_tools.detect(path)
+    assert found.found == ()
+    assert found.unrecognised.startswith(what)
+    assert advice.format(path=path) in found.unrecognised
+    with pytest.raises(SourceError) as caught:
+        imagenet_tools.build_index([path], tmp_path / "x.index")
+    assert f"{path} is not recognised: it is {what}" in str(caught.value)
+    assert ".." not in str(caught.value).replace("...", "")
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_beside_images_a_file_that_is_not_read_is_listed_with_the_reason(
+    kind: str, extracted: Extracted, tmp_path: Path
+) -> None:
+    shutil.copytree(extracted.val, tmp_path / "val")
+    data, what, _ = FILES[kind]
+    (tmp_path / NAME).write_bytes(data)
+    found = imagenet_tools.detect(tmp_path)
+    assert [one.form for one in found.found] == ["flat_folder"]
+    [listed] = found.ignored
+    assert listed.startswith(f"{NAME} ({what}")
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs zstd")
+def test_what_zstd_writes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a tar" * 1000)
+    subprocess.run(["zstd", "-q", "a"], cwd=tmp_path, check=True)
+    assert imagenet_tools.detect(tmp_path / "a.zst").unrecognised.startswith("compressed by zstd")
+
+
+def test_a_clone_without_its_large_files_is_told_by_a_pointer_in_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "README.md").write_text("")
+    (tmp_path / "data" / "train-00000-of-00294.parquet").write_bytes(_POINTER)
+    what = imagenet_tools.detect(tmp_path).unrecognised
+    assert what.startswith("a folder with data/train-00000-of-00294.parquet, which is a Git LFS pointer")
+
+
+def test_a_path_with_spaces_is_quoted_in_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "my data.tar"
+    path.write_bytes(bz2.compress(b""))
+    assert f"`bunzip2 '{path}'`" in imagenet_tools.detect(path).unrecognised
+
+
+# ---- class folders that nothing names
+
+
+def _folders(home: Path, names: list[str], data: bytes) -> Path:
+    for n, name in enumerate(names):
+        (home / name).mkdir(parents=True)
+        (home / name / f"photo {n}.jpg").write_bytes(data)
+    return home
+
+
+Place = Callable[[Path], Path]
+
+
+@pytest.mark.parametrize("place", [lambda home: home, lambda home: home / "train"], ids=["itself", "in train/"])
+@pytest.mark.parametrize(
+    ("names", "what", "command"),
+    [
+        (["0", "1", "2", "10", "999"], "called by numbers (0, 1, 2 ...)", "imagenet-tools classes show ilsvrc2012"),
+        (["tench", "crane", "red fox"], "called by words (crane, red fox, tench)", "imagenet-tools find crane"),
+        (["7", "tench"], "called by words (7, tench)", "imagenet-tools find"),
+    ],
+    ids=["numbers", "words", "both"],
+)
+def test_class_folders_that_nothing_names_say_why_and_what_comes_next(
+    place: Place, names: list[str], what: str, command: str, extracted: Extracted, tmp_path: Path
+) -> None:
+    _folders(place(tmp_path / "data"), names, next(iter(extracted.data.values())))
+    found = imagenet_tools.detect(tmp_path / "data")
+    assert found.found == ()
+    assert found.unrecognised.startswith(f"a folder of class folders {what}, with images such as ")
+    assert "nothing here tells which" in found.unrecognised
+    assert f"Rename each folder to its wnid: `{command}" in found.unrecognised
+    with pytest.raises(SourceError, match="nothing here tells which"):
+        imagenet_tools.build_index([tmp_path / "data"], tmp_path / "x.index")
+
+
+def test_one_image_without_a_name_among_class_folders_of_words_is_the_reason(
+    extracted: Extracted, tmp_path: Path
+) -> None:
+    data = next(iter(extracted.data.values()))
+    for name, image in (("tench", "n01440764_1.JPEG"), ("crane", "mine.jpg")):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / image).write_bytes(data)
+    assert "images such as crane/mine.jpg" in imagenet_tools.detect(tmp_path).unrecognised
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_that_may_not_be_looked_into_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir(mode=0)
+    assert imagenet_tools.detect(tmp_path).unrecognised
