@@ -318,8 +318,7 @@ def export(
     once. The options are the words of imagenet_tools.selection.words.EXPORT. ExistsError: something is at `dest`.
     ExportError: the selection is empty, or the target cannot hold it.
     """
-    import os
-
+    from imagenet_tools import system
     from imagenet_tools.exports.exporter import make_export
 
     plan = plan_export(
@@ -342,7 +341,7 @@ def export(
         hash=hash,
         meta_bin=meta_bin,
     )
-    return make_export(plan, Path(dest), workers=workers or len(os.sched_getaffinity(0)), progress=progress)
+    return make_export(plan, Path(dest), workers=workers or system.cores(), progress=progress)
 
 
 def _targets(to: str) -> list[str]:

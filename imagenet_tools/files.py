@@ -13,13 +13,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from imagenet_tools.errors import ExistsError
+from imagenet_tools.system import has_ended, libc
 
 StrPath = str | os.PathLike[str]
 
@@ -118,7 +118,7 @@ def _folder(path: Path) -> Iterator[int]:
 
 def _flush(folder: Path) -> None:
     """Put a folder and all below it on the disk: by one call for its file system, where there is one."""
-    syncfs = _libc("syncfs")
+    syncfs = libc("syncfs")
     if syncfs is not None:
         with _folder(folder) as fd:
             _checked(syncfs(fd), str(folder))
@@ -133,7 +133,7 @@ def _flush(folder: Path) -> None:
 
 def _rename_new(old: str, new: str) -> None:
     """Rename where nothing bears the new name, in one step where the file system can; else ExistsError."""
-    rename = _libc("renameat2")
+    rename = libc("renameat2")
     try:
         if rename is not None:
             _checked(rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE), old, new)
@@ -145,14 +145,6 @@ def _rename_new(old: str, new: str) -> None:
             raise
     refuse_taken(new)
     Path(old).rename(new)
-
-
-@cache
-def _libc(name: str) -> Callable[..., int] | None:
-    """A function of the C library that Python's os does not offer, or None where there is none."""
-    import ctypes
-
-    return getattr(ctypes.CDLL(None, use_errno=True), name, None)
 
 
 def _checked(result: int, path: str, other: str | None = None) -> None:
@@ -219,7 +211,7 @@ def _named(process: int | str) -> str:
 def _has_ended(holder: str) -> bool:
     """Whether a holder is a process of this machine that is there no more."""
     pid = holder.removeprefix("process ").partition(" ")[0]
-    return holder == _named(pid) and Path("/proc/self").exists() and not Path("/proc", pid).exists()
+    return holder == _named(pid) and has_ended(pid)
 
 
 def _is_named(fd: int, path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from contextlib import AbstractContextManager
@@ -13,10 +12,10 @@ from typing import Literal, Protocol
 
 from imagenet_tools.errors import ExportError, SourceError
 from imagenet_tools.files import StrPath, half_made, new_descriptor, refuse_taken, taken
+from imagenet_tools.system import share_blocks
 
 How = Literal["auto", "hard", "sym", "reflink", "copy"]
 
-_FICLONE = 0x40049409  # Linux: one file shares the blocks of another until either is changed
 # No links or reflinks on this file system, not between these two places, or no more of them to this file.
 _CANNOT_LINK = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
@@ -108,7 +107,7 @@ def _reflink(source: str, dest: str, device: int) -> None:
     refuse_taken(dest)
     try:
         with Path(source).open("rb", buffering=0) as origin, new_descriptor(dest, replace=False, fsync=False) as fd:
-            fcntl.ioctl(fd, _FICLONE, origin.fileno())
+            share_blocks(fd, origin.fileno())
     except OSError as error:
         if error.errno in _CANNOT_LINK:
             _without_reflinks.add((device, _device_of(dest.rpartition("/")[0] or ".")))

@@ -17,15 +17,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.system import end_with_parent, seconds_in_line
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # Tasks that a process is given at once, at most, and the seconds after which it answers with those that are done.
 _GIVEN = 16
@@ -235,7 +233,7 @@ def _turn(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Answer[_
     results: list[_Result] = []
     failure: BaseException | None = None
     # Whatever comes between these clocks, or between those at the end, counts as time in line rather than as waiting.
-    line, core, began = _in_line(), time.process_time(), time.perf_counter()
+    line, core, began = seconds_in_line(), time.process_time(), time.perf_counter()
     for task in tasks:
         try:
             results.append(work(task))
@@ -247,16 +245,7 @@ def _turn(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Answer[_
             break
     seconds = time.perf_counter() - began
     computed = time.process_time() - core
-    return _Answer(results, failure, computed, max(0.0, seconds - computed - (_in_line() - line)))
-
-
-def _in_line() -> float:
-    """Seconds that this process has waited for a core that others were using; 0 where the kernel does not say."""
-    try:
-        # Nanoseconds on a core, nanoseconds in line for one, turns.
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
+    return _Answer(results, failure, computed, max(0.0, seconds - computed - (seconds_in_line() - line)))
 
 
 def without_pandas() -> None:
@@ -286,9 +275,6 @@ def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    end_with_parent()
     if begin is not None:
         begin(*given)

@@ -255,8 +255,8 @@ def test_a_folder_is_published_with_all_that_it_holds(tmp_path: Path) -> None:
 def test_a_folder_is_not_published_over_what_bears_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: list[str]
 ) -> None:
-    known = files._libc
-    monkeypatch.setattr(files, "_libc", lambda name: None if name in without else known(name))
+    known = files.libc
+    monkeypatch.setattr(files, "libc", lambda name: None if name in without else known(name))
     (tmp_path / "taken").mkdir()
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "a").write_bytes(b"a")

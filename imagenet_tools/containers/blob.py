@@ -12,6 +12,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Any, Self
 
+from imagenet_tools import system
 from imagenet_tools.errors import SourceError
 
 _CHUNK = 1 << 20
@@ -70,7 +71,7 @@ class Descriptors:
         done, length = 0, len(room)
         try:
             while done < length:
-                n = os.preadv(file.fd, (room[done:],), offset + done)
+                n = system.preadv(file.fd, (room[done:],), offset + done)
                 if not n:
                     raise _changed(path, offset, length, done)
                 done += n
@@ -86,7 +87,7 @@ class Descriptors:
         done = 0
         while done < length:
             try:
-                sent = os.sendfile(out_fd, file.fd, offset + done, min(length - done, _CALL_LIMIT))
+                sent = system.send(out_fd, file.fd, offset + done, min(length - done, _CALL_LIMIT))
             except OSError as error:
                 if error.errno not in _CANNOT_SEND:
                     raise  # either end may have failed

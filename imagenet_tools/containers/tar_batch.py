@@ -7,9 +7,9 @@ it, and `tar.walk_ahead` goes on from there: it is the one that knows every spel
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools import system
 from imagenet_tools.containers.read_buffer import CAPACITY
 from imagenet_tools.containers.tar import Member, member_of
 from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
@@ -49,7 +49,7 @@ def read_heads(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) ->
 
     Of each, the header and up to `ahead` bytes of payload are read into the buffer.
     """
-    raw, view, preadv = buffer.raw, buffer.view, os.preadv
+    raw, view, preadv = buffer.raw, buffer.view, system.preadv
     start, window = place, BLOCK + ahead
     sizes: list[int] = []
     # Of each read: members before it, how far it lies in the buffer before its place in the file, its end there.

@@ -9,6 +9,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from imagenet_tools import system
 from imagenet_tools.containers.read_buffer import CAPACITY, ReadBuffer, read_buffer
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.plain_images import RUN, Images, add_images
@@ -78,7 +79,7 @@ def _read_together(unit: Unit, folder: int, entries: Entries, buffer: ReadBuffer
     import numpy as np
 
     known, held, sizes = ([0] * len(entries) for _ in range(3))
-    view, open_, preadv, seek, close = buffer.view, os.open, os.preadv, os.lseek, os.close
+    view, open_, preadv, seek, close = buffer.view, os.open, system.preadv, os.lseek, os.close
     for n, entry in enumerate(entries if len(entries) >= RUN else ()):
         name = entry.name
         if not (name.endswith(".JPEG") and name.isascii() and entry.is_file()):

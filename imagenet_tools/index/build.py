@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools import nltk_bridge
+from imagenet_tools import nltk_bridge, system
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.files import publish_folder
 from imagenet_tools.index.layout import (
@@ -89,7 +89,7 @@ def build_index(
     progress: Progress | None = None,
 ) -> Report:
     """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
-    cores = len(os.sched_getaffinity(0))
+    cores = system.cores()
     there = is_index(index)
     if not there and os.path.lexists(index):
         what = "a folder that is no index" if index.is_dir() else "something else"

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from resource import RLIM_INFINITY
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
@@ -26,6 +26,7 @@ from imagenet_tools.index.gate import check
 from imagenet_tools.index.layout import read_manifest
 from imagenet_tools.index.own_tables import add_table
 from imagenet_tools.schema import TABLES
+from imagenet_tools.system import address_space, limit_address_space, memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,24 +69,14 @@ def bounded_memory(share: float = 0.5) -> Iterator[int]:
     if not said.isdecimal():
         message = f"$IMAGENET_QUERY_MEMORY is {said!r}; expected a number of bytes, such as 8000000000."
         raise UsageError(message)
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    bound = int(said) or max(_LEAST_MEMORY, int(_memory() * share))
-    bounds = [limit for limit in (bound, soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min(bounds), hard))
+    soft, hard = address_space()
+    bound = int(said) or max(_LEAST_MEMORY, int(memory() * share))
+    bounds = [limit for limit in (bound, soft, hard) if limit != RLIM_INFINITY]
+    limit_address_space(min(bounds), hard)
     try:
         yield min(bounds)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _memory() -> int:
-    """The memory of this machine, or of the container this runs in, in bytes."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdecimal() else machine
+        limit_address_space(soft, hard)
 
 
 def connect_contained(index: Path, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
@@ -209,10 +200,8 @@ def _worded(error: BaseException) -> ImagenetToolsError:
 
     text = str(error).strip()
     if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
-        bound = resource.getrlimit(resource.RLIMIT_AS)[0]
-        limit = (
-            f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != resource.RLIM_INFINITY else "than there is"
-        )
+        bound = address_space()[0]
+        limit = f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != RLIM_INFINITY else "than there is"
         return QueryError(
             f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
             "joins and list(); or set $IMAGENET_QUERY_MEMORY, in bytes."

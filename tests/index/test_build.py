@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
+from imagenet_tools import system
 from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import ExistsError, SourceError, UsageError
 from imagenet_tools.files import lock
@@ -161,7 +162,7 @@ def test_the_number_of_workers_changes_no_byte(workers: int, sample: Path, index
 def test_a_slow_disk_is_read_by_more_processes_than_cores_unless_their_number_is_given(
     workers: int | None, sample: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readers, cores = tmp_path / "readers", len(os.sched_getaffinity(0))
+    readers, cores = tmp_path / "readers", system.cores()
     readers.mkdir()
 
     def slow(task: Task) -> Done:
