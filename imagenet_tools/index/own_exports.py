@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,8 +85,9 @@ def exports_in(folder: Path) -> list[OwnExport]:
     found = export_at(folder)
     if found is not None:
         return [found]
-    with os.scandir(folder) as entries:
-        folders = sorted(entry.name for entry in entries if entry.is_dir())
+    folders: list[str] = []
+    with suppress(OSError), os.scandir(folder) as entries:  # one that may not be looked into is reported by its readers
+        folders += sorted(entry.name for entry in entries if entry.is_dir())
     return [one for name in folders if (one := export_at(folder / name)) is not None]
 
 

@@ -28,10 +28,11 @@ _COMPRESSED = (
     (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), "zstd", "zstd -d"),
 )
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head)\b", re.IGNORECASE | re.DOTALL
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
-_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\r?\n(?:.*\n)*?size (\d+)")
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\r?\n(?:.*\n)*?size (\d{1,19})\r?\n")
 
 _EMPTY = "an empty file"
 
@@ -91,12 +92,13 @@ def unread_folder(path: Path) -> str:
 
     Exports of this program; class folders whose names tell no class; files that are not what they are called.
     """
-    exports = exports_in(path)
+    below = [path, *(path / entry.name for entry in sorted(_entries(path), key=lambda one: one.name) if entry.is_dir())]
+    exports = next((found for folder in below if (found := exports_in(folder))), [])
     if exports:
         one = exports[0]
         if one.folder == path:
             return f"{one.title}, in which no images are found: index the sources that it was made from"
-        names = ", ".join(found.folder.name for found in exports)
+        names = ", ".join(found.folder.relative_to(path).as_posix() for found in exports)
         return f"a folder with exports that imagenet-tools made ({names}): name one of them, such as {one.folder}"
     for folder in (path, *(path / name for name in SPLIT_FOLDERS)):
         if folder.is_dir() and (what := _unnamed_classes(folder)):

@@ -162,6 +162,8 @@ def test_a_folder_of_exports_alone_says_to_name_one(export: Export, tmp_path: Pa
     path = export("image_folder,webdataset", "two")
     with pytest.raises(SourceError, match=r"exports that imagenet-tools made \(image_folder, webdataset\): name one"):
         build(path, tmp_path)
+    with pytest.raises(SourceError, match=r"\(\S+/image_folder, \S+/webdataset\): name one of them"):
+        build(path.parent, tmp_path)
     held = export("csv", "rows")
     with pytest.raises(SourceError, match=r"an export to csv .* in which no images are found: index the sources"):
         build(held, tmp_path)

@@ -38,6 +38,7 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "cut zip": (_zip_of("notes.txt")[:-9], "a zip that is broken: found no list of members", "Download it again"),
     "html": (_HTML, "an HTML page titled 'Sign in | ImageNet [31m'", "download it again"),
     "html without a title": (b"<HTML><body>403</body>", "an HTML page, not the file", "log in"),
+    "xhtml": (b'<?xml version="1.0"?>\n<!DOCTYPE html><html>', "an HTML page", "log in"),
     "empty": (b"", "an empty file", "copy or download it again"),
     "pointer": (_POINTER, "a Git LFS pointer to 499,000,000 bytes", "`git lfs pull`"),
 }
