@@ -18,6 +18,7 @@ from imagenet_tools.errors import ExistsError
 from imagenet_tools.files import publish_folder
 from imagenet_tools.index.layout import (
     Manifest,
+    check_sums,
     is_index,
     read_manifest,
     remove_unlisted,
@@ -97,6 +98,7 @@ def build_index(
         raise ExistsError(message)
     with staged(index) as staging:
         old = read_manifest(index) if there and not fresh else Manifest({})
+        check_sums(index, old)
         known = read_sources(index, old)
         if old.tables:
             remove_unlisted(index, old)

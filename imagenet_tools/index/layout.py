@@ -219,6 +219,31 @@ def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Ta
         yield pa.Table.from_batches(waiting).combine_chunks()
 
 
+def check_sums(folder: Path, manifest: Manifest) -> None:
+    """Raise NoIndexError if a file of an index is not there, or has other bytes than its manifest says.
+
+    About 1 GB/s, so 0.2 s for the 207 MB of 14.2 million images.
+    """
+    for entry in (entry for entries in manifest.tables.values() for entry in entries):
+        path = folder / entry.file
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest() if entry.sha256 else ""
+        except OSError as error:
+            raise damaged(folder, f"{path} cannot be read ({error.strerror})") from error
+        if found != entry.sha256:
+            raise damaged(folder, f"{path} has the SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...")
+
+
+def damaged(folder: Path, found: str) -> NoIndexError:
+    """Return the error of an index that a build cannot add to."""
+    message = (
+        f"The index {folder} is damaged: {found}. Nothing was changed. Build it again of all its sources: "
+        f"imagenet-tools build-index PATH... -o {folder} --fresh"
+    )
+    return NoIndexError(message)
+
+
 def remove_unlisted(folder: Path, *manifests: Manifest) -> None:
     """Remove the files that none of these generations uses."""
     kept = {entry.file for manifest in manifests for entries in manifest.tables.values() for entry in entries}

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.index.layout import FileEntry, Manifest, read_manifest, staged, write_manifest, write_table
+from imagenet_tools.index.layout import (
+    FileEntry,
+    Manifest,
+    damaged,
+    read_manifest,
+    staged,
+    write_manifest,
+    write_table,
+)
 from imagenet_tools.index.survey import detect, what_is
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.units import Detection
@@ -168,11 +176,17 @@ def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
 
 def read_sources(index: Path, manifest: Manifest) -> list[Source]:
     """The sources of an index, as they were when it was built."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     sources: list[Source] = []
     for path in manifest.paths(index, "sources"):
-        for row in pq.ParquetFile(path).read().to_pylist():
+        # The manifest has no sum of this file, which alone holds values of the machine: its pages have their own.
+        try:
+            rows = pq.ParquetFile(path, page_checksum_verification=True).read().to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(index, f"{path} cannot be read ({error})") from error
+        for row in rows:
             units = tuple(UnitRecord(**unit) for unit in row["units"])
             text = (row["dataset"], row["found"])
             sources.append(
