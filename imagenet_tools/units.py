@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -74,10 +74,28 @@ class Unit(NamedTuple):
         return Path(self.root, self.file)
 
 
+# The code in the table problems of a file that is there and cannot be read: its unit is scanned again by each build.
+UNREADABLE = "unreadable_file"
+
+
+class FileRange(NamedTuple):
+    """A file, a range of its bytes, or a folder as the names in it, that the rows of a unit depend on."""
+
+    name: str  # relative to the unit's root, "/" between; also where nothing lies yet
+    offset: int = 0  # bytes
+    length: int = -1  # bytes; -1: to the end
+
+
+def unit_file(unit: Unit) -> Iterator[FileRange]:
+    """Yield the file of a unit that reads no other, or the part of the file that the unit means."""
+    yield FileRange(unit.file, unit.offset, unit.length)
+
+
 class Reader(Protocol):
     """What a module of imagenet_tools.formats offers if it reads."""
 
     HOLDS: tuple[str, ...]  # what its files may hold, as the README lists it: images, boxes, labels
+    PROBLEMS: Mapping[str, str]  # a sentence for each code that scan() may write into the table problems
 
     def detect(self, path: Path) -> list[Detection]:
         """What of this form lies at a path; empty where it is not this form. Reads headers, not payloads."""
@@ -85,8 +103,8 @@ class Reader(Protocol):
     def units(self, found: Detection, source: str, root: Path) -> Iterator[Unit]:
         """The units of a detection, in the order of the index."""
 
-    def fingerprint(self, unit: Unit) -> str:
-        """A text that changes when the unit's bytes may have: names, sizes and times, nothing read."""
+    def files(self, unit: Unit) -> Iterator[FileRange]:
+        """Yield all that scan() opens, lists or looks for: the build takes a change there for a change of the unit."""
 
     def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
         """(table of schema.py, rows) of a unit: images, boxes, labels, problems."""

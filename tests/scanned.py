@@ -21,7 +21,7 @@ class Scanned:
         self.units = [unit for found in self.found for unit in form.units(found, "source", self.root)]
         self.tables: dict[str, list[dict[str, Any]]] = {"images": [], "problems": [], "boxes": [], "labels": []}
         for unit in self.units:
-            assert form.fingerprint(unit)
+            assert list(form.files(unit))
             for table, batch in form.scan(unit):
                 assert batch.schema == arrow_schema(table)
                 self.tables[table] += batch.to_pylist()

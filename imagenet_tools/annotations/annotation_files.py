@@ -20,6 +20,7 @@ from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.units import UNREADABLE
 from imagenet_tools.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _scan_folder(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None
             with (unit.path / entry).open("rb") as opened:
                 data = opened.read(MAX_BYTES + 1)
         except OSError as error:
-            rows.problem("unreadable_file", prefix + name, f"the file cannot be opened: {error.strerror}")
+            rows.problem(UNREADABLE, prefix + name, f"the file cannot be opened: {error.strerror}")
         else:
             rows.xml(data, name[: len(name) - len(suffix)], folder=unit.wnid, file=prefix + name)
         if rows.full():

@@ -11,7 +11,6 @@ The number is that of the line, and no label.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.annotations.annotation_files import is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.units import FileRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,15 +71,11 @@ def scan_lists(unit: Unit, task: str) -> Iterator[tuple[str, pa.RecordBatch]]:
     yield from rows.batches()
 
 
-def lists_fingerprint(unit: Unit, task: str) -> str:
-    """A digest of the size and time of the lists, and of the times of the folders that they are held against."""
-    digest = hashlib.sha256()
+def list_files(unit: Unit, task: str) -> Iterator[FileRange]:
+    """Yield the lists in a unit's folder, ImageSets/<task>, and the folders that they are held against."""
     for listing, folder, _ in _compared(unit.path, task):
-        status = listing.stat()
-        digest.update(f"{listing.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        for place in _folders(folder):
-            digest.update(f"{place.stat().st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+        for path in (listing, *_folders(folder)):
+            yield FileRange(os.path.relpath(path, unit.root))
 
 
 def _compared(sets: Path, task: str) -> Iterator[tuple[Path, Path, str]]:

@@ -32,9 +32,8 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.containers import tar
-from imagenet_tools.images.folder_scan import folder_fingerprint
+from imagenet_tools.images.folder_scan import folder_files
 from imagenet_tools.images.image_rows import dataset_of
-from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.published.releases import title
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split, task_of, wnid_of_folder, wnid_of_stem
@@ -167,9 +166,5 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield whole._replace(member=share)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Name, size and time of what a unit reads."""
-    return folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
-
-
+files = folder_files
 scan = scan_xml

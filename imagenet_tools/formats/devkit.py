@@ -26,7 +26,7 @@ from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def detect(path: Path) -> list[Detection]:
     if path.is_dir():
         below = {file for place in _PLACES for file in path.glob(f"{place}/ILSVRC*.txt".lstrip("/"))}
         return [_found(file) for file in sorted(below) if _TRUTH.fullmatch(file.name) and file.is_file()]
-    if tar.is_tar(path) or tar.is_gzip(path):
+    if _is_archive(path):
         name = _truth_in(path)
         return [_found(path, f" in {name}")] if name else []
     return [_found(path)] if path.is_file() and (_TRUTH.fullmatch(path.name) or _begins_so(path)) else []
@@ -105,26 +105,22 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     yield Unit("devkit", source, str(root), found.path.relative_to(root).as_posix(), found.dataset, "val")
 
 
-def reads(unit: Unit) -> list[Path]:
-    """The list, or the archive, and the maps beside it."""
-    return [file for file in (unit.path, *(unit.path.parent / name for name in _MAPS)) if file.is_file()]
-
-
-def fingerprint(unit: Unit) -> str:
-    """Size and time of the list and of the maps beside it, or of the archive."""
-    stats = [file.stat() for file in reads(unit)]
-    return " ".join(f"{status.st_size} {status.st_mtime_ns}" for status in stats)
+def files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the list and the maps that lie beside it, or the archive."""
+    yield FileRange(unit.file)
+    if not _is_archive(unit.path):
+        yield from (FileRange((PurePosixPath(unit.file).parent / name).as_posix()) for name in _MAPS)
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     """The 50,000 labels. FormatError where the list is not that, or where the kit's ids are other classes'."""
     rows = AnnotationRows(unit)
-    if tar.is_tar(unit.path) or tar.is_gzip(unit.path):
-        files = _from_archive(unit, rows)
+    if _is_archive(unit.path):
+        contents = _from_archive(unit, rows)
     else:
         beside = (unit.path.parent / name for name in _MAPS)
-        files = {path.name: path.read_bytes() for path in (unit.path, *beside) if path.is_file()}
-    truths = {name: _ids(name, data) for name, data in files.items() if name not in _MAPS}
+        contents = {path.name: path.read_bytes() for path in (unit.path, *beside) if path.is_file()}
+    truths = {name: _ids(name, data) for name, data in contents.items() if name not in _MAPS}
     if not truths:
         message = f"{unit.file}: no whole ILSVRC2012_validation_ground_truth.txt in this devkit: fetch it again"
         raise FormatError(message, code="devkit_incomplete")
@@ -134,12 +130,16 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
             n = next(n for n, pair in enumerate(zip(ids, other, strict=True), 1) if pair[0] != pair[1])
             message = f"{unit.file}: {first} and {name} differ at line {n}: leave one of them out"
             raise FormatError(message, code="devkit_contradiction")
-    for name in files.keys() & set(_MAPS):
-        _check_map(unit, rows, name, files[name])
+    for name in contents.keys() & set(_MAPS):
+        _check_map(unit, rows, name, contents[name])
     wnids = labels.ilsvrc2012_ids()
     for n, ilsvrc_id in enumerate(ids, 1):
         rows.label(f"ILSVRC2012_val_{n:08d}", _LABEL_SET, wnids[ilsvrc_id - 1])
     yield from rows.batches()
+
+
+def _is_archive(path: Path) -> bool:
+    return tar.is_tar(path) or tar.is_gzip(path)
 
 
 def _from_archive(unit: Unit, rows: AnnotationRows) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.metadata_table import find_table
@@ -80,5 +80,5 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     yield Unit("flat_folder", source, str(root), "" if file == "." else file, found.dataset)
 
 
-fingerprint = folder_fingerprint
+files = folder_files
 scan = scan_folder

@@ -21,12 +21,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.metadata_table import Row, class_column, find_table, is_synset, read_rows, told_class
+from imagenet_tools.images.metadata_table import (
+    Row,
+    class_column,
+    find_table,
+    first_rows,
+    is_synset,
+    read_rows,
+    told_class,
+)
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.published.releases import release_of
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Unit
 from imagenet_tools.wnid import (
     SPLIT_FOLDERS,
     keeps_imagenet_name,
@@ -37,7 +45,7 @@ from imagenet_tools.wnid import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -155,15 +163,30 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
             yield whole._replace(file=(place.folder / name).relative_to(root).as_posix())
 
 
-def fingerprint(unit: Unit) -> str:
-    """Name, size and time of every file in the folder, and what numbers mean."""
-    return f"{folder_fingerprint(_folder(unit))} {unit.numbers}"
+def files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the files of a class folder; or a table, the files that it lists, and the folders around them."""
+    yield from folder_files(unit)
+    if unit.path.is_dir():
+        return
+    home, folders = PurePosixPath(unit.file).parent, set()
+    with suppress(FormatError):  # scan() reports the break
+        for row in read_rows(unit.path):
+            if _is_below(row["file_name"]):
+                folders.add(PurePosixPath(row["file_name"]).parent)
+                yield FileRange((home / row["file_name"]).as_posix())
+    yield from (FileRange((home / folder).as_posix()) for folder in _folders(unit.path.parent, folders))
 
 
-def _folder(unit: Unit) -> Unit:
-    """The unit of the folder that a table lies in; of a class folder, itself."""
-    parent = PurePosixPath(unit.file).parent.as_posix()
-    return unit if unit.path.is_dir() else unit._replace(file="" if parent == "." else parent)
+def _is_below(file_name: str) -> bool:
+    """Return True for a name that leads to a file below the table's folder."""
+    path = PurePosixPath(file_name)
+    return bool(file_name) and not path.is_absolute() and ".." not in path.parts
+
+
+def _folders(home: Path, listed: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+    """Return all folders below the table's folder, itself included, and those that it lists, relative to it."""
+    below = {PurePosixPath(folder).relative_to(home) for folder, _, _ in os.walk(home)}
+    return sorted(below.union(listed))
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -173,21 +196,21 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
         return
     rows = ImageRows(unit)
     home = PurePosixPath(unit.file).parent
-    listed: Counter[str] = Counter()
-    column = class_column(find_table(unit.path.parent)[1])
+    listed: Counter[PurePosixPath] = Counter()
+    column = class_column(first_rows(unit.path))
     try:
         for row in read_rows(unit.path):
             if _add(rows, unit, home, row, column):
-                listed[PurePosixPath(row["file_name"]).parent.as_posix()] += 1
+                listed[PurePosixPath(row["file_name"]).parent] += 1
             if rows.full():
                 yield from rows.batches()
     except FormatError as error:
         rows.problem(error.code, unit.file, str(error))
-    for folder, n in sorted(listed.items()):
+    for folder in _folders(unit.path.parent, listed):
         with os.scandir(unit.path.parent / folder) as entries:
             there = sum(is_image_name(entry.name) for entry in entries)
-        if there > n:
-            reason = f"{there:,} images lie in {home / folder}, and the table lists {n:,} of them"
+        if there > listed[folder]:
+            reason = f"{there:,} images lie in {home / folder}, and the table lists {listed[folder]:,} of them"
             rows.problem("not_listed", unit.file, reason)
     yield from rows.batches()
 
@@ -198,31 +221,33 @@ def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, column: str
     path = PurePosixPath(name)
     told = told_by_path(name)
     wnid = row.get(column) if column else None
-    reason = ""
-    if not name or path.is_absolute() or ".." in path.parts:
+    reason, code = "", "row_unread"
+    if not _is_below(name):
         reason = f"a row with the file name {name!r}; expected one relative to the table"
     elif not keeps_imagenet_name(told.stem) and not is_synset(wnid):
         reason = "neither the name nor a column tells the class; expected a wnid"
     fd = -1
-    if not reason:
-        try:
-            fd = os.open(unit.path.parent / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError) as error:
-            reason = f"the file {name} cannot be opened: {getattr(error, 'strerror', error)}"
-    if reason:
-        rows.problem("row_unread", unit.file, reason, name or None)
-        return False
     try:
-        rows.add(
-            told.stem,
-            file=(home / path).as_posix(),
-            length=os.fstat(fd).st_size,
-            head=os.pread(fd, _HEAD, 0),
-            more=lambda offset, n: os.pread(fd, n, offset),
-            wnid=wnid if is_synset(wnid) else told.wnid,
-        )
+        if not reason:
+            fd = os.open(unit.path.parent / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            rows.add(
+                told.stem,
+                file=(home / path).as_posix(),
+                length=os.fstat(fd).st_size,
+                head=os.pread(fd, _HEAD, 0),
+                more=lambda offset, n: os.pread(fd, n, offset),
+                wnid=wnid if is_synset(wnid) else told.wnid,
+            )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = f"the file {name} cannot be read: {getattr(error, 'strerror', error)}"
+        if not isinstance(error, FileNotFoundError | ValueError):
+            code = UNREADABLE
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+    if reason:
+        rows.problem(code, unit.file, reason, name or None)
+        return False
     if not column:
         label = int(row["label"]) if _is_number(row) else None
         hold_label(rows, told.stem, label, Numbering.parse(unit.numbers), unit.file, name)

@@ -26,11 +26,10 @@ from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports import parquet_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Unit, unit_file
 from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, without_label, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
@@ -229,7 +228,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     return shard_units("hf_parquet", found, source, root, shards)
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

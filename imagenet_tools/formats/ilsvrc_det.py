@@ -34,13 +34,13 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
-from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 from imagenet_tools.wnid import is_of_detection, is_wnid, official_split, task_of
 
 if TYPE_CHECKING:
@@ -238,11 +238,9 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
                 yield whole._replace(file=place(leaf), split=_split_below(found.path, leaf), wnid=wnid, member=kind)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Name, size and time of what a unit reads."""
-    if unit.member == _IMAGE_SETS:
-        return lists_fingerprint(unit, "DET")
-    return folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
+def files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the files of a unit's folder, its archive or its list; of the lists, also the folders that they list."""
+    yield from list_files(unit, "DET") if unit.member == _IMAGE_SETS else folder_files(unit)
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -19,7 +19,7 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS, task_of
@@ -83,7 +83,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
             yield Unit("image_folder", source, str(root), file, found.dataset, _split(found.path, name), wnid)
 
 
-fingerprint = folder_fingerprint
+files = folder_files
 scan = scan_folder
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
-from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar, tar_fingerprint
-from imagenet_tools.units import Unit
+from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
+from imagenet_tools.units import Unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,5 +108,5 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield whole._replace(file=f"{whole.file}/{name}" if whole.file else name, wnid=name[:9])
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 scan = scan_tar

@@ -21,8 +21,8 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar, tar_fingerprint
-from imagenet_tools.units import Unit
+from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
+from imagenet_tools.units import Unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     yield whole._replace(member=_OUTER)
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

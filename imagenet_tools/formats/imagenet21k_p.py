@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of_21k_p
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import SPLIT_FOLDERS
@@ -70,5 +70,5 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
             yield Unit("imagenet21k_p", source, str(root), file, found.dataset, split, wnid)
 
 
-fingerprint = folder_fingerprint
+files = folder_files
 scan = scan_folder

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
-from imagenet_tools.annotations.image_sets import counted, lists_fingerprint, scan_lists
+from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.images.class_folders import class_folders
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 from imagenet_tools.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
@@ -141,11 +141,9 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield whole._replace(file=place(sets), member=_IMAGE_SETS)
 
 
-def fingerprint(unit: Unit) -> str:
-    """Name, size and time of what a unit reads."""
-    if unit.member == _IMAGE_SETS:
-        return lists_fingerprint(unit, _TASK)
-    return folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
+def files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the files of a unit's folder, its archive or its list; of the lists, also the folders that they list."""
+    yield from list_files(unit, _TASK) if unit.member == _IMAGE_SETS else folder_files(unit)
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

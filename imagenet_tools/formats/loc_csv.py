@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.annotations.annotation import class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotationRows, Box
 from imagenet_tools.class_lists import labels
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Unit, unit_file
 from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     yield Unit("loc_csv", source, str(root), found.path.relative_to(root).as_posix(), found.dataset, found.splits[0])
 
 
-def fingerprint(unit: Unit) -> str:
-    """Size and time of the file."""
-    status = unit.path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}"
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -20,10 +20,10 @@ from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images.folder_scan import folder_fingerprint, scan_folder
+from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import scan_tar, tar_fingerprint
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 from imagenet_tools.wnid import is_wnid, wnid_of_folder
 
 if TYPE_CHECKING:
@@ -119,11 +119,10 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield whole._replace(file=f"{whole.file}/{name}" if whole.file else name, wnid=name[:9])
 
 
-def fingerprint(unit: Unit) -> str:
-    """Name, size and time of what a unit reads, and of the lists that say the split."""
-    own = folder_fingerprint(unit) if unit.path.is_dir() else tar_fingerprint(unit)
-    stats = [place.stat() for place in _lists_of(unit)]
-    return " ".join([own, *(f"{status.st_size} {status.st_mtime_ns}" for status in stats)])
+def files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the files of a breed's folder, or the tar; and the lists that say the split."""
+    yield from folder_files(unit)
+    yield from (FileRange(os.path.relpath(place, unit.root)) for place in _lists_of(unit))
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -131,8 +130,8 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     if unit.member == _BOXES:
         yield from scan_xml(unit, suffix="")
         return
-    stamps = tuple((place, place.stat().st_mtime_ns) for place in _lists_of(unit))
-    rows = ImageRows(unit, split_of=_splits(stamps).get)
+    lists = tuple(one for place in _lists_of(unit) for one in _read(place))
+    rows = ImageRows(unit, split_of=_splits(lists).get)
     yield from scan_folder(unit, rows) if unit.path.is_dir() else scan_tar(unit, rows)
 
 
@@ -144,12 +143,11 @@ def _lists_of(unit: Unit) -> list[Path]:
 
 
 @functools.lru_cache(maxsize=2)
-def _splits(stamps: tuple[tuple[Path, int], ...]) -> dict[str, str]:
-    """The split of each image by its stem, from the lists; FormatError where one is damaged."""
+def _splits(lists: tuple[tuple[str, bytes], ...]) -> dict[str, str]:
+    """The split of each image by its stem, from the names and bytes of the lists; FormatError where one is damaged."""
     found: dict[str, str] = {}
-    for place, _ in stamps:
-        for name, data in _read(place):
-            found |= {PurePosixPath(file).stem: _LISTS[name] for file in read_texts(data, "file_list")}
+    for name, data in lists:
+        found |= {PurePosixPath(file).stem: _LISTS[name] for file in read_texts(data, "file_list")}
     return found
 
 

@@ -31,11 +31,10 @@ from imagenet_tools.containers.tf_example import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.image_scan import tar_fingerprint
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Unit, unit_file
 from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
@@ -199,7 +198,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     return shard_units("tfrecord", found, source, root, shards)
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -31,13 +31,13 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import webdataset_shards
 from imagenet_tools.images import numbering
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.image_scan import CLASS_TAR, tar_fingerprint
+from imagenet_tools.images.image_scan import CLASS_TAR
 from imagenet_tools.images.numbering import Numbering, Reading, hold_label, read_numbers, shard_units
 from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.samples import PROBLEMS as OF_SAMPLES
 from imagenet_tools.images.samples import Sample, Seen, first_samples, samples
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Unit, unit_file
 from imagenet_tools.wnid import SPLIT_FOLDERS, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet import find_row
 
@@ -226,7 +226,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     return shard_units("webdataset", found, source, root, shards)
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

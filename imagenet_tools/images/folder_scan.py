@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.plain_images import RUN, Images, add_images
 from imagenet_tools.images.plain_rows import NAME
 from imagenet_tools.images.unwrapped import HEAD, Unwrapped
+from imagenet_tools.units import UNREADABLE, FileRange, unit_file
 from imagenet_tools.wnid import told_by_path
 
 if TYPE_CHECKING:
@@ -48,17 +48,15 @@ def scan_folder(unit: Unit, rows: ImageRows | None = None) -> Iterator[tuple[str
     yield from rows.batches()
 
 
-def folder_fingerprint(unit: Unit) -> str:
-    """A digest of name, size and time of every file in a unit's folder: one stat a file, nothing opened."""
-    digest = hashlib.sha256()
+def folder_files(unit: Unit) -> Iterator[FileRange]:
+    """Yield the files that lie directly in a unit's folder, by name; a unit of a file is that file."""
+    if not unit.path.is_dir():
+        yield from unit_file(unit)
+        return
+    prefix = _prefix(unit)
     with _opened(unit.path) as (_, entries):
-        for start in range(0, len(entries), _TOGETHER):
-            texts = []
-            for entry in entries[start : start + _TOGETHER]:
-                status = entry.stat(follow_symlinks=entry.is_file())  # a link to nothing has a time of its own
-                texts.append(f"{entry.name}\0{status.st_size}\0{status.st_mtime_ns}\n")
-            digest.update("".join(texts).encode(errors="surrogateescape"))
-    return digest.hexdigest()
+        for entry in entries:
+            yield FileRange(prefix + entry.name)
 
 
 @contextmanager
@@ -89,13 +87,13 @@ def _read_together(unit: Unit, folder: int, entries: Entries, buffer: ReadBuffer
             continue
         try:
             fd = open_(name, _READ, dir_fd=folder)
+            try:
+                held[n] = preadv(fd, (view[n * HEAD : (n + 1) * HEAD],), 0)
+                known[n], sizes[n] = 1, seek(fd, 0, os.SEEK_END)
+            finally:
+                close(fd)
         except OSError:
             continue  # said when it is added by itself
-        try:
-            held[n] = preadv(fd, (view[n * HEAD : (n + 1) * HEAD],), 0)
-            known[n], sizes[n] = 1, seek(fd, 0, os.SEEK_END)
-        finally:
-            close(fd)
     prefix = _prefix(unit)
     names = np.array([entry.name.encode(errors="surrogateescape") for entry in entries], f"S{NAME}")
     size = np.array(sizes, np.int64)
@@ -133,7 +131,7 @@ def _add(
     file = prefix + entry.name
     if not entry.is_file():
         what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
-        rows.problem("unreadable_file", file, what)
+        rows.problem(UNREADABLE, file, what)
         return
     told = told_by_path(entry.name)
     wnid = unit.wnid or told.wnid
@@ -141,12 +139,9 @@ def _add(
         length = int(images.size[n]) if found is not None else entry.stat().st_size
         rows.add(told.stem, file=file, length=length, head=b"", more=_nothing, wnid=wnid, found=found)
         return
+    fd = -1
     try:
         fd = os.open(entry.name, _READ, dir_fd=folder)
-    except OSError as error:
-        rows.problem("unreadable_file", file, f"the file cannot be opened: {error.strerror}")
-        return
-    try:
 
         def more(offset: int, n: int) -> bytes:
             return os.pread(fd, n, offset)
@@ -163,8 +158,11 @@ def _add(
             compression=compression,
             wnid=wnid,
         )
+    except OSError as error:
+        rows.problem(UNREADABLE, file, f"the file cannot be {'opened' if fd < 0 else 'read'}: {error.strerror}")
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
 def _nothing(offset: int, n: int) -> bytes:

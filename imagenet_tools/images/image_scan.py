@@ -246,9 +246,3 @@ def _add(
 def add_member(rows: ImageRows, unit: Unit, member: tar.Member, head: bytes, more: More) -> None:
     """Add a member of another archive than a tar to the rows, as scan_tar adds one of a tar."""
     _add(_Gathered(rows, None), unit, "", member, head, more)
-
-
-def tar_fingerprint(unit: Unit) -> str:
-    """Size and time of the tar, and which part of it a unit means."""
-    status = unit.path.stat()
-    return f"{status.st_size} {status.st_mtime_ns} {unit.offset} {unit.length}"

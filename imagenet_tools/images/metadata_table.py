@@ -33,14 +33,18 @@ Row = dict[str, str]
 def find_table(folder: Path) -> tuple[str, list[Row]]:
     """(the name of the table in a folder, its first rows) if names or a column in it tell classes; else ("", [])."""
     for name in _TABLES:
-        rows: list[Row] = []
-        if (folder / name).is_file():
-            # What comes before a break tells the form; whoever reads the table reports the break.
-            with contextlib.suppress(FormatError):
-                rows.extend(itertools.islice(read_rows(folder / name), _SEEN))
+        rows = first_rows(folder / name) if (folder / name).is_file() else []
         if class_column(rows) or any(told_class(row["file_name"]) for row in rows):
             return name, rows
     return "", []
+
+
+def first_rows(path: Path) -> list[Row]:
+    """Return the first rows of a table, as many as can be read: they tell its form. Who reads on reports a break."""
+    rows: list[Row] = []
+    with contextlib.suppress(FormatError):
+        rows.extend(itertools.islice(read_rows(path), _SEEN))
+    return rows
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -15,9 +15,9 @@ from imagenet_tools.containers import blob, tar_header
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.images.probe import probe
 from imagenet_tools.index.layout import read_manifest
-from imagenet_tools.index.parts import part_counts, part_path, write_part
+from imagenet_tools.index.parts import part_counts, write_part
 from imagenet_tools.index.sources import UnitRecord, read_sources
-from imagenet_tools.index.unit_work import fingerprint_of, speaks_of
+from imagenet_tools.index.unit_work import borrowed_part, fingerprint_of, speaks_of
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def borrow(units: Sequence[Unit], parts: Path, like: Path) -> set[int]:
             for unit, theirs in some:
                 tables = rows.pop(theirs.unit, {})
                 if "images" in tables and _lies_so(unit, tables["images"], each, files):
-                    path = part_path(parts, unit, fingerprint_of(unit))
+                    path = borrowed_part(parts, unit, fingerprint_of(unit))
                     if part_counts(path) is None:
                         write_part(path, _ours(unit, tables))
                     taken.add(unit.key)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
+import stat
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.index.parts import Counts, part_counts, part_path, write_part
+from imagenet_tools.units import UNREADABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
     from imagenet_tools.index.sources import UnitRecord
     from imagenet_tools.units import Reader, Unit
 
@@ -43,13 +52,12 @@ class Done(NamedTuple):
 def work(task: Task) -> Done:
     """Scan one unit into its part, unless it is there already or the index has it."""
     unit, known = task.unit, task.known
-    state = _reader(unit).fingerprint(unit)
+    state = _state(unit)
     fingerprint = _with(unit, state)
-    content = _digest(unit) if task.by_hash else ""
+    content = _content(unit) if task.by_hash else ""
     digest = _said_of(unit, content) if content else ""
-    path = part_path(task.parts, unit, fingerprint)
+    path = part_path(task.parts, unit, f"{fingerprint} {digest}")
     size = unit.path.stat().st_size if unit.path.is_file() else -1
-    about = (fingerprint, digest, size, path)
     # What was probed once is not forgotten because this build does not probe.
     probed = unit._replace(probed=True)
     if known is not None and task.by_hash:
@@ -58,15 +66,35 @@ def work(task: Task) -> Done:
                 return Done(unit, "unchanged", _with(one, state), known.digest, size, path, {})
     elif known is not None and known.fingerprint in (fingerprint, _with(probed, state)):
         return Done(unit, "unchanged", known.fingerprint, known.digest, size, path, {})
-    counts = part_counts(path)
-    if counts is not None:
-        return Done(unit, "resumed", *about, counts)
-    return Done(unit, "scanned", *about, write_part(path, _reader(unit).scan(unit)))
+    for part in (path, borrowed_part(task.parts, unit, fingerprint)):
+        if (counts := part_counts(part)) is not None:
+            return Done(unit, "resumed", fingerprint, digest, size, part, counts)
+    unread: list[str] = []
+    counts = write_part(path, _watched(_reader(unit).scan(unit), unread))
+    if unread:
+        # No later build takes these rows for those of the unit: neither this part nor the index answers for it.
+        fingerprint = digest = ""
+        path = path.rename(path.with_suffix(".unread.part"))
+    return Done(unit, "scanned", fingerprint, digest, size, path, counts)
+
+
+def borrowed_part(parts: Path, unit: Unit, fingerprint: str) -> Path:
+    """Return where the rows of a unit lie that another index had of it: they are of no bytes that were read here."""
+    return part_path(parts, unit, f"{fingerprint} borrowed")
+
+
+def _watched(rows: Iterable[tuple[str, pa.RecordBatch]], unread: list[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Pass rows on, and note the files among them that were there and could not be read."""
+    for table, batch in rows:
+        if table == "problems":
+            pairs = zip(batch["code"].to_pylist(), batch["file"].to_pylist(), strict=True)
+            unread += [file for code, file in pairs if code == UNREADABLE]
+        yield table, batch
 
 
 def fingerprint_of(unit: Unit) -> str:
     """What a unit's rows depend on, as a text: sizes and times of its files, and what is said of it besides."""
-    return _with(unit, _reader(unit).fingerprint(unit))
+    return _with(unit, _state(unit))
 
 
 def _with(unit: Unit, state: str) -> str:
@@ -89,19 +117,44 @@ def _reader(unit: Unit) -> Reader:
     return reader
 
 
-def _digest(unit: Unit) -> str:
-    """SHA-256 of all bytes of a unit: of a part of a file, a file, or the files in a folder."""
+def _state(unit: Unit) -> str:
+    """Digest of names, sizes and times of all that a unit's rows depend on: a stat each, nothing opened."""
     digest = hashlib.sha256()
-    # A form may read files beside the one that its unit names.
-    beside = getattr(_reader(unit), "reads", lambda unit: [unit.path])(unit)
-    for path in beside:
-        if path.is_dir():
-            for child in sorted(path.iterdir()):
-                if child.is_file():
-                    digest.update(f"\0{child.name}\0".encode(errors="surrogateescape"))
-                    digest.update(_file_digest(child, 0, -1))
-        else:
-            digest.update(_file_digest(path, unit.offset, unit.length))
+    for name, offset, length in _reader(unit).files(unit):
+        status = _status(f"{unit.root}/{name}")
+        about = f"{status.st_size}\0{status.st_mtime_ns}" if status else "absent"
+        digest.update(f"{name}\0{offset}\0{length}\0{about}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Stat a path, or the link itself if it leads to nothing; None where nothing is."""
+    try:
+        return os.stat(path)  # noqa: PTH116 - a Path each would cost more than the call
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        with suppress(OSError, ValueError):
+            return os.lstat(path)
+    return None
+
+
+def _content(unit: Unit) -> str:
+    """Digest of the bytes of all that a unit's rows depend on; "" where some of them cannot be read."""
+    digest = hashlib.sha256()
+    for name, offset, length in _reader(unit).files(unit):
+        path = f"{unit.root}/{name}"
+        status = _status(path)
+        digest.update(f"\0{name}\0{offset}\0{length}\0".encode(errors="surrogateescape"))
+        try:
+            if status is None:
+                digest.update(b"absent")
+            elif stat.S_ISDIR(status.st_mode):
+                with os.scandir(path) as entries:
+                    names = sorted(entry.name for entry in entries)
+                digest.update("\0".join(names).encode(errors="surrogateescape"))
+            elif stat.S_ISREG(status.st_mode):
+                digest.update(_file_digest(Path(path), offset, length))
+        except OSError:
+            return ""
     return digest.hexdigest()
 
 
@@ -114,7 +167,7 @@ def _file_digest(path: Path, offset: int, length: int) -> bytes:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(offset)
-        left = length if length >= 0 else path.stat().st_size - offset
+        left = length if length >= 0 else sys.maxsize
         while left > 0 and (chunk := file.read(min(_CHUNK, left))):
             digest.update(chunk)
             left -= len(chunk)

@@ -11,6 +11,7 @@ import pytest
 
 from imagenet_tools import schema
 from imagenet_tools.formats import box_xml
+from imagenet_tools.index.unit_work import fingerprint_of
 
 OBJECT = (
     "<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult><bndbox>"
@@ -374,7 +375,7 @@ def test_rows_are_handed_on_in_batches_of_bounded_size(tmp_path, monkeypatch):
 
 def test_the_fingerprint_changes_with_a_file_and_not_with_the_place(tmp_path):
     def prints(root):
-        return [box_xml.fingerprint(unit) for found in box_xml.detect(root) for unit in box_xml.units(found, "s", root)]
+        return [fingerprint_of(unit) for found in box_xml.detect(root) for unit in box_xml.units(found, "s", root)]
 
     write(tmp_path / "a", TRAIN)
     before = prints(tmp_path / "a")

@@ -10,6 +10,7 @@ from imagenet_tools import schema
 from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import devkit
+from imagenet_tools.index.unit_work import fingerprint_of
 
 NAME = "ILSVRC2012_validation_ground_truth.txt"
 LATER = "ILSVRC2015_clsloc_validation_ground_truth.txt"
@@ -173,7 +174,7 @@ def test_two_lists_that_differ_in_one_archive_are_refused(tmp_path):
 def test_the_fingerprint_changes_with_the_list_and_with_what_it_is_checked_against(tmp_path):
     def prints():
         ((found,),) = (devkit.detect(tmp_path),)
-        return [devkit.fingerprint(unit) for unit in devkit.units(found, "s", tmp_path)]
+        return [fingerprint_of(unit) for unit in devkit.units(found, "s", tmp_path)]
 
     write(tmp_path, {NAME: TRUTH, "map_clsloc.txt": MAP})
     before = prints()

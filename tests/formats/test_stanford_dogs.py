@@ -10,6 +10,7 @@ from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import stanford_dogs
 from imagenet_tools.index.opened import Index
+from imagenet_tools.index.unit_work import fingerprint_of
 from tests.conftest import Extracted
 from tests.forms.dogs import BREEDS, Dogs, mat
 from tests.scanned import Scanned
@@ -51,12 +52,12 @@ def test_without_the_lists_the_split_is_not_known(dogs: Dogs, tmp_path: Path) ->
     assert "not known" in images.evidence
     assert images.missing == "117 of the 120 breeds"
     assert {row["split"] for row in Scanned(stanford_dogs, home).tables["images"]} == {None}
-    before = [stanford_dogs.fingerprint(unit) for unit in Scanned(stanford_dogs, home).units]
+    before = [fingerprint_of(unit) for unit in Scanned(stanford_dogs, home).units]
     for name, data in dogs.lists.items():
         (home / name).write_bytes(data)
     after = Scanned(stanford_dogs, home)
     assert {row["split"] for row in after.tables["images"]} == {"train", "test"}
-    changed = [old != stanford_dogs.fingerprint(unit) for old, unit in zip(before, after.units, strict=True)]
+    changed = [old != fingerprint_of(unit) for old, unit in zip(before, after.units, strict=True)]
     assert changed == [True] * 3 + [False] * 3  # the images; the boxes need no list
 
 
