@@ -109,3 +109,11 @@ def test_a_heavy_library_is_imported_in_its_home_alone(library: str) -> None:
 
 def test_every_room_is_somewhere() -> None:
     assert {room_of(module) for module in MODULES} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("formats.")])
+def test_no_format_tells_by_itself_whether_a_unit_has_changed(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text())
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert not names & {"fingerprint", "reads"}, f"{module}: name the files in files(unit); the build makes the rest"

@@ -15,6 +15,7 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.annotations import annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
@@ -33,6 +34,17 @@ if TYPE_CHECKING:
     from imagenet_tools.containers.forward import Payload
     from imagenet_tools.containers.tar import Member
     from imagenet_tools.units import Unit
+
+# What scan_xml() may report, for the table problems.
+PROBLEMS = (
+    annotation.PROBLEMS
+    | tar.PROBLEMS
+    | {
+        UNREADABLE: "a file that is there and cannot be read; each build looks at it again",
+        "stray_file": "a file or a member that is no annotation",
+        "repeated_annotation": "a second annotation of an image in one archive; the first is kept",
+    }
+)
 
 # Compressed or not: browsers and people unpack the outer layer.
 ARCHIVE = re.compile(r"(?:.*/)?(n\d{8})(?:\.tar(?:\.gz)?|\.tgz)")

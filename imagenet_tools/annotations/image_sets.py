@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_files import is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
+from imagenet_tools.images.folder_scan import printable
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.units import FileRange
 
@@ -103,10 +104,10 @@ def _there(folder: Path, place: str, kind: str) -> Iterator[tuple[str, set[str]]
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir()) for entry in entries)
     wanted = is_image_name if kind == "Data" else is_annotation
-    yield place, {name.rpartition(".")[0] for name, is_dir in listed if not is_dir and wanted(name)}
+    yield place, {printable(name.rpartition(".")[0]) for name, is_dir in listed if not is_dir and wanted(name)}
     for name, is_dir in listed:
         if is_dir:
-            yield from _there(folder / name, f"{place}/{name}" if place else name, kind)
+            yield from _there(folder / name, f"{place}/{printable(name)}" if place else printable(name), kind)
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -5,13 +5,7 @@
     header    ...
     two blocks of zeros, then zeros alone to the end
 
-The members before a fault are always yielded; then FormatError is raised, with one of these codes:
-
-    tar_truncated      it ends inside a header or a payload, or without the two blocks of zeros
-    tar_damaged        no header where one belongs, or a header that cannot be
-    tar_trailing_data  something other than zeros follows the end
-    gzip_truncated     a compressed archive that ends too early
-    gzip_damaged       a compressed archive whose bytes or checksum are wrong
+The members before a fault are always yielded; then FormatError is raised, with a code of PROBLEMS.
 """
 
 from __future__ import annotations
@@ -29,6 +23,15 @@ from imagenet_tools.containers import tar_header
 from imagenet_tools.containers.forward import Gunzip, Payload, Read, forward
 from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
+
+# The codes of the errors that are raised here, for the table problems.
+PROBLEMS = {
+    "tar_truncated": "the archive ends inside a header or a payload, or without the two blocks of zeros",
+    "tar_damaged": "no header where one belongs, or a header that cannot be",
+    "tar_trailing_data": "something other than zeros follows the end of the archive",
+    "gzip_truncated": "a compressed archive that ends too early",
+    "gzip_damaged": "a compressed archive whose bytes or checksum are wrong",
+}
 
 _ZEROS = bytes(BLOCK)
 # How many zeros after the end are looked at; writers pad to 10 KiB unless told otherwise.

@@ -8,11 +8,7 @@
 
 The values of bytes are not read but placed: an image is a byte range of the file. The checksum of the length is held,
 for it finds the next record; that of the data is not, for it costs the reading of every byte. After the last good
-record FormatError is raised, with one of these codes:
-
-    tfrecord_truncated   it ends inside a record
-    tfrecord_damaged     a length whose checksum is wrong, and so no way to the next record
-    example_damaged      the data are no Example (raised by `features`; the next record is not touched)
+record FormatError is raised, with a code of PROBLEMS.
 """
 
 from __future__ import annotations
@@ -26,6 +22,13 @@ from imagenet_tools.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+# The codes of the errors that are raised here, for the table problems.
+PROBLEMS = {
+    "tfrecord_truncated": "the file ends inside a record",
+    "tfrecord_damaged": "the checksum of a record's length is wrong, and so there is no way to the next record",
+    "example_damaged": "a record that holds no Example; the others are read",
+}
 
 _HEAD, _TAIL = 12, 4
 # Most Examples show all but their image within this.

@@ -7,5 +7,6 @@ three constants' worth of layout and
     def open_shard(job, shard):
         return FilePerImage(job, lambda row: f"{row.split}/{row.name}")
 
-tests/exports/test_contract.py runs over every module here that has `open_shard`, with nothing to be registered.
+tests/exports/test_contract.py runs over every module here that has `open_shard`, tests/formats/test_reader_contract.py
+over every one that has `scan`, with nothing to be registered.
 """

@@ -30,6 +30,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.containers import tar
 from imagenet_tools.images.folder_scan import folder_files
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDS = ("boxes",)
+PROBLEMS = annotation_files.PROBLEMS
 
 # Where folders of annotations may lie below a path.
 _TREES = ("CLS-LOC", *(f"{top}Annotations/CLS-LOC" for top in ("", "ILSVRC/", "ILSVRC2015/")))

@@ -49,8 +49,8 @@ _PLACES = ("", "data", "devkit/data", "*devkit*", "*devkit*/data", "ILSVRC/devki
 # A kit's lists have less than a megabyte each, and the first one comes within the archive's first few.
 _CAP, _SEEN = 16 << 20, 64 << 20
 
-# What scan() may report, for the table problems, besides the codes of tar.py.
-PROBLEMS = {
+# What scan() may report, for the table problems.
+PROBLEMS = tar.PROBLEMS | {
     "devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one, which is used, stands alone"
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from imagenet_tools.images import folder_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDS = ("images",)
+PROBLEMS = folder_scan.PROBLEMS
 
 _SPLITS = ("train", "val", "test")
 

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images import numbering
+from imagenet_tools.images import folder_scan, numbering
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -53,11 +53,15 @@ if TYPE_CHECKING:
 HOLDS = ("images",)
 
 # What scan() may report, for the table problems.
-PROBLEMS = numbering.PROBLEMS | {
-    "row_unread": "a row of the table without a file name, or of a file that is not there; or of no class that is told",
-    "not_listed": "images that lie beside the table and are not in it; they are not indexed",
-    "table_damaged": "the table cannot be read on; the rows before are kept",
-}
+PROBLEMS = (
+    folder_scan.PROBLEMS
+    | numbering.PROBLEMS
+    | {
+        "row_unread": "a row without a file name, of a file that is not there, or of no class that is told",
+        "not_listed": "images that lie beside the table and are not in it; they are not indexed",
+        "table_damaged": "the table cannot be read on; the rows before are kept",
+    }
+)
 
 # Folders that hold images and are no class.
 _NO_CLASS = frozenset({*SPLIT_FOLDERS, "images", "data"})

@@ -24,7 +24,7 @@ from imagenet_tools.class_lists import labels
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports import parquet_shards
-from imagenet_tools.images import numbering
+from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
@@ -65,11 +65,15 @@ BESIDE = frozenset(
 )
 
 # What scan() may report, for the table problems.
-PROBLEMS = numbering.PROBLEMS | {
-    "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
-    "no_image": "a row without the bytes of an image",
-    "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
-}
+PROBLEMS = (
+    image_rows.PROBLEMS
+    | numbering.PROBLEMS
+    | {
+        "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
+        "no_image": "a row without the bytes of an image",
+        "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
+    }
+)
 
 _SHARD = re.compile(r"(?:(?P<split>[A-Za-z]+)-)?\d+(?:-of-(?P<of>\d+)(?:-[0-9a-f]{16})?)?\.parquet")
 

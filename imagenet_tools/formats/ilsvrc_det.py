@@ -32,11 +32,13 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
+from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
@@ -70,10 +72,14 @@ _LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d{1,3})\.txt")
 _SET_OF = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
 _SET_OF_LIST = {"pos": "det_positive", "part": "det_partial", "neg": "det_negative"}
 
-# What scan() may report, for the table problems, besides the codes of image_sets and of annotations.
-PROBLEMS = {
-    "det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1",
-}
+# What scan() may report, for the table problems.
+PROBLEMS = (
+    folder_scan.PROBLEMS
+    | image_scan.PROBLEMS
+    | annotation_files.PROBLEMS
+    | image_sets.PROBLEMS
+    | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"}
+)
 
 
 def detect(path: Path) -> list[Detection]:

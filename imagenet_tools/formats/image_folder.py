@@ -18,6 +18,7 @@ from imagenet_tools import wordnet
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
+from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
 
 HOLDS = ("images",)
+PROBLEMS = folder_scan.PROBLEMS
 
 # What people call the splits; those of ImageNet-21K-P are a form of their own.
 _SPLITS = {name: split for name, split in SPLIT_FOLDERS.items() if not name.startswith("imagenet21k_")}

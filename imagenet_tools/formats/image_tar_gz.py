@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.units import Unit, unit_file
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from imagenet_tools.units import Detection
 
 HOLDS = ("images",)
+PROBLEMS = image_scan.PROBLEMS
 
 # What the hub puts beside.
 BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"})

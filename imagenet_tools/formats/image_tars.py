@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from imagenet_tools.units import Detection
 
 HOLDS = ("images",)
+PROBLEMS = image_scan.PROBLEMS
 
 # The unit that stands for an outer tar itself: it holds the faults of the archive around its class tars.
 _OUTER = "/"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.published.releases import RELEASES, release_of_21k_p
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDS = ("images",)
+PROBLEMS = folder_scan.PROBLEMS
 
 _FOLDERS = ("imagenet21k_train", "imagenet21k_val", "imagenet21k_small_classes")
 _TOP = "imagenet21k_resized"

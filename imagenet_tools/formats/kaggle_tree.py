@@ -22,11 +22,13 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
+from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from imagenet_tools.images.jpeg import More
 
 HOLDS = ("images", "boxes")
+PROBLEMS = folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS
 
 _TASK = "CLS-LOC"
 _TOPS = ("", "ILSVRC", "ILSVRC2015", "ILSVRC2016", "ILSVRC2017")

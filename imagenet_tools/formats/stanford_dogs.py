@@ -16,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HOLDS = ("images", "boxes")
+PROBLEMS = folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS
 
 DATASET = "stanford-dogs"
 BESIDE = frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"})

@@ -29,7 +29,7 @@ from imagenet_tools.class_lists import labels
 from imagenet_tools.containers import tfrecords
 from imagenet_tools.containers.tf_example import Example, read_example
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images import numbering
+from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.reencoded import reencoded
@@ -49,13 +49,18 @@ HOLDS = ("images", "boxes")
 # What TensorFlow Datasets puts beside the shards.
 BESIDE = frozenset({"dataset_info.json", "features.json", "label.labels.txt"})
 
-# What scan() may report, for the table problems, beside the codes of imagenet_tools.containers.tfrecords.
-PROBLEMS = numbering.PROBLEMS | {
-    "no_name": "an image whose file name is none of ImageNet's, and so without an id; it is not indexed",
-    "no_image": "an Example without an image",
-    "boxes_unread": "lists of edges that are not of one length; the image is kept without boxes",
-    "reencoded": "one of the 23 images that TensorFlow's converters encode anew",
-}
+# What scan() may report, for the table problems.
+PROBLEMS = (
+    image_rows.PROBLEMS
+    | numbering.PROBLEMS
+    | tfrecords.PROBLEMS
+    | {
+        "no_name": "an image whose file name is none of ImageNet's, and so without an id; it is not indexed",
+        "no_image": "an Example without an image",
+        "boxes_unread": "lists of edges that are not of one length; the image is kept without boxes",
+        "reencoded": "one of the 23 images that TensorFlow's converters encode anew",
+    }
+)
 
 _SHARD = re.compile(
     r"(?:(?P<name>\w+)-)?(?P<split>[A-Za-z0-9_]+)(?:\.tfrecords?)?-(?P<number>\d+)-of-(?P<of>\d+)", re.ASCII

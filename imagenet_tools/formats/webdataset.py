@@ -29,7 +29,7 @@ from imagenet_tools.class_lists import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import webdataset_shards
-from imagenet_tools.images import numbering
+from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR
 from imagenet_tools.images.numbering import Numbering, Reading, hold_label, read_numbers, shard_units
@@ -74,7 +74,9 @@ BESIDE = frozenset(
 
 # What scan() may report, for the table problems.
 PROBLEMS = (
-    numbering.PROBLEMS
+    image_rows.PROBLEMS
+    | tar.PROBLEMS
+    | numbering.PROBLEMS
     | OF_SAMPLES
     | {
         "reencoded": "one of the 23 images that TensorFlow's converters encode anew",

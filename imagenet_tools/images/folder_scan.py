@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools import system
 from imagenet_tools.containers.read_buffer import CAPACITY, ReadBuffer, read_buffer
+from imagenet_tools.images import image_rows
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.plain_images import RUN, Images, add_images
 from imagenet_tools.images.plain_rows import NAME
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from imagenet_tools.units import Unit
 
     Entries = Sequence[os.DirEntry[str]]
+
+# What scan_folder() may report, for the table problems.
+PROBLEMS = image_rows.PROBLEMS | {
+    UNREADABLE: "a file that is there and cannot be read, or a link to nothing; each build looks at it again",
+    "name_not_utf8": "an image whose name is not UTF-8, and so cannot be an id; it is not indexed",
+    "stray_file": "a file beside the images that is no image",
+}
 
 # Files whose first bytes are read before any of them is looked at.
 _TOGETHER = min(1024, CAPACITY // HEAD)

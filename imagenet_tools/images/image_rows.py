@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.class_lists import labels
+from imagenet_tools.images import probe as probing
 from imagenet_tools.images.jpeg import Facts
 from imagenet_tools.images.probe import probe
 from imagenet_tools.published.releases import release_of
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.units import Unit
+
+# What is reported of images wherever they lie, for the table problems.
+PROBLEMS = probing.PROBLEMS | {
+    "class_differs": "the name says another class than the folder; the folder's is kept",
+    "split_differs": "the name says another split than the place; the name's is kept",
+    "label_contradiction": "the folder of a validation image is another class than the official ground truth's",
+}
 
 # The suffixes that the releases use, in lower case; what else lies beside images is counted as a stray file.
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})

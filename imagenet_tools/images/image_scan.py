@@ -14,6 +14,7 @@ from imagenet_tools.containers.read_buffer import ReadBuffer, read_buffer
 from imagenet_tools.containers.seek_points import point_rows
 from imagenet_tools.containers.tar_header import BLOCK, truncated
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images import image_rows
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.plain_images import Images, add_images
 from imagenet_tools.images.plain_rows import NAME
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
     from imagenet_tools.images.jpeg import Facts, More
     from imagenet_tools.units import Unit
+
+# What scan_tar() may report, for the table problems.
+PROBLEMS = (
+    image_rows.PROBLEMS
+    | tar.PROBLEMS
+    | {"stray_file": "a member that is no image, or a link to what is not in the archive"}
+)
 
 # The tar of a class, wherever it lies.
 CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")

@@ -1,0 +1,119 @@
+"""One small sample for each reader of imagenet_tools.formats, for tests/formats/test_reader_contract.py."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, webdataset, whole
+from tests.forms.annotations import write_files
+from tests.forms.det_tree import Det, write_tree
+from tests.forms.thousand import drawn
+
+WNIDS = ("n02085620", "n02086079")
+Data = Mapping[str, bytes]
+
+
+@cache
+def images() -> Data:
+    """Twelve training images of two breeds, six validation images and a test image."""
+    stems = [f"{wnid}_{7 + 1013 * n}" for wnid in WNIDS for n in range(6)]
+    stems += [f"ILSVRC2012_val_{n:08d}" for n in (3, 20, 199, 2000, 2001, 49999)] + ["ILSVRC2012_test_00000007"]
+    return {stem: drawn(n) for n, stem in enumerate(stems)}
+
+
+@cache
+def many() -> Data:
+    """More of each, as the detection task's tree takes them."""
+    stems = [f"{wnid}_{n}" for wnid in ("n02085620", "n01531178") for n in range(2)]
+    stems += [f"ILSVRC2012_val_{n:08d}" for n in range(1, 22)] + [f"ILSVRC2012_test_{n:08d}" for n in (1, 2)]
+    return {stem: drawn(n) for n, stem in enumerate(stems)}
+
+
+def of_split(split: str) -> Data:
+    return {stem: data for stem, data in images().items() if hf_parquet.split_of(stem) == split}
+
+
+def by_class() -> whole.Images:
+    return {wnid: {stem: data for stem, data in images().items() if stem.startswith(wnid)} for wnid in WNIDS}
+
+
+def _box_xml(home: Path, sample: Path) -> Path:
+    texts: dict[str, bytes | str] = {
+        f"train/{stem[:9]}/{stem}.xml": annotations.xml(
+            stem, stem[:9], [(stem[:9], (1, 2, 9, 9))], database="ILSVRC_2012"
+        )
+        for stem in of_split("train")
+    }
+    return write_files(home, texts)
+
+
+def _devkit(home: Path, sample: Path) -> Path:
+    shutil.unpack_archive(sample / "ILSVRC2012_devkit_t12.tar.gz", home)
+    return home
+
+
+def _flat_folder(home: Path, sample: Path) -> Path:
+    return write_files(home / "val", {f"{stem}.JPEG": data for stem, data in of_split("val").items()})
+
+
+def _hf_imagefolder(home: Path, sample: Path) -> Path:
+    rows: list[dict[str, object]] = [
+        {"file_name": f"{place}/{stem}.JPEG", "stem": stem, "wnid": stem[:9]}
+        for place, stem in zip(("a", "b", "b/c", ".") * 3, of_split("train"), strict=True)
+    ]
+    hf_imagefolder.write_table(home, images(), rows)
+    return write_files(home, {"b/n02086079_9.JPEG": drawn(77), "d/n02086079_10.JPEG": drawn(78)})
+
+
+def _hf_parquet(home: Path, sample: Path) -> Path:
+    return hf_parquet.write(home, images(), None, per_shard=3)
+
+
+def _ilsvrc_det(home: Path, sample: Path) -> Path:
+    return write_tree(home, Det(many()))
+
+
+def _image_folder(home: Path, sample: Path) -> Path:
+    return whole.tree(home / "train", by_class())
+
+
+def _image_tar_gz(home: Path, sample: Path) -> Path:
+    return whole.winter21_whole(home / "winter21_whole.tar.gz", by_class())
+
+
+def _image_tars(home: Path, sample: Path) -> Path:
+    return whole.fall11_whole(home / "fall11_whole.tar", by_class())
+
+
+def _imagenet21k_p(home: Path, sample: Path) -> Path:
+    return whole.imagenet21k_resized(home, by_class())
+
+
+def _kaggle_tree(home: Path, sample: Path) -> Path:
+    files = kaggle.files_of(images(), sample)
+    return write_files(home, {name: data for name, data in files.items() if "/Annotations/" not in name})
+
+
+def _loc_csv(home: Path, sample: Path) -> Path:
+    return Path(shutil.copy(sample / "LOC_val_solution.csv", home))
+
+
+def _stanford_dogs(home: Path, sample: Path) -> Path:
+    return dogs.Dogs(images()).write_folders(home)
+
+
+def _tfrecord(home: Path, sample: Path) -> Path:
+    return tfrecord.write_classic(home, images(), {stem: [(0.1, 0.2, 0.8, 0.9)] for stem in of_split("train")})
+
+
+def _webdataset(home: Path, sample: Path) -> Path:
+    return webdataset.write_1k(home, images())
+
+
+# By the reader's name; made in an empty folder, where the sample of the project lies is said.
+SAMPLES: dict[str, Callable[[Path, Path], Path]] = {
+    name.removeprefix("_"): make
+    for name, make in list(globals().items())
+    if name.startswith("_") and getattr(make, "__module__", "") == __name__
+}
