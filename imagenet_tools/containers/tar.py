@@ -14,14 +14,14 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from imagenet_tools.containers import tar_header
 from imagenet_tools.containers.forward import Gunzip, Payload, Read, forward
-from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, SPARSE, WITHOUT_PAYLOAD, Extra
+from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, LINK, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
 
 # The codes of the errors that are raised here, for the table problems.
@@ -49,12 +49,16 @@ class Member(NamedTuple):
     `offset` counts from the beginning of the file, also for a tar inside a tar; in `stream`, from the beginning of
     the decompressed bytes. `kind` is file, dir, link (hard), symlink, device, fifo, sparse (its payload is not the
     file's bytes in order) or other. Bytes of a name that are no UTF-8 are spelled \xNN.
+
+    A hard link to a file before it is given as a file: its bytes are those of the member that it names. Where only
+    later bytes can be read (`walk_by`, `stream`) it is a link with a `target`: see `followed`.
     """
 
     name: str
     offset: int
     size: int
     kind: str
+    target: str = ""  # of a link: the name of another member
 
 
 def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: bool = False) -> Iterator[Member]:
@@ -70,14 +74,23 @@ def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: 
 
 
 def walk_ahead(
-    source: StrPath | int, *, start: int = 0, end: int | None = None, ahead: int = 4096, cut: bool = False
+    source: StrPath | int,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    ahead: int = 4096,
+    cut: bool = False,
+    begin: int | None = None,
 ) -> Iterator[tuple[Member, bytes]]:
-    """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header."""
+    """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header.
+
+    `begin` is where the tar begins, if `start` is a header in the middle: links name members from there on.
+    """
     if not isinstance(source, int):
         with _open(source) as file:
-            yield from _members(file.fileno(), os.fspath(source), start, end, ahead, cut=cut)
+            yield from _members(file.fileno(), os.fspath(source), start, end, ahead, cut=cut, begin=begin)
         return
-    yield from _members(source, "the archive", start, end, ahead, cut=cut)
+    yield from _members(source, "the archive", start, end, ahead, cut=cut, begin=begin)
 
 
 def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
@@ -86,15 +99,54 @@ def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -
         yield member
 
 
+def followed(read: Read, links: Sequence[Member], *, start: int = 0, end: int = sys.maxsize) -> list[Member]:
+    """Return links of `walk_by` as the files that they name, by offset; one that names none stays a link.
+
+    The headers are read once more from `start` on.
+    """
+    places = _places(read, start, end, {link.target for link in links}) if links else {}
+    return sorted((places.get(link.offset, link) for link in links), key=lambda one: one.offset)
+
+
+def _places(read: Read, start: int, end: int, targets: Collection[str]) -> dict[int, Member]:
+    """Return the hard links to files before them, by the offset behind their header, as these files.
+
+    `targets` are the names that links have: only members of these names are remembered.
+    """
+    named: dict[str, Member] = {}
+    places: dict[int, Member] = {}
+    with suppress(FormatError):  # whoever walks on reports it
+        for member, _ in _walk(read, start, end, 0, ""):
+            found = member
+            if member.kind == "link" and member.target in named:
+                found = places[member.offset] = named[member.target]._replace(name=member.name)
+            if found.kind in ("file", "sparse") and found.name in targets:
+                named[found.name] = found
+    return places
+
+
 def _members(
-    fd: int, label: str, start: int, end: int | None, ahead: int, *, cut: bool
+    fd: int, label: str, start: int, end: int | None, ahead: int, *, cut: bool, begin: int | None
 ) -> Iterator[tuple[Member, bytes]]:
     size = os.fstat(fd).st_size
+    end = size if end is None else min(end, size)
+    places: dict[int, Member] | None = None
 
     def read(offset: int, n: int) -> bytes:
         return os.pread(fd, n, offset)
 
-    return _walk(read, start, size if end is None else min(end, size), ahead, label, cut=cut)
+    for member, head in _walk(read, start, end, ahead, label, cut=cut):
+        if member.kind != "link":
+            yield member, head
+            continue
+        if places is None:  # at the first link: an archive without any is walked once
+            first = start if begin is None else begin
+            targets: set[str] = set()
+            with suppress(FormatError):
+                targets.update(one.target for one, _ in _walk(read, first, end, 0, label) if one.kind == "link")
+            places = _places(read, first, end, targets)
+        found = places.get(member.offset, member)
+        yield found, _exactly(read, found.offset, min(ahead, found.size))
 
 
 def _open(path: StrPath) -> io.FileIO:
@@ -131,7 +183,7 @@ def _walk(
             continue
         if kind == SPARSE:
             place = _after_sparse_map(read, block, place, end, label)
-        member = member_of(name, place, size, kind, own or common)
+        member = member_of(name, place, size, kind, own or common, block[157:257] if kind == LINK else b"")
         own, size = None, member.size
         if place + size > end:
             if cut:
@@ -154,17 +206,20 @@ def _walk(
     _check_tail(read, place + BLOCK, end, label)
 
 
-def member_of(name: bytes, place: int, size: int, kind: int, said: Extra | None = None) -> Member:
+def member_of(name: bytes, place: int, size: int, kind: int, said: Extra | None = None, target: bytes = b"") -> Member:
     """The member that a header says, and what was `said` of it before; its payload begins at `place`."""
     word = KINDS.get(kind, "other")
     if said is not None:
-        name, size = said.name or name, size if said.size is None else said.size
+        name, size, target = said.name or name, size if said.size is None else said.size, said.target or target
         word = "sparse" if said.sparse else word
     if kind in WITHOUT_PAYLOAD:
         size = 0
     elif word == "file" and name.endswith(b"/"):
         word = "dir"
-    return Member(name.decode("utf-8", "backslashreplace"), place, size, word)
+    text = name.decode("utf-8", "backslashreplace")
+    if kind != LINK:
+        return Member(text, place, size, word)
+    return Member(text, place, size, word, target.partition(b"\0")[0].decode("utf-8", "backslashreplace"))
 
 
 def _exactly(read: Read, offset: int, n: int) -> bytes:

@@ -1,8 +1,8 @@
 """The plain members of a tar, many at a time: their headers checked all at once, their first bytes in one buffer.
 
-A header is plain if it says all of its member by itself, in the spelling that writers use today: a file, a link, a
-folder; the checksum as six octal digits, the size as eleven. Where something else lies, or a fault, a batch ends before
-it, and `tar.walk_ahead` goes on from there: it is the one that knows every spelling, and says what is wrong.
+A header is plain if it says all of its member by itself, in the spelling that writers use today: a file, a folder,
+a symbolic link; the checksum as six octal digits, the size as eleven. Where something else lies, or a fault, a batch
+ends before it, and `tar.walk_ahead` goes on from there: it knows every spelling, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PIECE = 128 << 10
 _SMALL = 8
 _FILE = ord("0")
 _LOW = 0x00FF00FF00FF00FF
-_PLAIN_KINDS = frozenset(b"\x001234567")
+_PLAIN_KINDS = frozenset(b"\x00234567")  # not hard links: their bytes are those of another member
 
 
 class Heads(NamedTuple):

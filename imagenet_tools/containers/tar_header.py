@@ -22,13 +22,13 @@ EXTRA_LIMIT = 1 << 20
 
 # The types whose payload tells of the members after them: GNU's L and K, pax's x and g, Solaris' X.
 EXTRAS = frozenset(b"LKxgX")
-SPARSE = ord("S")
+SPARSE, LINK = ord("S"), ord("1")
 # Links, devices, folders and pipes have no payload, whatever size their header states.
 WITHOUT_PAYLOAD = frozenset(b"123456")
 KINDS = (
     dict.fromkeys(b"\x0007", "file")
     | dict.fromkeys(b"34", "device")
-    | {ord("1"): "link", ord("2"): "symlink", ord("5"): "dir", ord("6"): "fifo", SPARSE: "sparse"}
+    | {LINK: "link", ord("2"): "symlink", ord("5"): "dir", ord("6"): "fifo", SPARSE: "sparse"}
 )
 
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)(?:[ \0].*)?", re.DOTALL).fullmatch
@@ -37,11 +37,12 @@ _PAX_SIZE = re.compile(rb"\d{1,20}").fullmatch
 
 
 class Extra(NamedTuple):
-    """What headers before a member's own say of it: its name, its size in bytes, and whether it is sparse."""
+    """What headers before a member's own say of it: its name, its size in bytes, whether it is sparse, its target."""
 
     name: bytes = b""
     size: int | None = None
     sparse: bool = False
+    target: bytes = b""  # of a link
 
 
 def parse(block: bytes, place: int, label: str) -> tuple[bytes, int, int]:
@@ -111,15 +112,15 @@ def heed(
     own = own or common or Extra()
     if kind == ord("L"):
         return own._replace(name=data.partition(b"\0")[0]), common
-    if kind == ord("K"):  # where a link points to says nothing of where bytes lie
-        return own, common
+    if kind == ord("K"):
+        return own._replace(target=data.partition(b"\0")[0]), common
     return _pax(data, own, place, label), common
 
 
 def _pax(data: bytes, said: Extra, place: int, label: str) -> Extra:
     """What pax records say, on top of what was `said` before."""
     at = 0
-    name, size, sparse = said
+    name, size, sparse, target = said
     while data[at : at + 1].strip(b"\0"):  # some writers fill up with zeros
         found = _RECORD_LENGTH(data, at)
         end = at + int(found[1]) if found else 0
@@ -132,9 +133,11 @@ def _pax(data: bytes, said: Extra, place: int, label: str) -> Extra:
             if not _PAX_SIZE(value):
                 raise damaged(label, place + at, f"a pax size of {value[:32]!r}", "digits")
             size = int(value)
+        elif key == b"linkpath":
+            target = value
         sparse = sparse or key.startswith(b"GNU.sparse.")
         at = end
-    return Extra(name, size, sparse)
+    return Extra(name, size, sparse, target)
 
 
 def truncated(label: str, place: int, found: str, expected: str, member: str = "") -> FormatError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -105,7 +106,7 @@ def _scan_plain(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[None]:
             if gathered.full():
                 yield
     try:
-        for member, head in tar.walk_ahead(fd, start=place, end=end, ahead=ahead):
+        for member, head in tar.walk_ahead(fd, start=place, end=end, ahead=ahead, begin=unit.offset):
             _add(gathered, unit, prefix, member, head, partial(_of_file, fd, member.offset))
             if gathered.full():
                 yield
@@ -164,10 +165,27 @@ def _piece(data: bytes, offset: int, n: int) -> bytes:
     return data[offset : offset + n]
 
 
+def _streamed(stream: Stream, start: int, end: int, label: str) -> Iterator[tar.Member]:
+    """Yield the members of a tar in a stream, hard links last, for what they name lies before."""
+    links: list[tar.Member] = []
+    fault: FormatError | None = None
+    try:
+        for member in tar.walk_by(stream.read, start=start, end=end, label=label):
+            if member.kind == "link":
+                links.append(member)
+            else:
+                yield member
+    except FormatError as error:
+        fault = error
+    yield from tar.followed(stream.read, links, start=start, end=end)
+    if fault is not None:
+        raise fault
+
+
 def _in_stream(stream: Stream, gathered: _Gathered, unit: Unit) -> Iterator[None]:
     """Gather the members of a tar that streams by, and those of the class tars in it; stops after each."""
     prefix = f"{unit.member}/" if unit.member else ""
-    for member in tar.walk_by(stream.read, label=unit.file):
+    for member in _streamed(stream, 0, sys.maxsize, unit.file):
         inner = CLASS_TAR.fullmatch(member.name)
         if member.kind != "file" or not inner:
             _add_streamed(gathered, unit, prefix, member, stream)
@@ -176,7 +194,7 @@ def _in_stream(stream: Stream, gathered: _Gathered, unit: Unit) -> Iterator[None
         end = member.offset + member.size
         above = prefix + member.name
         try:
-            for one in tar.walk_by(stream.read, start=member.offset, end=end, label=f"{unit.file}: {member.name}"):
+            for one in _streamed(stream, member.offset, end, f"{unit.file}: {member.name}"):
                 _add_streamed(gathered, unit, f"{above}/", one, stream, wnid=inner[1])
                 yield
         except FormatError as error:
@@ -217,7 +235,7 @@ def _add(
     found: Facts | None = None,
 ) -> None:
     """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
-    path, offset, length, kind = member
+    path, offset, length, kind, target = member
     if kind == "dir":
         return
     rows, beside = gathered
@@ -225,7 +243,8 @@ def _add(
     if kind != "file" or not is_image_name(name):
         taken = kind == "file" and beside is not None and beside.take(member, more)
         if not taken and name not in BESIDE_IMAGES:
-            rows.problem("stray_file", unit.file, f"a {kind}, not an image", prefix + path)
+            what = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
+            rows.problem("stray_file", unit.file, f"{what}, not an image", prefix + path)
         return
     stem, told, split = told_by_path(path)
     size, compression = length, None

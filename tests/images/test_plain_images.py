@@ -178,8 +178,9 @@ def test_what_gnu_tar_writes_has_the_same_rows_both_ways(form: str, tmp_path: Pa
     names = sorted(path.name for path in folder.iterdir() if form not in {"v7", "ustar"} or len(path.name) < 99)
     subprocess.run(["tar", f"--format={form}", "-cf", str(path), "-C", str(folder), *names], check=True)
     found, made = both_ways([tar_unit(path)])
-    assert len(found["images"]) >= 60
-    assert (made["rows"] == 60) == (form != "pax")
+    assert len(found["images"]) >= 61  # the hard link too
+    # Those before the link are read together; it names another member, and so is none of theirs.
+    assert made["rows"] == (0 if form == "pax" else 57)
 
 
 def test_odd_members_among_plain_ones_keep_their_place(tmp_path: Path) -> None:
