@@ -28,11 +28,12 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import Found, Written
+from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, of_images
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import add_member, tar_fingerprint
+from imagenet_tools.images.image_scan import add_member
 from imagenet_tools.images.unwrapped import HEAD
-from imagenet_tools.units import Unit
+from imagenet_tools.units import Unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ HOLDS = ("images",)
 BESIDE = frozenset({"train_map.txt", "val_map.txt", "test_map.txt"})
 
 # What scan() may report, for the table problems.
-PROBLEMS = {
+PROBLEMS = image_scan.PROBLEMS | {
     "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
     "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
 }
@@ -88,7 +89,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield Unit("zip", source, str(root), found.path.relative_to(root).as_posix(), found.dataset)
 
 
-fingerprint = tar_fingerprint
+files = unit_file
 
 
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:

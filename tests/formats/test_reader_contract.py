@@ -29,7 +29,7 @@ SHARED = ("annotations", "containers", "images")
 Rows = dict[Unit, list[tuple[str, dict[str, Any]]]]
 
 # Readers of files that say at their end, or as a whole alone, what is in them: cut, they keep nothing.
-WHOLE_OR_NOTHING = {"devkit", "hf_parquet"}
+WHOLE_OR_NOTHING = {"devkit", "hf_parquet", "zip"}
 
 
 @pytest.fixture(params=READERS)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, webdataset, whole
+from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, webdataset, whole, zips
 from tests.forms.annotations import write_files
 from tests.forms.det_tree import Det, write_tree
 from tests.forms.thousand import drawn
@@ -109,6 +109,10 @@ def _tfrecord(home: Path, sample: Path) -> Path:
 
 def _webdataset(home: Path, sample: Path) -> Path:
     return webdataset.write_1k(home, images())
+
+
+def _zip(home: Path, sample: Path) -> Path:
+    return zips.write(home / "train.zip", by_class())
 
 
 # By the reader's name; made in an empty folder, where the sample of the project lies is said.
