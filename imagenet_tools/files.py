@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from imagenet_tools.errors import ExistsError
+from imagenet_tools.errors import ExistsError, SourceError
 from imagenet_tools.system import has_ended, libc
 
 StrPath = str | os.PathLike[str]
@@ -153,6 +153,28 @@ def _checked(result: int, path: str, other: str | None = None) -> None:
 
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path, None, other)
+
+
+def inside(root: StrPath, file: str) -> str:
+    """Return the path of a file that an index names below a root.
+
+    An index may come from somebody else: every path that is made from one goes through here.
+
+    Args:
+        root: The folder that `file` is relative to.
+        file: A relative path, '/' between.
+
+    Raises:
+        SourceError: The file is not below the root: an absolute path, or one with '..' in it.
+    """
+    if file.startswith("/") or "\0" in file or (".." in file and ".." in file.split("/")):
+        message = (
+            f"The index names the file {file!r}, which is not below {os.fspath(root)}; expected a relative path "
+            "without '..'. build-index writes no such path: the index is damaged, or was changed to reach other "
+            "files. Do not use it; build one from the sources themselves, with `imagenet-tools build-index`."
+        )
+        raise SourceError(message)
+    return os.path.join(root, file)  # noqa: PTH118 - a Path costs more than reading a small image's place
 
 
 def refuse_taken(path: str) -> None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from imagenet_tools.exports.outfile import OutFile
 from imagenet_tools.exports.rows import Rows, changes
 from imagenet_tools.exports.writer import Row, Shard
-from imagenet_tools.files import whole
+from imagenet_tools.files import inside, whole
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.pieces import Pieces
@@ -104,14 +104,14 @@ class Job:
 
     def create(self, name: str) -> OutFile:
         """A new file of the export for a shard; name it in Written.files. What an interrupted run left there goes."""
-        path = self.out / name
+        path = Path(inside(self.out, name))
         path.parent.mkdir(parents=True, exist_ok=True)
         return OutFile(path)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """A file to write in finish(), which appears when the block ends well, in the place of an earlier one."""
-        path = self.out / name
+        path = Path(inside(self.out, name))
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path, replace=True, fsync=False) as file:
             yield file

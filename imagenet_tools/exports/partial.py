@@ -88,7 +88,7 @@ def refuse_place(plan: Plan, dest: Path) -> None:
     """Refuse a place that is taken, or that lies in a source or in the index, which an export would grow into."""
     refuse_taken(str(dest))
     rows = plan.index.cursor().execute("SELECT DISTINCT source, path FROM sources ORDER BY 1").fetchall()
-    places = [plan.index.roots[source] / path for source, path in rows]
+    places = [plan.index.place(source, path) for source, path in rows]
     for place in [*places, plan.index.path]:
         if place.is_dir() and dest.absolute().parent.resolve().is_relative_to(place.resolve()):
             message = f"{dest} lies in {place}, which is indexed, or the index. Name a place outside of it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from itertools import accumulate, compress, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.exports.options import Facts
 from imagenet_tools.exports.writer import Box, Origin, Row
+from imagenet_tools.files import inside
 from imagenet_tools.images.transform import mode_after
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Places:
 
     def __init__(self, index: Index):
         self._index = index
-        self._folders = {source: os.path.join(root, "") for source, root in index.roots.items()}  # noqa: PTH118
+        self._roots = {source: str(root) for source, root in index.roots.items()}
 
     def of(self, columns: Columns) -> Iterator[Place]:
         """The place of each image, as the index itself says it, but for the type of its path."""
@@ -64,7 +64,7 @@ class Places:
             if compression in STREAMED:
                 yield self._index.image_place(*one)
             else:
-                yield Place(self._folders[source] + file, offset, length, member, position, compression)
+                yield Place(inside(self._roots[source], file), offset, length, member, position, compression)
 
 
 class Rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.exports.writer import ImageFile, Written
-from imagenet_tools.files import half_made
+from imagenet_tools.files import half_made, inside
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
@@ -47,11 +47,12 @@ class FilePerImage:
             self._made.append(ImageFile(name, len(data), digest))
 
     def _ready(self, path: str) -> str:
+        where = inside(self._job.out, path)
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
             (self._job.out / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        return f"{self._job.out}/{path}"
+        return where
 
     def close(self) -> Written:
         """The files that were made."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
-from imagenet_tools.files import fsync_folder, lock, whole
+from imagenet_tools.files import fsync_folder, inside, lock, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,6 +110,8 @@ def read_manifest(folder: Path) -> Manifest:
         )
         raise NoIndexError(message)
     tables = {table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()}
+    for entry in (entry for entries in tables.values() for entry in entries):
+        inside(folder, entry.file)
     return Manifest(tables, found["software"])
 
 

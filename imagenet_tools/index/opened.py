@@ -16,6 +16,7 @@ from imagenet_tools.containers import blob, payload
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of
 from imagenet_tools.errors import UsageError
+from imagenet_tools.files import inside
 from imagenet_tools.index.connection import connect, relation
 from imagenet_tools.index.gate import check_condition, senses_taken
 from imagenet_tools.index.layout import default_index, read_manifest
@@ -227,8 +228,8 @@ class Index:
         return {entry.part: self.path.absolute() / entry.file for entry in listed}
 
     def place(self, source: str, file: str) -> Path:
-        """The file on this machine that `file` of a source means."""
-        return self.roots[source] / file
+        """Return the file on this machine that `file` of a source means; SourceError where it leaves the root."""
+        return Path(inside(self.roots[source], file))
 
 
 def _said(name: str, path: Path) -> str:

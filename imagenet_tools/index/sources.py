@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.files import inside
 from imagenet_tools.index.layout import (
     FileEntry,
     Manifest,
@@ -70,8 +71,8 @@ class Source:
 
     @property
     def place(self) -> Path:
-        """The path itself, on this machine."""
-        return self.root / self.path
+        """The path itself, on this machine; SourceError where an index from elsewhere names one outside the root."""
+        return Path(inside(self.root, self.path))
 
 
 def find_sources(

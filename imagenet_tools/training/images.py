@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from imagenet_tools.containers.payload import Place, reading_order
+from imagenet_tools.files import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,7 @@ class Images(NamedTuple):
         home = self.homes[self.home[row]]
         start, length = int(self.start[row]), int(self.length[row])
         if home.folder:
-            return Place(home.path / self._called(row), start, length)
+            return Place(inside(home.path, self._called(row)), start, length)
         name = None if self.name is None else self.name[row].as_py()
         addressed = home.compression in (None, "gzip")
         offset, position = (start, None) if addressed else (None, start)
