@@ -195,8 +195,9 @@ def build_index(
     process may use, and more where the disk is slow to answer), or any `executor`; `fresh` forgets what the index
     held; `glosses` is "nltk" or a WordNet dict folder; `like` is the index of somebody who holds the same archives:
     what agrees in size and in a sample of headers is taken over from it. What changed is told by sizes and times, or
-    `by_hash` of all bytes. Without `probe`, images get names, places and lengths alone; a build with it adds their
-    facts later. `roots` say where sources of the index lie now, by their names: given there, they are the same sources.
+    `by_hash` of all bytes, which also compares the bytes of images of one key. Without `probe`, images get names,
+    places and lengths alone; a build with it adds their facts later. `roots` say where sources of the index lie now, by
+    their names: given there, they are the same sources.
 
     SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has the lock.
     An interrupted build goes on when the same call is made again.

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Raised when a column changes its name, type or meaning, or rows lie in other files; an index of another version is
-# refused. 2: the images of large data sets lie in more files.
-VERSION = 2
+# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes.
+VERSION = 3
 
 
 class Column(NamedTuple):
@@ -225,7 +225,13 @@ TABLES["unused_boxes"] = Table(
     "a box kept aside: its image is not in this index, or another source has the boxes of that image",
     (*TABLES["boxes"].columns, Column("reason", "string", "no_image; repeated: the same boxes; conflict: others")),
 )
-TABLES["copies"] = Table("a further place of an image that images already places", TABLES["images"].columns)
+TABLES["copies"] = Table(
+    "a further place of an image that images already places",
+    (
+        *TABLES["images"].columns,
+        Column("other_bytes", "bool", "its bytes are not those of the image in images: a row in problems names both"),
+    ),
+)
 
 
 @functools.cache

@@ -45,7 +45,12 @@ Examples:
 @click.option("--fresh", is_flag=True, help="Forget what the index holds, and build it anew.")
 @click.option("--glosses", metavar="DIR|nltk", help="Add WordNet's glosses, through NLTK or from a dict folder.")
 @click.option("--like", type=click.Path(path_type=Path), metavar="INDEX", help="Take over what agrees with this index.")
-@click.option("--hash", "by_hash", is_flag=True, help="Tell by all bytes what has changed, not by sizes and times.")
+@click.option(
+    "--hash",
+    "by_hash",
+    is_flag=True,
+    help="Tell by all bytes what has changed, and which images of one key differ, not by sizes and times.",
+)
 @click.option("--no-probe", is_flag=True, help="Names, places and lengths alone; a later build adds images' facts.")
 @root_option
 @click.option("--strict", is_flag=True, help="Exit with 1 where problems were counted.")
@@ -126,6 +131,8 @@ def _print(report: Report) -> None:
     click.echo(printable(f"{report.index}: {held} (units: {units or 'none'})"))
     if rows.get("copies"):
         click.echo(f"{counted(rows['copies'], 'image')} also in a second place (table copies)")
+    if n := report.problems.get("other_bytes"):
+        note(f"{counted(n, 'image')} in a second place with other bytes than the one that is kept: copies.other_bytes")
     if rows.get("unused_boxes"):
         note(f"{counted(rows['unused_boxes'], 'box')} kept aside in unused_boxes: no such image here, or given twice")
     if report.problems:

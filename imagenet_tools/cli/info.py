@@ -81,7 +81,8 @@ def command(
         shared = f"{counted(found.photos, 'photograph')}: those that several data sets have count once"
         click.echo(f"\n{counted(found.labelled, 'labelled image')} of {shared}")
     if found.copies:
-        click.echo(f"\n{counted(found.copies, 'image')} also in a second place (table copies)")
+        others = f", {found.other_bytes:,} of them with other bytes (column other_bytes)" if found.other_bytes else ""
+        click.echo(f"\n{counted(found.copies, 'image')} also in a second place (table copies){others}")
     for reason, n in found.unused_boxes.items():
         click.echo(f"\n{counted(n, 'box')} kept aside (table unused_boxes): {reason}")
     return 0

@@ -100,9 +100,10 @@ def build_index(
         old = read_manifest(index) if there and not fresh else Manifest({})
         check_sums(index, old)
         known = read_sources(index, old)
+        moved = rooted(known, roots or {})
         if old.tables:
             remove_unlisted(index, old)
-        found = find_sources(paths, readers, dataset=dataset, known=rooted(known, roots or {}))
+        found = find_sources(paths, readers, dataset=dataset, known=moved)
         units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
         crew = (workers, workers) if workers else (cores, max(cores, _MOST))
@@ -116,7 +117,18 @@ def build_index(
         if progress:
             progress("merging", 0, 1)
         new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
-        manifest, problems = merge(Stage(home, old, new, dropped, threads=workers or cores, aside=staging / "aside"))
+        stage = Stage(
+            home,
+            old,
+            new,
+            dropped,
+            threads=workers or cores,
+            aside=staging / "aside",
+            roots={source.name: source.root for source in (*moved, *found)},
+            n_images={source.name: sum(unit.n_images for unit in source.units) for source in sources},
+            by_hash=by_hash,
+        )
+        manifest, problems = merge(stage)
         manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
         manifest = write_sources(home, manifest, sources)
         write_manifest(home, manifest)

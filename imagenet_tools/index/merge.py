@@ -12,6 +12,7 @@ from imagenet_tools.index.found_images import define_odd
 from imagenet_tools.index.layout import Manifest, software
 from imagenet_tools.index.merge_boxes import choose_boxes, keep_boxes, merge_boxes
 from imagenet_tools.index.merge_images import merge_images
+from imagenet_tools.index.merge_other_bytes import place_of, size_of
 from imagenet_tools.index.merge_points import merge_points
 from imagenet_tools.index.merge_synsets import merge_synsets
 
@@ -32,8 +33,8 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     _merge_labels(stage)
     define_odd(stage)
     changed = choose_boxes(stage)
-    others = merge_images(stage, changed=changed or ())
     merge_points(stage)
+    others = merge_images(stage, changed=changed or ())
     keep_boxes(stage) if changed is None else merge_boxes(stage, others)
     problems = _merge_problems(stage)
     merge_synsets(stage)
@@ -79,7 +80,7 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
     stage.write(
         "problems",
         "all",
-        """SELECT * FROM all_problems WHERE unit IS NOT NULL
+        f"""SELECT * FROM all_problems WHERE unit IS NOT NULL
            UNION ALL BY NAME
            SELECT 'no_label' AS code, source, dataset,
                   count(*) || ' images of split ' || coalesce(split, 'none') || ' have no label; expected a class '
@@ -92,6 +93,11 @@ def _merge_problems(stage: Stage) -> dict[str, int]:
            SELECT 'box_conflict' AS code, source, file, dataset, image_id,
                   count(*) || ' boxes differ from those of the source that was taken; kept in unused_boxes' AS reason
            FROM unused_boxes WHERE reason = 'conflict' GROUP BY source, file, dataset, image_id
+           UNION ALL BY NAME
+           SELECT 'other_bytes' AS code, c.source, c.file, c.member, dataset, image_id,
+                  'found ' || {size_of("c")} || ' in ' || {place_of("c")} || '; kept the ' || {size_of("i")} || ' in '
+                  || {place_of("i")} AS reason
+           FROM (FROM copies WHERE other_bytes) AS c JOIN images AS i USING (dataset, image_id)
            ORDER BY ALL""",
     )
     stage.view("problems")

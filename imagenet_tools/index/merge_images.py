@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.index import merge_other_bytes
 from imagenet_tools.index.found_images import (
     NAMED_CLASS,
     classes_in_splits,
@@ -39,7 +40,7 @@ _STEM = f"regexp_extract({_PATH}, '[^/]+$')"
 _ELSEWHERE = r"regexp_full_match(image_id, 'n\d{8}_\d+') AND left(image_id, 9) <> wnid"
 _HASH32 = "('0x' || left(sha256(photo), 8))::UBIGINT::UINTEGER"
 
-# Which of several places of an image is the first one, and the order of rows in a file.
+# Which of several places of the same bytes is the first one, and the order of rows in a file.
 _PLACE = 'source, file, "offset", member, position'
 _ORDER = f'dataset, split, wnid, image_id, "offset" IS NULL, {_PLACE}'
 
@@ -51,8 +52,8 @@ def merge_images(stage: Stage, *, changed: Iterable[str] = ()) -> list[Path]:
     """Write the files of images and copies that change, and keep the others. SourceError: a contradiction.
 
     Needs the table chosen_counts (dataset, image_id, n) of the boxes, and the classes, as ids have them, of the images
-    of which it may say something else than before. Defines the view images, and the table frames of the images with
-    boxes, but for those in the files that it gives.
+    of which it may say something else than before. Defines the views images and copies, and the table frames of the
+    images with boxes, but for those in the files that it gives.
     """
     stage.define("all_problems", "problems")
     foreign = _hold_against_each_other(stage)
@@ -65,17 +66,19 @@ def merge_images(stage: Stage, *, changed: Iterable[str] = ()) -> list[Path]:
     columns = ", ".join(FRAME)
     stage.sql.execute(f"CREATE TEMP TABLE frames AS SELECT {columns} FROM odd_images LIMIT 0")
     odd |= _write_plain_parts(stage, {part: new.get(part, set()) for part in sorted(touched - odd)})
-    for part in sorted(touched & odd):
-        _write_part(stage, part, new.get(part, set()), foreign=foreign)
+    written = [_write_part(stage, part, new.get(part, set()), foreign=foreign) for part in sorted(touched & odd)]
+    if not all(written):
+        merge_other_bytes.refuse_many(stage)
     for table in ("images", "copies"):
         stage.tables.get(table, []).sort(key=lambda entry: entry.part)
     _check_none_lost(stage)
     stage.view("images")
+    stage.view("copies")
     return [stage.folder / entry.file for entry in stage.tables.get("images", []) if entry.part not in touched - odd]
 
 
 def _hold_against_each_other(stage: Stage) -> bool:
-    """Define the views found_images and all_images of those that may be one, and the tables by_path and misfiled.
+    """Define the views found_images and all_images of those that may be one; the tables by_path, misfiled and beside.
 
     Gives whether some images have names that no release shares.
     """
@@ -96,6 +99,11 @@ def _hold_against_each_other(stage: Stage) -> bool:
                 AND own.split IS NOT DISTINCT FROM here.split"""
     )
     stage.sql.execute(f"CREATE TEMP VIEW all_images AS {_settled('found_images', foreign=foreign)}")
+    # The images in their own classes that misfiled ones are compared with.
+    stage.sql.execute(
+        """CREATE TEMP TABLE beside AS FROM all_images
+           SEMI JOIN misfiled USING (dataset, image_id) WHERE wnid = left(image_id, 9)"""
+    )
     return foreign
 
 
@@ -188,15 +196,16 @@ def _touched_parts(stage: Stage, changed: Iterable[str]) -> set[str]:
 
 
 def _moved(stage: Stage) -> str:
-    """The old parts of images that are copies now, as they stand in their own class too, and the other way round."""
+    """The old parts of images that are copies now, as they are in their own class too, and of those that were.
+
+    The latter are no copies any more, or are compared with images that may be others now.
+    """
     odd, rows = odd_entries(stage), {}
     for table in ("images", "copies"):
         files = [stage.folder / entry.file for entry in stage.old.tables.get(table, []) if entry in odd]
         rows[table] = f"(FROM {parquet(files)})" if files else "(FROM odd_images LIMIT 0)"
-    key = "USING (dataset, image_id, wnid)"
-    return f"""SELECT {PART} FROM {rows["images"]} SEMI JOIN misfiled {key}
-               UNION SELECT {PART} FROM (FROM {rows["copies"]} WHERE {_ELSEWHERE})
-               ANTI JOIN misfiled {key} ANTI JOIN {rows["images"]} {key}"""
+    return f"""SELECT {PART} FROM {rows["images"]} SEMI JOIN misfiled USING (dataset, image_id, wnid)
+               UNION SELECT {PART} FROM {rows["copies"]} WHERE {_ELSEWHERE}"""
 
 
 def _write_plain_parts(stage: Stage, parts: dict[str, set[int]]) -> set[str]:
@@ -240,15 +249,20 @@ def _counts(stage: Stage) -> tuple[pa.Table, dict[tuple[str, str], tuple[int, in
     return counts, {(dataset, head): (end, n) for (dataset, head, n), end in zip(runs, ends, strict=False)}
 
 
-def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> None:
-    """Write the files of one part of images and copies, from its new units and its old files alone."""
+def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> bool:
+    """Write the files of one part of images and copies, from its new units and its old files alone.
+
+    Returns False, and writes nothing, where too many images have other bytes.
+    """
     names = [column.name for column in TABLES["images"].columns]
     columns = ", ".join(f'"{name}"' for name in names)
     stage.sql.register("piece", stage.new("images", sorted(units)))
     union = [f"SELECT {columns} FROM piece WHERE {PART} = '{part}'"]
-    entries = [entry for table in ("images", "copies") for entry in stage.old.tables.get(table, [])]
-    files = [stage.folder / entry.file for entry in entries if entry.part == part]
-    if files:
+    before = {
+        table: [stage.folder / entry.file for entry in stage.old.tables.get(table, []) if entry.part == part]
+        for table in ("images", "copies")
+    }
+    if files := [*before["images"], *before["copies"]]:
         union.append(f"SELECT {columns} FROM {parquet(files)} WHERE unit NOT IN (FROM dropped)")
     rows = f"({' UNION ALL '.join(union)})"
     stage.sql.execute(f"CREATE OR REPLACE TEMP TABLE settled AS {_settled(rows, foreign=foreign)}")
@@ -260,9 +274,14 @@ def _write_part(stage: Stage, part: str, units: set[int], *, foreign: bool) -> N
     ).fetchall()[0]
     if once:
         stage.write("images", part, f"FROM settled ORDER BY {_ORDER}", plain=bool(plain))
-        return
+        return True
+    if not merge_other_bytes.choose(stage, before, f"FROM beside WHERE {PART} <> '{part}'"):
+        return False
     first = f'PARTITION BY dataset, image_id ORDER BY elsewhere, "offset" IS NULL, {_PLACE}'
-    known = f"SELECT settled.*, m.wnid IS NOT NULL AS elsewhere FROM settled LEFT JOIN misfiled AS m {key}"
-    placed = f"SELECT *, row_number() OVER ({first}) AS place FROM ({known})"
+    known = f"""SELECT settled.*, m.wnid IS NOT NULL AS elsewhere, r.place AS ranked,
+                       coalesce(r.other_bytes, false) AS other_bytes
+                FROM settled LEFT JOIN misfiled AS m {key} LEFT JOIN ranked AS r ON settled.rowid = r.row"""
+    placed = f"SELECT *, coalesce(ranked, row_number() OVER ({first})) AS place FROM ({known})"
     stage.write("images", part, f"FROM ({placed}) WHERE place = 1 AND NOT elsewhere ORDER BY {_ORDER}")
     stage.write("copies", part, f"FROM ({placed}) WHERE place > 1 OR elsewhere ORDER BY {_ORDER}")
+    return True

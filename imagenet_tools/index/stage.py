@@ -35,8 +35,23 @@ class Stage:
         *,
         threads: int,
         aside: Path | None = None,
+        roots: Mapping[str, Path] | None = None,
+        n_images: Mapping[str, int] | None = None,
+        by_hash: bool = False,
     ):
-        """`aside` is a folder for what memory does not hold: by default none, and all is held."""
+        """Open a merge.
+
+        Args:
+            folder: The folder of the index.
+            old: The generation before.
+            parts: The part of each new unit.
+            dropped: The units of the generation before whose rows go.
+            threads: How many threads DuckDB uses.
+            aside: A folder for what memory does not hold; by default all is held in memory.
+            roots: Where each source is on this machine, to read images that contradict each other.
+            n_images: How many images each source has in the next generation.
+            by_hash: Compare the bytes of images of one key, not only their sizes.
+        """
         import duckdb
         import pyarrow as pa
 
@@ -45,6 +60,9 @@ class Stage:
         self.parts: dict[int, Part] = {unit: open_part(path) for unit, path in parts.items()}
         self.dropped = tuple(sorted(dropped))
         self.threads = threads
+        self.roots = dict(roots or {})
+        self.n_images = dict(n_images or {})
+        self.by_hash = by_hash
         self.tables: dict[str, list[FileEntry]] = {}
         held = {"temp_directory": str(aside)} if aside else {}
         self.sql = duckdb.connect(config={"threads": threads, **held})

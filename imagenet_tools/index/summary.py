@@ -55,6 +55,7 @@ class Summary(NamedTuple):
     problems: Rows  # code, n, and an example
     box_flags: Rows  # flag, n, and what it means
     copies: int
+    other_bytes: int  # copies whose bytes are not those of the image in images
     unused_boxes: dict[str, int]  # by reason
     labelled: int  # images of all data sets that have a class
     photos: int  # the photographs that they are: one in several data sets counts once
@@ -83,11 +84,11 @@ def summarise(index: Index) -> Summary:
     for row in flags:
         row["meaning"] = bbox.FLAGS[str(row["flag"])]
     unused = dict(index.sql("SELECT reason, count(*) FROM unused_boxes GROUP BY reason ORDER BY reason").fetchall())
-    (copies,) = index.sql("SELECT count(*) FROM copies").fetchall()[0]
+    copies, others = index.sql("SELECT count(*), count(*) FILTER (other_bytes) FROM copies").fetchall()[0]
     kept_aside = {UNUSED[reason]: n for reason, n in unused.items()}
     counted = "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
     return Summary(
-        splits, _boxes(index), sources, problems, flags, copies, kept_aside, *index.sql(counted).fetchall()[0]
+        splits, _boxes(index), sources, problems, flags, copies, others, kept_aside, *index.sql(counted).fetchall()[0]
     )
 
 
