@@ -20,22 +20,27 @@ WNID = re.compile(r"n\d{8}")
 _STEM = re.compile(r"(n\d{8})_(?:(\d+)|.*)|ILSVRC(20\d\d)_(train|val|test)_\d{8}", re.DOTALL)
 _OTHER_STEM = (None, None, None, None)
 
-# Data sets that spell their images as ImageNet does and mean others (Tiny-ImageNet's n01774750_18), or the same image
-# altered many times over (-C, -P). What keeps no such stem is a data set's own without being named here.
-_OF_THEIR_OWN = re.compile(r"(?:tiny-?imagenet|mini-?imagenet|imagenet-?(?:c|p)(?![a-z0-9]))(?:[-_.].*|\d.*)?")
+# Data sets that spell their images as ImageNet does and mean others (Tiny-ImageNet's n01774750_18), the same image
+# altered many times over (-C, -P), or images that were never ImageNet's (-R, -A, -O, -Sketch, V2, ObjectNet).
+_OF_THEIR_OWN = re.compile(
+    r"(?:tiny-?imagenet|mini-?imagenet|imagenet-?(?:[acopr]|sketch|v2)(?![a-z0-9])|objectnet)(?:[-_.].*|\d.*)?"
+)
 
 # Folders of ILSVRC's tasks of detection, in images and in video: Data/DET, ILSVRC2013_DET_val ...
 _TASK = re.compile(r"(?:ILSVRC\d{4}_)?(DET|VID)(?:_.*)?")
 _ABOVE_TASK = ("Data", "Annotations", "ImageSets")
 
-# What the folder of a split is called, and what the split is called here. The small classes of ImageNet-21K-P, those of
-# at most 500 images, are in neither of its splits.
+# Names of the folder of a split, in lower case, with the name of the split. The small classes of ImageNet-21K-P, those
+# of at most 500 images, are in neither of its splits.
 SPLIT_FOLDERS: dict[str, str | None] = {
     "train": "train",
+    "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
+    "testing": "test",
     "imagenet21k_train": "train",
     "imagenet21k_val": "val",
     "imagenet21k_small_classes": None,
@@ -72,6 +77,16 @@ def wnid_of_stem(stem: str) -> str | None:
 def wnid_of_folder(name: str) -> str | None:
     """The wnid that a folder is called by, n02085620 or n02085620-Chihuahua, or None."""
     return name[:9] if is_wnid(name[:9]) and name[9:10] in {"", "-"} else None
+
+
+def is_split_folder(name: str) -> bool:
+    """Return True if a folder has the name of a split, in any case: train, Val, TEST."""
+    return name.lower() in SPLIT_FOLDERS
+
+
+def split_of_folder(name: str) -> str | None:
+    """Return the split that a folder is named after, in any case of its letters; None where its name is no split's."""
+    return SPLIT_FOLDERS.get(name.lower())
 
 
 def is_training_stem(stem: str) -> bool:
@@ -112,11 +127,15 @@ def told_by_path(path: str) -> Told:
 
 @functools.lru_cache
 def _told_by_folder(folder: str) -> tuple[str | None, str | None]:
-    """(class, split) as a folder says them, alike for all that lies in it."""
-    above, _, last = folder.rpartition("/")
-    if not is_wnid(last):
-        return None, SPLIT_FOLDERS.get(last)
-    return last, SPLIT_FOLDERS.get(above.rpartition("/")[2])
+    """Return (class, split) as a path of folders says them.
+
+    The outermost folder called by a wnid is the class, as torchvision's ImageFolder has it.
+    """
+    parts = folder.split("/")
+    for n, part in enumerate(parts):
+        if (wnid := wnid_of_folder(part)) is not None:
+            return wnid, split_of_folder(parts[n - 1]) if n else None
+    return None, split_of_folder(parts[-1])
 
 
 def photo_of(dataset: str, image_id: str) -> str:

@@ -2,6 +2,7 @@
 
 val/ILSVRC2012_val_00000001.JPEG ...        as the tar or Kaggle's tree has it; also as <root>/val
 test/ILSVRC2012_test_00000001.JPEG ...
+n01440764/n01440764_10026.JPEG ...          one class folder by itself, with the folders below it
 some/folder/n01440764_10026.JPEG ...        the name tells the class
 """
 
@@ -11,18 +12,21 @@ import os
 from typing import TYPE_CHECKING
 
 from imagenet_tools.images import folder_scan
+from imagenet_tools.images.class_folders import split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.metadata_table import find_table
-from imagenet_tools.published.releases import RELEASES, release_of
+from imagenet_tools.images.told_set import are_tiny, folder_names, set_of
+from imagenet_tools.published.releases import RELEASES
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wnid import (
     is_of_detection,
-    keeps_imagenet_name,
     official_split,
+    split_of_folder,
     task_of,
     told_by_path,
+    wnid_of_folder,
     wnid_of_stem,
 )
 from imagenet_tools.wordnet import find_row
@@ -34,14 +38,15 @@ if TYPE_CHECKING:
 HOLDS = ("images",)
 PROBLEMS = folder_scan.PROBLEMS
 
-_SPLITS = ("train", "val", "test")
+# A unit of a folder that is called by no class is read without the folders in it.
+LOOSE = True
 
 
 def detect(path: Path) -> list[Detection]:
     """The folder itself, or its val and test, if ImageNet's images lie directly in it."""
     if not path.is_dir():
         return []
-    folders = [path, *(path / split for split in _SPLITS if (path / split).is_dir())]
+    folders = [path, *(path / name for name in split_folders(path))]
     return [found for folder in folders if (found := _detect(folder)) is not None]
 
 
@@ -57,12 +62,12 @@ def _detect(folder: Path) -> Detection | None:
         return None
     if find_table(folder)[0]:
         return None  # Hugging Face's imagefolder
-    verdict = release_of(wnids, name=folder.name)
+    paths = [folder / name for name in names]
+    verdict = set_of(wnids, names, folder_names(folder.absolute()), tiny=lambda: are_tiny(paths))
     dataset = f"ilsvrc{official[0][0]}" if official else verdict.dataset
-    # Training images carry no split in their names; those of ILSVRC are its training set wherever they lie.
-    splits = tuple(split for _, split in official)
-    if wnids and dataset.startswith("ilsvrc"):
-        splits = ("train", *splits)
+    # Training images carry no split in their names; those of ILSVRC are its training set where no folder says another.
+    split = _split(folder) or ("train" if dataset.startswith("ilsvrc") else None)
+    splits = tuple(dict.fromkeys([*([split] if wnids and split else []), *(split for _, split in official)]))
     evidence = f"{len(names):,} images loose in a folder, such as {names[0]}"
     whole = RELEASES[dataset].images if dataset in RELEASES else {}
     missing = ""
@@ -70,16 +75,19 @@ def _detect(folder: Path) -> Detection | None:
         missing = f"{published - len(names):,} of the {published:,} images of {splits[0]}"
     labels = Labelling("the images' names" if wnids else VALIDATION_LABELS, dataset) if splits != ("test",) else None
     readings = () if official else verdict.readings
-    if not any(keeps_imagenet_name(one.stem) for one in told):
-        readings = ("images of your own, named by their class (--dataset NAME)", *readings)
-        missing = ""
     return Detection("flat_folder", folder, dataset, ("images",), evidence, splits, missing, labels, readings)
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit: the folder."""
     file = found.path.relative_to(root).as_posix()
-    yield Unit("flat_folder", source, str(root), "" if file == "." else file, found.dataset)
+    place = ("" if file == "." else file, found.dataset, _split(found.path), wnid_of_folder(found.path.name))
+    yield Unit("flat_folder", source, str(root), *place)
+
+
+def _split(folder: Path) -> str | None:
+    """The split that a folder, or the one around a class folder, is named after."""
+    return split_of_folder((folder.absolute().parent if wnid_of_folder(folder.name) else folder).name)
 
 
 files = folder_files

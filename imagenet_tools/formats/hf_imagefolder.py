@@ -1,6 +1,6 @@
 """Hugging Face's imagefolder with ImageNet's images in it: class folders called by words, or a table beside the images.
 
-    root/train/tench/n01440764_10026.JPEG       <split>/<words>/<image>, or <words>/<image>
+    root/train/tench/n01440764_10026.JPEG       <split>/<words>/<image>, or <words>/<image>; numbers are words too
     root/train/metadata.csv                     file_name, relative to the table, and other columns; or metadata.jsonl
     root/train/n01440764_10026.JPEG
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import folder_scan, numbering
-from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.class_folders import class_folders, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.metadata_table import (
@@ -37,8 +37,10 @@ from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Unit
 from imagenet_tools.wnid import (
     SPLIT_FOLDERS,
+    is_split_folder,
     keeps_imagenet_name,
     official_split,
+    split_of_folder,
     task_of,
     told_by_path,
     wnid_of_folder,
@@ -98,17 +100,22 @@ def detect(path: Path) -> list[Detection]:
         dataset, readings = "imagefolder", ("images of your own (--dataset NAME)",)
     numbered = any(_is_number(row) for _, row in told)
     labelling = Labelling("a column of the table" if said else "the images' names", "wordnet")
-    if reading.numbering and not said:
+    if reading.numbering and not said and any(place.table for place in places):
         labelling = reading.numbering.labelling("class numbers of the table, held against the images' names")
     parts = [
         f"{place.table} in {place.folder.name}/, {place.rows[0]['file_name']} first"
         if place.table
-        else f"{len(place.folders):,} class folders called by words in {place.folder.name}/, {place.folders[0]} first"
+        else f"{len(place.folders):,} class folders called by {_words(place)} in {place.folder.name}/, "
+        f"{place.folders[0]} first"
         for place in places
     ]
     evidence = "; ".join([*parts, reading.evidence if numbered else f"{labelling.by} tell the classes"])
     splits = tuple(dict.fromkeys(place.split for place in places if place.split))
     return [Detection("hf_imagefolder", path, dataset, ("images",), evidence, splits, "", labelling, readings)]
+
+
+def _words(place: _Place) -> str:
+    return "numbers" if all(name.isdecimal() for name in place.folders) else "words"
 
 
 def _is_number(row: Row) -> bool:
@@ -119,9 +126,9 @@ def _places(path: Path) -> list[_Place]:
     """The folder of each split, or the path itself, that holds what is read here."""
     if not path.is_dir():
         return []
-    folders = [(path / name, split) for name, split in SPLIT_FOLDERS.items() if (path / name).is_dir()]
-    found = [place for folder, split in folders if (place := _place(folder, split)) is not None]
-    bare = None if found else _place(path, SPLIT_FOLDERS.get(path.name))
+    folders = [path / name for name in split_folders(path)]
+    found = [place for folder in folders if (place := _place(folder, split_of_folder(folder.name))) is not None]
+    bare = None if found else _place(path, split_of_folder(path.name))
     return found or ([bare] if bare else [])
 
 
@@ -136,9 +143,14 @@ def _place(folder: Path, split: str | None) -> _Place | None:
         return None
     # Two classes may share a word. Without a split around them, folders of anything are not taken for classes.
     alone = sum(len(found) == 1 for found in classes)
-    if folder.name not in SPLIT_FOLDERS and (len(folders) < 2 or alone * 2 <= len(classes)):
+    if not is_split_folder(folder.name) and (len(folders) < 2 or alone * 2 <= len(classes)):
         return None
-    return _Place(folder, split, folders, "", [{"file_name": name} for names in named for name in names])
+    rows = [
+        {"file_name": name} | ({"label": called} if called.isdecimal() else {})
+        for called, names in zip(folders, named, strict=False)
+        for name in names
+    ]
+    return _Place(folder, split, folders, "", rows)
 
 
 def _word_folders(folder: Path) -> list[str]:
@@ -149,7 +161,7 @@ def _word_folders(folder: Path) -> list[str]:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     if any(map(wnid_of_folder, names)):
         return []
-    return [name for name in names if name not in _NO_CLASS and next(_image_names(folder / name), None)]
+    return [name for name in names if name.lower() not in _NO_CLASS and next(_image_names(folder / name), None)]
 
 
 def _image_names(folder: Path) -> Iterator[str]:
@@ -169,7 +181,7 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the files of a class folder; or a table, the files that it lists, and the folders around them."""
-    yield from folder_files(unit)
+    yield from folder_files(unit, deep=True)
     if unit.path.is_dir():
         return
     home, folders = PurePosixPath(unit.file).parent, set()
@@ -196,7 +208,7 @@ def _folders(home: Path, listed: Iterable[PurePosixPath]) -> list[PurePosixPath]
 def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     """The images of a class folder, or those that a table lists."""
     if unit.path.is_dir():
-        yield from scan_folder(unit)
+        yield from scan_folder(unit, deep=True)
         return
     rows = ImageRows(unit)
     home = PurePosixPath(unit.file).parent

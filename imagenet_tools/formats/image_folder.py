@@ -3,6 +3,7 @@
 root/train/n01440764/n01440764_10026.JPEG       <split>/<wnid>/<image>
 root/val/n01440764/ILSVRC2012_val_00000293.JPEG
 root/n01440764/n01440764_10026.JPEG             or a bare folder of wnid folders
+root/Train/n01440764-tench/night/1.JPEG         a split in any case; a word behind the wnid; images in folders below
 root/meta.bin                                   where --meta-bin asks: torchvision's ImageNet then needs no devkit
 """
 
@@ -12,18 +13,19 @@ import importlib.util
 import io
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import wordnet
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
 from imagenet_tools.images import folder_scan
-from imagenet_tools.images.class_folders import class_folders
+from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.published.releases import RELEASES, release_of
+from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_RELEASED, are_tiny, folder_names, set_of
+from imagenet_tools.published.releases import RELEASES
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS, task_of
+from imagenet_tools.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,58 +33,101 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.published.releases import Verdict
 
 HOLDS = ("images",)
 PROBLEMS = folder_scan.PROBLEMS
 
-# What people call the splits; those of ImageNet-21K-P are a form of their own.
-_SPLITS = {name: split for name, split in SPLIT_FOLDERS.items() if not name.startswith("imagenet21k_")}
+# Images of each class folder whose names are looked at.
+_NAMES_OF_A_CLASS = 16
+
+
+class _Place(NamedTuple):
+    """The class folders in a folder of a split, or in the path itself."""
+
+    name: str  # of the split's folder; "" for the path itself
+    folders: list[str]  # those with images
+    empty: list[str]  # those without
+    images: list[str]  # some images, relative to the path
+
+    @property
+    def text(self) -> str:
+        """The numbers of its class folders in words."""
+        of, first = (f"{self.name}/ with ", "") if self.name else ("", f", {self.folders[0]} first")
+        few = ", ".join(self.empty[:3]) + (" ..." if len(self.empty) > 3 else "")
+        without = f", and {len(self.empty):,} without images ({few})" if self.empty else ""
+        return f"{of}{len(self.folders):,} class folders{first}{without}"
 
 
 def detect(path: Path) -> list[Detection]:
-    """The class folders directly in a folder, or those in its train, val and test."""
-    if not path.is_dir() or (path.name in SPLIT_FOLDERS and path.name not in _SPLITS) or task_of(path.absolute()):
+    """The class folders directly in a folder, and those in its train, val and test."""
+    if not path.is_dir() or _is_of_21k_p(path.name) or task_of(path.absolute()):
         return []
-    found = _splits(path)
-    if not found:
+    if wnid_of_folder(path.name) and "/" not in next(iter(image_names(path, 1)), "/"):
+        return []  # a class folder itself: flat_folder reads it with the folders below
+    homes = [home for home in (path, path / "val") if (home / "val_annotations.txt").is_file()]
+    if any(image_names(home / "images", 1) for home in homes):
+        return [Detection("image_folder", path, TINY, (), TINY_RELEASED, advice=SORT_TINY)]
+    places = [_place(path, name, folders) for name, folders in _splits(path).items()]
+    if not places:
         return []
-    wnids = set().union(*found.values())
-    verdict = release_of(wnids, name=path.name)
-    splits = tuple(dict.fromkeys(split for name in found if (split := _split(path, name))))
-    counts = ", ".join(
-        f"{name}/ with {len(inside):,} class folders" if name else f"{len(inside):,} class folders, {inside[0]} first"
-        for name, inside in found.items()
-    )
+    verdict = _verdict(path, places)
+    own = [_verdict(path, [place]).own for place in places]
+    if verdict.dataset != TINY and any(own) and not all(own):
+        # A test set beside ILSVRC's train is a data set of its own.
+        return [found for place in places if place.name for found in detect(path / place.name)]
+    splits = tuple(dict.fromkeys(split for place in places if (split := _split(path, place.name))))
     classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
-    lacking = {name: classes - len(inside) for name, inside in found.items() if verdict.dataset != "imagenet21k"}
+    lacking = {place.name: classes - len(place.folders) for place in places if verdict.dataset != "imagenet21k"}
     missing = "; ".join(
         f"{n:,} of the {classes:,} classes{f' in {name}/' if name else ''}" for name, n in lacking.items() if n > 0
     )
     by = Labelling("class folders", verdict.dataset)
-    evidence = f"{counts}; {verdict.why}"
+    evidence = f"{', '.join(place.text for place in places)}; {verdict.why}"
     return [
         Detection("image_folder", path, verdict.dataset, ("images",), evidence, splits, missing, by, verdict.readings)
     ]
 
 
+def _is_of_21k_p(name: str) -> bool:
+    """Whether a folder is one of ImageNet-21K-P's, which is a form of its own."""
+    return is_split_folder(name) and name.startswith("imagenet21k_")
+
+
 def _splits(path: Path) -> dict[str, list[str]]:
     """The class folders by the folder of the split that they lie in; "" for the path itself."""
-    named = {name: class_folders(path / name) for name in _SPLITS if (path / name).is_dir()}
-    named = {name: found for name, found in named.items() if found}
-    bare = {} if named else {"": class_folders(path)}
-    return named or {name: found for name, found in bare.items() if found}
+    names = [name for name in split_folders(path) if not _is_of_21k_p(name)]
+    return {name: folders for name in ("", *names) if (folders := class_folders(path / name))}
 
 
 def _split(path: Path, name: str) -> str | None:
-    return _SPLITS.get(name or path.name)
+    return split_of_folder(name or path.name)
+
+
+def _place(path: Path, name: str, folders: list[str]) -> _Place:
+    """Look at every class folder of a split."""
+    place = _Place(name, [], [], [])
+    for folder in folders:
+        images = image_names(path / name / folder, _NAMES_OF_A_CLASS)
+        (place.folders if images else place.empty).append(folder)
+        place.images.extend(f"{name}/{folder}/{image}".lstrip("/") for image in images)
+    return place
+
+
+def _verdict(path: Path, places: list[_Place]) -> Verdict:
+    """The data set that the class folders of some splits speak for."""
+    wnids = {folder[:9] for place in places for folder in place.folders}
+    images = [image for place in places for image in place.images]
+    return set_of(wnids, images, folder_names(path), tiny=lambda: are_tiny([path / image for image in images]))
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a class folder, by split and wnid."""
-    for name, wnids in _splits(found.path).items():
-        for wnid in wnids:
-            file = (found.path / name / wnid).relative_to(root).as_posix()
-            yield Unit("image_folder", source, str(root), file, found.dataset, _split(found.path, name), wnid)
+    for name, folders in _splits(found.path).items():
+        for folder in folders:
+            file = (found.path / name / folder).relative_to(root).as_posix()
+            split = _split(found.path, name)
+            yield Unit("image_folder", source, str(root), file, found.dataset, split, folder[:9])
 
 
 files = folder_files

@@ -24,6 +24,7 @@ from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tar
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.units import Unit, unit_file
+from imagenet_tools.wnid import split_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 HOLDS = ("images",)
 PROBLEMS = image_scan.PROBLEMS
 
+# Class tars, and images of each, whose names are looked at to tell ILSVRC2012 from other sets of its classes.
+_LOOKED_INTO = 8
+_NAMES_OF_A_CLASS = 16
+
 # The unit that stands for an outer tar itself: it holds the faults of the archive around its class tars.
 _OUTER = "/"
 
@@ -43,16 +48,27 @@ _OUTER = "/"
 def detect(path: Path) -> list[Detection]:
     """The tars of images at a path, told by the names of their first members, whatever the file is called."""
     if path.is_dir():
-        wnids = [name[:9] for name in _class_files(path)]
-        return [of_class_tars("image_tars", path, wnids, f"a folder of {len(wnids):,} class tars")] if wnids else []
+        files = _class_files(path)
+        if not files:
+            return []
+        images = [name for file in files[:_LOOKED_INTO] for name in _first_names(path / file, _NAMES_OF_A_CLASS)]
+        wnids = [name[:9] for name in files]
+        what = f"a folder of {len(wnids):,} class tars"
+        return [of_class_tars("image_tars", path, wnids, what, images=images)]
     if not tar.is_tar(path):
         return []
     names = _first_names(path)
     if first_class(names):
-        wnids = [wnid for wnid, _ in _class_tars(path)]
-        return [of_class_tars("image_tars", path, wnids, f"a tar of {len(wnids):,} class tars")]
-    images = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
-    return [images] if images else []
+        inner = list(_class_tars(path))
+        images = [
+            name
+            for _, member in inner[:_LOOKED_INTO]
+            for name in _first_names(path, _NAMES_OF_A_CLASS, member.offset, member.offset + member.size)
+        ]
+        what = f"a tar of {len(inner):,} class tars"
+        return [of_class_tars("image_tars", path, [wnid for wnid, _ in inner], what, images=images)]
+    found = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
+    return [found] if found else []
 
 
 def _class_files(folder: Path) -> list[str]:
@@ -60,12 +76,13 @@ def _class_files(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if CLASS_TAR.fullmatch(entry.name))
 
 
-def _first_names(path: Path) -> list[str]:
+def _first_names(path: Path, most: int = SEEN, start: int = 0, end: int | None = None) -> list[str]:
+    """The names of the first files in a tar, or in the part of a file from start to end."""
     names: list[str] = []
     try:
-        files = (member.name for member in tar.walk(path) if member.kind == "file")
-        names.extend(itertools.islice(files, SEEN))
-    except FormatError:
+        files = (member.name for member in tar.walk(path, start=start, end=end) if member.kind == "file")
+        names.extend(itertools.islice(files, most))
+    except (FormatError, PermissionError):
         pass  # what came before the break tells the form; the scan reports the break
     return names
 
@@ -86,8 +103,9 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     whole = Unit("image_tars", source, str(root), file, found.dataset)
     if found.path.is_dir():
         prefix = "" if file == "." else f"{file}/"
+        split = split_of_folder(found.path.name)
         for name in _class_files(found.path):
-            yield whole._replace(file=prefix + name, wnid=name[:9])
+            yield whole._replace(file=prefix + name, split=split, wnid=name[:9])
         return
     if not first_class(_first_names(found.path)):
         named = CLASS_TAR.fullmatch(found.path.name)

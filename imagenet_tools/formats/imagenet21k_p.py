@@ -38,7 +38,10 @@ def detect(path: Path) -> list[Detection]:
     wnids = {folder.name: inside for folder, inside in found.items()}
     split_of = {name: split for name in wnids if (split := SPLIT_FOLDERS[name])}
     verdict = release_of_21k_p({wnid for name in split_of for wnid in wnids[name]}, name=path.name)
-    counts = ", ".join(f"{name}/ with {len(inside):,} class folders" for name, inside in wnids.items())
+    counts = ", ".join(
+        f"{name}/ with {len(inside):,} class folders{'' if name in split_of else ', of neither split'}"
+        for name, inside in wnids.items()
+    )
     classes = RELEASES[verdict.dataset].classes
     missing = [f"{name}/" for name in _FOLDERS if name not in wnids]
     missing += [

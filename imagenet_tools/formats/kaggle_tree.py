@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 HOLDS = ("images", "boxes")
 PROBLEMS = folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS
 
+# A unit of a folder that is called by no class is read without the folders in it.
+LOOSE = True
+
 _TASK = "CLS-LOC"
 _TOPS = ("", "ILSVRC", "ILSVRC2015", "ILSVRC2016", "ILSVRC2017")
 _PUBLISHED = {"train": 1_000, "val": 50_000, "test": 100_000}  # classes of train, images of the others

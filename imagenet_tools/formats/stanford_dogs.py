@@ -3,9 +3,11 @@
     Images/n02085620-Chihuahua/n02085620_10074.jpg      or images.tar
     Annotation/n02085620-Chihuahua/n02085620_10074      or annotation.tar; XML, though nothing says so
     train_list.mat, test_list.mat                       or lists.tar: 12,000 and 8,580 names; beside the two above
+    train/n02085620-Chihuahua/n02085620_10074.jpg       or the images sorted into folders of the splits
 
 The stems are ImageNet's, and so are the photos. The annotations call the class by a word, and their <folder> has no n:
-the folder that they lie in decides. Without the lists the split is not known.
+the folder that they lie in decides. Without the lists, the folder of a split tells the split; without it, nothing does.
+Folders called by the wnid and a word of other classes are image_folder's.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import folder_scan, image_scan
+from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.published.releases import are_stanford_dogs
 from imagenet_tools.units import Detection, FileRange, Labelling, Unit
-from imagenet_tools.wnid import is_wnid, wnid_of_folder
+from imagenet_tools.wnid import split_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +57,7 @@ def detect(path: Path) -> list[Detection]:
     if not path.is_dir():
         found = _archive(path) if tar.is_tar(path) else None
         return [found] if found else []
-    places = [path, *(path / name for name in _FOLDERS)]
+    places = [path, *(path / name for name in (*_FOLDERS, *split_folders(path)))]
     return [found for place in places if place.is_dir() and (found := _folder(place)) is not None]
 
 
@@ -63,7 +67,7 @@ def _archive(path: Path) -> Detection | None:
     except FormatError:
         return None
     name = PurePosixPath(first)
-    if not _breed(name.parent.name):
+    if not are_stanford_dogs([name.parent.name]):
         return None
     holds = "images" if is_image_name(name.name) else "boxes" if is_annotation(name.name, "") else None
     return _found(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}") if holds else None
@@ -73,9 +77,11 @@ def _folder(folder: Path) -> Detection | None:
     breeds = _breeds(folder)
     if not breeds:
         return None
-    names = [entry.name for entry in os.scandir(folder / breeds[0])]
-    holds = "images" if any(map(is_image_name, names)) else "boxes" if any(map(_is_own, names)) else None
-    if holds is None:
+    if any(image_names(folder / name, 1) for name in breeds):
+        holds = "images"
+    elif any(_is_own(entry.name) for name in breeds for entry in os.scandir(folder / name)):
+        holds = "boxes"
+    else:
         return None
     found = _found(folder, holds, f"{len(breeds):,} folders of {holds} of Stanford Dogs, {breeds[0]} first")
     absent = _CLASSES - len(breeds)
@@ -84,8 +90,11 @@ def _folder(folder: Path) -> Detection | None:
 
 def _found(path: Path, holds: str, evidence: str) -> Detection:
     lists = sorted({place.name for place in _list_files(path.parent)})
+    split = split_of_folder(path.name)
     known = f"; split by {' and '.join(lists)}" if lists else "; the split is not known without train_list.mat"
-    splits = ("train", "test") if lists else ()
+    if split and not lists:
+        known = f"; split by the folder {path.name}/"
+    splits = ("train", "test") if lists else (split,) if split else ()
     labels = Labelling("class folders", "wordnet")
     return Detection("stanford_dogs", path, DATASET, (holds,), evidence + known, splits, labels=labels)
 
@@ -94,13 +103,10 @@ def _is_own(name: str) -> bool:
     return is_annotation(name, "")
 
 
-def _breed(name: str) -> bool:
-    return wnid_of_folder(name) is not None and not is_wnid(name)
-
-
 def _breeds(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if _breed(entry.name) and entry.is_dir())
+    """The folders of breeds; none where a folder is called by a wnid that is none of the 120."""
+    names = folders_by_wnid(folder)
+    return names if are_stanford_dogs(names) else []
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -114,7 +120,8 @@ def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
     """One unit a breed, or a tar."""
     file = found.path.relative_to(root).as_posix()
     member = _BOXES if found.holds == ("boxes",) else ""
-    whole = Unit("stanford_dogs", source, str(root), "" if file == "." else file, found.dataset, member=member)
+    split = split_of_folder(found.path.name)
+    whole = Unit("stanford_dogs", source, str(root), "" if file == "." else file, found.dataset, split, member=member)
     if not found.path.is_dir():
         yield whole
         return

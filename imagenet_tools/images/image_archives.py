@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -9,13 +10,24 @@ from pathlib import Path, PurePosixPath
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import CLASS_TAR
-from imagenet_tools.published.releases import RELEASES, Verdict, published, release_of, release_of_21k_p
+from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_BOXES, TINY_LISTS, TINY_RELEASED, folder_names, set_of
+from imagenet_tools.published.releases import (
+    RELEASES,
+    Verdict,
+    are_stanford_dogs,
+    other_set,
+    published,
+    release_of_21k_p,
+)
 from imagenet_tools.units import Detection, Labelling
 from imagenet_tools.wnid import (
     SPLIT_FOLDERS,
     is_of_detection,
+    is_split_folder,
+    is_training_stem,
     is_wnid,
     official_split,
+    split_of_folder,
     task_of,
     told_by_path,
     wnid_of_folder,
@@ -49,10 +61,18 @@ def first_class(names: Sequence[str]) -> str | None:
     return None
 
 
-def of_class_tars(form: str, path: Path, wnids: Sequence[str], what: str, *, all_seen: bool = True) -> Detection:
-    """The detection of class tars, in a folder or in a tar; with all_seen, `wnids` are all there are."""
-    verdict = release_of(wnids, name=path.name)
-    splits = ("train",) if verdict.dataset == "ilsvrc2012" else ()
+def of_class_tars(
+    form: str, path: Path, wnids: Sequence[str], what: str, *, images: Sequence[str] = (), all_seen: bool = True
+) -> Detection:
+    """The detection of class tars, in a folder or in a tar; with all_seen, `wnids` are all there are.
+
+    `images` are the names of some images in them.
+    """
+    names = folder_names(path.absolute()) if path.is_dir() else [_bare(path)]
+    seen = [name for name in images if is_image_name(name.rpartition("/")[2])]
+    verdict = set_of(wnids, seen, names)
+    split = split_of_folder(path.name) or ("train" if verdict.dataset == "ilsvrc2012" else None)
+    splits = (split,) if split else ()
     release = RELEASES.get(verdict.dataset)
     missing = []
     if all_seen and release and len(wnids) < release.classes and verdict.dataset != "imagenet21k":
@@ -77,8 +97,14 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_see
     of_task = task_of(PurePosixPath(path.name)) or task_of(PurePosixPath(images[0]).parent)
     if of_task or any(is_of_detection(one.stem) for one in told):
         return None
-    if any(wnid_of_folder(part) and not is_wnid(part) for part in PurePosixPath(images[0]).parts[:-1]):
-        return None  # n02085620-Chihuahua: Stanford Dogs'
+    if are_stanford_dogs([part for part in PurePosixPath(images[0]).parts[:-1] if wnid_of_folder(part)][:1]):
+        return None
+    called = _names(path, images[0])
+    tiny = any(name.endswith((*TINY_LISTS, TINY_BOXES)) for name in names)
+    if (tiny or TINY in map(other_set, called)) and any(
+        one.wnid and "/images/" in name for one, name in zip(told, images, strict=True)
+    ):
+        return Detection(form, path, TINY, (), f"{what} of {TINY_RELEASED}", advice=SORT_TINY)
     official = sorted({found for one in told if (found := official_split(one.stem)) is not None})
     wnids = {wnid for one in told if (wnid := one.wnid or wnid_of_stem(one.stem)) is not None}
     if class_tar := CLASS_TAR.fullmatch(path.name.removesuffix(".gz")):
@@ -87,12 +113,11 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_see
         return None
     if not official and not any(find_row(wnid) is not None for wnid in wnids):
         return None
-    top = PurePosixPath(images[0]).parts[0]
-    treed = any(one.wnid and f"/{one.wnid}/" in f"/{name}" for one, name in zip(told, images, strict=True))
-    verdict = _verdict(wnids, images, official, f"{path.name} {top}", treed=treed)
+    treed = any(wnid_of_folder(part) for name in images for part in name.split("/")[:-1])
+    verdict = _verdict(wnids, images, official, called, treed=treed, tiny=tiny)
     splits = dict.fromkeys(split for one in told if (split := one.split or (official_split(one.stem) or ("", ""))[1]))
-    if wnids and verdict.dataset == "ilsvrc2012":
-        splits = {"train": None} | splits if not official or treed else splits
+    if verdict.dataset == "ilsvrc2012" and any(one.split is None and is_training_stem(one.stem) for one in told):
+        splits = {"train": None} | splits
     labels = None if set(splits) == {"test"} else Labelling(_by(treed, bool(wnids)), verdict.dataset)
     evidence = f"{what} of images, the first {images[0]}; {verdict.why}"
     lacking = [] if treed or wnids or not all_seen else _lacking(verdict.dataset, list(splits), len(images))
@@ -102,14 +127,34 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_see
     )
 
 
+def _bare(path: Path) -> str:
+    return re.sub(r"\.(?:zip|tgz|tar|tar\.gz)\Z", "", path.name)
+
+
+def _names(path: Path, image: str) -> list[str]:
+    """The names that speak for an archive: of the folder around its splits or classes, and its own without suffixes."""
+    own = _bare(path)
+    if is_wnid(own):
+        return folder_names(path.absolute().parent)
+    folders = image.split("/")[:-1]
+    tops = itertools.takewhile(lambda part: not is_split_folder(part) and not wnid_of_folder(part), folders)
+    return [*list(tops)[-1:], own]
+
+
 def _verdict(
-    wnids: set[str], images: Sequence[str], official: Sequence[tuple[str, str]], name: str, *, treed: bool
+    wnids: set[str],
+    images: Sequence[str],
+    official: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    *,
+    treed: bool,
+    tiny: bool,
 ) -> Verdict:
     if any(
         folder.startswith("imagenet21k_") for one in images[:1] for folder in one.split("/") if folder in SPLIT_FOLDERS
     ):
-        return release_of_21k_p(wnids, name=name)
-    verdict = release_of(wnids, name=name)
+        return release_of_21k_p(wnids, name=" ".join(names))
+    verdict = set_of(wnids, images, names, tiny=lambda: tiny)
     if official and verdict.dataset == "ilsvrc2012":
         year = official[0][0]
         # A tree of classes may be made of ILSVRC's images and be another data set, such as Imagenette.

@@ -8,7 +8,7 @@ from imagenet_tools.class_lists import labels
 from imagenet_tools.images import probe as probing
 from imagenet_tools.images.jpeg import Facts
 from imagenet_tools.images.probe import probe
-from imagenet_tools.published.releases import release_of
+from imagenet_tools.published.releases import RELEASES, release_of, title
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wnid import hashes32, photo_of, shares_names, spelled_by
 
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 PROBLEMS = probing.PROBLEMS | {
     "class_differs": "the name says another class than the folder; the folder's is kept",
     "split_differs": "the name says another split than the place; the name's is kept",
+    "other_name": "a name that the release never gives; the image shares no photo with it",
     "label_contradiction": "the folder of a validation image is another class than the official ground truth's",
 }
 
 # The suffixes that the releases use, in lower case; what else lies beside images is counted as a stray file.
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+
+# Data sets whose publishers drew train and val anew from all of ILSVRC2012's images.
+_DRAWN_ANEW = ("imagenette", "imagewoof", "imagewang")
 
 # Rows gathered before they are handed on: a class of ImageNet fits (at most 3,047), memory stays small.
 _BATCH = 16_384
@@ -62,6 +66,8 @@ class ImageRows:
         self._bundled = bundled
         self._split_of = split_of
         self._of_ilsvrc = unit.dataset.startswith("ilsvrc")
+        self._of_release = unit.dataset in RELEASES
+        self._drawn_anew = unit.dataset.startswith(_DRAWN_ANEW)
         self._rows: list[tuple[object, ...]] = []
         self._facts: list[Facts] = []
         self._made: list[pa.RecordBatch] = []
@@ -132,6 +138,9 @@ class ImageRows:
         """The class and the official split of an image: its official name decides, and then its place."""
         named, number, year, named_split = spelled_by(stem)
         if year is None:
+            if number is None and self._of_release:
+                reason = f"{title(self._unit.dataset)} has no such name; expected one such as n01440764_10026. "
+                self.problem("other_name", file, reason + "The image shares no photo with it", member, stem)
             if wnid is not None and named is not None and named != wnid:
                 reason = f"the name says {named}, the folder {wnid}; the folder's is kept, unless it is in {named} too"
                 self.problem("class_differs", file, reason, member, stem)
@@ -139,7 +148,7 @@ class ImageRows:
             known = "train" if self._of_ilsvrc and number is not None else None
             return wnid or named, split or known
         bundled = labels.validation_wnid(stem) if self._bundled and (year, named_split) == ("2012", "val") else None
-        if split is not None and not self._of_ilsvrc:
+        if split is not None and not self._of_ilsvrc and (split != "train" or self._drawn_anew):
             named_split = split  # the split belongs to the data set: Imagenette trains on validation images
         elif split is not None and split != named_split:
             # An official validation image never slips into a training split, whatever folder it was put in.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_TABLES = ("metadata.csv", "metadata.jsonl")
+TABLES = ("metadata.csv", "metadata.jsonl")
 _SEEN = 1_000
 
 # Columns that may hold the class of an image, as a wnid.
@@ -32,7 +32,7 @@ Row = dict[str, str]
 
 def find_table(folder: Path) -> tuple[str, list[Row]]:
     """(the name of the table in a folder, its first rows) if names or a column in it tell classes; else ("", [])."""
-    for name in _TABLES:
+    for name in TABLES:
         rows = first_rows(folder / name) if (folder / name).is_file() else []
         if class_column(rows) or any(told_class(row["file_name"]) for row in rows):
             return name, rows

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 # A name that no release shares: its id is the stem while the data set's stems differ, else the path without suffix.
 # Where the source itself tells the id, as exports of this project do, it is that.
 _FOREIGN = "starts_with(photo, dataset || '/')"
-_PATH = r"regexp_replace(replace(coalesce(member, file), '.tar/', '/'), '\.[^./]+$', '')"
+# A member that lies loose in a class tar has its class from the name of the tar.
+_MEMBER = "CASE WHEN contains(member, '/') THEN member ELSE file || coalesce('/' || member, '') END"
+_PATH = rf"regexp_replace(replace({_MEMBER}, '.tar/', '/'), '\.[^./]+$', '')"
 _STEM = f"regexp_extract({_PATH}, '[^/]+$')"
 # An image named by a class, in the folder of another one. Where it stands in its own class too, it is of that one.
 _ELSEWHERE = r"regexp_full_match(image_id, 'n\d{8}_\d+') AND left(image_id, 9) <> wnid"

@@ -172,7 +172,8 @@ def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:
 def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
     """The units of a source, in the order of the index."""
     for found in source.found:
-        yield from readers[found.form].units(found, source.name, source.root)
+        if found.holds:
+            yield from readers[found.form].units(found, source.name, source.root)
 
 
 def read_sources(index: Path, manifest: Manifest) -> list[Source]:

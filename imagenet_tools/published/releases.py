@@ -56,16 +56,38 @@ _PERSONS_KEPT = 159
 _PERSONS_KEPT_P = 105
 
 
+# Stanford Dogs has the breeds of ILSVRC2012 but the dalmatian, and three wild dogs of it.
+_DOG = "n02084071"
+_DALMATIAN = "n02110341"
+_WILD_DOGS = frozenset({"n02115641", "n02115913", "n02116738"})
+
+# Sets of ILSVRC2012's classes that are called by these words; their names as data sets.
+_OTHER_SETS = {
+    r"tiny-?imagenet": "tiny-imagenet-200",
+    r"mini-?imagenet": "mini-imagenet",
+    r"imagenet-?r(?:endition)?": "imagenet-r",
+    r"imagenet-?a": "imagenet-a",
+    r"imagenet-?o": "imagenet-o",
+    r"imagenet-?sketch": "imagenet-sketch",
+    r"imagenet-?v2": "imagenetv2",
+    r"objectnet": "objectnet",
+}
+_V2 = re.compile(r"matched-frequency|threshold-?0\.7|top-?images")
+
+
 class Verdict(NamedTuple):
     """The data set that a set of classes is taken for, why, and what else it may be."""
 
     dataset: str
     why: str
     others: tuple[str, ...] = ()
+    own: bool = False  # whether the names of the images are none of ImageNet's, so that any set may have given them
 
     @property
     def readings(self) -> tuple[str, ...]:
         """The other readings in words, each with the option that decides."""
+        if self.own:
+            return ("another set of ILSVRC2012's classes, whose own images never have such names (--dataset NAME)",)
         return tuple(f"{title(one)} (--dataset {one})" for one in self.others)
 
 
@@ -97,6 +119,29 @@ def release_of(wnids: Iterable[str], *, name: str = "") -> Verdict:
     return Verdict("imagenet21k", "classes beyond the 1,000, too few to tell the release", ("fall11", "winter21"))
 
 
+def other_set(name: str) -> str | None:
+    """Return the set of ILSVRC2012's classes that a folder or an archive is called after; None where it is none known.
+
+    Example:
+        >>> other_set("imagenetv2-top-images-format-val")
+        'imagenetv2-top-images'
+    """
+    words = re.sub(r"[_ ]", "-", name.casefold())
+    if words == "sketch":  # as ImageNet-Sketch unpacks
+        return "imagenet-sketch"
+    for pattern, dataset in _OTHER_SETS.items():
+        if re.search(rf"(?<![a-z0-9])(?:{pattern})(?![a-z])", words):
+            variant = _V2.search(words) if dataset == "imagenetv2" else None
+            return f"{dataset}-{variant[0]}" if variant else dataset
+    return None
+
+
+def are_stanford_dogs(folders: Iterable[str]) -> bool:
+    """Return True if folders are called as Stanford Dogs calls them, n02085620-Chihuahua, and all are of its breeds."""
+    names = list(folders)
+    return bool(names) and all(name[9:] and name[:9] in _breeds() for name in names)
+
+
 def release_of_21k_p(wnids: Iterable[str], *, name: str = "") -> Verdict:
     """The release of ImageNet-21K-P that a set of classes speaks for: the one published whole is winter 2021's."""
     fall11, winter21 = "imagenet21k-p-fall11", "imagenet21k-p-winter21"
@@ -125,6 +170,11 @@ def title(dataset: str) -> str:
 @functools.cache
 def _thousand() -> frozenset[str]:
     return frozenset(labels.ilsvrc2012_sorted())
+
+
+@functools.cache
+def _breeds() -> frozenset[str]:
+    return (_thousand() & frozenset(hierarchy.descendants(_DOG)) | _WILD_DOGS) - {_DALMATIAN}
 
 
 @functools.cache
