@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.images.class_folders import folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
+from imagenet_tools.images.metadata_table import TABLES
 from imagenet_tools.index.layout import is_index
 from imagenet_tools.index.own_exports import OwnExport, export_around, exports_in, exports_on_the_way
 from imagenet_tools.index.unread import unread_file, unread_folder
+from imagenet_tools.wnid import is_split_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from imagenet_tools.units import Detection, Reader
+    from imagenet_tools.units import Detection, Reader, Unit
 
 # Files that lie in their thousands in what readers scan, and are no archive or list.
 _SCANNED = IMAGE_SUFFIXES | {".xml"}
+
+# Forms of images in folders of the user's own names.
+_FOLDERS = frozenset({"image_folder", "flat_folder"})
 
 _SPLITS = ("train", "val", "test")
 
@@ -40,17 +46,18 @@ def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
     path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
     found, ignored = detect(path, readers)
     root = path if path.is_dir() else path.parent
-    units = tuple(sum(1 for _ in readers[one.form].units(one, "", root)) for one in found)
+    units = tuple(sum(1 for _ in _units(one, readers, root)) for one in found)
     return Survey(path, tuple(found), units, tuple(ignored), "" if found else what_is(path))
 
 
 def detect(
     path: Path, readers: Mapping[str, Reader], *, with_exports: bool = False
 ) -> tuple[list[Detection], list[str]]:
-    """(what lies at a path, the files beside it that nothing reads).
+    """(what lies at a path, what lies in it at any depth and nothing reads, relative to the path).
 
-    In a folder, archives, lists and folders that lie directly in it and belong to none of what was found are tried
-    too; images and annotations that no form claims are counted by the units around them. SourceError: no such path.
+    In a folder, what belongs to none of what was found is tried too: archives, lists and folders that lie directly in
+    it, or in the folders that hold what was found. Images and annotations that no form claims are counted by the units
+    around them. SourceError: no such path.
 
     Exports of this program below the path are left out and named, unless `with_exports`. An export that is the path,
     or holds it, is read, under the name of the data set that its images belong to.
@@ -62,33 +69,130 @@ def detect(
     found = _forms(path, readers)
     if not path.is_dir() or any(one.path == path and not one.holds for one in found):
         return _read_as(around, found), []  # what is known and not read is not looked into either
-    inside = {unit.file.split("/")[0] for one in found for unit in readers[one.form].units(one, "", path)}
-    inside |= {one.path.relative_to(path).parts[0] for one in found if one.path != path}
-    ignored: list[str] = []
-    exports: list[OwnExport] = []
-    for child in sorted(path.iterdir()):
-        if child.name in inside or child.suffix.lower() in _SCANNED:
-            continue
-        try:
-            if not with_exports and child.is_dir():
-                exports += exports_in(child)
-            if any(one.folder == child for one in exports):
-                continue
-            # A link to nothing is no file of any form.
-            below = _forms(child, readers) if child.exists() else []
-        except PermissionError as error:
-            ignored.append(f"{child.name} ({error.strerror})")
-            continue
-        found.extend(below)
-        if not below and not child.is_dir():
-            ignored.append(child.name)
+    inside = _Inside(path, readers, found, with_exports=with_exports)
+    found, exports = inside.found, inside.exports
     if not with_exports:
         found, met = _without_exports(path, found, readers)
         exports += [one for one in met if one not in exports]
     known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
     known |= around.files if around else set()
-    named = [f"{one.folder.relative_to(path)}/ ({one.title}: name it by itself to read it)" for one in exports]
-    return _read_as(around, found), [*named, *(_why(path, name) for name in ignored if name not in known)]
+    tops = [f"{one.folder.relative_to(path).as_posix()}/" for one in exports]
+    named = [f"{top} ({one.title}: name it by itself to read it)" for top, one in zip(tops, exports, strict=True)]
+    ignored = [
+        _why(path, name)
+        for name in inside.ignored
+        if not known & {name, name.rpartition("/")[2]} and not name.startswith(tuple(tops))
+    ]
+    return _read_as(around, [_of_no_split(one, path, found) for one in found]), [*named, *ignored]
+
+
+def _units(found: Detection, readers: Mapping[str, Reader], root: Path) -> Iterator[Unit]:
+    return readers[found.form].units(found, "", root) if found.holds else iter(())
+
+
+class _Inside:
+    """What is found in a folder, with the files and folders that its units read, and what nothing reads.
+
+    All paths are relative to the folder, '/' between; "" is the folder itself.
+    """
+
+    def __init__(self, path: Path, readers: Mapping[str, Reader], found: list[Detection], *, with_exports: bool):
+        self._path, self._readers, self._with_exports = path, readers, with_exports
+        self.found: list[Detection] = []
+        self.exports: list[OwnExport] = []
+        self.ignored: list[str] = []
+        self._read: set[str] = set()
+        self._holding: set[str] = set()  # the folders around what is read
+        self._classes: set[str] = set()  # class folders, which are read with the folders in them
+        self._tables: set[str] = set()  # folders with a table, which may list images in the folders below
+        for one in found:
+            self._take(one)
+        self._look("")
+
+    def _take(self, found: Detection, *, alone: bool = False) -> bool:
+        """Add a detection; False if `alone` and another one reads some of the same."""
+        units = list(_units(found, self._readers, self._path))
+        places = {unit.file for unit in units} if found.holds else {found.path.relative_to(self._path).as_posix()}
+        if alone and not self._read.isdisjoint(places):
+            return False
+        self.found.append(found)
+        self._read |= places
+        self._classes |= {unit.file for unit in units if unit.wnid is not None}
+        self._holding |= {above for place in places for above in _above(place)}
+        self._tables |= {_above(place)[0] for place in places if PurePosixPath(place).name in TABLES}
+        if getattr(self._readers[found.form], "LOOSE", False):
+            self._holding |= {unit.file for unit in units if unit.wnid is None and not unit.member}
+        return True
+
+    def _look(self, folder: str) -> None:
+        """Try what lies in a folder and is not read; then look into the folders in it that hold what is read."""
+        if (folder and folder in self._tables) or folder in self._classes:
+            return
+        left = self._left(folder)
+        if folder and any(not a_folder for _, a_folder in left):
+            # Class tars and shards are one form together.
+            some = [self._take(one, alone=True) for one in _forms(self._path / folder, self._readers)]
+            left = self._left(folder) if any(some) else left
+        for place, a_folder in left:
+            self._try(place, a_folder=a_folder, listed=folder not in self._tables)
+        for place in sorted(self._holding):
+            if place and _above(place)[0] == folder and (self._path / place).is_dir():
+                self._look(place)
+
+    def _left(self, folder: str) -> list[tuple[str, bool]]:
+        """(path, whether it is a folder) of what lies in a folder and is not read; images are not among them."""
+        with os.scandir(self._path / folder) as entries:
+            children = sorted((f"{folder}/{entry.name}".lstrip("/"), is_folder(entry)) for entry in entries)
+        loose = folder != "" and folder in self._read  # its files are read, or are problems
+        return [
+            (place, a_folder)
+            for place, a_folder in children
+            if place not in self._read
+            and place not in self._holding
+            and (a_folder or not (loose or PurePosixPath(place).suffix.lower() in _SCANNED))
+        ]
+
+    def _try(self, place: str, *, a_folder: bool, listed: bool) -> None:
+        """Add what lies at a place, or list it as not read."""
+        path = self._path / place
+        try:
+            if a_folder and not self._with_exports:
+                self.exports += exports_in(path)
+            if any(one.folder == path for one in self.exports):
+                return
+            # A link to nothing is no file of any form.
+            found = _forms(path, self._readers) if path.exists() else []
+            words = _words(path) if a_folder and not found else ""
+        except PermissionError as error:
+            self.ignored.append(f"{place} ({error.strerror})")
+            return
+        for one in found:
+            self._take(one)
+        if not found and not a_folder:
+            self.ignored.append(place)
+        elif words and listed and not path.name.startswith("."):
+            self.ignored.append(place + words)
+
+
+def _above(place: str) -> list[str]:
+    """The folders around a place, the nearest first, "" last."""
+    parts = place.split("/")
+    return ["/".join(parts[:n]) for n in reversed(range(len(parts)))]
+
+
+def _of_no_split(found: Detection, path: Path, others: list[Detection]) -> Detection:
+    """A detection, with a word where its folder lies beside train, has the name of no split, and is taken for train."""
+    name = found.path.name
+    of_train = found.dataset.startswith("ilsvrc") and "images" in found.holds and set(found.splits) <= {"train"}
+    if found.form not in _FOLDERS or found.path == path or not of_train or is_split_folder(name):
+        return found
+    if not any("train" in one.splits and one is not found for one in others):
+        return found
+    reading = (
+        f"of another split: the folder {name}/ has the name of none, and its images are taken for train; rename the "
+        "folder, or index it by itself (--dataset NAME)"
+    )
+    return replace(found, readings=(*found.readings, reading))
 
 
 def _why(path: Path, name: str) -> str:
@@ -108,7 +212,7 @@ def _without_exports(
         if one.path.is_file():
             files = [one.path.relative_to(path).as_posix()]
         else:
-            files = [unit.file for unit in readers[one.form].units(one, "", path)]
+            files = [unit.file for unit in _units(one, readers, path)]
         exports = exports_on_the_way(path, files)
         if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
             first = next(iter(exports.values()))
@@ -132,6 +236,14 @@ def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
     return [replace(one, splits=tuple(sorted(one.splits, key=_place))) for one in found]
 
 
+def _words(folder: Path) -> str:
+    """What stands behind the name of a folder that is not read; "" for one with nothing in it."""
+    if wnids := folders_by_wnid(folder):
+        return f"/ ({len(wnids):,} folders called by wnids, none of them with an image)"
+    with os.scandir(folder) as entries:
+        return "/" if next(entries, None) else ""
+
+
 def _place(split: str) -> int:
     return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
 
@@ -148,6 +260,8 @@ def what_is(path: Path) -> str:
     if what := unread_folder(path) if path.is_dir() else unread_file(path):
         return what
     if path.is_dir():
+        if wnids := [place for place in (path, *map(path.joinpath, split_folders(path))) if folders_by_wnid(place)]:
+            return f"a folder with {wnids[0].name}{_words(wnids[0])}"
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
         return f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
     if not path.is_file():
