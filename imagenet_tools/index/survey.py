@@ -13,7 +13,7 @@ from imagenet_tools.images.class_folders import folders_by_wnid, is_folder, spli
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
 from imagenet_tools.images.metadata_table import TABLES
 from imagenet_tools.index.layout import is_index
-from imagenet_tools.index.own_exports import OwnExport, export_around, exports_in, exports_on_the_way
+from imagenet_tools.index.own_exports import OwnExport, export_around, export_at, exports_in, exports_on_the_way
 from imagenet_tools.index.unread import unread_file, unread_folder
 from imagenet_tools.wnid import is_split_folder
 
@@ -75,7 +75,7 @@ def detect(
         found, met = _without_exports(path, found, readers)
         exports += [one for one in met if one not in exports]
     known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
-    known |= around.files if around else set()
+    known |= inside.known | (around.files if around else set())
     tops = [f"{one.folder.relative_to(path).as_posix()}/" for one in exports]
     named = [f"{top} ({one.title}: name it by itself to read it)" for top, one in zip(tops, exports, strict=True)]
     ignored = [
@@ -99,7 +99,8 @@ class _Inside:
     def __init__(self, path: Path, readers: Mapping[str, Reader], found: list[Detection], *, with_exports: bool):
         self._path, self._readers, self._with_exports = path, readers, with_exports
         self.found: list[Detection] = []
-        self.exports: list[OwnExport] = []
+        self.exports: list[OwnExport] = []  # left out
+        self.known: set[str] = set()  # files of exports that are read
         self.ignored: list[str] = []
         self._read: set[str] = set()
         self._holding: set[str] = set()  # the folders around what is read
@@ -128,6 +129,8 @@ class _Inside:
         """Try what lies in a folder and is not read; then look into the folders in it that hold what is read."""
         if (folder and folder in self._tables) or folder in self._classes:
             return
+        if folder and self._with_exports and (export := export_at(self._path / folder)):
+            self.known |= {f"{folder}/{file}" for file in export.files}
         left = self._left(folder)
         if folder and any(not a_folder for _, a_folder in left):
             # Class tars and shards are one form together.
@@ -156,9 +159,9 @@ class _Inside:
         """Add what lies at a place, or list it as not read."""
         path = self._path / place
         try:
-            if a_folder and not self._with_exports:
-                self.exports += exports_in(path)
-            if any(one.folder == path for one in self.exports):
+            exports = exports_in(path) if a_folder and not self._with_exports else []
+            self.exports += exports
+            if any(one.folder == path for one in exports):
                 return
             # A link to nothing is no file of any form.
             found = _forms(path, self._readers) if path.exists() else []
@@ -170,7 +173,7 @@ class _Inside:
             self._take(one)
         if not found and not a_folder:
             self.ignored.append(place)
-        elif words and listed and not path.name.startswith("."):
+        elif words and listed and not exports and not path.name.startswith("."):
             self.ignored.append(place + words)
 
 

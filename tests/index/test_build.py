@@ -121,7 +121,7 @@ def test_a_folder_of_archives_is_read_archive_by_archive(sample: Path, index: In
     (tmp_path / "imagenet" / "ILSVRC2012_bbox_val_v3.tgz").rename(tmp_path / "imagenet" / "bbox" / "val.tgz")
     report = build([tmp_path / "imagenet"], tmp_path / "x.index")
     assert facts(tmp_path / "x.index", "split <> 'test'") == facts(index.path)
-    assert report.sources[0].ignored == ("notes.txt",)
+    assert report.sources[0].ignored == ("bbox/", "notes.txt")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ def test_names_that_are_no_text_and_files_that_are_no_files_are_counted(extracte
         archive.add(folder / "n02123045_1.JPEG", os.fsdecode(b"n01531178_\xff.JPEG"))
     report = build([tmp_path], tmp_path / "x.index")
     # In a tar the bytes are found by their place, whatever the name; in a folder, by a name that no table can hold.
-    assert report.problems == {"name_not_utf8": 1, "unreadable_file": 2}
+    assert report.problems == {"name_not_utf8": 1, "unreadable_file": 2, "other_name": 1}
     assert report.rows["images"] == 3
     # The folder is looked at again, for what could not be read may be there the next time; the tar is not.
     assert build([tmp_path], tmp_path / "x.index").units["scanned"] == 1
