@@ -240,7 +240,9 @@ def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
 
 
 def _words(folder: Path) -> str:
-    """What stands behind the name of a folder that is not read; "" for one with nothing in it."""
+    """What stands behind the name of a folder that is not read; "" for an empty one, and for an index or its build."""
+    if is_index(folder) or folder.suffix == ".partial":
+        return ""
     if wnids := folders_by_wnid(folder):
         return f"/ ({len(wnids):,} folders called by wnids, none of them with an image)"
     with os.scandir(folder) as entries:
