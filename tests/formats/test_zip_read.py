@@ -99,6 +99,10 @@ def test_a_large_zip_says_its_places_in_eight_bytes(images: Images, tmp_path: Pa
 def test_the_projects_own_export_is_read_back_equal(index: Index, tmp_path: Path, options: dict[str, str]) -> None:
     plan = imagenet_tools.export(index.select(under="dog"), tmp_path / "dogs", to="zip", workers=1, **options)  # type: ignore[arg-type]
     own, problems = build(tmp_path / "dogs", tmp_path / "x.index")
+    told = {
+        one.path.name.split("-")[0].split(".")[0]: one.splits for one in imagenet_tools.detect(tmp_path / "dogs").found
+    }
+    assert told == {"train": ("train",), "val": ("val",)}
     columns = "dataset, image_id, photo, wnid, split, width, height, length, orientation, encoding, mode"
     found = own.sql(f"SELECT {columns} FROM images ORDER BY ALL").fetchall()
     assert len(found) == plan.images() > 0

@@ -83,6 +83,15 @@ def test_an_export_where_a_reader_looks_of_itself_is_left_out_too(export: Export
     assert [one.partition(" ")[0] for one in found.ignored] == ["val/"]
 
 
+def test_an_export_among_what_one_form_reads_is_an_error_that_names_it(
+    export: Export, originals: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(export("yolo", "boxed"), originals / "val")
+    shutil.copytree(export("image_folder", "dogs") / "train" / "n02085620", originals / "val" / "n02085620")
+    with pytest.raises(SourceError, match=r"/val is an export to yolo .*, among what is read of .* as image_folder"):
+        build(originals, tmp_path)
+
+
 def test_an_export_that_is_not_finished_is_left_out_and_named(index: Index, originals: Path, tmp_path: Path) -> None:
     plan = imagenet_tools.plan_export(index.select(under="dog"), to="image_folder", resize=64)
     with pytest.raises(KeyboardInterrupt), partial.partial_folder([plan], originals / "dogs") as half:
