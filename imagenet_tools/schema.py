@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Raised when a column changes its name, type or meaning, or rows lie in other files; an index of another version is
-# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes.
+# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes, and units have the
+# time of their files.
 VERSION = 3
 
 
@@ -151,7 +152,9 @@ TABLES: dict[str, Table] = {
             Column("n_problems", "int64", "problems met in it"),
             Column("size", "int64", "bytes of the file, or of the files in the folder"),
             Column("mtime_ns", "int64", "time of last change of path, nanoseconds since 1970"),
-            Column("units", "units", "the units of work it fell into, each with what tells that it changed"),
+            Column(
+                "units", "units", "its units of work, each with what tells that it changed"
+            ),
         ),
     ),
     "synsets": Table(
@@ -250,6 +253,6 @@ def _arrow_type(name: str) -> pa.DataType:
     if name == "units":
         counts = [(f"n_{rows}", pa.int64()) for rows in ("images", "boxes", "labels", "problems")]
         texts = [(text, pa.string()) for text in ("form", "file", "member", "fingerprint")]
-        content = [("size", pa.int64()), ("digest", pa.string())]
+        content = [("size", pa.int64()), ("digest", pa.string()), ("mtime_ns", pa.int64())]
         return pa.list_(pa.struct([("unit", pa.int64()), *texts, *counts, *content]))
     return pa.type_for_alias(name)

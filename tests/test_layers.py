@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 # From the ground up. A room is a folder or a module; where a folder stands beside one of its modules, it means the
 # others. A module may import from the rows below, and from its own room. CONTRIBUTING.md draws the same.
 LAYERS = [
-    {"errors", "schema", "system", "units", "selection.words"},
+    {"errors", "schema", "system", "units", "selection.words", "images.signatures"},
     {"wnid", "files", "processes", "graph", "tables", "selection.draws", "annotations.bbox", "images.jpeg"},
     {"containers", "links", "images.probe"},
     {"images.transform"},

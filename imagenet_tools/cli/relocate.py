@@ -24,7 +24,8 @@ For one command, say --root NAME=PATH there, or set $IMAGENET_ROOTS.
 def command(pairs: tuple[str, ...], as_json: bool, index_path: Path | None) -> int:
     """Write into an index where its sources lie now, by their names as `info` lists them.
 
-    PATH is the folder that a source lies in, or the source itself. Images, boxes and labels stay as they are.
+    PATH is the folder that a source lies in, or the source itself. Images, boxes and labels stay as they are. Sizes
+    must be those that were indexed; the times of the files there are recorded, and compared from then on.
     """
     from imagenet_tools.index.sources import parse_roots
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imagenet_tools import system
+from imagenet_tools.containers.stamps import Stamps, changed
 from imagenet_tools.errors import SourceError
 
 _CHUNK = 1 << 20
@@ -39,41 +40,45 @@ class Descriptors:
     replaced while it is open here is read as it was.
     """
 
-    def __init__(self, *, capacity: int = 64):
+    def __init__(self, *, capacity: int = 64, stamps: Stamps | None = None):
+        """`stamps` of an index: a file that is not the one that was indexed is a SourceError when it is opened."""
         self._capacity = max(capacity, 1)
+        self._stamps = stamps
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._lock = threading.Lock()
         # What those who read containers keep of them for as long as these files are in use.
         self.kept: dict[str, Any] = {}
 
-    def read(self, path: str | os.PathLike[str], offset: int, length: int) -> bytes:
-        """As the function `read` of this module."""
-        file = self._file(os.fspath(path))
+    def read(self, path: str | os.PathLike[str], offset: int, length: int, *, file_size: int | None = None) -> bytes:
+        """As the function `read` of this module; `file_size` is what the whole file should have, where it is known."""
+        file = self._file(os.fspath(path), file_size)
         try:
             if length > _LARGE:
                 there = max(os.fstat(file.fd).st_size - offset, 0)
                 if there < length:  # or the memory for a wrong length would be asked for first
-                    raise _changed(path, offset, length, there)
+                    raise self._short(path, offset, length, there)
             data = os.pread(file.fd, length, offset)
             while len(data) < length:
                 part = os.pread(file.fd, length - len(data), offset + len(data))
                 if not part:
-                    raise _changed(path, offset, length, len(data))
+                    raise self._short(path, offset, length, len(data))
                 data += part
         except OSError as error:
             # Reading through a descriptor leaves the path out.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         return data
 
-    def read_into(self, path: str | os.PathLike[str], offset: int, room: memoryview) -> None:
+    def read_into(
+        self, path: str | os.PathLike[str], offset: int, room: memoryview, *, file_size: int | None = None
+    ) -> None:
         """Fill memory with the bytes of a file from byte `offset` on; raises as `read`."""
-        file = self._file(os.fspath(path))
+        file = self._file(os.fspath(path), file_size)
         done, length = 0, len(room)
         try:
             while done < length:
                 n = system.preadv(file.fd, (room[done:],), offset + done)
                 if not n:
-                    raise _changed(path, offset, length, done)
+                    raise self._short(path, offset, length, done)
                 done += n
         except OSError as error:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
@@ -93,7 +98,7 @@ class Descriptors:
                     raise  # either end may have failed
                 break
             if not sent:
-                raise _changed(path, offset, length, done)
+                raise self._short(path, offset, length, done)
             done += sent
         while done < length:
             data = memoryview(self.read(path, offset + done, min(length - done, _CHUNK)))
@@ -107,11 +112,21 @@ class Descriptors:
             self._files.clear()
             self.kept.clear()
 
-    def _file(self, path: str) -> _File:
+    def changed(self, path: str | os.PathLike[str], found: str, expected: str) -> SourceError:
+        """Return the error about a file that is not as it was indexed."""
+        return (self._stamps.changed if self._stamps else changed)(os.fspath(path), found, expected)
+
+    def _short(self, path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
+        return self.changed(path, f"{found:,} bytes from byte {offset:,} on", f"{length:,}")
+
+    def _file(self, path: str, file_size: int | None = None) -> _File:
         with self._lock:
             file = self._files.get(path)
             if file is None:
-                file = self._files[path] = self._opened(path)
+                file = self._opened(path)
+                if self._stamps is not None:
+                    self._stamps.check(path, os.fstat(file.fd), file_size)
+                self._files[path] = file
                 if len(self._files) > self._capacity:
                     self._files.popitem(last=False)
             else:
@@ -136,11 +151,11 @@ class Descriptors:
         self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _descriptors, (self._capacity,)
+        return _descriptors, (self._capacity, self._stamps)
 
 
-def _descriptors(capacity: int) -> Descriptors:
-    return Descriptors(capacity=capacity)
+def _descriptors(capacity: int, stamps: Stamps | None) -> Descriptors:
+    return Descriptors(capacity=capacity, stamps=stamps)
 
 
 class _File:
@@ -160,10 +175,3 @@ class _File:
     def __del__(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
-
-
-def _changed(path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
-    return SourceError(
-        f"{os.fspath(path)}: found {found:,} bytes from byte {offset:,} on, expected {length:,}: the source has "
-        "changed since it was indexed. Build the index again with it, or put the file back that was indexed."
-    )

@@ -18,7 +18,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.containers.stamps import changed
+from imagenet_tools.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,8 +71,7 @@ class Shard:
         """The row group that a row lies in; SourceError where the file has no such row."""
         group = bisect_right(self.starts, row) - 1
         if group not in self.groups:
-            message = f"{self.label}: found {self.starts[-1]:,} rows, expected a row {row:,}: the source has changed "
-            raise SourceError(message + "since it was indexed. Build the index again with it.")
+            raise changed(self.label, f"{self.starts[-1]:,} rows", f"a row {row:,}")
         return group
 
     def images(self, group: int, columns: Sequence[str] = ()) -> tuple[pa.ChunkedArray, list[pa.ChunkedArray]]:

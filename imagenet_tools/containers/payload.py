@@ -14,6 +14,7 @@ from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.containers.parquet_images import RowGroups
 from imagenet_tools.containers.seek_points import Streams
 from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.images.signatures import HEAD_BYTES, encoding_of
 
 # What a wrapped image may swell to. ImageNet's largest image is well below; a bomb is not.
 LARGEST = 256 << 20
@@ -36,6 +37,9 @@ class Place(NamedTuple):
     # the stream, tar.gz+gzip: and there it is wrapped once more.
     compression: str | None = None
     points: Path | None = None  # the index's file of seek points, where it lies in a stream
+    # What the image's first bytes must be: the encoding that the index states; "": any known one, where it was not
+    # probed; None: they are not compared, as of an image with a problem.
+    encoding: str | None = None
 
     @property
     def plain(self) -> bool:
@@ -46,6 +50,11 @@ class Place(NamedTuple):
     def alone(self) -> bool:
         """Whether the image is a file of its own, and can be linked; in a tar, a header comes before it."""
         return self.offset == 0 and self.compression is None
+
+    @property
+    def file_size(self) -> int | None:
+        """Bytes of the file, where it holds nothing but the image."""
+        return self.length if self.offset == 0 else None
 
 
 def read(place: Place, files: Descriptors) -> bytes:
@@ -60,14 +69,42 @@ def read(place: Place, files: Descriptors) -> bytes:
 
     SourceError where the bytes are not there any more, are damaged, or are not as indexed; OSError where a disk fails.
     """
+    data = _read(place, files)
+    check_head(place, data[:HEAD_BYTES], files)
+    return data
+
+
+def read_into(place: Place, room: memoryview, files: Descriptors) -> None:
+    """Fill memory of `place.length` bytes with a plain image; raises as `read`."""
+    files.read_into(place.path, place.offset or 0, room, file_size=place.file_size)
+    check_head(place, room[:HEAD_BYTES], files)
+
+
+def read_head(place: Place, files: Descriptors) -> None:
+    """Read and compare the first bytes of a plain image that is then copied or linked; raises as `read`."""
+    n = min(HEAD_BYTES, place.length)
+    check_head(place, files.read(place.path, place.offset or 0, n, file_size=place.file_size), files)
+
+
+def check_head(place: Place, head: bytes | memoryview, files: Descriptors) -> None:
+    """Raise SourceError if the first bytes of an image are not of the encoding that the index states."""
+    if place.encoding is None:
+        return
+    found = encoding_of(head)
+    if found is None or found != (place.encoding or found):
+        where = f"byte {place.offset:,}" if place.offset is not None else place.member or f"row {place.position}"
+        expected = f"a {place.encoding}" if place.encoding else "an image of a known encoding"
+        raise files.changed(place.path, f"bytes that begin {bytes(head)!r} at {where}", expected)
+
+
+def _read(place: Place, files: Descriptors) -> bytes:
     if place.offset is not None and place.compression in (None, "gzip"):
-        data = files.read(place.path, place.offset, place.length)
+        data = files.read(place.path, place.offset, place.length, file_size=place.file_size)
         return data if place.compression is None else gunzip(data)
     if place.compression == "parquet" and place.position is not None:
         data = RowGroups.of(files).read(str(place.path), place.position) or b""
         if len(data) != place.length:
-            message = f"{place.path}: found {len(data):,} bytes in row {place.position:,}, expected {place.length:,}: "
-            raise SourceError(message + "the source has changed since it was indexed. Build the index again with it.")
+            raise files.changed(place.path, f"{len(data):,} bytes in row {place.position:,}", f"{place.length:,}")
         return data
     if place.compression in STREAMED and place.position is not None and place.points is not None:
         streams: Streams = files.kept.setdefault(Streams.__module__, Streams(files))

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers.gzip_stream import Point, Stream
-from imagenet_tools.errors import SourceError
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -81,11 +80,8 @@ class Streams:
         with found.lock:
             data = found.stream.read(position, length)
         if len(data) < length:
-            message = (
-                f"{path}: found {len(data):,} bytes from byte {position:,} of its stream on, expected {length:,}: the "
-                "source has changed since it was indexed. Build the index again with it."
-            )
-            raise SourceError(message)
+            found_bytes = f"{len(data):,} bytes from byte {position:,} of its stream on"
+            raise self._files.changed(path, found_bytes, f"{length:,}")
         return data
 
     def _at(self, path: Path, table: _Points, rows: Sequence[_Row], position: int, *, ahead: bool) -> _Open:

@@ -57,14 +57,14 @@ class Originals:
         )
         names = [name for name, *_ in rows.description]
         known = [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
-        where = ("source", "file", "offset", "length", "member", "position", "compression")
+        where = ("source", "file", "offset", "length", "member", "position", "compression", "encoding")
         placed = [(self._index.image_place(*(one[name] for name in where)), one) for one in known]
         found: dict[str, set[str]] = {}
-        with Descriptors() as files:
+        with Descriptors(stamps=self._index.stamps) as files:
             for place, one in sorted(placed, key=lambda pair: reading_order(pair[0])):
                 facts = Facts(*(one[name] for name in Facts._fields))
                 change, _ = self._options.change(facts, (one["out_width"], one["out_height"]))
-                source = Source(place, one["encoding"], change, "eoi" in self._options.repair)
+                source = Source(place, change, "eoi" in self._options.repair)
                 digest = hashlib.sha256(Picture(source, files).data()).hexdigest()
                 found.setdefault(one["stem"], set()).add(digest)
         for stem, digest in self._waiting.items():

@@ -23,7 +23,6 @@ class Source(NamedTuple):
     """What a picture is made of."""
 
     place: Place
-    encoding: str  # of the bytes as they lie there
     change: Change | None
     end: bool  # whether a JPEG without its end gets one
 
@@ -43,7 +42,7 @@ class Picture:
             return
         if source.change is not None or not source.place.plain:
             self._data = payload.read(source.place, files)
-        if source.end and source.encoding == "jpeg" and not ends_whole(self._end()):
+        if source.end and source.place.encoding == "jpeg" and not ends_whole(self._end()):
             self.ended = True
             self._data = self.data() + EOI
         if source.change is not None:
@@ -62,7 +61,7 @@ class Picture:
 
     @property
     def _jpeg(self) -> bool:
-        return self._source.encoding == "jpeg" or self._source.change is not None
+        return self._source.place.encoding == "jpeg" or self._source.change is not None
 
     def _end(self) -> bytes:
         if self._tail is None:
@@ -71,7 +70,8 @@ class Picture:
                 self._tail = self._data[-2:]
             elif place.offset is not None:
                 start = place.offset + max(0, place.length - 2)
-                self._tail = self._files.read(place.path, start, min(place.length, 2))
+                n = min(place.length, 2)
+                self._tail = self._files.read(place.path, start, n, file_size=place.file_size)
         return self._tail or b""
 
     def data(self) -> bytes:
@@ -82,6 +82,7 @@ class Picture:
         """Write the bytes to an open file, at its position; gives how many there are."""
         if self._data is None and self._source.place.offset is not None:
             place = self._source.place
+            payload.read_head(place, self._files)
             self._files.copy_to(place.path, place.offset or 0, place.length, fd)
             return place.length
         data = memoryview(self.data())
@@ -94,7 +95,7 @@ class Picture:
         """Put the bytes into memory of just their length."""
         place = self._source.place
         if self._data is None and place.offset is not None:
-            self._files.read_into(place.path, place.offset, room)
+            payload.read_into(place, room, self._files)
         else:
             room[:] = self.data()
 
@@ -109,6 +110,7 @@ class Picture:
                 with half_made(dest) as fd:
                     self.send(fd)
                 return "copy"
+            payload.read_head(place, self._files)
             # A trainer that finds a JPEG without its end mark writes it anew: never through a link to the only copy.
             if place.alone and ends_whole(self._end()):
                 return link_or_copy(place.path, dest, how=how, sources=self._files, in_partial=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What the suffix of ImageNet's own names stands for, also where it is not true.
 _AS_JPEG = ("jpeg", "png")
-_WHERE = ("source", "file", "offset", "length", "member", "position", "compression")
+_WHERE = ("source", "file", "offset", "length", "member", "position", "compression", "encoding")
 
 
 class Changed(NamedTuple):
@@ -60,11 +60,12 @@ class Places:
     def of(self, columns: Columns) -> Iterator[Place]:
         """The place of each image, as the index itself says it, but for the type of its path."""
         for one in zip(*(columns[name] for name in _WHERE), strict=True):
-            source, file, offset, length, member, position, compression = one
+            source, file, offset, length, member, position, compression, encoding = one
             if compression in STREAMED:
                 yield self._index.image_place(*one)
             else:
-                yield Place(inside(self._roots[source], file), offset, length, member, position, compression)
+                path = inside(self._roots[source], file)
+                yield Place(path, offset, length, member, position, compression, None, encoding)
 
 
 class Rows:

@@ -48,7 +48,7 @@ def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = l
     own = [_Own(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
     record: Record = {"repaired": [], "left_out": [], "endless": []}
     places = Places(jobs[0].plan.index)
-    with Descriptors() as files:
+    with Descriptors(stamps=jobs[0].plan.index.stamps) as files:
         for columns in jobs[0].pieces.columns(number):
             changed = changes(jobs[0].plan.options, columns)
             rows = [one.rows(columns, changed) for one in own]
@@ -97,9 +97,9 @@ def _pictures(
     read = any(job.plan.writer.HOLDS_BYTES for job in jobs)
     linked = read and any(job.plan.writer.FILES_PER_IMAGE for job in jobs)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
-    for key, place, encoding, (change, rules) in zip(keys, places, columns["encoding"], changed, strict=True):
+    for key, place, (change, rules) in zip(keys, places, changed, strict=True):
         try:
-            picture = Picture(Source(place, encoding, change, end), files, read=read)
+            picture = Picture(Source(place, change, end), files, read=read)
         except FormatError as error:
             if error.code != "undecodable":
                 raise

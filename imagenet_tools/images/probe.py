@@ -7,13 +7,13 @@ names and to no other. A TIFF is told as Pillow gives it: turned already, and so
 from __future__ import annotations
 
 import io
-import re
 import struct
 import warnings
 from typing import IO, TYPE_CHECKING, cast
 
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.images.jpeg import Begun, Facts, More, facts
+from imagenet_tools.images.signatures import HEAD_BYTES, encoding_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,9 +40,6 @@ _READ_LIMIT, _READ_COST = 16 << 20, 512
 
 # The readers that may see bytes from strangers, by Pillow's names; the others are many, rare, and have had many holes.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-_SIGNATURE = re.compile(
-    rb"(?P<GIF>GIF8[79]a)|(?P<BMP>BM)|(?P<TIFF>II[*+]\0|MM\0[*+])|(?P<WEBP>RIFF.{4}WEBP)|(?P<PPM>P[1-6]\s)", re.DOTALL
-).match
 _GZIP = b"\x1f\x8b"
 _ORIENTATION = 0x0112
 
@@ -117,17 +114,16 @@ def _nothing(problem: str, encoding: str | None = None) -> Facts:
 
 def _by_pillow(head: bytes, length: int, more: More) -> Facts:
     file = _Lazy(head, length, more)
-    start = file.read(12) or b""
-    signature = _SIGNATURE(start)
-    if signature is None or signature.lastgroup is None:
+    start = file.read(HEAD_BYTES) or b""
+    encoding = encoding_of(start)
+    if encoding is None:
         return _nothing("gzipped" if start.startswith(_GZIP) else "not_an_image")
     from PIL import Image
 
-    encoding = signature.lastgroup.lower()
     found = _nothing("damaged", encoding)
     try:
         with warnings.catch_warnings(action="ignore"):
-            opened = Image.open(cast("IO[bytes]", file), formats=(signature.lastgroup,))
+            opened = Image.open(cast("IO[bytes]", file), formats=(encoding.upper(),))
             found = Facts(opened.width, opened.height, opened.mode, encoding, None, None)
             written = opened.getexif().get(_ORIENTATION)
     except Image.DecompressionBombError:

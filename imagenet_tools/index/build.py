@@ -236,15 +236,15 @@ def _remember(known: Sequence[Source], found: Sequence[Source], done: Sequence[D
         unit = one.unit
         if one.state == "unchanged":
             kept.add(unit.key)
-            same = old[unit.key]._replace(fingerprint=one.fingerprint, digest=one.digest, size=one.size)
-            records[unit.source].append(same)
+            now = {name: getattr(one, name) for name in ("fingerprint", "digest", "size", "mtime_ns")}
+            records[unit.source].append(old[unit.key]._replace(**now))
         else:
             n_images, n_boxes, n_labels, n_problems = (
                 one.counts.get(table, 0) for table in ("images", "boxes", "labels", "problems")
             )
             place = (unit.key, unit.form, unit.file, unit.member, one.fingerprint)
             counts = (n_images, n_boxes, n_labels, n_problems)
-            record = UnitRecord(*place, *counts, one.size, one.digest)
+            record = UnitRecord(*place, *counts, one.size, one.digest, one.mtime_ns)
             records[unit.source].append(record)
     sources = [source for source in known if source.name not in records]
     sources += [replace(source, units=tuple(records[source.name])) for source in found]

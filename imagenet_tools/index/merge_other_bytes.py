@@ -153,7 +153,7 @@ def _bytes(stage: Stage, row: dict[str, Any], points: dict[str, Path], files: De
         return None
     where = (row[name] for name in ("offset", "length", "member", "position", "compression"))
     try:
-        place = Place(inside(stage.roots[source], file), *where, points.get(part_of(source, file)))
+        place = Place(inside(stage.roots[source], file), *where, points=points.get(part_of(source, file)))
         return payload.read(place, files)
     except (OSError, ImagenetToolsError):
         return None

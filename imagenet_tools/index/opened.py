@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from imagenet_tools import hierarchy, terms, wordnet
 from imagenet_tools.containers import blob, payload
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of
+from imagenet_tools.containers.stamps import IndexedSource, Stamp, Stamps
 from imagenet_tools.errors import UsageError
 from imagenet_tools.files import inside
 from imagenet_tools.index.connection import connect, relation
@@ -43,10 +44,11 @@ class Image:
     image_id: str
     wnid: str | None
     place: Place  # where its bytes lie on this machine
+    stamps: Stamps = field(repr=False)  # what its file was when it was indexed
 
     def read(self) -> bytes:
-        """Its bytes, untouched; SourceError if they are not there any more."""
-        with blob.Descriptors(capacity=1) as files:
+        """Its bytes, untouched; SourceError if they are not there any more, or their file has changed."""
+        with blob.Descriptors(capacity=1, stamps=self.stamps) as files:
             return payload.read(self.place, files)
 
     def pil(self) -> PIL.Image.Image:
@@ -68,8 +70,8 @@ class Index:
         self._connection = connect(path)
         self._below: npt.NDArray[np.int64] | None = None
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
-        sources = [Source(name, Path(root), inside) for name, root, inside in stored]
-        self.roots = {source.name: source.root for source in rooted(sources, self._given)}
+        self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
+        self.roots = {source.name: source.root for source in rooted(self._sources, self._given)}
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self.path, self._given)
@@ -192,7 +194,8 @@ class Index:
         rows = (
             self.cursor()
             .execute(
-                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression
+                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression,
+                      CASE WHEN problem IS NULL THEN coalesce(encoding, '') END
                FROM images
                WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
                 {"image_id": image_id, "dataset": dataset},
@@ -205,7 +208,7 @@ class Index:
             message = f"{what} in {self.path}. Expected the id of one image, such as n01440764_10026; "
             raise UsageError(message + "name its data set with dataset=.")
         name, found, wnid, source, file, *where = rows[0]
-        return Image(name, found, wnid, self.image_place(source, file, *where))
+        return Image(name, found, wnid, self.image_place(source, file, *where), self.stamps)
 
     def image_place(
         self,
@@ -216,10 +219,37 @@ class Index:
         member: str | None = None,
         position: int | None = None,
         compression: str | None = None,
+        encoding: str | None = None,
     ) -> Place:
         """Where the bytes of an image lie on this machine, from the columns of the table images that say it."""
         points = self._points.get(part_of(source, file)) if compression in STREAMED else None
-        return Place(self.place(source, file), offset, length, member, position, compression, points)
+        return Place(self.place(source, file), offset, length, member, position, compression, points, encoding)
+
+    @functools.cached_property
+    def stamps(self) -> Stamps:
+        """What the files of the sources were when they were indexed, by their places on this machine."""
+        units = self.cursor().execute(
+            """SELECT source, unit.file, unit.size, max(unit.mtime_ns)
+               FROM (SELECT source, unnest(units) AS unit FROM sources) GROUP BY ALL ORDER BY ALL"""
+        )
+        moved = {one.name for one in self._sources if one.root != self.roots[one.name]}
+        archives: dict[str, Stamp] = {}
+        newest: dict[str, int | None] = {}
+        for source, file, size, mtime_ns in units.fetchall():
+            known = None if source in moved else mtime_ns
+            if size >= 0:
+                archives[str(self.place(source, file))] = Stamp(size, known)
+            elif known is not None:
+                newest[source] = max(known, newest.get(source) or 0)
+        sources = tuple(
+            IndexedSource(
+                str(self.place(one.name, one.path)),
+                newest.get(one.name),
+                f"{one.name}={self.roots[one.name]}" if one.name in moved else "",
+            )
+            for one in self._sources
+        )
+        return Stamps(str(self.path), archives, sources)
 
     @functools.cached_property
     def _points(self) -> dict[str, Path]:

@@ -53,6 +53,7 @@ class UnitRecord(NamedTuple):
     n_problems: int
     size: int = -1  # bytes of the file that it is, or lies in; -1 for a folder
     digest: str = ""  # SHA-256 of its bytes, where --hash asked for it
+    mtime_ns: int = 0  # time of that file, or the newest of the files in the folder, nanoseconds since 1970
 
 
 @dataclass(frozen=True)
@@ -226,12 +227,24 @@ def _moved(source: Source, root: Path) -> Source:
             f"{found.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
         )
         raise SourceError(message)
-    sizes = {unit.size for unit in source.units if unit.size >= 0} if found.place.is_file() else set()
-    size = found.place.stat().st_size
-    if sizes and size not in sizes:
-        message = f"{found.place} has {size:,} bytes, and what was indexed {sizes.pop():,}: index it anew."
-        raise SourceError(message)
-    return found
+    return replace(found, units=tuple(_as_it_lies(found)))
+
+
+def _as_it_lies(source: Source) -> Iterator[UnitRecord]:
+    """Yield the units of a source that has moved, with the times that its files have there."""
+    loose = (path for path in source.place.rglob("*") if path.is_file())
+    newest = max((path.stat().st_mtime_ns for path in loose), default=0)
+    for unit in source.units:
+        if unit.size < 0:
+            yield unit._replace(mtime_ns=newest)
+            continue
+        path = source.root / unit.file
+        status = path.stat() if path.is_file() else None
+        if status is None or status.st_size != unit.size:
+            found = f"{status.st_size:,} bytes" if status else "no file"
+            message = f"{path}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it anew."
+            raise SourceError(message)
+        yield unit._replace(mtime_ns=status.st_mtime_ns)
 
 
 def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:

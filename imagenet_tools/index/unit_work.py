@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.index.parts import Counts, part_counts, part_path, write_part
 from imagenet_tools.units import UNREADABLE
 
@@ -44,38 +45,38 @@ class Done(NamedTuple):
     state: str  # scanned, resumed or unchanged
     fingerprint: str
     digest: str  # of its bytes, where it was asked for; else ""
-    size: int  # bytes of the file that it is, or lies in; -1 for a folder
+    size: int  # bytes of the file that it is, or lies in; -1 where its images are files
     part: Path
     counts: Counts
+    mtime_ns: int  # of that file, or the newest of those files
 
 
 def work(task: Task) -> Done:
     """Scan one unit into its part, unless it is there already or the index has it."""
     unit, known = task.unit, task.known
-    state = _state(unit)
+    state, size, mtime_ns = _state(unit)
     fingerprint = _with(unit, state)
     content = _content(unit) if task.by_hash else ""
     digest = _said_of(unit, content) if content else ""
     path = part_path(task.parts, unit, f"{fingerprint} {digest}")
-    size = unit.path.stat().st_size if unit.path.is_file() else -1
     # What was probed once is not forgotten because this build does not probe.
     probed = unit._replace(probed=True)
     if known is not None and task.by_hash:
         for one in (unit, probed):
             if known.digest == _said_of(one, content):
-                return Done(unit, "unchanged", _with(one, state), known.digest, size, path, {})
+                return Done(unit, "unchanged", _with(one, state), known.digest, size, path, {}, mtime_ns)
     elif known is not None and known.fingerprint in (fingerprint, _with(probed, state)):
-        return Done(unit, "unchanged", known.fingerprint, known.digest, size, path, {})
+        return Done(unit, "unchanged", known.fingerprint, known.digest, size, path, {}, mtime_ns)
     for part in (path, borrowed_part(task.parts, unit, fingerprint)):
         if (counts := part_counts(part)) is not None:
-            return Done(unit, "resumed", fingerprint, digest, size, part, counts)
+            return Done(unit, "resumed", fingerprint, digest, size, part, counts, mtime_ns)
     unread: list[str] = []
     counts = write_part(path, _watched(_reader(unit).scan(unit), unread))
     if unread:
         # No later build takes these rows for those of the unit: neither this part nor the index answers for it.
         fingerprint = digest = ""
         path = path.rename(path.with_suffix(".unread.part"))
-    return Done(unit, "scanned", fingerprint, digest, size, path, counts)
+    return Done(unit, "scanned", fingerprint, digest, size, path, counts, mtime_ns)
 
 
 def borrowed_part(parts: Path, unit: Unit, fingerprint: str) -> Path:
@@ -94,7 +95,7 @@ def _watched(rows: Iterable[tuple[str, pa.RecordBatch]], unread: list[str]) -> I
 
 def fingerprint_of(unit: Unit) -> str:
     """What a unit's rows depend on, as a text: sizes and times of its files, and what is said of it besides."""
-    return _with(unit, _state(unit))
+    return _with(unit, _state(unit)[0])
 
 
 def _with(unit: Unit, state: str) -> str:
@@ -117,14 +118,26 @@ def _reader(unit: Unit) -> Reader:
     return reader
 
 
-def _state(unit: Unit) -> str:
-    """Digest of names, sizes and times of all that a unit's rows depend on: a stat each, nothing opened."""
-    digest = hashlib.sha256()
+def _state(unit: Unit) -> tuple[str, int, int]:
+    """Return (digest of names, sizes and times, size, mtime_ns) of what a unit's rows depend on; nothing is opened.
+
+    Size and mtime_ns are those of the unit's file. Where its images are files, they are -1 and the newest time.
+    """
+    digest, newest, loose = hashlib.sha256(), 0, unit.path.is_dir()
+    own: os.stat_result | None = None
     for name, offset, length in _reader(unit).files(unit):
         status = _status(f"{unit.root}/{name}")
         about = f"{status.st_size}\0{status.st_mtime_ns}" if status else "absent"
         digest.update(f"{name}\0{offset}\0{length}\0{about}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+        if status is not None:
+            newest = max(newest, status.st_mtime_ns)
+            if name == unit.file:
+                own = status
+            elif not loose:
+                loose = is_image_name(name.rpartition("/")[2])  # the images that a table lists
+    if loose or own is None:
+        return digest.hexdigest(), -1, newest
+    return digest.hexdigest(), own.st_size, own.st_mtime_ns
 
 
 def _status(path: str) -> os.stat_result | None:

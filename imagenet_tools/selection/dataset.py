@@ -34,7 +34,8 @@ chosen AS (
 _NUMBERS = ("home", "start", "length", "label")
 _ORDER = "label, dataset, image_id"  # as ImageFolder sorts: class by class, by name
 # What makes a Home, as one text, for it is looked up for every image; between its parts stands what no name has.
-_HOME = """concat_ws(chr(0), dataset, source, coalesce(compression, ''), alone::INTEGER,
+_HOME = """concat_ws(chr(0), dataset, source, coalesce(compression, ''), coalesce(encoding, ''),
+                     (problem IS NULL)::INTEGER, alone::INTEGER,
                      CASE WHEN alone THEN parse_dirpath(file, 'forward_slash') ELSE file END)"""
 _HOMES = f"{_CHOSEN} SELECT DISTINCT {_HOME} AS home FROM chosen ORDER BY home"
 _IMAGES = f"""{_CHOSEN},
@@ -98,6 +99,7 @@ def dataset(
     return Dataset(
         images,
         wnids,
+        stamps=chosen.index.stamps,
         split=split,
         fields=fields,
         columns=extra,
@@ -158,9 +160,12 @@ def _images(
     return images, {name.removeprefix("_"): values for name, values in texts.items()}
 
 
-def _home(selection: Selection, dataset: str, source: str, compression: str, alone: str, path: str) -> Home:
+def _home(
+    selection: Selection, dataset: str, source: str, compression: str, encoding: str, right: str, alone: str, path: str
+) -> Home:
     place = selection.index.image_place(source, path, None, 0, None, None, compression or None)
-    return Home(dataset, Path(place.path), alone == "1", place.compression, place.points)
+    said = encoding if right == "1" else None
+    return Home(dataset, Path(place.path), alone == "1", place.compression, place.points, said)
 
 
 def _boxes(selection: Selection, asked: Mapping[str, object], n: int) -> Boxes:

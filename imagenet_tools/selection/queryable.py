@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from imagenet_tools.containers.payload import Place
+    from imagenet_tools.containers.stamps import Stamps
     from imagenet_tools.selection.choice import Choice
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.query import Sql
@@ -42,6 +43,10 @@ class Queryable(Protocol):
     @property
     def image_place(self) -> Callable[..., Place]:
         """A function that says where an image lies here, by source, file, offset, length, member ... of images."""
+
+    @property
+    def stamps(self) -> Stamps:
+        """What the files of the sources were when they were indexed."""
 
 
 def own_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path]:

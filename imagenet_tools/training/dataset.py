@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from imagenet_tools.containers.stamps import Stamps
     from imagenet_tools.training.images import Images
 
 # Of the files that a process may open, the share that is kept open here, and the most.
@@ -59,6 +60,7 @@ class Dataset:
         wnids: Sequence[str],
         *,
         split: str,
+        stamps: Stamps | None = None,
         fields: Sequence[str] = ("image", "label"),
         columns: Mapping[str, pa.Array] | None = None,
         boxes: Boxes | None = None,
@@ -75,6 +77,7 @@ class Dataset:
         self.transform, self.target_transform = transform, target_transform
         self.loader = loader or probe.rgb
         self._images, self._columns, self._boxes = images, dict(columns or {}), boxes
+        self._stamps = stamps
         self._reads = "image" in fields or "bytes" in fields
         self._opened: tuple[int, Descriptors] | None = None
 
@@ -180,7 +183,7 @@ class Dataset:
         if opened is None or opened[0] != process:
             allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
             most = _MOST if allowed == resource.RLIM_INFINITY else min(allowed // _SHARE, _MOST)
-            opened = self._opened = (process, Descriptors(capacity=most))
+            opened = self._opened = (process, Descriptors(capacity=most, stamps=self._stamps))
         return opened[1]
 
 

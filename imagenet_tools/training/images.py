@@ -32,6 +32,7 @@ class Home(NamedTuple):
     folder: bool  # whether `path` is the folder of files that are an image each
     compression: str | None  # as in Place
     points: Path | None  # as in Place
+    encoding: str | None  # as in Place
 
 
 class Images(NamedTuple):
@@ -50,11 +51,11 @@ class Images(NamedTuple):
         home = self.homes[self.home[row]]
         start, length = int(self.start[row]), int(self.length[row])
         if home.folder:
-            return Place(inside(home.path, self._called(row)), start, length)
+            return Place(inside(home.path, self._called(row)), start, length, encoding=home.encoding)
         name = None if self.name is None else self.name[row].as_py()
         addressed = home.compression in (None, "gzip")
         offset, position = (start, None) if addressed else (None, start)
-        return Place(home.path, offset, length, name, position, home.compression, home.points)
+        return Place(home.path, offset, length, name, position, home.compression, home.points, home.encoding)
 
     def path(self, row: int) -> str:
         """The file of an image, or archive/name where it lies in one."""
