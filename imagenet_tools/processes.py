@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import heapq
+import os
 import signal
 import sys
 import time
@@ -17,10 +18,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from resource import RLIM_INFINITY
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
-from imagenet_tools.system import end_with_parent, seconds_in_line
+from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -36,7 +38,7 @@ _ENOUGH = 0.25
 _SPARE = 4
 
 # A signal that arrives while Python forks is lost, or ends the new process with a traceback.
-_HELD = (signal.SIGINT, signal.SIGTERM)
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -273,8 +275,49 @@ def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None
     gc.enable()
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     end_with_parent()
     if begin is not None:
         begin(*given)
+
+
+def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | None) -> int:
+    """Run work in a forked process that is bounded; gives its exit code, or less than 0: the signal that ended it.
+
+    To be called before anything starts threads. Where the caller is interrupted, the process is killed.
+
+    Args:
+        work: What the process does; it returns an exit code and raises nothing.
+        memory: Bytes of address space; None: no bound. macOS has none.
+        seconds: After so many SIGALRM ends the process, whatever it does; None: no bound.
+    """
+    pid, parent = 0, os.getpid()
+    try:
+        with _forking():
+            pid = os.fork()
+            if not pid:
+                _be_child(parent, work, memory, seconds)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except BaseException:
+        if pid:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        raise
+
+
+def _be_child(parent: int, work: Callable[[], int], memory: int | None, seconds: float | None) -> NoReturn:
+    code = 1
+    try:
+        _begin(None, ())
+        if os.getppid() != parent:
+            os._exit(code)  # it was killed before this process asked to end with it
+        if memory is not None:
+            soft, hard = address_space()
+            limit_address_space(min(limit for limit in (memory, soft, hard) if limit != RLIM_INFINITY), hard)
+        signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+        code = work()
+    finally:
+        os._exit(code)

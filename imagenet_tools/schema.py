@@ -152,9 +152,7 @@ TABLES: dict[str, Table] = {
             Column("n_problems", "int64", "problems met in it"),
             Column("size", "int64", "bytes of the file, or of the files in the folder"),
             Column("mtime_ns", "int64", "time of last change of path, nanoseconds since 1970"),
-            Column(
-                "units", "units", "its units of work, each with what tells that it changed"
-            ),
+            Column("units", "units", "its units of work, each with what tells that it changed"),
         ),
     ),
     "synsets": Table(

@@ -29,6 +29,7 @@ LAYERS = [
     {"formats"},
     {"__init__"},
     {"cli"},
+    {"__main__"},
 ]
 HOMES = {
     "nltk": {"nltk_bridge"},

@@ -6,23 +6,30 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted, 4 the targe
 from __future__ import annotations
 
 import importlib
-import io
 import os
-import signal
 import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from imagenet_tools import __version__
+from imagenet_tools.cli import process
+from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 from imagenet_tools.processes import without_pandas
 
-DONE, FAILED, USAGE, PROBLEMS, EXISTS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, FAILED, USAGE, PROBLEMS, EXISTS = 0, 1, 2, 3, 4
+
+_NAME = "imagenet-tools"
+_COMPLETE = "_IMAGENET_TOOLS_COMPLETE"  # where click looks for what a shell asks to be completed
 
 # Modules of these folders that hold no command.
-_HELPERS = ("__init__", "answer", "chosen", "common", "printing", "progress")
+_HELPERS = ("__init__", "answer", "chosen", "common", "printing", "process", "progress")
 
 # Commands that may run others' loaders, which may need pandas.
 _LOADERS = {"check"}
@@ -53,14 +60,6 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(name).command
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; its reader may have had enough before the end, as `head` has."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
-
 
 _EPILOG = """\b
 Examples:
@@ -72,6 +71,7 @@ Examples:
 \b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted,
             4 the target exists or is locked, 130 interrupted (run again to resume)
+With --json, an error is JSON on stdout too: {"error": {"type", "exit_code", "message"}}.
 """
 
 
@@ -97,50 +97,97 @@ def group(ctx: click.Context, index: Path | None, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line, and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files may be no text, and terminals no Unicode
-    for end in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(end) == signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(end, signal.default_int_handler)  # a scheduler's end is as orderly as Ctrl-C
-    if _LOADERS.isdisjoint(sys.argv):
-        without_pandas()
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line as this process, and exit with its code."""
+    try:
+        process.hear_signals()
+        process.open_streams()
+        if _LOADERS.isdisjoint(sys.argv):
+            without_pandas()
+        code = run(sys.argv[1:])
+        process.ignore_signals()
+    except KeyboardInterrupt:
+        code = INTERRUPTED  # a signal between two lines of this
+    with suppress(OSError):
+        process.flush_streams()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; gives the exit code. What went wrong is said on stderr, in words."""
+    """Run the command line; gives the exit code. What went wrong is said in words: see reported."""
+    return reported(lambda: _run(arguments), arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    # Not group.main(): it takes an EOFError for Ctrl-C, and a broken pipe for its own.
+    if instruction := os.environ.get(_COMPLETE):
+        return shell_complete(group, {}, _NAME, _COMPLETE, instruction)
     try:
-        return int(group.main(arguments, prog_name="imagenet-tools", standalone_mode=False) or DONE)
-    except click.ClickException as error:
-        error.show()
-        return USAGE
-    except (click.Abort, KeyboardInterrupt):
+        with group.make_context(_NAME, list(arguments)) as ctx:
+            code = int(group.invoke(ctx) or DONE)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
+    sys.stdout.flush()  # a disk that is full is an error of the command
+    return code
+
+
+def reported(work: Callable[[], int], arguments: Sequence[str]) -> int:
+    """Do the work of a command; gives the exit code. What went wrong is said on stderr, with --json on stdout too."""
+    try:
+        try:
+            return work()
+        except Exception as error:
+            if os.environ.get("IMAGENET_TOOLS_DEBUG"):
+                traceback.print_exception(error)
+            if process.interrupted():  # DuckDB, or an import, made another error of it
+                raise KeyboardInterrupt from error
+            return _tell(error, arguments)
+    except KeyboardInterrupt:
         kept = " What is finished is kept: run the same command again to go on." * (not _RESUMED.isdisjoint(arguments))
-        _say(f"Interrupted.{kept}")
-        return INTERRUPTED
-    except ImagenetToolsError as error:
-        _say(f"error: {error}")
-        if isinstance(error, UsageError):
-            return USAGE
-        return EXISTS if isinstance(error, ExistsError) else FAILED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {where}{error.strerror or error}")
-        return FAILED
-    except MemoryError:
-        _say("error: There is not enough memory for this.")
-        return FAILED
-    except _engine_errors() as error:
-        _say(f"error: {error}")
-        return FAILED
+        return _say("Interrupted", f"Interrupted.{kept}", INTERRUPTED, arguments)
 
 
-def _say(text: str) -> None:
-    from imagenet_tools.cli.common import printable
+def _tell(error: Exception, arguments: Sequence[str]) -> int:
+    """Say what went wrong; gives the exit code."""
+    name, code, text = type(error).__name__, FAILED, str(error)
+    if isinstance(error, BrokenPipeError):
+        return DONE  # who read the rows of an answer has had enough, as `head` has
+    if isinstance(error, click.ClickException):
+        error.show()
+        return _say("UsageError", "", USAGE, arguments, error.format_message())
+    if isinstance(error, ImagenetToolsError):
+        code = USAGE if isinstance(error, UsageError) else EXISTS if isinstance(error, ExistsError) else FAILED
+    elif isinstance(error, OSError):
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror or text
+    elif isinstance(error, MemoryError):
+        text = "There is not enough memory for this."
+    elif isinstance(error, UnicodeEncodeError):
+        code, text = USAGE, f"{error.object!r} is no Unicode text, and cannot be used here. Name it otherwise."
+    elif not isinstance(error, _engine_errors()):
+        text = (
+            f"This is a fault of imagenet-tools: {name} at {_place(error)}: {text}. Please report it, with what "
+            "IMAGENET_TOOLS_DEBUG=1 before the command prints."
+        )
+    return _say(name, f"error: {text}", code, arguments, text)
 
-    click.echo(printable(text), err=True)
+
+def _place(error: Exception) -> str:
+    """The last line of this package that an exception came through."""
+    package = Path(__file__).parent.parent
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package in Path(frame.filename).parents]
+    return f"{Path(frames[-1].filename).relative_to(package)}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def _say(name: str, text: str, code: int, arguments: Sequence[str], message: str = "") -> int:
+    """Say it on stderr, and with --json on stdout too, as JSON; gives the exit code."""
+    from imagenet_tools.cli.common import print_json, printable
+
+    with suppress(OSError):  # a full disk, of which nothing more can be said
+        if text:
+            click.echo(printable(text), err=True)
+        before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        if "--json" in before:
+            print_json({"error": {"type": name, "exit_code": code, "message": message or text}})
+    return code
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import click
 from imagenet_tools import cli
 from imagenet_tools.cli.common import output_options, print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
+from imagenet_tools.processes import in_child
 
 _EPILOG = """\b
 Example:
@@ -58,7 +60,10 @@ def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         for line in lines:
             click.echo(click.style(f"\n$ imagenet-tools {line}", bold=True))
-            codes.append(cli.run(shlex.split(line)))
+            sys.stdout.flush()
+            # Each in a process of its own, as it would be: a query is not forked where DuckDB has run.
+            code = in_child(partial(cli.run, shlex.split(line)), memory=None, seconds=None)
+            codes.append(code if code >= 0 else 128 - code)  # as a shell does where a signal ended it
             if codes[-1] not in (cli.DONE, cli.PROBLEMS):
                 break
         else:

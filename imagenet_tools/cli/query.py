@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,13 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from imagenet_tools import schema
+from imagenet_tools.cli import reported
 from imagenet_tools.cli.answer import BATCHWISE, ROWWISE, write_batches, write_rows
 from imagenet_tools.cli.common import form_of, note, output_options, print_json, table, width_of_terminal
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.files import whole
 from imagenet_tools.index import query
 from imagenet_tools.index.gate import senses_taken
 from imagenet_tools.index.layout import default_index
+from imagenet_tools.processes import in_child
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,6 +48,13 @@ Examples:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
 @click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query, and do not run it.")
 @click.option("--schema", "show_schema", is_flag=True, help="Show every table and column, with meaning and unit.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="End the query where it needs more, such as 8GB (default: half of the machine's, or the container's). It "
+    "bounds the address space of the query's process; macOS bounds none.",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End the query after this.")
 @output_options
 def command(
     sql: str | None,
@@ -53,6 +64,8 @@ def command(
     output: Path | None,
     explain: bool,
     show_schema: bool,
+    memory: str | None,
+    timeout: float | None,
     as_json: bool,
     index_path: Path | None,
 ) -> int:
@@ -74,24 +87,63 @@ def command(
         message = f"--format {form} is binary: name a file with -o, or pipe it."
         raise UsageError(message)
     given = _tables(tables)
-    with (
-        query.bounded_memory(),
-        query.connect_contained(index_path or default_index(), given) as connection,
-    ):
-        for taken in senses_taken(connection, text):
-            note(taken)
-        if explain:
-            plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
-            print_json({"plan": plan}) if as_json else click.echo(plan)
-        elif output is not None:
-            with whole(output) as out:
-                _write(connection, text, form, out, stream=False)
-        elif form == "table" and sys.stdout.isatty():
-            _show(query.run(connection, text))
-        else:
-            _write(connection, text, form, sys.stdout.buffer, stream=True)
-            sys.stdout.buffer.flush()
+    bound = _bound(memory)
+    with ExitStack() as ends:
+        # The file is this process's, so that nothing is left of it where the other one is killed.
+        out = ends.enter_context(whole(output)) if output is not None else None
+
+        def answer() -> int:
+            with query.connect_contained(index_path or default_index(), given, memory=bound) as connection:
+                for taken in senses_taken(connection, text):
+                    note(taken)
+                if explain:
+                    plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
+                    print_json({"plan": plan}) if as_json else click.echo(plan)
+                elif out is not None:
+                    _write(connection, text, form, out, stream=False)
+                    out.flush()
+                elif form == "table" and sys.stdout.isatty():
+                    _show(query.run(connection, text))
+                else:
+                    # Not sys.stdout: there, rows that nobody reads any more would go on to nowhere.
+                    with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+                        _write(connection, text, form, stdout, stream=True)
+            return 0
+
+        sys.stdout.flush()
+        code = in_child(
+            lambda: reported(answer, ["query", *(["--json"] if as_json else [])]), memory=bound, seconds=timeout
+        )
+        if code < 0:
+            raise QueryError(_killed(-code, bound, timeout))
+        if code:
+            raise click.exceptions.Exit(code)
     return 0
+
+
+def _bound(memory: str | None) -> int:
+    """The bytes of address space that a query may use."""
+    if memory is None:
+        return query.default_memory()
+    from imagenet_tools.exports.options import parse_size
+
+    size = parse_size(memory, "--memory")
+    if size < query.LEAST_MEMORY:
+        message = (
+            f"--memory {memory}: expected {query.LEAST_MEMORY >> 30}GiB or more, without which DuckDB cannot start."
+        )
+        raise UsageError(message)
+    return size
+
+
+def _killed(number: int, bound: int, timeout: float | None) -> str:
+    """What ended the process of a query, in words."""
+    if number == signal.SIGALRM and timeout is not None:
+        return f"The query was ended after the {timeout:g} s of --timeout. Ask for less, or raise --timeout."
+    return (
+        f"The query's process was ended by {signal.Signals(number).name}, as happens where memory is short: it may use "
+        f"{bound / (1 << 30):.1f} GiB. Ask for fewer rows or columns, or raise --memory."
+    )
 
 
 def _text_of(sql: str | None, file: BinaryIO | None) -> str:

@@ -167,10 +167,10 @@ def make_options(said: Mapping[str, object]) -> Options:
     return Options(**values)  # type: ignore[arg-type]
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, flag: str = "--shard-size") -> int:
     """Bytes: 500MB is 500,000,000, 512MiB is 536,870,912. UsageError for anything else."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        message = f"--shard-size {text}: expected a size such as 500MB, 1GB or 512MiB."
+        message = f"{flag} {text}: expected a size such as 500MB, 1GB or 512MiB."
         raise UsageError(message)
     return int(float(found[1]) * _UNITS[(found[2] or "B").upper()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import threading
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def connect(path: Path) -> duckdb.DuckDBPyConnection:
+def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory with a view of every table of an index, and the macros of views.sql. Writes nothing.
 
+    `memory` is what the process may use, in bytes, where it is bounded.
     No table is held in memory: `closure` and `terms` would save 10 ms a query, and take 150 to read at the start.
     NoIndexError: there is no index, or a file of it is gone or damaged.
     """
     import duckdb
 
     manifest = read_manifest(path)
-    sql = duckdb.connect(config={"temp_directory": ""})
+    config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
+    if memory is not None:
+        # An error of DuckDB's own comes before allocations fail; and the stacks and heaps of its threads take part.
+        threads = max(1, min(os.cpu_count() or 1, memory // _THREAD_BYTES))
+        config |= {"memory_limit": f"{memory * 3 // 4}B", "threads": threads}
+    sql = duckdb.connect(config=config)
     without_progress_bar(sql)
     # Files are never changed under their names, so that what was read of their footers stays true.
     sql.execute("SET GLOBAL parquet_metadata_cache = true")
@@ -90,6 +97,8 @@ def _of_one(sql: duckdb.DuckDBPyConnection, text: str) -> str | None:
         f"AND coalesce(wnid IN (FROM {name}), false)"
     )
 
+
+_THREAD_BYTES = 256 << 20  # of address space that a thread is given
 
 _making = threading.Lock()
 _MANY = 100  # synsets whose descendants a connection holds

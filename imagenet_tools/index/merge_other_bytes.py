@@ -151,9 +151,9 @@ def _bytes(stage: Stage, row: dict[str, Any], points: dict[str, Path], files: De
     source, file = row["source"], row["file"]
     if source not in stage.roots:
         return None
-    where = (row[name] for name in ("offset", "length", "member", "position", "compression"))
     try:
-        place = Place(inside(stage.roots[source], file), *where, points=points.get(part_of(source, file)))
+        where = {name: row[name] for name in ("offset", "length", "member", "position", "compression")}
+        place = Place(inside(stage.roots[source], file), **where, points=points.get(part_of(source, file)))
         return payload.read(place, files)
     except (OSError, ImagenetToolsError):
         return None

@@ -5,34 +5,30 @@ Three walls, each of which would do for most of what lies behind the others:
 - A gate (imagenet_tools.index.gate): what DuckDB's parser sees must be one SELECT, with nothing else inside.
 - Views on exact files are made first; then the doors are shut: no other file, no extension, no Python object, no
   setting. Alone, that would still let COPY overwrite a file of the index.
-- The process bounds its own memory, because DuckDB's limit does not hold for every query.
+- The command runs it in a process whose memory and time are bounded, because DuckDB's limits hold for few queries.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from resource import RLIM_INFINITY
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.errors import ImagenetToolsError, QueryError, UsageError
+from imagenet_tools import system
+from imagenet_tools.errors import ImagenetToolsError, QueryError
 from imagenet_tools.index.connection import connect, quoted, suit
 from imagenet_tools.index.gate import check
 from imagenet_tools.index.layout import read_manifest
 from imagenet_tools.index.own_tables import add_table
 from imagenet_tools.schema import TABLES
-from imagenet_tools.system import address_space, limit_address_space, memory
+from imagenet_tools.system import address_space
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
-_Given = TypeVar("_Given")
 
 # What views.sql defines for those who type.
 MACROS = {
@@ -56,33 +52,23 @@ _SHUT = (
 _ROWS = 10_000
 _BATCH = 131_072
 
-_LEAST_MEMORY = 2 << 30  # bytes of address space: less, and DuckDB's threads do not start
+LEAST_MEMORY = 1 << 30  # bytes of address space: less, and DuckDB does not start
 
 
-@contextmanager
-def bounded_memory(share: float = 0.5) -> Iterator[int]:
-    """Bound this process to a share of the machine's memory while a query runs; gives the bytes.
+def default_memory() -> int:
+    """Return half the memory of this machine, or of the container this runs in, in bytes; 2 GiB at least."""
+    return max(2 << 30, system.memory() // 2)
 
-    To be entered before DuckDB is imported, whose threads take their share. $IMAGENET_QUERY_MEMORY (bytes) overrides.
+
+def connect_contained(
+    index: Path, tables: Mapping[str, Path] | None = None, *, memory: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """A connection to an index, and to tables of one's own by name, that opens nothing else and cannot be changed.
+
+    `memory` is what the process may use, in bytes, where it is bounded.
     """
-    said = os.environ.get("IMAGENET_QUERY_MEMORY") or "0"
-    if not said.isdecimal():
-        message = f"$IMAGENET_QUERY_MEMORY is {said!r}; expected a number of bytes, such as 8000000000."
-        raise UsageError(message)
-    soft, hard = address_space()
-    bound = int(said) or max(_LEAST_MEMORY, int(memory() * share))
-    bounds = [limit for limit in (bound, soft, hard) if limit != RLIM_INFINITY]
-    limit_address_space(min(bounds), hard)
-    try:
-        yield min(bounds)
-    finally:
-        limit_address_space(soft, hard)
-
-
-def connect_contained(index: Path, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
-    """A connection to an index, and to tables of one's own by name, that opens nothing else and cannot be changed."""
     manifest = read_manifest(index)
-    sql = connect(index)
+    sql = connect(index, memory=memory)
     allowed = [str(path) for table in manifest.tables for path in manifest.paths(index.absolute(), table)]
     for name, path in (tables or {}).items():
         add_table(sql, name, path.absolute())
@@ -110,7 +96,7 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
     try:
         check(sql, text)
         suit(sql, text)
-        found = _heard(sql, lambda: sql.execute(("EXPLAIN " if explain else "") + text))
+        found = sql.execute(("EXPLAIN " if explain else "") + text)
         columns = [str(column[0]) for column in found.description or ()]
         for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
             # DuckDB makes Python's values of these with pytz, which neither it nor this package brings.
@@ -118,7 +104,7 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
                 message = f'Column {name} is a {form}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
                 raise QueryError(message)
         # The first rows at once: what goes wrong at once is said before anything is printed.
-        return Answer(_unlike(columns), _rows(found, _heard(found, lambda: found.fetchmany(_ROWS))))
+        return Answer(_unlike(columns), _rows(found, found.fetchmany(_ROWS)))
     except (duckdb.Error, MemoryError, RuntimeError) as error:
         raise _worded(error) from error
 
@@ -130,7 +116,7 @@ def _rows(found: duckdb.DuckDBPyConnection, first: Sequence[tuple[object, ...]])
     while rows:
         yield from rows
         try:
-            rows = _heard(found, lambda: found.fetchmany(_ROWS))
+            rows = found.fetchmany(_ROWS)
         except (duckdb.Error, MemoryError, RuntimeError) as error:
             raise _worded(error) from error
 
@@ -144,39 +130,26 @@ def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Ite
         check(sql, text)
         suit(sql, text)
         relation = sql.sql(text)
-        reader = _heard(sql, lambda: relation.arrow(_BATCH))
+        reader = relation.arrow(_BATCH)
     except (duckdb.Error, MemoryError, RuntimeError) as error:
         raise _worded(error) from error
     names = _unlike(reader.schema.names)
     schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
-    return schema, _batches(sql, reader, schema)
+    return schema, _batches(reader, schema)
 
 
-def _batches(
-    sql: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import duckdb
     import pyarrow as pa
 
     while True:
         try:
-            batch = _heard(sql, lambda: next(reader, None))
+            batch = next(reader, None)
         except (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError) as error:
             raise _worded(error) from error
         if batch is None:
             return
         yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-
-
-def _heard(sql: duckdb.DuckDBPyConnection, work: Callable[[], _Given]) -> _Given:
-    """What `work` gives, done in another thread: DuckDB does not always hear a Ctrl-C, the waiting main thread does."""
-    with ThreadPoolExecutor(1) as other:
-        given = other.submit(work)
-        try:
-            return given.result()
-        except KeyboardInterrupt:
-            sql.interrupt()
-            raise
 
 
 def _unlike(names: Sequence[str]) -> tuple[str, ...]:
@@ -204,7 +177,7 @@ def _worded(error: BaseException) -> ImagenetToolsError:
         limit = f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != RLIM_INFINITY else "than there is"
         return QueryError(
             f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
-            "joins and list(); or set $IMAGENET_QUERY_MEMORY, in bytes."
+            "joins and list(); or raise --memory."
         )
     if isinstance(error, duckdb.PermissionException):
         return QueryError(f"{_first_line(error)}. A query reads other files where they are named: --with NAME=FILE.")

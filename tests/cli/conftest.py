@@ -11,6 +11,8 @@ import click
 import pytest
 
 from imagenet_tools import cli
+from imagenet_tools.cli import demo as cli_demo
+from imagenet_tools.cli import query as cli_query
 from imagenet_tools.index.opened import Index
 from tests.waiting import PATIENCE
 
@@ -54,8 +56,12 @@ Run = Callable[..., Ran]
 def run(index: Index, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Run the command line in this process, on the index of the sample."""
     monkeypatch.setenv("IMAGENET_INDEX", str(index.path))
-    for name in ("IMAGENET_ROOTS", "IMAGENET_QUERY_MEMORY", "COLUMNS", "NLTK_DATA"):
+    for name in ("IMAGENET_ROOTS", "COLUMNS", "NLTK_DATA"):
         monkeypatch.delenv(name, raising=False)
+    # This process has DuckDB's threads, which no forked one would have: a query is answered here.
+    for module in (cli_query, cli_demo):
+        monkeypatch.setattr(module, "in_child", lambda work, **_: work())
+    monkeypatch.setattr(cli_query, "reported", lambda work, _: work())
 
     def run(*arguments: str) -> Ran:
         capfdbinary.readouterr()

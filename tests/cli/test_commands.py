@@ -73,7 +73,8 @@ def loaded(*arguments: str, index: Path | None = None) -> set[str]:
     """The modules that the command line has loaded when it ends."""
     script = """
 import sys
-from imagenet_tools import cli
+from imagenet_tools import cli, processes
+processes.in_child = lambda work, **_: work()  # what a query loads, it loads in a process of its own
 code = cli.run(sys.argv[1:])
 print("LOADED", *sys.modules, file=sys.stderr)
 sys.exit(code)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -435,32 +434,28 @@ def test_a_bomb_ends_in_an_error_in_words(index: Index, bomb: str, take: str) ->
 from pathlib import Path
 from imagenet_tools.index import query
 from imagenet_tools.errors import QueryError
-with query.bounded_memory(), query.connect_contained(Path({str(index.path)!r})) as sql:
-    try:
-        bomb = {bomb!r}
-        list(query.{take})
-    except QueryError as error:
-        print(error)
+from imagenet_tools.processes import in_child
+
+def work():
+    with query.connect_contained(Path({str(index.path)!r}), memory=2 << 30) as sql:
+        try:
+            bomb = {bomb!r}
+            list(query.{take})
+        except QueryError as error:
+            print(error, flush=True)
+    return 7
+
+assert in_child(work, memory=2 << 30, seconds=None) == 7
 """
-    environment = os.environ | {"IMAGENET_QUERY_MEMORY": str(2 << 30)}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.startswith("The query needs more memory than the 2.0 GiB it may use. Ask for fewer rows")
     assert done.stdout.count("\n") == 1
 
 
-def test_memory_is_bound_while_a_query_runs_and_not_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    monkeypatch.setenv("IMAGENET_QUERY_MEMORY", str(64 << 40))
-    with query.bounded_memory() as bound:
-        assert resource.getrlimit(resource.RLIMIT_AS) == (bound, before[1])
-    assert resource.getrlimit(resource.RLIMIT_AS) == before
-    monkeypatch.delenv("IMAGENET_QUERY_MEMORY")
-    with query.bounded_memory() as bound:
-        assert 2 << 30 <= bound <= max(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
-    monkeypatch.setenv("IMAGENET_QUERY_MEMORY", "8GB")
-    with pytest.raises(UsageError, match=r"is '8GB'; expected a number of bytes"), query.bounded_memory():
-        pass
+def test_a_query_may_use_half_of_the_memory() -> None:
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    assert 2 << 30 <= query.default_memory() <= max(2 << 30, half)
 
 
 def test_the_functions_that_may_stand_in_from_exist(sql: duckdb.DuckDBPyConnection) -> None:
