@@ -23,6 +23,7 @@ from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
+from imagenet_tools.images.samples import ends_in_texts
 from imagenet_tools.units import Unit, unit_file
 from imagenet_tools.wnid import split_of_folder
 
@@ -67,6 +68,8 @@ def detect(path: Path) -> list[Detection]:
         ]
         what = f"a tar of {len(inner):,} class tars"
         return [of_class_tars("image_tars", path, [wnid for wnid, _ in inner], what, images=images)]
+    if len(names) == SEEN and _is_shard(path):
+        return []
     found = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
     return [found] if found else []
 
@@ -85,6 +88,12 @@ def _first_names(path: Path, most: int = SEEN, start: int = 0, end: int | None =
     except (FormatError, PermissionError):
         pass  # what came before the break tells the form; the scan reports the break
     return names
+
+
+def _is_shard(path: Path) -> bool:
+    """Return True if labels follow the images: a WebDataset shard that was not sorted."""
+    with path.open("rb", buffering=0) as file:
+        return ends_in_texts(file.fileno())
 
 
 def _class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:

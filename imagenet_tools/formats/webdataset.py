@@ -84,6 +84,11 @@ PROBLEMS = (
     }
 )
 
+_ADVICE = (
+    "the members of a sample do not lie together in the tar, and loaders of WebDataset take them for several samples; "
+    "they are put together here. To sort a shard: tar -xf SHARD -C FOLDER, then "
+    "tar --sort=name -cf SHARD -C FOLDER ."
+)
 _SHARD = re.compile(
     r"(?P<name>.*?)(?:[-_.]?(?P<split>train|validation|valid|val|test))?[-_.]?\d+(?:-[a-z]+)?\.tar", re.ASCII
 )
@@ -151,7 +156,9 @@ def _detect(path: Path, splits: list[_Split]) -> Detection:
     evidence = "; ".join(filter(None, parts))
     of_splits = tuple(dict.fromkeys(split.split for split in splits if split.split))
     missing = _missing(path, splits)
-    return Detection("webdataset", path, dataset, ("images",), evidence, of_splits, missing, labelling, readings)
+    advice = _ADVICE if any(one.sample.apart for one in seen) else ""
+    holds = ("images",)
+    return Detection("webdataset", path, dataset, holds, evidence, of_splits, missing, labelling, readings, advice)
 
 
 def _misnamed(name: str, wnids: set[str], reading: Reading) -> str:

@@ -1,10 +1,11 @@
-"""Samples in a tar, as WebDataset has them: the members that follow each other under one key, and what they say.
+"""Samples in a tar, as WebDataset has them: the members of one key, which follow each other, and what they say.
 
     n01440764_10026.cls     the key goes up to the first dot of the name; the rest is the field
     n01440764_10026.jpg
     n01440764_10026.json
 
-An image is placed and not read; the small texts beside it, the class number and the JSON, are.
+An image is placed and not read; the small texts beside it, the class number and the JSON, are. A tar made of a folder
+without --sort=name has the members of a key apart; loaders cannot read it, and here its samples are put together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.class_lists import labels
-from imagenet_tools.containers import tar
+from imagenet_tools.containers import tar, tar_header
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.probe import probe
@@ -27,6 +28,9 @@ from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, without_label, wni
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Samples that are looked at to tell whether the members of a key lie apart, and bytes of the tar's end.
+_LOOKED_AT, _TAIL = 64, 1 << 16
 
 # The first bytes of a member that come with its header, and the most that are read of a text.
 _HEAD, _LARGEST = 4096, 1 << 20
@@ -53,6 +57,7 @@ class Sample:
     texts: dict[str, bytes] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)  # what the JSON says
+    apart: bool = False  # its members do not follow each other
 
     @property
     def exported(self) -> bool:
@@ -138,20 +143,85 @@ def _before(sample: Sample, fd: int) -> str:
 
 def samples(fd: int, label: str) -> Iterator[Sample]:
     """The samples of an open tar, in its order; FormatError after the last that is whole before a fault."""
+    return _gathered(fd, label) if _lie_apart(fd) else _in_order(fd, label)
+
+
+def _lie_apart(fd: int) -> bool:
+    """Return True if some key comes back after another one, so that the members of a sample do not lie together.
+
+    All headers are read to know it, but only where the first samples or the end of the tar speak for it: a text without
+    an image, or images without texts before texts at the end. An archive of images alone, or one in order, has neither.
+    """
+    first: list[Sample] = []
+    with contextlib.suppress(FormatError):
+        first.extend(islice(_in_order(fd, ""), _LOOKED_AT))
+    lone_texts = any(one.texts and not one.image for one in first)
+    lone_images = any(one.image and not one.texts for one in first)
+    if not lone_texts and not (lone_images and ends_in_texts(fd)):
+        return False
+    seen: set[str] = set()
+    last = ""
+    with contextlib.suppress(FormatError):
+        for member in tar.walk(fd):
+            key = _key(member.name)[0]
+            if member.kind != "dir" and key != last:
+                if key in seen:
+                    return True
+                seen.add(key)
+                last = key
+    return False
+
+
+def ends_in_texts(fd: int) -> bool:
+    """Return True if there is the header of a .cls or .json in the last 64 KiB of a tar."""
+    end = os.fstat(fd).st_size // tar_header.BLOCK * tar_header.BLOCK
+    tail = os.pread(fd, _TAIL, max(end - _TAIL, 0))
+    blocks = (tail[at : at + tar_header.BLOCK] for at in range(0, len(tail), tar_header.BLOCK))
+    suffixes = (b".cls", b".json")
+    return any(one[:100].rstrip(b"\0").endswith(suffixes) and tar_header.is_header(one) for one in blocks)
+
+
+def _key(name: str) -> tuple[str, str]:
+    """Return the key and the field of a member: the key goes up to the first dot behind the folders."""
+    above, slash, last = name.rpartition("/")
+    stem, _, ext = last.partition(".")
+    return (above + slash + stem if stem else name), ext.lower()
+
+
+def _gathered(fd: int, label: str) -> Iterator[Sample]:
+    """The samples of a tar in which the members of a key lie apart, by their first members: all are held."""
+    found: dict[str, Sample] = {}
+    fault: FormatError | None = None
+    try:
+        for member in tar.walk(fd):
+            key, ext = _key(member.name)
+            if member.kind != "dir":
+                _put(found.setdefault(key, Sample(key, apart=True)), fd, member, b"", ext)
+    except FormatError as error:
+        fault = error
+    for sample in found.values():
+        if sample.image is not None:
+            sample.head = os.pread(fd, min(_HEAD, sample.image.size), sample.image.offset)
+        if fault is None or sample.image is not None:
+            yield _read(sample)
+    if fault is not None:
+        raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
+
+
+def _in_order(fd: int, label: str) -> Iterator[Sample]:
+    """The samples of a tar in which the members of a key follow each other, one held at a time."""
     sample: Sample | None = None
     fault: FormatError | None = None
     try:
         for member, head in tar.walk_ahead(fd, ahead=_HEAD):
             if member.kind == "dir":
                 continue
-            above, slash, name = member.name.rpartition("/")
-            stem, _, ext = name.partition(".")
-            key = above + slash + stem if stem else member.name
+            key, ext = _key(member.name)
             if sample is None or sample.key != key:
                 if sample is not None:
                     yield _read(sample)
                 sample = Sample(key)
-            _put(sample, fd, member, head, ext.lower())
+            _put(sample, fd, member, head, ext)
     except FormatError as error:
         fault = error
     # Of a sample that a fault cuts before its image there is nothing to say beside the fault.
