@@ -145,6 +145,8 @@ def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path:
         direct, below = index.counts(unit, classes=only), index.below(unit, classes=only)
         return _Counted(index.resolve(synset), only, direct, below, unit)
     chosen = index.select(**words)
+    for text in chosen.notes():
+        note(f"note: {text}")
     drawn = list(chosen.choice.classes.wnids) if chosen.choice.classes else None
     direct = _direct(chosen, unit)
     return _Counted(index.resolve(synset), drawn, direct, hierarchy.inclusive(direct), unit)

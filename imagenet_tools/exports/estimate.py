@@ -101,7 +101,7 @@ def notes_on(plans: Sequence[Plan], found: dict[str, object]) -> Iterator[str]:
     ways = found["links"]
     if link in ("hard", "reflink") and found["images_that_are_files"] and isinstance(ways, dict) and not ways.get(link):
         yield f"--link {link} is not possible between the sources and this place"
-    yield from notes_on_links(plans[0])
+    yield from dict.fromkeys(text for plan in plans for text in notes_on_links(plan))
 
 
 def notes_on_links(plan: Plan) -> Iterator[str]:

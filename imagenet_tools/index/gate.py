@@ -23,6 +23,16 @@ TABLE_FUNCTIONS = (
     *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
 )
 
+# Functions, by name and number of arguments, that DuckDB 1.4 or 2.0 calls consistent and that follow the clock or the
+# session.
+_CHANGING = {
+    ("age", 1),
+    ("ago", 1),
+    ("current_localtime", 0),
+    ("current_localtimestamp", 0),
+    ("current_setting", 1),
+    ("getvariable", 1),
+}
 # Which argument of a macro names a synset.
 _SYNSET_ARGUMENT = {"is_a": 1, "under": 0, "above": 0, "synset": 0}
 # Names that stand for a function without parentheses.
@@ -107,8 +117,8 @@ def _changing(sql: duckdb.DuckDBPyConnection, tree: object) -> str | None:
             if not name or (name, n) in seen:
                 continue
             seen.add((name, n))
-            if (name, n) == ("age", 1):
-                return "age() of one argument"
+            if (name, n) in _CHANGING:
+                return f"{name}() of {n} arguments"
             rows = sql.execute(
                 """SELECT stability, macro_definition FROM duckdb_functions()
                    WHERE function_name = $1 AND internal
