@@ -173,7 +173,7 @@ def test_relocate_writes_where_sources_are_and_nothing_else(
 def test_relocate_refuses_what_is_not_it(moved: Path, sample: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "ILSVRC2012_img_val.tar").write_bytes(b"too short")
-    for root, said in ((tmp_path / "other", "has 9 bytes"), (tmp_path / "nowhere", "does not exist")):
+    for root, said in ((tmp_path / "other", "found 9 bytes"), (tmp_path / "nowhere", "does not exist")):
         with pytest.raises(SourceError, match=said):
             imagenet_tools.relocate({"ILSVRC2012_img_val.tar": root}, moved)
     with pytest.raises(SourceError, match="is not called"):
