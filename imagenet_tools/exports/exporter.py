@@ -38,8 +38,9 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
         with partial_folder(plans, dest) as partial:
             work_folder = partial / WORK
             cut = pieces.cut(plans, work_folder)
+            stamps = plan.index.stamps
             jobs = tuple(
-                Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / DONE)
+                Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / DONE, stamps)
                 for n, one in enumerate(plans)
             )
             _do_all(jobs, workers, progress)

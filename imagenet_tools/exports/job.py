@@ -17,6 +17,7 @@ from imagenet_tools.exports.writer import Row, Shard
 from imagenet_tools.files import inside, whole
 
 if TYPE_CHECKING:
+    from imagenet_tools.containers.stamps import Stamps
     from imagenet_tools.exports.pieces import Pieces
     from imagenet_tools.exports.plan import Plan
 
@@ -32,6 +33,7 @@ class Job:
     pieces: Pieces
     target: int  # its number among the targets of the same pass
     done: Path  # where the records of finished pieces lie
+    stamps: Stamps  # of the sources; asked before workers are forked, as DuckDB hangs in a forked process
     wrote: list[str] = field(default_factory=list)  # what write() wrote
 
     # ---- shards and rows

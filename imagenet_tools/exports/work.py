@@ -48,7 +48,7 @@ def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = l
     own = [_Own(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
     record: Record = {"repaired": [], "left_out": [], "endless": []}
     places = Places(jobs[0].plan.index)
-    with Descriptors(stamps=jobs[0].plan.index.stamps) as files:
+    with Descriptors(stamps=jobs[0].stamps) as files:
         for columns in jobs[0].pieces.columns(number):
             changed = changes(jobs[0].plan.options, columns)
             rows = [one.rows(columns, changed) for one in own]
