@@ -73,7 +73,8 @@ def scan_lists(unit: Unit, task: str) -> Iterator[tuple[str, pa.RecordBatch]]:
 
 
 def list_files(unit: Unit, task: str) -> Iterator[FileRange]:
-    """Yield the lists in a unit's folder, ImageSets/<task>, and the folders that they are held against."""
+    """Yield a unit's folder, ImageSets/<task>, the lists in it, and the folders that they are compared with."""
+    yield FileRange(unit.file)
     for listing, folder, _ in _compared(unit.path, task):
         for path in (listing, *_folders(folder)):
             yield FileRange(os.path.relpath(path, unit.root))
