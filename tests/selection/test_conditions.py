@@ -1,9 +1,11 @@
 """A condition chooses the same images at each run: what changes by itself is refused, and a lemma says its sense."""
 
+import subprocess
+import sys
+
 import pytest
 
 import imagenet_tools
-from imagenet_tools.cli import run
 from imagenet_tools.errors import AmbiguousSynsetError, QueryError
 from imagenet_tools.index.opened import Index
 
@@ -66,6 +68,12 @@ def test_what_gives_the_same_at_each_run_is_a_condition(many: Index, condition: 
 DOG = "'dog' is taken for dog.n.01 (n02084071), alone of its 7 senses to have images."
 
 
+def queried(index: Index, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run query in a process without threads, as the command does: it forks before DuckDB is there."""
+    command = [sys.executable, "-c", "from imagenet_tools.cli import main; main()", "-i", str(index.path), "query"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -76,24 +84,20 @@ DOG = "'dog' is taken for dog.n.01 (n02084071), alone of its 7 senses to have im
         "WITH x AS (SELECT synset('dog') AS a) SELECT is_a(a, 'dog') FROM x",
     ],
 )
-def test_a_query_says_which_sense_a_lemma_was_taken_for(
-    index: Index, sql: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_query_says_which_sense_a_lemma_was_taken_for(index: Index, sql: str) -> None:
     said = DOG.replace("'dog'", "'Dog'") if "Dog" in sql else DOG
-    assert run(["-i", str(index.path), "query", sql, "--format", "csv"]) == 0
-    out, err = capsys.readouterr()
-    assert err == f"{said}\n"
-    assert "taken" not in out
+    done = queried(index, sql, "--format", "csv")
+    assert done.stderr == f"{said}\n"
+    assert "taken" not in done.stdout
     with pytest.warns(UserWarning) as warned:
         index.sql(sql).fetchall()
     assert [str(one.message) for one in warned] == [said]
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_is_said_where_nothing_was_guessed(index: Index, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_where_nothing_was_guessed(index: Index) -> None:
     sql = "SELECT is_a(wnid, 'dog.n.01'), is_a(wnid, 'n02084071'), is_a('dog', 'Toy Dog'), 'dog' FROM images LIMIT 1"
-    assert run(["-i", str(index.path), "query", sql]) == 0
-    assert capsys.readouterr().err == ""
+    assert queried(index, sql).stderr == ""
     index.sql(sql).fetchall()
     assert imagenet_tools.is_a("n02085620", "dog.n.01")
 
