@@ -82,9 +82,7 @@ def test_of_a_tar_of_24_mb_less_than_one_is_read(classes: int, tmp_path: Path) -
     assert read < MB
 
 
-def test_of_class_folders_the_first_alone_are_looked_into_and_no_image_is_opened(
-    extracted: Extracted, tmp_path: Path
-) -> None:
+def test_class_folders_are_listed_and_no_image_is_opened(extracted: Extracted, tmp_path: Path) -> None:
     wnids = sorted(imagenet_tools.classes("ilsvrc2012").wnids)[:300]
     for wnid in wnids:
         (tmp_path / "train" / wnid).mkdir(parents=True)
@@ -97,9 +95,8 @@ def test_of_class_folders_the_first_alone_are_looked_into_and_no_image_is_opened
         assert "300 class folders" in found.evidence
         assert not any(".JPEG" in name for name in counts)
         inside = {name for name in counts if name.startswith(f"list {tmp_path / 'train' / 'n'}")}
-        assert len(inside) <= 16
+        assert max(counts[name] for name in inside) <= 6  # an empty one hides none of the others
     with counted() as counts:
         imagenet_tools.build_index([tmp_path], tmp_path / "x.index", workers=1)
-    # Once for what tells that it changed, and once for the images; the first ones are what detect looks into.
-    listed = sorted(counts[f"list {tmp_path / 'train' / wnid}"] for wnid in wnids)
-    assert listed[: len(wnids) - 16] == [2] * (len(wnids) - 16)
+    # For what detect looks into, for what tells that it changed, and for the images.
+    assert max(counts[f"list {tmp_path / 'train' / wnid}"] for wnid in wnids) <= 12
