@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.selection import planning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from concurrent.futures import Executor
     from types import ModuleType
 
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from imagenet_tools.class_lists.identify_classes import ClassesFound
     from imagenet_tools.class_lists.identify_labels import LabelsFound
     from imagenet_tools.class_lists.lists import ClassList
-    from imagenet_tools.exports.check import CheckedExport
+    from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.index.build import Report
     from imagenet_tools.index.opened import Index
     from imagenet_tools.index.survey import Survey
     from imagenet_tools.links import How
-    from imagenet_tools.published.sums import Checked
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.terms import Found
     from imagenet_tools.units import Progress, Reader
@@ -47,7 +46,6 @@ __version__ = "0.1.0"
 __all__ = [
     "build_index",
     "check",
-    "check_export",
     "class_map",
     "classes",
     "detect",
@@ -105,45 +103,44 @@ def detect(path: str | Path) -> Survey:
 def check(
     paths: str | Path | Iterable[str | Path],
     *,
+    index: str | Path | Index | None = None,
     md5: bool = False,
     cache: str | Path | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
-) -> Iterator[Checked]:
-    """Hold archives, or those directly in folders, against the published sizes, and with `md5` against the sums.
-
-    Finished sums are kept in the file `cache` (default: in the user's cache folder), and not made again while a file
-    has the same size and time; `fresh` makes them again. SourceError: a path is not there, or a folder has no archive
-    of a known name.
-    """
-    from imagenet_tools.published.sums import check_archives
-
-    given = [paths] if isinstance(paths, (str, Path)) else paths
-    notes = Path(cache) if cache is not None else None
-    return check_archives([Path(path) for path in given], md5=md5, cache=notes, fresh=fresh, progress=progress)
-
-
-def check_export(
-    path: str | Path,
-    *,
-    index: str | Path | Index | None = None,
     read_data: bool = False,
     with_loader: bool = False,
-) -> list[CheckedExport]:
-    """Check an export, or those of one pass: its files, what is read back, and a sample of its images with an index.
+    progress: Progress | None = None,
+) -> CheckResult:
+    """Check archives, indexes, exports and locks: what a path is, is told by what lies there.
 
-    With `read_data` every image is compared, `with_loader` the framework's own loader reads it where it is installed.
-    What is wrong are findings with a code: see imagenet_tools.exports.check. SourceError: no export lies there.
+    An archive, or those directly in a folder, is compared with the published sizes, and with `md5` with the sums.
+    Finished sums are kept in the file `cache` (default: in the user's cache folder), and not made again while a file
+    has the same size and time; `fresh` makes them again. Of an index: its files, its tables, its sources. Of an export:
+    its files, what is read back, and a sample of its images with `index` (default: as open_index). With `read_data`
+    every image of an index or export is decoded in full, and those of an export are all compared; `with_loader` has
+    the framework's own loader read it. A lock is compared with `index`.
+
+    What is wrong are findings with a code; `imagenet-tools check --help` lists them. `result.ok` says whether there
+    are none, and something was compared. SourceError: a path is not there, or nothing that can be checked lies there.
     """
-    from imagenet_tools.errors import SourceError
-    from imagenet_tools.exports import check as checks
+    from imagenet_tools.errors import UsageError
+    from imagenet_tools.exports import checks
 
-    opened = open_index(index) if isinstance(index, (str, Path)) else index
-    roots = list(checks.exports_at(Path(path)))
-    if not roots:
-        message = f"{path} is no export: expected a folder with classes.json and manifest.json."
-        raise SourceError(message)
-    return [checks.check_export(root, index=opened, read_data=read_data, with_loader=with_loader) for root in roots]
+    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    if not given:
+        message = "Found no path to check; expected an archive, an index, an export or a lock, one at least."
+        raise UsageError(message)
+    found = checks.check(
+        given,
+        index=open_index(index) if isinstance(index, (str, Path)) else index,
+        md5=md5,
+        cache=Path(cache) if cache is not None else None,
+        fresh=fresh,
+        read_data=read_data,
+        with_loader=with_loader,
+        progress=progress,
+    )
+    return checks.CheckResult(tuple(found))
 
 
 def classes(name: str) -> ClassList:

@@ -1,41 +1,74 @@
-"""check: whether archives are as they were published, exports as they were written, and a lock's images are here."""
+"""check: whether archives are as published, indexes and exports as they were written, and a lock's images are here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
-import imagenet_tools
 from imagenet_tools.cli import FAILED, PROBLEMS
 from imagenet_tools.cli.chosen import findings, print_findings
 from imagenet_tools.cli.common import open_index, output_options, print_json, printable
 from imagenet_tools.cli.progress import Progress
 from imagenet_tools.errors import UsageError
+from imagenet_tools.published.sums import NOTHING_COMPARED
 
 _EPILOG = """\b
 Examples:
-  imagenet-tools check /data/imagenet                        # names and sizes
-  imagenet-tools check dogs.lock.toml                        # its images, in the index
+  imagenet-tools check /data/imagenet                        # archives: names and sizes
   imagenet-tools check ILSVRC2012_img_train.tar --md5        # a finished sum is kept, and not made again
+  imagenet-tools check imagenet.index                        # an index: its files and its sources
+  imagenet-tools check imagenet.index --read-data            # and every image, decoded in full
+  imagenet-tools check dogs.lock.toml                        # a lock: its images, in the index
   imagenet-tools check dogs-yolo --read-data --with-loader   # an export: its files, every image, Ultralytics' loader
 
 \b
-What may be found:
+What may be found in archives:
   E101  the size is not the published one
   E102  the MD5 is not the published one
-  W101  no sum was published of it, under this name or any other
+  W101  no sum was published of it, under this name or any other: nothing was compared
   W102  it is another archive than its name says
-  W103  it was gunzipped on its way, as Safari does to the devkit
+  W103  it was gunzipped on its way, as Safari does to the devkit: nothing was compared
   W104  nothing is wrong, but its MD5 was not asked for, and its size is known roughly
 
 \b
---json prints a list: {"path", "size", "md5", "published", "findings": [{"code", "message"}]}.
+In an index:
+  E201  a Parquet file is missing, or has other bytes than manifest.json says
+  E202  a Parquet file cannot be read, or has other rows or columns than it should
+  E203  a file of a source is missing
+  E204  a file of a source has another size or time than when it was indexed
+  E205  an image cannot be read, or its pixels cannot be decoded in full (--read-data)
+  W201  the index has no images
 
 \b
-Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...), 130 interrupted.
+In an export:
+  E301  manifest.json or classes.json is missing, or not what an export has
+  E302  a file that the manifest names is missing, or of another size
+  E303  a file has other bytes than the manifest says
+  E304  files of images or labels are missing, too many, or of another size; or labels have other bytes
+  E305  other images, splits, classes or boxes are read back than classes.json counts
+  E306  an image is not the one in the index, to the byte
+  E307  an image is not in the index
+  E308  the framework's own loader finds other classes, images or boxes (--with-loader)
+  E309  recipe or lock is missing, cannot be read, or is not that of what is there
+  E310  the pixels of an image cannot be decoded in full (--read-data)
+  E311  images are in other classes or splits than the lock of the export says
+  E312  a source of the index is gone or has changed, so that images could not be compared with it
+  W301  no image was compared with an index: none was given, or the export holds no images
+  W302  the framework's loader is not installed, or the format names none
+  W303  the export was made from another generation of the index
+  W304  the manifest is of an earlier version: the bytes of label files were not compared
+
+\b
+The bytes of label files are always compared with the manifest. Those of images and of shards, also the labels in
+shards of images, are where the export was made with --hash.
+
+\b
+--json prints a list: {"path", ..., "findings": [{"code", "message"}]}.
+
+\b
+Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...), 3 where nothing could be
+compared, or images of a lock are not here, 130 interrupted.
 """
 
 
@@ -44,7 +77,11 @@ Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict a
 @click.option("--md5", is_flag=True, help="Read the archives, and compare their MD5 with the published ones.")
 @click.option("--cache", type=click.Path(path_type=Path), metavar="FILE", help="Where sums are kept; default ~/.cache.")
 @click.option("--fresh", is_flag=True, help="Sum again what was summed before.")
-@click.option("--read-data", is_flag=True, help="Compare every image of an export with the index, not a sample.")
+@click.option(
+    "--read-data",
+    is_flag=True,
+    help="Decode every image in full, and compare all of an export with the index.",
+)
 @click.option("--with-loader", is_flag=True, help="Have the framework's own loader read an export, where installed.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @output_options
@@ -59,61 +96,38 @@ def command(
     as_json: bool,
     index_path: Path | None,
 ) -> int:
-    """Compare archives with the published names, sizes and sums, and exports with their manifests and the index.
+    """Compare archives with the published sizes and sums, indexes and exports with their manifests and their images.
 
     What each PATH is, is told by what lies there. Nothing is written beside it. A lock is compared with the index:
     whether its images are there. Exit code 3: some are not.
     """
-    kinds = {path: _kind(path) for path in paths}
-    locks = [path for path in paths if kinds[path] == "lock"]
+    from imagenet_tools.exports import checks
+
+    locks = [path for path in paths if checks.is_lock(path)]
     if locks:
         return _check_locks(locks, paths, index_path, as_json)
-    found: list[dict[str, object]] = []
+    checked: list[dict[str, object]] = []
     codes: list[str] = []
-    for path in paths:
-        if kinds[path] == "export":
-            said = _exports(path, index_path, read_data=read_data, with_loader=with_loader)
-        else:
-            said = _archives(path, md5=md5, cache=cache, fresh=fresh)
-        for line, values, coded in said:
-            codes += [finding.code for finding in coded]
-            found.append({**values, "path": str(values["path"]), "findings": [one._asdict() for one in coded]})
-            if not as_json:
-                wrong = "; ".join(f"{code} {text}" for code, text in coded)
-                click.echo(printable(f"{values['path']}: {wrong or line}"))
+    for one in checks.check(
+        paths,
+        index=open_index(index_path) if index_path else None,
+        md5=md5,
+        cache=cache,
+        fresh=fresh,
+        read_data=read_data,
+        with_loader=with_loader,
+        progress=Progress(),
+    ):
+        codes += [finding.code for finding in one.findings]
+        values = {**one._asdict(), "path": str(one.path), "findings": [found._asdict() for found in one.findings]}
+        checked.append(values)
+        if not as_json:
+            click.echo(printable(checks.line(one)))
     if as_json:
-        print_json(found)
-    return FAILED if any(code.startswith("E") or strict for code in codes) else 0
-
-
-def _kind(path: Path) -> str:
-    """What a path is to be checked as: the one place that decides it."""
-    from imagenet_tools.exports.check import is_export
-    from imagenet_tools.selection import lock
-
-    if path.suffix == ".toml" and path.is_file() and lock.is_lock(path):
-        return "lock"
-    return "export" if is_export(path) else "archives"
-
-
-Said = Iterator[tuple[str, dict[str, Any], tuple[Any, ...]]]
-
-
-def _archives(path: Path, *, md5: bool, cache: Path | None, fresh: bool) -> Said:
-    for one in imagenet_tools.check(path, md5=md5, cache=cache, fresh=fresh, progress=Progress()):
-        known = f", {one.published}" if one.published and one.published != one.path.name else ""
-        yield ("as published" if md5 else "of the published size") + known, one._asdict(), one.findings
-
-
-def _exports(path: Path, index_path: Path | None, *, read_data: bool, with_loader: bool) -> Said:
-    from imagenet_tools.index.layout import default_index, is_index
-
-    where = index_path or default_index()
-    index = open_index(where) if index_path or is_index(where) else None
-    for one in imagenet_tools.check_export(path, index=index, read_data=read_data, with_loader=with_loader):
-        by = f", read by {one.loader}" if one.loader else ""
-        same = f", {one.compared:,} the index's to the byte" if one.compared else ""
-        yield f"as written: {one.images:,} images as {one.target}{same}{by}", one._asdict(), one.findings
+        print_json(checked)
+    if any(code.startswith("E") or strict for code in codes):
+        return FAILED
+    return PROBLEMS if any(code in NOTHING_COMPARED for code in codes) else 0
 
 
 def _check_locks(locks: list[Path], paths: tuple[Path, ...], index_path: Path | None, as_json: bool) -> int:

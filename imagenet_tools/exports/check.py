@@ -3,15 +3,20 @@
 E301  manifest.json or classes.json is missing, or not what an export has
 E302  a file that the manifest names is missing, or of another size
 E303  a file has other bytes than the manifest says
-E304  the files of images are not those that were written: some are missing, too many, or of another size
+E304  the files of images and labels are not those that were written: some are missing, too many, or of another size,
+      or labels have other bytes
 E305  what is read back are other images, splits, classes or boxes than classes.json counts
 E306  an image is not the one in the index, to the byte
 E307  an image of the export is not in the index
 E308  the framework's own loader finds other classes, images or boxes
 E309  recipe or lock is missing, cannot be read, or is not that of what is there
+E310  the pixels of an image cannot be decoded in full (--read-data)
+E311  what is read back has images in other classes or splits than the lock says
+E312  a source of the index is gone or has changed, so that images could not be compared with it
 W301  no index was given, or none is there, or the export holds no images: none was compared
 W302  the framework's loader is not installed, or the format names none
 W303  the export was made from another generation of the index
+W304  the manifest is of an earlier version and holds no digests of label files: their bytes were not compared
 """
 
 from __future__ import annotations
@@ -19,17 +24,23 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from zipfile import BadZipFile
 
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.exports import kept
-from imagenet_tools.exports.digest import Digest
+from imagenet_tools.exports.digest import ALL_BYTES, LABEL_BYTES, NAMES_ALONE, Digest, has_bytes
 from imagenet_tools.exports.manifest import CLASSES, MANIFEST
 from imagenet_tools.exports.originals import Originals
 from imagenet_tools.exports.writer import ImageFile
+from imagenet_tools.images.pixels import Pixels
+from imagenet_tools.images.probe import PILLOW_ERRORS
+from imagenet_tools.published.sums import Finding, all_ok, grouped
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Loaded, Writer
@@ -41,13 +52,6 @@ _SAMPLE = 200  # images that are compared with the index, if not all
 Counts = dict[str, Counter[int]]  # by split and class index
 
 
-class Finding(NamedTuple):
-    """Something to know of an export: E is wrong, W is worth a look."""
-
-    code: str
-    message: str
-
-
 class CheckedExport(NamedTuple):
     """An export that was checked: as it was written where nothing was found."""
 
@@ -57,6 +61,20 @@ class CheckedExport(NamedTuple):
     compared: int  # of them with the index, to the byte
     loader: str  # the framework's loader that read it; "" where none did
     findings: tuple[Finding, ...]
+    decoded: int = 0  # of the images, in full
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all_ok(self.findings)
+
+    @property
+    def summary(self) -> str:
+        """What was checked, in words."""
+        by = f", read by {self.loader}" if self.loader else ""
+        same = f", {self.compared:,} the index's to the byte" if self.compared else ""
+        whole = f", {self.decoded:,} decoded in full" if self.decoded else ""
+        return f"as written: {self.images:,} images as {self.target}{same}{whole}{by}"
 
 
 def is_export(path: Path) -> bool:
@@ -69,13 +87,16 @@ def exports_at(path: Path) -> Iterator[Path]:
     if (path / CLASSES).is_file() or (path / MANIFEST).is_file():
         yield path
     elif path.is_dir():
-        yield from (one for one in sorted(path.iterdir()) if (one / CLASSES).is_file() and (one / MANIFEST).is_file())
+        yield from (one for one in sorted(path.iterdir()) if (one / CLASSES).is_file())
 
 
 def check_export(
     root: Path, *, index: Index | None = None, read_data: bool = False, with_loader: bool = False
 ) -> CheckedExport:
-    """Check one export; with an index a sample of its images against it, or with `read_data` all of them."""
+    """Check one export; with an index a sample of its images against it.
+
+    With `read_data` every image is decoded in full, and with an index compared with it.
+    """
     try:
         manifest = _json(root / MANIFEST)
         classes = _json(root / CLASSES)["classes"]
@@ -84,6 +105,8 @@ def check_export(
         target = str(manifest["target"])
         module = cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
         named = {**manifest["files"], MANIFEST: None}
+        _ = [manifest["image_files"][key] for key in ("of", "files", "bytes", "sum_of_sha256_of_lines")]
+        _ = manifest["index"], dict(manifest["recipe"]["options"]), [one["dataset"] for one in manifest["sources"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         finding = Finding("E301", f"{root}: {MANIFEST} and {CLASSES} cannot be read as an export's: {error}")
         return CheckedExport(root, "", 0, 0, "", (finding,))
@@ -94,19 +117,8 @@ def check_export(
     if originals is None:
         why = "name one with -i" if module.HOLDS_BYTES else f"{target} holds none"
         findings.append(Finding("W301", f"no image was compared with an index; {why}"))
-    images: Counts = {}
-    boxes: Counter[str] = Counter()
-    try:
-        for found in module.read_back(root):
-            images.setdefault(found.split, Counter())[-1 if found.class_index is None else found.class_index] += 1
-            boxes[found.split] += len(found.boxes or ())
-            if originals is not None:
-                originals.take(found)
-    except (ImagenetToolsError, OSError, ValueError, LookupError) as error:
-        findings.append(Finding("E305", f"it cannot be read back: {error}"))
-    else:
-        if getattr(module, "NAMES_IMAGES", True):
-            findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
+    read = _read_back(module, root, classes, originals, read_data=read_data)
+    findings += read.findings
     if originals is not None:
         originals.finish()
         for code, stems, what in (
@@ -115,12 +127,48 @@ def check_export(
         ):
             if stems:
                 findings.append(Finding(code, f"{_named(stems)} {what}"))
+        findings += grouped("E312", originals.failed)
     loader = ""
     if with_loader:
         loader, more = _loaded(module, root, classes)
         findings += more
-    n = sum(found.total() for found in images.values())
-    return CheckedExport(root, target, n, originals.compared if originals else 0, loader, tuple(findings))
+    compared = originals.compared if originals else 0
+    return CheckedExport(root, target, read.images, compared, loader, tuple(findings), read.decoded)
+
+
+class _ReadBack(NamedTuple):
+    images: int
+    decoded: int  # of them, in full
+    findings: list[Finding]
+
+
+def _read_back(
+    module: Writer, root: Path, classes: list[dict[str, Any]], originals: Originals | None, *, read_data: bool
+) -> _ReadBack:
+    """Read all images of an export again: count them, and compare and decode their bytes."""
+    images: Counts = {}
+    boxes: Counter[str] = Counter()
+    labels, pixels = _Labels(), Pixels()
+    findings: list[Finding] = []
+    try:
+        for found in module.read_back(root):
+            images.setdefault(found.split, Counter())[-1 if found.class_index is None else found.class_index] += 1
+            boxes[found.split] += len(found.boxes or ())
+            labels.add(found.stem, found.split, found.class_index)
+            if read_data and found.read is not None:
+                data = found.read()
+                found = found._replace(read=partial(bytes, data))  # noqa: PLW2901 (read once)
+                pixels.add(found.stem, data)
+            if originals is not None:
+                originals.take(found)
+        if getattr(module, "NAMES_IMAGES", True):
+            findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
+        if module.HOLDS_BYTES and not findings and (root / kept.IDS).is_file():
+            findings += labels.compared(root, classes)
+    except (ImagenetToolsError, *PILLOW_ERRORS, BadZipFile, zlib.error) as error:
+        findings.append(Finding("E305", f"it cannot be read back: {error}"))
+    findings += grouped("E310", pixels.finish())
+    return _ReadBack(sum(found.total() for found in images.values()), pixels.decoded, findings)
 
 
 def _json(path: Path) -> Any:
@@ -149,22 +197,58 @@ def _kept(root: Path, named: Mapping[str, object], classes: list[dict[str, Any]]
 def _image_files(root: Path, said: Mapping[str, object], named: Mapping[str, object]) -> Iterator[Finding]:
     """Every file that is not named is one of an image, and in the one digest over them."""
     digest = Digest()
-    with_bytes = "sha256" in str(said["of"])
+    of, labels = str(said["of"]), 0
     for path in root.rglob("*"):
         name = path.relative_to(root).as_posix()
         if name in named or not path.is_file():
             continue
         sha256 = ""
-        if with_bytes:
+        labels += of == NAMES_ALONE and has_bytes(LABEL_BYTES, name)
+        if has_bytes(of, name):
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         digest.add([ImageFile(name, path.stat().st_size, sha256)])
     if digest.hexdigest() != said["sum_of_sha256_of_lines"]:
+        what = {NAMES_ALONE: "names or sizes", ALL_BYTES: "names, sizes or bytes"}.get(
+            of, "names, sizes or label bytes"
+        )
         yield Finding(
             "E304",
-            f"found {digest.files:,} files of images with {digest.bytes:,} bytes, expected {said['files']:,} with "
-            f"{said['bytes']:,}; their names, sizes{' or bytes' if with_bytes else ''} are not those that were written",
+            f"found {digest.files:,} files of images and labels with {digest.bytes:,} bytes, expected "
+            f"{said['files']:,} with {said['bytes']:,}; their {what} are not those that were written",
         )
+    elif labels:
+        yield Finding(
+            "W304", f"the bytes of {labels:,} label files were not compared: {MANIFEST} has no digests of them"
+        )
+
+
+class _Labels:
+    """The images of an export with split and class, as a digest: of what is read back, and of the lock."""
+
+    def __init__(self) -> None:
+        self._read, self._classed = Digest(), True
+
+    def add(self, stem: str, split: str, class_index: int | None) -> None:
+        """Take an image that was read back."""
+        self._classed &= class_index is not None
+        self._read.add([ImageFile(f"{split}/{stem}", -1 if class_index is None else class_index)])
+
+    def compared(self, root: Path, classes: list[dict[str, Any]]) -> Iterator[Finding]:
+        """Yield a finding if the lock of the export has other images, splits or classes."""
+        import pyarrow.parquet as pq
+
+        index_of = {one["wnid"]: one["index"] if self._classed else -1 for one in classes}
+        expected = Digest()
+        with pq.ParquetFile(root / kept.IDS) as file:
+            for batch in file.iter_batches(columns=["image_id", "wnid", "split"]):
+                rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                expected.add(
+                    ImageFile(f"{split}/{image_id.replace('/', '_')}", index_of.get(wnid, -2))
+                    for image_id, wnid, split in rows
+                )
+        if expected.hexdigest() != self._read.hexdigest():
+            yield Finding("E311", f"what is read back has images in other classes or splits than {kept.IDS} says")
 
 
 def _generation(manifest: Mapping[str, Any], index: Index | None) -> Iterator[Finding]:

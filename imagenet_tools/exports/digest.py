@@ -6,8 +6,20 @@ import hashlib
 from collections.abc import Iterable
 
 from imagenet_tools.exports.writer import ImageFile
+from imagenet_tools.images.image_rows import is_image_name
 
 _BITS = 256
+
+# What a line holds, as the manifest says it. Labels are small, so their bytes are in it always; those of images with
+# --hash alone. Exports made before that said NAMES_ALONE.
+ALL_BYTES = "path, size, sha256"
+LABEL_BYTES = "path, size, and sha256 where the name is not that of an image"
+NAMES_ALONE = "path, size"
+
+
+def has_bytes(said: str, path: str) -> bool:
+    """Return True if the line of a file holds the SHA-256 of its bytes, in a digest of which `said` is said."""
+    return said == ALL_BYTES or (said == LABEL_BYTES and not is_image_name(path.rpartition("/")[2]))
 
 
 class Digest:

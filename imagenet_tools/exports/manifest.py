@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.class_lists.export_classes import classes_json
-from imagenet_tools.exports.digest import Digest
+from imagenet_tools.exports.digest import ALL_BYTES, LABEL_BYTES, Digest
 from imagenet_tools.exports.estimate import describe
 from imagenet_tools.exports.kept import order_of, write_kept
 from imagenet_tools.exports.partial import state_of
@@ -58,7 +58,7 @@ def write_manifest(job: Job) -> None:
         "image_files": {
             "files": digest.files,
             "bytes": digest.bytes,
-            "of": "path, size, sha256" if plan.options.hash else "path, size",
+            "of": ALL_BYTES if plan.options.hash else LABEL_BYTES,
             "sum_of_sha256_of_lines": digest.hexdigest(),
         },
         "terms": TERMS,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.containers.payload import reading_order
+from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.exports.options import Facts, make_options
 from imagenet_tools.exports.pictures import Picture, Source
 
@@ -32,6 +33,7 @@ class Originals:
         self.compared = 0
         self.others: list[str] = []  # stems of images with other bytes
         self.unknown: list[str] = []
+        self.failed: list[str] = []  # why images of the index could not be read
 
     def take(self, found: Found) -> None:
         """Take an image, to be compared if it is of the sample."""
@@ -65,8 +67,12 @@ class Originals:
                 facts = Facts(*(one[name] for name in Facts._fields))
                 change, _ = self._options.change(facts, (one["out_width"], one["out_height"]))
                 source = Source(place, change, "eoi" in self._options.repair)
-                digest = hashlib.sha256(Picture(source, files).data()).hexdigest()
-                found.setdefault(one["stem"], set()).add(digest)
+                have = found.setdefault(one["stem"], set())
+                try:
+                    have.add(hashlib.sha256(Picture(source, files).data()).hexdigest())
+                except (ImagenetToolsError, OSError) as error:
+                    self.failed.append(f"{one['stem']}: {error}")
+                    self._waiting.pop(one["stem"], None)
         for stem, digest in self._waiting.items():
             if stem not in found:
                 self.unknown.append(stem)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.exports.digest import ALL_BYTES, LABEL_BYTES, has_bytes
 from imagenet_tools.exports.writer import ImageFile, Written
 from imagenet_tools.files import half_made, inside
 
@@ -26,6 +27,7 @@ class FilePerImage:
         self._folders: set[str] = set()
         self._made: list[ImageFile] = []
         self._ways: dict[str, int] = {}
+        self._of = ALL_BYTES if job.plan.options.hash else LABEL_BYTES
 
     def add(self, row: Row, picture: Picture) -> None:
         """Put an image in its place."""
@@ -34,7 +36,7 @@ class FilePerImage:
         way = picture.put(dest, self._job.plan.options.link)
         self._ways[way] = self._ways.get(way, 0) + 1
         digest = ""
-        if self._job.plan.options.hash:
+        if has_bytes(self._of, path):
             with Path(dest).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._made.append(ImageFile(path, picture.length, digest))
@@ -43,7 +45,7 @@ class FilePerImage:
             Path(where).unlink(missing_ok=True)
             with half_made(where) as fd, open(fd, "wb", closefd=False) as out:
                 out.write(data)
-            digest = hashlib.sha256(data).hexdigest() if self._job.plan.options.hash else ""
+            digest = hashlib.sha256(data).hexdigest() if has_bytes(self._of, name) else ""
             self._made.append(ImageFile(name, len(data), digest))
 
     def _ready(self, path: str) -> str:

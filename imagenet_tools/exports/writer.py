@@ -115,7 +115,7 @@ class ImageFile(NamedTuple):
 
     path: str
     size: int
-    sha256: str = ""  # only where --hash asks for it
+    sha256: str = ""  # of an image only where --hash asks for it
 
 
 class Written(NamedTuple):

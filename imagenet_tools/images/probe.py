@@ -67,6 +67,18 @@ def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> F
     return found
 
 
+def why_undecodable(data: bytes) -> str:
+    """Return why Pillow stops before the last pixel of an image, in words; "" if it decodes all of them."""
+    try:
+        with warnings.catch_warnings(action="ignore"), image(data) as opened:
+            opened.load()
+    except FormatError as error:
+        return str(error)
+    except PILLOW_ERRORS as error:
+        return f"found {len(data):,} bytes that Pillow does not decode in full ({error}), expected a whole image"
+    return ""
+
+
 def ends_whole(tail: bytes) -> bool:
     """Whether a JPEG whose last two bytes these are ends as one must: FF D9.
 

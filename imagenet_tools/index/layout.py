@@ -226,15 +226,22 @@ def check_sums(folder: Path, manifest: Manifest) -> None:
 
     About 1 GB/s, so 0.2 s for the 207 MB of 14.2 million images.
     """
+    for found in wrong_files(folder, manifest):
+        raise damaged(folder, found)
+
+
+def wrong_files(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield, in words, each file of an index that is not there, or has other bytes than its manifest says."""
     for entry in (entry for entries in manifest.tables.values() for entry in entries):
         path = folder / entry.file
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest() if entry.sha256 else ""
         except OSError as error:
-            raise damaged(folder, f"{path} cannot be read ({error.strerror})") from error
+            yield f"{path} cannot be read ({error.strerror})"
+            continue
         if found != entry.sha256:
-            raise damaged(folder, f"{path} has the SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...")
+            yield f"{path} has the SHA-256 {found[:12]}..., expected {entry.sha256[:12]}..."
 
 
 def damaged(folder: Path, found: str) -> NoIndexError:

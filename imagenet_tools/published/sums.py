@@ -26,18 +26,33 @@ from imagenet_tools.files import write_whole
 from imagenet_tools.published.archives import BY_MD5, BY_NAME, SWAPPED, Archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imagenet_tools.units import Progress
 
 _BLOCK_BYTES = 8 << 20
+NOTHING_COMPARED = frozenset({"W101", "W103"})
+_NAMED = 3  # files or images that a finding names
 
 
 class Finding(NamedTuple):
-    """Something to know of an archive: E is wrong, W is worth a look."""
+    """Something to know of what was checked: E is wrong, W is worth a look."""
 
     code: str
     message: str
+
+
+def all_ok(findings: Iterable[Finding]) -> bool:
+    """Return True if none of the findings says that something is wrong, or that nothing was compared."""
+    return not any(finding.code.startswith("E") or finding.code in NOTHING_COMPARED for finding in findings)
+
+
+def grouped(code: str, wrong: Iterable[str]) -> Iterator[Finding]:
+    """Yield a finding for the first few of what is wrong, and one that counts the others."""
+    listed = list(wrong)
+    yield from (Finding(code, text) for text in listed[:_NAMED])
+    if len(listed) > _NAMED:
+        yield Finding(code, f"the same of {len(listed) - _NAMED:,} more")
 
 
 class Checked(NamedTuple):
@@ -48,6 +63,17 @@ class Checked(NamedTuple):
     md5: str  # "" where it was not asked for
     published: str  # the name of the archive that it is, or is held against; "" where none is known
     findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all_ok(self.findings)
+
+    @property
+    def summary(self) -> str:
+        """What was checked, in words."""
+        known = f", {self.published}" if self.published and self.published != self.path.name else ""
+        return ("as published" if self.md5 else "of the published size") + known
 
 
 def check_archives(
@@ -83,8 +109,8 @@ def _archives(given: Path) -> list[Path]:
         raise SourceError(message)
     found = sorted(path for path in given.iterdir() if path.is_file() and (_expected(path) or _gunzipped(path)))
     if not found:
-        message = f"{given} has no file that is called as one of the {len(BY_NAME)} archives whose sums are known."
-        raise SourceError(message + " Name the file itself to have its sum looked up.")
+        message = f"{given} is no index, export or lock, and has no file that is called as one of the {len(BY_NAME)} "
+        raise SourceError(message + "archives whose sums are known. Name a file itself to have its sum looked up.")
     return found
 
 

@@ -36,7 +36,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 
 def codes(root: Path) -> set[str]:
-    (found,) = imagenet_tools.check_export(root)
+    (found,) = imagenet_tools.check(root)
     return {one.code for one in found.findings}
 
 
@@ -154,7 +154,8 @@ def test_check_finds_a_lock_or_recipe_that_is_not_that_of_the_export(odd: Index,
 
     assert codes(tmp_path / "x") == {"W301"}
     for name in ("recipe", "lock"):
-        assert changed(name, said=True) == {"E309", "W301"}
+        other = {"E311"} if name == "lock" else set()  # what is read back has more images than the lock
+        assert changed(name, said=True) == {"E309", "W301", *other}
         assert {"E309", "E303"} & changed(name, said=False) and "E309" in changed(name, said=False)
     (tmp_path / "x" / "lock.parquet").unlink()
     assert codes(tmp_path / "x") == {"E302", "E309", "W301"}

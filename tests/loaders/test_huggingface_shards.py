@@ -70,7 +70,7 @@ def test_datasets_reads_the_folder_with_typed_features(
 
 @pytest.mark.proof(target="webdataset", loader="check --with-loader (webdataset)")
 def test_check_lets_webdataset_read_it(tars: Path, say: Say) -> None:
-    (found,) = imagenet_tools.check_export(tars, with_loader=True)
+    (found,) = imagenet_tools.check(tars, with_loader=True)
     assert {one.code for one in found.findings} == {"W301"}
     say(found.loader)
 
@@ -82,7 +82,7 @@ def parquet(index: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.proof(target="hf_parquet", loader="check --with-loader (datasets)")
 def test_check_lets_datasets_read_it(parquet: Path, say: Say) -> None:
-    (found,) = imagenet_tools.check_export(parquet, with_loader=True)
+    (found,) = imagenet_tools.check(parquet, with_loader=True)
     assert {one.code for one in found.findings} == {"W301"}
     say(found.loader)
 

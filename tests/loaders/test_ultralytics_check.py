@@ -25,7 +25,7 @@ def test_the_loader_finds_what_was_written(index: Any, tmp_path: Path, to: str, 
     root = tmp_path / "x"
     imagenet_tools.export(index.select(), root, to=to, repair="eoi")
     before = sorted(root.rglob("*"))
-    (found,) = imagenet_tools.check_export(root, index=index, read_data=True, with_loader=True)
+    (found,) = imagenet_tools.check(root, index=index, read_data=True, with_loader=True)
     assert found.findings == ()
     assert loader in found.loader
     assert found.compared == found.images > 0
@@ -36,5 +36,5 @@ def test_the_loader_finds_what_was_written(index: Any, tmp_path: Path, to: str, 
 @pytest.mark.proof(target="yolo", loader="check --with-loader: YOLODataset")
 def test_what_the_loader_drops_is_found(index: Any, tmp_path: Path) -> None:
     imagenet_tools.export(index.select(), tmp_path / "x", to="yolo")  # with an image that lacks its end
-    (found,) = imagenet_tools.check_export(tmp_path / "x", index=index, with_loader=True)
+    (found,) = imagenet_tools.check(tmp_path / "x", index=index, with_loader=True)
     assert {one.code for one in found.findings} == {"E308"}

@@ -149,7 +149,7 @@ def test_supervision_has_the_classes_in_order_and_every_box(
 
 @pytest.mark.proof(target="coco", loader="check --with-loader")
 def test_check_with_the_loader_finds_nothing(coco: Export) -> None:
-    [checked] = imagenet_tools.check_export(coco.root, with_loader=True)
+    [checked] = imagenet_tools.check(coco.root, with_loader=True)
     assert [one for one in checked.findings if one.code != "W301"] == []
     assert checked.loader.startswith("pycocotools")
 

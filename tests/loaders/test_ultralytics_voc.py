@@ -88,7 +88,7 @@ def test_supervision_reads_every_box(voc: Export, truth: dict[str, Truth], say: 
 
 @pytest.mark.proof(target="voc", loader="check --with-loader")
 def test_check_with_the_loader_finds_nothing(voc: Export) -> None:
-    [checked] = imagenet_tools.check_export(voc.root, with_loader=True)
+    [checked] = imagenet_tools.check(voc.root, with_loader=True)
     assert [one for one in checked.findings if one.code != "W301"] == []
     assert checked.loader.startswith("torchvision")
 

@@ -1,0 +1,116 @@
+"""Check whatever lies at a path: an archive as it was published, an index, an export, a lock.
+
+E401  an image that a lock names is not in the index
+E402  an image that a lock names is of another class in the index
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
+from imagenet_tools.index.check import CheckedIndex, check_index
+from imagenet_tools.index.layout import default_index, is_index
+from imagenet_tools.index.opened import Index, open_index
+from imagenet_tools.published.sums import Checked, Finding, all_ok, check_archives, grouped
+from imagenet_tools.selection import lock
+from imagenet_tools.selection.choosing import pin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imagenet_tools.units import Progress
+
+
+class CheckedLock(NamedTuple):
+    """A lock that was compared with an index: right where nothing was found."""
+
+    path: Path
+    images: int
+    missing: tuple[str, ...]  # dataset/image_id
+    relabelled: tuple[tuple[str, str, str], ...]  # (dataset/image_id, class when it was locked, class here)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        other = [f"{key}: locked as {was}, here {here}" for key, was, here in self.relabelled]
+        return (*grouped("E401", [f"{key} is not in the index" for key in self.missing]), *grouped("E402", other))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all_ok(self.findings)
+
+    @property
+    def summary(self) -> str:
+        """What was checked, in words."""
+        return f"all {self.images:,} images are here"
+
+
+@dataclass(frozen=True, repr=False)
+class CheckResult:
+    """What was checked, each with its path, findings, `ok` and `summary`; iterable, and its repr says all of it."""
+
+    checked: tuple[Checked | CheckedIndex | CheckedExport | CheckedLock, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with any of it."""
+        return all(one.ok for one in self.checked)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings."""
+        return tuple(finding for one in self.checked for finding in one.findings)
+
+    def __iter__(self) -> Iterator[Checked | CheckedIndex | CheckedExport | CheckedLock]:
+        return iter(self.checked)
+
+    def __len__(self) -> int:
+        return len(self.checked)
+
+    def __getitem__(self, n: int) -> Checked | CheckedIndex | CheckedExport | CheckedLock:
+        return self.checked[n]
+
+    def __repr__(self) -> str:
+        return "\n".join((f"<CheckResult: {'ok' if self.ok else 'not ok'}>", *map(line, self.checked)))
+
+
+def line(one: Checked | CheckedIndex | CheckedExport | CheckedLock) -> str:
+    """Return what was found of a path, or what was checked there."""
+    wrong = "; ".join(f"{code} {text}" for code, text in one.findings)
+    return f"{one.path}: {wrong or one.summary}"
+
+
+def check(
+    paths: Sequence[Path],
+    *,
+    index: Index | None = None,
+    md5: bool = False,
+    cache: Path | None = None,
+    fresh: bool = False,
+    read_data: bool = False,
+    with_loader: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Checked | CheckedIndex | CheckedExport | CheckedLock]:
+    """Check each path: see imagenet_tools.check."""
+    for path in paths:
+        if is_index(path):
+            yield check_index(path, read_data=read_data, progress=progress)
+        elif is_lock(path):
+            pinned = pin(index or open_index(), path)
+            images = pinned.pinned.n_images if pinned.pinned else 0
+            yield CheckedLock(path, images, tuple(lock.missing(pinned)), tuple(lock.relabelled(pinned)))
+        elif roots := list(exports_at(path)):
+            opened = index or (open_index() if is_index(default_index()) else None)
+            for root in roots:
+                yield check_export(root, index=opened, read_data=read_data, with_loader=with_loader)
+        else:
+            yield from check_archives([path], md5=md5, cache=cache, fresh=fresh, progress=progress)
+
+
+def is_lock(path: Path) -> bool:
+    """Return True if a path is a lock."""
+    return path.suffix == ".toml" and path.is_file() and lock.is_lock(path)
