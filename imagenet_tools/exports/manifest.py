@@ -15,6 +15,8 @@ from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.index import own_exports
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
@@ -38,11 +40,16 @@ def write_manifest(job: Job) -> None:
         found.take(record, plan.target, job.target)
     _take_out(job, found)
     if found.endless and plan.writer.FILES_PER_IMAGE:
-        endless = sorted(found.endless)
-        named = ", ".join(endless[:_NAMED]) + (" ..." if len(endless) > _NAMED else "")
         plan.hazards.append(
-            f"{len(endless):,} images do not end with FF D9, and were copied, not linked ({named}): "
+            f"{len(found.endless):,} images do not end with FF D9, and were copied, not linked "
+            f"({_first(found.endless)}): "
             "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
+        )
+    if found.cut:
+        plan.hazards.append(
+            f"{len(found.cut):,} images are cut inside the picture ({_first(found.cut)}), and are exported as they "
+            "are: Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them "
+            "out; manifest.json names them"
         )
     job.write(CLASSES, _classes(plan))
     locked = write_kept(job, found.left_out)
@@ -50,6 +57,7 @@ def write_manifest(job: Job) -> None:
         "format": 2,
         **state_of(plan),
         **describe(plan),
+        "cut": sorted(found.cut),
         "undecodable": dict(sorted(found.left_out.items())),
         "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
         "sha256_of_lock": locked.sha256,
@@ -73,6 +81,7 @@ class _Found:
         self.left_out: dict[str, str] = {}  # why, by dataset/image_id
         self.repaired: dict[str, list[str]] = {}  # dataset/image_id, by rule
         self.endless: list[str] = []
+        self.cut: list[str] = []
         self.files: dict[str, dict[str, object]] = {}
 
     def take(self, record: dict[str, Any], name: str, target: int) -> None:
@@ -83,8 +92,15 @@ class _Found:
         for _, dataset, image_id, rule in kept["repaired"]:
             self.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
         self.endless += [image_id for _, _, image_id in kept["endless"]]
+        self.cut += [f"{dataset}/{image_id}" for _, dataset, image_id in kept["cut"]]
         for path, size, sha256 in record["targets"][name]["files"]:
             self.files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
+
+
+def _first(ids: Iterable[str]) -> str:
+    """Return the first few ids."""
+    named = sorted(ids)
+    return ", ".join(named[:_NAMED]) + (" ..." if len(named) > _NAMED else "")
 
 
 def _take_out(job: Job, found: _Found) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.containers import payload
 from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.files import half_made
-from imagenet_tools.images.probe import ends_whole
+from imagenet_tools.images.probe import ends_whole, why_undecodable
 from imagenet_tools.images.transform import EOI, encode_anew
 from imagenet_tools.links import link_or_copy, write_range
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from imagenet_tools.containers.payload import Place
     from imagenet_tools.images.transform import Change
     from imagenet_tools.links import How
+
+
+_TAIL_BYTES = 4  # that tell whether an image ends as it must
 
 
 class Source(NamedTuple):
@@ -60,6 +63,12 @@ class Picture:
         return self._jpeg and not ends_whole(self._end())
 
     @property
+    def cut(self) -> bool:
+        """Whether Pillow stops at it. Only an image that does not end as its encoding must is decoded for that."""
+        whole = self._source.change is not None or ends_whole(self._end(), self._source.place.encoding or "")
+        return not whole and bool(why_undecodable(self.data()))
+
+    @property
     def _jpeg(self) -> bool:
         return self._source.place.encoding == "jpeg" or self._source.change is not None
 
@@ -67,16 +76,20 @@ class Picture:
         if self._tail is None:
             place = self._source.place
             if self._data is not None:
-                self._tail = self._data[-2:]
+                self._tail = self._data[-_TAIL_BYTES:]
             elif place.offset is not None:
-                start = place.offset + max(0, place.length - 2)
-                n = min(place.length, 2)
+                n = min(place.length, _TAIL_BYTES)
+                start = place.offset + place.length - n
                 self._tail = self._files.read(place.path, start, n, file_size=place.file_size)
         return self._tail or b""
 
     def data(self) -> bytes:
         """The bytes, in memory."""
-        return payload.read(self._source.place, self._files) if self._data is None else self._data
+        if self._data is not None:
+            return self._data
+        data = payload.read(self._source.place, self._files)
+        self._tail = data[-_TAIL_BYTES:]
+        return data
 
     def send(self, fd: int) -> int:
         """Write the bytes to an open file, at its position; gives how many there are."""
@@ -96,6 +109,7 @@ class Picture:
         place = self._source.place
         if self._data is None and place.offset is not None:
             payload.read_into(place, room, self._files)
+            self._tail = bytes(room[-_TAIL_BYTES:])
         else:
             room[:] = self.data()
 

@@ -1,7 +1,8 @@
 """The work on one piece of an export: each image is read once and handed to every target. What workers run.
 
 A piece that is done has a record, <number>.json: by target the files and the note of its sink, and of the piece, each
-with the bits of the targets that take it, the images that were repaired, left out, or lack the end of a JPEG.
+with the bits of the targets that take it, the images that were repaired, left out, lack the end of a JPEG, or are cut
+so that Pillow stops at them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class StoppedError(Exception):
 def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> Done:
     """Write a piece for every target, and its record last. SourceError: an image's bytes are not there any more."""
     own = [_Own(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
-    record: Record = {"repaired": [], "left_out": [], "endless": []}
+    record: Record = {"repaired": [], "left_out": [], "endless": [], "cut": []}
     places = Places(jobs[0].plan.index)
     with Descriptors(stamps=jobs[0].stamps) as files:
         for columns in jobs[0].pieces.columns(number):
@@ -113,6 +114,8 @@ def _pictures(
         if linked and picture.endless:
             record["endless"].append([*key])
         yield picture
+        if read and picture.cut:  # after the sinks, which have read its end
+            record["cut"].append([*key])
 
 
 def _as_json(job: Job, written: Written) -> dict[str, object]:

@@ -42,6 +42,7 @@ _READ_LIMIT, _READ_COST = 16 << 20, 512
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 _GZIP = b"\x1f\x8b"
 _ORIENTATION = 0x0112
+_ENDS = {"jpeg": b"\xff\xd9", "png": b"\xae\x42\x60\x82"}  # of a PNG, the CRC of its last chunk, IEND
 
 # What Pillow's readers raise on bad bytes, beside its own errors, which derive from these.
 PILLOW_ERRORS = (
@@ -79,12 +80,12 @@ def why_undecodable(data: bytes) -> str:
     return ""
 
 
-def ends_whole(tail: bytes) -> bool:
-    """Whether a JPEG whose last two bytes these are ends as one must: FF D9.
+def ends_whole(tail: bytes, encoding: str = "jpeg") -> bool:
+    """Whether an image that ends with these bytes, four at least, ends as its encoding must; true where none must.
 
-    Some trainers write a JPEG anew that does not, so such a file is better copied than linked.
+    Some trainers write a JPEG anew that does not end with FF D9, so such a file is better copied than linked.
     """
-    return tail[-2:] == b"\xff\xd9"
+    return tail.endswith(_ENDS.get(encoding, b""))
 
 
 def image(data: bytes) -> Image.Image:

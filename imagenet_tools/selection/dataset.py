@@ -64,6 +64,7 @@ def dataset(
     fields: Sequence[str] = ("image", "label"),
     problems: str = "skip",
     unboxed: str = "skip",
+    on_error: str = "raise",
 ) -> Dataset:
     """A split of a selection as a map-style data set over the original archives, with ImageFolder's face.
 
@@ -75,12 +76,17 @@ def dataset(
 
     Images with a problem are left out, or kept: `problems="keep"`. Where boxes are asked for, images without one are
     left out, or are background: `unboxed="background"`. What is left out is counted in `left_out`.
-    UsageError: nothing is chosen in the split, or a word is unknown.
+
+    An image that is cut inside the picture is there, as it is in an export: that shows when it is decoded, and Pillow
+    stops at it. It is a SourceError that names the image, or with `on_error="skip"` the next image that can be read
+    comes in its place, with its label, and `dataset.skipped` names the one that was left. A source that is gone or has
+    changed is always an error. UsageError: nothing is chosen in the split, or a word is unknown.
     """
     fields = (fields,) if isinstance(fields, str) else tuple(fields)
     _check("fields", fields, _FIELDS)
     _check("problems", [problems], ("skip", "keep"))
     _check("unboxed", [unboxed], ("skip", "background"))
+    _check("on_error", [on_error], ("raise", "skip"))
     wnids = selection.wnids()
     chosen = selection
     if problems == "skip":
@@ -105,6 +111,7 @@ def dataset(
         columns=extra,
         boxes=_boxes(chosen, asked, len(images.label)) if boxed else None,
         left_out=left_out,
+        on_error=on_error,
         transform=transform,
         target_transform=target_transform,
         loader=loader,

@@ -6,9 +6,11 @@ by workers that fork. Files are opened in the process that reads, and kept open 
 
 from __future__ import annotations
 
+import mmap
 import operator
 import os
 import resource
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
@@ -17,7 +19,7 @@ import numpy as np
 from imagenet_tools.class_lists.export_classes import order_classes
 from imagenet_tools.containers import payload
 from imagenet_tools.containers.blob import Descriptors
-from imagenet_tools.errors import ImagenetToolsError, SourceError
+from imagenet_tools.errors import FormatError, ImagenetToolsError, SourceError
 from imagenet_tools.images import probe
 from imagenet_tools.training.listed import Listed
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # Of the files that a process may open, the share that is kept open here, and the most.
 _SHARE, _MOST = 4, 4096
+# Images that are skipped one after another before it is an error: so many are not a few bad images.
+_MOST_IN_A_ROW = 100
 
 Transform = Callable[[Any], Any]
 
@@ -52,6 +56,9 @@ class Dataset:
 
     `loader` makes an image of its bytes; by default Pillow, in RGB, and the EXIF orientation is not applied, as in
     torchvision. `transform` is given the image, `target_transform` the label; all four may be set at any time.
+
+    With `on_error="skip"`, the next image that can be read comes in the place of one that cannot, and each process
+    warns of those that it meets. `skipped` names them, also those that forked workers met.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Dataset:
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         loader: Callable[[bytes], Any] | None = None,
+        on_error: str = "raise",
     ):
         self.split = split
         self.classes = list(wnids)  # wnids, in the order of the class indices
@@ -80,6 +88,13 @@ class Dataset:
         self._stamps = stamps
         self._reads = "image" in fields or "bytes" in fields
         self._opened: tuple[int, Descriptors] | None = None
+        self._bad: mmap.mmap | None = _marks(len(self)) if on_error == "skip" else None
+
+    @property
+    def skipped(self) -> list[str]:
+        """The images that could not be read and were left, as dataset/image_id, each once."""
+        marks = np.frombuffer(b"" if self._bad is None else self._bad[:], np.uint8)[: len(self)]
+        return [self._images.key(row) for row in np.flatnonzero(marks).tolist()]
 
     @property
     def names(self) -> list[str]:
@@ -100,16 +115,21 @@ class Dataset:
         return len(self._images.label)
 
     def __getitem__(self, index: SupportsIndex) -> tuple[Any, ...]:
-        row = self._row(index)
-        return self._item(row, self._read(row) if self._reads else b"")
+        return self._item(self._row(index))
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[tuple[Any, ...]]:
         """A batch, as torch's DataLoader asks for one: read in the order of the archives, given in the order asked."""
         if type(self).__getitem__ is not Dataset.__getitem__:  # somebody's own items, which torch must not get round
             return [self[index] for index in indices]
         rows = [self._row(index) for index in indices]
-        data = {row: self._read(row) for row in self._images.on_disk(set(rows))} if self._reads else {}
-        return [self._item(row, data.get(row, b"")) for row in rows]
+        data: dict[int, bytes] = {}
+        for row in self._images.on_disk(set(rows)) if self._reads else ():
+            try:
+                data[row] = self._read(row)
+            except SourceError:
+                if self._bad is None:
+                    raise
+        return [self._item(row, data.get(row)) for row in rows]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return map(self.__getitem__, range(len(self)))
@@ -128,7 +148,13 @@ class Dataset:
         return f"Dataset({self.split!r}: {len(self):,} images, {len(self.classes):,} classes)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        return self.__dict__ | {"_opened": None, "_bad": None if self._bad is None else self._bad[:]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if state["_bad"] is not None:
+            self._bad = _marks(len(self))
+            self._bad[:] = state["_bad"]
 
     # ---- one image
 
@@ -145,12 +171,32 @@ class Dataset:
         except (OSError, ImagenetToolsError) as error:
             raise self._unreadable(row, error) from error
 
-    def _item(self, row: int, data: bytes) -> tuple[Any, ...]:
-        return tuple(self._field(field, row, data) for field in self.fields)
+    def _item(self, row: int, data: bytes | None = None) -> tuple[Any, ...]:
+        row, data, image = self._loaded(row, data) if self._reads else (row, b"", None)
+        return tuple(self._field(field, row, data, image) for field in self.fields)
 
-    def _field(self, field: str, row: int, data: bytes) -> Any:
+    def _loaded(self, row: int, data: bytes | None) -> tuple[int, bytes, Any]:
+        """(row, bytes, image) of an image, or of the next one that can be read, where that is asked for."""
+        failure: Exception | None = None
+        most = min(_MOST_IN_A_ROW, len(self))
+        for n in (place % len(self) for place in range(row, row + most)):
+            if self._bad is not None and self._bad[n]:
+                continue
+            try:
+                read = data if n == row and data is not None else self._read(n)
+                return n, read, self._decoded(n, read) if "image" in self.fields else None
+            except Exception as error:
+                if self._bad is None or not _of_one_image(error):
+                    raise
+                failure = error
+                self._bad[n] = 1
+                said = str(error).partition(" To train without it")[0]
+                warnings.warn(f"Skipped an image. {said}", stacklevel=4)
+        message = f"Skipped {most} images in a row from {self._images.key(row)} on, expected one that can be "
+        raise SourceError(message + "read. Look at their source: imagenet-tools check INDEX --read-data") from failure
+
+    def _field(self, field: str, row: int, data: bytes, image: Any) -> Any:
         if field == "image":
-            image = self._decoded(row, data)
             return image if self.transform is None else self.transform(image)
         if field == "label":
             label = self._images.target(row)
@@ -175,7 +221,8 @@ class Dataset:
         key = self._images.key(row)
         named = key.partition("/")[2].replace("'", "''")
         message = f"Image {key}, in {self._images.path(row)}, cannot be read. {what}"
-        return SourceError(f"{message} To train without it: select(where=\"image_id <> '{named}'\").")
+        without = f'select(where="image_id <> \'{named}\'"), or dataset(on_error="skip")'
+        return SourceError(f"{message} To train without it: {without}.")
 
     def _descriptors(self) -> Descriptors:
         """The open files of this process: a lock of the parent's may have been held when it forked."""
@@ -185,6 +232,17 @@ class Dataset:
             most = _MOST if allowed == resource.RLIM_INFINITY else min(allowed // _SHARE, _MOST)
             opened = self._opened = (process, Descriptors(capacity=most, stamps=self._stamps))
         return opened[1]
+
+
+def _marks(n: int) -> mmap.mmap:
+    """Return a byte for each image, shared with processes that are forked."""
+    return mmap.mmap(-1, max(n, 1))
+
+
+def _of_one_image(error: Exception) -> bool:
+    """Return True if an error is about one image, and not about its source, which is gone or has changed."""
+    cause = error.__cause__ if isinstance(error, SourceError) else error
+    return isinstance(cause, FormatError) or not isinstance(cause, ImagenetToolsError | MemoryError)
 
 
 # The fields of a data set that are made of boxes: the arrays of Boxes that they are.
