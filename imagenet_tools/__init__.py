@@ -19,6 +19,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.arguments import checked
 from imagenet_tools.selection import planning
 
 if TYPE_CHECKING:
@@ -283,9 +284,6 @@ def plan_export(
     return make_plans(_targets(to), selection, options)
 
 
-planning.hand_in(plan_export)
-
-
 def export(
     selection: Selection,
     dest: str | Path,
@@ -364,3 +362,8 @@ def _formats() -> dict[str, ModuleType]:
     folder = Path(__file__).with_name("formats")
     names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     return {name: importlib.import_module(f"imagenet_tools.formats.{name}") for name in names}
+
+
+for _name in __all__:
+    globals()[_name] = checked(globals()[_name])
+planning.hand_in(plan_export)

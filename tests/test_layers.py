@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 # others. A module may import from the rows below, and from its own room. CONTRIBUTING.md draws the same.
 LAYERS = [
     {"errors", "schema", "system", "units", "selection.words", "images.signatures"},
-    {"wnid", "files", "processes", "graph", "tables", "selection.draws", "annotations.bbox", "images.jpeg"},
+    {"wnid", "files", "processes", "graph", "tables", "arguments", "selection.draws"}
+    | {"annotations.bbox", "images.jpeg"},
     {"containers", "links", "images.probe"},
     {"images.transform"},
     {"wordnet"},

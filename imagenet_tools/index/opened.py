@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagenet_tools import hierarchy, terms, wordnet
+from imagenet_tools.arguments import checked
 from imagenet_tools.containers import blob, payload
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.seek_points import part_of
@@ -101,6 +102,7 @@ class Index:
         """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
         return join_keys(self.cursor({table: path}), table, said=_said(table, path))
 
+    @checked
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
         """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter.
 
@@ -112,6 +114,7 @@ class Index:
 
     # ---- synsets
 
+    @checked
     def resolve(self, text: str, *, strict: bool = False) -> Taken:
         """The synset that a text means here: a wnid, a name, or a lemma of which one sense alone has images.
 
@@ -129,12 +132,14 @@ class Index:
             self._below = self._counts("n_images_inclusive")
         return self._below
 
+    @checked
     def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
         """`images` or `boxes` at or below each synset, by row, each once; of `classes` alone where they are given."""
         if classes is None and what == "images":
             return self.images_below()
         return hierarchy.inclusive(self.counts(what, classes=classes))
 
+    @checked
     def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
         """`images` or `boxes` at each synset itself, by row; of `classes` alone where they are given."""
         if what not in ("images", "boxes"):
@@ -158,6 +163,7 @@ class Index:
         """Every image, to choose from."""
         return Selection(self)
 
+    @checked
     def select(
         self,
         *,
@@ -189,6 +195,7 @@ class Index:
         words = {name: value for name, value in locals().items() if name != "self"}
         return choose(self, words)
 
+    @checked
     def image(self, image_id: str, *, dataset: str | None = None) -> Image:
         """One image by its id; UsageError if none, or several data sets, have it."""
         rows = (

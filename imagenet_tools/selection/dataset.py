@@ -61,7 +61,7 @@ def dataset(
     transform: Callable[[Any], Any] | None = None,
     target_transform: Callable[[Any], Any] | None = None,
     loader: Callable[[bytes], Any] | None = None,
-    fields: Sequence[str] = ("image", "label"),
+    fields: str | Sequence[str] = ("image", "label"),
     problems: str = "skip",
     unboxed: str = "skip",
     on_error: str = "raise",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import classes, cuts, image_ids, planning, query, steps
@@ -33,6 +34,7 @@ _Asked = TypeVar("_Asked")
 _BATCH = 131_072  # rows of a record batch, at most; and images that are put in order at once, but for larger classes
 
 
+@checked_methods
 @dataclass(frozen=True)
 class Selection:
     """Images chosen by data set, official split, class, condition, new split and amount. Lazy: rows come when asked.

@@ -1,0 +1,109 @@
+"""The arguments of public functions: a value that does not fit its annotation is an error in one sentence."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import reprlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from numbers import Integral, Real
+from typing import ParamSpec, TypeVar
+
+from imagenet_tools.errors import UsageError
+from imagenet_tools.selection.words import EXPORT, SELECTION
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Class = TypeVar("_Class", bound=type)
+
+_HELP = {word.keyword: word.help for word in (*SELECTION, *EXPORT)}
+_TAKE_WORDS = ("select", "plan_export", "export")  # the functions whose arguments are those words
+_NAMES = {
+    "str": "a text",
+    "Path": "a path",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "Iterable": "a list",
+    "Sequence": "a list",
+    "Mapping": "a mapping",
+    "How": "a text",
+    "Progress": "a function",
+    "Callable": "a function",
+    "Executor": "an executor",
+    "Selection": "a selection, as open_index().select() makes it",
+    "Index": "an index, as open_index() opens it",
+    "ClassList": "a class list, as classes() gives it",
+}
+
+# The parts of an annotation between its outermost '|'.
+_PART = re.compile(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\]]*\])*\])+")
+
+
+def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return the function with its arguments checked against its annotations, which are text.
+
+    Raises:
+        UsageError: From the function returned: an argument is of another type.
+    """
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    others = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if code.co_flags & 0x04 else ""  # *args
+    kinds = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        more = [(others, value) for value in args[len(names) :]]
+        for name, value in (*zip(names, args, strict=False), *more, *keywords.items()):
+            if name in kinds and not fits(value, kinds[name]):
+                meaning = _HELP.get(name, "") if function.__name__ in _TAKE_WORDS else ""
+                raise UsageError(_message(name, value, kinds[name], meaning))
+        return function(*args, **keywords)
+
+    return call
+
+
+def checked_methods(kind: _Class) -> _Class:
+    """Return the class with the arguments of its public methods checked: see checked."""
+    for name, method in list(vars(kind).items()):
+        if not name.startswith("_") and isinstance(method, type(checked)):
+            setattr(kind, name, checked(method))
+    return kind
+
+
+def fits(value: object, kind: str) -> bool:
+    """Return True if a value is of one of the types of an annotation, such as `str | Iterable[str] | None`."""
+    parts = [part.strip() for part in _PART.findall(kind)]
+    if isinstance(value, str) and "Path" in parts:
+        return "\0" not in value
+    return any(_fits(value, *part.rstrip("]").partition("[")[::2]) for part in parts)
+
+
+def _fits(value: object, outer: str, inner: str) -> bool:
+    if outer in ("object", "Any"):
+        return True
+    if outer == "None":
+        return value is None
+    if outer in ("Iterable", "Sequence"):
+        several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+        return several and (not isinstance(value, Collection) or all(fits(one, inner) for one in value))
+    if outer == "Mapping":
+        return isinstance(value, Mapping) and all(
+            isinstance(key, str) and fits(one, inner.partition(", ")[2]) for key, one in value.items()
+        )
+    if outer in ("Callable", "Progress"):
+        return callable(value)
+    if outer == "Executor":
+        return hasattr(value, "map")
+    plain: dict[str, type] = {"str": str, "How": str, "Path": os.PathLike, "int": Integral, "float": Real}
+    if outer in plain:
+        return isinstance(value, plain[outer]) and not isinstance(value, bool)
+    return outer in {one.__name__ for one in type(value).__mro__}
+
+
+def _message(name: str, value: object, kind: str, meaning: str) -> str:
+    outer = [part.strip().partition("[")[0] for part in _PART.findall(kind)]
+    expected = " or ".join(dict.fromkeys(_NAMES.get(one, f"a {one}") for one in outer if one != "None"))
+    found = f"{reprlib.repr(value)} ({type(value).__name__})"
+    return f"{name}: found {found}; expected {expected}{': ' if meaning else ''}{meaning}."

@@ -1,0 +1,109 @@
+"""A value of a wrong type is an error in one sentence, in every public function and for every word."""
+
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import imagenet_tools as imt
+from imagenet_tools.arguments import fits
+from imagenet_tools.errors import UsageError
+from imagenet_tools.index.opened import Index
+from imagenet_tools.selection.words import EXPORT, SELECTION
+
+# What no public argument takes.
+STRANGE: tuple[object, ...] = (5.5, b"bytes", {1: 2}, [0, 1], object())
+
+CALLS: dict[str, Callable[[Index], object]] = {
+    "find": lambda index: imt.find(5),  # type: ignore[arg-type]
+    "find limit": lambda index: imt.find("dog", limit="5"),  # type: ignore[arg-type]
+    "synset": lambda index: imt.synset(None),  # type: ignore[arg-type]
+    "is_a": lambda index: imt.is_a("dog", 5),  # type: ignore[arg-type]
+    "detect": lambda index: imt.detect(5),  # type: ignore[arg-type]
+    "check": lambda index: imt.check([5]),  # type: ignore[list-item]
+    "check index": lambda index: imt.check("x", index=b"x"),  # type: ignore[arg-type]
+    "classes": lambda index: imt.classes(5),  # type: ignore[arg-type]
+    "class_map": lambda index: imt.class_map("voc", 5),  # type: ignore[arg-type]
+    "identify": lambda index: imt.identify(5),  # type: ignore[arg-type]
+    "build_index": lambda index: imt.build_index(5),  # type: ignore[arg-type]
+    "build_index workers": lambda index: imt.build_index("x", workers="2"),  # type: ignore[arg-type]
+    "relocate": lambda index: imt.relocate({"a": 5}),  # type: ignore[dict-item]
+    "open_index": lambda index: imt.open_index(3),  # type: ignore[arg-type]
+    "open_index nul": lambda index: imt.open_index("a\0b"),
+    "open_index roots": lambda index: imt.open_index(index.path, roots=["a=b"]),  # type: ignore[arg-type]
+    "plan_export": lambda index: imt.plan_export("dog", to="yolo"),  # type: ignore[arg-type]
+    "export": lambda index: imt.export("dog", "x", to="yolo"),  # type: ignore[arg-type]
+    "export to": lambda index: imt.export(index.select(), "x", to=["yolo"]),  # type: ignore[arg-type]
+    "export dest": lambda index: imt.export(index.select(), 5, to="yolo"),  # type: ignore[arg-type]
+    "sql": lambda index: index.sql(5),  # type: ignore[arg-type]
+    "image": lambda index: index.image(5),  # type: ignore[arg-type]
+    "under": lambda index: index.select().under(5),  # type: ignore[arg-type]
+    "under also": lambda index: index.select().under("dog", also="pet"),
+    "sample": lambda index: index.select().sample(2.5),  # type: ignore[arg-type]
+    "limit": lambda index: index.select().limit(True),
+    "save": lambda index: index.select().save(5),  # type: ignore[arg-type]
+    "plan": lambda index: index.select().plan(to=5),  # type: ignore[arg-type]
+    "dataset": lambda index: index.select().dataset(5),  # type: ignore[arg-type]
+    "dataset loader": lambda index: index.select().dataset("train", loader="pil"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_wrong_type_is_a_sentence(call: str, index: Index) -> None:
+    with pytest.raises(UsageError) as raised:
+        CALLS[call](index)
+    assert "\n" not in str(raised.value)
+    assert ": found " in str(raised.value) and "; expected " in str(raised.value)
+
+
+@pytest.mark.parametrize("word", SELECTION, ids=lambda word: word.keyword)
+def test_every_word_of_a_selection_says_what_it_takes(word: Any, index: Index) -> None:
+    for value in STRANGE:
+        if word.keyword == "parameter" and isinstance(value, dict):
+            continue
+        with pytest.raises(UsageError) as raised:
+            index.select(**{word.keyword: value})
+        assert str(raised.value).startswith(f"{word.keyword}: found ")
+        assert word.help in str(raised.value)
+
+
+@pytest.mark.parametrize("word", EXPORT, ids=lambda word: word.keyword)
+def test_every_word_of_an_export_says_what_it_takes(word: Any, index: Index, tmp_path: Path) -> None:
+    chosen = index.select()
+    for value in STRANGE:
+        words = {word.keyword: value}
+        for make in (chosen.plan, partial(imt.export, chosen, tmp_path / "x")):
+            with pytest.raises(UsageError) as raised:
+                make(to="yolo", **words)
+            assert str(raised.value).startswith(f"{word.keyword}: found ")
+            assert word.help in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fits_is_let_through(index: Index, tmp_path: Path) -> None:
+    chosen = index.select(
+        under=("dog", "cat"),
+        classes=np.array(["n02085620"]),
+        split={"train": 0.5, "val": 0.5},
+        per_class={"train": np.int64(3)},
+        groups=None,
+    )
+    assert sum(chosen.counts()["train"].values()) <= 3
+    assert chosen.dataset("train", fields="image").fields == ("image",)
+    assert len(imt.find("dog", limit=1)) == 1
+    with ThreadPoolExecutor(1) as executor:
+        assert fits(executor, "Executor | None") and fits(print, "Progress | None")
+    assert fits(iter("ab"), "Iterable[str]") and not fits("ab", "Iterable[str]")
+    assert fits({"a": Path("b")}, "Mapping[str, str | Path] | None") and not fits({"a": 5}, "Mapping[str, str | Path]")
+
+
+def test_a_checked_function_keeps_its_face() -> None:
+    for name in imt.__all__:
+        function = getattr(imt, name)
+        assert function.__name__ == name and function.__doc__
+        assert "args" not in inspect.signature(function).parameters
