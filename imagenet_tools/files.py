@@ -16,14 +16,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from imagenet_tools.errors import ExistsError, SourceError
+from imagenet_tools.errors import ExistsError, ImagenetToolsError, SourceError, UsageError
 from imagenet_tools.system import has_ended, libc
 
 StrPath = str | os.PathLike[str]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TOML_DEPTH = 12  # tables and lists in each other: more than any file of ours has
 _ENDING = 10.0  # seconds that the workers of a killed process may take to end
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # renameat2(2)
 
@@ -88,6 +89,45 @@ def write_whole(path: StrPath, data: bytes, *, replace: bool = False, fsync: boo
     """Write these bytes as a file, by `whole`."""
     with whole(path, replace=replace, fsync=fsync) as file:
         file.write(data)
+
+
+def read_text(path: StrPath, made_by: str) -> str:
+    """Read a text that people edit; UsageError: it cannot be read, or is no UTF-8.
+
+    `made_by` is the command that writes such files.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{path}: {error.strerror}. Expected a file as `{made_by}` writes it."
+        raise UsageError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}: byte {error.start:,} is no UTF-8. Expected TOML, as `{made_by}` writes it."
+        raise UsageError(message) from error
+
+
+def parse_toml(content: str, *, where: str, made_by: str) -> dict[str, Any]:
+    """Parse TOML that people edit; UsageError, which names `where`: it is none, or is nested too deep to be ours."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        message = f"{where}: {why}. Expected TOML, as `{made_by}` writes it."
+        raise UsageError(message) from None
+    within: list[object] = [table]
+    for _ in range(_TOML_DEPTH):
+        within = [
+            part
+            for value in within
+            if isinstance(value, (dict, list))
+            for part in (value.values() if isinstance(value, dict) else value)
+        ]
+    if within:
+        message = f"{where}: nested deeper than {_TOML_DEPTH} levels. Expected TOML, as `{made_by}` writes it."
+        raise UsageError(message)
+    return table
 
 
 def publish_folder(partial: Path, final: Path) -> None:
@@ -188,6 +228,21 @@ def taken(path: str) -> ExistsError:
     there = Path(path)
     kind = "a link" if there.is_symlink() else "a folder" if there.is_dir() else "a file"
     return ExistsError(f"{path} exists: found {kind}, expected nothing there. Name another target, or remove it.")
+
+
+@contextmanager
+def named_when_full(place: Path, kept: Path) -> Iterator[None]:
+    """Raise an error that names the place and what to do where a disk is full; `kept` holds what is finished."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = (
+            f"{error.filename or place}: {error.strerror}. What is finished is kept in {kept}: make room, and run the "
+            "same command again to go on."
+        )
+        raise ImagenetToolsError(message) from error
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def check_export(
         named = {**manifest["files"], MANIFEST: None}
         _ = [manifest["image_files"][key] for key in ("of", "files", "bytes", "sum_of_sha256_of_lines")]
         _ = manifest["index"], dict(manifest["recipe"]["options"]), [one["dataset"] for one in manifest["sources"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RecursionError) as error:
         finding = Finding("E301", f"{root}: {MANIFEST} and {CLASSES} cannot be read as an export's: {error}")
         return CheckedExport(root, "", 0, 0, "", (finding,))
     findings = [*_files(root, manifest["files"]), *_image_files(root, manifest["image_files"], named)]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import write_manifest
 from imagenet_tools.exports.partial import DONE, WORK, partial_folder
 from imagenet_tools.exports.work import Done, begin, do_piece, is_done, work
+from imagenet_tools.files import named_when_full
 from imagenet_tools.processes import in_processes
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.units import Progress
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress | None = None) -> Plan:
@@ -34,27 +31,18 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
     export is half made there.
     """
     plans = plan.together
-    try:
-        with partial_folder(plans, dest) as partial:
-            work_folder = partial / WORK
-            cut = pieces.cut(plans, work_folder)
-            stamps = plan.index.stamps
-            jobs = tuple(
-                Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / DONE, stamps)
-                for n, one in enumerate(plans)
-            )
-            _do_all(jobs, workers, progress)
-            for job in jobs:
-                job.plan.writer.finish(job)
-                write_manifest(job)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        message = (
-            f"{error.filename or dest}: {error.strerror}. What is finished is kept in {dest}.partial: make room, and "
-            "run the same command again to go on."
+    with named_when_full(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
+        work_folder = partial / WORK
+        cut = pieces.cut(plans, work_folder)
+        stamps = plan.index.stamps
+        jobs = tuple(
+            Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / DONE, stamps)
+            for n, one in enumerate(plans)
         )
-        raise ExportError(message) from error
+        _do_all(jobs, workers, progress)
+        for job in jobs:
+            job.plan.writer.finish(job)
+            write_manifest(job)
     for one in plans:
         one.hazards.extend(notes_on_links(one))
     first, *others = (replace(one, dest=dest / one.target if others_of(plans) else dest) for one in plans)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 _NAMED = 5  # how many images or classes a message names
+_STEM_BYTES = 250  # of the 255 that file systems take for a name; .JPEG is five
 
 
 class Tally(NamedTuple):
@@ -142,6 +143,8 @@ def make_plan(target: str, writer: Writer, index: Index, selection: Selection, o
     _check_untouched(target, options, writer)
     _check_boxes(chosen, options, writer)
     check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
+    if writer.FILES_PER_IMAGE:
+        _check_lengths(chosen)
     plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
     plan.hazards.extend([*chosen.notes(), *_common_hazards(plan), *writer.hazards(plan)])
     return plan
@@ -222,6 +225,15 @@ def _check_boxes(chosen: Selection, options: Options, writer: Writer) -> None:
             "have boxes that reach out of the image or have no area",
             "--bad-boxes clip or drop leaves out what cannot be used, and counts it.",
         )
+
+
+def _check_lengths(chosen: Selection) -> None:
+    long = "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) > $most ORDER BY 1"
+    _refuse(
+        chosen.run(long, {"most": _STEM_BYTES}).fetchall(),
+        f"would be files of longer names than the {_STEM_BYTES} bytes that a file system takes before a suffix",
+        f'Leave such images out: --where "strlen(image_id) <= {_STEM_BYTES}".',
+    )
 
 
 def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools import nltk_bridge, system
 from imagenet_tools.errors import ExistsError
-from imagenet_tools.files import publish_folder
+from imagenet_tools.files import named_when_full, publish_folder
 from imagenet_tools.index.layout import (
     Manifest,
     check_sums,
@@ -96,7 +96,7 @@ def build_index(
         what = "a folder that is no index" if index.is_dir() else "something else"
         message = f"{index} exists: found {what}, expected an index or nothing there. Name another, or remove it."
         raise ExistsError(message)
-    with staged(index) as staging:
+    with named_when_full(index, index.with_name(index.name + ".partial")), staged(index) as staging:
         old = read_manifest(index) if there and not fresh else Manifest({})
         check_sums(index, old)
         known = read_sources(index, old)

@@ -18,7 +18,7 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
@@ -102,17 +102,43 @@ def read_manifest(folder: Path) -> Manifest:
             f"-o {folder}` made; name another with -i or $IMAGENET_INDEX."
         )
         raise NoIndexError(message) from None
-    found = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoIndexError(_damaged(path, getattr(error, "strerror", None) or error)) from error
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NoIndexError(_damaged(path, f"it is no JSON: {error}")) from error
+    if not isinstance(found, dict):
+        raise NoIndexError(_damaged(path, f"found {text.strip()[:40]!r}, expected an object"))
     if found.get("format") != _FORMAT or found.get("schema") != schema.VERSION:
         message = (
             f"{path} is of format {found.get('format')!r}, schema {found.get('schema')!r}; expected {_FORMAT!r}, "
             f"schema {schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
         )
         raise NoIndexError(message)
-    tables = {table: [FileEntry(**entry) for entry in files] for table, files in found["tables"].items()}
+    try:
+        tables = {table: [_entry(entry) for entry in files] for table, files in found["tables"].items()}
+        software_found = dict(found["software"])
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NoIndexError(_damaged(path, f"it is not as it was written: {error}")) from error
     for entry in (entry for entries in tables.values() for entry in entries):
         inside(folder, entry.file)
-    return Manifest(tables, found["software"])
+    return Manifest(tables, software_found)
+
+
+def _entry(given: dict[str, Any]) -> FileEntry:
+    entry = FileEntry(**given)
+    kinds = [type(value).__name__ for value in (entry.file, entry.part, entry.rows, entry.bytes, entry.sha256)]
+    if kinds != ["str", "str", "int", "int", "str"]:
+        message = f"the types of an entry are {', '.join(kinds)}"
+        raise TypeError(message)
+    return entry
+
+
+def _damaged(path: Path, why: object) -> str:
+    return (
+        f"{path} cannot be read: {why}. Copy the index again, or build it again: `imagenet-tools build-index --fresh`."
+    )
 
 
 def software() -> dict[str, str]:

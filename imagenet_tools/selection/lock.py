@@ -236,7 +236,7 @@ def read(path: str | Path) -> Lock:
     except UsageError as error:
         if isinstance(error.__cause__, OSError):
             raise
-        raise _wrong(path, f"it is no whole TOML: {error.__cause__}") from error
+        raise _wrong(path, f"it is no whole TOML: {error.__cause__ or str(error).removeprefix(f'{path}: ')}") from error
     if table.get("kind") != "lock" or table.get("format") != _FORMAT:
         found = f"kind {table.get('kind')!r}, format {table.get('format')!r}"
         old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""

@@ -19,14 +19,13 @@ Files are named relative to the recipe.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools import wordnet
 from imagenet_tools.errors import UnknownSynsetError, UsageError
-from imagenet_tools.files import write_whole
+from imagenet_tools.files import parse_toml, read_text, write_whole
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 if TYPE_CHECKING:
@@ -94,12 +93,8 @@ def read(path: str | Path) -> Recipe:
 
 def load(path: Path) -> dict[str, Any]:
     """A TOML file as plain values; UsageError: it cannot be read, or is no TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}. Expected a recipe, as `subset FILE.toml` writes it.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}. Expected TOML, as `subset FILE.toml` writes it.") from error
+    made_by = "subset FILE.toml"
+    return parse_toml(read_text(path, made_by), where=str(path), made_by=made_by)
 
 
 def parse(table: Mapping[str, Any], path: Path) -> Recipe:
@@ -141,9 +136,12 @@ def _value(where: str, word: Word, value: Any) -> Any:
             isinstance(given, str)
             or (word.keyword in _SYNSETS and _list_of_texts(given))
             or (word.keyword == "split" and _table_of(given, (int, float)))
+            or (word.keyword == "shard_size" and type(given) is int)
         ),
     }
-    if not kinds.get(word.kind, lambda given: isinstance(given, str))(value):
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    fits = kinds.get(word.kind, lambda given: isinstance(given, str))
+    if not fits(value) or any("\0" in str(part) for part in parts):
         metavar = word.metavar or word.kind
         raise UsageError(f"{where}: found {value!r}; expected {metavar}: {word.help}.")
     if word.keyword in _SYNSETS and isinstance(value, list):
@@ -182,9 +180,11 @@ def options(path: Path, found: Any) -> dict[str, dict[str, Any]]:
         raise UsageError(f"{path}, export: expected a table a target, such as [export.yolo].")
     words = {word.key: word for word in EXPORT}
     for target, said in found.items():
-        where = f"{path}, [export.{target}]"
-        _known(where, said, tuple(words))
-        for key, value in said.items():
-            if key != "shard_size" or type(value) is not int:  # which a recipe of an export has in bytes
-                _value(f"{where} {key}", words[key], value)
-    return {target: {words[key].keyword: value for key, value in said.items()} for target, said in found.items()}
+        _known(f"{path}, [export.{target}]", said, tuple(words))
+    return {
+        target: {
+            words[key].keyword: _value(f"{path}, [export.{target}] {key}", words[key], value)
+            for key, value in said.items()
+        }
+        for target, said in found.items()
+    }

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import wordnet
 from imagenet_tools.errors import UsageError
-from imagenet_tools.files import write_whole
+from imagenet_tools.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_synsets as toml
 from imagenet_tools.superclasses.exclusive_tree import RULES, Choice, ExclusiveTree, parents_of, walked
 
@@ -77,7 +77,7 @@ def _sha256(hypernyms: Mapping[str, str]) -> str:
 
 def read(path: str | Path) -> ExclusiveTree:
     """Read and check the file; UsageError or UnknownSynsetError, with the place and what to do: it does not hold."""
-    return parse(toml.read_text(path, made_by=_MADE_BY), where=str(path))
+    return parse(read_text(path, _MADE_BY), where=str(path))
 
 
 def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
@@ -87,7 +87,7 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
     rule = toml.table_of(where, table, "rule")
     toml.known(f"{where}, [rule]", rule, ("rule", "under", "instances"))
     name, instances = rule.get("rule"), rule.get("instances", True)
-    if name is not None and name not in RULES:
+    if name is not None and (not isinstance(name, str) or name not in RULES):
         raise UsageError(f"{where}, [rule]: {name!r} is no rule; expected one of {', '.join(RULES)}, or none.")
     if type(instances) is not bool:
         raise UsageError(f"{where}, [rule]: instances = {instances!r}; expected true or false.")

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools import hierarchy, wordnet
 from imagenet_tools.errors import UsageError
-from imagenet_tools.files import write_whole
+from imagenet_tools.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_synsets as toml
 from imagenet_tools.superclasses.superclasses import REASONS, Rule, Superclass, Superclasses
 
@@ -117,7 +117,7 @@ def read(path: str | Path) -> Superclasses:
     UsageError, with the place: it is no such file, a synset is not known, a class stands twice or not below its
     superclass.
     """
-    return parse(toml.read_text(path, made_by=_MADE_BY), where=str(path))
+    return parse(read_text(path, _MADE_BY), where=str(path))
 
 
 def parse(content: str, *, where: str = "superclasses") -> Superclasses:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import wordnet
 from imagenet_tools.errors import UnknownSynsetError, UsageError
+from imagenet_tools.files import parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,22 +42,9 @@ def value(given: object) -> str:
 # ---- read
 
 
-def read_text(path: str | Path, *, made_by: str) -> str:
-    """The text of a file; UsageError: it cannot be read, or is no UTF-8."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}. Expected a file as `{made_by}` writes it.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: byte {error.start:,} is no UTF-8. Expected a TOML file.") from error
-
-
 def parsed(content: str, *, where: str, kind: str, made_by: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
     """The table of a file of one kind; UsageError: it is no TOML, of another kind or format, or has another key."""
-    try:
-        table = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: {error}. Expected TOML, as `{made_by}` writes it.") from error
+    table = parse_toml(content, where=where, made_by=made_by)
     if table.get("format") != 1 or table.get("kind") != kind:
         found = f"format {table.get('format')!r}, kind {table.get('kind')!r}"
         raise UsageError(f'{where}: found {found}; expected format 1, kind "{kind}".')

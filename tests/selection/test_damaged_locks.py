@@ -272,7 +272,7 @@ def test_check_compares_the_classes_of_an_export_with_those_of_its_lock(index: I
     content = json.loads(path.read_text())
 
     def codes() -> set[str]:
-        (found,) = imagenet_tools.check_export(tmp_path / "x")
+        (found,) = imagenet_tools.check(tmp_path / "x")
         return {one.code for one in found.findings}
 
     assert codes() == {"W301"}
