@@ -98,15 +98,15 @@ def group(ctx: click.Context, index: Path | None, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line as this process, and exit with its code."""
+    process.open_streams()
     try:
         process.hear_signals()
-        process.open_streams()
         if _LOADERS.isdisjoint(sys.argv):
             without_pandas()
         code = run(sys.argv[1:])
         process.ignore_signals()
     except KeyboardInterrupt:
-        code = INTERRUPTED  # a signal between two lines of this
+        code = _say("Interrupted", "Interrupted.", INTERRUPTED, ())  # a signal between two lines of this
     with suppress(OSError):
         process.flush_streams()
     sys.exit(code)

@@ -75,7 +75,7 @@ def open_streams() -> None:
 
 
 def _stream(descriptor: int, name: str, replaced: TextIO | None) -> io.TextIOWrapper:
-    raw = _Stream(descriptor, name)
+    raw = Stream(descriptor, name)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=(replaced and replaced.encoding) or "utf-8",
@@ -84,19 +84,24 @@ def _stream(descriptor: int, name: str, replaced: TextIO | None) -> io.TextIOWra
     )
 
 
-class _Stream(io.FileIO):
-    """A standard stream. What nobody reads any more goes nowhere; a full disk is an error that names the stream."""
+class Stream(io.FileIO):
+    """A standard stream. What nobody reads any more goes nowhere; a full disk is an error that names the stream.
 
-    def __init__(self, descriptor: int, name: str):
+    With `read`, that nobody reads it any more is an error too: a BrokenPipeError.
+    """
+
+    def __init__(self, descriptor: int, name: str, *, read: bool = False):
         super().__init__(descriptor, "w", closefd=False)
         self._called = name
+        self._read = read
 
     def write(self, data: ReadableBuffer, /) -> int:
+        """Write, or send what is left to nowhere."""
         try:
             return super().write(data)
         except OSError as error:
             # Of what stderr cannot take there is nowhere to tell.
-            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
+            if self._read or (not isinstance(error, BrokenPipeError) and self.fileno() != 2):
                 raise OSError(error.errno, error.strerror, self._called) from None
             _send_nowhere(self.fileno())
             return super().write(data)

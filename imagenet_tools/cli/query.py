@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from imagenet_tools import schema
 from imagenet_tools.cli import reported
 from imagenet_tools.cli.answer import BATCHWISE, ROWWISE, write_batches, write_rows
 from imagenet_tools.cli.common import form_of, note, output_options, print_json, table, width_of_terminal
+from imagenet_tools.cli.process import Stream
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.files import whole
 from imagenet_tools.index import query
@@ -106,7 +108,7 @@ def command(
                     _show(query.run(connection, text))
                 else:
                     # Not sys.stdout: there, rows that nobody reads any more would go on to nowhere.
-                    with open(sys.stdout.fileno(), "wb", closefd=False) as stdout:
+                    with io.BufferedWriter(Stream(sys.stdout.fileno(), "stdout", read=True)) as stdout:
                         _write(connection, text, form, stdout, stream=True)
             return 0
 
