@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.class_lists import lists
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
@@ -309,5 +310,5 @@ def test_every_form_that_reads_is_among_them_with_all_that_it_says_it_holds() ->
         form, _, said = one.partition(": ")
         found.setdefault(form, set()).update(said.split(", ")[1].split("+"))
     assert {form: held - {"nothing read"} for form, held in found.items()} == {
-        name: set(reader.HOLDS) for name, reader in imagenet_tools._readers().items()
+        name: set(reader.HOLDS) for name, reader in api._readers().items()
     }

@@ -28,6 +28,7 @@ LAYERS = [
     {"index"},
     {"exports"},
     {"formats"},
+    {"api"},
     {"__init__"},
     {"cli"},
     {"__main__"},

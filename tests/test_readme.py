@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +16,6 @@ def test_the_tables_of_the_readme_are_those_that_the_code_makes() -> None:
     spec.loader.exec_module(make_readme)
     readme = (ROOT / "README.md").read_text()
     assert make_readme.written(readme) == readme, "run: make readme"
-    assert readme.count("\n| `") >= len(imagenet_tools._readers())
+    assert readme.count("\n| `") >= len(api._readers())
     for word in (*SELECTION, *EXPORT):
         assert f"| `{word.flag}" in readme and f"`{word.keyword}=`" in readme

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,4 +20,6 @@ def hand_in(planner: Callable[..., Plan]) -> None:
 
 def plan(selection: Selection, **options: Any) -> Plan:
     """The plan of an export of a selection."""
+    if not _planner:
+        importlib.import_module("imagenet_tools.api")
     return _planner[0](selection, **options)

@@ -199,7 +199,7 @@ def test_a_fault_of_the_program_is_one_line_that_asks_for_a_report(run: Run, mon
     monkeypatch.setattr(terms, "find", fail)
     ran = run("find", "tabby")
     assert ran.code == 1 and ran.out == ""
-    assert ran.err.startswith("error: This is a fault of imagenet-tools: KeyError at __init__.py:")
+    assert ran.err.startswith("error: This is a fault of imagenet-tools: KeyError at api.py:")
     assert ran.err.count("\n") == 1 and "Please report it" in ran.err
     monkeypatch.setenv("IMAGENET_TOOLS_DEBUG", "1")
     assert "Traceback" in run("find", "tabby").err

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.errors import ExportError, SourceError
 from imagenet_tools.exports.digest import Digest
 from imagenet_tools.exports.writer import ImageFile
@@ -19,7 +20,7 @@ from imagenet_tools.index.opened import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import make_odd, sources
 
-TARGETS = [name for name, module in imagenet_tools._formats().items() if hasattr(module, "open_shard")]
+TARGETS = [name for name, module in api._formats().items() if hasattr(module, "open_shard")]
 every_target = pytest.mark.parametrize("target", TARGETS)
 
 
@@ -31,7 +32,7 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
 @every_target
 @pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
 def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], exported: Export) -> None:
-    module = imagenet_tools._formats()[target]
+    module = api._formats()[target]
     holds = module.HOLDS_BYTES
     if options.get("resize") and not holds:
         pytest.skip("it holds no images")
@@ -159,7 +160,7 @@ def test_a_digit_that_is_another_in_a_label_is_found_without_reading_images(
     target: str, exported: Export, tmp_path: Path
 ) -> None:
     root = shutil.copytree(exported(target).root, tmp_path / "x")
-    holds_images = imagenet_tools._formats()[target].SHARD_BYTES is not None  # labels beside images, in one file
+    holds_images = api._formats()[target].SHARD_BYTES is not None  # labels beside images, in one file
     changed = 0
     for path in label_files(root):
         data = path.read_bytes()
@@ -208,13 +209,13 @@ def test_an_export_of_an_earlier_version_is_checked_as_far_as_its_manifest_goes(
         assert "E304" in codes(root, read_data=False)
 
 
-@pytest.mark.parametrize("target", [name for name in TARGETS if imagenet_tools._formats()[name].HOLDS_BYTES])
+@pytest.mark.parametrize("target", [name for name in TARGETS if api._formats()[name].HOLDS_BYTES])
 def test_images_of_another_class_or_split_than_the_lock_has_are_found(
     target: str, exported: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two images change places, so that every number is right."""
     root = exported(target).root
-    module = imagenet_tools._formats()[target]
+    module = api._formats()[target]
     read = list(module.read_back(root))
     other = next(
         n for n, one in enumerate(read) if (one.split, one.class_index) != (read[0].split, read[0].class_index)

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.writer import Found
@@ -24,7 +25,7 @@ from imagenet_tools.index.opened import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH, UNLABELLED, Odd, edges_of
 
-FORMATS = imagenet_tools._formats()
+FORMATS = api._formats()
 TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_shard")]
 CONSTANTS = {
     "KEEPS": tuple, "BY_FOLDER": bool, "DETECTION": bool, "BOXES": bool, "TURNED": bool, "DEMANDS": tuple,

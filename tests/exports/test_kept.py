@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.cli import run
 from imagenet_tools.errors import ExportError
 from imagenet_tools.index.opened import Index
@@ -62,7 +63,7 @@ def test_every_export_is_made_again_from_its_lock_in_another_index(
     assert run(["-i", str(elsewhere.path), "export", str(again), *asked]) == 0
     made, remade = content(first), content(again)
     differ = {name for name in made | remade if made.get(name) != remade.get(name)}
-    if imagenet_tools._formats()[target].HOLDS_BYTES:  # else it names where the images lie
+    if api._formats()[target].HOLDS_BYTES:  # else it names where the images lie
         assert differ <= {"manifest.json", "README.md"}  # which say why images were left out
     said = json.loads((first / "manifest.json").read_text())
     assert {name: said["files"][name]["sha256"] for name in KEPT} == {name: made[name] for name in KEPT}

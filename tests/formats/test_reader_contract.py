@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.index.sources import UnitRecord, find_sources, units_of
 from imagenet_tools.index.unit_work import Task, work
@@ -24,7 +25,7 @@ from imagenet_tools.units import Unit
 from tests.forms.readers import SAMPLES
 from tests.test_headers import counted
 
-READERS = imagenet_tools._readers()
+READERS = api._readers()
 SHARED = ("annotations", "containers", "images")
 Rows = dict[Unit, list[tuple[str, dict[str, Any]]]]
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.containers import tar_batch
 from imagenet_tools.containers.read_buffer import read_buffer
 from imagenet_tools.images import folder_scan, image_rows, image_scan, jpeg_batch, plain_images
@@ -77,7 +77,7 @@ def scanned(units: list[Unit]) -> Rows:
     """All rows, by table and in order."""
     tables: Rows = {}
     for unit in units:
-        for table, batch in imagenet_tools._readers()[unit.form].scan(unit):
+        for table, batch in api._readers()[unit.form].scan(unit):
             batch.validate(full=True)
             tables.setdefault(table, []).extend(batch.to_pylist())
     return tables
@@ -98,7 +98,7 @@ def both_ways(units: list[Unit]) -> tuple[Rows, Counter[str]]:
 
 
 def units(path: Path, **changes: Any) -> list[Unit]:
-    readers = imagenet_tools._readers()
+    readers = api._readers()
     sources = find_sources([path], readers, dataset=None, known=[])
     return [unit._replace(**changes) for source in sources for unit in units_of(source, readers)]
 

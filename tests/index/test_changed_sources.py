@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
+from imagenet_tools import api
 from imagenet_tools.errors import SourceError
 from imagenet_tools.index.opened import Index
 
@@ -20,7 +21,7 @@ TENCH, CRANE = "n01440764", "n02012849"
 IDS = [f"{wnid}_{n}" for wnid in (TENCH, CRANE) for n in (1, 2)]
 HOLDING = [
     name
-    for name, module in imagenet_tools._formats().items()
+    for name, module in api._formats().items()
     if getattr(module, "HOLDS_BYTES", False) and not name.startswith("yolo") and not module.DETECTION  # those want val
 ]
 
