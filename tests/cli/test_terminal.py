@@ -167,7 +167,7 @@ def test_a_full_disk_is_an_error_in_words(index: Index) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[0] == "error: No space left on device"
+    assert done.stderr.decode().splitlines()[0] == "error: stdout: No space left on device"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

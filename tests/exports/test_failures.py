@@ -109,7 +109,7 @@ def test_ctrl_c_gives_130_and_no_worker_stays(odd: Index, tmp_path: Path) -> Non
         _, said = ran.communicate(timeout=PATIENCE)
     assert ran.returncode == 130
     assert "run the same command again to go on" in said and "Traceback" not in said
-    assert children and not any(Path(f"/proc/{child}").exists() for child in children)
+    assert children and until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     assert not (tmp_path / "x").exists()
     imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
     (found,) = imagenet_tools.check(tmp_path / "x", index=odd, read_data=True)
