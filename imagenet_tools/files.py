@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import socket
 import time
@@ -24,6 +25,8 @@ from imagenet_tools.system import has_ended, libc
 StrPath = str | os.PathLike[str]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A dotted key of 50,000 parts takes tomllib 50 s, as each part walks all those before it.
+_DEEP_KEY = re.compile(r"(?<![\w-])(?:[\w-]++\s*+\.\s*+){100}")
 _TOML_DEPTH = 12  # tables and lists in each other: more than any file of ours has
 _ENDING = 10.0  # seconds that the workers of a killed process may take to end
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # renameat2(2)
@@ -111,6 +114,8 @@ def parse_toml(content: str, *, where: str, made_by: str) -> dict[str, Any]:
     import tomllib
 
     try:
+        if _DEEP_KEY.search(content):
+            raise RecursionError
         table = tomllib.loads(content)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else error
