@@ -1,13 +1,11 @@
 """A condition chooses the same images at each run: what changes by itself is refused, and a lemma says its sense."""
 
-import subprocess
-import sys
-
 import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import AmbiguousSynsetError, QueryError
 from imagenet_tools.index.opened import Index
+from tests.cli.conftest import process
 
 CHANGING = [
     "random() < 0.5",
@@ -68,12 +66,6 @@ def test_what_gives_the_same_at_each_run_is_a_condition(many: Index, condition: 
 DOG = "'dog' is taken for dog.n.01 (n02084071), alone of its 7 senses to have images."
 
 
-def queried(index: Index, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run query in a process without threads, as the command does: it forks before DuckDB is there."""
-    command = [sys.executable, "-c", "from imagenet_tools.cli import main; main()", "-i", str(index.path), "query"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
-
-
 @pytest.mark.parametrize(
     "sql",
     [
@@ -86,9 +78,9 @@ def queried(index: Index, *arguments: str) -> subprocess.CompletedProcess[str]:
 )
 def test_a_query_says_which_sense_a_lemma_was_taken_for(index: Index, sql: str) -> None:
     said = DOG.replace("'dog'", "'Dog'") if "Dog" in sql else DOG
-    done = queried(index, sql, "--format", "csv")
-    assert done.stderr == f"{said}\n"
-    assert "taken" not in done.stdout
+    ran = process("query", sql, "--format", "csv", index=index.path)
+    assert ran.err == f"{said}\n"
+    assert "taken" not in ran.out
     with pytest.warns(UserWarning) as warned:
         index.sql(sql).fetchall()
     assert [str(one.message) for one in warned] == [said]
@@ -97,7 +89,7 @@ def test_a_query_says_which_sense_a_lemma_was_taken_for(index: Index, sql: str) 
 @pytest.mark.filterwarnings("error")
 def test_nothing_is_said_where_nothing_was_guessed(index: Index) -> None:
     sql = "SELECT is_a(wnid, 'dog.n.01'), is_a(wnid, 'n02084071'), is_a('dog', 'Toy Dog'), 'dog' FROM images LIMIT 1"
-    assert queried(index, sql).stderr == ""
+    assert process("query", sql, index=index.path).err == ""
     index.sql(sql).fetchall()
     assert imagenet_tools.is_a("n02085620", "dog.n.01")
 

@@ -11,6 +11,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.index.opened import Index
 from imagenet_tools.selection.choosing import by_recipe
 from imagenet_tools.selection.steps import REASONS
+from tests.cli.conftest import process
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 
@@ -93,9 +94,12 @@ def test_a_wrong_variable_is_named_as_the_origin_of_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("IMAGENET_INDEX", str(tmp_path / "none.index"))
-    for command in (["query", "SELECT 1"], ["info"], ["export", str(tmp_path / "x"), "--to", "csv"]):
+    said = f"No index at {tmp_path}/none.index, which $IMAGENET_INDEX names: no such"
+    for command in (["info"], ["export", str(tmp_path / "x"), "--to", "csv"]):
         assert run(command) == 1
-        assert f"No index at {tmp_path}/none.index, which $IMAGENET_INDEX names: no such" in capsys.readouterr().err
+        assert said in capsys.readouterr().err
+    ran = process("query", "SELECT 1", index=tmp_path / "none.index")
+    assert ran.code == 1 and said in ran.err
     assert run(["-i", str(tmp_path / "other.index"), "info"]) == 1
     assert f"No index at {tmp_path}/other.index: no such folder" in capsys.readouterr().err
 
