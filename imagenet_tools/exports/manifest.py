@@ -45,9 +45,11 @@ def write_manifest(job: Job) -> None:
             f"({_first(found.endless)}): "
             "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
         )
-    if found.cut:
+    # Where a target that lists images is made in one pass with others, theirs are read, and not its own.
+    cut = sorted(found.cut) if plan.writer.HOLDS_BYTES else []
+    if cut:
         plan.hazards.append(
-            f"{len(found.cut):,} images are cut inside the picture ({_first(found.cut)}), and are exported as they "
+            f"{len(cut):,} images are cut inside the picture ({_first(cut)}), and are exported as they "
             "are: Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them "
             "out; manifest.json names them"
         )
@@ -57,7 +59,7 @@ def write_manifest(job: Job) -> None:
         "format": 2,
         **state_of(plan),
         **describe(plan),
-        "cut": sorted(found.cut),
+        "cut": cut,
         "undecodable": dict(sorted(found.left_out.items())),
         "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
         "sha256_of_lock": locked.sha256,

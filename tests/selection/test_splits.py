@@ -103,7 +103,7 @@ def test_python_and_sql_draw_alike(many: Index, split: str, seed: int) -> None:
 
 
 @few
-@given(n=st.integers(1, 2500), seed=seeds)
+@given(n=st.integers(1, 1999), seed=seeds)
 def test_a_count_a_class_is_exact_and_takes_the_lowest_draws(many: Index, n: int, seed: int) -> None:
     found = sides(many, split=f"val={n}/class", seed=seed)
     taken = {image_id for image_id, side in found.items() if side == "val"}
@@ -112,6 +112,12 @@ def test_a_count_a_class_is_exact_and_takes_the_lowest_draws(many: Index, n: int
     for wnid, image_id, hash32 in rows:
         drawn[wnid].append((draw(hash32, seed), image_id))
     assert taken == {image_id for one in drawn.values() for _, image_id in sorted(one)[:n]}
+
+
+@pytest.mark.parametrize("n", [2000, 2500, 1_000_000])
+def test_a_count_that_leaves_nothing_for_train_is_an_error(many: Index, n: int) -> None:
+    with pytest.raises(UsageError, match=f"val={n}/class: it leaves no image for train; the largest class has 2,000"):
+        sides(many, split=f"val={n}/class", seed=0)
 
 
 def test_val_50_a_class_is_exact(many: Index) -> None:
