@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Raised when a column changes its name, type or meaning, or rows lie in other files; an index of another version is
-# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes, and units have the
-# time of their files.
+# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes, units have the
+# time of their files, and the constant columns of synsets and terms lie in tables of their own.
 VERSION = 3
 
 
@@ -39,6 +39,37 @@ _PHOTO = Column(
     "photo",
     "string",
     "the photograph: the same in every release that keeps ImageNet's stems, else dataset/image_id",
+)
+
+_WNID = Column("wnid", "string", "n and the eight digits of its offset, such as n02084071")
+
+_FACTS = (
+    _WNID,
+    Column("name", "string", "as NLTK spells it, such as dog.n.01"),
+    Column("lemmas", "list<string>", "its words, in WordNet's order, '_' for a space"),
+    Column("lexfile", "string", "WordNet's lexicographer file, such as noun.animal"),
+    Column("min_depth", "int16", "edges on the shortest path to entity.n.01, both kinds of hypernym"),
+    Column("max_depth", "int16", "edges on the longest path to entity.n.01, both kinds of hypernym"),
+    Column("height", "int16", "edges on the longest path down to a leaf, hypernym edges without instances"),
+    Column("ilsvrc_id", "int16", "ILSVRC2012_ID of the devkit, 1 to 1,000; null for other synsets"),
+    Column("ilsvrc2012_index", "int16", "0-based class index in sorted-wnid order; null for other synsets"),
+    Column("ilsvrc2012_slim_id", "int16", "the same from 1, 0 being the background: TF-slim, 1,001-way models"),
+    Column("ilsvrc2010_id", "int16", "ILSVRC2010_ID of the devkit of 2010, 1 to 1,000; null for other synsets"),
+    Column("fall11_index", "int16", "0-based, of the 21,841 classes of fall11 sorted by wnid; null for others"),
+    Column("imagenet21k_goog_index", "int16", "0-based, of Google's 21,843 classes sorted by wnid; null, likewise"),
+    Column("imagenet22k_ms_index", "int16", "0-based, of Microsoft's 21,842, ILSVRC2012's first; null, likewise"),
+    Column("imagenet12k_index", "int16", "0-based, of timm's 11,821 classes sorted by wnid; null, likewise"),
+    Column("imagenet21k_p_index", "int16", "0-based, of 21K-P's 11,221 of fall11 sorted by wnid; null, likewise"),
+    Column("imagenet21k_p_winter21_index", "int16", "0-based, of 21K-P's 10,450 of winter21; null, likewise"),
+)
+
+_COUNTS = (
+    Column("n_images", "int64", "images labelled with this very synset"),
+    Column("n_images_inclusive", "int64", "distinct images labelled with it or anything below it"),
+    Column("n_photos", "int64", "distinct photographs of those images: one in two data sets counts once"),
+    Column("n_photos_inclusive", "int64", "distinct photographs labelled with it or anything below it"),
+    Column("n_boxes", "int64", "boxes labelled with this very synset"),
+    Column("n_boxes_inclusive", "int64", "distinct boxes labelled with it or anything below it"),
 )
 
 TABLES: dict[str, Table] = {
@@ -156,38 +187,8 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "synsets": Table(
-        "a noun synset of WordNet 3.0, all 82,115 of them",
-        (
-            Column("wnid", "string", "n and the eight digits of its offset, such as n02084071"),
-            Column("name", "string", "as NLTK spells it, such as dog.n.01"),
-            Column("lemmas", "list<string>", "its words, in WordNet's order, '_' for a space"),
-            Column("lexfile", "string", "WordNet's lexicographer file, such as noun.animal"),
-            Column("min_depth", "int16", "edges on the shortest path to entity.n.01, both kinds of hypernym"),
-            Column("max_depth", "int16", "edges on the longest path to entity.n.01, both kinds of hypernym"),
-            Column("height", "int16", "edges on the longest path down to a leaf, hypernym edges without instances"),
-            Column("ilsvrc_id", "int16", "ILSVRC2012_ID of the devkit, 1 to 1,000; null for other synsets"),
-            Column("ilsvrc2012_index", "int16", "0-based class index in sorted-wnid order; null for other synsets"),
-            Column("ilsvrc2012_slim_id", "int16", "the same from 1, 0 being the background: TF-slim, 1,001-way models"),
-            Column("ilsvrc2010_id", "int16", "ILSVRC2010_ID of the devkit of 2010, 1 to 1,000; null for other synsets"),
-            Column("fall11_index", "int16", "0-based, of the 21,841 classes of fall11 sorted by wnid; null for others"),
-            Column(
-                "imagenet21k_goog_index", "int16", "0-based, of Google's 21,843 classes sorted by wnid; null, likewise"
-            ),
-            Column(
-                "imagenet22k_ms_index", "int16", "0-based, of Microsoft's 21,842, ILSVRC2012's first; null, likewise"
-            ),
-            Column("imagenet12k_index", "int16", "0-based, of timm's 11,821 classes sorted by wnid; null, likewise"),
-            Column(
-                "imagenet21k_p_index", "int16", "0-based, of 21K-P's 11,221 of fall11 sorted by wnid; null, likewise"
-            ),
-            Column("imagenet21k_p_winter21_index", "int16", "0-based, of 21K-P's 10,450 of winter21; null, likewise"),
-            Column("n_images", "int64", "images labelled with this very synset"),
-            Column("n_images_inclusive", "int64", "distinct images labelled with it or anything below it"),
-            Column("n_photos", "int64", "distinct photographs of those images: one in two data sets counts once"),
-            Column("n_photos_inclusive", "int64", "distinct photographs labelled with it or anything below it"),
-            Column("n_boxes", "int64", "boxes labelled with this very synset"),
-            Column("n_boxes_inclusive", "int64", "distinct boxes labelled with it or anything below it"),
-        ),
+        "a noun synset of WordNet 3.0, all 82,115 of them; a view that joins synset_facts and synset_counts",
+        (*_FACTS, *_COUNTS),
     ),
     "hypernyms": Table(
         "an edge of the graph: wnid is a kind, or an instance, of hypernym",
@@ -206,7 +207,7 @@ TABLES: dict[str, Table] = {
         ),
     ),
     "terms": Table(
-        "what a synset may be called by: its wnid, its name, and each lemma in lower case",
+        "what a synset may be called by: its wnid, its name, and each lemma in lower case; a view over synset_terms",
         (
             Column("term", "string", "the text, lower case, with spaces for '_' in lemmas"),
             Column("n", "int16", "how many synsets carry it"),
@@ -222,6 +223,16 @@ TABLES: dict[str, Table] = {
         ),
     ),
 }
+TABLES["synset_facts"] = Table("the columns of synsets that are the same in every index", _FACTS)
+TABLES["synset_counts"] = Table("the columns of synsets that count rows; a row where any is above 0", (_WNID, *_COUNTS))
+TABLES["synset_terms"] = Table(
+    "a text and a synset that it names, the same in every index",
+    (
+        Column("term", "string", "the text, lower case, with spaces for '_' in lemmas"),
+        _WNID,
+        Column("name", "string", "the synset's name where the text names several synsets, else null"),
+    ),
+)
 TABLES["unused_boxes"] = Table(
     "a box kept aside: its image is not in this index, or another source has the boxes of that image",
     (*TABLES["boxes"].columns, Column("reason", "string", "no_image; repeated: the same boxes; conflict: others")),
@@ -233,6 +244,10 @@ TABLES["copies"] = Table(
         Column("other_bytes", "bool", "its bytes are not those of the image in images: a row in problems names both"),
     ),
 )
+
+
+# Tables without files: views.sql makes them of the others.
+VIEWS = ("synsets", "terms")
 
 
 @functools.cache

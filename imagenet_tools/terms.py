@@ -2,7 +2,7 @@
 
 A lemma often names several synsets (dog: seven). It is taken for the one that has images at or below it, where just
 one has; without images to count, where just one has ILSVRC2012 classes. Where nothing decides, the error lists them.
-The same rule fills the table terms, by which SQL looks synsets up.
+The view terms of index/views.sql has the same rule, by which SQL looks synsets up.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ import numpy.typing as npt
 from imagenet_tools import hierarchy, wordnet
 from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
-from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wnid import is_wnid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
 
 Counts = npt.NDArray[np.integer]
 
@@ -81,7 +79,7 @@ def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
 
 def close_lemmas(text: str) -> list[str]:
     """Up to five lemmas that are spelled almost like a text, in lower case."""
-    close = difflib.get_close_matches(_underlined(text), dict.fromkeys(_lemmas()[0]), 5, 0.75)
+    close = difflib.get_close_matches(_underlined(text), dict.fromkeys(lemmas()[0]), 5, 0.75)
     return [lemma.replace("_", " ") for lemma in close]
 
 
@@ -95,7 +93,7 @@ def _underlined(text: str) -> str:
 
 
 @functools.cache
-def _lemmas() -> tuple[list[str], list[int]]:
+def lemmas() -> tuple[list[str], list[int]]:
     """Each lemma of each synset, in lower case with '_' for a space, and the row of the synset: 146,347 of each."""
     text = wordnet.lower_text()
     rows = [row for row, line in enumerate(text.split("\n")) for _ in range(line.count(" ") + 1)]
@@ -144,59 +142,6 @@ def _plural(unit: str) -> str:
 
 def _count(n: int, unit: str) -> str:
     return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}{'es' if unit == 'class' else 's'}"
-
-
-# ---- all of them at once
-
-
-def terms_table(images: Counts) -> pa.Table:
-    """The table terms: every wnid, name and lemma with the synset it is taken for, 282,028 rows sorted by term.
-
-    `images` are inclusive counts by row. `wnid` is what resolve() takes; null where it raises AmbiguousSynsetError.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wnids, names = pa.array(wordnet.wnids(), pa.string()), pa.array(wordnet.names(), pa.string())
-    texts, rows = _lemmas()
-    lemmas = pc.replace_substring(pa.array(texts), "_", " ").dictionary_encode()
-    # Each synset of a lemma once, those of a lemma together, and among them the one with the most images first.
-    pairs = np.unique(wordnet.array_of(lemmas.indices).astype(np.int64) * len(wnids) + rows)
-    lemma, row = np.divmod(pairs, len(wnids))
-    order = np.lexsort((row, -images[row], lemma))
-    lemma, row = lemma[order], row[order]
-
-    n = np.bincount(lemma)
-    n_counted = np.bincount(lemma, images[row] > 0)
-    decided = (n[lemma] == 1) | ((n_counted[lemma] == 1) & (images[row] > 0))
-    taken = np.full(len(n), -1)
-    taken[lemma[decided]] = row[decided]
-
-    one, none = pa.array(np.ones(len(wnids), np.int16)), pa.nulls(len(wnids), pa.string())
-    columns = [
-        [wnids, names, lemmas.dictionary],
-        [one, one, pa.array(n.astype(np.int16))],
-        [wnids, wnids, wnids.take(pa.array(taken, mask=taken < 0))],
-        [none, none, _candidates(n, row[n[lemma] > 1], images)],
-    ]
-    table = pa.table([pa.chunked_array(column) for column in columns], schema=arrow_schema("terms"))
-    return table.take(pc.sort_indices(table["term"]))
-
-
-def _candidates(n: Counts, rows: Counts, images: Counts) -> pa.Array:
-    """The column candidates: for each lemma, of n synsets, null, or where they are several, these; `rows` are theirs.
-
-    Such as `crane.n.05 (n02012849, 1300 images), crane.n.04 (n03126707, 1 image)`.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names, wnids, number = (pa.array(values[rows]) for values in (wordnet.names(), wordnet.wnids(), images))
-    unit = pc.if_else(pc.equal(number, 1), " image)", " images)")
-    texts = pc.binary_join_element_wise(names, " (", wnids, ", ", number.cast(pa.string()), unit, "")
-    ends = np.cumsum(np.where(n > 1, n, 0))
-    starts = pa.array(np.append(0, ends), pa.int32(), mask=np.append(n == 1, False))
-    return pc.binary_join(pa.ListArray.from_arrays(starts, texts), ", ")
 
 
 # ---- by a part of a word, or a number

@@ -1,17 +1,14 @@
 """What every test shares: where the real test material lies, the drawn sample, and the forms that are made of it."""
 
-import functools
 import importlib.util
 import signal
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index import wordnet_tables
 from imagenet_tools.index.opened import Index
 from tests.shared import Shared, shared_in
 
@@ -33,15 +30,6 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip("the real test material (../shared/real) is not here")
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def wordnet_once() -> Iterator[None]:
-    """Make WordNet's tables, which are the same in every index, once a process: a fifth of what a small build costs."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("closure_table", "hypernyms_table", "synsets_table"):
-            patch.setattr(wordnet_tables, name, functools.cache(getattr(wordnet_tables, name)))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, 
 
 @pytest.fixture(scope="module")
 def closure() -> pa.Table:
-    return wordnet_tables.closure_table()
+    return pq.read_table(wordnet_tables.path_of("closure"))
 
 
 def below(synset: str, classes: tuple[str, ...]) -> int:
@@ -184,7 +185,7 @@ def test_closure_table_is_sorted_whole_and_of_its_schema(closure: pa.Table) -> N
 
 
 def test_hypernyms_table_is_every_edge_in_its_order() -> None:
-    table = wordnet_tables.hypernyms_table()
+    table = pq.read_table(wordnet_tables.path_of("hypernyms"))
     assert table.schema == arrow_schema("hypernyms")
     assert (table.num_rows, pc.sum(table["instance"]).as_py()) == (84_427, 8_577)
     dog = table.filter(pc.equal(table["wnid"], "n02084071"))
@@ -194,7 +195,7 @@ def test_hypernyms_table_is_every_edge_in_its_order() -> None:
 
 
 def test_synsets_table_holds_what_wordnet_and_the_class_lists_give() -> None:
-    table = wordnet_tables.synsets_table()
+    table = pq.read_table(wordnet_tables.path_of("synset_facts"))
     assert table.num_rows == 82_115
     assert table["wnid"].to_pylist() == list(wordnet.wnids())
     [tabby] = table.filter(pc.equal(table["name"], "tabby.n.01")).to_pylist()

@@ -1,14 +1,18 @@
 """A text is taken for the synset that the rule gives, by Python and by the table alike."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+import imagenet_tools
 from imagenet_tools import hierarchy, terms, wordnet
 from imagenet_tools.class_lists import labels, lists
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
 from imagenet_tools.schema import arrow_schema
+from tests.forms.thousand import drawn
 
 
 def counts(**direct: int) -> np.ndarray:
@@ -99,9 +103,19 @@ def test_an_unknown_text_is_an_error_with_what_comes_close(text: str, advice: st
 # ---- the table
 
 
+def table_of(folder: Path, direct: dict[str, int]) -> pa.Table:
+    """The view terms of an index that has these numbers of images of each wnid."""
+    for wnid, n in direct.items():
+        (folder / "train" / wnid).mkdir(parents=True)
+        for number in range(n):
+            (folder / "train" / wnid / f"{wnid}_{number}.JPEG").write_bytes(drawn(0))
+    index = imagenet_tools.open_index(imagenet_tools.build_index([folder / "train"], folder / "x.index").index)
+    return index.sql("FROM terms ORDER BY term").to_arrow_table()
+
+
 @pytest.fixture(scope="module")
-def table() -> pa.Table:
-    return terms.terms_table(hierarchy.ilsvrc2012_below())
+def table(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    return table_of(tmp_path_factory.mktemp("terms"), dict.fromkeys(labels.ilsvrc2012_sorted(), 1))
 
 
 def of_term(table: pa.Table, term: str) -> dict[str, object]:
@@ -136,14 +150,22 @@ def test_candidates_name_each_synset_with_its_images(table: pa.Table) -> None:
     assert str(dog["candidates"]).startswith("dog.n.01 (n02084071, 118 images), ")
 
 
-@pytest.mark.parametrize("images", [None, counts(), counts(crane_n_05=7, dog_n_01=2, frank_n_02=1, cat_n_01=5)])
-def test_the_table_and_resolve_take_the_same(images: np.ndarray | None) -> None:
-    """All terms that several synsets carry, and one in fifty of the others, every kind among them."""
-    given = hierarchy.ilsvrc2012_below() if images is None else images
-    table = terms.terms_table(given)
+@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "direct", [None, {"whale.n.02": 1}, {"crane.n.05": 7, "dog.n.01": 2, "frank.n.02": 1, "cat.n.01": 5}]
+)
+def test_the_table_and_resolve_take_the_same(
+    direct: dict[str, int] | None, every: int, table: pa.Table, tmp_path: Path
+) -> None:
+    """All terms that several synsets carry, and one in fifty of the others, every kind among them; or some of these."""
+    images = None if direct is None else counts(**{name.replace(".", "_"): n for name, n in direct.items()})
+    if direct is not None:
+        table = table_of(tmp_path, {wordnet.synset(name).wnid: n for name, n in direct.items()})
     several = table.filter(pc.greater(table["n"], 1))
     assert several.num_rows == 15_935  # the polysemous nouns of wnstats(7WN)
-    alone = table.filter(pc.equal(table["n"], 1)).take(list(range(0, table.num_rows - several.num_rows, 50)))
+    several = several.take(list(range(0, several.num_rows, every)))
+    alone = table.filter(pc.equal(table["n"], 1))
+    alone = alone.take(list(range(0, alone.num_rows, 50 * every)))
     for term, n, wnid, candidates in zip(*pa.concat_tables([several, alone]).to_pydict().values(), strict=True):
         senses = terms.senses(term, images=images)
         assert len(senses) == n

@@ -20,6 +20,7 @@ from imagenet_tools.errors import ImagenetToolsError, SourceError
 from imagenet_tools.images.pixels import Pixels
 from imagenet_tools.index.layout import MANIFEST, read_manifest, wrong_files
 from imagenet_tools.index.opened import open_index
+from imagenet_tools.index.wordnet_tables import CONSTANT
 from imagenet_tools.published.sums import Finding, all_ok, grouped
 from imagenet_tools.schema import TABLES, arrow_schema
 
@@ -80,9 +81,7 @@ def check_index(path: Path, *, read_data: bool = False, progress: Progress | Non
 
 
 def _absent(manifest: Manifest) -> list[str]:
-    return [
-        table for table in ("sources", "synsets", "hypernyms", "closure", "terms") if not manifest.tables.get(table)
-    ]
+    return [table for table in ("sources", *CONSTANT) if not manifest.tables.get(table)]
 
 
 def _table(root: Path, table: str, entry: FileEntry) -> Iterator[Finding]:

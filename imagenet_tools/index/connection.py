@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import NoIndexError
 from imagenet_tools.index.layout import read_manifest
-from imagenet_tools.schema import TABLES
+from imagenet_tools.schema import TABLES, VIEWS
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,6 +42,8 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
     sql.execute("CREATE SCHEMA _sets")
     try:
         for table, (_, columns) in TABLES.items():
+            if table in VIEWS:
+                continue
             if files := manifest.paths(path.absolute(), table):
                 # A folder such as lab=3 on the way is no column.
                 listed = ", ".join(map(quoted, map(str, files)))

@@ -36,14 +36,14 @@ _FORMAT = "imagenet-tools index"
 # Rows in a row group: DuckDB reads row groups in parallel and skips those whose wnids lie outside a question.
 _ROW_GROUP = 131_072
 # Of the 32 KiB windows of seek points few are wanted at a time; of terms one, of closure what is at one synset.
-_FEW_ROWS = {"seek_points": 64, "terms": 8192, "closure": 8192}
+_FEW_ROWS = {"seek_points": 64, "synset_terms": 8192, "closure": 8192}
 
 # Long runs of few values; the rest is written as differences, which for ids, names and offsets are small.
 _DICTIONARY = {
     "dataset", "wnid", "split", "source", "mode", "encoding", "problem", "code", "label_set", "lexfile", "unit",
     "width", "height", "stated_width", "stated_height", "name", "pose", "ancestor", "hypernym", "n",
 }  # fmt: skip
-_DELTA_TEXT = {"image_id", "photo", "file", "member", "descendant", "term", "candidates"}
+_DELTA_TEXT = {"image_id", "photo", "file", "member", "descendant", "term"}
 _DELTA_NUMBER = {"offset", "length"}
 
 
@@ -222,6 +222,21 @@ def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.Record
     file = f"{table}/{part}-{digest[:12]}.parquet"
     temporary.rename(folder / file)
     return FileEntry(file, part, rows, size, digest)
+
+
+def copy_table(folder: Path, table: str, part: str, source: Path) -> FileEntry:
+    """Copy a Parquet file of a table into an index; where the same bytes are there already, nothing is written."""
+    import pyarrow.parquet as pq
+
+    data = source.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    file = f"{table}/{part}-{digest[:12]}.parquet"
+    copy = folder / file
+    copy.parent.mkdir(exist_ok=True)
+    if not copy.exists() or copy.read_bytes() != data:
+        with whole(copy, replace=True) as out:
+            out.write(data)
+    return FileEntry(file, part, pq.read_metadata(source).num_rows, len(data), digest)
 
 
 def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Table]:

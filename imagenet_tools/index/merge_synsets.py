@@ -1,13 +1,11 @@
-"""The table synsets of an index, with how much of the index lies at and below each, and the graph beside it."""
+"""The tables of WordNet in an index: those that never change are copied, and what lies at each synset is counted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from imagenet_tools import terms
-from imagenet_tools.index import wordnet_tables
+from imagenet_tools.index.layout import copy_table
+from imagenet_tools.index.wordnet_tables import CONSTANT, path_of
 
 if TYPE_CHECKING:
     from imagenet_tools.index.stage import Stage
@@ -15,44 +13,29 @@ if TYPE_CHECKING:
 
 def merge_synsets(stage: Stage) -> None:
     """Write the tables of WordNet. Needs the views images and boxes."""
-    made = {"closure": wordnet_tables.closure_table, "hypernyms": wordnet_tables.hypernyms_table}
-    for table, facts in made.items():
-        if table in stage.old.tables:  # facts of WordNet 3.0: the same in every generation
-            stage.tables[table] = stage.old.tables[table]
-            stage.view(table)
-        else:
-            stage.sql.register(table, facts())
-            stage.write(table, "all", f"FROM {table}")
-    stage.sql.register("facts", wordnet_tables.synsets_table())
+    for table in CONSTANT:
+        stage.tables[table] = [copy_table(stage.folder, table, "all", path_of(table))]
+    stage.view("closure")
     _count_photos(stage)
+    # Each class counts once for each synset above it; a photograph in several classes below one synset counts once.
     counts = ", ".join(
-        f"coalesce({what}.direct, 0)::BIGINT AS n_{what}, coalesce({what}.inclusive, 0)::BIGINT AS n_{what}_inclusive"
+        f"coalesce(sum({what}) FILTER (distance = 0), 0)::BIGINT AS n_{what}, "
+        f"coalesce(sum({what}), 0)::BIGINT AS n_{what}_inclusive"
         for what in ("images", "photos", "boxes")
     )
-    by_class = "SELECT wnid, count(*) AS n FROM {} GROUP BY wnid"
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE counted AS
-            SELECT facts.*, {counts}
-            FROM facts LEFT JOIN ({_below(by_class.format("images"))}) AS images USING (wnid)
-                       LEFT JOIN ({_below("FROM photos")}) AS photos USING (wnid)
-                       LEFT JOIN ({_below(by_class.format("boxes"))}) AS boxes USING (wnid)"""
+    stage.write(
+        "synset_counts",
+        "all",
+        f"""WITH direct AS (SELECT wnid, count(*) AS images FROM images GROUP BY wnid UNION ALL BY NAME
+                        SELECT wnid, n AS photos FROM photos UNION ALL BY NAME
+                        SELECT wnid, count(*) AS boxes FROM boxes GROUP BY wnid),
+                 inclusive AS (SELECT ancestor, {counts} FROM closure JOIN direct ON descendant = wnid
+                               GROUP BY ancestor),
+                 repeated AS (SELECT ancestor, count(*) - count(DISTINCT photo) AS n
+                              FROM classes_of JOIN closure ON descendant = wnid GROUP BY ancestor)
+            SELECT * REPLACE (n_photos_inclusive - coalesce(n, 0) AS n_photos_inclusive), ancestor AS wnid
+            FROM inclusive LEFT JOIN repeated USING (ancestor) ORDER BY wnid""",
     )
-    stage.sql.execute(
-        """UPDATE counted SET n_photos_inclusive = n_photos_inclusive - twice
-           FROM (SELECT ancestor, count(*) - count(DISTINCT photo) AS twice
-                 FROM classes_of JOIN closure ON descendant = classes_of.wnid GROUP BY ancestor)
-           WHERE ancestor = counted.wnid"""
-    )
-    stage.write("synsets", "all", "FROM counted ORDER BY wnid")
-    below = stage.sql.execute("SELECT n_images_inclusive FROM counted ORDER BY wnid").fetchall()
-    stage.sql.register("made_terms", terms.terms_table(np.array(below, np.int64)[:, 0]))
-    stage.write("terms", "all", "FROM made_terms ORDER BY ALL")
-
-
-def _below(counts: str) -> str:
-    """A query of (wnid, direct, inclusive) from one of (wnid, n): each class counts once for each synset above it."""
-    return f"""SELECT ancestor AS wnid, sum(n) AS inclusive, sum(n) FILTER (distance = 0) AS direct
-               FROM closure JOIN (SELECT wnid AS descendant, n FROM ({counts})) USING (descendant) GROUP BY ancestor"""
 
 
 def _count_photos(stage: Stage) -> None:

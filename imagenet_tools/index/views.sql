@@ -1,4 +1,25 @@
--- The macros that a query may use over the tables of an index; the tables themselves stand in schema.py.
+-- The views and macros that a query may use over the tables of an index; the tables themselves stand in schema.py.
+
+CREATE VIEW synsets AS
+    SELECT facts.*,
+           coalesce(n_images, 0) AS n_images, coalesce(n_images_inclusive, 0) AS n_images_inclusive,
+           coalesce(n_photos, 0) AS n_photos, coalesce(n_photos_inclusive, 0) AS n_photos_inclusive,
+           coalesce(n_boxes, 0) AS n_boxes, coalesce(n_boxes_inclusive, 0) AS n_boxes_inclusive
+    FROM main.synset_facts AS facts LEFT JOIN main.synset_counts AS counts USING (wnid);
+
+-- The rule of terms.resolve: of the synsets that a text names, the only one, or the only one that has images.
+CREATE VIEW terms AS
+    SELECT term,
+           count(*)::SMALLINT AS n,
+           CASE WHEN count(*) = 1 THEN min(wnid)
+                WHEN count(*) FILTER (n_images > 0) = 1 THEN min(wnid) FILTER (n_images > 0) END AS wnid,
+           CASE WHEN count(*) > 1
+                THEN string_agg(name || ' (' || wnid || ', ' || n_images || if(n_images = 1, ' image)', ' images)'),
+                                ', ' ORDER BY n_images DESC, wnid) END AS candidates
+    FROM (SELECT term, synset_terms.wnid, name, coalesce(n_images_inclusive, 0) AS n_images
+          FROM main.synset_terms LEFT JOIN main.synset_counts USING (wnid))
+    GROUP BY term;
+
 -- A synset may be given as a wnid, a name such as dog.n.01, or a lemma that one sense alone can mean here.
 --
 -- A macro's argument is put in as it is written, and a column in it means the innermost table that has one so named:

@@ -1,19 +1,15 @@
 """An index written directly, row by row: as many images of any classes as a test wants, and no source."""
 
-import functools
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from imagenet_tools import terms, wordnet
-from imagenet_tools.index.layout import FileEntry, Manifest, write_manifest, write_table
-from imagenet_tools.index.wordnet_tables import closure_table, hypernyms_table, synsets_table
+from imagenet_tools.index.layout import FileEntry, Manifest, copy_table, write_manifest, write_table
+from imagenet_tools.index.wordnet_tables import CONSTANT, path_of
 from imagenet_tools.schema import arrow_schema
 
 Row = dict[str, Any]
@@ -41,37 +37,12 @@ def write_batches(folder: Path, batches: Iterable[pa.RecordBatch]) -> Path:
     """An index of the images in record batches, in their order."""
     folder.mkdir(parents=True)
     tables: dict[str, list[FileEntry]] = {}
-    home, entries = _wordnet()
-    for name, entry in entries.items():
-        (folder / name).mkdir()
-        (folder / entry.file).hardlink_to(home / entry.file)
-        tables[name] = [entry]
+    for name in CONSTANT:
+        tables[name] = [copy_table(folder, name, "all", path_of(name))]
     written = write_table(folder, "images", "all", batches)
     tables |= {"images": [written]} if written else {}
     write_manifest(folder, Manifest(tables))
     return folder
-
-
-@functools.cache
-def _wordnet() -> tuple[Path, dict[str, FileEntry]]:
-    """WordNet's tables without counts, written once a process."""
-    import atexit
-
-    home = Path(mkdtemp(prefix="wordnet-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    n = len(wordnet.wnids())
-    synsets = synsets_table()
-    for column in arrow_schema("synsets"):
-        if column.name not in synsets.column_names:
-            synsets = synsets.append_column(column.name, pa.array(np.zeros(n, np.int64), column.type))
-    found = {
-        "closure": closure_table(),
-        "hypernyms": hypernyms_table(),
-        "synsets": synsets.select(arrow_schema("synsets").names),
-        "terms": terms.terms_table(np.zeros(n, np.int64)),
-    }
-    entries = {name: write_table(home, name, "all", table.to_batches()) for name, table in found.items()}
-    return home, {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def synthetic(n: int, wnids: list[str], *, at_once: int = 100_000) -> Iterator[pa.RecordBatch]:

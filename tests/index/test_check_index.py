@@ -71,7 +71,7 @@ def table(made: Made, name: str) -> Path:
     return sorted((made.path / name).glob("*.parquet"))[0]
 
 
-@pytest.mark.parametrize("name", ["images", "synsets", "closure", "terms"])
+@pytest.mark.parametrize("name", ["images", "synset_facts", "closure", "synset_terms"])
 @pytest.mark.parametrize("change", ["flip", "cut", "remove"])
 def test_a_damaged_file_of_an_index_is_found(made: Made, name: str, change: str) -> None:
     path = table(made, name)

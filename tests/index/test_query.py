@@ -406,12 +406,12 @@ def test_a_folder_without_an_index_is_an_error_that_says_how_to_make_one(tmp_pat
 def test_a_damaged_index_is_an_error_that_names_the_table(index: Index, tmp_path: Path, harm: str) -> None:
     copy = tmp_path / "imagenet.index"
     shutil.copytree(index.path, copy)
-    (file,) = (copy / "terms").iterdir()
+    (file,) = (copy / "synset_terms").iterdir()
     if harm == "gone":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-9] if harm == "cut" else b"other")
-    with pytest.raises(NoIndexError, match=r"damaged; its table terms .* build it again"):
+    with pytest.raises(NoIndexError, match=r"damaged; its table synset_terms .* build it again"):
         query.connect_contained(copy)
 
 

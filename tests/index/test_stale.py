@@ -130,7 +130,7 @@ def with_fingerprint(index: Path, fingerprint: str, digest: str) -> None:
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "same size"])
-@pytest.mark.parametrize("table", ["images", "terms", "sources"])
+@pytest.mark.parametrize("table", ["images", "synset_terms", "sources"])
 def test_a_damaged_file_of_an_index_stops_a_build_and_fresh_replaces_it(
     table: str, harm: str, folder: Path, tmp_path: Path
 ) -> None:
