@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
-from imagenet_tools.selection import planning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -336,4 +335,3 @@ def _formats() -> dict[str, ModuleType]:
 
 for _name in imagenet_tools.__all__:
     globals()[_name] = checked(globals()[_name])
-planning.hand_in(plan_export)

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from imagenet_tools import graph, wordnet
-from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -167,12 +166,6 @@ def classes_below(classes: Iterable[str]) -> npt.NDArray[np.int64]:
     counts = np.zeros(_up(True).n, np.int64)
     counts[wordnet.rows_of(classes)] = 1
     return inclusive(counts)
-
-
-@functools.cache
-def ilsvrc2012_below() -> npt.NDArray[np.int64]:
-    """How many of the 1,000 ILSVRC2012 classes each synset is or has below it, by row."""
-    return _fixed(classes_below(labels.ilsvrc2012_sorted()))
 
 
 def cost_matrix(

@@ -48,6 +48,14 @@ class Sense(NamedTuple):
     below: int  # images, or ILSVRC2012 classes, at or below it
 
 
+@functools.cache
+def ilsvrc2012_below() -> npt.NDArray[np.int64]:
+    """Return how many of the 1,000 ILSVRC2012 classes each synset is or has below it, by row: (82,115,)."""
+    below = hierarchy.classes_below(labels.ilsvrc2012_sorted())
+    below.flags.writeable = False
+    return below
+
+
 def resolve(text: str, *, images: Counts | None = None, strict: bool = False) -> Taken:
     """The synset that a text means: a wnid, a name (`Toy Dog.n.1` too), or a lemma in any case, '_' or spaces.
 
@@ -71,7 +79,7 @@ def resolve(text: str, *, images: Counts | None = None, strict: bool = False) ->
 
 def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
     """The synsets that a text names, those with the most images (or ILSVRC2012 classes) first; empty: unknown."""
-    counts = hierarchy.ilsvrc2012_below() if images is None else images
+    counts = ilsvrc2012_below() if images is None else images
     rows = sorted(_rows_of(text), key=lambda row: (-counts[row], row))
     found = [wordnet.synset_at(row) for row in rows]
     return [Sense(s.wnid, s.name, s.lemmas, int(counts[row])) for s, row in zip(found, rows, strict=True)]
@@ -168,7 +176,7 @@ def find(text: str, *, limit: int | None = 20, numbered: Numbered = labels.numbe
     """
     if not text.strip():
         raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
-    below = hierarchy.ilsvrc2012_below()
+    below = ilsvrc2012_below()
     index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
     is_class = np.zeros(len(below), np.bool_)
     is_class[wordnet.rows_of(index_of)] = True

@@ -47,7 +47,7 @@ CALLS: dict[str, Callable[[Index], object]] = {
     "sample": lambda index: index.select().sample(2.5),  # type: ignore[arg-type]
     "limit": lambda index: index.select().limit(True),
     "save": lambda index: index.select().save(5),  # type: ignore[arg-type]
-    "plan": lambda index: index.select().plan(to=5),  # type: ignore[arg-type]
+    "plan": lambda index: imt.plan_export(index.select(), to=5),  # type: ignore[arg-type]
     "dataset": lambda index: index.select().dataset(5),  # type: ignore[arg-type]
     "dataset loader": lambda index: index.select().dataset("train", loader="pil"),  # type: ignore[arg-type]
 }
@@ -77,7 +77,7 @@ def test_every_word_of_an_export_says_what_it_takes(word: Any, index: Index, tmp
     chosen = index.select()
     for value in STRANGE:
         words = {word.keyword: value}
-        for make in (chosen.plan, partial(imt.export, chosen, tmp_path / "x")):
+        for make in (partial(imt.plan_export, chosen), partial(imt.export, chosen, tmp_path / "x")):
             with pytest.raises(UsageError) as raised:
                 make(to="yolo", **words)
             assert str(raised.value).startswith(f"{word.keyword}: found ")

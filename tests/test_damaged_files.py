@@ -119,7 +119,7 @@ def test_names_too_long_for_a_file_system_are_foreseen(extracted: Extracted, tmp
     imt.build_index(tmp_path / "long.tar", tmp_path / "a.index", dataset="mine", workers=1)
     index = imt.open_index(tmp_path / "a.index")
     for call in (
-        lambda: index.select().plan(to="image_folder"),
+        lambda: imt.plan_export(index.select(), to="image_folder"),
         lambda: imt.export(index.select(), tmp_path / "x", to="image_folder"),
     ):
         with pytest.raises(ExportError, match=r"2 images would be files of longer names .* --where \"strlen"):

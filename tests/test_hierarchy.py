@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import graph, hierarchy, wordnet
+from imagenet_tools import graph, hierarchy, terms, wordnet
 from imagenet_tools.class_lists import labels, lists
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.index import wordnet_tables
@@ -103,7 +103,7 @@ def test_counts_of_the_whole_graph(closure: pa.Table) -> None:
 )
 def test_ilsvrc2012_classes_below_a_synset(synset: str, n: int) -> None:
     assert below(synset, labels.ilsvrc2012_sorted()) == n
-    assert hierarchy.ilsvrc2012_below()[wordnet.row_of(synset)] == n
+    assert terms.ilsvrc2012_below()[wordnet.row_of(synset)] == n
 
 
 def test_persons_of_fall11() -> None:
@@ -166,7 +166,7 @@ def test_nesting_in_fall11() -> None:
 
 
 def test_no_ilsvrc2012_class_lies_below_another() -> None:
-    assert (hierarchy.ilsvrc2012_below()[wordnet.rows_of(labels.ilsvrc2012_sorted())] == 1).all()
+    assert (terms.ilsvrc2012_below()[wordnet.rows_of(labels.ilsvrc2012_sorted())] == 1).all()
 
 
 # ---- tables

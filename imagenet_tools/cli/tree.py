@@ -134,7 +134,7 @@ def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path:
         if classes is None:
             from imagenet_tools.class_lists import labels
 
-            below = hierarchy.ilsvrc2012_below()
+            below = terms.ilsvrc2012_below()
             return _Counted(top, None, _ones(labels.ilsvrc2012_sorted()), below, "ILSVRC2012 classes")
         listed = read_list(classes, lambda text: terms.resolve(text).wnid)
         return _Counted(top, listed, _ones(listed), hierarchy.classes_below(listed), f"classes of {classes}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools import nltk_bridge, system
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.files import named_when_full, publish_folder
+from imagenet_tools.index.find import find_sources, units_of
 from imagenet_tools.index.layout import (
     Manifest,
     check_sums,
@@ -29,15 +30,7 @@ from imagenet_tools.index.layout import (
 from imagenet_tools.index.like import borrow
 from imagenet_tools.index.merge import merge
 from imagenet_tools.index.parts import Counts
-from imagenet_tools.index.sources import (
-    Source,
-    UnitRecord,
-    find_sources,
-    read_sources,
-    rooted,
-    units_of,
-    write_sources,
-)
+from imagenet_tools.index.sources import Source, UnitRecord, read_sources, rooted, write_sources
 from imagenet_tools.index.stage import Stage
 from imagenet_tools.index.unit_work import Done, Task, work
 from imagenet_tools.processes import in_processes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as said
-from imagenet_tools.selection import classes, cuts, image_ids, planning, query, steps
+from imagenet_tools.selection import classes, cuts, image_ids, query, steps
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.joined import joined
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from imagenet_tools.exports.plan import Plan
     from imagenet_tools.selection.lock import Lock
 
 _Asked = TypeVar("_Asked")
@@ -314,7 +313,3 @@ class Selection:
         from imagenet_tools.selection import lock
 
         return lock.make(self, path, name=name)
-
-    def plan(self, *, to: str, **options: Any) -> Plan:
-        """What an export to a target would make of it: see imagenet_tools.plan_export."""
-        return planning.plan(self, to=to, **options)

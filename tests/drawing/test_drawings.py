@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from imagenet_tools import hierarchy
+from imagenet_tools import hierarchy, terms
 from imagenet_tools.class_lists import labels
 from imagenet_tools.drawing import text
 from imagenet_tools.drawing.outline import Outline, outline
@@ -22,7 +22,7 @@ DOGS = ["n02091032", "n02099601", "n02123045", "n02085620", "n09450163"]  # a ho
 
 @pytest.fixture(params=["dogs", "depth", "collapse", "whole", "one"])
 def drawn(request: pytest.FixtureRequest) -> Outline:
-    counts = hierarchy.ilsvrc2012_below()
+    counts = terms.ilsvrc2012_below()
     return {
         "dogs": lambda: outline(classes=DOGS),
         "depth": lambda: outline("carnivore.n.01", depth=2, counts=counts, counted=True),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import hierarchy, wordnet
+from imagenet_tools import hierarchy, terms, wordnet
 from imagenet_tools.class_lists import labels
 from imagenet_tools.drawing.outline import Outline, outline
 from imagenet_tools.errors import UsageError
@@ -92,7 +92,7 @@ def test_a_synset_that_counts_more_than_the_one_below_it_is_not_skipped() -> Non
 
 
 def test_only_what_counts_stands_where_that_is_asked_for() -> None:
-    counts = hierarchy.ilsvrc2012_below()
+    counts = terms.ilsvrc2012_below()
     drawn = outline(counts=counts, counted=True)
     assert len(drawn.nodes) == 1_860 and len(drawn.links) == 1_937
     assert {node.wnid: node.count for node in drawn.nodes} == dict(

@@ -19,7 +19,8 @@ import pytest
 import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ImagenetToolsError
-from imagenet_tools.index.sources import UnitRecord, find_sources, units_of
+from imagenet_tools.index.find import find_sources, units_of
+from imagenet_tools.index.sources import UnitRecord
 from imagenet_tools.index.unit_work import Task, work
 from imagenet_tools.units import Unit
 from tests.forms.readers import SAMPLES

@@ -24,7 +24,7 @@ from imagenet_tools.images.folder_scan import scan_folder
 from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.images.jpeg import Facts
 from imagenet_tools.images.probe import probe
-from imagenet_tools.index.sources import find_sources, units_of
+from imagenet_tools.index.find import find_sources, units_of
 from imagenet_tools.units import Unit
 from tests.benchmarks.photographs import stock
 from tests.conftest import Extracted

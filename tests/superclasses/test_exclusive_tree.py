@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import graph, hierarchy, wordnet
+from imagenet_tools import graph, hierarchy, terms, wordnet
 from imagenet_tools.class_lists import labels
 from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.superclasses import exclusive_tree_file
@@ -44,7 +44,7 @@ def test_every_synset_above_the_classes_keeps_one_of_its_hypernyms_and_leads_to_
 def test_each_rule_keeps_what_it_says() -> None:
     images = np.zeros(82_115, np.int64)
     images[wordnet.rows_of(ILSVRC)] = np.arange(1, 1_001)
-    classes_below, images_below = hierarchy.ilsvrc2012_below(), hierarchy.inclusive(images)
+    classes_below, images_below = terms.ilsvrc2012_below(), hierarchy.inclusive(images)
     least = {
         "first": lambda wnid, above: hierarchy.hypernyms(wnid).index(above),
         "min-depth": lambda _, above: hierarchy.min_depth(above),
