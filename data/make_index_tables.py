@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imagenet_tools import graph, hierarchy, terms, wordnet
-from imagenet_tools.class_lists import lists
-from imagenet_tools.index.layout import write_table
-from imagenet_tools.index.wordnet_tables import FOLDER
+from imagenet_tools.catalogue import lists, terms
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.store.layout import write_table
+from imagenet_tools.store.wordnet_tables import FOLDER
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 
 def closure() -> pa.Table:

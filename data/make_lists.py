@@ -28,8 +28,8 @@ from typing import Any
 import pyarrow as pa
 from tables import write_columns
 
-from imagenet_tools import wordnet
 from imagenet_tools.containers import mat5
+from imagenet_tools.wordnet import wordnet
 
 HOUSE = Path(__file__).resolve().parent.parent
 WNID = re.compile(r"n\d{8}")

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from imagenet_tools import formats
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 ROOT = Path(__file__).parents[1]
-FORMATS = ROOT / "imagenet_tools" / "formats"
 README = ROOT / "README.md"
 RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 
@@ -25,21 +25,21 @@ RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 def forms() -> Iterator[str]:
     """A row a module that reads, by name."""
     yield from ("| form | what it reads | gives |", "|---|---|---|")
-    for path in sorted(FORMATS.glob("*.py")):
-        module = importlib.import_module(f"imagenet_tools.formats.{path.stem}")
+    for name in formats.names():
+        module = importlib.import_module(f"imagenet_tools.formats.{name}")
         if hasattr(module, "scan"):
-            yield f"| `{path.stem}` | {_sentence(module)} | {', '.join(module.HOLDS)} |"
+            yield f"| `{name}` | {_sentence(module)} | {', '.join(module.HOLDS)} |"
 
 
 def targets() -> Iterator[str]:
     """A row a module that writes, by name."""
     yield from ("| target | what it writes | images | boxes |", "|---|---|---|---|")
-    for path in sorted(FORMATS.glob("*.py")):
-        module = importlib.import_module(f"imagenet_tools.formats.{path.stem}")
+    for name in formats.names():
+        module = importlib.import_module(f"imagenet_tools.formats.{name}")
         if hasattr(module, "open_shard"):
             images = "their bytes" if module.HOLDS_BYTES else "where they lie"
             boxes = ("of the image as turned" if module.TURNED else "of the raster as stored") if module.BOXES else ""
-            yield f"| `{path.stem}` | {_sentence(module)} | {images} | {boxes} |"
+            yield f"| `{name}` | {_sentence(module)} | {images} | {boxes} |"
 
 
 def _sentence(module: ModuleType) -> str:

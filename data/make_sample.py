@@ -27,8 +27,8 @@ from typing import NamedTuple
 from drawings import SITTERS, Box, picture
 from PIL import Image
 
-from imagenet_tools import wordnet
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
+from imagenet_tools.wordnet import wordnet
 
 TRAIN_PER_CLASS, VAL_PER_CLASS, TEST_IMAGES = 10, 4, 5
 SIZES = [(120, 90), (96, 72), (90, 120), (128, 96), (112, 84), (100, 100), (125, 83)]

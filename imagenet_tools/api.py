@@ -8,38 +8,40 @@ from typing import TYPE_CHECKING
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
+from imagenet_tools.selection.words import EXPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from concurrent.futures import Executor
     from types import ModuleType
 
-    from imagenet_tools.class_lists.class_maps import ClassMap
-    from imagenet_tools.class_lists.identify_classes import ClassesFound
-    from imagenet_tools.class_lists.identify_labels import LabelsFound
-    from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.build.build import Report
+    from imagenet_tools.build.survey import Survey
+    from imagenet_tools.catalogue.class_maps import ClassMap
+    from imagenet_tools.catalogue.identify_classes import ClassesFound
+    from imagenet_tools.catalogue.identify_labels import LabelsFound
+    from imagenet_tools.catalogue.lists import ClassList
+    from imagenet_tools.catalogue.terms import FoundSynset
     from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.index.build import Report
-    from imagenet_tools.index.opened import Index
-    from imagenet_tools.index.survey import Survey
-    from imagenet_tools.links import How
+    from imagenet_tools.index import Index
     from imagenet_tools.selection.selection import Selection
-    from imagenet_tools.terms import Found
+    from imagenet_tools.storage.links import How
     from imagenet_tools.units import Progress, Reader
-    from imagenet_tools.wordnet import Synset
+    from imagenet_tools.wordnet.wordnet import Synset
 
 
-def find(text: str, *, limit: int | None = 20) -> list[Found]:
-    """The synsets that a word, a name, a wnid, a part of one, or a class index may mean: see imagenet_tools.terms."""
-    from imagenet_tools import terms
+def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
+    """Return the synsets that a word, a name, a wnid, a part of one, or a class index may mean: see catalogue.terms."""
+    from imagenet_tools.catalogue import terms
 
     return terms.find(text, limit=limit)
 
 
 def synset(text: str) -> Synset:
     """The synset of a wnid, a name, or a lemma that one sense alone can mean among ILSVRC2012's classes."""
-    from imagenet_tools import terms, wordnet
+    from imagenet_tools.catalogue import terms
+    from imagenet_tools.wordnet import wordnet
 
     return wordnet.synset(terms.resolve(text).wnid)
 
@@ -51,7 +53,8 @@ def is_a(narrower: str, broader: str) -> bool:
     """
     import warnings
 
-    from imagenet_tools import hierarchy, terms
+    from imagenet_tools.catalogue import terms
+    from imagenet_tools.wordnet import hierarchy
 
     taken = terms.resolve(narrower), terms.resolve(broader)
     for one in taken:
@@ -65,7 +68,7 @@ def detect(path: str | Path) -> Survey:
 
     Reads headers, no images. SourceError: there is no such path; where nothing is recognised, `found` is empty.
     """
-    from imagenet_tools.index.survey import survey
+    from imagenet_tools.build.survey import survey
 
     return survey(Path(path), _readers())
 
@@ -115,7 +118,7 @@ def check(
 
 def classes(name: str) -> ClassList:
     """A published class list, such as imagenet100-cmc: its wnids or categories in order; UsageError: no such list."""
-    from imagenet_tools.class_lists import lists
+    from imagenet_tools.catalogue import lists
 
     return lists.get(name)
 
@@ -126,7 +129,7 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
     Each is a published name, a file, a,b,c, or a ClassList. With `ancestors` a class that is not in b goes to the
     nearest one above it. UsageError: no such list.
     """
-    from imagenet_tools.class_lists import class_maps
+    from imagenet_tools.catalogue import class_maps
 
     return class_maps.class_map(a, b, ancestors=ancestors)
 
@@ -136,9 +139,9 @@ def identify(file: str | Path) -> ClassesFound | LabelsFound:
 
     Where a file of labels tells nothing, `numbering` is None and `why` says why. UsageError: the file is neither.
     """
-    from imagenet_tools.class_lists import identify
+    from imagenet_tools.catalogue import identify_classes
 
-    return identify.identify(file)
+    return identify_classes.identify(file)
 
 
 def build_index(
@@ -169,7 +172,7 @@ def build_index(
     SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has the lock.
     An interrupted build goes on when the same call is made again.
     """
-    from imagenet_tools.index.build import build_index as build
+    from imagenet_tools.build.build import build_index as build
 
     given = [paths] if isinstance(paths, (str, Path)) else paths
     return build(
@@ -191,8 +194,8 @@ def build_index(
 
 def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
     """Write into an index where its sources lie now; gives the new roots. For one call alone: open_index(roots=)."""
-    from imagenet_tools.index.layout import default_index
-    from imagenet_tools.index.sources import relocate as move
+    from imagenet_tools.store.layout import default_index
+    from imagenet_tools.store.sources import relocate as move
 
     path = Path(index) if index is not None else default_index()
     return move(path, {name: Path(root) for name, root in roots.items()})
@@ -200,9 +203,9 @@ def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
     """Open an index: a path, else $IMAGENET_INDEX, else ./imagenet.index; `roots` say where sources lie now."""
-    from imagenet_tools.index.opened import open_index as open_
+    from imagenet_tools.index import Index
 
-    return open_(path, roots=roots)
+    return Index.open(path, roots=roots)
 
 
 def plan_export(
@@ -284,7 +287,7 @@ def export(
     ExportError: the selection is empty, or the target cannot hold it.
     """
     from imagenet_tools import system
-    from imagenet_tools.exports.exporter import make_export
+    from imagenet_tools.exports.run import make_export
 
     plan = plan_export(
         selection,
@@ -327,11 +330,12 @@ def _readers() -> dict[str, Reader]:
 
 
 def _formats() -> dict[str, ModuleType]:
-    """The formats by name: a format is a module of imagenet_tools.formats, and its file's name is its name."""
-    folder = Path(__file__).with_name("formats")
-    names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-    return {name: importlib.import_module(f"imagenet_tools.formats.{name}") for name in names}
+    """Return the formats by name: each is a module or a folder of imagenet_tools.formats, and has its name."""
+    from imagenet_tools import formats
+
+    return {name: importlib.import_module(f"imagenet_tools.formats.{name}") for name in formats.names()}
 
 
+_MEANINGS = {word.keyword: word.help for word in EXPORT}
 for _name in imagenet_tools.__all__:
-    globals()[_name] = checked(globals()[_name])
+    globals()[_name] = checked(globals()[_name], _MEANINGS if "export" in _name else None)

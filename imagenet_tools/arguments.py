@@ -11,14 +11,11 @@ from numbers import Integral, Real
 from typing import ParamSpec, TypeVar
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.words import EXPORT, SELECTION
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _Class = TypeVar("_Class", bound=type)
 
-_HELP = {word.keyword: word.help for word in (*SELECTION, *EXPORT)}
-_TAKE_WORDS = ("select", "plan_export", "export")  # the functions whose arguments are those words
 _NAMES = {
     "str": "a text",
     "Path": "a path",
@@ -41,8 +38,12 @@ _NAMES = {
 _PART = re.compile(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\]]*\])*\])+")
 
 
-def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def checked(function: Callable[_P, _R], meanings: Mapping[str, str] | None = None) -> Callable[_P, _R]:
     """Return the function with its arguments checked against its annotations, which are text.
+
+    Args:
+        function: A function with annotations.
+        meanings: What an argument means, by name, for the error.
 
     Raises:
         UsageError: From the function returned: an argument is of another type.
@@ -57,8 +58,7 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
         more = [(others, value) for value in args[len(names) :]]
         for name, value in (*zip(names, args, strict=False), *more, *keywords.items()):
             if name in kinds and not fits(value, kinds[name]):
-                meaning = _HELP.get(name, "") if function.__name__ in _TAKE_WORDS else ""
-                raise UsageError(_message(name, value, kinds[name], meaning))
+                raise UsageError(_message(name, value, kinds[name], (meanings or {}).get(name, "")))
         return function(*args, **keywords)
 
     return call

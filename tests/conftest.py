@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.shared import Shared, shared_in
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test interrupts.

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from imagenet_tools import wordnet
+from imagenet_tools.wordnet import wordnet
 
 # What NLTK's reader opens, but for lexnames and index.sense, which wordnet-base leaves out.
 FILES = [f"{kind}.{pos}" for kind in ("index", "data") for pos in ("noun", "verb", "adj", "adv")]

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.containers.payload import Place, read
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.storage.blob import Descriptors
 
 FACTS = ("photo", "wnid", "split", "hash32", "width", "height", "mode", "encoding", "orientation")
 

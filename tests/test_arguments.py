@@ -13,7 +13,7 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.arguments import fits
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
 # What no public argument takes.

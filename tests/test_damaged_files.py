@@ -16,9 +16,9 @@ import imagenet_tools as imt
 from imagenet_tools import schema
 from imagenet_tools.errors import ExportError, ImagenetToolsError, NoIndexError, SourceError, UsageError
 from imagenet_tools.exports.check import check_export
-from imagenet_tools.index.layout import read_manifest
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection import lock, recipe
+from imagenet_tools.store.layout import read_manifest
 from imagenet_tools.superclasses import exclusive_tree_file, superclass_file
 from tests.conftest import Extracted
 
@@ -132,7 +132,7 @@ def test_names_too_long_for_a_file_system_are_foreseen(extracted: Extracted, tmp
 FULL = """
 import errno, os, sys
 import imagenet_tools as imt
-from imagenet_tools.index import layout
+from imagenet_tools.store import layout
 from imagenet_tools.errors import ImagenetToolsError, SourceError
 left = [int(sys.argv[3])]
 write = layout.write_table
@@ -176,12 +176,12 @@ def test_a_full_disk_at_a_second_build_names_the_place_and_harms_nothing(
 def test_a_full_disk_of_an_export_is_told_of_once(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imagenet_tools.exports import exporter
+    from imagenet_tools.exports import run
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(exporter, "write_manifest", full)
+    monkeypatch.setattr(run, "write_manifest", full)
     with pytest.raises(ImagenetToolsError, match=r"x: No space left on device\. .* kept in .*x\.partial: make room"):
         imt.export(index.select(), tmp_path / "x", to="image_folder", workers=1)
     assert shutil.disk_usage(tmp_path).free and not (tmp_path / "x").exists()

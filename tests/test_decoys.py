@@ -21,7 +21,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms import tfrecord
 

@@ -8,7 +8,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools import api
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
 from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, webdataset, whole, zips

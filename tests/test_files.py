@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools import files, links
-from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import ExistsError, ExportError, ImagenetToolsError, SourceError
+from imagenet_tools.storage import files, links
+from imagenet_tools.storage.blob import Descriptors
 
 DATA = random.Random(1).randbytes(200_000)
 SOURCES = Descriptors()
@@ -291,7 +291,7 @@ def traced(tmp_path: Path, lines: str) -> list[str]:
 
 def test_bytes_are_on_the_disk_before_a_name_and_the_name_after_it(tmp_path: Path) -> None:
     lines = (
-        "from pathlib import Path; from imagenet_tools import files; Path('p').mkdir()\n"
+        "from pathlib import Path; from imagenet_tools.storage import files; Path('p').mkdir()\n"
         "files.write_whole('p/manifest.json', b'{}'); files.publish_folder(Path('p'), Path('final'))"
     )
     log = traced(tmp_path, lines)
@@ -314,7 +314,7 @@ def test_bytes_are_on_the_disk_before_a_name_and_the_name_after_it(tmp_path: Pat
 
 def test_a_killed_writer_leaves_no_file_under_a_final_name(tmp_path: Path) -> None:
     lines = (
-        "import os, signal; from imagenet_tools import files\n"
+        "import os, signal; from imagenet_tools.storage import files\n"
         "with files.whole('final') as out:\n"
         "    out.write(b'half'); out.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -340,7 +340,7 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
 
 def test_a_lock_whose_holder_was_killed_is_free(tmp_path: Path) -> None:
     lines = (
-        "import os, signal; from pathlib import Path; from imagenet_tools import files\n"
+        "import os, signal; from pathlib import Path; from imagenet_tools.storage import files\n"
         "with files.lock(Path('lock')): os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, check=False)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import graph
+from imagenet_tools.wordnet import graph
 
 quick = settings(deadline=None, max_examples=60)
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import graph, hierarchy, terms, wordnet
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists, terms
 from imagenet_tools.errors import UnknownSynsetError, UsageError
-from imagenet_tools.index import wordnet_tables
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.store import wordnet_tables
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, Munro, Stoker: classes of fall11
 
@@ -303,7 +303,7 @@ def peak_of(code: str) -> tuple[list[str], int]:
 
 
 def test_costs_of_all_of_fall11_take_little_more_than_the_matrix() -> None:
-    head = "from imagenet_tools import hierarchy\nfrom imagenet_tools.class_lists import labels\n"
+    head = "from imagenet_tools.wordnet import hierarchy\nfrom imagenet_tools.catalogue import labels\n"
     whole, peak = peak_of(head + "costs = hierarchy.cost_matrix(labels.fall11())\nprint(*costs.shape, costs.dtype)")
     assert whole == ["21841", "21841", "uint8"]
     assert 21_841**2 < peak < 700 << 20

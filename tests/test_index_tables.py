@@ -7,8 +7,8 @@ from types import ModuleType
 import pyarrow.parquet as pq
 import pytest
 
-from imagenet_tools.index.wordnet_tables import CONSTANT, path_of
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
 
 HOUSE = Path(__file__).resolve().parent.parent
 

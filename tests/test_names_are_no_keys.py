@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools import schema, wordnet
-from imagenet_tools.class_lists import labels
+from imagenet_tools import schema
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import AmbiguousSynsetError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.wordnet import wordnet
 
 # What a person calls a class by; the synset's own name, dog.n.01, is another spelling of the wnid.
 WORDS = ("lemma", "lemmas", "term", "terms", "gloss", "display", "words")

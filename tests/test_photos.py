@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 import imagenet_tools
-from imagenet_tools import hierarchy
 from imagenet_tools.cli import group
-from imagenet_tools.index.opened import Index
-from imagenet_tools.wnid import keeps_imagenet_name, photo_of, without_label
+from imagenet_tools.index import Index
+from imagenet_tools.wordnet import hierarchy
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, photo_of, without_label
 from tests.conftest import Extracted
 from tests.forms import whole
 

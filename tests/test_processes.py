@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.processes import in_processes
+from imagenet_tools.storage.processes import in_processes
 from tests.waiting import PATIENCE, until
 
 # Queries in circles, which only the collector ends, are left by many a program; ending one in a worker, where its
@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE, until
 SCRIPT = """
 import gc
 import duckdb
-from imagenet_tools.processes import in_processes
+from imagenet_tools.storage.processes import in_processes
 
 class Circle:
     pass
@@ -159,7 +159,7 @@ def test_nothing_more_is_begun_when_no_more_is_asked_for(tmp_path: Path) -> None
 INTERRUPTED = """
 import multiprocessing, os, signal, sys, time
 from imagenet_tools.cli.process import INTERRUPTED, hear_signals
-from imagenet_tools.processes import in_processes
+from imagenet_tools.storage.processes import in_processes
 
 hear_signals()
 
@@ -188,7 +188,7 @@ def test_ctrl_c_while_workers_are_forked_is_not_lost() -> None:
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom imagenet_tools.processes import in_processes\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom imagenet_tools.storage.processes import in_processes\n"
         "def work(number):\n    (Path(sys.argv[1]) / str(os.getpid())).touch()\n    time.sleep(0.05)\n"
         "list(in_processes(work, range(100_000), 2, most=6))"
     )

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 
 
 def _files(real: Path) -> dict[str, Path]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.containers.payload import read
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.storage.blob import Descriptors
 from tests.forms import thousand, webdataset
 from tests.forms.thousand import FORMS, Data, classic, of, parquet, tables, tars, wds
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from imagenet_tools import hierarchy, similarity
 from imagenet_tools.errors import UnknownSynsetError
+from imagenet_tools.wordnet import hierarchy, similarity
 
 
 def brute(first: str, second: str) -> int:

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pytest
 
 import imagenet_tools
-from imagenet_tools import hierarchy, terms, wordnet
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists, terms
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.wordnet import hierarchy, wordnet
 from tests.forms.thousand import drawn
 
 
@@ -183,14 +183,14 @@ def test_the_table_and_resolve_take_the_same(
 # ---- find
 
 
-def names(found: list[terms.Found]) -> list[str]:
+def names(found: list[terms.FoundSynset]) -> list[str]:
     return [each.name for each in found]
 
 
 def test_find_tabby() -> None:
     found = terms.find("tabby")
     assert names(found) == ["tabby.n.01", "tabby.n.02"]
-    assert found[0] == terms.Found(
+    assert found[0] == terms.FoundSynset(
         wnid="n02123045",
         name="tabby.n.01",
         lemmas=("tabby", "tabby_cat"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import nltk_bridge, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 from imagenet_tools.tables import columns
+from imagenet_tools.wordnet import nltk_bridge, wordnet
 
 SHA256 = {
     "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
@@ -154,7 +154,7 @@ def run(code: str) -> str:
 def test_without_nltk_s_corpus_the_error_says_how_to_get_it() -> None:
     out = run(
         "import nltk; nltk.data.path[:] = []\n"
-        "from imagenet_tools import errors, nltk_bridge\n"
+        "from imagenet_tools import errors; from imagenet_tools.wordnet import nltk_bridge\n"
         "for ask in (lambda: nltk_bridge.to_nltk('dog.n.01'), nltk_bridge.glosses_from_nltk):\n"
         "    try: ask()\n"
         "    except errors.SourceError as error: print(error)\n"
@@ -164,7 +164,7 @@ def test_without_nltk_s_corpus_the_error_says_how_to_get_it() -> None:
 
 def test_reading_the_table_imports_neither_nltk_nor_pandas() -> None:
     out = run(
-        "import sys; from imagenet_tools import wordnet\n"
+        "import sys; from imagenet_tools.wordnet import wordnet\n"
         "wordnet.synset('dog.n.01'); wordnet.names()\n"
         "print(sorted({'nltk', 'pandas', 'duckdb', 'pyarrow.dataset'} & set(sys.modules)))\n"
     )

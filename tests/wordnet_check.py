@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagenet_tools import hierarchy, nltk_bridge, similarity, wordnet
 from imagenet_tools.errors import SourceError, UnknownSynsetError
 from imagenet_tools.tables import columns
+from imagenet_tools.wordnet import hierarchy, nltk_bridge, similarity, wordnet
 from tests import nltk_corpus
 
 HOUSE = Path(__file__).resolve().parent.parent

@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import annotation
+from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
-from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.units import UNREADABLE
-from imagenet_tools.wnid import wnid_of_folder
+from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.annotations.annotation import class_of, filename_differs, parse
-from imagenet_tools.annotations.plain_xml import PLAIN, plain
+from imagenet_tools.annotations.annotation import PLAIN, class_of, filename_differs, parse, plain
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import is_wnid, photo_of
+from imagenet_tools.wordnet.wnid import is_wnid, photo_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +38,7 @@ _NAME = 3  # which text of an object's, by plain(), its name is
 _RANK = {flag: rank for rank, flag in enumerate(bbox.FLAGS)}
 
 
-class Box(NamedTuple):
+class AnnotatedBox(NamedTuple):
     """A box as its annotation gives it, under the names of the table boxes."""
 
     image_id: str
@@ -71,7 +70,7 @@ class AnnotationRows:
         self._label_set = label_set
         self._classes = classes
         # By column: a hundred thousand tuples would keep the garbage collector busy for a third of the time.
-        self._boxes: dict[str, list[object]] = {name: [] for name in Box._fields}
+        self._boxes: dict[str, list[object]] = {name: [] for name in AnnotatedBox._fields}
         self._add = tuple(column.append for column in self._boxes.values())
         self._ids = self._boxes["image_id"]
         # The texts of plain files, which belong to the last boxes whose ids are there: see _settle.
@@ -79,7 +78,7 @@ class AnnotationRows:
         self._labels: dict[str, list[str]] = {"image_id": [], "label_set": [], "wnid": []}
         self._problems: list[dict[str, object]] = []
 
-    def box(self, box: Box) -> None:
+    def box(self, box: AnnotatedBox) -> None:
         """Add a box; its flags are put in the order of bbox.FLAGS, each once."""
         if self._texts:
             self._settle()
@@ -108,7 +107,7 @@ class AnnotationRows:
             flags = by_name + shared + own
             size = found.width, found.height
             rest = flags, *size, pose, truncated, difficult, narrower
-            self.box(Box(stem, wnid, xmin, ymin, xmax, ymax, file, name, *rest))
+            self.box(AnnotatedBox(stem, wnid, xmin, ymin, xmax, ymax, file, name, *rest))
         for code, reason in found.problems:
             if not (several and code == "xml_no_object"):
                 self.problem(code, file, reason, member, stem)

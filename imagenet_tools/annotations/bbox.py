@@ -59,7 +59,7 @@ Bits = NDArray[np.int64]
 Ints = NDArray[np.int64]
 
 
-class Edges(NamedTuple):
+class BoxEdges(NamedTuple):
     """Four edges of each box, as four arrays of one length."""
 
     left: Floats
@@ -170,10 +170,10 @@ def from_yolo(xc: float, yc: float, width: float, height: float) -> tuple[float,
 
 def to_pixels(
     left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, width: ArrayLike, height: ArrayLike
-) -> Edges:
+) -> BoxEdges:
     """Edges in pixels of an image of this size, 0 to width and 0 to height, not rounded."""
     w, h = np.asarray(width, np.float64), np.asarray(height, np.float64)
-    return Edges(
+    return BoxEdges(
         np.asarray(left, np.float64) * w,
         np.asarray(top, np.float64) * h,
         np.asarray(right, np.float64) * w,
@@ -215,7 +215,7 @@ def from_voc(
     return (xmin - 1) / width, (ymin - 1) / height, xmax / width, ymax / height
 
 
-def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> Edges:
+def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> BoxEdges:
     """Fractions of the image as it is shown once its EXIF orientation is applied, from fractions as it is stored.
 
     Orientations 1 to 8; any other number, such as the 0 of some files, or nan turns nothing, as in the loaders that
@@ -227,7 +227,7 @@ def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, o
     x1, y1 = np.where(transposed, y1, x1), np.where(transposed, x1, y1)
     x2, y2 = np.where(transposed, y2, x2), np.where(transposed, x2, y2)
     in_x, in_y = np.isin(tag, _MIRRORED_X), np.isin(tag, _MIRRORED_Y)
-    return Edges(
+    return BoxEdges(
         np.where(in_x, 1 - x2, x1),
         np.where(in_y, 1 - y2, y1),
         np.where(in_x, 1 - x1, x2),

@@ -21,7 +21,7 @@ from imagenet_tools import __version__
 from imagenet_tools.cli import process
 from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
-from imagenet_tools.processes import without_pandas
+from imagenet_tools.storage.processes import without_pandas
 
 DONE, FAILED, USAGE, PROBLEMS, EXISTS = 0, 1, 2, 3, 4
 
@@ -191,6 +191,6 @@ def _say(name: str, text: str, code: int, arguments: Sequence[str], message: str
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:
-    from imagenet_tools.index.connection import engine_errors
+    from imagenet_tools.store.connection import engine_errors
 
     return engine_errors()

@@ -20,11 +20,11 @@ from imagenet_tools.cli.common import (
     table,
     width_of_terminal,
 )
-from imagenet_tools.cli.progress import Progress
-from imagenet_tools.index.layout import default_index
+from imagenet_tools.cli.progress import ProgressBar
+from imagenet_tools.store.layout import default_index
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.build import Report
+    from imagenet_tools.build.build import Report
 
 _EPILOG = """\b
 Examples:
@@ -74,7 +74,7 @@ def command(
 
     An index that is there is added to, or refreshed; what has not changed is not read again.
     """
-    from imagenet_tools.index.sources import parse_roots
+    from imagenet_tools.store.sources import parse_roots
 
     report = imagenet_tools.build_index(
         paths,
@@ -87,7 +87,7 @@ def command(
         by_hash=by_hash,
         probe=not no_probe,
         roots=dict(parse_roots(roots)),
-        progress=Progress(),
+        progress=ProgressBar(),
     )
     if as_json:
         print_json(_plain(report))

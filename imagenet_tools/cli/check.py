@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from imagenet_tools.catalogue.sums import NOTHING_COMPARED
 from imagenet_tools.cli import FAILED, PROBLEMS
 from imagenet_tools.cli.chosen import findings, print_findings
 from imagenet_tools.cli.common import open_index, output_options, print_json, printable
-from imagenet_tools.cli.progress import Progress
+from imagenet_tools.cli.progress import ProgressBar
 from imagenet_tools.errors import UsageError
-from imagenet_tools.published.sums import NOTHING_COMPARED
 
 _EPILOG = """\b
 Examples:
@@ -116,7 +116,7 @@ def command(
         fresh=fresh,
         read_data=read_data,
         with_loader=with_loader,
-        progress=Progress(),
+        progress=ProgressBar(),
     ):
         codes += [finding.code for finding in one.findings]
         values = {**one._asdict(), "path": str(one.path), "findings": [found._asdict() for found in one.findings]}

@@ -14,7 +14,7 @@ from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import SELECTION
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.opened import Index
+    from imagenet_tools.index import Index
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.selection import Selection
 

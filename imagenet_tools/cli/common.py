@@ -18,7 +18,7 @@ from imagenet_tools.selection.choice import pairs as parse_pairs
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.opened import Index
+    from imagenet_tools.index import Index
     from imagenet_tools.selection.selection import Selection
 
 Command = Callable[..., Any]
@@ -74,10 +74,10 @@ def _option(word: Word) -> Callable[[Command], Command]:
 
 def open_index(path: Path | None, roots: Iterable[str] = ()) -> Index:
     """The index that was named, with the roots that were given."""
-    from imagenet_tools.index import opened
-    from imagenet_tools.index.sources import parse_roots
+    from imagenet_tools.index import Index
+    from imagenet_tools.store.sources import parse_roots
 
-    return opened.open_index(path, roots=parse_roots(roots))
+    return Index.open(path, roots=parse_roots(roots))
 
 
 def select(index: Index, words: Mapping[str, Any]) -> Selection:

@@ -14,7 +14,7 @@ import click
 from imagenet_tools import cli
 from imagenet_tools.cli.common import output_options, print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
-from imagenet_tools.processes import in_child
+from imagenet_tools.storage.processes import in_child
 
 _EPILOG = """\b
 Example:

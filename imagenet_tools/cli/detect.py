@@ -15,7 +15,7 @@ from imagenet_tools.cli.common import counted, output_options, print_json, print
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imagenet_tools.index.survey import Survey
+    from imagenet_tools.build.survey import Survey
     from imagenet_tools.units import Detection, Labelling
 
 _EPILOG = """\b
@@ -133,6 +133,6 @@ def _labels(found: Labelling | None) -> str:
 
 
 def _title(dataset: str) -> str:
-    from imagenet_tools.published.releases import title
+    from imagenet_tools.catalogue.releases import title
 
     return "WordNet" if dataset == "wordnet" else title(dataset)

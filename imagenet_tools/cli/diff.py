@@ -43,7 +43,7 @@ def command(a: str, b: str, by: str | None, limit: int, as_json: bool, index_pat
 
     Each is an index, a lock, a recipe, a published list, a file of classes, or a,b,c. What differs is counted in full.
     """
-    from imagenet_tools.index.differences import differences
+    from imagenet_tools.selection.differences import differences
 
     found = differences(a, b, by=by, limit=limit)
     if as_json:

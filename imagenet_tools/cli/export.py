@@ -21,7 +21,7 @@ from imagenet_tools.cli.common import (
     said,
     table,
 )
-from imagenet_tools.cli.progress import Progress
+from imagenet_tools.cli.progress import ProgressBar
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
 
@@ -84,7 +84,7 @@ def command(
         cost = costs(plan.together, dest)
         plan.hazards.extend(notes_on(plan.together, cost))
     else:
-        plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=Progress(), **options)
+        plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=ProgressBar(), **options)
     if as_json:
         targets = {one.target: describe(one) for one in plan.together}
         about = describe(plan) if len(targets) == 1 else {"targets": targets}

@@ -27,7 +27,7 @@ def command(text: str, limit: int, as_json: bool, index_path: Path | None) -> in
 
     TEXT is looked for among all 82,115 noun synsets of WordNet 3.0. No index is needed.
     """
-    from imagenet_tools import nltk_bridge
+    from imagenet_tools.wordnet import nltk_bridge
 
     found = imagenet_tools.find(text, limit=limit)
     glosses = nltk_bridge.glosses_at_hand(one.wnid for one in found)

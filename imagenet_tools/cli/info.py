@@ -49,7 +49,7 @@ def command(
     Images, classes and boxes are counted by data set and official split, beside the published counts. Where images
     are chosen, those alone are counted, by the split they fall in, with what every step left.
     """
-    from imagenet_tools.index import summary
+    from imagenet_tools.store import summary
 
     index = open_index(index_path, roots)
     if said(words) or recipe:

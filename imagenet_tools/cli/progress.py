@@ -12,7 +12,7 @@ _LINE_EVERY = 10.0  # seconds between two plain lines
 _WINDOW = 45.0  # seconds by whose pace the time left is told: what an earlier build left there passes in no time
 
 
-class Progress:
+class ProgressBar:
     """Called with (stage, done, total); draws a bar only where stderr is a terminal."""
 
     def __init__(self) -> None:

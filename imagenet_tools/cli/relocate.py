@@ -27,7 +27,7 @@ def command(pairs: tuple[str, ...], as_json: bool, index_path: Path | None) -> i
     PATH is the folder that a source lies in, or the source itself. Images, boxes and labels stay as they are. Sizes
     must be those that were indexed; the times of the files there are recorded, and compared from then on.
     """
-    from imagenet_tools.index.sources import parse_roots
+    from imagenet_tools.store.sources import parse_roots
 
     moved = imagenet_tools.relocate(parse_roots(pairs), index_path)
     if as_json:

@@ -31,7 +31,7 @@ from imagenet_tools.cli.common import (
 from imagenet_tools.errors import ExistsError, UsageError
 
 if TYPE_CHECKING:
-    from imagenet_tools.index.opened import Index
+    from imagenet_tools.index import Index
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.selection import Selection
 

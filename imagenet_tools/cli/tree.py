@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from imagenet_tools.drawing.outline import Outline
-    from imagenet_tools.graph import Edges
+    from imagenet_tools.catalogue.terms import Taken
     from imagenet_tools.selection.selection import Selection
-    from imagenet_tools.terms import Taken
+    from imagenet_tools.superclasses.drawing import Outline
+    from imagenet_tools.wordnet.graph import Edges
 
 _EPILOG = """\b
 Examples:
@@ -77,7 +77,7 @@ def command(
     an index, those classes, or ILSVRC2012's. As text a synset with several hypernyms stands under each of them, and
     opens once ('^' elsewhere); json (node-link), dot and svg hold it once, with every edge.
     """
-    from imagenet_tools.drawing.outline import outline
+    from imagenet_tools.superclasses.drawing import outline
 
     form = form or form_of(output, _SUFFIXES) or ("json" if as_json else "text")
     counted = _counted(synset, said(words), counts, index_path)
@@ -99,11 +99,11 @@ def command(
     if form == "text":
         note(title)
     if output is not None:
-        from imagenet_tools.files import write_whole
+        from imagenet_tools.storage.files import write_whole
 
         write_whole(output, _written(drawn, form, title).encode())
     elif form == "json":
-        from imagenet_tools.drawing.text import node_link
+        from imagenet_tools.superclasses.drawing import node_link
 
         print_json(node_link(drawn, title=title))
     else:
@@ -123,16 +123,17 @@ class _Counted(NamedTuple):
 
 
 def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path: Path | None) -> _Counted:
-    from imagenet_tools import hierarchy, terms
-    from imagenet_tools.class_lists.given_lists import read_list
-    from imagenet_tools.index.layout import MANIFEST, default_index
+    from imagenet_tools.catalogue import terms
+    from imagenet_tools.catalogue.given_lists import read_list
+    from imagenet_tools.store.layout import MANIFEST, default_index
+    from imagenet_tools.wordnet import hierarchy
 
     classes = words.get("classes")
     here = index_path is not None or (default_index() / MANIFEST).exists()
     if not here and counts is None and words.keys() <= {"classes"}:
         top = terms.resolve(synset)
         if classes is None:
-            from imagenet_tools.class_lists import labels
+            from imagenet_tools.catalogue import labels
 
             below = terms.ilsvrc2012_below()
             return _Counted(top, None, _ones(labels.ilsvrc2012_sorted()), below, "ILSVRC2012 classes")
@@ -156,7 +157,7 @@ def _direct(chosen: Selection, unit: str) -> npt.NDArray[np.int64]:
     """Chosen images, or boxes of them, by the row of their own synset: (82,115,)."""
     import numpy as np
 
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     of_boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
                   WHERE left_out IS NULL GROUP BY ALL"""
@@ -172,7 +173,7 @@ def _direct(chosen: Selection, unit: str) -> npt.NDArray[np.int64]:
 def _ones(classes: Iterable[str]) -> npt.NDArray[np.int64]:
     import numpy as np
 
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     counts = np.zeros(len(wordnet.load().offsets), np.int64)
     counts[wordnet.rows_of(classes)] = 1
@@ -183,9 +184,9 @@ def _exclusive(said: str, counted: _Counted) -> _Counted:
     """What is drawn of an exclusive tree: of a file, or made here of the classes that are counted."""
     import numpy as np
 
-    from imagenet_tools import graph, wordnet
     from imagenet_tools.superclasses import exclusive_tree as trees
     from imagenet_tools.superclasses import exclusive_tree_file
+    from imagenet_tools.wordnet import graph, wordnet
 
     if said in trees.RULES:
         images = counted.direct if counted.unit == "images" else None
@@ -201,12 +202,10 @@ def _exclusive(said: str, counted: _Counted) -> _Counted:
 
 
 def _written(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
-    from imagenet_tools.drawing import text as drawing
+    from imagenet_tools.superclasses import drawing
 
     if form == "svg":
-        from imagenet_tools.drawing.svg import svg
-
-        return svg(drawn, title=title)
+        return drawing.svg(drawn, title=title)
     if form == "dot":
         return drawing.dot(drawn, title=title)
     if form == "json":

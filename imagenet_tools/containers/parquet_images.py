@@ -18,8 +18,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.containers.stamps import changed
 from imagenet_tools.errors import FormatError
+from imagenet_tools.storage.blob import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from imagenet_tools.containers.blob import Descriptors
+    from imagenet_tools.storage.blob import Descriptors
 
 # Files whose footers are kept, and bytes of decoded row groups: some six of the hub's.
 _FILES, _KEPT = 64, 64 << 20
@@ -37,7 +37,7 @@ _LARGEST = 2 << 30
 _READ_AT_ONCE = 1 << 20
 
 
-class Shard:
+class ParquetShard:
     """An open Parquet file with a column of images; FormatError, with the code parquet_damaged, where it is none.
 
     Errors call it `label`, which an index that may be moved holds: else its path.
@@ -123,7 +123,7 @@ class RowGroups:
 
     def __init__(self, files: Descriptors):
         self._files = files
-        self._shards: OrderedDict[str, Shard] = OrderedDict()
+        self._shards: OrderedDict[str, ParquetShard] = OrderedDict()
         self._decoded: OrderedDict[tuple[str, int], pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -147,11 +147,11 @@ class RowGroups:
         value: bytes | None = images[row - shard.starts[group]].as_py()
         return value
 
-    def _shard(self, path: str) -> Shard:
+    def _shard(self, path: str) -> ParquetShard:
         with self._lock:
             shard = self._shards.get(path)
         if shard is None:
-            shard = Shard(self._files, path)
+            shard = ParquetShard(self._files, path)
         with self._lock:
             shard = self._shards.setdefault(path, shard)
             self._shards.move_to_end(path)

@@ -6,15 +6,37 @@ Nearly all images are byte ranges (`blob`). Those in containers that cannot be a
 
 from __future__ import annotations
 
+import re
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from imagenet_tools.containers.blob import Descriptors
+from imagenet_tools.containers.gzip_stream import Streams
 from imagenet_tools.containers.parquet_images import RowGroups
-from imagenet_tools.containers.seek_points import Streams
 from imagenet_tools.errors import FormatError, SourceError
-from imagenet_tools.images.signatures import HEAD_BYTES, encoding_of
+from imagenet_tools.storage.blob import Descriptors
+
+# ---- The first bytes that tell an image's encoding: bytes decide what an image is, never its name.
+
+
+# Bytes of an image that tell its encoding.
+HEAD_BYTES = 12
+
+_SIGNATURE = re.compile(
+    rb"(?P<jpeg>\xff\xd8(?:\xff|\Z))|(?P<png>\x89PNG\r\n\x1a\n)|(?P<gif>GIF8[79]a)|(?P<bmp>BM)"
+    rb"|(?P<tiff>II[*+]\0|MM\0[*+])|(?P<webp>RIFF.{4}WEBP)|(?P<ppm>P[1-6]\s)",
+    re.DOTALL,
+).match
+
+
+def encoding_of(head: bytes | memoryview) -> str | None:
+    """Return the encoding of an image that begins with `head`, such as "jpeg"; None if it is no known image."""
+    found = _SIGNATURE(head)
+    return None if found is None else found.lastgroup
+
+
+# ----
+
 
 # What a wrapped image may swell to. ImageNet's largest image is well below; a bomb is not.
 LARGEST = 256 << 20

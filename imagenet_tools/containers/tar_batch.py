@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import system
-from imagenet_tools.containers.read_buffer import CAPACITY
 from imagenet_tools.containers.tar import Member, member_of
 from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
+from imagenet_tools.storage.blob import CAPACITY
 
 _FILES = [kind for kind, word in KINDS.items() if word == "file"]
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from imagenet_tools.containers.read_buffer import ReadBuffer
+    from imagenet_tools.storage.blob import ReadBuffer
 
 # Members of a batch: what is done for a batch as a whole costs little for each of so many.
 MOST = 1024

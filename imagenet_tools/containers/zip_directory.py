@@ -50,7 +50,7 @@ _UTF8 = 1 << 11
 _UNIX = 3
 
 
-class Member(NamedTuple):
+class ZipMember(NamedTuple):
     """A member of a zip: `size` bytes that begin at byte `offset` of the file.
 
     `kind` is file, dir or symlink. `fault` says why its bytes cannot be used as they lie; "" where they can, and then
@@ -97,12 +97,12 @@ def is_zip(path: Path) -> bool:
         return file.read(4) in MAGICS
 
 
-def first_members(path: Path, n: int) -> list[Member]:
+def first_members(path: Path, n: int) -> list[ZipMember]:
     """Return the first n members that are no folders; fewer where the zip has fewer or is broken behind them.
 
     FormatError: there is no directory.
     """
-    found: list[Member] = []
+    found: list[ZipMember] = []
     with path.open("rb", buffering=0) as file:
         fd = file.fileno()
         directory = _directory(fd)
@@ -112,7 +112,7 @@ def first_members(path: Path, n: int) -> list[Member]:
     return found
 
 
-def walk(fd: int, *, ahead: int = 0) -> Iterator[tuple[Member, bytes]]:
+def walk(fd: int, *, ahead: int = 0) -> Iterator[tuple[ZipMember, bytes]]:
     """Yield the members of an open zip in the order of its directory, each with up to `ahead` of its first bytes.
 
     Members that lie within others, and a second one of the same name, are yielded with that as their fault.
@@ -121,7 +121,7 @@ def walk(fd: int, *, ahead: int = 0) -> Iterator[tuple[Member, bytes]]:
     faults = _faults_between(fd, directory)
     for n, entry in enumerate(_entries(fd, directory)):
         if n in faults:
-            yield Member(_text(entry), entry.header, entry.stored, entry.kind, faults[n]), b""
+            yield ZipMember(_text(entry), entry.header, entry.stored, entry.kind, faults[n]), b""
         else:
             yield _member(fd, entry, directory, ahead)
 
@@ -219,17 +219,17 @@ def _faults_between(fd: int, directory: _Directory) -> dict[int, str]:
     return faults | dict.fromkeys(again.tolist(), "a second member of this name; the first one is read")
 
 
-def _member(fd: int, entry: _Entry, directory: _Directory, ahead: int) -> tuple[Member, bytes]:
+def _member(fd: int, entry: _Entry, directory: _Directory, ahead: int) -> tuple[ZipMember, bytes]:
     """Return a member with its first bytes, held against its own header."""
     name = _text(entry)
     fault = _fault(entry, name, directory)
     if fault or entry.kind == "dir":
-        return Member(name, entry.header, entry.stored, entry.kind, fault), b""
+        return ZipMember(name, entry.header, entry.stored, entry.kind, fault), b""
     expected = _HEADER.size + len(entry.name) + _EXTRA_BYTES + min(ahead, entry.stored)
     data = os.pread(fd, expected, entry.header)
     if len(data) < _HEADER.size or not data.startswith(MAGICS[0]):
         fault = f"found {data[:4]!r} at byte {entry.header:,}, expected its header"
-        return Member(name, entry.header, entry.stored, entry.kind, fault), b""
+        return ZipMember(name, entry.header, entry.stored, entry.kind, fault), b""
     _, _, flags, method, _, _, _, stored, size, name_length, extra_length = _HEADER.unpack_from(data)
     start = _HEADER.size + name_length + extra_length
     known = not flags & _SIZES_BEHIND and _IN_ZIP64 not in (stored, size)
@@ -243,7 +243,7 @@ def _member(fd: int, entry: _Entry, directory: _Directory, ahead: int) -> tuple[
     head = data[start : start + min(ahead, entry.stored)]
     if not fault and len(head) < min(ahead, entry.stored):
         head = os.pread(fd, min(ahead, entry.stored), offset)
-    return Member(name, offset, entry.stored, entry.kind, fault), head
+    return ZipMember(name, offset, entry.stored, entry.kind, fault), head
 
 
 def _fault(entry: _Entry, name: str, directory: _Directory) -> str:

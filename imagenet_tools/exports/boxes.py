@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.exports.options import Options
-    from imagenet_tools.index.opened import Index
     from imagenet_tools.selection.selection import Selection
+    from imagenet_tools.store.store import Store
 
 # Why a box of an image that is in an export is not.
 REASONS = {
@@ -82,7 +82,7 @@ def class_values(of: Mapping[str, str]) -> dict[str, object]:
 class BoxesOf:
     """Finds the boxes of some images at a time, each box once, sorted; of classes that `of` gives their wnids."""
 
-    def __init__(self, index: Index, options: Options, of: Mapping[str, str]) -> None:
+    def __init__(self, index: Store, options: Options, of: Mapping[str, str]) -> None:
         self._cursor = index.cursor()
         self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(of))
         # As values: whatever else takes Arrow in imports pandas where that is installed.

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.catalogue.sums import Checked, Finding, all_ok, check_archives, grouped
 from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
-from imagenet_tools.index.check import CheckedIndex, check_index
-from imagenet_tools.index.layout import default_index, is_index
-from imagenet_tools.index.opened import Index, open_index
-from imagenet_tools.published.sums import Checked, Finding, all_ok, check_archives, grouped
 from imagenet_tools.selection import lock
 from imagenet_tools.selection.choosing import pin
+from imagenet_tools.store.check import CheckedIndex, check_index
+from imagenet_tools.store.layout import default_index, is_index
+from imagenet_tools.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ def line(one: Checked | CheckedIndex | CheckedExport | CheckedLock) -> str:
 def check(
     paths: Sequence[Path],
     *,
-    index: Index | None = None,
+    index: Store | None = None,
     md5: bool = False,
     cache: Path | None = None,
     fresh: bool = False,
@@ -100,11 +100,11 @@ def check(
         if is_index(path):
             yield check_index(path, read_data=read_data, progress=progress)
         elif is_lock(path):
-            pinned = pin(index or open_index(), path)
+            pinned = pin(index or Store.open(), path)
             images = pinned.pinned.n_images if pinned.pinned else 0
             yield CheckedLock(path, images, tuple(lock.missing(pinned)), tuple(lock.relabelled(pinned)))
         elif roots := list(exports_at(path)):
-            opened = index or (open_index() if is_index(default_index()) else None)
+            opened = index or (Store.open() if is_index(default_index()) else None)
             for root in roots:
                 yield check_export(root, index=opened, read_data=read_data, with_loader=with_loader)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.exports.pieces import count, shard_bytes
-from imagenet_tools.links import can_link
+from imagenet_tools.storage.links import can_link
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan

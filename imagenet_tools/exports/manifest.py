@@ -6,13 +6,12 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.class_lists.export_classes import classes_json
-from imagenet_tools.exports.digest import ALL_BYTES, LABEL_BYTES, Digest
+from imagenet_tools.build import own_exports
+from imagenet_tools.catalogue.export_classes import classes_json
 from imagenet_tools.exports.estimate import describe
-from imagenet_tools.exports.kept import order_of, write_kept
+from imagenet_tools.exports.kept import ALL_BYTES, LABEL_BYTES, Digest, order_of, write_kept
 from imagenet_tools.exports.partial import state_of
 from imagenet_tools.exports.writer import ImageFile
-from imagenet_tools.index import own_exports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

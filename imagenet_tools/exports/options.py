@@ -13,7 +13,7 @@ from imagenet_tools.selection.words import EXPORT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from imagenet_tools.links import How
+    from imagenet_tools.storage.links import How
 
 REPAIRS = {
     "cmyk": "CMYK, which many loaders show in wrong colours or refuse: RGB, encoded anew",
@@ -121,7 +121,7 @@ class Options:
         same = f"encoding = 'jpeg' AND {width} = width AND {height} = height"
         return f"CASE WHEN {same} THEN length ELSE ({width} * {height} * {rate:.4f})::BIGINT END"
 
-    def change(self, facts: Facts, size: tuple[int, int]) -> tuple[Change | None, tuple[str, ...]]:
+    def change(self, facts: StoredFacts, size: tuple[int, int]) -> tuple[Change | None, tuple[str, ...]]:
         """(what is to be done to an image, None for nothing; the rules of --repair that made it so)."""
         rules = []
         if "cmyk" in self.repair and facts.mode == "CMYK":
@@ -139,7 +139,7 @@ class Options:
         return Change(*size, self.square, rgb, orientation, self.quality), tuple(rules)
 
 
-class Facts(NamedTuple):
+class StoredFacts(NamedTuple):
     """What an index says of an image."""
 
     width: int

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools import __version__
 from imagenet_tools.errors import ExistsError, ExportError
-from imagenet_tools.files import lock, publish_folder, refuse_taken, whole
-from imagenet_tools.index.layout import read_manifest
+from imagenet_tools.storage.files import lock, publish_folder, refuse_taken, whole
+from imagenet_tools.store.layout import read_manifest
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.index.opened import Index
+    from imagenet_tools.store.store import Store
 
 WORK, _STATE, DONE = ".work", "export.json", "done"
 
@@ -41,7 +41,7 @@ def state_of(plan: Plan) -> dict[str, object]:
     }
 
 
-def index_digest(index: Index) -> str:
+def index_digest(index: Store) -> str:
     """SHA-256 over the digests of an index's tables, but for that of the sources, which tells of the machine."""
     tables = read_manifest(index.path).tables
     digests = {name: [entry.sha256 for entry in found] for name, found in sorted(tables.items()) if name != "sources"}

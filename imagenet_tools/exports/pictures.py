@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers import payload
-from imagenet_tools.containers.blob import Descriptors
-from imagenet_tools.files import half_made
 from imagenet_tools.images.probe import ends_whole, why_undecodable
 from imagenet_tools.images.transform import EOI, encode_anew
-from imagenet_tools.links import link_or_copy, write_range
+from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.files import half_made
+from imagenet_tools.storage.links import link_or_copy, write_range
 
 if TYPE_CHECKING:
     from imagenet_tools.containers.payload import Place
     from imagenet_tools.images.transform import Change
-    from imagenet_tools.links import How
+    from imagenet_tools.storage.links import How
 
 
 _TAIL_BYTES = 4  # that tell whether an image ends as it must
 
 
-class Source(NamedTuple):
+class PictureSource(NamedTuple):
     """What a picture is made of."""
 
     place: Place
@@ -35,7 +35,7 @@ class Picture:
 
     __slots__ = ("_data", "_files", "_source", "_tail", "ended")
 
-    def __init__(self, source: Source, files: Descriptors, *, read: bool = True):
+    def __init__(self, source: PictureSource, files: Descriptors, *, read: bool = True):
         """`read` is false where no target asks for bytes. FormatError: the image is to be changed, and cannot be."""
         self._source, self._files = source, files
         self._data: bytes | None = None

@@ -20,7 +20,7 @@ import numpy as np
 
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.orders import choices, ordered
-from imagenet_tools.files import whole
+from imagenet_tools.storage.files import whole
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from imagenet_tools.class_lists.export_classes import Class, order_classes
+from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
 from imagenet_tools.exports.names import check_stems
-from imagenet_tools.index.connection import engine_errors
+from imagenet_tools.store.connection import engine_errors
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.check import CheckedExport
     from imagenet_tools.exports.options import Options
     from imagenet_tools.exports.writer import Writer
-    from imagenet_tools.index.opened import Index
     from imagenet_tools.selection.selection import Selection
+    from imagenet_tools.store.store import Store
 
 _NAMED = 5  # how many images or classes a message names
 _STEM_BYTES = 250  # of the 255 that file systems take for a name; .JPEG is five
@@ -39,7 +39,7 @@ class Plan:
     """An export to one target as it will be, or as it was made. Reading the index is all that making one does."""
 
     target: str
-    index: Index
+    index: Store
     selection: Selection  # with the demands of the target
     options: Options
     classes: list[Class]
@@ -107,11 +107,10 @@ class Plan:
 
 def make_plans(targets: Sequence[str], selection: Selection, options: Options) -> Plan:
     """The plan of an export to these targets in one pass: that of the first, which has the others in `also`."""
-    index = cast("Index", selection.index)
     if options.meta_bin and "image_folder" not in targets:
         message = f"--meta-bin: it belongs to image_folder; found --to {','.join(targets)}."
         raise UsageError(message)
-    made = [make_plan(target, _writer(target), index, selection, options) for target in targets]
+    made = [make_plan(target, _writer(target), selection.index, selection, options) for target in targets]
     return replace(made[0], also=tuple(made[1:]))
 
 
@@ -120,7 +119,7 @@ def _writer(target: str) -> Writer:
     return cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
 
 
-def make_plan(target: str, writer: Writer, index: Index, selection: Selection, options: Options) -> Plan:
+def make_plan(target: str, writer: Writer, index: Store, selection: Selection, options: Options) -> Plan:
     """Count what an export will hold. ExportError: nothing is chosen, or what is must not be exported so."""
     chosen = _demanded(writer, selection, options)
     wnids = chosen.wnids()

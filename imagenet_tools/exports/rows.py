@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, compress, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
-from imagenet_tools.exports.options import Facts
+from imagenet_tools.exports.options import StoredFacts
 from imagenet_tools.exports.writer import Box, Origin, Row
-from imagenet_tools.files import inside
 from imagenet_tools.images.transform import mode_after
+from imagenet_tools.storage.files import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.images.transform import Change
-    from imagenet_tools.index.opened import Index
+    from imagenet_tools.store.store import Store
+
 
 # What the suffix of ImageNet's own names stands for, also where it is not true.
 _AS_JPEG = ("jpeg", "png")
@@ -45,15 +47,15 @@ def changes(options: Options, columns: Columns) -> list[Changed]:
     return [Changed(*options.change(facts, size)) for facts, size in zip(facts_of(columns), sizes, strict=True)]
 
 
-def facts_of(columns: Columns) -> Iterator[Facts]:
+def facts_of(columns: Columns) -> Iterator[StoredFacts]:
     """What the index says of each image."""
-    return map(Facts._make, zip(*(columns[name] for name in Facts._fields), strict=True))
+    return map(StoredFacts._make, zip(*(columns[name] for name in StoredFacts._fields), strict=True))
 
 
 class Places:
     """Says where the bytes of images lie on this machine."""
 
-    def __init__(self, index: Index):
+    def __init__(self, index: Store):
         self._index = index
         self._roots = {source: str(root) for source, root in index.roots.items()}
 

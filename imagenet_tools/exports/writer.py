@@ -118,7 +118,7 @@ class ImageFile(NamedTuple):
     sha256: str = ""  # of an image only where --hash asks for it
 
 
-class Written(NamedTuple):
+class SinkOutput(NamedTuple):
     """What a sink made: files that hold many images, by name; files of one image each; a note for finish()."""
 
     files: Sequence[str] = ()
@@ -132,11 +132,11 @@ class Sink(Protocol):
     def add(self, row: Row, picture: Picture) -> None:
         """Take an image."""
 
-    def close(self) -> Written:
+    def close(self) -> SinkOutput:
         """Make what was taken complete; called once, when every image of the shard was added."""
 
 
-class Found(NamedTuple):
+class ReadBack(NamedTuple):
     """An image of an export as it is read again from there, by read_back()."""
 
     stem: str  # as Row.stem: a format that has to spell it otherwise keeps the stem besides
@@ -180,7 +180,7 @@ class Writer(Protocol):
     def finish(self, job: Job) -> None:
         """Write, with job.write(), what is about the whole export."""
 
-    def read_back(self, root: Path) -> Iterator[Found]:
+    def read_back(self, root: Path) -> Iterator[ReadBack]:
         """The images of an export, read again from its files alone; FormatError where they are not as written."""
 
     # May be there too: load(root) -> Loaded, by the framework's own loader; ImportError where it is not installed.

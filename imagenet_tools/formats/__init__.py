@@ -10,3 +10,12 @@ three constants' worth of layout and
 tests/exports/test_contract.py runs over every module here that has `open_shard`, tests/formats/test_reader_contract.py
 over every one that has `scan`, with nothing to be registered.
 """
+
+from __future__ import annotations
+
+import pkgutil
+
+
+def names() -> list[str]:
+    """Return the names of all formats, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))

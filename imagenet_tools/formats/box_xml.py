@@ -32,12 +32,19 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
+from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
 from imagenet_tools.images.folder_scan import folder_files
 from imagenet_tools.images.image_rows import dataset_of
-from imagenet_tools.published.releases import title
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split, task_of, wnid_of_folder, wnid_of_stem
+from imagenet_tools.wordnet.wnid import (
+    is_wnid,
+    keeps_imagenet_name,
+    official_split,
+    task_of,
+    wnid_of_folder,
+    wnid_of_stem,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -28,18 +28,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagenet_tools import wordnet
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.job import FilePerImage
 from imagenet_tools.exports.manifest import TERMS
-from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found, Loaded, Written
+from imagenet_tools.exports.writer import Loaded, ReadBack, SinkOutput
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from imagenet_tools.class_lists.export_classes import Class
+    from imagenet_tools.catalogue.export_classes import Class
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.plan import Plan, Tally
@@ -96,7 +96,7 @@ class _Instances:
             edges = (box.left, box.top, box.right, box.bottom, *size)
             self._boxes.append((row.first_box + n + 1, row.number + 1, box.class_index + 1, edges))
 
-    def close(self) -> Written:
+    def close(self) -> SinkOutput:
         """The images, and the text of the records."""
         written = self._files.close()
         note = {"images": ",\n".join(self._images), "annotations": ",\n".join(self._annotations())}
@@ -173,7 +173,7 @@ def _frequency(tally: Tally | None) -> dict[str, object]:
     return {"image_count": images, "instance_count": boxes, "frequency": "rcf"[(images > 10) + (images > 100)]}
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images with the boxes of their split's file, both read as they are needed."""
     for file in sorted((root / "annotations").glob("instances_*.json")):
         split = file.stem.removeprefix("instances_")
@@ -187,7 +187,7 @@ def read_back(root: Path) -> Iterator[Found]:
                 found = [(one["category_id"] - 1, *bbox.from_coco(*one["bbox"], **size)) for one in boxes]
                 of, boxes = next(by_image, (None, iter(())))
             path = root / "images" / split / image["file_name"]
-            yield Found(path.stem, split, number_of[image["wnid"]] - 1, tuple(found), path.read_bytes)
+            yield ReadBack(path.stem, split, number_of[image["wnid"]] - 1, tuple(found), path.read_bytes)
         if of is not None:
             message = f"{file}: found annotations of the image {of}, which is not listed, or not in its order."
             raise FormatError(message, code="label_unread")

@@ -14,8 +14,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports import listing
-from imagenet_tools.exports.writer import Found, Origin
+from imagenet_tools.exports.writer import Origin, ReadBack
+from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,9 +46,9 @@ def hazards(plan: Plan) -> Iterator[str]:
     return iter(())
 
 
-def open_shard(job: Job, shard: Shard) -> listing.Listed:
+def open_shard(job: Job, shard: Shard) -> listing.ListSink:
     """The lines of a shard's images."""
-    return listing.Listed(_values)
+    return listing.ListSink(_values)
 
 
 def _values(row: Row) -> list[Any]:
@@ -73,9 +73,9 @@ def _lines(rows: Iterable[list[Any]]) -> bytes:
     return out.getvalue().encode(errors="surrogatepass")
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images of the tables."""
     for path in sorted(root.glob("*.csv")):
         with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
             for one in csv.DictReader(file):
-                yield Found(one["image_id"].replace("/", "_"), path.stem, int(one["class_index"]), None, None)
+                yield ReadBack(one["image_id"].replace("/", "_"), path.stem, int(one["class_index"]), None, None)

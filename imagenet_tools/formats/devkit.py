@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -18,9 +19,8 @@ from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.metadata_table import find_table
 from imagenet_tools.images.told_set import are_tiny, folder_names, set_of
-from imagenet_tools.published.releases import RELEASES
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import (
+from imagenet_tools.wordnet.wnid import (
     is_of_detection,
     official_split,
     split_of_folder,
@@ -29,7 +29,7 @@ from imagenet_tools.wnid import (
     wnid_of_folder,
     wnid_of_stem,
 )
-from imagenet_tools.wordnet import find_row
+from imagenet_tools.wordnet.wordnet import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

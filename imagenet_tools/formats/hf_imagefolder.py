@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import folder_scan, numbering
 from imagenet_tools.images.class_folders import class_folders, split_folders
@@ -33,9 +34,8 @@ from imagenet_tools.images.metadata_table import (
     told_class,
 )
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
-from imagenet_tools.published.releases import release_of
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Unit
-from imagenet_tools.wnid import (
+from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
     is_split_folder,
     keeps_imagenet_name,
@@ -72,7 +72,7 @@ _FOLDERS, _IMAGES = 16, 64
 _HEAD = 4096
 
 
-class _Place(NamedTuple):
+class _ClassRoot(NamedTuple):
     """A folder of class folders or of a table: below a split's folder, or the path itself."""
 
     folder: Path
@@ -114,7 +114,7 @@ def detect(path: Path) -> list[Detection]:
     return [Detection("hf_imagefolder", path, dataset, ("images",), evidence, splits, "", labelling, readings)]
 
 
-def _words(place: _Place) -> str:
+def _words(place: _ClassRoot) -> str:
     return "numbers" if all(name.isdecimal() for name in place.folders) else "words"
 
 
@@ -122,7 +122,7 @@ def _is_number(row: Row) -> bool:
     return row.get("label", "").isdecimal()
 
 
-def _places(path: Path) -> list[_Place]:
+def _places(path: Path) -> list[_ClassRoot]:
     """The folder of each split, or the path itself, that holds what is read here."""
     if not path.is_dir():
         return []
@@ -132,10 +132,10 @@ def _places(path: Path) -> list[_Place]:
     return found or ([bare] if bare else [])
 
 
-def _place(folder: Path, split: str | None) -> _Place | None:
+def _place(folder: Path, split: str | None) -> _ClassRoot | None:
     table, rows = find_table(folder)
     if table:
-        return None if class_folders(folder) else _Place(folder, split, [], table, rows)
+        return None if class_folders(folder) else _ClassRoot(folder, split, [], table, rows)
     folders = _word_folders(folder)
     named = [list(_image_names(folder / name)) for name in folders[:_FOLDERS]]
     classes = [{told_class(name) for name in names} for names in named]
@@ -150,7 +150,7 @@ def _place(folder: Path, split: str | None) -> _Place | None:
         for called, names in zip(folders, named, strict=False)
         for name in names
     ]
-    return _Place(folder, split, folders, "", rows)
+    return _ClassRoot(folder, split, folders, "", rows)
 
 
 def _word_folders(folder: Path) -> list[str]:

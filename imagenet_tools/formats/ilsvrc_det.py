@@ -36,14 +36,14 @@ from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Unit
-from imagenet_tools.wnid import is_of_detection, is_wnid, official_split, task_of
+from imagenet_tools.wordnet.wnid import is_of_detection, is_wnid, official_split, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,25 +15,25 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import wordnet
+from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports import class_folder_layout
 from imagenet_tools.exports.writer import Loaded
+from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_RELEASED, are_tiny, folder_names, set_of
-from imagenet_tools.published.releases import RELEASES
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
+from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imagenet_tools.catalogue.releases import Verdict
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.published.releases import Verdict
 
 HOLDS = ("images",)
 PROBLEMS = folder_scan.PROBLEMS

@@ -25,7 +25,7 @@ from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.images.samples import ends_in_texts
 from imagenet_tools.units import Unit, unit_file
-from imagenet_tools.wnid import split_of_folder
+from imagenet_tools.wordnet.wnid import split_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagenet_tools.catalogue.releases import RELEASES, release_of_21k_p
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.published.releases import RELEASES, release_of_21k_p
 from imagenet_tools.units import Detection, Labelling, Unit
-from imagenet_tools.wnid import SPLIT_FOLDERS
+from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,10 +23,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation_files, image_sets
+from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
-from imagenet_tools.annotations.plain_xml import MAX_BYTES
 from imagenet_tools.containers import tar
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.class_folders import class_folders
@@ -34,7 +34,7 @@ from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Unit
-from imagenet_tools.wnid import wnid_of_folder
+from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

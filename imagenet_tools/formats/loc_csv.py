@@ -15,10 +15,10 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations.annotation import class_of, read_number
-from imagenet_tools.annotations.annotation_rows import AnnotationRows, Box
-from imagenet_tools.class_lists import labels
+from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
+from imagenet_tools.catalogue import labels
 from imagenet_tools.units import Detection, Labelling, Unit, unit_file
-from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, official_split
+from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ def _add_row(rows: AnnotationRows, file: str, place: str, line: str, classes: fr
             rows.problem("csv_unknown_class", file, reason, place, image_id)
             continue
         wnid, flags = class_of(name, image_id, None)
-        rows.box(Box(image_id, wnid, edges[0], edges[1], edges[2], edges[3], file, name, flags))
+        rows.box(AnnotatedBox(image_id, wnid, edges[0], edges[1], edges[2], edges[3], file, name, flags))
         wnids.append(name)
     if len(set(wnids)) == 1:
         rows.label(image_id, _LABEL_SET, wnids[0])

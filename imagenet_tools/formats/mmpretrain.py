@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagenet_tools.exports import listing
+from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.exports.writer import Found, Shard
+    from imagenet_tools.exports.writer import ReadBack, Shard
 
 KEEPS = ("image_id", "wnid", "split")
 BY_FOLDER = False
@@ -45,9 +45,9 @@ def hazards(plan: Plan) -> Iterator[str]:
     return listing.notes_on_paths(plan, "meta/{split}.txt")
 
 
-def open_shard(job: Job, shard: Shard) -> listing.Listed:
+def open_shard(job: Job, shard: Shard) -> listing.ListSink:
     """The lines of a shard's images."""
-    return listing.Listed(listing.place)
+    return listing.ListSink(listing.place)
 
 
 def finish(job: Job) -> None:
@@ -57,7 +57,7 @@ def finish(job: Job) -> None:
     job.write(f"meta/{_CLASSES}.txt", "".join(f"{one.display}\n" for one in job.plan.classes).encode())
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images of the lists."""
     for file in sorted((root / "meta").glob("*.txt")):
         if file.stem != _CLASSES:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports import arrays, kept, listing
-from imagenet_tools.exports.writer import Found, Origin
+from imagenet_tools.exports import arrays, kept
+from imagenet_tools.exports.writer import Origin, ReadBack
+from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +67,10 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "boxes are partial: in each image, only objects of its own class are boxed"
 
 
-def open_shard(job: Job, shard: Shard) -> listing.Listed:
+def open_shard(job: Job, shard: Shard) -> listing.ListSink:
     """The rows of a shard's images."""
     wnids = [one.wnid for one in job.plan.classes]
-    return listing.Listed(lambda row: _values(row, wnids))
+    return listing.ListSink(lambda row: _values(row, wnids))
 
 
 def _values(row: Row, wnids: list[str]) -> list[Any]:
@@ -108,7 +109,7 @@ def _batch(rows: list[Any], schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([*made, found], schema=schema)
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images of the tables, with their boxes."""
     import pyarrow.parquet as pq
 
@@ -116,4 +117,4 @@ def read_back(root: Path) -> Iterator[Found]:
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "class_index", "boxes"]):
             for one in batch.to_pylist():
                 boxes = tuple((box["class_index"], *(box[edge] for edge in _EDGES)) for box in one["boxes"])
-                yield Found(one["image_id"].replace("/", "_"), path.stem, one["class_index"], boxes, None)
+                yield ReadBack(one["image_id"].replace("/", "_"), path.stem, one["class_index"], boxes, None)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
+from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
@@ -28,9 +29,8 @@ from imagenet_tools.images.class_folders import folders_by_wnid, image_names, sp
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
-from imagenet_tools.published.releases import are_stanford_dogs
 from imagenet_tools.units import Detection, FileRange, Labelling, Unit
-from imagenet_tools.wnid import split_of_folder
+from imagenet_tools.wordnet.wnid import split_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

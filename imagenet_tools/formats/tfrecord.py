@@ -24,19 +24,18 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.annotations.annotation_rows import AnnotationRows, Box
-from imagenet_tools.class_lists import labels
+from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
+from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import tfrecords
-from imagenet_tools.containers.tf_example import Example, read_example
+from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import image_rows, numbering
-from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_rows import ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
-from imagenet_tools.images.reencoded import reencoded
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.units import Detection, Labelling, Unit, unit_file
-from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
-from imagenet_tools.wordnet import find_row
+from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
+from imagenet_tools.wordnet.wordnet import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +72,7 @@ _ORIGINALS = re.compile(r"imagenet2012(?:_(?:real|subset|multilabel|fewshot))?")
 _SEEN, _HEAD = 64, 4096
 
 
-class _Group(NamedTuple):
+class _RecordGroup(NamedTuple):
     """Shards of one data set and split, and what the first records of the first of them are."""
 
     folder: Path
@@ -95,12 +94,12 @@ def detect(path: Path) -> list[Detection]:
     return nameless("tfrecord", path, groups[0].name, what)
 
 
-def _home(group: _Group) -> Path:
+def _home(group: _RecordGroup) -> Path:
     """The folder that the splits of a data set share."""
     return group.folder.parent if group.folder.name in SPLIT_FOLDERS and not group.name else group.folder
 
 
-def _detect(path: Path, groups: list[_Group]) -> Detection:
+def _detect(path: Path, groups: list[_RecordGroup]) -> Detection:
     seen = [example for group in groups for example in group.seen]
     stems = [example.told[0] for example in seen]
     classes = [wnid_of_stem(stem) or labels.validation_wnid(stem) for stem in stems]
@@ -128,21 +127,21 @@ def _detect(path: Path, groups: list[_Group]) -> Detection:
     return Detection("tfrecord", place, dataset, holds, what, splits, missing, labelling, readings)
 
 
-def _groups(path: Path) -> list[_Group]:
+def _groups(path: Path) -> list[_RecordGroup]:
     """The shards at a path by data set and split: training, validation, test."""
     shards: dict[tuple[Path, str, str], list[Path]] = {}
     for file in _files(path):
         found = _SHARD.fullmatch(file.name)
         name, split = ((found["name"] or ""), found["split"]) if found else ("", "")
         shards.setdefault((file.parent, name, split), []).append(file)
-    groups: list[_Group] = []
+    groups: list[_RecordGroup] = []
     for (folder, name, called), files in shards.items():
         images = [example for file in spread(files) for example in _first_examples(file)]
         seen = [example for example in images if _is_imagenets(example)]
         split = split_told((example.told[0] for example in seen), SPLIT_FOLDERS.get(called.lower()))
         counts = [int(found["of"]) for file in files if (found := _SHARD.fullmatch(file.name))]
         if images:
-            groups.append(_Group(folder, name, split, files, max(counts, default=None), seen))
+            groups.append(_RecordGroup(folder, name, split, files, max(counts, default=None), seen))
     return sorted(groups, key=lambda one: (_home(one), one.name, ["train", "val", "test", None].index(one.split)))
 
 
@@ -272,4 +271,4 @@ def _add_boxes(boxes: AnnotationRows, unit: Unit, example: Example) -> None:
     for left, top, right, bottom, name in example.boxes:
         said = name if name and is_wnid(name) else wnid
         flags = ("fractions", *(("name_differs",) if said != wnid else ()))
-        boxes.box(Box(stem, said, left, top, right, bottom, unit.file, name, flags, 1, 1))
+        boxes.box(AnnotatedBox(stem, said, left, top, right, bottom, unit.file, name, flags, 1, 1))

@@ -17,7 +17,7 @@ import pickle
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.listing import Listed
+from imagenet_tools.formats._shared.listing import ListSink
 from imagenet_tools.selection.steps import CLASS_STEPS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.exports.writer import Found, Shard
+    from imagenet_tools.exports.writer import ReadBack, Shard
 
 KEEPS = ()
 BY_FOLDER = False
@@ -93,9 +93,9 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield f"{damaged:,} images that are left out for they are damaged lie among the others, and timm reads them"
 
 
-def open_shard(job: Job, shard: Shard) -> Listed:
+def open_shard(job: Job, shard: Shard) -> ListSink:
     """Nothing is said of images."""
-    return Listed(lambda row: row.stem)
+    return ListSink(lambda row: row.stem)
 
 
 def finish(job: Job) -> None:
@@ -108,6 +108,6 @@ def finish(job: Job) -> None:
         job.write("class_map.pkl", pickle.dumps({own: index_of[joined] for own, joined in of.items()}, protocol=4))
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """No image: it names none."""
     return iter(())

@@ -23,9 +23,9 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.job import FilePerImage
 from imagenet_tools.exports.names import check_stems
-from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found, Loaded
+from imagenet_tools.exports.writer import Loaded, ReadBack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ def _xml(row: Row, names: list[str]) -> bytes:
     return ("\n".join([*lines, "</annotation>"]) + "\n").encode()
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images of the lists with the boxes of their files; classes by the names in classes.json."""
     listed = json.loads((root / "classes.json").read_text())["classes"]
     index_of = {one[key]: one["index"] for key in ("display", "wnid") for one in listed}
@@ -123,7 +123,7 @@ def read_back(root: Path) -> Iterator[Found]:
                     raise FormatError(message, code="label_unread")
                 pixels = (float(edge or 0) for edge in edges)
                 boxes.append((index_of[one.name], *bbox.from_voc(*pixels, width=said.width, height=said.height)))
-            yield Found(stem, file.stem, None, tuple(boxes), (folder / "JPEGImages" / f"{stem}.jpg").read_bytes)
+            yield ReadBack(stem, file.stem, None, tuple(boxes), (folder / "JPEGImages" / f"{stem}.jpg").read_bytes)
 
 
 def load(root: Path) -> Loaded:

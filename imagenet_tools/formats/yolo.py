@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
-from imagenet_tools.exports.aside import stand_in
-from imagenet_tools.exports.sinks import FilePerImage
-from imagenet_tools.exports.writer import Found, Loaded
+from imagenet_tools.exports.job import FilePerImage
+from imagenet_tools.exports.writer import Loaded, ReadBack
+from imagenet_tools.formats._shared.aside import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def finish(job: Job) -> None:
     job.write("data.yaml", _yaml(job.plan))
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images with the boxes of their label files."""
     for split in sorted((root / "images").iterdir()):
         for path in sorted(split.iterdir()):
@@ -73,7 +73,7 @@ def read_back(root: Path) -> Iterator[Found]:
                 message = f"{label}: found a line that is not `class xc yc w h`."
                 raise FormatError(message, code="label_unread")
             boxes = tuple((int(number), *bbox.from_yolo(*map(float, numbers))) for number, *numbers in lines)
-            yield Found(path.stem, split.name, None, boxes, path.read_bytes)
+            yield ReadBack(path.stem, split.name, None, boxes, path.read_bytes)
 
 
 def load(root: Path) -> Loaded:

@@ -13,9 +13,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports import class_folder_layout
-from imagenet_tools.exports.aside import stand_in
 from imagenet_tools.exports.writer import Loaded
+from imagenet_tools.formats._shared import class_folder_layout
+from imagenet_tools.formats._shared.aside import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

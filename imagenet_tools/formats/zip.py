@@ -27,12 +27,11 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.writer import Found, Written
+from imagenet_tools.exports.writer import ReadBack, SinkOutput
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, of_images
-from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.image_scan import add_member
-from imagenet_tools.images.unwrapped import HEAD
 from imagenet_tools.units import Unit, unit_file
 
 if TYPE_CHECKING:
@@ -161,11 +160,11 @@ class _Zip:
         """Put an image behind those that are there."""
         self._zip.writestr(_info(self._folders[row.class_index] + row.name, _FILE), picture.data())
 
-    def close(self) -> Written:
+    def close(self) -> SinkOutput:
         """Write the zip's list of its members."""
         self._zip.close()
         self._out.close()
-        return Written(files=(self._name,))
+        return SinkOutput(files=(self._name,))
 
 
 def _info(name: str, attributes: int) -> ZipInfo:
@@ -187,7 +186,7 @@ def finish(job: Job) -> None:
         job.write(f"{split}_map.txt", (line.encode() for line in lines))
 
 
-def read_back(root: Path) -> Iterator[Found]:
+def read_back(root: Path) -> Iterator[ReadBack]:
     """The images, their class by the sorted folders of their split, as loaders of class folders number them."""
     zips = [_opened(path) for path in sorted(root.glob("*.zip"))]
     names = [name.split("/") for file in zips for name in file.namelist()]
@@ -197,7 +196,7 @@ def read_back(root: Path) -> Iterator[Found]:
         for name in file.namelist():
             split, folder, image = name.split("/")
             if image:
-                yield Found(image.rpartition(".")[0], split, index_of[split, folder], None, partial(file.read, name))
+                yield ReadBack(image.rpartition(".")[0], split, index_of[split, folder], None, partial(file.read, name))
 
 
 def _opened(path: Path) -> ZipFile:

@@ -10,10 +10,10 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.published.releases import are_stanford_dogs
-from imagenet_tools.wnid import SPLIT_FOLDERS, is_split_folder, wnid_of_folder
-from imagenet_tools.wordnet import find_row
+from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_split_folder, wnid_of_folder
+from imagenet_tools.wordnet.wordnet import find_row
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,22 +11,20 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import system
-from imagenet_tools.containers.read_buffer import CAPACITY, ReadBuffer, read_buffer
 from imagenet_tools.images import image_rows
 from imagenet_tools.images.class_folders import is_folder
-from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.plain_images import RUN, Images, add_images
-from imagenet_tools.images.plain_rows import NAME
-from imagenet_tools.images.unwrapped import HEAD, Unwrapped
+from imagenet_tools.images.image_rows import HEAD, ImageRows, Unwrapped, is_image_name
+from imagenet_tools.images.plain_rows import NAME, RUN, ImageBatch, add_images
+from imagenet_tools.storage.blob import CAPACITY, ReadBuffer, read_buffer
 from imagenet_tools.units import UNREADABLE, FileRange, unit_file
-from imagenet_tools.wnid import told_by_path
+from imagenet_tools.wordnet.wnid import told_by_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from imagenet_tools.images.jpeg import Facts
+    from imagenet_tools.images.jpeg import ImageFacts
     from imagenet_tools.units import Unit
 
     Entries = Sequence[os.DirEntry[str]]
@@ -44,7 +42,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 _NOT_TEXT = "its name is not UTF-8, and so cannot be an id; expected a name such as n01440764_10026.JPEG. Rename it."
 
 
-class _Place(NamedTuple):
+class _FilePlace(NamedTuple):
     """An open folder of a unit, and the files in it."""
 
     fd: int
@@ -84,7 +82,7 @@ def folder_files(unit: Unit, *, deep: bool | None = None) -> Iterator[FileRange]
 
 def _places(
     unit: Unit, problem: Callable[[str, str, str], None] | None = None, *, deep: bool | None = None
-) -> Iterator[_Place]:
+) -> Iterator[_FilePlace]:
     """Yield a unit's folder, open while it is in use, and with `deep` those below it, sorted.
 
     A folder is read once, so a link to a folder above it ends; such a link, and a folder that cannot be opened, is
@@ -112,7 +110,7 @@ def _places(
                     seen.add((status.st_dev, status.st_ino))
                     folders, files = _listed(fd)
                     waiting += [f"{below}{name}/" for name in reversed(folders) if deep]
-                    yield _Place(fd, prefix, files)
+                    yield _FilePlace(fd, prefix, files)
             finally:
                 os.close(fd)
         if reason and problem:
@@ -141,7 +139,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _read_together(unit: Unit, place: _Place, buffer: ReadBuffer) -> Images:
+def _read_together(unit: Unit, place: _FilePlace, buffer: ReadBuffer) -> ImageBatch:
     """The files among these that can be called as images are, each opened and its first bytes read, once."""
     import numpy as np
 
@@ -167,7 +165,7 @@ def _read_together(unit: Unit, place: _Place, buffer: ReadBuffer) -> Images:
             continue  # said when it is added by itself
     names = np.array([entry.name.encode(errors="surrogateescape") for entry in entries], f"S{NAME}")
     size = np.array(sizes, np.int64)
-    return Images(
+    return ImageBatch(
         names=names.view(np.uint8).reshape(-1, NAME),
         file=[prefix + entry.name for entry in entries],
         start=np.arange(len(entries)) * HEAD,
@@ -178,7 +176,7 @@ def _read_together(unit: Unit, place: _Place, buffer: ReadBuffer) -> Images:
     )
 
 
-def _read_on(place: _Place, n: int, offset: int, size: int) -> bytes:
+def _read_on(place: _FilePlace, n: int, offset: int, size: int) -> bytes:
     """Bytes of a file that was closed."""
     fd = os.open(place.entries[n].name, _READ, dir_fd=place.fd)
     try:
@@ -187,7 +185,7 @@ def _read_on(place: _Place, n: int, offset: int, size: int) -> bytes:
         os.close(fd)
 
 
-def _add(rows: ImageRows, unit: Unit, place: _Place, images: Images, n: int, found: Facts | None) -> None:
+def _add(rows: ImageRows, unit: Unit, place: _FilePlace, images: ImageBatch, n: int, found: ImageFacts | None) -> None:
     """Add a file to the rows by itself: an image, or a problem."""
     entry = place.entries[n]
     prefix = place.prefix

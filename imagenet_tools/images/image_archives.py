@@ -7,11 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
-from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import CLASS_TAR
-from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_BOXES, TINY_LISTS, TINY_RELEASED, folder_names, set_of
-from imagenet_tools.published.releases import (
+from imagenet_tools.catalogue.releases import (
     RELEASES,
     Verdict,
     are_stanford_dogs,
@@ -19,8 +15,12 @@ from imagenet_tools.published.releases import (
     published,
     release_of_21k_p,
 )
+from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.image_scan import CLASS_TAR
+from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_BOXES, TINY_LISTS, TINY_RELEASED, folder_names, set_of
 from imagenet_tools.units import Detection, Labelling
-from imagenet_tools.wnid import (
+from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
     is_of_detection,
     is_split_folder,
@@ -33,7 +33,7 @@ from imagenet_tools.wnid import (
     wnid_of_folder,
     wnid_of_stem,
 )
-from imagenet_tools.wordnet import find_row
+from imagenet_tools.wordnet.wordnet import find_row
 
 # Members that are looked at: enough to meet a second class of a tree that is not shuffled.
 SEEN = 2_048

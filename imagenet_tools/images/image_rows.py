@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue.releases import RELEASES, release_of, title
+from imagenet_tools.containers.payload import GZIP_MAGIC, gunzip
+from imagenet_tools.errors import FormatError
 from imagenet_tools.images import probe as probing
-from imagenet_tools.images.jpeg import Facts
+from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.probe import probe
-from imagenet_tools.published.releases import RELEASES, release_of, title
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wnid import hashes32, photo_of, shares_names, spelled_by
+from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, spelled_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
+    from imagenet_tools.images.jpeg import More
     from imagenet_tools.units import Unit
+
 
 # What is reported of images wherever they lie, for the table problems.
 PROBLEMS = probing.PROBLEMS | {
@@ -37,7 +41,7 @@ _DRAWN_ANEW = ("imagenette", "imagewoof", "imagewang")
 _BATCH = 16_384
 
 _UNUSABLE = "the image's bytes cannot be used as they are"
-_UNPROBED = Facts(None, None, None, None, None, None)
+_UNPROBED = ImageFacts(None, None, None, None, None, None)
 
 # The columns of a row as it is gathered; its facts are gathered beside it.
 _COLUMNS = (
@@ -69,7 +73,7 @@ class ImageRows:
         self._of_release = unit.dataset in RELEASES
         self._drawn_anew = unit.dataset.startswith(_DRAWN_ANEW)
         self._rows: list[tuple[object, ...]] = []
-        self._facts: list[Facts] = []
+        self._facts: list[ImageFacts] = []
         self._made: list[pa.RecordBatch] = []
         self._problems: list[dict[str, object]] = []
 
@@ -99,8 +103,8 @@ class ImageRows:
         wnid: str | None = None,
         split: str | None = None,
         photo: str | None = None,
-        found: Facts | None = None,
-    ) -> Facts:
+        found: ImageFacts | None = None,
+    ) -> ImageFacts:
         """Add an image, and give what its header says.
 
         `head` is its first bytes, `more(offset, n)` gives others, offsets counted from the image's own beginning.
@@ -123,7 +127,7 @@ class ImageRows:
             self.problem(found.problem, file, _UNUSABLE, member, stem)
         return found
 
-    def add_batch(self, batch: pa.RecordBatch, beside: Mapping[int, Facts]) -> None:
+    def add_batch(self, batch: pa.RecordBatch, beside: Mapping[int, ImageFacts]) -> None:
         """Add rows of the table images that are made already; `beside` are the facts of those that may be unusable."""
         self._make()
         self._made.append(batch)
@@ -190,7 +194,7 @@ class ImageRows:
         n = len(self._rows)
         if n:
             columns: dict[str, Sequence[Any]] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
-            columns |= dict(zip(Facts._fields, zip(*self._facts, strict=True), strict=True))
+            columns |= dict(zip(ImageFacts._fields, zip(*self._facts, strict=True), strict=True))
             columns["hash32"] = hashes32(columns["photo"])
             same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key, "n_boxes": 0}
             schema = arrow_schema("images")
@@ -213,3 +217,54 @@ def is_image_name(name: str) -> bool:
 def dataset_of(wnids: Iterable[str], *, name: str = "") -> str:
     """The data set that a set of classes speaks for, or the name of the archive: see releases.py."""
     return release_of(wnids, name=name).dataset
+
+
+# ---- An image taken out of the gzip that a few of fall 2011's lie in.
+
+
+# First bytes that are read of an image: 87 % of ImageNet's show their size within them; the others cost a second read.
+HEAD = 4096
+
+
+class Unwrapped(NamedTuple):
+    """An image's first bytes, and the way to the others, out of its wrapping."""
+
+    head: bytes
+    more: More
+    size: int
+    compression: str | None
+
+    @classmethod
+    def of(cls, head: bytes, length: int, more: More) -> Unwrapped:
+        """As it is, unless it begins as gzip does and holds something; a wrapping that is broken is left on."""
+        if not head.startswith(GZIP_MAGIC):
+            return cls(head, more, length, None)
+        try:
+            data = gunzip(more(0, length))
+        except FormatError:
+            return cls(head, more, length, None)
+        return cls(data[:HEAD], lambda offset, n: data[offset : offset + n], len(data), "gzip")
+
+
+# ---- The 23 training images that TensorFlow's converters encode anew, so that their bytes are not ImageNet's.
+
+
+_PNG = frozenset({"n02105855_2933"})
+_CMYK = frozenset({
+    "n01739381_1309", "n02077923_14822", "n02447366_23489", "n02492035_15739", "n02747177_10752",
+    "n03018349_4028", "n03062245_4620", "n03347037_9675", "n03467068_12171", "n03529860_11437",
+    "n03544143_17228", "n03633091_5218", "n03710637_5125", "n03961711_5286", "n04033995_2932",
+    "n04258138_17003", "n04264628_27969", "n04336792_7448", "n04371774_5854", "n04596742_4225",
+    "n07583066_647", "n13037406_4650",
+})  # fmt: skip
+
+
+def reencoded(stem: str, head: bytes, length: int, more: More) -> str | None:
+    """What is said of an image that is one of the 23, and no longer what it was; None for every other."""
+    if stem not in _PNG and stem not in _CMYK:
+        return None
+    found = probe(head, length, more)
+    was = "a PNG" if stem in _PNG else "a CMYK JPEG"
+    if (found.encoding == "png") if stem in _PNG else (found.mode == "CMYK"):
+        return None
+    return f"the image is {was} in ILSVRC2012, and here a {found.mode} {found.encoding}: encoded anew, as converters do"

@@ -9,25 +9,22 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imagenet_tools.containers import tar, tar_batch
-from imagenet_tools.containers.gzip_stream import Stream
+from imagenet_tools.containers.gzip_stream import GzipStream, point_rows
 from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST
-from imagenet_tools.containers.read_buffer import ReadBuffer, read_buffer
-from imagenet_tools.containers.seek_points import point_rows
 from imagenet_tools.containers.tar_header import BLOCK, truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import image_rows
-from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.plain_images import Images, add_images
-from imagenet_tools.images.plain_rows import NAME
-from imagenet_tools.images.unwrapped import HEAD, Unwrapped
-from imagenet_tools.wnid import keeps_imagenet_name, told_by_path
+from imagenet_tools.images.image_rows import HEAD, ImageRows, Unwrapped, is_image_name
+from imagenet_tools.images.plain_rows import NAME, ImageBatch, add_images
+from imagenet_tools.storage.blob import ReadBuffer, read_buffer
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, told_by_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from imagenet_tools.images.jpeg import Facts, More
+    from imagenet_tools.images.jpeg import ImageFacts, More
     from imagenet_tools.units import Unit
 
 # What scan_tar() may report, for the table problems.
@@ -127,13 +124,13 @@ def _add_heads(
     def read(n: int, offset: int, size: int) -> bytes:
         return os.pread(fd, size, int(heads.offset[n]) + offset)
 
-    def add(n: int, found: Facts | None) -> None:
+    def add(n: int, found: ImageFacts | None) -> None:
         member = tar_batch.member(heads, n, buffer)
         start = int(heads.at[n]) + BLOCK
         head = b"" if found is not None else bytes(buffer.raw[start : start + int(heads.held[n])])
         _add(gathered, unit, prefix, member, head, partial(read, n), found=found)
 
-    images = Images(
+    images = ImageBatch(
         names=tar_batch.names(heads, buffer, NAME),
         file=unit.file,
         start=heads.at + BLOCK,
@@ -147,7 +144,7 @@ def _add_heads(
 
 def _scan_gzip(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
     size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
-    stream = Stream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
+    stream = GzipStream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
     try:
         for _ in _in_stream(stream, gathered, unit):
             if gathered.full():
@@ -165,7 +162,7 @@ def _piece(data: bytes, offset: int, n: int) -> bytes:
     return data[offset : offset + n]
 
 
-def _streamed(stream: Stream, start: int, end: int, label: str) -> Iterator[tar.Member]:
+def _streamed(stream: GzipStream, start: int, end: int, label: str) -> Iterator[tar.Member]:
     """Yield the members of a tar in a stream, hard links last, for what they name lies before."""
     links: list[tar.Member] = []
     fault: FormatError | None = None
@@ -182,7 +179,7 @@ def _streamed(stream: Stream, start: int, end: int, label: str) -> Iterator[tar.
         raise fault
 
 
-def _in_stream(stream: Stream, gathered: _Gathered, unit: Unit) -> Iterator[None]:
+def _in_stream(stream: GzipStream, gathered: _Gathered, unit: Unit) -> Iterator[None]:
     """Gather the members of a tar that streams by, and those of the class tars in it; stops after each."""
     prefix = f"{unit.member}/" if unit.member else ""
     for member in _streamed(stream, 0, sys.maxsize, unit.file):
@@ -205,7 +202,7 @@ def _in_stream(stream: Stream, gathered: _Gathered, unit: Unit) -> Iterator[None
 
 
 def _add_streamed(
-    gathered: _Gathered, unit: Unit, prefix: str, member: tar.Member, stream: Stream, *, wnid: str | None = None
+    gathered: _Gathered, unit: Unit, prefix: str, member: tar.Member, stream: GzipStream, *, wnid: str | None = None
 ) -> None:
     """Add a member of a tar that streams by, an image with all its bytes read."""
 
@@ -232,7 +229,7 @@ def _add(
     *,
     wnid: str | None = None,
     streams: bool = False,
-    found: Facts | None = None,
+    found: ImageFacts | None = None,
 ) -> None:
     """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
     path, offset, length, kind, target = member

@@ -73,7 +73,7 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])').search
 
 
-class Facts(NamedTuple):
+class ImageFacts(NamedTuple):
     """What an image's header says; None for what it does not.
 
     `width` and `height` are pixels of the raster as stored, `mode` is Pillow's, `encoding` is jpeg, png, gif, bmp,
@@ -120,7 +120,7 @@ class _Bytes:
         return self.at(offset, WINDOW if self._left >= WINDOW else LEAST)
 
 
-def facts(head: bytes, length: int, more: More, begun: Begun | None = None) -> Facts | None:
+def facts(head: bytes, length: int, more: More, begun: Begun | None = None) -> ImageFacts | None:
     """The facts of a JPEG or a PNG of `length` bytes that begins with `head`; None where it is neither.
 
     `more(offset, n)` is asked for what lies beyond `head`. Width, height, mode and orientation are what Pillow says
@@ -134,7 +134,7 @@ def facts(head: bytes, length: int, more: More, begun: Begun | None = None) -> F
     return _png(source) if first == _PNG else None
 
 
-def _jpeg(source: _Bytes, begun: Begun) -> Facts:
+def _jpeg(source: _Bytes, begun: Begun) -> ImageFacts:
     place, frame, named = begun.place, begun.frame, list(begun.named)
     window, base = source.head, 0
     full = len(window) - LEAST  # the last place at which the window holds enough of a segment
@@ -172,14 +172,14 @@ def _jpeg(source: _Bytes, begun: Begun) -> Facts:
     return _jpeg_facts(frame, _jpeg_orientation(source, named) if named else None, problem)
 
 
-def _jpeg_facts(frame: tuple[int, int, int, int] | None, orientation: int | None, problem: str | None) -> Facts:
+def _jpeg_facts(frame: tuple[int, int, int, int] | None, orientation: int | None, problem: str | None) -> ImageFacts:
     if frame is None:
-        return Facts(None, None, None, "jpeg", orientation, problem or "no_size")
+        return ImageFacts(None, None, None, "jpeg", orientation, problem or "no_size")
     bits, height, width, layers = frame
     if not (width and height):  # a height of 0 is to follow the first scan, which nobody writes and Pillow refuses
-        return Facts(None, None, None, "jpeg", orientation, problem or "no_size")
+        return ImageFacts(None, None, None, "jpeg", orientation, problem or "no_size")
     mode = MODES.get(layers) if bits == 8 else None
-    return Facts(width, height, mode, "jpeg", orientation, "unsupported" if mode is None else problem)
+    return ImageFacts(width, height, mode, "jpeg", orientation, "unsupported" if mode is None else problem)
 
 
 def _jpeg_orientation(source: _Bytes, segments: list[tuple[bytes, int, int]]) -> int | None:
@@ -232,18 +232,18 @@ def _exif_orientation(source: _Bytes, parts: list[tuple[int, int]]) -> int | Non
     return None
 
 
-def _png(source: _Bytes) -> Facts:
+def _png(source: _Bytes) -> ImageFacts:
     chunk = source.at(len(_PNG), 25)
     if len(chunk) < 25:
-        return Facts(None, None, None, "png", None, "cut_short")
+        return ImageFacts(None, None, None, "png", None, "cut_short")
     kind, width, height, bits, colour, _, filters, _, crc = _ihdr(chunk)
     if kind != b"\0\0\0\x0dIHDR" or zlib.crc32(chunk[4:21]) != crc:
-        return Facts(None, None, None, "png", None, "damaged")
+        return ImageFacts(None, None, None, "png", None, "damaged")
     mode = _PNG_MODES.get((bits, colour)) if filters == 0 else None
     orientation, problem = _png_chunks(source, len(_PNG) + 25)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
-        return Facts(None, None, None, "png", orientation, "no_size")
-    return Facts(width, height, mode, "png", orientation, "unsupported" if mode is None else problem)
+        return ImageFacts(None, None, None, "png", orientation, "no_size")
+    return ImageFacts(width, height, mode, "png", orientation, "unsupported" if mode is None else problem)
 
 
 def _png_chunks(source: _Bytes, place: int) -> tuple[int | None, str | None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.containers.read_buffer import CAPACITY
 from imagenet_tools.images.jpeg import (
     APP1,
     EXIF,
@@ -21,15 +20,16 @@ from imagenet_tools.images.jpeg import (
     ORIENTATION,
     SCAN,
     Begun,
-    Facts,
+    ImageFacts,
 )
 from imagenet_tools.images.probe import PIXEL_LIMIT
+from imagenet_tools.storage.blob import CAPACITY
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from imagenet_tools.containers.read_buffer import ReadBuffer
+    from imagenet_tools.storage.blob import ReadBuffer
 
     Numbers = NDArray[np.int64]
 
@@ -45,7 +45,7 @@ _SHORT = 3  # the TIFF type of a number of two bytes
 _FRAME_FIELDS = ((56, 0xFF), (40, 0xFFFF), (24, 0xFFFF), (16, 0xFF))  # of its first eight bytes: shift, mask
 
 
-class Told(NamedTuple):
+class HeaderBatch(NamedTuple):
     """What the headers of many images say; a row each. Where `plain` is false, the row says nothing."""
 
     plain: NDArray[np.bool_]
@@ -58,17 +58,19 @@ class Told(NamedTuple):
     start: Numbers  # where in the buffer the image begins
     exif: Numbers  # where in the buffer its segment APP1 begins; NONE without
 
-    def rows(self, run: slice) -> Told:
+    def rows(self, run: slice) -> HeaderBatch:
         """Those of some of the images."""
-        return Told._make(column[run] for column in self)
+        return HeaderBatch._make(column[run] for column in self)
 
-    def of(self, n: int) -> Facts | None:
+    def of(self, n: int) -> ImageFacts | None:
         """The facts of one image, None where it is not plain."""
         if not self.plain[n]:
             return None
         turned = int(self.orientation[n])
         mode = MODES[int(self.layers[n])]
-        return Facts(int(self.width[n]), int(self.height[n]), mode, "jpeg", None if turned == NONE else turned, None)
+        return ImageFacts(
+            int(self.width[n]), int(self.height[n]), mode, "jpeg", None if turned == NONE else turned, None
+        )
 
     def begun(self, n: int, buffer: ReadBuffer) -> Begun | None:
         """How far the header of an image was read, that is longer than what is held and plain so far."""
@@ -143,7 +145,7 @@ class _Walk:
         self.other[n[~exif]] = True
 
 
-def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers) -> Told:
+def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers) -> HeaderBatch:
     """The facts of images of `length` bytes, of which the first `held` lie in the buffer from `start` on."""
     import numpy as np
 
@@ -162,7 +164,7 @@ def facts_of(buffer: ReadBuffer, start: Numbers, held: Numbers, length: Numbers)
     sized = (width > 0) & (height > 0) & (width * height <= PIXEL_LIMIT)
     left = np.where(walk.odd | walk.other, NONE, walk.left)
     plain = walk.ended & ~walk.odd & known & sized
-    return Told(plain, width, height, layers, turned, bits, left, start, walk.exif)
+    return HeaderBatch(plain, width, height, layers, turned, bits, left, start, walk.exif)
 
 
 def _orientations(buffer: ReadBuffer, at: Numbers, end: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:

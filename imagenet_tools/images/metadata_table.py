@@ -12,10 +12,10 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import FormatError
-from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, told_by_path, wnid_of_stem
-from imagenet_tools.wordnet import find_row
+from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, told_by_path, wnid_of_stem
+from imagenet_tools.wordnet.wordnet import find_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

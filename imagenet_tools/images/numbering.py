@@ -10,9 +10,9 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.units import Labelling, Unit
-from imagenet_tools.wnid import is_wnid, wnid_of_stem
+from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class Numbering(NamedTuple):
         return cls(space, order, int(base))
 
 
-class Listed(NamedTuple):
+class ListedNumbering(NamedTuple):
     """Class numbers by a list that the source itself carries: the wnid of 0, of 1 ..."""
 
     wnids: Sequence[str]

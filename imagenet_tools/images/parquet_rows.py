@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.containers.parquet_images import Shard, leaf_of
-from imagenet_tools.images.numbering import Listed
-from imagenet_tools.wnid import is_wnid
+from imagenet_tools.containers.parquet_images import ParquetShard, leaf_of
+from imagenet_tools.images.numbering import ListedNumbering
+from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from imagenet_tools.containers.blob import Descriptors
+    from imagenet_tools.storage.blob import Descriptors
 
 _LABEL = "label"
 
@@ -47,16 +47,16 @@ class Said(NamedTuple):
 class LabelledShard(NamedTuple):
     """An open shard, the columns of it that are read beside the images, and what its numbers mean."""
 
-    file: Shard
+    file: ParquetShard
     beside: tuple[str, ...]  # the names, and the labels where there are some
     unread: list[str]  # columns that nothing reads
-    meaning: Listed | None  # where it lists the wnids of its numbers itself
+    meaning: ListedNumbering | None  # where it lists the wnids of its numbers itself
     resized: bool  # whether it is an export of this project that resized its images
 
     @classmethod
     def open(cls, files: Descriptors, path: Path, label: str) -> LabelledShard:
         """FormatError, with the code parquet_damaged, where it cannot be read, or has no column of images."""
-        shard = Shard(files, str(path), label=label)
+        shard = ParquetShard(files, str(path), label=label)
         with shard.told("a schema that cannot be read"):
             schema = shard.file.schema_arrow
             own = Own._fields if all(_is_text(schema, name) for name in Own._fields) else ()
@@ -68,7 +68,7 @@ class LabelledShard(NamedTuple):
             shard,
             (names, *(own or labels)),
             unread,
-            Listed(listed) if listed else None,
+            ListedNumbering(listed) if listed else None,
             RESIZED in (schema.metadata or {}),
         )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.containers.payload import GZIP_MAGIC
 from imagenet_tools.images.jpeg import MODES
-from imagenet_tools.images.jpeg_batch import NONE
+from imagenet_tools.images.jpeg_batch import NONE, facts_of
+from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
@@ -16,12 +19,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from imagenet_tools.images.jpeg import Facts
-    from imagenet_tools.images.jpeg_batch import Told
+    from imagenet_tools.images.jpeg import ImageFacts
+    from imagenet_tools.images.jpeg_batch import HeaderBatch
     from imagenet_tools.units import Unit
 
     Numbers = NDArray[np.int64]
     Bytes = NDArray[np.uint8]
+    from collections.abc import Callable, Iterator
+
+    from imagenet_tools.images.image_rows import ImageRows
+    from imagenet_tools.storage.blob import ReadBuffer
+
+    # (number of an image, offset, n): n bytes at an offset from the image's beginning.
+    Read = Callable[[int, int, int], bytes]
+    # Adds the nth of a batch by itself, whatever it is; with its facts, where they are known.
+    Add = Callable[[int, ImageFacts | None], None]
+
 
 # Bytes of a name that are looked at; a plain one is shorter.
 NAME = 32
@@ -58,8 +71,8 @@ def plain_batch(
     file: str | list[str],
     offset: Numbers | None,
     size: Numbers,
-    told: Told | None,
-    beside: Mapping[int, Facts],
+    told: HeaderBatch | None,
+    beside: Mapping[int, ImageFacts],
 ) -> pa.RecordBatch:
     """The rows of images with plain names, whose stems have `lengths` bytes; `file` is one for all, or one each.
 
@@ -123,7 +136,7 @@ def _hashes(stems: list[bytes]) -> NDArray[np.uint32]:
     return np.frombuffer(digests, ">u4")[::8].astype(np.uint32)
 
 
-def _facts(told: Told, beside: Mapping[int, Facts]) -> dict[str, object]:
+def _facts(told: HeaderBatch, beside: Mapping[int, ImageFacts]) -> dict[str, object]:
     """The columns of facts: most images are alike in most of them, and the facts of some rows are said beside."""
     import numpy as np
     import pyarrow as pa
@@ -144,3 +157,86 @@ def _facts(told: Told, beside: Mapping[int, Facts]) -> dict[str, object]:
     kinds = {"width": np.int32, "height": np.int32, "orientation": np.int16}
     columns = {name: pa.array(numbers[name].astype(kind), mask=nulls[name]) for name, kind in kinds.items()}
     return {"encoding": "jpeg"} | columns | texts
+
+
+# ---- Images gathered a batch at a time: rows that are plain as columns, others one by one, in the order they lie in.
+
+
+# Fewer plain rows than these, between two that are not, are no faster as columns.
+RUN = 32
+
+
+class ImageBatch(NamedTuple):
+    """A batch: files, or members of a tar, a row each."""
+
+    names: NDArray[np.uint8]  # the first NAME bytes of each name, 0 behind its end
+    file: str | list[str]  # what lies in rows: one for all, or one each
+    start: Numbers  # where in the buffer its bytes begin
+    held: Numbers  # how many of its first bytes lie there
+    offset: Numbers | None  # where in its file it begins, bytes; None where each is a file
+    size: Numbers  # how many bytes it has
+    known: NDArray[np.bool_]  # whether it is a file, and the rest is said of it
+
+
+def add_images(rows: ImageRows, images: ImageBatch, buffer: ReadBuffer, *, read: Read, add: Add) -> None:
+    """Add a batch to the rows: what is plain at once, and each of the others by `add`; `read` reads on in an image."""
+
+    unit = rows.unit
+    if len(images.size) < RUN:
+        for n in range(len(images.size)):
+            add(n, None)
+        return
+    told = facts_of(buffer, images.start, images.held, images.size) if unit.probed else None
+    plain = images.known.copy()
+    lengths = images.size
+    if rows.takes_plain:
+        named, lengths = plain_names(images.names, unit.wnid)
+        plain &= named
+    else:
+        plain[:] = False
+    if told:
+        wrapped = buffer.words[images.start] >> 48 & 0xFFFF == int.from_bytes(GZIP_MAGIC, "big")
+        plain &= ~(wrapped & (images.held >= len(GZIP_MAGIC)))
+    for start, end in _runs(plain):
+        if not plain[start] or end - start < RUN:
+            for n in range(start, end):
+                add(n, told.of(n) if told and images.known[n] else None)
+            continue
+        run = slice(start, end)
+        beside = _beside(images, buffer, told, run, read) if told else {}
+        batch = plain_batch(
+            unit,
+            images.names[run],
+            lengths[run],
+            file=images.file if isinstance(images.file, str) else images.file[run],
+            offset=None if images.offset is None else images.offset[run],
+            size=images.size[run],
+            told=told.rows(run) if told else None,
+            beside=beside,
+        )
+        rows.add_batch(batch, beside)
+
+
+def _runs(plain: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """(first, end) of each run of rows that are plain, or are not."""
+    import numpy as np
+
+    bounds = [0, *(np.flatnonzero(plain[1:] != plain[:-1]) + 1).tolist(), len(plain)]
+    return itertools.pairwise(bounds)
+
+
+def _beside(images: ImageBatch, buffer: ReadBuffer, told: HeaderBatch, run: slice, read: Read) -> dict[int, ImageFacts]:
+    """The facts of those images of a run that were not told with the others, by their place in the run."""
+    import numpy as np
+
+    found = {}
+    for row in np.flatnonzero(~told.plain[run]).tolist():
+        n = run.start + row
+        start = int(images.start[n])
+        head = buffer.raw[start : start + int(images.held[n])]
+
+        def more(offset: int, size: int, n: int = n) -> bytes:
+            return read(n, offset, size)
+
+        found[row] = probe(bytes(head), int(images.size[n]), more, told.begun(n, buffer))
+    return found

@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
+from imagenet_tools.containers.payload import HEAD_BYTES, encoding_of
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.images.jpeg import Begun, Facts, More, facts
-from imagenet_tools.images.signatures import HEAD_BYTES, encoding_of
+from imagenet_tools.images.jpeg import Begun, ImageFacts, More, facts
 
 if TYPE_CHECKING:
     from PIL import Image
+
 
 # The codes of the column problem of the table images, and what each says.
 PROBLEMS = {
@@ -51,7 +53,7 @@ PILLOW_ERRORS = (
 )  # fmt: skip
 
 
-def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> Facts:
+def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> ImageFacts:
     """The facts of an image of `length` bytes that begins with `head`; what is wrong with it is its `problem`.
 
     `more(offset, n)` is asked for the bytes from `offset` of the image that `head` does not hold. What it raises is
@@ -121,11 +123,11 @@ def rgb(data: bytes) -> Image.Image:
         raise FormatError(message + f"{opened.format} of {opened.width} x {opened.height}.", code="damaged") from error
 
 
-def _nothing(problem: str, encoding: str | None = None) -> Facts:
-    return Facts(None, None, None, encoding, None, problem)
+def _nothing(problem: str, encoding: str | None = None) -> ImageFacts:
+    return ImageFacts(None, None, None, encoding, None, problem)
 
 
-def _by_pillow(head: bytes, length: int, more: More) -> Facts:
+def _by_pillow(head: bytes, length: int, more: More) -> ImageFacts:
     file = _Lazy(head, length, more)
     start = file.read(HEAD_BYTES) or b""
     encoding = encoding_of(start)
@@ -137,7 +139,7 @@ def _by_pillow(head: bytes, length: int, more: More) -> Facts:
     try:
         with warnings.catch_warnings(action="ignore"):
             opened = Image.open(cast("IO[bytes]", file), formats=(encoding.upper(),))
-            found = Facts(opened.width, opened.height, opened.mode, encoding, None, None)
+            found = ImageFacts(opened.width, opened.height, opened.mode, encoding, None, None)
             written = opened.getexif().get(_ORIENTATION)
     except Image.DecompressionBombError:
         return found._replace(problem="too_many_pixels")
@@ -195,3 +197,39 @@ class _Lazy(io.RawIOBase):
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
+
+
+# ---- Decode images in full, many at a time: Pillow lets other threads run while it decodes.
+
+
+_AT_ONCE = 64  # images whose bytes are in memory
+
+
+class Pixels:
+    """Takes the bytes of images, and keeps what is wrong with those that Pillow does not decode in full."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor()
+        self._waiting: list[tuple[str, bytes]] = []
+        self._wrong: list[str] = []
+        self.decoded = 0
+
+    def add(self, name: str, data: bytes) -> None:
+        """Take an image."""
+        self._waiting.append((name, data))
+        if len(self._waiting) >= _AT_ONCE:
+            self._decode()
+
+    def finish(self) -> list[str]:
+        """Return what is wrong, an image each."""
+        self._decode()
+        self._pool.shutdown()
+        return self._wrong
+
+    def _decode(self) -> None:
+        names, data = zip(*self._waiting, strict=True) if self._waiting else ((), ())
+        self._waiting = []
+        for name, why in zip(names, self._pool.map(why_undecodable, data), strict=True):
+            if why:
+                self._wrong.append(f"{name}: {why}")
+            self.decoded += not why

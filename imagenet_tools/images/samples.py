@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import tar, tar_header
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.probe import probe
-from imagenet_tools.wnid import is_wnid, keeps_imagenet_name, without_label, wnid_of_stem
+from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, without_label, wnid_of_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

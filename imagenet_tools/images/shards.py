@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from imagenet_tools.published.releases import release_of
+from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.units import Detection
-from imagenet_tools.wnid import official_split
+from imagenet_tools.wordnet.wnid import official_split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -11,12 +11,18 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
+from imagenet_tools.catalogue.releases import RELEASES, Verdict, other_set, release_of
+from imagenet_tools.images.image_rows import HEAD
 from imagenet_tools.images.probe import probe
 from imagenet_tools.images.shards import own_name
-from imagenet_tools.images.unwrapped import HEAD
-from imagenet_tools.published.releases import RELEASES, Verdict, other_set, release_of
-from imagenet_tools.wnid import is_split_folder, keeps_imagenet_name, spelled_by, told_by_path, wnid_of_folder
+from imagenet_tools.wordnet.wnid import (
+    is_split_folder,
+    keeps_imagenet_name,
+    spelled_by,
+    told_by_path,
+    wnid_of_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

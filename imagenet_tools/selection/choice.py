@@ -6,17 +6,104 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.joined import Joined
 from imagenet_tools.selection.splits import OFFICIAL, Split
 from imagenet_tools.selection.words import SELECTION, Word
+
+if TYPE_CHECKING:
+    from imagenet_tools.catalogue.lists import Category
+
+
+# ---- Superclasses as a selection takes them: which each class is joined to, by a file, a published list or a,b,c.
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Superclasses in order, each known by a wnid, and the way to tell which of them a class belongs to."""
+
+    said: str  # a published name or an absolute path; empty: the synsets themselves were given
+    order: tuple[str, ...]
+    members: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)  # (class, superclass), of a file
+    list_name: str = ""  # of a published list
+
+    def of(self, wnids: Iterable[str]) -> dict[str, str]:
+        """The superclass of each class that has one."""
+        if self.members is not None:
+            known = dict(self.members)
+            return {wnid: known[wnid] for wnid in wnids if wnid in known}
+        from imagenet_tools.catalogue import class_maps, lists
+
+        classes = lists.made("the classes", list(wnids))
+        target = lists.get(self.list_name) if self.list_name else lists.made("the superclasses", self.order)
+        # Of synsets, a class goes to the nearest above it; a published category says itself what it takes in.
+        found = class_maps.class_map(classes, target, ancestors=not target.categories)
+        return {wnid: self.order[place] for wnid, place in zip(classes.wnids, found.target, strict=True) if place >= 0}
+
+
+def joined(given: str | Iterable[str], resolve: Callable[[str], str], near: Path) -> Joined:
+    """Superclasses: a file that `classes cut` wrote, a published list, a,b,c, or the synsets themselves."""
+    from imagenet_tools.catalogue import lists
+    from imagenet_tools.superclasses import superclass_file
+
+    if not isinstance(given, str):
+        return _of_synsets([resolve(text) for text in given])
+    path = Path(given).expanduser()
+    path = (near / path).absolute()
+    name = given.strip().lower()
+    if name in lists.names(parts=True):
+        target = lists.get(name)
+        if not target.categories:
+            return Joined(name, target.wnids, list_name=name)
+        return Joined(name, _known_by(name, target.categories), list_name=name)
+    if path.is_file():
+        made = superclass_file.read(path)
+        order = tuple(one.wnid for one in made.superclasses)
+        return Joined(str(path), order, tuple(sorted(made.superclass_of().items())))
+    if "/" in given or path.suffix == ".toml":
+        raise UsageError(f"--superclasses {given}: no such file. Expected a file of `classes cut`, a list, or a,b,c.")
+    return _of_synsets([resolve(text.strip()) for text in given.split(",") if text.strip()])
+
+
+def _of_synsets(wnids: list[str]) -> Joined:
+    if not wnids or len(set(wnids)) < len(wnids):
+        raise UsageError(f"--superclasses: found {', '.join(wnids) or 'none'}; expected synsets, each once.")
+    return Joined("", tuple(wnids))
+
+
+def _known_by(name: str, categories: Iterable[Category]) -> tuple[str, ...]:
+    """The wnid that each category is known by: its first synset, or the lowest one above all its members."""
+    from imagenet_tools.wordnet import wordnet
+
+    found: list[str] = []
+    for one in categories:
+        wnid = one.synsets[0] if one.synsets else _above_all(one.members)
+        if wnid is None or wnid in found:
+            what = "no synset" if wnid is None else f"{wordnet.synset(wnid).name}, as another category has"
+            message = f"--superclasses {name}: for its category '{one.name}' found {what}; expected one of its own."
+            raise UsageError(message)
+        found.append(wnid)
+    return tuple(found)
+
+
+def _above_all(members: tuple[str, ...]) -> str | None:
+    from imagenet_tools.wordnet import hierarchy
+
+    if not members:
+        return None
+    shared = set.intersection(*(set(hierarchy.ancestors(member)) for member in members))
+    return max(sorted(shared), key=hierarchy.max_depth)
+
+
+# ----
+
 
 ORDERS = ("wnid", "listed", "ilsvrc-id")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ClassSelection:
     """A list of classes as it was said, and the wnids that it means, in its order."""
 
     said: str  # a published name; empty: the wnids themselves were given, or a file of them
@@ -32,7 +119,7 @@ class Choice:
     under: tuple[str, ...] = ()  # wnids, any of them
     also_under: tuple[str, ...] = ()  # wnids, each of them
     without: tuple[str, ...] = ()  # wnids
-    classes: Listed | None = None
+    classes: ClassSelection | None = None
     class_where: tuple[str, ...] = ()
     nested: str = "keep"
     superclasses: Joined | None = None
@@ -91,7 +178,7 @@ _DEFAULTS = {one.name: getattr(Choice(), one.name) for one in fields(Choice)}
 
 
 def _plain(word: Word, value: object, near: Path | None) -> object:
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     def named(wnid: str) -> str:
         return f"{wnid} {wordnet.synset(wnid).name}"
@@ -102,7 +189,7 @@ def _plain(word: Word, value: object, near: Path | None) -> object:
             return text
         return path.name if near is None else _relative(path, near)
 
-    if isinstance(value, Listed):
+    if isinstance(value, ClassSelection):
         return value.said or [named(wnid) for wnid in value.wnids]
     if isinstance(value, Joined):
         return placed(value.said) if value.said else [named(one) for one in value.order]
@@ -162,9 +249,9 @@ def absolute(text: str, near: Path) -> str:
     return str((near / Path(text).expanduser()).absolute())
 
 
-def listed(given: str | Iterable[str], resolve: Callable[[str], str], near: Path) -> Listed:
+def listed(given: str | Iterable[str], resolve: Callable[[str], str], near: Path) -> ClassSelection:
     """The classes of a list: a published name, a file, a,b,c, or the synsets themselves."""
-    from imagenet_tools.class_lists import given_lists
+    from imagenet_tools.catalogue import given_lists
 
     published = given_lists.published(given) if isinstance(given, str) else None
     if isinstance(given, str):
@@ -173,8 +260,8 @@ def listed(given: str | Iterable[str], resolve: Callable[[str], str], near: Path
     else:
         found = tuple(given_lists.resolve_all(list(given), resolve))
     if published is not None:
-        return Listed(published.name, tuple(dict.fromkeys(found)))
+        return ClassSelection(published.name, tuple(dict.fromkeys(found)))
     if len(set(found)) < len(found):
         twice = sorted({wnid for wnid in found if found.count(wnid) > 1})
         raise UsageError(f"The list of classes names {', '.join(twice)} more than once. Expected each class once.")
-    return Listed("", found)
+    return ClassSelection("", found)

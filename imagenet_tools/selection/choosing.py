@@ -9,14 +9,13 @@ from typing import Any
 
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import image_ids, lock, recipe
-from imagenet_tools.selection.choice import Choice
-from imagenet_tools.selection.joined import joined
-from imagenet_tools.selection.queryable import Queryable
+from imagenet_tools.selection.choice import Choice, joined
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.splits import parse_amount, parse_split
+from imagenet_tools.store.store import Store
 
 
-def choose(index: Queryable, words: Mapping[str, Any], *, near: Path | None = None) -> Selection:
+def choose(index: Store, words: Mapping[str, Any], *, near: Path | None = None) -> Selection:
     """The selection that words make, by their Python keywords; paths are relative to `near`, else to where this runs.
 
     UsageError: a value is not understood. QueryError: a condition is none.
@@ -55,7 +54,7 @@ def choose(index: Queryable, words: Mapping[str, Any], *, near: Path | None = No
     return replace(chosen, choice=choice)
 
 
-def by_recipe(index: Queryable, path: str | Path) -> Selection:
+def by_recipe(index: Store, path: str | Path) -> Selection:
     """The selection that a recipe, or a lock, makes of an index; UsageError: the file is neither.
 
     SourceError: images that a lock pins are not in the index, or are of another class there.
@@ -68,6 +67,6 @@ def by_recipe(index: Queryable, path: str | Path) -> Selection:
     return choose(index, recipe.read(path).words, near=path.absolute().parent)
 
 
-def pin(index: Queryable, path: str | Path) -> Selection:
+def pin(index: Store, path: str | Path) -> Selection:
     """The images that a lock pins, whatever form they have in an index, and whether or not all are there."""
     return Selection(index, pinned=lock.read(path))

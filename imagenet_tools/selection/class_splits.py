@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.draws import draw
-from imagenet_tools.selection.splits import Split
-from imagenet_tools.wnid import hash32
+from imagenet_tools.selection.splits import Split, draw
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet.wnid import hash32
 
 _TRIES = 200
 

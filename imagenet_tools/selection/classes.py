@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.choice import Choice
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _NAMED = 3  # how many classes a message names
 
 
-class Classes(NamedTuple):
+class SelectedClasses(NamedTuple):
     """The classes that wnids become."""
 
     of: Mapping[str, str]  # the class of each wnid that has one, by wnid, in the order of the wnids
@@ -22,7 +22,7 @@ class Classes(NamedTuple):
     notes: tuple[str, ...]  # what there is to say of nested classes and of superclasses, in sentences
 
 
-def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -> Classes:
+def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -> SelectedClasses:
     """The classes that these wnids become by the words of a choice.
 
     `holds` are the wnids for which the conditions of class_where hold, None where there are none. UsageError: classes
@@ -59,7 +59,7 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
         above = choice.superclasses.of(sorted(set(of.values())))
         keep("superclasses", {wnid for wnid in left if of[wnid] in above})
         of = {wnid: above[of[wnid]] for wnid in left}
-    return Classes(of, reasons, notes)
+    return SelectedClasses(of, reasons, notes)
 
 
 def _below(synsets: Iterable[str]) -> set[str]:
@@ -124,7 +124,9 @@ def _named(wnid: str) -> str:
     return f"{wnid} {wordnet.synset(wnid).name}"
 
 
-def in_order(choice: Choice, classes: Classes, chosen: Iterable[str], dropped: Iterable[str]) -> tuple[str, ...]:
+def in_order(
+    choice: Choice, classes: SelectedClasses, chosen: Iterable[str], dropped: Iterable[str]
+) -> tuple[str, ...]:
     """The classes of a selection, numbered by their place: those of the list, or those that have images.
 
     `chosen` are the classes of the images; `dropped` those that were left out whole. An empty class of a list keeps
@@ -143,7 +145,7 @@ def in_order(choice: Choice, classes: Classes, chosen: Iterable[str], dropped: I
     return tuple(sorted(found))
 
 
-def _as_listed(choice: Choice, classes: Classes) -> list[str]:
+def _as_listed(choice: Choice, classes: SelectedClasses) -> list[str]:
     if choice.superclasses is not None:
         return list(choice.superclasses.order)
     if choice.classes is not None:
@@ -152,7 +154,7 @@ def _as_listed(choice: Choice, classes: Classes) -> list[str]:
 
 
 def _by_ilsvrc_id(wnids: Iterable[str]) -> tuple[str, ...]:
-    from imagenet_tools.class_lists import lists
+    from imagenet_tools.catalogue import lists
 
     ids = {wnid: lists.numbers_of(wnid).get("ilsvrc2012-id") for wnid in wnids}
     without = sorted(wnid for wnid, number in ids.items() if number is None)

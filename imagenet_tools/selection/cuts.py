@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import class_splits, classes, query, steps
-from imagenet_tools.selection.draws import EVERY
-from imagenet_tools.selection.query import Cut, Found, Sql
-from imagenet_tools.selection.splits import OFFICIAL
+from imagenet_tools.selection.query import Cut, Prepared, Sql
+from imagenet_tools.selection.splits import EVERY, OFFICIAL
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.choice import Choice
@@ -32,7 +31,9 @@ class Asks(Protocol):
         """The rows of a query."""
 
 
-def find(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: Asks) -> tuple[Found, tuple[str, ...]]:
+def find(
+    choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: Asks
+) -> tuple[Prepared, tuple[str, ...]]:
     """What was found, and what there is to say of it, in sentences."""
     words = replace(
         choice, split=OFFICIAL, groups=None, nested="keep", min_images=None, max_images=None, per_class={}, limit=None
@@ -57,10 +58,10 @@ def find(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: 
     wnids = sorted({*present, *(choice.classes.wnids if choice.classes else ())})
     chosen = classes.choose(choice, wnids, _holds(choice, wnids, ask))
     notes[:0] = chosen.notes
-    found = Found(chosen.of, chosen.reasons, {}, {}, {}, {}, None, mixed)
+    found = Prepared(chosen.of, chosen.reasons, {}, {}, {}, {}, None, mixed)
     batches = list(_batches(found, present, whole=choice.groups is not None))
 
-    def tables(found: Found, only: Sequence[str] | None) -> Sql:
+    def tables(found: Prepared, only: Sequence[str] | None) -> Sql:
         parts = [query.classed(found), query.divided(choice, found)]
         values: dict[str, object] = {name: value for part in parts for name, value in part.values.items()}
         values |= {"_only": list(only)} if only is not None else {}
@@ -118,7 +119,7 @@ def _splits(words: Choice, wnids: Sequence[str], joins: str, ask: Asks) -> tuple
     demands of an image does not count, so that a selection has the same splits in every target.
     """
     chosen = classes.choose(words, wnids, _holds(words, wnids, ask))
-    text, values = query.classed(Found(chosen.of, chosen.reasons, {}, {}, {}, {}, None))
+    text, values = query.classed(Prepared(chosen.of, chosen.reasons, {}, {}, {}, {}, None))
     begin = query.tested(words, (), joins, mixed=False)
     ((n, n_split),) = ask(f"WITH{begin},{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
     if n_split or not n:
@@ -134,7 +135,7 @@ def _holds(choice: Choice, wnids: Sequence[str], ask: Asks) -> frozenset[str] | 
     return frozenset(str(wnid) for (wnid,) in ask(text, {"_own": list(wnids)}))
 
 
-def _by_number(choice: Choice, found: Found, counted: Mapping[str, int]) -> Found:
+def _by_number(choice: Choice, found: Prepared, counted: Mapping[str, int]) -> Prepared:
     late: dict[str, str] = {}
     for wnid in {*found.of.values()}:
         n = counted.get(wnid, 0)
@@ -145,7 +146,7 @@ def _by_number(choice: Choice, found: Found, counted: Mapping[str, int]) -> Foun
     return found._replace(late=late)
 
 
-def _batches(found: Found, present: Mapping[str, int], *, whole: bool) -> Iterator[list[str] | None]:
+def _batches(found: Prepared, present: Mapping[str, int], *, whole: bool) -> Iterator[list[str] | None]:
     """The wnids of the classes, some classes at a time; None for all of them, where groups join classes."""
     if whole:
         yield None
@@ -166,11 +167,11 @@ def _batches(found: Found, present: Mapping[str, int], *, whole: bool) -> Iterat
 
 
 class _Tables(Protocol):
-    def __call__(self, found: Found, only: Sequence[str] | None) -> Sql: ...
+    def __call__(self, found: Prepared, only: Sequence[str] | None) -> Sql: ...
 
 
 def _count_cuts(
-    choice: Choice, found: Found, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
+    choice: Choice, found: Prepared, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
 ) -> dict[str, tuple[Cut, ...]]:
     totals: list[int] = []
     for _, n in choice.split.amounts:
@@ -207,7 +208,7 @@ def _check_rest(choice: Choice, text: str, values: Mapping[str, object], ask: As
 
 
 def _amount_cuts(
-    choice: Choice, found: Found, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
+    choice: Choice, found: Prepared, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
 ) -> dict[tuple[str, str], Cut]:
     named = {name: n for name, n in choice.per_class.items() if name}
     anywhere = choice.per_class.get("")
@@ -230,7 +231,7 @@ def _amount_cuts(
     return cuts
 
 
-def _limit(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Found, ask: Asks) -> Cut | None:
+def _limit(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Prepared, ask: Asks) -> Cut | None:
     """The cut of the limit; None: there are no more images than that."""
     limit = choice.limit or 0
     text, values = query.whole(choice, demands, joins, found)

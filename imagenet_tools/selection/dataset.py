@@ -12,7 +12,7 @@ from imagenet_tools.annotations.bbox import to_pixels
 from imagenet_tools.errors import UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.training.dataset import BOX_FIELDS, Boxes, Dataset
-from imagenet_tools.training.images import Home, Images, smallest
+from imagenet_tools.training.images import Container, ImagePlaces, smallest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,7 +141,7 @@ def _nothing(selection: Selection, split: str, left_out: Mapping[str, int]) -> U
 
 def _images(
     selection: Selection, asked: Mapping[str, object], columns: Sequence[str]
-) -> tuple[Images, dict[str, pa.Array]]:
+) -> tuple[ImagePlaces, dict[str, pa.Array]]:
     """The places of the images, and the columns that were asked for, in order."""
     import pyarrow as pa
 
@@ -155,7 +155,7 @@ def _images(
     home, start, length, label = (np.concatenate([np.empty(0, np.int64), *kept.pop(name, ())]) for name in _NUMBERS)
     texts = {name: pa.chunked_array(parts).combine_chunks() for name, parts in kept.items()}
     image_id, name = (texts.pop(name, pa.array([], pa.string())) for name in ("image_id", "name"))
-    images = Images(
+    images = ImagePlaces(
         tuple(_home(selection, *text.split("\0")) for text in homes),
         smallest(home),
         start.astype(np.int64),
@@ -169,10 +169,10 @@ def _images(
 
 def _home(
     selection: Selection, dataset: str, source: str, compression: str, encoding: str, right: str, alone: str, path: str
-) -> Home:
+) -> Container:
     place = selection.index.image_place(source, path, None, 0, None, None, compression or None)
     said = encoding if right == "1" else None
-    return Home(dataset, Path(place.path), alone == "1", place.compression, place.points, said)
+    return Container(dataset, Path(place.path), alone == "1", place.compression, place.points, said)
 
 
 def _boxes(selection: Selection, asked: Mapping[str, object], n: int) -> Boxes:

@@ -32,7 +32,7 @@ class Line(NamedTuple):
     ids: tuple[str, ...]
 
 
-class Found(NamedTuple):
+class FoundIds(NamedTuple):
     """The images of a list that are in an index."""
 
     photos: set[str]  # by a stem, which names a photo in every release that keeps ImageNet's stems
@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 def absolute(flag: str, text: str, near: Path) -> str:
     """A word's value as it can be kept: a published name or a special one, or the absolute path of a file."""
-    from imagenet_tools.class_lists import image_lists
+    from imagenet_tools.catalogue import image_lists
 
     special = ("defects", "blacklist") if flag == "--exclude" else ()
     if text in special or text in image_lists.names():
@@ -65,7 +65,7 @@ def read(text: str) -> list[Line]:
     image of that data set alone. A label behind the image, as in `n01440764/n01440764_10026.JPEG 0`, is no part of
     the id. '#' begins a comment. UsageError: the file has no ids, or is no text.
     """
-    from imagenet_tools.class_lists import image_lists
+    from imagenet_tools.catalogue import image_lists
 
     name = _BLACKLIST if text == "blacklist" else text
     if name in image_lists.names():
@@ -82,7 +82,7 @@ def read(text: str) -> list[Line]:
     ]
 
 
-def match(lines: Sequence[Line], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], Rows]) -> Found:
+def match(lines: Sequence[Line], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], Rows]) -> FoundIds:
     """Find the images of a list among those of some data sets of an index; of a single data set also by its own ids."""
     values: dict[str, object] = {"_ids": sorted({one for line in lines for one in line.ids}), "_sets": list(datasets)}
     listed, within = "(SELECT unnest($_ids::VARCHAR[]))", "dataset IN (SELECT unnest($_sets::VARCHAR[]))"
@@ -93,7 +93,7 @@ def match(lines: Sequence[Line], datasets: Sequence[str], ask: Callable[[str, di
         f"SELECT {key}, {names} FROM images WHERE ({key} IN {listed} OR {names} IN {listed}) AND {within}", values
     )
     keys = {str(name): str(key) for key, own in rows for name in (key, own) if name is not None}
-    found = Found(set(), set(), [])
+    found = FoundIds(set(), set(), [])
     for line in lines:
         one = next((one for one in line.ids if one in photos or one in keys), None)
         if one is None:
@@ -115,7 +115,7 @@ def _without_label(line: str) -> Iterator[str]:
 
 def _ids(text: str) -> tuple[str, ...]:
     """Return the ids that a path may mean: its stem if releases share it, or the path without its suffix."""
-    from imagenet_tools.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, without_label
+    from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, without_label
 
     path = text.replace("\\", "/").removeprefix("./")
     suffixed = path.lower().endswith(_SUFFIXES)

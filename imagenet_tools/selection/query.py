@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.schema import TABLES
 from imagenet_tools.selection import steps
 from imagenet_tools.selection.splits import thresholds
+from imagenet_tools.store.connection import GROUPS, LOCK
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.choice import Choice
 
 # Of images that draw the same the one whose key is lower comes first.
 KEY = "photo || chr(9) || dataset || chr(9) || image_id"
-
-GROUPS = "_groups"  # the table of groups, as a cursor has it
-LOCK = "_lock"  # the ids of a lock, likewise
 
 
 class Cut(NamedTuple):
@@ -36,7 +34,7 @@ class Cut(NamedTuple):
     key: str
 
 
-class Found(NamedTuple):
+class Prepared(NamedTuple):
     """What was found before the query, for all images at once."""
 
     of: Mapping[str, str]  # the class that each wnid becomes
@@ -83,7 +81,7 @@ def _cases(tests: list[tuple[str, str]]) -> str:
     return f"CASE {cases}\n    END"
 
 
-def classed(found: Found) -> Sql:
+def classed(found: Prepared) -> Sql:
     """The classes as a table, and the images with theirs."""
     wnids = sorted({*found.of, *found.reasons})
     classes = [found.of.get(wnid) for wnid in wnids]
@@ -105,7 +103,7 @@ _classed AS (
     return Sql(text, values)
 
 
-def divided(choice: Choice, found: Found) -> Sql:
+def divided(choice: Choice, found: Prepared) -> Sql:
     """The images with their draws, and the split that each falls in; null for none."""
     own = f"draw(hash32, {int(choice.seed)})"
     side_draw, home, homes = own, "_class", ""
@@ -147,7 +145,7 @@ def _target(choice: Choice) -> str:
     return f"CASE {tests} ELSE '{split.rest}' END"
 
 
-def _counts(choice: Choice, found: Found) -> tuple[str, dict[str, object], str]:
+def _counts(choice: Choice, found: Prepared) -> tuple[str, dict[str, object], str]:
     """Of a count split the table of its cuts, its values, and how it is joined."""
     if choice.split.by != "count":
         return "", {}, ""
@@ -164,7 +162,7 @@ def _counts(choice: Choice, found: Found) -> tuple[str, dict[str, object], str]:
     )
 
 
-def made(choice: Choice, found: Found) -> Sql:
+def made(choice: Choice, found: Prepared) -> Sql:
     """The last of the tables: what the query asks."""
     torn = "WHEN _torn THEN 'groups'" if choice.groups and choice.split.by == "classes" else ""
     over, limited = "false", "false"
@@ -227,7 +225,9 @@ class_boxes AS (
 _COLUMNS = ", ".join(f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))
 
 
-def whole(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Found, *, only: bool = False) -> Sql:
+def whole(
+    choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Prepared, *, only: bool = False
+) -> Sql:
     """All the tables, up to `made`."""
     parts = [classed(found), divided(choice, found), made(choice, found)]
     values = {name: value for part in parts for name, value in part.values.items()}

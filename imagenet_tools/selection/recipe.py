@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools import wordnet
 from imagenet_tools.errors import UnknownSynsetError, UsageError
-from imagenet_tools.files import parse_toml, read_text, write_whole
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
+from imagenet_tools.storage.files import parse_toml, read_text, write_whole
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection

@@ -14,19 +14,20 @@ from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as said
 from imagenet_tools.selection import classes, cuts, image_ids, query, steps
-from imagenet_tools.selection.choice import Choice
+from imagenet_tools.selection.asking import asked, joins, own_tables
+from imagenet_tools.selection.choice import Choice, joined
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
-from imagenet_tools.selection.joined import joined
-from imagenet_tools.selection.query import Found, Sql
-from imagenet_tools.selection.queryable import Queryable, asked, joins, own_tables
+from imagenet_tools.selection.query import Prepared, Sql
 from imagenet_tools.selection.splits import Split, parse_amount, parse_split
 from imagenet_tools.selection.steps import Step
+from imagenet_tools.store.connection import LOCK
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
     from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.store.store import Store
 
 _Asked = TypeVar("_Asked")
 
@@ -43,7 +44,7 @@ class Selection:
     ordered by split, wnid, data set and image_id.
     """
 
-    index: Queryable
+    index: Store
     choice: Choice = field(default_factory=Choice)
     # Conditions of an export target, as (reason, SQL condition): eligible images are counted after them.
     demands: tuple[tuple[str, str], ...] = ()
@@ -165,10 +166,10 @@ class Selection:
         return steps.lists(self.choice, lambda text, values: self.index.cursor().execute(text, values).fetchall())
 
     @functools.cached_property
-    def _found(self) -> tuple[Found, tuple[str, ...]]:
+    def _found(self) -> tuple[Prepared, tuple[str, ...]]:
         if self.pinned is not None:
-            pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {query.LOCK} ORDER BY ALL", {})
-            return Found({str(own): str(wnid) for own, wnid in pairs}, {}, {}, {}, {}, {}, None), ()
+            pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {LOCK} ORDER BY ALL", {})
+            return Prepared({str(own): str(wnid) for own, wnid in pairs}, {}, {}, {}, {}, {}, None), ()
         return cuts.find(self.choice, self.demands, self._joins, self._rows)
 
     def _rows(self, text: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
@@ -235,7 +236,7 @@ class Selection:
         if self.pinned is not None:
             return self.pinned.classes
         found = self._found[0]
-        of = classes.Classes(found.of, found.reasons, ())
+        of = classes.SelectedClasses(found.of, found.reasons, ())
         chosen = {wnid for counted in self.counts().values() for wnid in counted}
         return classes.in_order(self.choice, of, chosen, found.late)
 

@@ -6,19 +6,129 @@ the graph and the rule alone, so that the same call gives the same superclasses;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
 from imagenet_tools.superclasses import disjoint as disjoint_sets
-from imagenet_tools.superclasses.assignment import Chosen, assigned
-from imagenet_tools.superclasses.family import Family, family_of
-from imagenet_tools.superclasses.superclasses import Rule, Superclasses
+from imagenet_tools.superclasses.superclasses import EMPTIED, Rule, Superclass, Superclasses
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet.wnid import hash32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from imagenet_tools.superclasses.superclasses import Rule
+    from imagenet_tools.wordnet.graph import Edges, Ints
+
+
+# ---- Some classes, and each synset at or above one of them with its classes: what superclasses are chosen from.
+
+
+class Family(NamedTuple):
+    """The classes below a synset, and what lies between."""
+
+    classes: Ints  # rows, sorted
+    members: Mapping[int, Ints]  # by row of each synset at or above a class: the rows of its classes, sorted
+    edges: Mapping[int, Ints]  # likewise: edges on the shortest path from each of these up to it
+    outside: Ints  # rows of the classes that do not lie below
+
+
+def family_of(rule: Rule, classes: Iterable[str]) -> Family:
+    """The family of classes below the synset that a rule names; UsageError: none, or one stands twice."""
+    rows = np.sort(wordnet.rows_of(classes))
+    if not len(rows):
+        raise UsageError("Found no classes; expected one at least.")
+    if (np.diff(rows) == 0).any():
+        twice = rows[1:][np.diff(rows) == 0]
+        raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
+    below = np.zeros(len(wordnet.load().offsets), np.bool_)
+    below[graph.reach(hierarchy.edges_down(instances=rule.instances), [wordnet.row_of(rule.under)])] = True
+    inside = rows[below[rows]]
+    of, above, steps = graph.pairs(hierarchy.edges_up(instances=rule.instances), inside)
+    of, above, steps = of[below[above]], above[below[above]], steps[below[above]]
+    starts = np.flatnonzero(np.diff(above, prepend=-1))
+    nodes = above[starts].tolist()
+    members = dict(zip(nodes, np.split(of, starts[1:]), strict=True)) if nodes else {}
+    edges = dict(zip(nodes, np.split(steps, starts[1:]), strict=True)) if nodes else {}
+    return Family(inside, members, edges, rows[~below[rows]])
+
+
+# ---- Which superclass a class belongs to where several lie above it, and what superclasses come of that.
+
+
+class Assignment(NamedTuple):
+    """The rows that were chosen, why others were not, and what there is to say of it."""
+
+    rows: list[int]
+    passed_over: dict[int, str]
+    notes: tuple[str, ...]
+
+
+def assigned(rule: Rule, family: Family, chosen: Assignment) -> Superclasses:
+    """The superclasses that were chosen, each class in one at most, by the rule's `overlap` and `equal`."""
+    up = hierarchy.edges_up(instances=rule.instances)
+    above: dict[int, list[int]] = {}
+    for row in chosen.rows:
+        for member in family.members[row].tolist():
+            above.setdefault(member, []).append(row)
+    higher = {row: set(graph.reach(up, [row]).tolist()) - {row} for row in chosen.rows}
+    members: dict[int, list[int]] = {row: [] for row in chosen.rows}
+    undecided: list[int] = []
+    for row, over in above.items():
+        lower = [one for one in over if not any(one in higher[other] for other in over)]
+        taken = lower[0] if len(lower) == 1 else _taken(rule, family, up, row, lower)
+        (undecided if taken is None else members[taken]).append(row)
+    passed_over = dict(chosen.passed_over)
+    passed_over |= {row: EMPTIED for row, found in members.items() if not found}
+    kept = {row: wordnet.wnids_of(sorted(found)) for row, found in members.items() if found}
+    n = min(map(len, kept.values()), default=0) if rule.equal else len(family.classes)
+    equal = {row: sorted(sorted(found, key=lambda wnid: (hash32(wnid), wnid))[:n]) for row, found in kept.items()}
+    surplus = sorted(wnid for row, found in kept.items() for wnid in set(found) - set(equal[row]))
+    return Superclasses(
+        rule=rule,
+        superclasses=tuple(
+            Superclass(wordnet.wnids_of([row])[0], wordnet.name_at(row), tuple(found))
+            for row, found in sorted(equal.items())
+        ),
+        uncovered=wordnet.wnids_of([row for row in family.classes.tolist() if row not in above]),
+        undecided=wordnet.wnids_of(sorted(undecided)),
+        surplus=tuple(surplus),
+        outside=wordnet.wnids_of(family.outside),
+        passed_over={wordnet.wnids_of([row])[0]: why for row, why in sorted(passed_over.items())},
+        notes=chosen.notes,
+    )
+
+
+def _taken(rule: Rule, family: Family, up: Edges, row: int, over: list[int]) -> int | None:
+    """Which of several superclasses, none below another, a class belongs to."""
+    if rule.overlap == "none":
+        return None
+    met = {one: place for place, one in enumerate(_way_up(up, row))}
+
+    def key(one: int) -> tuple[int, int]:
+        if rule.overlap == "nearest":
+            place = int(np.searchsorted(family.members[one], row))
+            return int(family.edges[one][place]), met[one]
+        return -len(family.members[one]) * (rule.overlap == "largest"), met[one]
+
+    return min(over, key=key)
+
+
+def _way_up(up: Edges, row: int) -> list[int]:
+    """What lies above a row, itself included, as it is met depth first, hypernyms in WordNet's order."""
+    met: dict[int, None] = {}
+    waiting = [row]
+    while waiting:
+        one = waiting.pop()
+        if one not in met:
+            met[one] = None
+            waiting += up.of(one).tolist()[::-1]
+    return list(met)
+
+
+# ----
 
 
 def cut(
@@ -81,13 +191,13 @@ def cut_by(rule: Rule, classes: Iterable[str]) -> Superclasses:
 # ---- the three ways
 
 
-def _by_depth(rule: Rule, family: Family) -> Chosen:
+def _by_depth(rule: Rule, family: Family) -> Assignment:
     shortest, longest = graph.depths(hierarchy.edges_down(instances=rule.instances), [wordnet.row_of(rule.under)])
     depths = longest if rule.measure == "longest" else shortest
     return _sifted(rule, family, [row for row in family.members if depths[row] == rule.depth])
 
 
-def _at(rule: Rule, family: Family) -> Chosen:
+def _at(rule: Rule, family: Family) -> Assignment:
     rows = wordnet.rows_of(rule.at or ()).tolist()
     if len(set(rows)) != len(rows):
         twice = next(row for row in rows if rows.count(row) > 1)
@@ -102,13 +212,13 @@ def _at(rule: Rule, family: Family) -> Chosen:
     return _sifted(rule, family, rows)
 
 
-def _sifted(rule: Rule, family: Family, rows: list[int]) -> Chosen:
+def _sifted(rule: Rule, family: Family, rows: list[int]) -> Assignment:
     """Those of the size that is wanted and, where that is asked for, disjoint."""
     passed_over = {row: _size_wanted(rule, len(family.members.get(row, ()))) for row in rows}
     passed_over = {row: why for row, why in passed_over.items() if why}
     kept = [row for row in sorted(rows) if row not in passed_over]
     if not rule.disjoint:
-        return Chosen(kept, passed_over, ())
+        return Assignment(kept, passed_over, ())
     lowest = _lowest(family, kept)
     chosen = _heaviest(family, lowest, None)
     taken = np.concatenate([np.zeros(0, np.int32), *(family.members[row] for row in chosen)])
@@ -116,7 +226,7 @@ def _sifted(rule: Rule, family: Family, rows: list[int]) -> Chosen:
         if row not in chosen:
             n = int(np.isin(family.members[row], taken).sum())
             passed_over[row] = f"shares {n} of its {len(family.members[row])} classes with those that are taken"
-    return Chosen(chosen, passed_over, ())
+    return Assignment(chosen, passed_over, ())
 
 
 def _size_wanted(rule: Rule, n: int) -> str:
@@ -130,7 +240,7 @@ def _size_wanted(rule: Rule, n: int) -> str:
     return ""
 
 
-def _by_number(rule: Rule, family: Family) -> Chosen:
+def _by_number(rule: Rule, family: Family) -> Assignment:
     k = rule.k or 0
     rows = [row for row, members in family.members.items() if not _size_wanted(rule, len(members))]
     rows = _lowest(family, rows)
@@ -151,8 +261,8 @@ def _by_number(rule: Rule, family: Family) -> Chosen:
     if rule.balanced:
         least = _last(rule.min_classes, most, has_k)
         said = f"No {k:,} disjoint ones have more than {least:,} classes each."
-        return Chosen(_heaviest(family, at_least(least), k), {}, (said,))
-    return Chosen(_heaviest(family, rows, k), {}, ())
+        return Assignment(_heaviest(family, at_least(least), k), {}, (said,))
+    return Assignment(_heaviest(family, rows, k), {}, ())
 
 
 def _lowest(family: Family, rows: list[int]) -> list[int]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import numpy.typing as npt
 
-    from imagenet_tools.graph import Edges, Ints
+    from imagenet_tools.wordnet.graph import Edges, Ints
 
 # What each rule keeps, in words.
 RULES = {
@@ -33,7 +33,7 @@ RULES = {
 }
 
 
-class Choice(NamedTuple):
+class ParentChoice(NamedTuple):
     """A synset of several hypernyms: the one that it keeps, the others in WordNet's order, and why."""
 
     wnid: str
@@ -51,11 +51,11 @@ class ExclusiveTree:
     instances: bool
     classes: tuple[str, ...]  # wnids, sorted
     hypernyms: Mapping[str, str]  # by wnid, sorted; what leads to no class any more is not in it
-    choices: tuple[Choice, ...]  # of the synsets that have several, sorted by wnid
+    choices: tuple[ParentChoice, ...]  # of the synsets that have several, sorted by wnid
     edited: bool = False  # the file was changed since it was made
 
     def edges_down(self) -> Edges:
-        """The edges of the tree from each row of imagenet_tools.wordnet to what lies right below it."""
+        """The edges of the tree from each row of imagenet_tools.wordnet.wordnet to what lies right below it."""
         lower, upper = wordnet.rows_of(self.hypernyms), wordnet.rows_of(self.hypernyms.values())
         return graph.from_pairs(len(wordnet.load().offsets), upper, lower)
 
@@ -80,8 +80,8 @@ def exclusive_tree(
 ) -> ExclusiveTree:
     """The tree of some classes by a rule of RULES.
 
-    `images`, by row of imagenet_tools.wordnet, are what lies at each class, for the rule most-images. UsageError: a
-    class does not lie below `under` or stands twice, no such rule, or no images for the rule that counts them.
+    `images`, by row of wordnet, are what lies at each class, for the rule most-images. UsageError: a class does not
+    lie below `under` or stands twice, no such rule, or no images for the rule that counts them.
     """
     if rule not in RULES:
         raise UsageError(f"{rule!r} is no rule; expected one of {', '.join(RULES)}.")
@@ -89,7 +89,7 @@ def exclusive_tree(
     top = wordnet.synset(under).wnid
     parents = parents_of(wnids, under=top, instances=instances)
     value = _value(rule, wnids, top, images, instances)
-    made: dict[str, Choice] = {}
+    made: dict[str, ParentChoice] = {}
 
     def kept(wnid: str) -> str:
         above = parents[wordnet.row_of(wnid)]
@@ -101,7 +101,7 @@ def exclusive_tree(
         others = tuple(one for place, one in enumerate(several) if place != best)
         rest = ", ".join(text for place, (_, text) in enumerate(values) if place != best)
         why = f"{values[best][1]}; the others: {rest}" if rest.strip(", ") else "first"
-        made[wnid] = Choice(wnid, several[best], others, why)
+        made[wnid] = ParentChoice(wnid, several[best], others, why)
         return several[best]
 
     hypernyms = walked(wnids, top, kept)

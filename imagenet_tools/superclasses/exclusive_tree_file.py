@@ -30,11 +30,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools import wordnet
 from imagenet_tools.errors import UsageError
-from imagenet_tools.files import read_text, write_whole
+from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_synsets as toml
-from imagenet_tools.superclasses.exclusive_tree import RULES, Choice, ExclusiveTree, parents_of, walked
+from imagenet_tools.superclasses.exclusive_tree import RULES, ExclusiveTree, ParentChoice, parents_of, walked
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
         if wordnet.row_of(wnid) not in parents:
             what = "is no class and lies above none, so that its [[choice]] decides nothing"
             raise UsageError(f"{where}: {toml.synset(wnid)} {what}. Take it out, or add its classes.")
-    made: dict[str, Choice] = {}
+    made: dict[str, ParentChoice] = {}
 
     def kept(wnid: str) -> str:
         several = wordnet.wnids_of(parents[wordnet.row_of(wnid)])
@@ -115,7 +115,7 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
             what = f"is no hypernym of {toml.synset(wnid)} below {toml.synset(under)}"
             raise UsageError(f"{where}: {toml.synset(taken)} {what}; expected {expected}.")
         if len(several) > 1:
-            made[wnid] = Choice(wnid, taken, tuple(one for one in several if one != taken), why)
+            made[wnid] = ParentChoice(wnid, taken, tuple(one for one in several if one != taken), why)
         return taken
 
     hypernyms = walked(classes, under, kept)

@@ -37,11 +37,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools import hierarchy, wordnet
 from imagenet_tools.errors import UsageError
-from imagenet_tools.files import read_text, write_whole
+from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_synsets as toml
 from imagenet_tools.superclasses.superclasses import REASONS, Rule, Superclass, Superclasses
+from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

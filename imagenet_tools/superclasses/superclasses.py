@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from imagenet_tools import graph, hierarchy, wordnet
 from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools import wordnet
 from imagenet_tools.errors import UnknownSynsetError, UsageError
-from imagenet_tools.files import parse_toml
+from imagenet_tools.storage.files import parse_toml
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

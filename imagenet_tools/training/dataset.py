@@ -12,23 +12,71 @@ import os
 import resource
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeVar, overload
 
 import numpy as np
 
-from imagenet_tools.class_lists.export_classes import order_classes
+from imagenet_tools.catalogue.export_classes import order_classes
 from imagenet_tools.containers import payload
-from imagenet_tools.containers.blob import Descriptors
 from imagenet_tools.errors import FormatError, ImagenetToolsError, SourceError
 from imagenet_tools.images import probe
-from imagenet_tools.training.listed import Listed
+from imagenet_tools.storage.blob import Descriptors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from imagenet_tools.containers.stamps import Stamps
-    from imagenet_tools.training.images import Images
+    from imagenet_tools.storage.blob import Stamps
+    from imagenet_tools.training.images import ImagePlaces
+
+
+# ---- `targets` and `samples`: what looks like ImageFolder's lists, and is made of arrays when it is asked for.
+
+
+_Item = TypeVar("_Item")
+
+
+class LazyList(Sequence[_Item]):
+    """A sequence of what `item` gives for each row, equal to a list of the same; its slices are lists.
+
+    Where its items are numbers, `array` holds them as well, for those who want all at once, numpy among them.
+    """
+
+    def __init__(self, n: int, item: Callable[[int], _Item], array: npt.NDArray[Any] | None = None):
+        self._rows, self._item, self._array = range(n), item, array
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> _Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_Item]: ...
+    def __getitem__(self, index: int | slice) -> _Item | list[_Item]:
+        rows = self._rows[index]
+        return [self._item(row) for row in rows] if isinstance(rows, range) else self._item(rows)
+
+    def __iter__(self) -> Iterator[_Item]:
+        return map(self._item, self._rows) if self._array is None else iter(self._array.tolist())
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if self._array is None:
+            return np.array(list(self), dtype)
+        return self._array.astype(np.int64 if dtype is None else dtype)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (LazyList, list)):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"[{', '.join([*map(repr, self[:3]), *(['...'] if len(self) > 3 else [])])}] ({len(self):,} in all)"
+
+
+# ----
+
 
 # Of the files that a process may open, the share that is kept open here, and the most.
 _SHARE, _MOST = 4, 4096
@@ -63,7 +111,7 @@ class Dataset:
 
     def __init__(
         self,
-        images: Images,
+        images: ImagePlaces,
         wnids: Sequence[str],
         *,
         split: str,
@@ -102,14 +150,14 @@ class Dataset:
         return [one.display for one in order_classes(self.classes)]
 
     @property
-    def targets(self) -> Listed[int]:
+    def targets(self) -> LazyList[int]:
         """The class index of every image, as a list would have it."""
-        return Listed(len(self), self._images.target, self._images.label)
+        return LazyList(len(self), self._images.target, self._images.label)
 
     @property
-    def samples(self) -> Listed[tuple[str, int]]:
+    def samples(self) -> LazyList[tuple[str, int]]:
         """(path, class index) of every image, as a list would have it; an image in an archive is archive/name."""
-        return Listed(len(self), self._images.sample)
+        return LazyList(len(self), self._images.sample)
 
     def __len__(self) -> int:
         return len(self._images.label)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from imagenet_tools.containers.payload import Place, reading_order
-from imagenet_tools.files import inside
+from imagenet_tools.storage.files import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Numbers = np.ndarray[tuple[int], np.dtype[Any]]
 
 
-class Home(NamedTuple):
+class Container(NamedTuple):
     """What images have in common: the archive that holds them, or the folder whose files they are."""
 
     dataset: str
@@ -35,10 +35,10 @@ class Home(NamedTuple):
     encoding: str | None  # as in Place
 
 
-class Images(NamedTuple):
+class ImagePlaces(NamedTuple):
     """Images in order: one row each in every array."""
 
-    homes: tuple[Home, ...]
+    homes: tuple[Container, ...]
     home: Numbers  # row of `homes`
     start: npt.NDArray[np.int64]  # where the bytes begin in the archive; or their row or byte in a container: Place
     length: Numbers  # bytes, as they lie there

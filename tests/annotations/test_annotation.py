@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.annotations import annotation, bbox, plain_xml
+from imagenet_tools.annotations import annotation, bbox
 from imagenet_tools.annotations.annotation import Object, class_of, filename_differs, parse
 
 BOX = "<bndbox><xmin>111</xmin><ymin>108</ymin><xmax>441</xmax><ymax>193</ymax></bndbox>"
@@ -228,7 +228,7 @@ HOSTILE = {
     "two documents": ((WHOLE * 2).encode(), ["xml_broken"]),
     "nothing": (b"", ["xml_broken"]),
     "a page of HTML": (b"<html><body>404</body></html>", ["xml_not_annotation"]),
-    "too large": (b" " * (plain_xml.MAX_BYTES + 1), ["xml_too_large"]),
+    "too large": (b" " * (annotation.MAX_BYTES + 1), ["xml_too_large"]),
     "one long token": (b"<" + b"a" * 1_000_000, ["xml_broken"]),
     "deep": (b"<annotation>" + b"<a>" * 300_000, ["xml_broken"]),
     "many attributes": (
@@ -247,7 +247,7 @@ def test_hostile_bytes_end_soon_in_a_coded_problem(name):
     assert time.process_time() - began < 0.5
     assert codes(found) == expected
     assert set(expected) <= set(annotation.PROBLEMS)
-    assert len(found.objects) <= plain_xml.MAX_OBJECTS
+    assert len(found.objects) <= annotation.MAX_OBJECTS
 
 
 @settings(deadline=None, max_examples=300)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.annotations import annotation, annotation_rows, plain_xml
+from imagenet_tools.annotations import annotation, annotation_rows
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.units import Unit
 
@@ -97,7 +97,7 @@ def test_the_pattern_and_expat_give_the_same_rows(some: list[File]) -> None:
 def test_what_the_pattern_takes_another_parser_reads_alike(file: File) -> None:
     """ElementTree's reading, each value found by its own path."""
     _, _, data = file
-    texts = plain_xml.plain(data)
+    texts = annotation.plain(data)
     if texts is None:
         return
     root = ElementTree.fromstring(data)
@@ -115,7 +115,7 @@ def test_real_files_give_the_same_rows_by_either_way(real: Path) -> None:
     found = rows_of(files, by_pattern=True)
     assert same(found, rows_of(files, by_pattern=False))
     assert found["boxes"].num_rows > len(files)
-    assert sum(plain_xml.plain(data) is not None for _, _, data in files) > len(files) // 2
+    assert sum(annotation.plain(data) is not None for _, _, data in files) > len(files) // 2
 
 
 def test_more_objects_than_are_read_are_left_to_expat() -> None:
@@ -127,9 +127,9 @@ def test_more_objects_than_are_read_are_left_to_expat() -> None:
         "<annotation><folder>x</folder><filename>n01440764_1</filename><source><database>x</database></source><size>"
         "<width>9</width><height>9</height><depth>3</depth></size><segmented>0</segmented>"
     )
-    for n in (1, plain_xml.MAX_OBJECTS, plain_xml.MAX_OBJECTS + 1):
+    for n in (1, annotation.MAX_OBJECTS, annotation.MAX_OBJECTS + 1):
         file = ("n01440764_1", "n01440764", f"{head}{one * n}</annotation>".encode())
-        assert (plain_xml.plain(file[2]) is not None) == (n <= plain_xml.MAX_OBJECTS)
+        assert (annotation.plain(file[2]) is not None) == (n <= annotation.MAX_OBJECTS)
         found = rows_of([file], by_pattern=True)
         assert same(found, rows_of([file], by_pattern=False))
-        assert found["boxes"].num_rows == min(n, plain_xml.MAX_OBJECTS)
+        assert found["boxes"].num_rows == min(n, annotation.MAX_OBJECTS)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests import nltk_corpus
 from tests.benchmarks import full_imagenet
 from tests.benchmarks.photographs import stock

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagenet_tools.class_lists import labels
-from imagenet_tools.cli.progress import Progress as Shown
+from imagenet_tools.catalogue import labels
+from imagenet_tools.cli.progress import ProgressBar as Shown
 from imagenet_tools.units import Progress
 from tests.benchmarks.photographs import Photograph, stock
 

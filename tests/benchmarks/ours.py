@@ -79,7 +79,7 @@ def command_line(*arguments: str) -> Callable[[], int]:
 
 def wordnet() -> Callable[[], int]:
     """Open the hierarchy and take everything below its root."""
-    from imagenet_tools import hierarchy
+    from imagenet_tools.wordnet import hierarchy
 
     return lambda: len(hierarchy.descendants("entity.n.01"))
 
@@ -102,7 +102,7 @@ def export(index: str, dest: str, to: str, link: str = "auto", resize: str = "")
 def coco_text(index: str, dest: str) -> Callable[[], int]:
     """An export to COCO's JSON whose images are not placed; the units are boxes."""
     import imagenet_tools
-    from imagenet_tools.exports.writer import Written
+    from imagenet_tools.exports.writer import SinkOutput
     from imagenet_tools.formats import coco
 
     class Nowhere:
@@ -110,8 +110,8 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
 
         def add(self, *_: object) -> None: ...
 
-        def close(self) -> Written:
-            return Written(images=(), note={"placed": {}})
+        def close(self) -> SinkOutput:
+            return SinkOutput(images=(), note={"placed": {}})
 
     coco.FilePerImage = Nowhere  # type: ignore[assignment,misc]
 

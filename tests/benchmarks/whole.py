@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from imagenet_tools.cli.progress import Progress
+from imagenet_tools.cli.progress import ProgressBar
 from tests.benchmarks import full_imagenet
 from tests.benchmarks.contest import hold, prepare
 from tests.benchmarks.contests.asking import questions
@@ -90,7 +90,7 @@ def _tar(folder: Path, every: int) -> Path:
 
 def _set(folder: Path, every: int) -> Whole:
     tar = _tar(folder, every)
-    full_imagenet.make(tar.parent, every=every, progress=Progress())
+    full_imagenet.make(tar.parent, every=every, progress=ProgressBar())
     classes = full_imagenet.layout(every)
     boxed = full_imagenet.n_annotations(classes, full_imagenet.BOXED // every)
     return Whole(tar, tar.parent / full_imagenet.BOXES, len(classes), sum(one.images for one in classes), boxed)

@@ -13,7 +13,7 @@ import pytest
 from imagenet_tools import cli
 from imagenet_tools.cli import demo as cli_demo
 from imagenet_tools.cli import query as cli_query
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists
 from tests.cli.conftest import COMMAND, Run
 from tests.cli.test_commands import loaded
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from imagenet_tools.cli import group
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.cli.conftest import COMMANDS, Run, environment
 from tests.waiting import PATIENCE
 
@@ -73,7 +73,8 @@ def loaded(*arguments: str, index: Path | None = None) -> set[str]:
     """The modules that the command line has loaded when it ends."""
     script = """
 import sys
-from imagenet_tools import cli, processes
+from imagenet_tools import cli
+from imagenet_tools.storage import processes
 processes.in_child = lambda work, **_: work()  # what a query loads, it loads in a process of its own
 code = cli.run(sys.argv[1:])
 print("LOADED", *sys.modules, file=sys.stderr)
@@ -102,7 +103,16 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
     found = loaded("query", "SELECT count(*) FROM images WHERE is_a(wnid, 'dog')", index=index.path)
     assert "duckdb" in found
     assert (
-        not {"numpy", "nltk", "pandas", "pyarrow", "PIL", "imagenet_tools.index.opened", "imagenet_tools.terms"} & found
+        not {
+            "numpy",
+            "nltk",
+            "pandas",
+            "pyarrow",
+            "PIL",
+            "imagenet_tools.index",
+            "imagenet_tools.catalogue.terms",
+        }
+        & found
     )
     assert "duckdb" not in loaded("query", "--schema")
 
@@ -267,7 +277,7 @@ def test_4_what_exists_is_kept(run: Run, tmp_path: Path) -> None:
 
 
 def test_4_a_build_that_another_process_is_making(run: Run, sample: Path, tmp_path: Path) -> None:
-    from imagenet_tools.files import lock
+    from imagenet_tools.storage.files import lock
 
     staging = tmp_path / "a.index.partial"
     staging.mkdir()

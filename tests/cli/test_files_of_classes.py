@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import identify, terms, wordnet
-from imagenet_tools.class_lists import given_lists, lists, user_files
-from imagenet_tools.class_lists.identify_classes import ClassesFound
-from imagenet_tools.class_lists.identify_labels import LabelsFound
+from imagenet_tools import identify
+from imagenet_tools.catalogue import given_lists, lists, terms, user_files
+from imagenet_tools.catalogue.identify_classes import ClassesFound
+from imagenet_tools.catalogue.identify_labels import LabelsFound
 from imagenet_tools.errors import AmbiguousSynsetError, UsageError
+from imagenet_tools.wordnet import wordnet
 from tests.cli.conftest import Run
 
 IMAGENETTE = (
@@ -79,7 +80,7 @@ def test_names_with_apostrophes_and_commas_in_yaml_are_one_class_each(tmp_path: 
         """names: {3: tench, 0: jack-o'-lantern, 1: "potter's wheel", 2: 'it''s, two'}""",
     ):
         found = user_files.read(written(tmp_path / "data.yaml", text))
-        assert isinstance(found, user_files.Classes)
+        assert isinstance(found, user_files.ClassFile)
         assert found.texts == wanted
 
 

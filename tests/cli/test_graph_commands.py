@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.superclasses import exclusive_tree_file, superclass_file
 from tests.cli.conftest import Run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools import cli
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.conftest import OFFICIAL
 from tests.waiting import PATIENCE
@@ -191,7 +191,7 @@ def test_with_json_an_error_is_json_on_stdout(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_fault_of_the_program_is_one_line_that_asks_for_a_report(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagenet_tools import terms
+    from imagenet_tools.catalogue import terms
 
     def fail(*_: object, **__: object) -> None:
         {}["missing"]
@@ -206,7 +206,7 @@ def test_a_fault_of_the_program_is_one_line_that_asks_for_a_report(run: Run, mon
 
 
 def test_an_archive_s_early_end_is_not_taken_for_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagenet_tools import terms
+    from imagenet_tools.catalogue import terms
 
     def fail(*_: object, **__: object) -> None:
         raise EOFError

@@ -15,7 +15,7 @@ import pytest
 
 from imagenet_tools import schema
 from imagenet_tools.cli.query import _SHOWN
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.cli.conftest import Run, process
 from tests.waiting import PATIENCE
 

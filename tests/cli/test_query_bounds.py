@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.cli.conftest import COMMAND, Ran, Run, environment
 from tests.waiting import PATIENCE, until
 
@@ -61,7 +61,7 @@ def test_each_bound_names_itself_and_the_flag_that_raises_it(index: Index) -> No
 def test_a_process_that_dies_for_want_of_memory_is_an_error_in_words(index: Index) -> None:
     # The kernel kills whom it chooses, and a library may abort where an allocation fails.
     script = (
-        "import os, sys\nfrom imagenet_tools.index import query\n"
+        "import os, sys\nfrom imagenet_tools.store import query\n"
         "query.run = lambda *_, **__: os.abort()\n"
         "from imagenet_tools.cli import main\nmain()"
     )

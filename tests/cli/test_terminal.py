@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools import wordnet
 from imagenet_tools.cli.common import table
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.wordnet import wordnet
 from tests.cli.conftest import COMMAND, Ran, Run, environment, process
 from tests.conftest import Extracted
 from tests.waiting import PATIENCE

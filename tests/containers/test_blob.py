@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.containers import blob
 from imagenet_tools.errors import SourceError
+from imagenet_tools.storage import blob
 
 DATA = random.Random(0).randbytes(300_000)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
 

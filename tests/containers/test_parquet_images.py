@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools.containers import parquet_images
-from imagenet_tools.containers.blob import Descriptors
-from imagenet_tools.containers.parquet_images import RowGroups, Shard, image_column
+from imagenet_tools.containers.parquet_images import ParquetShard, RowGroups, image_column
 from imagenet_tools.containers.payload import Place, read, reading_order
 from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.storage.blob import Descriptors
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -61,7 +61,7 @@ def test_every_row_is_read_whatever_the_writer_chose(group: int, options: dict[s
         groups = RowGroups.of(files)
         shuffled = sorted(range(len(VALUES)), key=lambda row: row * 29 % len(VALUES))
         assert [groups.read(str(tmp_path / "x.parquet"), row) for row in shuffled] == [expected[n] for n in shuffled]
-        shard = Shard(files, str(tmp_path / "x.parquet"))
+        shard = ParquetShard(files, str(tmp_path / "x.parquet"))
         columns = [shard.images(n, ("image.path", "label")) for n in shard.groups]
         assert [value for images, _ in columns for value in images.to_pylist()] == expected
         assert [value for _, (_, labels) in columns for value in labels.to_pylist()] == list(range(len(VALUES)))
@@ -178,7 +178,7 @@ def test_a_row_group_too_large_for_memory_is_refused_with_what_to_do(
 def test_a_disk_that_fails_is_no_damage(tmp_path: Path) -> None:
     pq.write_table(table([b"abc"]), tmp_path / "x.parquet")
     with Descriptors() as files:
-        shard = Shard(files, str(tmp_path / "x.parquet"))
+        shard = ParquetShard(files, str(tmp_path / "x.parquet"))
         with pytest.raises(OSError, match="Input/output error"), shard.told("anything"):
             raise OSError(5, "Input/output error")
 

@@ -11,7 +11,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.exports.odd import make_odd, sources
 from tests.shared import Shared
 

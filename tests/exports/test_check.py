@@ -14,9 +14,9 @@ import pytest
 import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ExportError, SourceError
-from imagenet_tools.exports.digest import Digest
+from imagenet_tools.exports.kept import Digest
 from imagenet_tools.exports.writer import ImageFile
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import make_odd, sources
 

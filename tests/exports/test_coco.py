@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import imagenet_tools
-from imagenet_tools import wordnet
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import coco
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.wordnet import wordnet
 
 
 def read(root: Path) -> dict[str, dict[str, Any]]:

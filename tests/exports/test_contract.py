@@ -20,8 +20,8 @@ import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.exports import pieces
-from imagenet_tools.exports.writer import Found
-from imagenet_tools.index.opened import Index
+from imagenet_tools.exports.writer import ReadBack
+from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH, UNLABELLED, Odd, edges_of
 
@@ -56,7 +56,7 @@ def content(root: Path) -> dict[str, str]:
     }
 
 
-def read_back(target: str, root: Path) -> dict[str, Found]:
+def read_back(target: str, root: Path) -> dict[str, ReadBack]:
     found = list(FORMATS[target].read_back(root))
     by_stem = {one.stem: one for one in found}
     assert len(by_stem) == len(found)

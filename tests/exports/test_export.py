@@ -9,7 +9,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExistsError, ExportError, QueryError, SourceError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.shared import Shared
 

@@ -11,8 +11,8 @@ import pytest
 import imagenet_tools
 from imagenet_tools.errors import ExistsError, ExportError
 from imagenet_tools.exports.partial import partial_folder
-from imagenet_tools.files import lock
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.storage.files import lock
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import content
 from tests.waiting import PATIENCE, until
@@ -94,11 +94,11 @@ def test_a_full_disk_leaves_nothing_half_and_the_export_goes_on_when_there_is_ro
 def test_ctrl_c_gives_130_and_no_worker_stays(odd: Index, tmp_path: Path) -> None:
     sent = tmp_path / "sent"  # no worker goes on before the signal was sent, however late that is
     slow = (
-        "import sys, time; from pathlib import Path; from imagenet_tools.exports import pieces, sinks\n"
-        "put, pieces._PIECE = sinks.FilePerImage.add, 300_000\n"
+        "import sys, time; from pathlib import Path; from imagenet_tools.exports import job, pieces\n"
+        "put, pieces._PIECE = job.FilePerImage.add, 300_000\n"
         "def add(self, row, picture):\n    put(self, row, picture)\n"
         f"    while not Path({str(sent)!r}).exists():\n        time.sleep(0.02)\n    time.sleep(0.2)\n"
-        "sinks.FilePerImage.add = add\nfrom imagenet_tools.cli import main; main()"
+        "job.FilePerImage.add = add\nfrom imagenet_tools.cli import main; main()"
     )
     words = ["-i", str(odd.path), "export", str(tmp_path / "x"), "--to", "image_folder", "--workers", "2"]
     with subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.PIPE, text=True) as ran:

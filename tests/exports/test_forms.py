@@ -6,7 +6,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.exports import pieces
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.exports.test_contract import content
 from tests.forms import hf_parquet

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms import hf_parquet, tfrecord, webdataset
 from tests.forms.small import hub_archive

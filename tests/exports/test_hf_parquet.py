@@ -10,8 +10,8 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports import parquet_shards
-from imagenet_tools.index.opened import Index
+from imagenet_tools.formats.hf_parquet import shards
+from imagenet_tools.index import Index
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH
 
 TAKEN = {one.stem: one for one in ODD}
@@ -36,7 +36,7 @@ def test_files_are_called_as_the_hub_calls_them_and_hold_the_images(odd: Index, 
         assert [TENCH, CRANE, SPANIEL][row["label"]] == one.wnid
         turned = (one.orientation or 1) >= 5
         assert (row["width"], row["height"]) == (one.size[::-1] if turned else one.size)
-        assert row["ancestors"] == list(imagenet_tools.hierarchy.ancestors(one.wnid, itself=False))
+        assert row["ancestors"] == list(imagenet_tools.wordnet.hierarchy.ancestors(one.wnid, itself=False))
 
 
 def test_the_metadata_types_every_column_with_sequence_and_never_list(odd: Index, tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_the_metadata_types_every_column_with_sequence_and_never_list(odd: Index
 
 
 def test_row_groups_are_small_checked_and_indexed(odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_shards, "_IMAGES", 4)
-    monkeypatch.setattr(parquet_shards, "_BYTES", 4_000)
+    monkeypatch.setattr(shards, "_IMAGES", 4)
+    monkeypatch.setattr(shards, "_BYTES", 4_000)
     imagenet_tools.export(odd.select(), tmp_path / "x", to="hf_parquet", workers=1)
     groups = 0
     for path in (tmp_path / "x" / "data").glob("*.parquet"):

@@ -6,7 +6,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 
 
 def test_it_belongs_to_image_folder(odd: Index) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.exports.odd import CRANE, ODD, TENCH, make_odd
 
 

@@ -15,7 +15,7 @@ from imagenet_tools.exports.options import make_options, parse_size
 from imagenet_tools.exports.pieces import Pieces
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.formats import image_folder
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 
 
 def cut(plan: Plan, folder: Path) -> tuple[list[list[str]], Pieces]:

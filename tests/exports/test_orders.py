@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.exports import orders, pieces, sorting
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.selection.selection import Selection

@@ -8,7 +8,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.forms.annotations import xml
 
 ROOT = Path("VOCdevkit/VOC2012")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.webdataset_shards import key_of
-from imagenet_tools.index.opened import Index
+from imagenet_tools.formats.webdataset.shards import key_of
+from imagenet_tools.index import Index
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH
 
 TAKEN = {one.stem: one for one in ODD}
@@ -82,7 +82,7 @@ def test_samples_are_the_images_with_what_is_known_of_them(odd: Index, tmp_path:
     assert len(shapes) == 1  # so that types inferred from the first samples hold for all
     spaniel = found["n02102040_1"][2]
     assert spaniel["ilsvrc2012"] == lists.get("ilsvrc2012").wnids.index(SPANIEL)
-    assert spaniel["ancestors"] == sorted(imagenet_tools.hierarchy.ancestors(SPANIEL, itself=False))
+    assert spaniel["ancestors"] == sorted(imagenet_tools.wordnet.hierarchy.ancestors(SPANIEL, itself=False))
     assert "n02084071" in spaniel["ancestors"] and spaniel["lemmas"][0] == "English_springer"
 
 

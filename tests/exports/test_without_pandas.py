@@ -4,16 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.waiting import PATIENCE
 
 # Each in a fork of one process: pyarrow looks for pandas once, the first time that it makes an array of a list.
 SCRIPT = """
-import importlib, os, pkgutil, sys
+import importlib, os, sys
 import imagenet_tools, imagenet_tools.formats
 index, out = sys.argv[1:]
-for one in pkgutil.iter_modules(imagenet_tools.formats.__path__):
-    target = one.name
+for target in imagenet_tools.formats.names():
     if not hasattr(importlib.import_module(f"imagenet_tools.formats.{target}"), "open_shard"):
         continue
     child = os.fork()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from imagenet_tools import schema
+from imagenet_tools.build.unit_work import fingerprint_of
 from imagenet_tools.formats import box_xml
-from imagenet_tools.index.unit_work import fingerprint_of
 
 OBJECT = (
     "<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult><bndbox>"

@@ -275,7 +275,7 @@ def test_a_wnid_and_a_word_that_is_no_breed_is_a_class_folder(form: str, tmp_pat
 
 
 def test_the_breeds_of_stanford_dogs_are_120_without_the_dalmatian() -> None:
-    from imagenet_tools.published import releases
+    from imagenet_tools.catalogue import releases
 
     assert len(releases._breeds()) == 120
     assert releases.are_stanford_dogs(["n02115641-dingo", "n02113978-Mexican_hairless"])

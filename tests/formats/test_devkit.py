@@ -7,10 +7,10 @@ import tarfile
 import pytest
 
 from imagenet_tools import schema
-from imagenet_tools.class_lists import labels
+from imagenet_tools.build.unit_work import fingerprint_of
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import devkit
-from imagenet_tools.index.unit_work import fingerprint_of
 
 NAME = "ILSVRC2012_validation_ground_truth.txt"
 LATER = "ILSVRC2015_clsloc_validation_ground_truth.txt"

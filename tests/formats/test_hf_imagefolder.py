@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.formats import flat_folder, hf_imagefolder, image_folder
 from tests.conftest import Extracted
 from tests.forms import hf_imagefolder as form

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.build.build import Report
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import hf_parquet
-from imagenet_tools.index.build import Report
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms import hf_parquet as form
 from tests.scanned import Scanned

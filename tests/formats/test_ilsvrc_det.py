@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import ilsvrc_det
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms.annotations import det_xml, tar_of, write_files
 from tests.forms.det_tree import BIRD, DOG, PERSON, SNAKE, Det, write_2014, write_tree

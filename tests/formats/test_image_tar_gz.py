@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.containers import blob, payload
+from imagenet_tools.containers import payload
 from imagenet_tools.errors import SourceError
+from imagenet_tools.storage import blob
 from tests.conftest import Extracted
 from tests.formats.test_image_tars import built, only, read_all
 from tests.forms import small, whole
@@ -158,7 +159,7 @@ def test_the_hubs_old_archives_are_ilsvrc2012_under_its_own_names(extracted: Ext
     ):
         data = {stem: extracted.data[stem] for stem in stems}
         wnids = {
-            stem: imagenet_tools.class_lists.labels.validation_wnid(stem) or stem[:9]
+            stem: imagenet_tools.catalogue.labels.validation_wnid(stem) or stem[:9]
             for stem in stems
             if "test" not in stem
         }  # type: ignore[attr-defined]

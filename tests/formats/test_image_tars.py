@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
-from imagenet_tools.index.opened import Index
+from imagenet_tools.catalogue import labels
+from imagenet_tools.index import Index
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
 from tests.forms import small, whole

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms.annotations import tar_of
 from tests.forms.kaggle import files_of, write, write_archive

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools import schema
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.formats import loc_csv
 
 HEADER = "ImageId,PredictionString\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.formats.test_image_tars import read_all
 from tests.forms import whole

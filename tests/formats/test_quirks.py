@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.forms.annotations import Edges, bboxes_annotations, det_xml, tar_of, xml
 from tests.forms.dogs import annotation
 
@@ -112,7 +112,7 @@ def test_a_quirk_is_repaired_by_rule_and_flagged(kind: str, built: Index) -> Non
 
 
 def test_info_counts_them(built: Index) -> None:
-    from imagenet_tools.index.summary import summarise
+    from imagenet_tools.store.summary import summarise
 
     counted = {row["flag"]: row["n"] for row in summarise(built).box_flags}
     assert counted == {flag: sum(flag in one.flags for one in ILSVRC.values()) for flag in counted}

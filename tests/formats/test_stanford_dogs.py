@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
+from imagenet_tools.build.unit_work import fingerprint_of
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats import stanford_dogs
-from imagenet_tools.index.opened import Index
-from imagenet_tools.index.unit_work import fingerprint_of
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms.dogs import BREEDS, Dogs, mat
 from tests.scanned import Scanned

@@ -11,7 +11,7 @@ from PIL import Image
 import imagenet_tools
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import tfrecord
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms import tfrecord as form
 from tests.scanned import Scanned

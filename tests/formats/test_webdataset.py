@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import image_tars, webdataset
 from tests.conftest import Extracted

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import zip as zip_format
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.formats.test_image_tars import read_all
 from tests.forms import small, whole, zips

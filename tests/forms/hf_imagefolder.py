@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests.forms.hf_parquet import split_of, wnid_of
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}

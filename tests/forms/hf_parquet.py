@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 SPLITS = {"train": "train", "val": "validation", "test": "test"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import google_crc32c
 from PIL import Image
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests.forms.hf_parquet import split_of, wnid_of
 from tests.forms.webdataset import shuffled
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests.forms import hf_imagefolder, hf_parquet, tfrecord, webdataset
 from tests.forms.small import hub_archive
 from tests.forms.whole import add, class_tar

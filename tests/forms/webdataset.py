@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists
 from tests.forms.hf_parquet import split_of, wnid_of
 
 # What a sample is, before it is written: its key, and its fields.

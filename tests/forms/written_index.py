@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imagenet_tools.index.layout import FileEntry, Manifest, copy_table, write_manifest, write_table
-from imagenet_tools.index.wordnet_tables import CONSTANT, path_of
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.store.layout import FileEntry, Manifest, copy_table, write_manifest, write_table
+from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
 
 Row = dict[str, Any]
 

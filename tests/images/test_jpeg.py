@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagenet_tools.images.jpeg import Facts, facts
+from imagenet_tools.images.jpeg import ImageFacts, facts
 
 ORIENTATION = 0x0112
 READ_LIMIT = 64 << 10
@@ -31,7 +31,7 @@ class Reads:
         return self.data[offset : offset + n]
 
 
-def told(data: bytes, head: int = 4096) -> Facts | None:
+def told(data: bytes, head: int = 4096) -> ImageFacts | None:
     return facts(data[:head], len(data), Reads(data))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.images.numbering import Numbering, read_numbers
 
 FIRST = lists.get("ilsvrc2012").wnids[:20]

@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools import api
+from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.containers import tar_batch
-from imagenet_tools.containers.read_buffer import read_buffer
-from imagenet_tools.images import folder_scan, image_rows, image_scan, jpeg_batch, plain_images
+from imagenet_tools.images import folder_scan, image_rows, image_scan, jpeg_batch, plain_rows
 from imagenet_tools.images.folder_scan import scan_folder
 from imagenet_tools.images.image_scan import scan_tar
-from imagenet_tools.images.jpeg import Facts
+from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.probe import probe
-from imagenet_tools.index.find import find_sources, units_of
+from imagenet_tools.storage.blob import read_buffer
 from imagenet_tools.units import Unit
 from tests.benchmarks.photographs import stock
 from tests.conftest import Extracted
@@ -50,7 +50,7 @@ quick = settings(deadline=None, max_examples=100, suppress_health_check=list(Hea
 def one_by_one(patch: pytest.MonkeyPatch) -> None:
     """Have everything take the way that knows every case."""
 
-    def add_images(rows: object, images: plain_images.Images, buffer: object, *, read: object, add: Any) -> None:
+    def add_images(rows: object, images: plain_rows.ImageBatch, buffer: object, *, read: object, add: Any) -> None:
         for n in range(len(images.size)):
             add(n, None)
 
@@ -61,12 +61,12 @@ def one_by_one(patch: pytest.MonkeyPatch) -> None:
 
 def together(patch: pytest.MonkeyPatch, made: Counter[str]) -> None:
     """Have the fewest be read together, and count the rows that are."""
-    patch.setattr(plain_images, "RUN", 1)
+    patch.setattr(plain_rows, "RUN", 1)
     patch.setattr(folder_scan, "RUN", 1)
     patch.setattr(jpeg_batch, "_FEW", 1)
     add_batch = image_rows.ImageRows.add_batch
 
-    def counted(self: image_rows.ImageRows, batch: Any, beside: Mapping[int, Facts]) -> None:
+    def counted(self: image_rows.ImageRows, batch: Any, beside: Mapping[int, ImageFacts]) -> None:
         made.update(rows=batch.num_rows, beside=len(beside))
         add_batch(self, batch, beside)
 
@@ -282,7 +282,7 @@ def test_damaged_and_cut_tars_have_the_same_rows_and_problems_both_ways(
 # ---- headers of JPEGs
 
 
-def told_together(images: list[bytes], held: int, *, further: bool = False) -> list[Facts | None]:
+def told_together(images: list[bytes], held: int, *, further: bool = False) -> list[ImageFacts | None]:
     """The facts of images read together, None where they are left to `probe`, or what that goes on to say."""
     with read_buffer() as buffer:
         start, at = [], 8
@@ -300,7 +300,7 @@ def told_together(images: list[bytes], held: int, *, further: bool = False) -> l
     return found
 
 
-def probed(data: bytes) -> Facts:
+def probed(data: bytes) -> ImageFacts:
     return probe(data[:4096], len(data), lambda offset, n: data[offset : offset + n])
 
 
@@ -371,7 +371,7 @@ def test_drawn_jpegs_are_told_together_as_pillow_tells_them(images: list[bytes])
 )
 def test_exif_as_cameras_write_it_is_told_together(exif: bytes, expected: int | None) -> None:
     images = [SOI + segment(0xE0, b"JFIF\0") + segment(0xE1, exif) + frame() + SCAN] * 16
-    assert told_together(images, 4096) == [Facts(20, 10, "RGB", "jpeg", expected, None)] * 16
+    assert told_together(images, 4096) == [ImageFacts(20, 10, "RGB", "jpeg", expected, None)] * 16
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_a_header_that_is_longer_than_what_is_held_is_gone_on_with() -> None:
     for end, expected in ((frame() + SCAN, (20, 10)), (SCAN, (5, 4))):
         images = [long + end] * 30
         assert told_together(images, 4096) == [None] * 30
-        assert told_together(images, 4096, further=True) == [Facts(*expected, "RGB", "jpeg", 6, None)] * 30
+        assert told_together(images, 4096, further=True) == [ImageFacts(*expected, "RGB", "jpeg", 6, None)] * 30
 
 
 def test_the_photographs_of_the_benchmarks_are_told_together() -> None:

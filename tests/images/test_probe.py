@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagenet_tools.errors import FormatError, SourceError
-from imagenet_tools.images.jpeg import Facts
+from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.probe import FORMATS, PIXEL_LIMIT, PROBLEMS, ends_whole, image, probe
 
 ORIENTATION = 0x0112
 quick = settings(deadline=None, max_examples=100)
 
 
-def told(data: bytes, head: int = 4096) -> Facts:
+def told(data: bytes, head: int = 4096) -> ImageFacts:
     def more(offset: int, n: int) -> bytes:
         assert offset + n <= len(data)
         return data[offset : offset + n]

@@ -15,12 +15,12 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools import system
-from imagenet_tools.class_lists import labels
+from imagenet_tools.build.build import Report
+from imagenet_tools.build.unit_work import Task, UnitResult, work
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import ExistsError, SourceError, UsageError
-from imagenet_tools.files import lock
-from imagenet_tools.index.build import Report
-from imagenet_tools.index.opened import Index
-from imagenet_tools.index.unit_work import Done, Task, work
+from imagenet_tools.index import Index
+from imagenet_tools.storage.files import lock
 from tests.conftest import OFFICIAL, Extracted
 
 FACTS = "image_id, photo, wnid, split, length, width, height, mode, encoding, orientation, hash32, problem"
@@ -165,12 +165,12 @@ def test_a_slow_disk_is_read_by_more_processes_than_cores_unless_their_number_is
     readers, cores = tmp_path / "readers", system.cores()
     readers.mkdir()
 
-    def slow(task: Task) -> Done:
+    def slow(task: Task) -> UnitResult:
         time.sleep(0.2)
         (readers / str(os.getpid())).touch()
         return work(task)
 
-    monkeypatch.setattr("imagenet_tools.index.build.work", slow)
+    monkeypatch.setattr("imagenet_tools.build.build.work", slow)
     units = imagenet_tools.build_index(
         [sample / name for name in OFFICIAL], tmp_path / "x.index", workers=workers
     ).units
@@ -482,7 +482,7 @@ def test_names_that_repeat_in_every_folder_become_paths(extracted: Extracted, tm
     index = imagenet_tools.open_index(tmp_path / "x.index")
     rows = index.sql("SELECT image_id, photo, hash32 FROM images ORDER BY image_id").fetchall()
     assert [image_id for image_id, _, _ in rows] == ["n01531178/art_0", "n02123045/art_0", "n02123045/art_1"]
-    from imagenet_tools.wnid import hash32
+    from imagenet_tools.wordnet.wnid import hash32
 
     assert [(photo, drawn) for _, photo, drawn in rows] == [
         (f"renditions/{image_id}", hash32(f"renditions/{image_id}")) for image_id, _, _ in rows
@@ -578,7 +578,7 @@ def test_the_counts_of_synsets_are_those_of_a_brute_force_union(index: Index) ->
     images = index.sql("SELECT image_id, wnid FROM images WHERE wnid IS NOT NULL").fetchall()
     below: dict[str, set[str]] = {}
     for image_id, wnid in images:
-        for ancestor in imagenet_tools.hierarchy.ancestors(wnid):  # type: ignore[attr-defined]
+        for ancestor in imagenet_tools.wordnet.hierarchy.ancestors(wnid):  # type: ignore[attr-defined]
             below.setdefault(ancestor, set()).add(image_id)
     found = index.sql("SELECT wnid, n_images_inclusive FROM synsets WHERE n_images_inclusive > 0").fetchall()
     assert dict(found) == {wnid: len(ids) for wnid, ids in below.items()}

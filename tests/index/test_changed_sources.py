@@ -15,7 +15,7 @@ from PIL import Image
 import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import SourceError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 
 TENCH, CRANE = "n01440764", "n02012849"
 IDS = [f"{wnid}_{n}" for wnid in (TENCH, CRANE) for n in (1, 2)]

@@ -13,7 +13,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.index.check import CheckedIndex
+from imagenet_tools.store.check import CheckedIndex
 from tests.conftest import Extracted
 
 CUT = "n02088364_19183"  # the image of the sample whose last bytes are missing

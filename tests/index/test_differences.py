@@ -7,8 +7,8 @@ import pytest
 
 from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index.differences import differences
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.selection.differences import differences
 from tests.forms.written_index import image, write
 
 ROWS = [image(f"n02085620_{n}", "n02085620") for n in range(5)]

@@ -11,8 +11,8 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ImagenetToolsError, SourceError
-from imagenet_tools.index.layout import read_manifest, write_manifest, write_table
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.store.layout import read_manifest, write_manifest, write_table
 from tests.conftest import Extracted
 
 

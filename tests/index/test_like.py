@@ -9,7 +9,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import NoIndexError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import OFFICIAL, Extracted
 from tests.forms import whole
 from tests.index.test_build import build, tables

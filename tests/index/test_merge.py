@@ -10,14 +10,15 @@ import pyarrow as pa
 import pytest
 
 import imagenet_tools
+from imagenet_tools.build import merge_images, parts, plain, plain_files, stage
+from imagenet_tools.build.merge import merge
+from imagenet_tools.build.merge_boxes import choose_boxes
+from imagenet_tools.build.plain_files import define_odd
+from imagenet_tools.build.stage import Stage
 from imagenet_tools.errors import ImagenetToolsError
-from imagenet_tools.index import layout, merge_images, parts, plain, plain_files, stage
-from imagenet_tools.index.found_images import define_odd
-from imagenet_tools.index.layout import FileEntry, Manifest
-from imagenet_tools.index.merge import merge
-from imagenet_tools.index.merge_boxes import choose_boxes
-from imagenet_tools.index.stage import Stage
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.store import layout
+from imagenet_tools.store.layout import FileEntry, Manifest
 from tests.conftest import Extracted
 from tests.forms.written_index import Row, image
 
@@ -214,7 +215,7 @@ def test_an_image_that_is_not_plain_is_known_here_and_in_sql(row: Row) -> None:
     rows = pa.Table.from_pylist([image("n01443537_1", "n01443537"), row], arrow_schema("images"))
     assert plain.homes(rows.to_batches()[0]) is None
     first = plain.homes(rows.slice(0, 1).to_batches()[0])
-    assert first == {plain.Home("ilsvrc2012", "train", "n01443537")}
+    assert first == {plain.PlainHome("ilsvrc2012", "train", "n01443537")}
     told = duckdb.sql(f"SELECT {plain.PLAIN}, {plain.PART} FROM rows").fetchall()
     assert [is_plain for is_plain, _ in told] == [True, False]
     assert told[0][1] == next(iter(first)).part

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import imagenet_tools
+from imagenet_tools.build.build import Report
 from imagenet_tools.errors import SourceError
-from imagenet_tools.index.build import Report
 from tests.cli.conftest import process
 from tests.forms import webdataset, whole
 from tests.index.test_build import tables

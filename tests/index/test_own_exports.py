@@ -12,7 +12,7 @@ import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import SourceError
 from imagenet_tools.exports import partial
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.shared import Shared
 

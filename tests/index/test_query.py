@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagenet_tools.errors import NoIndexError, QueryError, UsageError
-from imagenet_tools.index import query
-from imagenet_tools.index.gate import TABLE_FUNCTIONS
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
+from imagenet_tools.store import query
+from imagenet_tools.store.gate import TABLE_FUNCTIONS
 from tests.waiting import PATIENCE
 
 not_a_query = [1, 2, 3]  # a Python object that DuckDB would find by its name
@@ -432,9 +432,9 @@ BOMBS = [
 def test_a_bomb_ends_in_an_error_in_words(index: Index, bomb: str, take: str) -> None:
     script = f"""
 from pathlib import Path
-from imagenet_tools.index import query
+from imagenet_tools.store import query
 from imagenet_tools.errors import QueryError
-from imagenet_tools.processes import in_child
+from imagenet_tools.storage.processes import in_child
 
 def work():
     with query.connect_contained(Path({str(index.path)!r}), memory=2 << 30) as sql:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
+from imagenet_tools.build.build import Report
 from imagenet_tools.errors import ExistsError, NoIndexError, SourceError, UsageError
-from imagenet_tools.index.build import Report
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.conftest import OFFICIAL, Extracted
 from tests.index.test_build import build, facts, tables
 from tests.test_headers import counted

@@ -9,8 +9,8 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import NoIndexError
-from imagenet_tools.index.layout import read_manifest, write_manifest
-from imagenet_tools.index.sources import read_sources, write_sources
+from imagenet_tools.store.layout import read_manifest, write_manifest
+from imagenet_tools.store.sources import read_sources, write_sources
 from tests.conftest import Extracted
 from tests.forms import kaggle
 from tests.index.test_build import build, tables
@@ -66,7 +66,7 @@ def test_an_image_that_could_not_be_read_is_read_again_by_a_build_that_goes_on(
 ) -> None:
     with monkeypatch.context() as patch:
         refuse(patch, "open", min(path.name for path in folder.iterdir()))
-        patch.setattr("imagenet_tools.index.build.merge", interrupted)
+        patch.setattr("imagenet_tools.build.build.merge", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build([folder.parent], tmp_path / "x.index")
     report = build([folder.parent], tmp_path / "x.index")

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import imagenet_tools
-from imagenet_tools import hierarchy, terms, wordnet
-from imagenet_tools.index import query
-from imagenet_tools.index.connection import connect, suit
-from imagenet_tools.index.opened import Index
-from imagenet_tools.selection import draws
+from imagenet_tools.catalogue import terms
+from imagenet_tools.index import Index
+from imagenet_tools.selection import splits
+from imagenet_tools.store import query
+from imagenet_tools.store.connection import connect, suit
+from imagenet_tools.wordnet import hierarchy, wordnet
 from tests.waiting import PATIENCE
 
 
@@ -223,7 +224,7 @@ def by_column(index: Index) -> list[str]:
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 from pathlib import Path
-from imagenet_tools.index.connection import connect
+from imagenet_tools.store.connection import connect
 for query in {[query for query, _ in BY_COLUMN]!r}:
     sql = connect(Path({str(index.path)!r}))
     try:
@@ -252,12 +253,12 @@ def test_sql_and_python_draw_the_same_number(sql: duckdb.DuckDBPyConnection, pai
     values = ", ".join(f"({n}, {hash32}::UINTEGER, {seed}::HUGEINT)" for n, (hash32, seed) in enumerate(pairs))
     query = f"SELECT draw(hash32, seed) FROM (VALUES {values}) AS given(n, hash32, seed) ORDER BY n"
     drawn = [number for (number,) in sql.execute(query).fetchall()]
-    assert drawn == [draws.draw(hash32, seed) for hash32, seed in pairs]
+    assert drawn == [splits.draw(hash32, seed) for hash32, seed in pairs]
 
 
 def test_a_seed_may_be_written_as_any_whole_number(sql: duckdb.DuckDBPyConnection) -> None:
     for seed in (0, -1, 7, 2**32 - 1, 2**40):
-        assert one(sql, f"SELECT draw(123456789::UINTEGER, {seed})") == draws.draw(123456789, seed)
+        assert one(sql, f"SELECT draw(123456789::UINTEGER, {seed})") == splits.draw(123456789, seed)
 
 
 def test_seeds_order_images_differently_and_choose_different_ones(sql: duckdb.DuckDBPyConnection) -> None:
@@ -277,6 +278,6 @@ def test_no_hash_draws_nothing(sql: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_the_macros_are_those_that_are_told_to_users() -> None:
-    text = (Path(imagenet_tools.__file__).parent / "index" / "views.sql").read_text()
+    text = (Path(imagenet_tools.__file__).parent / "store" / "views.sql").read_text()
     defined = {name for name in re.findall(r"CREATE MACRO (\w+)\(", text) if not name.startswith("_")}
     assert defined == {name.partition("(")[0] for name in query.MACROS}

@@ -9,7 +9,7 @@ import pytest
 import webdataset
 from datasets import ClassLabel, Dataset, Features, Image, load_dataset
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.formats import hf_imagefolder, hf_parquet
 from imagenet_tools.formats import webdataset as ours
 from tests.forms import hf_imagefolder as imagefolder_form

@@ -10,7 +10,7 @@ import webdataset
 from datasets import Image, load_dataset
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests.loaders import shards
 from tests.loaders.parquet_proofs import prove
 from tests.loaders.truth import Say, Truth

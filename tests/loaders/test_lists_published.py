@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from imagenet_tools.class_lists import image_lists, labels, lists
-from imagenet_tools.index import wordnet_tables
+from imagenet_tools.catalogue import image_lists, labels, lists
+from imagenet_tools.store import wordnet_tables
 from tests.loaders.truth import Say
 
 
@@ -150,7 +150,7 @@ def test_real_labels_are_timm_s(say: Say) -> None:
 @pytest.mark.parametrize(("name", "file"), [("simclr-1pct", "1percent.txt"), ("simclr-10pct", "10percent.txt")])
 def test_simclr_s_lists_were_read_from_the_files_that_tfds_pins(name: str, file: str) -> None:
     """TFDS ships the SHA-256 of each file alone; the table says of which file it was made."""
-    from imagenet_tools.wordnet import read_table
+    from imagenet_tools.wordnet.wordnet import read_table
 
     path = shipped("tensorflow_datasets", "datasets/imagenet2012_subset/checksums.tsv")
     with path.open(newline="") as file_:

@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow_datasets.testing import disable_gcs_access
 
 import imagenet_tools
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.formats import tfrecord
 from tests.forms import tfrecord as form
 from tests.forms.whole import class_tar

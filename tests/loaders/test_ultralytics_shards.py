@@ -11,7 +11,7 @@ import pytest
 import wids
 from timm.data.readers.reader_wds import ReaderWds
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from tests.loaders import shards
 from tests.loaders.truth import Say, Truth
 

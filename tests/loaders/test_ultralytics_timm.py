@@ -14,7 +14,7 @@ from timm.data.readers import create_reader
 from torchvision.datasets import ImageNet, imagenet
 
 import imagenet_tools
-from imagenet_tools import wordnet
+from imagenet_tools.wordnet import wordnet
 from tests.loaders.folders import class_folders
 from tests.loaders.truth import DOGS, OTHERS, Export, Say, Truth
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools import open_index
-from imagenet_tools.class_lists import lists
-from imagenet_tools.index.opened import Index
+from imagenet_tools.catalogue import lists
+from imagenet_tools.index import Index
 from tests.forms.written_index import Row, image, write
 from tests.shared import Shared
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools import hierarchy
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import QueryError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.superclasses import cuts, superclass_file
+from imagenet_tools.wordnet import hierarchy
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 

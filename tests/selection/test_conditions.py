@@ -4,7 +4,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import AmbiguousSynsetError, QueryError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.cli.conftest import process
 
 CHANGING = [

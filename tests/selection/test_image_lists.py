@@ -7,7 +7,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 

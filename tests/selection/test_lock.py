@@ -11,7 +11,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.selection.choosing import by_recipe, pin
 from tests.forms import thousand

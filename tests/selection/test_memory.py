@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from tests.forms.written_index import synthetic, write_batches
 
 # What is asked of an index of either size, each with its rows read and thrown away; prints rows and the peak in MB.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection import lock
 from imagenet_tools.selection.choosing import by_recipe
 from tests.forms.written_index import image

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagenet_tools import hierarchy
-from imagenet_tools.class_lists import lists
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index.opened import Index
-from imagenet_tools.selection.draws import draw
-from imagenet_tools.selection.splits import parse_split, thresholds
+from imagenet_tools.index import Index
+from imagenet_tools.selection.splits import draw, parse_split, thresholds
+from imagenet_tools.wordnet import hierarchy
 from tests.examples import examples
 from tests.forms.written_index import image
 from tests.selection.conftest import Written

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from imagenet_tools.class_lists import image_lists
+from imagenet_tools.catalogue import image_lists
 from imagenet_tools.errors import QueryError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import SELECTION
 from tests.examples import examples

@@ -10,7 +10,7 @@ import imagenet_tools
 from imagenet_tools.cli import group
 from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.options import Options
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.choice import Choice
 from imagenet_tools.selection.words import EXPORT, SELECTION

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import hierarchy, wordnet
-from imagenet_tools.class_lists import labels, lists
+from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.superclasses.cuts import cut, cut_by
 from imagenet_tools.superclasses.superclasses import OVERLAPS, Superclasses
+from imagenet_tools.wordnet import hierarchy, wordnet
 
 ILSVRC = labels.ilsvrc2012_sorted()
 FALL11 = labels.fall11()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagenet_tools.superclasses import disjoint
-from imagenet_tools.superclasses.crossings import CrossingError
+from imagenet_tools.superclasses.disjoint import CrossingError
 
 quick = settings(deadline=None, max_examples=300)
 

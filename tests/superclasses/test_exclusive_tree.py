@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools import graph, hierarchy, terms, wordnet
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels, terms
 from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.superclasses import exclusive_tree_file
 from imagenet_tools.superclasses.exclusive_tree import RULES, ExclusiveTree, exclusive_tree
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 ILSVRC = labels.ilsvrc2012_sorted()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.class_lists import labels
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 from imagenet_tools.superclasses import superclass_file
 from imagenet_tools.superclasses.cuts import cut, cut_by

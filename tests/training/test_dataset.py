@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.training.dataset import Dataset
 from tests.conftest import Extracted
 from tests.drawn import lies_in

@@ -15,7 +15,7 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.index.opened import Index
+from imagenet_tools.index import Index
 from imagenet_tools.training.dataset import Dataset
 
 WNID = "n01440764"

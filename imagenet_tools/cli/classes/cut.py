@@ -70,7 +70,7 @@ def command(
     The result is a TOML file with every choice, what is in no superclass, and what might be in several. It can be
     edited and given to --superclasses. A class below two superclasses goes to the lower one, else by --overlap.
     """
-    from imagenet_tools.class_lists.given_lists import read_list
+    from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.superclasses import cuts, superclass_file
 
     if (balanced and k is None) or (disjoint and k is not None):
@@ -111,7 +111,7 @@ def _facts(made: Superclasses) -> dict[str, Any]:
 
 def _report(made: Superclasses) -> None:
     """What there is to say on stderr."""
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     def some(wnids: list[str]) -> str:
         names = [wordnet.synset(wnid).name for wnid in wnids[:5]]

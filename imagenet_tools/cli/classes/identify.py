@@ -31,7 +31,7 @@ def command(file: Path, output: Path | None, as_json: bool, index_path: Path | N
     nothing can be told the exit code is 1.
     """
     import imagenet_tools
-    from imagenet_tools.class_lists.identify_classes import ClassesFound
+    from imagenet_tools.catalogue.identify_classes import ClassesFound
 
     found = imagenet_tools.identify("/dev/stdin" if str(file) == "-" else file)
     if as_json:

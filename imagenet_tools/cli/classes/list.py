@@ -20,7 +20,7 @@ def command(parts: bool, images: bool, output: Path | None, as_json: bool, index
     """List the published class lists, or image lists."""
     if images:
         return _list_images(output, as_json)
-    from imagenet_tools.class_lists import lists
+    from imagenet_tools.catalogue import lists
 
     found = [lists.get(name) for name in lists.names(parts=parts)]
     if as_json:
@@ -34,7 +34,7 @@ def command(parts: bool, images: bool, output: Path | None, as_json: bool, index
 
 
 def _list_images(output: Path | None, as_json: bool) -> int:
-    from imagenet_tools.class_lists import image_lists
+    from imagenet_tools.catalogue import image_lists
 
     found = [image_lists.get(name) for name in image_lists.names()]
     if as_json:

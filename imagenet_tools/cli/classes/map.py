@@ -12,7 +12,7 @@ from imagenet_tools.cli.classes.printing import OUTPUT, class_facts, give, give_
 from imagenet_tools.cli.common import note, output_options
 
 if TYPE_CHECKING:
-    from imagenet_tools.class_lists.class_maps import ClassMap
+    from imagenet_tools.catalogue.class_maps import ClassMap
 
 
 @click.command(

@@ -11,8 +11,8 @@ import click
 from imagenet_tools.cli.common import note, print_json
 
 if TYPE_CHECKING:
-    from imagenet_tools.class_lists.image_lists import ImageList
-    from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.catalogue.image_lists import ImageList
+    from imagenet_tools.catalogue.lists import ClassList
 
 OUTPUT = click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet."
@@ -28,7 +28,7 @@ KINDS_ONLY = click.option("--kinds-only", is_flag=True, help="Follow kinds (@) a
 
 def resolved(text: str) -> str:
     """The wnid of a synset, without an index; says on stderr which sense of a lemma was taken."""
-    from imagenet_tools import terms
+    from imagenet_tools.catalogue import terms
 
     taken = terms.resolve(text)
     if taken.guessed:
@@ -41,7 +41,7 @@ def give(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
         return
-    from imagenet_tools.files import write_whole
+    from imagenet_tools.storage.files import write_whole
 
     write_whole(output, f"{text}\n".encode())
 

@@ -12,8 +12,8 @@ from imagenet_tools.cli.classes.printing import OUTPUT, class_facts, give, give_
 from imagenet_tools.cli.common import note, output_options, table, width_of_terminal
 
 if TYPE_CHECKING:
-    from imagenet_tools.class_lists.image_lists import ImageList
-    from imagenet_tools.class_lists.lists import ClassList
+    from imagenet_tools.catalogue.image_lists import ImageList
+    from imagenet_tools.catalogue.lists import ClassList
 
 
 @click.command(
@@ -28,7 +28,7 @@ def command(list_: str, output: Path | None, as_json: bool, index_path: Path | N
     What is printed, or written with -o, can be given to --classes or --images. A list of categories is a table instead:
     with the synsets of each, and how many classes of ILSVRC2012 and of fall11 it takes in.
     """
-    from imagenet_tools.class_lists import class_maps
+    from imagenet_tools.catalogue import class_maps
 
     images = _image_list(list_)
     if images is not None:
@@ -47,11 +47,11 @@ def command(list_: str, output: Path | None, as_json: bool, index_path: Path | N
 
 def _image_list(text: str) -> ImageList | None:
     """The image list that a text names, where it is no class list and no file."""
-    from imagenet_tools.class_lists import given_lists
+    from imagenet_tools.catalogue import given_lists
 
     if given_lists.published(text) is not None or "," in text or Path(text).exists():
         return None
-    from imagenet_tools.class_lists import image_lists
+    from imagenet_tools.catalogue import image_lists
 
     return image_lists.find(text)
 
@@ -67,7 +67,7 @@ def _show_images(one: ImageList, output: Path | None, as_json: bool) -> int:
 
 
 def _lines(one: ClassList) -> str:
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     lemmas = wordnet.load().lemmas
     numbered = enumerate(zip(one.wnids, wordnet.rows_of(one.wnids).tolist(), strict=True), one.base)
@@ -77,7 +77,7 @@ def _lines(one: ClassList) -> str:
 def _categories(one: ClassList) -> list[dict[str, Any]]:
     from collections import Counter
 
-    from imagenet_tools.class_lists import class_maps
+    from imagenet_tools.catalogue import class_maps
 
     spaces = ("ilsvrc2012", "fall11")
     below = {name: Counter(class_maps.class_map(name, one).target.tolist()) for name in spaces}
@@ -88,7 +88,7 @@ def _categories(one: ClassList) -> list[dict[str, Any]]:
 
 
 def _category_table(one: ClassList) -> str:
-    from imagenet_tools import wordnet
+    from imagenet_tools.wordnet import wordnet
 
     rows = []
     for said in _categories(one):

@@ -34,7 +34,7 @@ def command(
     most-classes or fewest-classes (at or below it), most-images (in the index). Among equals WordNet's first one. The
     file can be edited, and drawn or turned to JSON by `tree --exclusive FILE`.
     """
-    from imagenet_tools.class_lists.given_lists import read_list
+    from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.superclasses import exclusive_tree_file
     from imagenet_tools.superclasses.exclusive_tree import exclusive_tree
 

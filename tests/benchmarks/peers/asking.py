@@ -13,7 +13,7 @@ from tests.benchmarks.questions import PLAIN
 
 
 def _dogs() -> list[str]:
-    from imagenet_tools import hierarchy
+    from imagenet_tools.wordnet import hierarchy
 
     return list(hierarchy.descendants("dog.n.01"))
 

@@ -1,0 +1,95 @@
+"""Image lists that papers are defined by, and ReaL's labels: facts about ILSVRC2012's own images.
+
+Made by data/make_image_lists.py, which names each list's source and pins its SHA-256.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagenet_tools.catalogue import lists
+from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet.wordnet import read_table
+
+# Lists that papers use and that are not given here, because they cannot be had exactly.
+LEFT_OUT = {
+    "imagenet2012-fewshot": "TFDS's 1, 5 and 10 images a class and its tuning set lie in a store of Google's alone; "
+    "msn-1shot-1 and the others of MSN are had",
+}
+
+
+# What a command may call a list for short.
+_SHORT = {"blacklist": "ilsvrc2012-val-blacklist"}
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """A set of images of one data set."""
+
+    name: str
+    title: str
+    dataset: str  # as an index calls it: with an image's stem, its identity
+    images: tuple[str, ...] = field(repr=False)  # their stems, n01440764_10026, sorted by wnid and number
+    sha256: str  # of the lines: a stem each
+    source: str
+    checked: str  # the other sources that it agrees with
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images)
+
+
+def names() -> tuple[str, ...]:
+    """The names of the image lists."""
+    return tuple(_table()["name"].to_pylist())
+
+
+def get(name: str) -> ImageList:
+    """An image list by its name, such as simclr-1pct or blacklist; UsageError: there is no such list."""
+    found = find(name)
+    if found is None:
+        raise UsageError(_unknown(name.strip().lower()))
+    return found
+
+
+def find(name: str) -> ImageList | None:
+    """An image list by its name; None: there is no such list."""
+    wanted = name.strip().lower()
+    wanted = _SHORT.get(wanted, wanted)
+    return _read(wanted) if wanted in names() else None
+
+
+@functools.cache
+def _read(name: str) -> ImageList:
+    row = _table().slice(names().index(name), 1).to_pylist()[0]
+    pairs = zip(row["offsets"], row["numbers"], strict=True)
+    stems = tuple(f"n{offset:08d}_{n}" if offset else f"ILSVRC2012_val_{n:08d}" for offset, n in pairs)
+    sha256 = hashlib.sha256("".join(f"{stem}\n" for stem in stems).encode()).hexdigest()
+    return ImageList(name, row["title"], "ilsvrc2012", stems, sha256, row["source"], row["checked"])
+
+
+@functools.cache
+def real_labels() -> tuple[tuple[str, ...], ...]:
+    """ReaL's wnids of each ILSVRC2012 validation image, in the order of the images' numbers: 50,000.
+
+    Empty for the 3,163 images on whose labels the raters did not agree; several for 7,443 of the others.
+    """
+    by_index = lists.get("ilsvrc2012").wnids
+    return tuple(tuple(by_index[index] for index in one) for one in read_table("ilsvrc2012_real")["labels"].to_pylist())
+
+
+def _unknown(name: str) -> str:
+    if name in LEFT_OUT:
+        return f"The image list {name!r} is left out: {LEFT_OUT[name]}."
+    close = difflib.get_close_matches(name, names(), 3, 0.5)
+    advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
+    return f"No image list is called {name!r}. {advice}"
+
+
+@functools.cache
+def _table() -> Any:
+    return read_table("image_lists")

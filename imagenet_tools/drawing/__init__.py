@@ -1,1 +1,0 @@
-"""A part of the graph drawn: as text, JSON, dot and SVG."""

@@ -1,1 +1,0 @@
-"""What was published of ImageNet: its releases and archives, with their counts, sizes and sums."""

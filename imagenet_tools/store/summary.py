@@ -1,0 +1,124 @@
+"""What an index holds, in counts, beside what was published of the releases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from imagenet_tools.annotations import bbox
+from imagenet_tools.catalogue.releases import published
+
+if TYPE_CHECKING:
+    from imagenet_tools.store.store import Store
+
+
+class Annotated(NamedTuple):
+    """What was published of the boxes of a split, and how other sources count them."""
+
+    images: int  # annotations, one an image
+    boxes: int | None
+    note: str = ""
+
+
+# ILSVRC2012: the archives ILSVRC2012_bbox_train_v2.tar.gz, as TensorFlow's slim counts it in process_bounding_boxes.py,
+# and ILSVRC2012_bbox_val_v3.tgz, whose boxes are those of Kaggle's LOC_val_solution.csv. The paper: Russakovsky et al.,
+# ImageNet Large Scale Visual Recognition Challenge, IJCV 115 (2015), arXiv:1409.0575. DET: the devkit's readme of
+# ILSVRC2015, and the files of its archive as those who read it count them. The whole ImageNet: image-net.org's
+# statistics.
+_PAPER = "ILSVRC's paper counts"
+_WHOLE = Annotated(1_034_908, None, "images with boxes of all releases, as image-net.org counted them")
+ANNOTATED = {
+    ("ilsvrc2012", "train"): Annotated(544_546, 615_299, f"{_PAPER} 593,173 boxes of 523,966 images"),
+    ("ilsvrc2012", "val"): Annotated(50_000, 80_477, f"{_PAPER} 64,058 boxes"),
+    ("ilsvrc-det", "train"): Annotated(349_319, 478_807, "images without an object may have no annotation"),
+    ("ilsvrc-det", "val"): Annotated(20_121, 55_502),
+    ("imagenet21k", None): _WHOLE,
+    ("fall11", None): _WHOLE,
+    ("winter21", None): _WHOLE,
+}
+
+UNUSED = {
+    "no_image": "their images are not in this index",
+    "repeated": "another source gives the same boxes",
+    "conflict": "another source gives other boxes of the same image",
+}
+
+
+Rows = list[dict[str, object]]
+
+
+class Summary(NamedTuple):
+    """What an index holds, as plain values."""
+
+    splits: Rows  # by data set and official split: images, published, classes, boxed, boxes, bytes
+    boxes: Rows  # by data set and split: annotations, boxes, those kept aside, published, and how others count
+    sources: Rows
+    problems: Rows  # code, n, and an example
+    box_flags: Rows  # flag, n, and what it means
+    copies: int
+    other_bytes: int  # copies whose bytes are not those of the image in images
+    unused_boxes: dict[str, int]  # by reason
+    labelled: int  # images of all data sets that have a class
+    photos: int  # the photographs that they are: one in several data sets counts once
+
+
+def summarise(index: Store) -> Summary:
+    """Count what an index holds."""
+    splits = _rows(
+        index,
+        """SELECT dataset, split, count(*) AS images, NULL AS published, count(DISTINCT wnid) AS classes,
+                  count(*) FILTER (n_boxes > 0) AS boxed, sum(n_boxes)::BIGINT AS boxes, sum(length)::BIGINT AS bytes
+           FROM images GROUP BY ALL ORDER BY ALL""",
+    )
+    for row in splits:
+        split = row["split"]
+        row["published"] = published(str(row["dataset"]), None if split is None else str(split))
+    sources = _rows(
+        index, "SELECT source, root, forms, n_images, n_boxes, n_labels, n_problems FROM sources ORDER BY source"
+    )
+    for row in sources:
+        row["root"] = str(index.roots[str(row["source"])])
+    problems = _rows(
+        index, "SELECT code, count(*) AS n, min(reason) AS example FROM problems GROUP BY code ORDER BY n DESC, code"
+    )
+    flags = _rows(index, "SELECT unnest(flags) AS flag, count(*) AS n FROM boxes GROUP BY flag ORDER BY n DESC, flag")
+    for row in flags:
+        row["meaning"] = bbox.FLAGS[str(row["flag"])]
+    unused = dict(index.sql("SELECT reason, count(*) FROM unused_boxes GROUP BY reason ORDER BY reason").fetchall())
+    copies, others = index.sql("SELECT count(*), count(*) FILTER (other_bytes) FROM copies").fetchall()[0]
+    kept_aside = {UNUSED[reason]: n for reason, n in unused.items()}
+    counted = "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
+    return Summary(
+        splits, _boxes(index), sources, problems, flags, copies, others, kept_aside, *index.sql(counted).fetchall()[0]
+    )
+
+
+def _boxes(index: Store) -> Rows:
+    """Annotations and boxes by data set and split, those whose images are not here too, beside what was published."""
+    found = _rows(
+        index,
+        """WITH annotated AS (
+               SELECT dataset, image_id, count(*) AS boxes, 0 AS aside FROM boxes GROUP BY ALL
+               UNION ALL
+               SELECT dataset, image_id, 0, count(*) FROM unused_boxes WHERE reason = 'no_image' GROUP BY ALL
+               UNION ALL
+               SELECT dataset, image_id, 0, 0 FROM problems WHERE code = 'xml_no_object'),
+           placed AS (
+               SELECT a.*, CASE WHEN i.split IS NOT NULL OR NOT starts_with(dataset, 'ilsvrc') THEN i.split
+                                WHEN starts_with(image_id, 'ILSVRC') THEN split_part(image_id, '_', 2)
+                                ELSE 'train' END AS split
+               FROM annotated AS a LEFT JOIN images AS i USING (dataset, image_id))
+           SELECT dataset, split, count(DISTINCT image_id) AS annotations, NULL AS annotations_published,
+                  sum(boxes)::BIGINT AS boxes, sum(aside)::BIGINT AS boxes_without_image, NULL AS boxes_published,
+                  '' AS note
+           FROM placed GROUP BY ALL ORDER BY ALL""",
+    )
+    for row in found:
+        known = ANNOTATED.get((str(row["dataset"]), None if row["split"] is None else str(row["split"])))
+        if known is not None:
+            row |= {"annotations_published": known.images, "boxes_published": known.boxes, "note": known.note}
+    return found
+
+
+def _rows(index: Store, query: str) -> Rows:
+    found = index.sql(query)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
