@@ -2,8 +2,8 @@
 
     python data/make_readme.py
 
-A row of the forms is a module's name, the first sentence of its docstring, and its HOLDS; a row of the targets has what
-the contract of writers names in place of HOLDS; a row of the words is a word of imagenet_tools.selection.words in its
+A row of the forms is a module's name, the first sentence of its docstring, and its READS; a row of the targets has what
+the contract of writers names in place of READS; a row of the words is a word of imagenet_tools.selection.words in its
 three spellings; a row of the figures is one that a benchmark put into tests/benchmarks/RESULTS.md for it. A test fails
 where the README differs.
 """
@@ -28,7 +28,7 @@ def forms() -> Iterator[str]:
     for name in formats.names():
         module = importlib.import_module(f"imagenet_tools.formats.{name}")
         if hasattr(module, "scan"):
-            yield f"| `{name}` | {_sentence(module)} | {', '.join(module.HOLDS)} |"
+            yield f"| `{name}` | {_sentence(module)} | {', '.join(module.READS.holds)} |"
 
 
 def targets() -> Iterator[str]:
@@ -37,8 +37,12 @@ def targets() -> Iterator[str]:
     for name in formats.names():
         module = importlib.import_module(f"imagenet_tools.formats.{name}")
         if hasattr(module, "open_shard"):
-            images = "their bytes" if module.HOLDS_BYTES else "where they lie"
-            boxes = ("of the image as turned" if module.TURNED else "of the raster as stored") if module.BOXES else ""
+            images = "their bytes" if module.WRITES.holds_bytes else "where they lie"
+            boxes = (
+                ("of the image as turned" if module.WRITES.turned else "of the raster as stored")
+                if module.WRITES.boxes
+                else ""
+            )
             yield f"| `{name}` | {_sentence(module)} | {images} | {boxes} |"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -91,11 +91,25 @@ def unit_file(unit: Unit) -> Iterator[FileRange]:
     yield FileRange(unit.file, unit.offset, unit.length)
 
 
+@dataclass(frozen=True)
+class Reads:
+    """What a reader gives.
+
+    Attributes:
+        holds: What its files can hold, as the README lists it: images, boxes, labels.
+        beside: Names of files that are often beside them, and that nothing needs to read.
+        problems: A sentence for each code that scan() can write into the table problems.
+    """
+
+    holds: tuple[str, ...]
+    beside: frozenset[str] = frozenset()
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
 class Reader(Protocol):
     """What a module of imagenet_tools.formats offers if it reads."""
 
-    HOLDS: tuple[str, ...]  # what its files may hold, as the README lists it: images, boxes, labels
-    PROBLEMS: Mapping[str, str]  # a sentence for each code that scan() may write into the table problems
+    READS: Reads
 
     def detect(self, path: Path) -> list[Detection]:
         """What of this form lies at a path; empty where it is not this form. Reads headers, not payloads."""

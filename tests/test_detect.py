@@ -310,5 +310,5 @@ def test_every_form_that_reads_is_among_them_with_all_that_it_says_it_holds() ->
         form, _, said = one.partition(": ")
         found.setdefault(form, set()).update(said.split(", ")[1].split("+"))
     assert {form: held - {"nothing read"} for form, held in found.items()} == {
-        name: set(reader.HOLDS) for name, reader in api._readers().items()
+        name: set(reader.READS.holds) for name, reader in api._readers().items()
     }

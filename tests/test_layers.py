@@ -1,6 +1,7 @@
 """Rooms import from the rooms below them alone, class names are unique, and each heavy library has one home."""
 
 import ast
+import functools
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -67,6 +68,7 @@ def layer_of(module: str) -> int:
     return ROOMS.index(room) if room in ROOMS else len(ROOMS)
 
 
+@functools.cache
 def imported(path: Path, *, typing: bool = True) -> set[str]:
     """The names that a module imports; without `typing` those that it imports when it runs."""
     tree = ast.parse(path.read_text())
@@ -87,6 +89,7 @@ def imported(path: Path, *, typing: bool = True) -> set[str]:
     return found
 
 
+@functools.cache
 def own(path: Path, *, typing: bool = True) -> set[str]:
     """The modules of this package that a module imports, or imports names of; a folder's own are in its __init__."""
     names = {name.partition(".")[2] for name in imported(path, typing=typing) if name.startswith("imagenet_tools.")}

@@ -102,7 +102,9 @@ def build_index(
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
         crew = (workers, workers) if workers else (cores, max(cores, _MOST))
         turns = _turns(units_found, readers)
-        weights = _weights(units_found, {name for name, reader in readers.items() if "images" not in reader.HOLDS})
+        weights = _weights(
+            units_found, {name for name, reader in readers.items() if "images" not in reader.READS.holds}
+        )
         done = _scan(units_found, turns, weights, known, staging / "parts", by_hash, crew, executor, progress)
 
         sources, dropped = _remember(known, found, done)
@@ -147,7 +149,7 @@ def _turns(units_found: Sequence[Unit], readers: Mapping[str, Reader]) -> list[i
     Annotations are read whole, and images for their headers alone: an archive of annotations is the longest unit of a
     build, and would be waited for if it came last.
     """
-    return sorted(range(len(units_found)), key=lambda n: "images" in readers[units_found[n].form].HOLDS)
+    return sorted(range(len(units_found)), key=lambda n: "images" in readers[units_found[n].form].READS.holds)
 
 
 def _scan(

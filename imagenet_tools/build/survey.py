@@ -74,7 +74,7 @@ def detect(
     if not with_exports:
         found, met = _without_exports(path, found, readers)
         exports += [one for one in met if one not in exports]
-    known = {name for one in found for name in getattr(readers[one.form], "BESIDE", ())}
+    known = {name for one in found for name in readers[one.form].READS.beside}
     known |= inside.known | (around.files if around else set())
     tops = [f"{one.folder.relative_to(path).as_posix()}/" for one in exports]
     named = [f"{top} ({one.title}: name it by itself to read it)" for top, one in zip(tops, exports, strict=True)]

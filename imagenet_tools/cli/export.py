@@ -107,7 +107,7 @@ def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
     about = "about " if plan.options.resize else ""
     click.echo(
         f"{dest}: {'would hold' if dry_run else 'holds'} {plan.images():,} images of {len(plan.classes):,} classes"
-        f"{f', {plan.boxes():,} boxes' if plan.writer.BOXES else ''}, {about}{plan.bytes():,} bytes, as {plan.target}"
+        f"{f', {plan.boxes():,} boxes' if plan.writes.boxes else ''}, {about}{plan.bytes():,} bytes, as {plan.target}"
     )
     counts = [
         (split, plan.images(split), sum(one.boxes for one in found.values()), len(found))

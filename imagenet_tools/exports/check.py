@@ -188,9 +188,10 @@ def check_export(
     findings = [*_files(root, manifest["files"]), *_image_files(root, manifest["image_files"], named)]
     findings += [Finding("E309", text) for text in _kept(root, manifest["files"], classes)]
     findings += _generation(manifest, index)
-    originals = Originals(index, manifest, every=read_data, sample=_SAMPLE) if index and module.HOLDS_BYTES else None
+    holds_bytes = module.WRITES.holds_bytes
+    originals = Originals(index, manifest, every=read_data, sample=_SAMPLE) if index and holds_bytes else None
     if originals is None:
-        why = "name one with -i" if module.HOLDS_BYTES else f"{target} holds none"
+        why = "name one with -i" if holds_bytes else f"{target} holds none"
         findings.append(Finding("W301", f"no image was compared with an index; {why}"))
     read = _read_back(module, root, classes, originals, read_data=read_data)
     findings += read.findings
@@ -236,9 +237,9 @@ def _read_back(
                 pixels.add(found.stem, data)
             if originals is not None:
                 originals.take(found)
-        if getattr(module, "NAMES_IMAGES", True):
-            findings += _counted(images, boxes if module.BOXES else None, classes, "what is read back")
-        if module.HOLDS_BYTES and not findings and (root / kept.IDS).is_file():
+        if module.WRITES.names_images:
+            findings += _counted(images, boxes if module.WRITES.boxes else None, classes, "what is read back")
+        if module.WRITES.holds_bytes and not findings and (root / kept.IDS).is_file():
             findings += labels.compared(root, classes)
     except (ImagenetToolsError, *PILLOW_ERRORS, BadZipFile, zlib.error) as error:
         findings.append(Finding("E305", f"it cannot be read back: {error}"))

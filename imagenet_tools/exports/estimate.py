@@ -31,9 +31,9 @@ def describe(plan: Plan) -> dict[str, object]:
         "boxes_left_out": plan.boxes_left_out,
         "hazards": plan.hazards,
     }
-    if plan.writer.BOXES:
+    if plan.writes.boxes:
         baked = "exif" in plan.options.repair
-        frame = "the image as turned by its EXIF orientation" if plan.writer.TURNED or baked else "the raster as stored"
+        frame = "the image as turned by its EXIF orientation" if plan.writes.turned or baked else "the raster as stored"
         content["frame_of_boxes"] = frame
         content["boxes_are"] = f"partial: only objects of the image's own class are boxed; fractions of {frame}"
     return content
@@ -45,15 +45,15 @@ def costs(plans: Sequence[Plan], dest: Path) -> dict[str, object]:
     inodes = 0
     for plan in plans:
         writer = plan.writer
-        folders = len(plan.splits) * (len(plan.classes) + 1) if writer.BY_FOLDER else len(plan.splits) + 1
-        own = shards if writer.SHARD_BYTES is not None else 0
-        inodes += plan.images() * writer.FILES_PER_IMAGE + folders + own + _ASIDE
+        folders = len(plan.splits) * (len(plan.classes) + 1) if writer.WRITES.by_folder else len(plan.splits) + 1
+        own = shards if writer.WRITES.shard_bytes is not None else 0
+        inodes += plan.images() * writer.WRITES.files_per_image + folders + own + _ASIDE
     there = dest.absolute()
     while not there.exists():
         there = there.parent
     room = os.statvfs(there)
     alone, files, missing, unreadable = _alone(plans)
-    ways = can_link(alone, there) if alone is not None and any(plan.writer.FILES_PER_IMAGE for plan in plans) else {}
+    ways = can_link(alone, there) if alone is not None and any(plan.writes.files_per_image for plan in plans) else {}
     return {
         "inodes": inodes,
         "shards": shards,
@@ -91,7 +91,7 @@ def notes_on(plans: Sequence[Plan], found: dict[str, object]) -> Iterator[str]:
     for paths, what in ((missing, "are not there: give --root NAME=PATH"), (unreadable, "cannot be read")):
         if isinstance(paths, list) and paths:
             yield f"{len(paths):,} sources {what}; files such as {', '.join(paths[:_NAMED])}"
-    free, needed = found["free_bytes"], sum(plan.bytes() for plan in plans if plan.writer.HOLDS_BYTES)
+    free, needed = found["free_bytes"], sum(plan.bytes() for plan in plans if plan.writes.holds_bytes)
     if isinstance(free, int) and free < needed and not found["links"]:
         yield f"{needed:,} bytes of images are more than the {free:,} bytes that are free"
     inodes = found["inodes"]
@@ -110,7 +110,7 @@ def notes_on_links(plan: Plan) -> Iterator[str]:
     No part of the manifest: the bytes of an export are the same however its images are placed.
     """
     link = plan.options.link
-    if link in ("auto", "copy") or not plan.writer.FILES_PER_IMAGE:
+    if link in ("auto", "copy") or not plan.writes.files_per_image:
         return
     alone = '("offset" = 0 AND compression IS NULL) IS NOT TRUE'
     ((packed,),) = plan.selection.run(f"SELECT count(*) FROM made WHERE left_out IS NULL AND {alone}").fetchall()

@@ -38,14 +38,14 @@ def write_manifest(job: Job) -> None:
         digest.add(ImageFile(*one) for one in record["targets"][plan.target]["images"])
         found.take(record, plan.target, job.target)
     _take_out(job, found)
-    if found.endless and plan.writer.FILES_PER_IMAGE:
+    if found.endless and plan.writes.files_per_image:
         plan.hazards.append(
             f"{len(found.endless):,} images do not end with FF D9, and were copied, not linked "
             f"({_first(found.endless)}): "
             "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
         )
     # Where a target that lists images is made in one pass with others, theirs are read, and not its own.
-    cut = sorted(found.cut) if plan.writer.HOLDS_BYTES else []
+    cut = sorted(found.cut) if plan.writes.holds_bytes else []
     if cut:
         plan.hazards.append(
             f"{len(cut):,} images are cut inside the picture ({_first(cut)}), and are exported as they "
@@ -120,7 +120,7 @@ def _classes(plan: Plan) -> bytes:
     members: dict[str, list[str]] = {}
     for wnid, one in plan.selection.classes_of().items():
         members.setdefault(one, []).append(wnid)
-    order = "folder" if plan.writer.BY_FOLDER else order_of(plan.selection)
+    order = "folder" if plan.writes.by_folder else order_of(plan.selection)
     return classes_json(plan.classes, plan.counts(), order, members)
 
 

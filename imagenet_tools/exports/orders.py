@@ -156,7 +156,7 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path, *, packed: bool) -> 
     decoded for each. `folder` is for files that are gone in the end.
     """
     options = plans[0].options
-    seen = any(plan.writer.ORDERED for plan in plans)
+    seen = any(plan.writes.ordered for plan in plans)
     if options.shuffle == "full" and seen:
         rows = _drawn(plans, cost, folder)
     elif options.shuffle == "block" and seen:
@@ -276,8 +276,8 @@ def _rows(
     made = {"out_width": width, "out_height": height, "cost": cost, **(more or {})}
     made["drawn"] = f"draw(draw(hash32, {seed_of(plans[0].selection)}), 1)"
     added = ", ".join(f"{sql} AS {name}" for name, sql in made.items())
-    of = {wnid: one for plan in plans if plan.writer.BOXES for wnid, one in plan.selection.classes_of().items()}
-    boxes_of = boxes.BoxesOf(index, options, of) if any(plan.writer.BOXES for plan in plans) else None
+    of = {wnid: one for plan in plans if plan.writes.boxes for wnid, one in plan.selection.classes_of().items()}
+    boxes_of = boxes.BoxesOf(index, options, of) if any(plan.writes.boxes for plan in plans) else None
     for selection, bits in choices(plans):
         chosen = selection.chosen(f"{columns}, {bits}::INTEGER AS targets")
         text = f"SELECT * EXCLUDE hash32, {added} FROM ({chosen.text})" + (f" WHERE {only.text}" if only else "")

@@ -117,7 +117,7 @@ class _Size(NamedTuple):
 
 def shard_bytes(plans: Sequence[Plan]) -> int | None:
     """Bytes of images in a shard; None where no target sees shards."""
-    own = [plan.writer.SHARD_BYTES for plan in plans if plan.writer.SHARD_BYTES is not None]
+    own = [plan.writes.shard_bytes for plan in plans if plan.writes.shard_bytes is not None]
     return (plans[0].options.shard_size or min(own)) if own else None
 
 
@@ -163,7 +163,7 @@ def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
     sizes = _sizes(plans)
     # None: a target without boxes. What pyarrow makes of lists, and numpy of it otherwise than by DLPack, goes through
     # pandas where that is installed, which takes longer to import than a small export does.
-    known = [arrays.strings([one.wnid for one in plan.classes]) if plan.writer.BOXES else None for plan in plans]
+    known = [arrays.strings([one.wnid for one in plan.classes]) if plan.writes.boxes else None for plan in plans]
     before: dict[str, int] = dict.fromkeys(sizes, 0)
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written, current, key = 0, None, None

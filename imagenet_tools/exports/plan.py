@@ -18,7 +18,7 @@ from imagenet_tools.store.connection import engine_errors
 if TYPE_CHECKING:
     from imagenet_tools.exports.check import CheckedExport
     from imagenet_tools.exports.options import Options
-    from imagenet_tools.exports.writer import Writer
+    from imagenet_tools.exports.writer import Writer, Writes
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.store.store import Store
 
@@ -97,6 +97,11 @@ class Plan:
         """Bytes of the images of a split, or in all; about how many where they are resized."""
         return sum(one.bytes for name, found in self.tallies.items() for one in found.values() if split in (None, name))
 
+    @property
+    def writes(self) -> Writes:
+        """What the target holds, and what its loader expects."""
+        return self.writer.WRITES
+
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """{split: {wnid: {"images": n, "boxes": n}}}."""
         return {
@@ -123,15 +128,17 @@ def make_plan(target: str, writer: Writer, index: Store, selection: Selection, o
     """Count what an export will hold. ExportError: nothing is chosen, or what is must not be exported so."""
     chosen = _demanded(writer, selection, options)
     wnids = chosen.wnids()
-    of_ours = boxes.usable(options, chosen.classes_of()) if writer.DETECTION else ""
+    of_ours = boxes.usable(options, chosen.classes_of()) if writer.WRITES.detection else ""
     if of_ours and _some(chosen, f"images.n_boxes > 0 AND NOT ({of_ours})"):
         # Its boxes are of classes that are not chosen: it is no background either.
         chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {of_ours}")
     classes = order_classes(
-        wnids, names=options.names or ("lemma" if writer.DETECTION else "wnid"), by_folder=writer.BY_FOLDER
+        wnids,
+        names=options.names or ("lemma" if writer.WRITES.detection else "wnid"),
+        by_folder=writer.WRITES.by_folder,
     )
     _check_names(target, chosen, options, classes)
-    kept, lost = boxes.counted(chosen, options) if writer.BOXES else ({}, {})
+    kept, lost = boxes.counted(chosen, options) if writer.WRITES.boxes else ({}, {})
     tallies = _tallies(chosen, options, kept)
     left_out = chosen.left_out()
     if not tallies:
@@ -141,8 +148,11 @@ def make_plan(target: str, writer: Writer, index: Store, selection: Selection, o
     _check_fields(chosen, options, writer)
     _check_untouched(target, options, writer)
     _check_boxes(chosen, options, writer)
-    check_stems(chosen, within="split, wnid" if writer.BY_FOLDER else "split" if writer.FILES_PER_IMAGE else "true")
-    if writer.FILES_PER_IMAGE:
+    check_stems(
+        chosen,
+        within="split, wnid" if writer.WRITES.by_folder else "split" if writer.WRITES.files_per_image else "true",
+    )
+    if writer.WRITES.files_per_image:
         _check_lengths(chosen)
     plan = Plan(target, index, chosen, options, classes, tallies, left_out, lost)
     plan.hazards.extend([*chosen.notes(), *_common_hazards(plan), *writer.hazards(plan)])
@@ -189,9 +199,9 @@ def _tallies(chosen: Selection, options: Options, kept: Mapping[tuple[str, str],
 def _demanded(writer: Writer, selection: Selection, options: Options) -> Selection:
     """The selection with what the target asks of an image, so that amounts count what will really be there."""
     chosen = selection.demand("unreadable", "images.width IS NOT NULL")
-    for reason, condition in writer.DEMANDS:
+    for reason, condition in writer.WRITES.demands:
         chosen = chosen.demand(reason, condition)
-    if not writer.DETECTION:
+    if not writer.WRITES.detection:
         return chosen
     if options.unboxed == "skip":
         chosen = chosen.demand("unboxed", "images.n_boxes > 0")
@@ -206,7 +216,7 @@ def _some(chosen: Selection, condition: str) -> int:
 
 
 def _check_boxes(chosen: Selection, options: Options, writer: Writer) -> None:
-    if not writer.DETECTION:
+    if not writer.WRITES.detection:
         return
     if options.unboxed == "error":
         _refuse(
@@ -238,7 +248,7 @@ def _check_lengths(chosen: Selection) -> None:
 def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:
     if not options.fields:
         return
-    if not writer.FIELDS:
+    if not writer.WRITES.fields:
         message = f"--field {options.field[0]}: {writer.__name__.rpartition('.')[2]} has no room for fields."  # type: ignore[attr-defined]
         raise UsageError(message)
     wrong: tuple[type[Exception], ...] = (QueryError, *engine_errors())
@@ -256,7 +266,7 @@ def _check_fields(chosen: Selection, options: Options, writer: Writer) -> None:
 
 def _check_untouched(target: str, options: Options, writer: Writer) -> None:
     changed = "--resize" if options.resize is not None else "--repair" if options.repair else ""
-    if changed and not writer.HOLDS_BYTES:
+    if changed and not writer.WRITES.holds_bytes:
         message = f"{changed}: {target} says where images lie, and changes none. Export to image_folder, and list that."
         raise UsageError(message)
 
@@ -291,17 +301,21 @@ def _common_hazards(plan: Plan) -> Iterator[str]:
         (split, wnid), n = next(iter(short.items()))
         example = f"{wnid} has {n} in {split}"
         yield f"{len(short):,} classes have fewer images than --per-class asks, and keep all ({example})"
-    if writer.DETECTION and options.unboxed == "background" and (n := _some(plan.selection, "images.n_boxes = 0")):
+    if (
+        writer.WRITES.detection
+        and options.unboxed == "background"
+        and (n := _some(plan.selection, "images.n_boxes = 0"))
+    ):
         yield f"{n:,} images without boxes are written as background, though objects may be in them"
-    if options.shuffle != "none" and not writer.ORDERED:
+    if options.shuffle != "none" and not writer.WRITES.ordered:
         yield f"--shuffle changes nothing: {plan.target} has no order of images"
-    elif options.shuffle == "full" and writer.HOLDS_BYTES:
+    elif options.shuffle == "full" and writer.WRITES.holds_bytes:
         yield (
             f"--shuffle full reads {plan.images():,} images in random order: fast from memory or a solid-state disk; "
             "from one that turns, about 10 ms an image. --shuffle block reads in one pass"
         )
-    elif options.shuffle == "none" and writer.ORDERED and writer.SHARD_BYTES is not None:
-        yield from _unmixed(plan, options.shard_size or writer.SHARD_BYTES)
+    elif options.shuffle == "none" and writer.WRITES.ordered and writer.WRITES.shard_bytes is not None:
+        yield from _unmixed(plan, options.shard_size or writer.WRITES.shard_bytes)
 
 
 def _unmixed(plan: Plan, shard_bytes: int) -> Iterator[str]:

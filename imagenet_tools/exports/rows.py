@@ -95,10 +95,10 @@ class Rows:
             turned = [one.change and one.change.orientation for one in changed]
             raster = _raster_after(raster, changed)
             width, height = _turned(width, height, turned)
-        shown = raster["orientation"] if writer.TURNED else [None] * n
+        shown = raster["orientation"] if writer.WRITES.turned else [None] * n
         box_width, box_height = _turned(width, height, shown)
         boxes: Sequence[tuple[Box, ...]] = [()] * n
-        if writer.BOXES and any(columns["found"]):
+        if writer.WRITES.boxes and any(columns["found"]):
             ways = (one or other for one, other in zip(turned, shown, strict=True))
             boxes = [self._boxes(found, way) for found, way in zip(columns["found"], ways, strict=True)]
         made: dict[str, Iterable[Any]] = {

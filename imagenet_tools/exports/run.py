@@ -107,8 +107,8 @@ def _pictures(
 ) -> Iterator[Picture | None]:
     """The bytes of each image; None, and a line in the record, where they had to be decoded and cannot be."""
     end = "eoi" in jobs[0].plan.options.repair
-    read = any(job.plan.writer.HOLDS_BYTES for job in jobs)
-    linked = read and any(job.plan.writer.FILES_PER_IMAGE for job in jobs)
+    read = any(job.plan.writes.holds_bytes for job in jobs)
+    linked = read and any(job.plan.writes.files_per_image for job in jobs)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
     for key, place, (change, rules) in zip(keys, places, changed, strict=True):
         try:

@@ -19,13 +19,14 @@ depend on (job.plan, shard, rows) alone: then bytes are the same with any number
 interrupted is written again. classes.json, manifest.json, the digests, locks, resuming and publishing are none of a
 writer's business.
 
-Boxes are fractions of the frame that the target's loader sees, `TURNED` or not; pixels are bbox.to_pixels() with
+Boxes are fractions of the frame that the target's loader sees, `turned` or not; pixels are bbox.to_pixels() with
 `row.box_width` and `row.box_height`. With `--to a,b` a shard's images are read once and handed to the sink of each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -156,20 +157,45 @@ class Loaded(NamedTuple):
     boxes: Mapping[str, int] | None = None  # boxes by split; None where it has none
 
 
+@dataclass(frozen=True)
+class Writes:
+    """What a target holds, and what its loader expects.
+
+    Attributes:
+        keeps: The columns of images (and "boxes") that read_back() gives again.
+        by_folder: Its loader numbers the classes by the sorted names of their folders.
+        detection: Its loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
+        boxes: It holds boxes.
+        turned: Its loader applies the EXIF orientation, so its boxes are fractions of the turned image.
+        whole_pixels: Its boxes are whole pixels, so what is read back can be one pixel off.
+        demands: (reason of selection.REASONS, SQL condition) pairs: images that its loader cannot read are left out.
+        files_per_image: Files for each image; 0 where shards or lists hold the images.
+        shard_bytes: Bytes of images in a shard, if the user does not say; None where it has no shards.
+        ordered: The order of images can be seen in it, so --shuffle applies.
+        fields: It takes --field.
+        holds_bytes: It holds the images; else it says where they are.
+        names_images: read_back() gives its images; False where it lists classes alone.
+    """
+
+    keeps: tuple[str, ...]
+    by_folder: bool = False
+    detection: bool = False
+    boxes: bool = False
+    turned: bool = False
+    whole_pixels: bool = False
+    demands: tuple[tuple[str, str], ...] = ()
+    files_per_image: int = 0
+    shard_bytes: int | None = None
+    ordered: bool = False
+    fields: bool = False
+    holds_bytes: bool = True
+    names_images: bool = True
+
+
 class Writer(Protocol):
     """What a module of imagenet_tools.formats offers if it writes."""
 
-    KEEPS: tuple[str, ...]  # the columns of images (and "boxes") that a reader of the format gets back
-    BY_FOLDER: bool  # its loader numbers the classes by the sorted names of their folders
-    DETECTION: bool  # an image without boxes would be taken for background: --unboxed, --bad-boxes and --min-box rule
-    BOXES: bool  # it holds boxes
-    TURNED: bool  # its loader applies the EXIF orientation, and so the boxes must
-    DEMANDS: tuple[tuple[str, str], ...]  # (reason of selection.REASONS, SQL condition) that its loader makes
-    FILES_PER_IMAGE: int  # files for each image; 0 where shards or lists hold them
-    SHARD_BYTES: int | None  # bytes of images in a shard, if not asked otherwise; None: shards are not seen in it
-    ORDERED: bool  # the order of images can be seen in it, so that --shuffle means something
-    FIELDS: bool  # it takes --field
-    HOLDS_BYTES: bool  # it holds the images; else it says where they are
+    WRITES: Writes
 
     def hazards(self, plan: Plan) -> Iterator[str]:
         """What may go wrong with this export in its loader. ExportError: what must."""
@@ -184,5 +210,3 @@ class Writer(Protocol):
         """The images of an export, read again from its files alone; FormatError where they are not as written."""
 
     # May be there too: load(root) -> Loaded, by the framework's own loader; ImportError where it is not installed.
-    # WHOLE_PIXELS = True: its boxes are whole pixels, and read back up to one off.
-    # NAMES_IMAGES = False: it lists classes alone, and read_back() gives no image.

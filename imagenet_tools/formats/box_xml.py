@@ -36,7 +36,7 @@ from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
 from imagenet_tools.images.folder_scan import folder_files
 from imagenet_tools.images.image_rows import dataset_of
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     is_wnid,
     keeps_imagenet_name,
@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-HOLDS = ("boxes",)
-PROBLEMS = annotation_files.PROBLEMS
+READS = Reads(
+    holds=("boxes",),
+    problems=annotation_files.PROBLEMS,
+)
 
 # Where folders of annotations may lie below a path.
 _TREES = ("CLS-LOC", *(f"{top}Annotations/CLS-LOC" for top in ("", "ILSVRC/", "ILSVRC2015/")))

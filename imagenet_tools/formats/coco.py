@@ -32,7 +32,7 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import FilePerImage
 from imagenet_tools.exports.manifest import TERMS
-from imagenet_tools.exports.writer import Loaded, ReadBack, SinkOutput
+from imagenet_tools.exports.writer import Loaded, ReadBack, SinkOutput, Writes
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
@@ -45,17 +45,12 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Tally
     from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = True
-BOXES = True
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 1
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
+    detection=True,
+    boxes=True,
+    files_per_image=1,
+)
 
 _DECIMALS = 5  # of a pixel
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -14,7 +14,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports.writer import Origin, ReadBack
+from imagenet_tools.exports.writer import Origin, ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
@@ -25,17 +25,11 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = None
-ORDERED = True
-FIELDS = False
-HOLDS_BYTES = False
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    ordered=True,
+    holds_bytes=False,
+)
 
 _WHAT = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")
 _RASTER = ("width", "height", "mode", "encoding", "orientation")

@@ -26,14 +26,13 @@ from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.units import Detection, FileRange, Labelling, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-HOLDS = ("labels",)
 
 _TRUTH = re.compile(r"ILSVRC201[2-9](?:_clsloc)?_validation_ground_truth\.txt")
 # How the list begins, whatever it is called: no other list of ids has the labels of these five images.
@@ -50,13 +49,12 @@ _PLACES = ("", "data", "devkit/data", "*devkit*", "*devkit*/data", "ILSVRC/devki
 _CAP, _SEEN = 16 << 20, 64 << 20
 
 # What scan() may report, for the table problems.
-PROBLEMS = tar.PROBLEMS | {
-    "devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one, which is used, stands alone"
-}
-
-
-# What lies beside and is read with the labels, or not needed.
-BESIDE = frozenset({"meta.mat", "map_clsloc.txt", "readme.txt", "COPYING"})
+READS = Reads(
+    holds=("labels",),
+    beside=frozenset({"meta.mat", "map_clsloc.txt", "readme.txt", "COPYING"}),
+    problems=tar.PROBLEMS
+    | {"devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one, which is used, stands alone"},
+)
 
 
 def detect(path: Path) -> list[Detection]:

@@ -19,7 +19,7 @@ from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.metadata_table import find_table
 from imagenet_tools.images.told_set import are_tiny, folder_names, set_of
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     is_of_detection,
     official_split,
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOLDS = ("images",)
-PROBLEMS = folder_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    problems=folder_scan.PROBLEMS,
+)
 
 # A unit of a folder that is called by no class is read without the folders in it.
 LOOSE = True

@@ -34,7 +34,7 @@ from imagenet_tools.images.metadata_table import (
     told_class,
 )
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
-from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Unit
+from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
     is_split_folder,
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images",)
 
 # What scan() may report, for the table problems.
-PROBLEMS = (
-    folder_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    problems=folder_scan.PROBLEMS
     | numbering.PROBLEMS
     | {
         "row_unread": "a row without a file name, of a file that is not there, or of no class that is told",
         "not_listed": "images that lie beside the table and are not in it; they are not indexed",
         "table_damaged": "the table cannot be read on; the rows before are kept",
-    }
+    },
 )
 
 # Folders that hold images and are no class.

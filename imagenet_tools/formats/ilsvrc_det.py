@@ -42,7 +42,7 @@ from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
-from imagenet_tools.units import Detection, FileRange, Labelling, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import is_of_detection, is_wnid, official_split, task_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images", "boxes", "labels")
 
 DATASET = "ilsvrc-det"
 _CLASSES = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
@@ -73,12 +72,13 @@ _SET_OF = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
 _SET_OF_LIST = {"pos": "det_positive", "part": "det_partial", "neg": "det_negative"}
 
 # What scan() may report, for the table problems.
-PROBLEMS = (
-    folder_scan.PROBLEMS
+READS = Reads(
+    holds=("images", "boxes", "labels"),
+    problems=folder_scan.PROBLEMS
     | image_scan.PROBLEMS
     | annotation_files.PROBLEMS
     | image_sets.PROBLEMS
-    | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"}
+    | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"},
 )
 
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.writer import Loaded
+from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_RELEASED, are_tiny, folder_names, set_of
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
-HOLDS = ("images",)
-PROBLEMS = folder_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    problems=folder_scan.PROBLEMS,
+)
 
 # Images of each class folder whose names are looked at.
 _NAMES_OF_A_CLASS = 16
@@ -134,17 +136,11 @@ files = folder_files
 scan = scan_folder
 
 
-KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = True
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 1
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    by_folder=True,
+    files_per_image=1,
+)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

@@ -20,7 +20,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
-from imagenet_tools.units import Unit, unit_file
+from imagenet_tools.units import Reads, Unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection
 
-HOLDS = ("images",)
-PROBLEMS = image_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    beside=frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"}),
+    problems=image_scan.PROBLEMS,
+)
 
-# What the hub puts beside.
-BESIDE = frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"})
 
 _HUB_FILE = re.compile(r"(?:train_images_\d+|val_images|test_images)\.tar\.gz")
 _CLASS_FILE = re.compile(r"(n\d{8})(?:\.tar\.gz|\.tgz)")

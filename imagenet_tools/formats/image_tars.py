@@ -24,7 +24,7 @@ from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tar
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.images.samples import ends_in_texts
-from imagenet_tools.units import Unit, unit_file
+from imagenet_tools.units import Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection
 
-HOLDS = ("images",)
-PROBLEMS = image_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    problems=image_scan.PROBLEMS,
+)
 
 # Class tars, and images of each, whose names are looked at to tell ILSVRC2012 from other sets of its classes.
 _LOOKED_INTO = 8

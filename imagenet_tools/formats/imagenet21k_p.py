@@ -16,15 +16,17 @@ from imagenet_tools.catalogue.releases import RELEASES, release_of_21k_p
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOLDS = ("images",)
-PROBLEMS = folder_scan.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    problems=folder_scan.PROBLEMS,
+)
 
 _FOLDERS = ("imagenet21k_train", "imagenet21k_val", "imagenet21k_small_classes")
 _TOP = "imagenet21k_resized"

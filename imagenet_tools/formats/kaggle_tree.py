@@ -33,7 +33,7 @@ from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import scan_tar
-from imagenet_tools.units import Detection, FileRange, Labelling, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from imagenet_tools.containers.tar import Member
     from imagenet_tools.images.jpeg import More
 
-HOLDS = ("images", "boxes")
-PROBLEMS = folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS
+READS = Reads(
+    holds=("images", "boxes"),
+    problems=folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS,
+)
 
 # A unit of a folder that is called by no class is read without the folders in it.
 LOOSE = True

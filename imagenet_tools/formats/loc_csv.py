@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.annotations.annotation import class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
 from imagenet_tools.catalogue import labels
-from imagenet_tools.units import Detection, Labelling, Unit, unit_file
+from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("boxes", "labels")
 
 _HEADER = ("ImageId", "PredictionString")
 _LABEL_SET = "loc_csv"
@@ -34,17 +33,17 @@ _VALIDATION_ROWS = 50_000
 _HEAD, _SEEN = 1 << 16, 16  # bytes and lines that are looked at to tell a table of boxes from any other
 
 # What scan() may report, for the table problems.
-PROBLEMS = {
-    "csv_bad_row": "a row that does not begin with an ImageNet name and a comma",
-    "csv_bad_box": "not a wnid and four numbers; the row's other boxes are kept",
-    "csv_unknown_class": "a box of a class that is none of the 1,000; the row's other boxes are kept",
-    "csv_no_box": "an image without a box, and so without a label",
-    "csv_two_classes": "boxes of several classes in one image; they are kept, and the image gets no label",
-}
-
-
-# What Kaggle puts beside: names of the classes in sorted order, and a form to fill in.
-BESIDE = frozenset({"LOC_synset_mapping.txt", "LOC_sample_submission.csv"})
+READS = Reads(
+    holds=("boxes", "labels"),
+    beside=frozenset({"LOC_synset_mapping.txt", "LOC_sample_submission.csv"}),
+    problems={
+        "csv_bad_row": "a row that does not begin with an ImageNet name and a comma",
+        "csv_bad_box": "not a wnid and four numbers; the row's other boxes are kept",
+        "csv_unknown_class": "a box of a class that is none of the 1,000; the row's other boxes are kept",
+        "csv_no_box": "an image without a box, and so without a label",
+        "csv_two_classes": "boxes of several classes in one image; they are kept, and the image gets no label",
+    },
+)
 
 
 def detect(path: Path) -> list[Detection]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
@@ -25,17 +26,11 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import ReadBack, Shard
 
-KEEPS = ("image_id", "wnid", "split")
-BY_FOLDER = False
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = None
-ORDERED = True
-FIELDS = False
-HOLDS_BYTES = False
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split"),
+    ordered=True,
+    holds_bytes=False,
+)
 
 _CLASSES = "classes"
 

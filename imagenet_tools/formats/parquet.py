@@ -16,7 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports import arrays, kept
-from imagenet_tools.exports.writer import Origin, ReadBack
+from imagenet_tools.exports.writer import Origin, ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
@@ -29,17 +29,12 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation", "boxes")
-BY_FOLDER = False
-DETECTION = False
-BOXES = True
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = None
-ORDERED = True
-FIELDS = False
-HOLDS_BYTES = False
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation", "boxes"),
+    boxes=True,
+    ordered=True,
+    holds_bytes=False,
+)
 
 _ROWS = 1 << 16  # of a row group
 _WHAT = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")

@@ -29,7 +29,7 @@ from imagenet_tools.images.class_folders import folders_by_wnid, image_names, sp
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
-from imagenet_tools.units import Detection, FileRange, Labelling, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import split_of_folder
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images", "boxes")
-PROBLEMS = folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS
+READS = Reads(
+    holds=("images", "boxes"),
+    beside=frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"}),
+    problems=folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS,
+)
 
 DATASET = "stanford-dogs"
-BESIDE = frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"})
 
 _CLASSES = 120
 _FOLDERS = {"Images": "images", "Annotation": "boxes"}

@@ -33,7 +33,7 @@ from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers, shard_units
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
-from imagenet_tools.units import Detection, Labelling, Unit, unit_file
+from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row
 
@@ -43,14 +43,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images", "boxes")
-
-# What TensorFlow Datasets puts beside the shards.
-BESIDE = frozenset({"dataset_info.json", "features.json", "label.labels.txt"})
 
 # What scan() may report, for the table problems.
-PROBLEMS = (
-    image_rows.PROBLEMS
+READS = Reads(
+    holds=("images", "boxes"),
+    beside=frozenset({"dataset_info.json", "features.json", "label.labels.txt"}),
+    problems=image_rows.PROBLEMS
     | numbering.PROBLEMS
     | tfrecords.PROBLEMS
     | {
@@ -58,7 +56,7 @@ PROBLEMS = (
         "no_image": "an Example without an image",
         "boxes_unread": "lists of edges that are not of one length; the image is kept without boxes",
         "reencoded": "one of the 23 images that TensorFlow's converters encode anew",
-    }
+    },
 )
 
 _SHARD = re.compile(

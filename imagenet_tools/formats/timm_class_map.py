@@ -17,6 +17,7 @@ import pickle
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared.listing import ListSink
 from imagenet_tools.selection.steps import CLASS_STEPS
 
@@ -28,18 +29,11 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import ReadBack, Shard
 
-KEEPS = ()
-BY_FOLDER = False
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = False
-NAMES_IMAGES = False
+WRITES = Writes(
+    keeps=(),
+    holds_bytes=False,
+    names_images=False,
+)
 
 # Steps that leave out whole classes, data sets, splits, or what has no class and so is in no folder of one.
 _WHOLE = (*CLASS_STEPS, "dataset", "from", "no_split", "unlabelled", "min_images", "max_images")

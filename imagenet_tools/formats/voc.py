@@ -25,7 +25,7 @@ from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import FilePerImage
 from imagenet_tools.exports.names import check_stems
-from imagenet_tools.exports.writer import Loaded, ReadBack
+from imagenet_tools.exports.writer import Loaded, ReadBack, Writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,18 +35,13 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = True
-BOXES = True
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 2
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
-WHOLE_PIXELS = True
+WRITES = Writes(
+    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
+    detection=True,
+    boxes=True,
+    whole_pixels=True,
+    files_per_image=2,
+)
 
 _ROOT = "VOCdevkit/VOC2012"
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "LA": 2, "P": 1, "RGBA": 4, "CMYK": 4}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import FilePerImage
-from imagenet_tools.exports.writer import Loaded, ReadBack
+from imagenet_tools.exports.writer import Loaded, ReadBack, Writes
 from imagenet_tools.formats._shared.aside import stand_in
 
 if TYPE_CHECKING:
@@ -27,17 +27,14 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.exports.writer import Row, Shard
 
-KEEPS = ("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = True
-BOXES = True
-TURNED = True
-DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
-FILES_PER_IMAGE = 2
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
+    detection=True,
+    boxes=True,
+    turned=True,
+    demands=(("small", "least(images.width, images.height) >= 10"),),
+    files_per_image=2,
+)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

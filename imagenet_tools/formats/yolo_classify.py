@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.writer import Loaded
+from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.formats._shared.aside import stand_in
 
@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.plan import Plan
 
-KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = True
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
-FILES_PER_IMAGE = 1
-SHARD_BYTES = None
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    by_folder=True,
+    demands=(("small", "least(images.width, images.height) >= 10"),),
+    files_per_image=1,
+)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

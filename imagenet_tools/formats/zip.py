@@ -27,12 +27,12 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.writer import ReadBack, SinkOutput
+from imagenet_tools.exports.writer import ReadBack, SinkOutput, Writes
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, of_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.image_scan import add_member
-from imagenet_tools.units import Unit, unit_file
+from imagenet_tools.units import Reads, Unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,16 +46,17 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Row, Shard
     from imagenet_tools.units import Detection
 
-HOLDS = ("images",)
-
-# The maps of a split, which name the images that are in the zip.
-BESIDE = frozenset({"train_map.txt", "val_map.txt", "test_map.txt"})
 
 # What scan() may report, for the table problems.
-PROBLEMS = image_scan.PROBLEMS | {
-    "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
-    "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
-}
+READS = Reads(
+    holds=("images",),
+    beside=frozenset({"train_map.txt", "val_map.txt", "test_map.txt"}),
+    problems=image_scan.PROBLEMS
+    | {
+        "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
+        "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
+    },
+)
 
 
 def detect(path: Path) -> list[Detection]:
@@ -115,17 +116,13 @@ def _bytes(fd: int, start: int, offset: int, n: int) -> bytes:
     return os.pread(fd, n, start + offset)
 
 
-KEEPS = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = True
-DETECTION = False
-BOXES = False
-TURNED = False
-DEMANDS: tuple[tuple[str, str], ...] = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = 1 << 50  # a split is one file
-ORDERED = False
-FIELDS = False
-HOLDS_BYTES = True
+_WHOLE_SPLIT = 1 << 50  # bytes: a split is one file
+
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    by_folder=True,
+    shard_bytes=_WHOLE_SPLIT,
+)
 
 _LARGE = 20 << 30  # bytes; some minutes
 _FILE, _FOLDER = 0o100644 << 16, 0o40755 << 16 | 0x10
@@ -133,7 +130,7 @@ _FILE, _FOLDER = 0o100644 << 16, 0o40755 << 16 | 0x10
 
 def hazards(plan: Plan) -> Iterator[str]:
     """One process writes a zip, and whoever opens one reads its list of members."""
-    size = plan.options.shard_size or SHARD_BYTES
+    size = plan.options.shard_size or _WHOLE_SPLIT
     largest = max(plan.splits, key=plan.bytes)
     if min(plan.bytes(largest), size) > _LARGE:
         yield (

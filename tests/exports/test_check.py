@@ -33,7 +33,7 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
 @pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
 def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], exported: Export) -> None:
     module = api._formats()[target]
-    holds = module.HOLDS_BYTES
+    holds = module.WRITES.holds_bytes
     if options.get("resize") and not holds:
         pytest.skip("it holds no images")
     root, plan = exported(target, **options)
@@ -41,7 +41,7 @@ def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], ex
     # One image has no end, and Pillow does not decode it; --repair eoi ends it.
     cut = {"E310"} if holds and "repair" not in options else set()
     assert {one.code for one in found.findings} == (cut if holds else {"W301"})
-    assert found.images == (plan.images() if getattr(module, "NAMES_IMAGES", True) else 0)
+    assert found.images == (plan.images() if module.WRITES.names_images else 0)
     assert found.compared == (found.images if holds else 0)
     assert found.decoded == (found.images - len(cut) if holds else 0)
     assert codes(root) == {"W301", *cut}
@@ -160,7 +160,7 @@ def test_a_digit_that_is_another_in_a_label_is_found_without_reading_images(
     target: str, exported: Export, tmp_path: Path
 ) -> None:
     root = shutil.copytree(exported(target).root, tmp_path / "x")
-    holds_images = api._formats()[target].SHARD_BYTES is not None  # labels beside images, in one file
+    holds_images = api._formats()[target].WRITES.shard_bytes is not None  # labels beside images, in one file
     changed = 0
     for path in label_files(root):
         data = path.read_bytes()
@@ -209,7 +209,7 @@ def test_an_export_of_an_earlier_version_is_checked_as_far_as_its_manifest_goes(
         assert "E304" in codes(root, read_data=False)
 
 
-@pytest.mark.parametrize("target", [name for name in TARGETS if api._formats()[name].HOLDS_BYTES])
+@pytest.mark.parametrize("target", [name for name in TARGETS if api._formats()[name].WRITES.holds_bytes])
 def test_images_of_another_class_or_split_than_the_lock_has_are_found(
     target: str, exported: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:

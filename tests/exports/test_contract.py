@@ -20,17 +20,13 @@ import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.exports import pieces
-from imagenet_tools.exports.writer import ReadBack
+from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH, UNLABELLED, Odd, edges_of
 
 FORMATS = api._formats()
 TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_shard")]
-CONSTANTS = {
-    "KEEPS": tuple, "BY_FOLDER": bool, "DETECTION": bool, "BOXES": bool, "TURNED": bool, "DEMANDS": tuple,
-    "FILES_PER_IMAGE": int, "SHARD_BYTES": (int, type(None)), "ORDERED": bool, "FIELDS": bool, "HOLDS_BYTES": bool,
-}  # fmt: skip
 BY_STEM = {one.stem: one for one in ODD}
 
 every_target = pytest.mark.parametrize("target", TARGETS)
@@ -44,7 +40,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def words(target: str) -> dict[str, Any]:
     """Options with which a target has several shards of these few images."""
-    return {"shard_size": 8_000} if FORMATS[target].SHARD_BYTES is not None else {}
+    return {"shard_size": 8_000} if FORMATS[target].WRITES.shard_bytes is not None else {}
 
 
 def content(root: Path) -> dict[str, str]:
@@ -65,9 +61,9 @@ def read_back(target: str, root: Path) -> dict[str, ReadBack]:
 
 def expected(module: ModuleType, *, unboxed: str = "skip") -> set[str]:
     """The stems of the images that a target takes: the labelled ones; in a detection export those with boxes."""
-    if not getattr(module, "NAMES_IMAGES", True):
+    if not module.WRITES.names_images:
         return set()
-    return {one.stem for one in ODD if one.boxes or not module.DETECTION or (unboxed == "background")}
+    return {one.stem for one in ODD if one.boxes or not module.WRITES.detection or (unboxed == "background")}
 
 
 def manifest(root: Path) -> dict[str, Any]:
@@ -78,10 +74,9 @@ def manifest(root: Path) -> dict[str, Any]:
 @every_target
 def test_a_writer_offers_all_that_the_contract_names(target: str) -> None:
     module = FORMATS[target]
-    for name, kind in CONSTANTS.items():
-        assert isinstance(getattr(module, name), kind), name
+    assert isinstance(module.WRITES, Writes)
     assert all(callable(getattr(module, name)) for name in ("hazards", "open_shard", "finish", "read_back"))
-    assert not module.DETECTION or module.BOXES
+    assert not module.WRITES.detection or module.WRITES.boxes
 
 
 @every_target
@@ -97,13 +92,13 @@ def test_what_is_read_back_is_what_was_indexed(target: str, exported: Export) ->
         assert there.split == one.split
         if there.class_index is not None:
             assert classes[there.class_index]["wnid"] == one.wnid
-        if module.HOLDS_BYTES:
+        if module.WRITES.holds_bytes:
             assert there.read is not None and there.read() == one.data, stem
-        if module.BOXES:
+        if module.WRITES.boxes:
             assert there.boxes is not None
             assert all(classes[index]["wnid"] == one.wnid for index, *_ in there.boxes)
             edges = sorted(tuple(edges) for _, *edges in there.boxes)
-            truth = edges_of(one, turned=module.TURNED)
+            truth = edges_of(one, turned=module.WRITES.turned)
             assert len(edges) == len(truth), stem
             for ours, theirs in zip(edges, truth, strict=True):
                 assert ours == pytest.approx(theirs, abs=2e-6), stem
@@ -219,7 +214,7 @@ def test_images_without_boxes_are_background_only_where_it_is_asked_for(
     plan = imagenet_tools.export(odd.select(), tmp_path / "x", to=target, unboxed="background", **words(target))
     found = read_back(target, tmp_path / "x")
     assert set(found) == expected(module, unboxed="background")
-    if module.DETECTION:
+    if module.WRITES.detection:
         assert any("3 images without boxes are written as background" in hazard for hazard in plan.hazards)
 
 
@@ -242,7 +237,7 @@ def changes() -> Iterator[Any]:
     for target in TARGETS:
         for n, options in enumerate(CHANGES):
             short = n < 2 or target in ("coco", "voc")
-            if FORMATS[target].HOLDS_BYTES:
+            if FORMATS[target].WRITES.holds_bytes:
                 yield pytest.param(target, options, id=f"{target}-{n}", marks=() if short else pytest.mark.long)
 
 
@@ -259,7 +254,7 @@ def test_boxes_follow_what_is_done_to_images(target: str, options: dict[str, Any
         assert "n01440764_22" not in found
         assert list(manifest(tmp_path / "x")["undecodable"]) == ["ilsvrc2012/n01440764_22"]
         assert manifest(tmp_path / "x")["left_out"]["undecodable"] == 1
-    if options.get("crop") and module.DETECTION:  # its box lies above the middle square: it is no background
+    if options.get("crop") and module.WRITES.detection:  # its box lies above the middle square: it is no background
         stems -= {"n01440764_6"}
         assert "n01440764_6" not in found
         assert manifest(tmp_path / "x")["left_out"]["bad_boxes"] == 1
@@ -277,20 +272,20 @@ def test_boxes_follow_what_is_done_to_images(target: str, options: dict[str, Any
                 repaired.setdefault(rule, set()).add(f"ilsvrc2012/{stem}")
             assert "cmyk" not in repair or image.mode != "CMYK"
             assert "png" not in repair or image.format == "JPEG"
-        if module.BOXES:
+        if module.WRITES.boxes:
             assert there.boxes is not None
             edges = sorted(tuple(edges) for _, *edges in there.boxes)
-            truth = edges_of(one, turned=module.TURNED or "exif" in repair)
+            truth = edges_of(one, turned=module.WRITES.turned or "exif" in repair)
             if options.get("crop"):
                 side = min(one.size)
                 # The middle square is the middle square, turned or not; its place is that of the longer side.
-                tall = (one.size[1] > one.size[0]) != (module.TURNED and (one.orientation or 0) >= 5)
+                tall = (one.size[1] > one.size[0]) != (module.WRITES.turned and (one.orientation or 0) >= 5)
                 share = side / max(one.size)
                 spread = [_in_square(edge, share, tall) for edge in truth]
                 truth = sorted({edge for edge in spread if edge[0] < edge[2] and edge[1] < edge[3]})
             assert len(edges) == len(truth), stem
             # Whole pixels are half a pixel off at most; a box of less than half a pixel is one.
-            off = 1.01 / min(_size(before, options)) if getattr(module, "WHOLE_PIXELS", False) else 2e-6
+            off = 1.01 / min(_size(before, options)) if module.WRITES.whole_pixels else 2e-6
             for ours, theirs in zip(edges, truth, strict=True):
                 assert ours == pytest.approx(theirs, abs=off), stem
     if repair and "resize" not in options:
@@ -339,9 +334,9 @@ def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Inde
     assert [plan.target for plan in both.together] == [target, *others]
     imagenet_tools.export(odd.select(), tmp_path / "alone", to=target)
     assert content(tmp_path / "both" / target) == content(tmp_path / "alone")
-    others = [name for name in turned[1:] if FORMATS[name].HOLDS_BYTES and name != target][:3]
+    others = [name for name in turned[1:] if FORMATS[name].WRITES.holds_bytes and name != target][:3]
     changed = {"resize": 24, "repair": "cmyk,png,exif"}
-    if FORMATS[target].HOLDS_BYTES:
+    if FORMATS[target].WRITES.holds_bytes:
         imagenet_tools.export(odd.select(), tmp_path / "changed", to=",".join([*others, target]), **changed)
         imagenet_tools.export(odd.select(), tmp_path / "changed alone", to=target, **changed)
         assert content(tmp_path / "changed" / target) == content(tmp_path / "changed alone")
@@ -357,12 +352,12 @@ def test_what_was_written_is_equal_when_it_is_indexed_again(
     root = exported(target, **words(target)).root
     imagenet_tools.build_index(root, tmp_path / "y.index", dataset="ilsvrc2012", workers=1)
     again = imagenet_tools.open_index(tmp_path / "y.index")
-    columns = ", ".join(name for name in module.KEEPS if name != "boxes")
+    columns = ", ".join(name for name in module.WRITES.keeps if name != "boxes")
     query = f"SELECT {columns} FROM images WHERE wnid IS NOT NULL ORDER BY split, image_id"
     taken = expected(module)
-    before = [row for row in odd.sql(query).fetchall() if row[module.KEEPS.index("image_id")] in taken]
+    before = [row for row in odd.sql(query).fetchall() if row[module.WRITES.keeps.index("image_id")] in taken]
     assert again.sql(query).fetchall() == before
-    if "boxes" in module.KEEPS:
+    if "boxes" in module.WRITES.keeps:
         boxes = "SELECT DISTINCT image_id, wnid, round(nxmin, 5), round(nymin, 5), round(nxmax, 5), round(nymax, 5) "
         boxes += "FROM boxes WHERE nxmin IS NOT NULL ORDER BY ALL"
         assert again.sql(boxes).fetchall() == [row for row in odd.sql(boxes).fetchall() if row[0] in taken]
@@ -381,7 +376,7 @@ def test_nothing_tells_the_time_the_machine_or_its_paths(
     root = exported(target, **words(target)).root
     imagenet_tools.export(elsewhere.select(), tmp_path / "x", to=target, **words(target))
     assert content(root) == content(tmp_path / "x")
-    if FORMATS[target].HOLDS_BYTES:
+    if FORMATS[target].WRITES.holds_bytes:
         for path in (*root.rglob("*"), *(tmp_path / "x").rglob("*")):
             data = path.read_bytes() if path.is_file() else b""
             assert not any(str(place).encode() in data for place in (root, tmp_path, odd.path.parent))

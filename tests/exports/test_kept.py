@@ -46,7 +46,13 @@ def one_of_each_kind() -> Iterator[Any]:
     kinds = set()
     for target in TARGETS:
         module = FORMATS[target]
-        kind = (module.HOLDS_BYTES, module.SHARD_BYTES is None, module.DETECTION, module.ORDERED, module.DEMANDS)
+        kind = (
+            module.WRITES.holds_bytes,
+            module.WRITES.shard_bytes is None,
+            module.WRITES.detection,
+            module.WRITES.ordered,
+            module.WRITES.demands,
+        )
         yield pytest.param(target, marks=pytest.mark.long if kind in kinds else ())
         kinds.add(kind)
 
@@ -63,7 +69,7 @@ def test_every_export_is_made_again_from_its_lock_in_another_index(
     assert run(["-i", str(elsewhere.path), "export", str(again), *asked]) == 0
     made, remade = content(first), content(again)
     differ = {name for name in made | remade if made.get(name) != remade.get(name)}
-    if api._formats()[target].HOLDS_BYTES:  # else it names where the images lie
+    if api._formats()[target].WRITES.holds_bytes:  # else it names where the images lie
         assert differ <= {"manifest.json", "README.md"}  # which say why images were left out
     said = json.loads((first / "manifest.json").read_text())
     assert {name: said["files"][name]["sha256"] for name in KEPT} == {name: made[name] for name in KEPT}

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def cut(plan: Plan, folder: Path) -> tuple[list[list[str]], Pieces]:
 @pytest.fixture
 def sharded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that sees shards and the order of images, whichever of them are there."""
-    monkeypatch.setattr(image_folder, "SHARD_BYTES", 10_000)
-    monkeypatch.setattr(image_folder, "ORDERED", True)
+    writes = replace(image_folder.WRITES, shard_bytes=10_000, ordered=True)
+    monkeypatch.setattr(image_folder, "WRITES", writes)
 
 
 @pytest.mark.usefixtures("sharded")
@@ -161,7 +162,7 @@ def test_superclasses_carry_their_members_and_boxes(odd: Index, tmp_path: Path) 
 def test_fields_are_columns_of_images_or_of_a_table_of_ones_own(
     odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_folder, "FIELDS", True)
+    monkeypatch.setattr(image_folder, "WRITES", replace(image_folder.WRITES, fields=True))
     table = tmp_path / "captions.csv"
     table.write_text("dataset,image_id,text\nilsvrc2012,n01440764_1,a fish\n")
     chosen = odd.select(with_={"captions": str(table)})

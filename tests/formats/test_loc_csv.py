@@ -137,7 +137,7 @@ def test_a_bad_row_is_reported_with_its_line_and_its_good_boxes_kept(tmp_path, r
     (problem,) = tables["problems"]
     assert (problem["code"], problem["member"], problem["file"]) == (code, "line 3", "a.csv")
     assert (len(tables["boxes"]) - 4, len(tables["labels"]) - 2) == (n_boxes, n_labels)
-    assert code in loc_csv.PROBLEMS
+    assert code in loc_csv.READS.problems
 
 
 def test_a_row_that_is_no_utf_8_costs_itself_alone(tmp_path):

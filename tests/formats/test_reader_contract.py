@@ -92,7 +92,7 @@ def test_a_sample_is_detected_by_its_reader_and_by_no_other(form: str, path: Pat
     found = {name: reader.detect(path) for name, reader in READERS.items()}
     assert {name for name, detections in found.items() if detections} == {form}
     assert {one.form for one in found[form]} == {form}
-    assert {kind for one in found[form] for kind in one.holds} <= set(READERS[form].HOLDS)
+    assert {kind for one in found[form] for kind in one.holds} <= set(READERS[form].READS.holds)
 
 
 def test_the_same_rows_come_twice_from_two_processes_and_from_a_relative_path(
@@ -256,7 +256,7 @@ def test_a_name_that_is_no_utf_8_is_said_or_indexed(form: str, path: Path) -> No
         odd.write_bytes(b"x")
         after = {unit: scanned(unit) for unit in units}
         assert after != before, folder
-        assert codes(after) <= set(READERS[form].PROBLEMS)
+        assert codes(after) <= set(READERS[form].READS.problems)
         odd.unlink()
 
 
@@ -277,7 +277,7 @@ def test_a_file_that_is_cut_keeps_what_lies_before_the_cut(form: str, path: Path
             assert not kept(cut) - kept(whole)
             assert kept(cut) == kept(whole) or codes(cut)
             assert kept(cut) or len({row[1] for row in kept(whole)}) < 2 or form in WHOLE_OR_NOTHING
-        assert codes(cut) <= set(READERS[form].PROBLEMS)
+        assert codes(cut) <= set(READERS[form].READS.problems)
         file.write_bytes(data)
 
 
@@ -294,7 +294,7 @@ def test_a_file_that_becomes_another_is_a_problem_or_an_error(form: str, path: P
             assert str(unit.file) in str(error) or file.name in str(error)
         else:
             assert after[unit] != before or not before
-            assert codes(after) <= set(READERS[form].PROBLEMS)
+            assert codes(after) <= set(READERS[form].READS.problems)
         file.write_bytes(original)
 
 
@@ -302,14 +302,14 @@ def test_a_file_that_becomes_another_is_a_problem_or_an_error(form: str, path: P
 
 
 def test_every_code_of_a_problem_has_a_sentence(form: str) -> None:
-    problems = READERS[form].PROBLEMS
+    problems = READERS[form].READS.problems
     assert all(len(text.split()) > 2 for text in problems.values())
     assert codes_in(Path(str(READERS[form].__file__))) <= set(problems)
 
 
 def test_every_code_that_readers_share_is_in_the_table_of_one_of_them() -> None:
     package = Path(imagenet_tools.__file__).parent
-    said = {code for reader in READERS.values() for code in reader.PROBLEMS}
+    said = {code for reader in READERS.values() for code in reader.READS.problems}
     shared = {code for room in SHARED for path in (package / room).glob("*.py") for code in codes_in(path)}
     # Raised where an image is read back or written, and not by scan().
     assert shared - {"gzip_broken", "undecodable", "mat_damaged"} <= said

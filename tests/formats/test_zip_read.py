@@ -35,7 +35,7 @@ def build(path: Path, index: Path) -> tuple[Index, dict[str, int]]:
 
 def reasons(index: Index) -> list[tuple[str, str, str]]:
     rows = index.sql("SELECT code, member, reason FROM problems ORDER BY member, code").fetchall()
-    assert {code for code, _, _ in rows} <= {*zip_format.PROBLEMS, "stray_file"}
+    assert {code for code, _, _ in rows} <= {*zip_format.READS.problems, "stray_file"}
     return rows
 
 
@@ -313,7 +313,7 @@ def test_any_bytes_behind_a_zips_mark_are_a_zip_or_a_fault_of_ours(images: Image
     for place in range(directory, len(data), 7):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         rows = [row for _, batch in _scanned(path) for row in batch]
-        assert all(row["code"] in {*zip_format.PROBLEMS, "stray_file"} for row in rows if "code" in row)
+        assert all(row["code"] in {*zip_format.READS.problems, "stray_file"} for row in rows if "code" in row)
 
 
 def _scanned(path: Path) -> list[tuple[str, list[dict[str, object]]]]:

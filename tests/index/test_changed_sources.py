@@ -22,7 +22,10 @@ IDS = [f"{wnid}_{n}" for wnid in (TENCH, CRANE) for n in (1, 2)]
 HOLDING = [
     name
     for name, module in api._formats().items()
-    if getattr(module, "HOLDS_BYTES", False) and not name.startswith("yolo") and not module.DETECTION  # those want val
+    if hasattr(module, "WRITES")
+    and module.WRITES.holds_bytes
+    and not name.startswith("yolo")
+    and not module.WRITES.detection  # those want val
 ]
 
 

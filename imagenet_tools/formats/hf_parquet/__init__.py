@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import FormatError, ImagenetToolsError
+from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats.hf_parquet import shards
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows
@@ -29,7 +30,7 @@ from imagenet_tools.images.numbering import Numbering, hold_label, read_numbers,
 from imagenet_tools.images.parquet_rows import LabelledShard, Said
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.units import Detection, Labelling, Unit, unit_file
+from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, without_label, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row
 
@@ -39,19 +40,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images",)
 
-KEEPS = ("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = False
-BOXES = True
-TURNED = True
-DEMANDS = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = 500_000_000
-ORDERED = True
-FIELDS = True
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    boxes=True,
+    turned=True,
+    shard_bytes=500_000_000,
+    ordered=True,
+    fields=True,
+)
 
 hazards = shards.hazards
 open_shard = shards.open_shard
@@ -59,20 +56,28 @@ finish = shards.finish
 read_back = shards.read_back
 load = shards.load
 
-# What the hub puts beside.
-BESIDE = frozenset(
-    {"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb", "classes.json", "manifest.json"}
-)
 
 # What scan() may report, for the table problems.
-PROBLEMS = (
-    image_rows.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    beside=frozenset(
+        {
+            "README.md",
+            ".gitattributes",
+            "classes.py",
+            "dataset_infos.json",
+            "index.duckdb",
+            "classes.json",
+            "manifest.json",
+        }
+    ),
+    problems=image_rows.PROBLEMS
     | numbering.PROBLEMS
     | {
         "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
         "no_image": "a row without the bytes of an image",
         "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
-    }
+    },
 )
 
 _SHARD = re.compile(r"(?:(?P<split>[A-Za-z]+)-)?\d+(?:-of-(?P<of>\d+)(?:-[0-9a-f]{16})?)?\.parquet")

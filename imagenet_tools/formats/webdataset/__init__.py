@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats.webdataset import shards
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -36,7 +37,7 @@ from imagenet_tools.images.numbering import Numbering, Reading, hold_label, read
 from imagenet_tools.images.samples import PROBLEMS as OF_SAMPLES
 from imagenet_tools.images.samples import Sample, Seen, first_samples, samples
 from imagenet_tools.images.shards import dataset_told, nameless, own_name, split_told, spread
-from imagenet_tools.units import Detection, Labelling, Unit, unit_file
+from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row
 
@@ -46,19 +47,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-HOLDS = ("images",)
 
-KEEPS = ("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
-BY_FOLDER = False
-DETECTION = False
-BOXES = True
-TURNED = False
-DEMANDS = ()
-FILES_PER_IMAGE = 0
-SHARD_BYTES = 250_000_000
-ORDERED = True
-FIELDS = True
-HOLDS_BYTES = True
+WRITES = Writes(
+    keeps=("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    boxes=True,
+    shard_bytes=250_000_000,
+    ordered=True,
+    fields=True,
+)
 
 hazards = shards.hazards
 open_shard = shards.open_shard
@@ -66,21 +62,21 @@ finish = shards.finish
 read_back = shards.read_back
 load = shards.load
 
-# What lies beside the shards of a repository.
-BESIDE = frozenset(
-    {"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes", "classes.json", "manifest.json"}
-)
 
 # What scan() may report, for the table problems.
-PROBLEMS = (
-    image_rows.PROBLEMS
+READS = Reads(
+    holds=("images",),
+    beside=frozenset(
+        {"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes", "classes.json", "manifest.json"}
+    ),
+    problems=image_rows.PROBLEMS
     | tar.PROBLEMS
     | numbering.PROBLEMS
     | OF_SAMPLES
     | {
         "reencoded": "one of the 23 images that TensorFlow's converters encode anew",
         "resized": "the JSON says that the image was resized, though its data set is one of originals",
-    }
+    },
 )
 
 _ADVICE = (
