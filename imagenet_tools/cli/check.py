@@ -1,143 +1,169 @@
-"""check: whether archives are as published, indexes and exports as they were written, and a lock's images are here."""
+"""The command check: verify archives, indexes, exports and locks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imagenet_tools.catalogue.sums import NOTHING_COMPARED
-from imagenet_tools.cli import FAILED, PROBLEMS
-from imagenet_tools.cli.chosen import findings, print_findings
-from imagenet_tools.cli.common import open_index, output_options, print_json, printable
+from imagenet_tools.cli import DONE, FAILED, PROBLEMS
+from imagenet_tools.cli.options import open_index, output_options
+from imagenet_tools.cli.printing import counted, print_json, printable
 from imagenet_tools.cli.progress import ProgressBar
 from imagenet_tools.errors import UsageError
+
+if TYPE_CHECKING:
+    from imagenet_tools.index import Index
+
+_MAX_PRINTED = 20  # images; --json has them all
 
 _EPILOG = """\b
 Examples:
   imagenet-tools check /data/imagenet                        # archives: names and sizes
-  imagenet-tools check ILSVRC2012_img_train.tar --md5        # a finished sum is kept, and not made again
+  imagenet-tools check ILSVRC2012_img_train.tar --md5        # and MD5 sums, which are kept for the next time
   imagenet-tools check imagenet.index                        # an index: its files and its sources
   imagenet-tools check imagenet.index --read-data            # and every image, decoded in full
-  imagenet-tools check dogs.lock.toml                        # a lock: its images, in the index
-  imagenet-tools check dogs-yolo --read-data --with-loader   # an export: its files, every image, Ultralytics' loader
+  imagenet-tools check dogs.lock.toml                        # a lock: is each of its images in the index?
+  imagenet-tools check dogs-yolo --read-data --with-loader   # an export: files, images, loader
 
 \b
-What may be found in archives:
+Findings in archives:
   E101  the size is not the published one
   E102  the MD5 is not the published one
-  W101  no sum was published of it, under this name or any other: nothing was compared
-  W102  it is another archive than its name says
-  W103  it was gunzipped on its way, as Safari does to the devkit: nothing was compared
-  W104  nothing is wrong, but its MD5 was not asked for, and its size is known roughly
+  W101  no checksum was published for this archive under any name: nothing was compared
+  W102  the content is that of another archive than the name says
+  W103  the archive was gunzipped after the download, as Safari does: nothing was compared
+  W104  only a rough size was published, and it agrees; use --md5 to be sure
 
 \b
-In an index:
-  E201  a Parquet file is missing, or has other bytes than manifest.json says
-  E202  a Parquet file cannot be read, or has other rows or columns than it should
+Findings in an index:
+  E201  a Parquet file is missing, or its bytes are not those in manifest.json
+  E202  a Parquet file cannot be read, or has wrong rows or columns
   E203  a file of a source is missing
-  E204  a file of a source has another size or time than when it was indexed
-  E205  an image cannot be read, or its pixels cannot be decoded in full (--read-data)
+  E204  the size or time of a source's file changed after indexing
+  E205  an image cannot be read or decoded in full (--read-data)
   W201  the index has no images
 
 \b
-In an export:
-  E301  manifest.json or classes.json is missing, or not what an export has
-  E302  a file that the manifest names is missing, or of another size
-  E303  a file has other bytes than the manifest says
-  E304  files of images or labels are missing, too many, or of another size; or labels have other bytes
-  E305  other images, splits, classes or boxes are read back than classes.json counts
-  E306  an image is not the one in the index, to the byte
+Findings in an export:
+  E301  manifest.json or classes.json is missing or invalid
+  E302  a file of the manifest is missing, or has another size
+  E303  the bytes of a file are not those in the manifest
+  E304  image or label files are missing, extra, or of another size, or label bytes differ
+  E305  images, splits, classes or boxes differ from the counts in classes.json
+  E306  the bytes of an image differ from those in the index
   E307  an image is not in the index
   E308  the framework's own loader finds other classes, images or boxes (--with-loader)
-  E309  recipe or lock is missing, cannot be read, or is not that of what is there
-  E310  the pixels of an image cannot be decoded in full (--read-data)
-  E311  images are in other classes or splits than the lock of the export says
-  E312  a source of the index is gone or has changed, so that images could not be compared with it
-  W301  no image was compared with an index: none was given, or the export holds no images
-  W302  the framework's loader is not installed, or the format names none
+  E309  the recipe or the lock is missing, unreadable, or of another export
+  E310  an image cannot be decoded in full (--read-data)
+  E311  images have other classes or splits than in the lock of the export
+  E312  a source of the index is missing or has changed, so its images were not compared
+  W301  no image was compared: no index was named, or the export holds no images
+  W302  the framework's loader is not installed, or the format has none
   W303  the export was made from another generation of the index
-  W304  the manifest is of an earlier version: the bytes of label files were not compared
+  W304  the manifest has an older version: the bytes of label files were not compared
 
 \b
-The bytes of label files are always compared with the manifest. Those of images and of shards, also the labels in
-shards of images, are where the export was made with --hash.
+The bytes of label files are always compared with the manifest. Images and shards (with the labels in them) are
+compared if the export was made with --hash.
 
 \b
 --json prints a list: {"path", ..., "findings": [{"code", "message"}]}.
 
 \b
-Exit code: 0 where nothing is wrong, 1 where something is (E...; with --strict also W...), 3 where nothing could be
-compared, or images of a lock are not here, 130 interrupted.
+Exit codes: 0 nothing is wrong, 1 there are errors (E...; with --strict also W...), 3 nothing could be compared or
+images of a lock are missing, 130 interrupted.
 """
 
 
 @click.command("check", epilog=_EPILOG)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--md5", is_flag=True, help="Read the archives, and compare their MD5 with the published ones.")
-@click.option("--cache", type=click.Path(path_type=Path), metavar="FILE", help="Where sums are kept; default ~/.cache.")
-@click.option("--fresh", is_flag=True, help="Sum again what was summed before.")
+@click.option("--md5", is_flag=True, help="Compare the MD5 sums of archives with the published ones.")
 @click.option(
-    "--read-data",
-    is_flag=True,
-    help="Decode every image in full, and compare all of an export with the index.",
+    "--cache", type=click.Path(path_type=Path), metavar="FILE", help="Where sums are kept. Default: ~/.cache."
 )
-@click.option("--with-loader", is_flag=True, help="Have the framework's own loader read an export, where installed.")
+@click.option("--fresh", is_flag=True, help="Compute sums again, even if they are in the cache.")
+@click.option(
+    "--read-data", is_flag=True, help="Decode every image, and compare all images of an export with the index."
+)
+@click.option("--with-loader", is_flag=True, help="Read an export with the framework's own loader, if installed.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @output_options
 def command(
     paths: tuple[Path, ...],
-    md5: bool,
-    cache: Path | None,
-    fresh: bool,
-    read_data: bool,
-    with_loader: bool,
     strict: bool,
     as_json: bool,
     index_path: Path | None,
+    **options: Any,  # the other options: keyword arguments of checks.check
 ) -> int:
-    """Compare archives with the published sizes and sums, indexes and exports with their manifests and their images.
+    """Verify archives, indexes, exports and locks.
 
-    What each PATH is, is told by what lies there. Nothing is written beside it. A lock is compared with the index:
-    whether its images are there. Exit code 3: some are not.
+    The content of PATH says what it is. Archives are compared with the published sizes and sums; indexes and exports
+    with their manifests and images; locks with the index. Nothing is written beside PATH.
     """
     from imagenet_tools.exports import checks
 
     locks = [path for path in paths if checks.is_lock(path)]
     if locks:
         return _check_locks(locks, paths, index_path, as_json)
-    checked: list[dict[str, object]] = []
+    results: list[dict[str, object]] = []
     codes: list[str] = []
-    for one in checks.check(
-        paths,
-        index=open_index(index_path) if index_path else None,
-        md5=md5,
-        cache=cache,
-        fresh=fresh,
-        read_data=read_data,
-        with_loader=with_loader,
-        progress=ProgressBar(),
-    ):
-        codes += [finding.code for finding in one.findings]
-        values = {**one._asdict(), "path": str(one.path), "findings": [found._asdict() for found in one.findings]}
-        checked.append(values)
+    index = open_index(index_path) if index_path else None
+    for result in checks.check(paths, index=index, progress=ProgressBar(), **options):
+        codes += [finding.code for finding in result.findings]
+        findings = [finding._asdict() for finding in result.findings]
+        results.append({**result._asdict(), "path": str(result.path), "findings": findings})
         if not as_json:
-            click.echo(printable(checks.line(one)))
+            click.echo(printable(checks.line(result)))
     if as_json:
-        print_json(checked)
+        print_json(results)
     if any(code.startswith("E") or strict for code in codes):
         return FAILED
-    return PROBLEMS if any(code in NOTHING_COMPARED for code in codes) else 0
+    return PROBLEMS if any(code in NOTHING_COMPARED for code in codes) else DONE
 
 
 def _check_locks(locks: list[Path], paths: tuple[Path, ...], index_path: Path | None, as_json: bool) -> int:
     if len(locks) < len(paths):
-        raise UsageError(f"Found the lock {locks[0]} beside others; expected locks alone.")
+        raise UsageError(f"Found the lock {locks[0]} beside other paths; expected locks only. Check them one by one.")
     index = open_index(index_path)
-    found = [findings(index, path) for path in locks]
+    results = [lock_findings(index, path) for path in locks]
     if as_json:
-        print_json(found)
+        print_json(results)
     else:
-        for one in found:
-            print_findings(one)
-    return PROBLEMS if any(one["missing"] or one["relabelled"] for one in found) else 0
+        for result in results:
+            print_lock_findings(result)
+    return PROBLEMS if any(result["missing"] or result["relabelled"] for result in results) else DONE
+
+
+def lock_findings(index: Index, path: Path) -> dict[str, object]:
+    """Return the images of a lock that are missing or have another class in the index, as plain values."""
+    from imagenet_tools.selection import lock
+    from imagenet_tools.selection.choosing import pin
+
+    pinned = pin(index, path)
+    return {
+        "lock": str(path),
+        "images": pinned.pinned.n_images if pinned.pinned else 0,
+        "missing": lock.missing(pinned),
+        "relabelled": [{"image": key, "locked": was, "here": now} for key, was, now in lock.relabelled(pinned)],
+    }
+
+
+def print_lock_findings(findings: Mapping[str, Any]) -> None:
+    """Print the result of lock_findings."""
+    path, missing, relabelled = findings["lock"], findings["missing"], findings["relabelled"]
+    if not missing and not relabelled:
+        click.echo(f"{path}: all {counted(findings['images'], 'image')} are here")
+    if missing:
+        click.echo(f"{path}: {len(missing):,} of {counted(findings['images'], 'image')} are not in the index")
+        for key in missing[:_MAX_PRINTED]:
+            click.echo(printable(f"  {key}"))
+        if len(missing) > _MAX_PRINTED:
+            click.echo(f"  ... and {len(missing) - _MAX_PRINTED:,} more; --json lists all")
+    if relabelled:
+        click.echo(f"{path}: {counted(len(relabelled), 'image')} with another class in the index")
+        for image in relabelled[:_MAX_PRINTED]:
+            click.echo(printable(f"  {image['image']}: locked as {image['locked']}, here {image['here']}"))

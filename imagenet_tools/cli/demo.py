@@ -1,4 +1,4 @@
-"""demo: the whole path on the drawn sample, each command shown before it runs."""
+"""The command demo: run the main commands on the drawn sample, and show each of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from imagenet_tools import cli
-from imagenet_tools.cli.common import output_options, print_json
+from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
 from imagenet_tools.storage.processes import in_child
 
@@ -33,42 +34,40 @@ AND n_images > 0 ORDER BY n_images DESC LIMIT 5"
 -i {demo}/imagenet.index export {demo}/dogs-yolo --to yolo --under dog --without toy_dog --per-class train=5,val=2
 """
 
-# What tells that a folder is a demo, and may be removed for a new one.
-_MARK = ".imagenet-tools-demo"
+# A folder with this file is a demo, and may be removed to make the demo again.
+_MARKER = ".imagenet-tools-demo"
 
 
 @click.command("demo", epilog=_EPILOG)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @output_options
 def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
-    """Show the whole path on a drawn sample, below DIR.
+    """Run the main commands on a small sample, in a new folder DIR.
 
-    Each command is printed before it runs: an index is made, asked in SQL, and exported. With --json all of it goes
-    to stderr, and the commands with their exit codes to stdout.
-
-    The sample is drawn, not photographed: 13 of the 1,000 classes in the layout of the official archives.
+    Each command is printed before it runs: index the sample, query it with SQL, export subsets. The sample holds 13
+    of the 1,000 classes in the layout of the official archives; its images are drawn. With --json, the output of the
+    commands goes to stderr, and their exit codes to stdout.
     """
     if folder.exists():
-        if not (folder / _MARK).is_file():
-            message = f"{folder} exists and is no demo. Name a folder that does not exist."
-            raise ExistsError(message)
-        shutil.rmtree(folder)  # an earlier demo, which this one makes again
+        if not (folder / _MARKER).is_file():
+            raise ExistsError(f"{folder} exists and is no demo. Name a folder that does not exist.")
+        shutil.rmtree(folder)
     shutil.copytree(_sample(), folder / "sample")
-    (folder / _MARK).write_text("made by `imagenet-tools demo`, and removed when it makes the demo again\n")
+    (folder / _MARKER).write_text("`imagenet-tools demo` made this folder, and removes it when it runs again.\n")
     lines = [line.format(sample=folder / "sample", demo=folder) for line in _COMMANDS.strip().splitlines()]
     codes: list[int] = []
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         for line in lines:
             click.echo(click.style(f"\n$ imagenet-tools {line}", bold=True))
             sys.stdout.flush()
-            # Each in a process of its own, as it would be: a query is not forked where DuckDB has run.
+            # A process each: `query` forks, and must not fork a process in which DuckDB has threads.
             code = in_child(partial(cli.run, shlex.split(line)), memory=None, seconds=None)
-            codes.append(code if code >= 0 else 128 - code)  # as a shell does where a signal ended it
+            codes.append(code if code >= 0 else 128 - code)  # the exit code that a shell gives for a signal
             if codes[-1] not in (cli.DONE, cli.PROBLEMS):
                 break
         else:
-            click.echo(f"\nAll of it lies in {folder}/. The exports train as they are; each says in classes.json and")
-            click.echo("manifest.json what it holds.")
+            click.echo(f"\nThe index and the exports are in {folder}/. Each export is ready for training; its")
+            click.echo("classes.json and manifest.json list its content.")
     if as_json:
         steps = [
             {"command": f"imagenet-tools {line}", "exit_code": code} for line, code in zip(lines, codes, strict=False)
@@ -78,10 +77,9 @@ def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
 
 
 def _sample() -> Path:
-    """The sample: inside the installed package, or in the checkout that an editable install points to."""
+    """Return the sample folder, in an installed package or in the checkout of an editable install."""
     package = Path(__file__).parent.parent
-    for place in (package / "sample", package.parent / "data" / "sample"):
-        if place.is_dir():
-            return place
-    message = "The sample is missing from this installation. Install imagenet-tools again."
-    raise ImagenetToolsError(message)
+    for folder in (package / "sample", package.parent / "data" / "sample"):
+        if folder.is_dir():
+            return folder
+    raise ImagenetToolsError("The sample is missing from this installation. Install imagenet-tools again.")

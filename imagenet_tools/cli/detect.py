@@ -1,4 +1,4 @@
-"""detect: what lies at a path, told before anything is read."""
+"""The command detect: report what a path holds before anything is indexed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import counted, output_options, print_json, printable, some_of, width_of_terminal
+from imagenet_tools.cli import DONE, FAILED
+from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli.printing import counted, print_json, printable, some_of, terminal_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +25,12 @@ Examples:
   imagenet-tools detect /data/imagenet /data/fall11_whole.tar --json
 
 \b
---json prints a list, an object a path: {"path", "found": [...], "not_read": [...], "unrecognised"}. In "found" stand
-"form", "path", "dataset", "release", "splits", "labels" {"by", "space", "order", "base"}, "evidence", "missing",
-"reads", "units", "other_readings" and "advice".
+--json prints a list with an object for each path: {"path", "found": [...], "not_read": [...], "unrecognised"}.
+Each object in "found" has "form", "path", "dataset", "release", "splits", "labels" {"by", "space", "order", "base"},
+"evidence", "missing", "reads", "units", "other_readings" and "advice".
 
 \b
-Exit code: 0 where each path was recognised, else 1.
+Exit codes: 0 each path was recognised, 1 some were not.
 """
 
 _ORDERS = {
@@ -43,80 +44,84 @@ _ORDERS = {
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @output_options
 def command(paths: tuple[Path, ...], as_json: bool, index_path: Path | None) -> int:
-    """Say what lies at a path: form, release, splits, labels, the evidence, what is missing, what indexing will read.
+    """Report the format, release, splits and labels at a path.
 
-    Headers are read, no images. Where two readings are possible, the option that decides is named.
+    Reads headers, not images. Also reports the evidence, what is missing, and what build-index will read. If two
+    readings are possible, the report names the option that decides.
     """
-    width = width_of_terminal()
-    surveys = []
+    surveys: list[Survey] = []
     for path in paths:
-        surveys.append(imagenet_tools.detect(path))
+        survey = imagenet_tools.detect(path)
         if not as_json:
-            click.echo(printable("\n" * (len(surveys) > 1) + _text(surveys[-1], width)))
+            if surveys:
+                click.echo()
+            click.echo(printable("\n".join(_lines(survey, terminal_columns()))))
+        surveys.append(survey)
     if as_json:
-        print_json([_plain(one) for one in surveys])
-    return 0 if all(one.found for one in surveys) else FAILED
+        print_json([_plain(survey) for survey in surveys])
+    return DONE if all(survey.found for survey in surveys) else FAILED
 
 
-def _plain(one: Survey) -> dict[str, object]:
+def _plain(survey: Survey) -> dict[str, object]:
     return {
-        "path": str(one.path),
-        "found": [_detection(found, n) for found, n in zip(one.found, one.units, strict=True)],
-        "not_read": list(one.ignored),
-        "unrecognised": one.unrecognised or None,
+        "path": str(survey.path),
+        "found": [_plain_detection(detection, n) for detection, n in zip(survey.found, survey.units, strict=True)],
+        "not_read": list(survey.ignored),
+        "unrecognised": survey.unrecognised or None,
     }
 
 
-def _detection(found: Detection, n: int) -> dict[str, object]:
+def _plain_detection(detection: Detection, n_units: int) -> dict[str, object]:
     return {
-        "form": found.form,
-        "path": str(found.path),
-        "dataset": found.dataset,
-        "release": _title(found.dataset),
-        "splits": list(found.splits),
-        "labels": found.labels._asdict() if found.labels else None,
-        "evidence": found.evidence,
-        "missing": found.missing or None,
-        "reads": list(found.holds),
-        "units": n,
-        "other_readings": list(found.readings),
-        "advice": found.advice or None,
+        "form": detection.form,
+        "path": str(detection.path),
+        "dataset": detection.dataset,
+        "release": _title(detection.dataset),
+        "splits": list(detection.splits),
+        "labels": detection.labels._asdict() if detection.labels else None,
+        "evidence": detection.evidence,
+        "missing": detection.missing or None,
+        "reads": list(detection.holds),
+        "units": n_units,
+        "other_readings": list(detection.readings),
+        "advice": detection.advice or None,
     }
 
 
-def _text(one: Survey, width: int | None) -> str:
-    lines = [str(one.path)]
-    for found, n in zip(one.found, one.units, strict=True):
-        inside = "" if found.path == one.path else f" in {found.path.relative_to(one.path)}"
-        splits = f", {_listed(found.splits)}" if found.splits else ""
-        lines += _wrapped(
-            f"  {found.form}{inside}: ", f"{_title(found.dataset)}{splits}, data set {found.dataset}", width
-        )
-        said = {
-            "evidence": found.evidence,
-            "labels": _labels(found.labels),
-            "missing": found.missing,
-            "reads": f"{_listed(found.holds)}, in {counted(n, 'unit')} of work" if found.holds else "nothing of it",
-            "or else": "; ".join(found.readings),
-            "advice": found.advice,
+def _lines(survey: Survey, width: int | None) -> list[str]:
+    lines = [str(survey.path)]
+    for detection, n_units in zip(survey.found, survey.units, strict=True):
+        place = "" if detection.path == survey.path else f" in {detection.path.relative_to(survey.path)}"
+        splits = f", {_listed(detection.splits)}" if detection.splits else ""
+        release = f"{_title(detection.dataset)}{splits}, data set {detection.dataset}"
+        lines += _wrapped(f"  {detection.form}{place}: ", release, width)
+        facts = {
+            "evidence": detection.evidence,
+            "labels": _labels(detection.labels),
+            "missing": detection.missing,
+            "reads": f"{_listed(detection.holds)}, in {counted(n_units, 'unit')} of work"
+            if detection.holds
+            else "nothing",
+            "or else": "; ".join(detection.readings),
+            "advice": detection.advice,
         }
-        for word, text in said.items():
-            lines += _wrapped(f"    {word:9} ", text, width) if text else []
-    if one.ignored:
-        lines += _wrapped("  not read: ", some_of(one.ignored), width)
-    if one.unrecognised:
-        lines += _wrapped("  ", f"nothing of ImageNet: it is {one.unrecognised}", width)
-    return "\n".join(lines)
+        for title, text in facts.items():
+            lines += _wrapped(f"    {title:9} ", text, width) if text else []
+    if survey.ignored:
+        lines += _wrapped("  not read: ", some_of(survey.ignored), width)
+    if survey.unrecognised:
+        lines += _wrapped("  ", f"not recognised as ImageNet: it is {survey.unrecognised}", width)
+    return lines
 
 
 def _wrapped(head: str, text: str, width: int | None) -> list[str]:
-    """A text behind its head; on a terminal, its further lines below its first one."""
+    """Return the lines of a head and a text. On a terminal, long text is wrapped and indented."""
     if width is None or len(head) + len(text) <= width:
         return [head + text]
-    below = " " * min(len(head), 14)
-    room = max(width, 2 * len(below))
+    indent = " " * min(len(head), 14)
+    width = max(width, 2 * len(indent))
     return textwrap.wrap(
-        text, room, initial_indent=head, subsequent_indent=below, break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -125,11 +130,14 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _labels(found: Labelling | None) -> str:
-    if found is None:
+def _labels(labels: Labelling | None) -> str:
+    if labels is None:
         return "none"
-    numbers = f", from {found.base} {_ORDERS.get(found.order, found.order)}" if found.base is not None else ", as wnids"
-    return f"{found.by}: {'synsets' if found.space == 'wordnet' else 'classes'} of {_title(found.space)}{numbers}"
+    numbers = ", as wnids"
+    if labels.base is not None:
+        numbers = f", from {labels.base} {_ORDERS.get(labels.order, labels.order)}"
+    noun = "synsets" if labels.space == "wordnet" else "classes"
+    return f"{labels.by}: {noun} of {_title(labels.space)}{numbers}"
 
 
 def _title(dataset: str) -> str:

@@ -1,4 +1,4 @@
-"""diff: what differs between two indexes, locks, recipes or lists of classes."""
+"""The command diff: compare two indexes, locks, recipes or class lists."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from imagenet_tools.cli import FAILED
-from imagenet_tools.cli.common import output_options, print_json, table, width_of_terminal
+from imagenet_tools.cli import DONE, FAILED
+from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli.printing import print_json, print_table
 
 _EPILOG = """\b
 Examples:
@@ -16,47 +17,47 @@ Examples:
   imagenet-tools diff imagenet100-cmc mine.txt
 
 \b
-Exit code: 0 where nothing differs, 1 where something does.
+Exit codes: 0 there is no difference, 1 there is one.
 """
 
 _MEANINGS = {
-    "only_a": "in the first alone",
-    "only_b": "in the second alone",
-    "wnid": "of another class",
-    "split": "in another split",
+    "only_a": "only in A",
+    "only_b": "only in B",
+    "wnid": "another class",
+    "split": "another split",
     "n": "another number of images",
-    "length": "of another length",
-    "bytes": "of other bytes",
+    "length": "another length",
+    "bytes": "other bytes",
     "value": "another value",
-    "place": "in another place of the order",
+    "place": "another place in the order",
 }
 
 
 @click.command("diff", epilog=_EPILOG)
 @click.argument("a")
 @click.argument("b")
-@click.option("--by", type=click.Choice(("id", "wnid", "bytes")), help="Images by id, classes, or the images' bytes.")
-@click.option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, help="Name so many of each kind.")
+@click.option("--by", type=click.Choice(("id", "wnid", "bytes")), help="Compare image ids, classes, or image bytes.")
+@click.option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, help="Examples of each kind.")
 @output_options
 def command(a: str, b: str, by: str | None, limit: int, as_json: bool, index_path: Path | None) -> int:
     """Show how B differs from A.
 
-    Each is an index, a lock, a recipe, a published list, a file of classes, or a,b,c. What differs is counted in full.
+    A and B are indexes, locks, recipes, published lists, files of classes, or a,b,c. All differences are counted.
     """
     from imagenet_tools.selection.differences import differences
 
-    found = differences(a, b, by=by, limit=limit)
+    result = differences(a, b, by=by, limit=limit)
     if as_json:
-        print_json(found._asdict() | {"some": [one._asdict() for one in found.some]})
-    elif not found.counts:
-        click.echo(f"nothing differs, by {found.by}")
+        print_json(result._asdict() | {"some": [example._asdict() for example in result.some]})
+    elif not result.counts:
+        click.echo(f"nothing differs, by {result.by}")
     else:
-        rows = [(what, n, _MEANINGS[what]) for what, n in found.counts.items()]
-        click.echo(table(("difference", "count", "meaning"), rows))
+        counts = [(kind, n, _MEANINGS[kind]) for kind, n in result.counts.items()]
+        print_table(("difference", "count", "meaning"), counts, fit=False)
         click.echo()
-        some = [(one.what, one.key, _text(one.a), _text(one.b)) for one in found.some]
-        click.echo(table(("difference", "of", "a", "b"), some, width=width_of_terminal()))
-    return FAILED if found.counts else 0
+        examples = [(example.what, example.key, example.a, example.b) for example in result.some]
+        print_table(("difference", "of", "a", "b"), [tuple(map(_text, row)) for row in examples])
+    return FAILED if result.counts else DONE
 
 
 def _text(value: object) -> str:

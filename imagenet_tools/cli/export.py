@@ -1,27 +1,28 @@
-"""export: a selection, written for a training loader."""
+"""The command export: write a selection for a training loader."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import FAILED, PROBLEMS
-from imagenet_tools.cli.chosen import choose, print_steps, recipe_option, recipe_options, steps_json
-from imagenet_tools.cli.common import (
-    choose_options,
-    export_options,
-    note,
+from imagenet_tools.cli import DONE, FAILED, PROBLEMS
+from imagenet_tools.cli.options import (
+    choose,
+    chosen_words,
     open_index,
     output_options,
-    print_json,
+    recipe_option,
     root_option,
-    said,
-    table,
+    selection_options,
+    word_options,
 )
+from imagenet_tools.cli.printing import counted, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.cli.progress import ProgressBar
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
 
@@ -38,22 +39,20 @@ Examples:
   imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
 \b
-Targets: see imagenet_tools.formats; a wrong name lists them. Exit code 3: some images could not be decoded;
-manifest.json names them, and with --strict it is 1.
+Targets: the README lists them, and a wrong name does too.
+Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
 """
 
 
 @click.command("export", epilog=_EPILOG)
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option(
-    "--to", required=True, metavar="TARGET", help="One of the targets, or several with ',' between: see below."
-)
-@choose_options
+@click.option("--to", required=True, metavar="TARGET", help="The target format, or several with ',' between them.")
+@selection_options
 @recipe_option
-@export_options
-@click.option("--dry-run", is_flag=True, help="Say what would be written and what is left out, and write nothing.")
-@click.option("--strict", is_flag=True, help="Exit with 1 where images could not be decoded.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that write; default: one a core.")
+@word_options(EXPORT)
+@click.option("--dry-run", is_flag=True, help="Report what would be written and left out, and write nothing.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
 @root_option
 @output_options
 def command(
@@ -66,74 +65,98 @@ def command(
     roots: tuple[str, ...],
     as_json: bool,
     index_path: Path | None,
-    **words: Any,  # one each of words.py: the table makes the flags, and hands them on by their own names
+    **words: Any,  # the flags of selection_options and of EXPORT, by keyword
 ) -> int:
     """Export a selection to DEST for a training loader.
 
-    DEST appears whole or not at all, and never over something that exists. The official split is the default; a new
-    split draws on the official train alone unless --from says more.
+    DEST must not exist, and is complete when it appears. The default split is the official one; a new split draws
+    from the official train split only, unless --from names others.
     """
     index = open_index(index_path, roots)
-    chosen = choose(index, words, recipe)
-    options = {**recipe_options(recipe, to), **said(words, EXPORT)}
+    selection = choose(index, words, recipe)
+    options = {**_recipe_options(recipe, to), **chosen_words(words, EXPORT)}
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
     cost: dict[str, object] = {}
     if dry_run:
-        plan = imagenet_tools.plan_export(chosen, to=to, **options)
+        plan = imagenet_tools.plan_export(selection, to=to, **options)
         cost = costs(plan.together, dest)
         plan.hazards.extend(notes_on(plan.together, cost))
     else:
-        plan = imagenet_tools.export(chosen, dest, to=to, workers=workers, progress=ProgressBar(), **options)
+        plan = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **options)
+    plans = plan.together
     if as_json:
-        targets = {one.target: describe(one) for one in plan.together}
-        about = describe(plan) if len(targets) == 1 else {"targets": targets}
+        targets = {one.target: describe(one) for one in plans}
+        content = describe(plan) if len(targets) == 1 else {"targets": targets}
         if dry_run:
-            about |= {"costs": cost, "steps": {one.target: steps_json(one.selection) for one in plan.together}}
-        print_json({"dest": str(dest), "written": not dry_run, **about})
+            content |= {"costs": cost, "steps": {one.target: steps_json(one.selection) for one in plans}}
+        print_json({"dest": str(dest), "written": not dry_run, **content})
     else:
-        for one in plan.together:
-            _print(one, one.dest or dest, dry_run)
+        for one in plans:
+            _print_plan(one, one.dest or dest, dry_run)
         if dry_run:
             _print_costs(cost)
-    if any("undecodable" in one.left_out for one in plan.together):
+    if any("undecodable" in one.left_out for one in plans):
         return FAILED if strict else PROBLEMS
-    return 0
+    return DONE
 
 
-def _print(plan: Plan, dest: Path, dry_run: bool) -> None:
-    from imagenet_tools.exports.boxes import REASONS as OF_BOXES
+def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
+    """Return the export options of a recipe, or of the recipe in a lock, by keyword.
 
-    about = "about " if plan.options.resize else ""
-    click.echo(
-        f"{dest}: {'would hold' if dry_run else 'holds'} {plan.images():,} images of {len(plan.classes):,} classes"
-        f"{f', {plan.boxes():,} boxes' if plan.writes.boxes else ''}, {about}{plan.bytes():,} bytes, as {plan.target}"
-    )
-    counts = [
-        (split, plan.images(split), sum(one.boxes for one in found.values()), len(found))
-        for split, found in plan.tallies.items()
+    Raise UsageError if they differ between several targets: one pass writes all targets with the same options.
+    """
+    from imagenet_tools.selection import lock
+    from imagenet_tools.selection import recipe as recipes
+
+    if recipe is None:
+        return {}
+    if lock.is_lock(recipe):
+        sections = recipes.options(recipe, lock.read(recipe).recipe.get("export", {}))
+    else:
+        sections = recipes.read(recipe).export
+    first, *others = targets = [target.strip() for target in to.split(",")]
+    if any(sections.get(target, {}) != sections.get(first, {}) for target in others):
+        found = " and ".join(f"[export.{target}] {sections.get(target, {})}" for target in targets)
+        raise UsageError(
+            f"{recipe}: found {found}; expected the same options for all targets of one export. Export them one by one."
+        )
+    return sections.get(first, {})
+
+
+def _print_plan(plan: Plan, dest: Path, dry_run: bool) -> None:
+    from imagenet_tools.exports.boxes import REASONS as BOX_REASONS
+
+    images, classes = counted(plan.images(), "image"), counted(len(plan.classes), "class")
+    boxes = f", {counted(plan.boxes(), 'box')}" if plan.writes.boxes else ""
+    size = f"{'about ' if plan.options.resize else ''}{counted(plan.bytes(), 'byte')}"
+    verb = "would hold" if dry_run else "holds"
+    click.echo(f"{dest}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
+    rows = [
+        (split, plan.images(split), sum(tally.boxes for tally in tallies.values()), len(tallies))
+        for split, tallies in plan.tallies.items()
     ]
-    click.echo(table(("split", "images", "boxes", "classes"), counts))
+    print_table(("split", "images", "boxes", "classes"), rows, fit=False)
     if dry_run:
         click.echo()
-        print_steps(plan.selection, notes=False)  # which are among the hazards
+        print_steps(plan.selection, notes=False)  # the hazards hold the notes
     elif plan.left_out:
-        rows = [(reason, n, REASONS[reason]) for reason, n in plan.left_out.items()]
-        click.echo()
-        click.echo(table(("step", "images left out", "why"), rows))
+        _print_reasons(("step", "images left out", "why"), plan.left_out, REASONS)
     if plan.boxes_left_out:
-        rows = [(reason, n, OF_BOXES[reason]) for reason, n in plan.boxes_left_out.items()]
-        click.echo()
-        click.echo(table(("reason", "boxes left out", "why"), rows))
+        _print_reasons(("reason", "boxes left out", "why"), plan.boxes_left_out, BOX_REASONS)
     for hazard in plan.hazards:
         note(f"note: {hazard}")
 
 
+def _print_reasons(head: tuple[str, ...], counts: Mapping[str, int], reasons: Mapping[str, str]) -> None:
+    click.echo()
+    print_table(head, [(code, n, reasons[code]) for code, n in counts.items()], fit=False)
+
+
 def _print_costs(cost: dict[str, Any]) -> None:
-    ways = cost["links"]
-    can = ", ".join(f"{way} {'possible' if works else 'not possible'}" for way, works in ways.items())
-    shards = f", {cost['shards']:,} shards" if cost["shards"] else ""
+    ways = ", ".join(f"{way} {'possible' if works else 'not possible'}" for way, works in cost["links"].items())
+    shards = f", {counted(cost['shards'], 'shard')}" if cost["shards"] else ""
     click.echo(
-        f"\nIt would take {cost['inodes']:,} inodes{shards}; {cost['free_bytes']:,} bytes are free there. "
-        f"{cost['images_that_are_files']:,} images are files of their own{f': {can}' if can else ''}."
+        f"\nIt would take {counted(cost['inodes'], 'inode')}{shards}; {cost['free_bytes']:,} bytes are free there. "
+        f"Images that are files: {cost['images_that_are_files']:,}{f' ({ways})' if ways else ''}."
     )

@@ -1,4 +1,4 @@
-"""info: what an index holds, by data set and split, against the published counts."""
+"""The command info: count what an index holds, and compare with the published counts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli.chosen import choose, print_steps, recipe_option, steps_json
-from imagenet_tools.cli.common import (
-    choose_options,
-    counted,
+from imagenet_tools.cli import DONE
+from imagenet_tools.cli.options import (
+    choose,
+    chosen_words,
     open_index,
     output_options,
-    print_json,
-    printable,
+    recipe_option,
     root_option,
-    said,
-    table,
-    width_of_terminal,
+    selection_options,
 )
+from imagenet_tools.cli.printing import counted, print_json, print_steps, print_table, printable, steps_json
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
+    from imagenet_tools.store.summary import Summary
 
 _EPILOG = """\b
 Examples:
@@ -33,7 +32,7 @@ Examples:
 
 
 @click.command("info", epilog=_EPILOG)
-@choose_options
+@selection_options
 @recipe_option
 @root_option
 @output_options
@@ -42,53 +41,55 @@ def command(
     roots: tuple[str, ...],
     as_json: bool,
     index_path: Path | None,
-    **words: Any,  # one each of words.py
+    **words: Any,  # the flags of selection_options, by keyword
 ) -> int:
-    """Show what an index holds: images, boxes, sources, problems.
+    """Count the images, boxes, sources and problems of an index.
 
-    Images, classes and boxes are counted by data set and official split, beside the published counts. Where images
-    are chosen, those alone are counted, by the split they fall in, with what every step left.
+    Counts are by data set and official split, beside the published counts. With flags that choose images, only the
+    chosen images are counted, by their new split, with the effect of each step.
     """
     from imagenet_tools.store import summary
 
     index = open_index(index_path, roots)
-    if said(words) or recipe:
-        _show_chosen(choose(index, words, recipe), as_json)
-        return 0
-    found = summary.summarise(index)
+    if chosen_words(words) or recipe:
+        _print_selection(choose(index, words, recipe), as_json)
+        return DONE
+    content = summary.summarise(index)
     if as_json:
-        print_json(found._asdict())
-        return 0
-    width = width_of_terminal()
-    click.echo(printable(str(index.path)))
-    head = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
-    click.echo(table(head, [tuple(row.values()) for row in found.splits], width=width))
-    if found.boxes:
-        click.echo()
-        counts = ("data set", "split", "annotations", "published", "boxes", "without image", "published", "note")
-        click.echo(table(counts, [tuple(row.values()) for row in found.boxes], width=width))
-    click.echo()
-    about = ("source", "root", "forms", "images", "boxes", "labels", "problems")
-    click.echo(table(about, [tuple(row.values()) for row in found.sources], width=width))
-    for title, meaning, rows in (
-        ("problem", "example", found.problems),
-        ("box repair or note", "meaning", found.box_flags),
-    ):
+        print_json(content._asdict())
+    else:
+        click.echo(printable(str(index.path)))
+        _print_summary(content)
+    return DONE
+
+
+def _print_summary(content: Summary) -> None:
+    split_head = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
+    print_table(split_head, [tuple(row.values()) for row in content.splits])
+    box_head = ("data set", "split", "annotations", "published", "boxes", "without image", "published", "note")
+    others: tuple[tuple[tuple[str, ...], list[dict[str, object]]], ...] = (
+        (box_head, content.boxes),
+        (("source", "root", "forms", "images", "boxes", "labels", "problems"), content.sources),
+        (("problem", "count", "example"), content.problems),
+        (("box repair or note", "count", "meaning"), content.box_flags),
+    )
+    for head, rows in others:
         if rows:
             click.echo()
-            click.echo(table((title, "count", meaning), [tuple(row.values()) for row in rows], width=width))
-    if found.photos < found.labelled:
-        shared = f"{counted(found.photos, 'photograph')}: those that several data sets have count once"
-        click.echo(f"\n{counted(found.labelled, 'labelled image')} of {shared}")
-    if found.copies:
-        others = f", {found.other_bytes:,} of them with other bytes (column other_bytes)" if found.other_bytes else ""
-        click.echo(f"\n{counted(found.copies, 'image')} also in a second place (table copies){others}")
-    for reason, n in found.unused_boxes.items():
-        click.echo(f"\n{counted(n, 'box')} kept aside (table unused_boxes): {reason}")
-    return 0
+            print_table(head, [tuple(row.values()) for row in rows])
+    if content.photos < content.labelled:
+        photos = f"{counted(content.photos, 'photograph')}: a photograph in several data sets is counted once"
+        click.echo(f"\n{counted(content.labelled, 'labelled image')} of {photos}")
+    if content.copies:
+        text = f"\n{counted(content.copies, 'image')} also in a second place (table copies)"
+        if content.other_bytes:
+            text += f", {content.other_bytes:,} of them with other bytes (column other_bytes)"
+        click.echo(text)
+    for reason, n in content.unused_boxes.items():
+        click.echo(f"\n{counted(n, 'box')} in the table unused_boxes: {reason}")
 
 
-def _show_chosen(selection: Selection, as_json: bool) -> None:
+def _print_selection(selection: Selection, as_json: bool) -> None:
     columns = ("dataset", "official split", "split", "images", "classes", "with boxes", "boxes", "bytes")
     rows = selection.run(
         """SELECT dataset, official_split, split, count(*), count(DISTINCT wnid), count(*) FILTER (n_boxes > 0),
@@ -101,4 +102,4 @@ def _show_chosen(selection: Selection, as_json: bool) -> None:
         return
     print_steps(selection)
     click.echo()
-    click.echo(table(columns, rows, width=width_of_terminal()))
+    print_table(columns, rows)

@@ -1,4 +1,4 @@
-"""The process that the command line runs in: its standard streams, and the signals that end it."""
+"""The standard streams of the command line, and the signals that end it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-INTERRUPTED = 130  # the exit code
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a scheduler's end is as orderly as Ctrl-C
+INTERRUPTED = 130  # exit code
 
-# A signal handler has no caller to keep this for it.
+# Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# The signals that have arrived. Module state, because a signal handler has no other place to keep them.
 _arrived: list[int] = []
 
 
@@ -27,15 +29,15 @@ def interrupted() -> bool:
 
 def hear_signals() -> None:
     """Raise KeyboardInterrupt at the first signal that ends a process; end at once at the second."""
-    for number in _ENDS:
+    for number in _END_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, a shell's background jobs SIGINT
             signal.signal(number, _interrupt)
     sys.unraisablehook = _unraisable
 
 
 def ignore_signals() -> None:
-    """Ignore the signals that end a process: its work is done, and its exit code stays true."""
-    for number in _ENDS:
+    """Ignore the signals that end a process: the work is done, and the exit code must say so."""
+    for number in _END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -47,14 +49,14 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def _end_at_once() -> None:
-    """End without tidying up. Workers end with their driver, and half-made files never bear a final name."""
+    """End without cleaning up. Workers end with their parent, and unfinished files have temporary names."""
     with suppress(OSError):
         os.write(2, b"Interrupted.\n")
     os._exit(INTERRUPTED)
 
 
 def _unraisable(error: sys.UnraisableHookArgs) -> None:
-    """End where Python could not raise a KeyboardInterrupt, as in a finaliser; print no traceback of anything else."""
+    """End if Python could not raise a KeyboardInterrupt, as in a finaliser; hide the traceback of other errors."""
     if isinstance(error.exc_value, KeyboardInterrupt):
         _end_at_once()
     if os.environ.get("IMAGENET_TOOLS_DEBUG"):
@@ -62,12 +64,12 @@ def _unraisable(error: sys.UnraisableHookArgs) -> None:
 
 
 def open_streams() -> None:
-    """Make standard streams that do not end work which writes, whoever closed them before or closes them meanwhile."""
+    """Replace the standard streams so that closed or broken ones never stop a command that writes files."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # It is closed. open() takes the lowest free number, so no output file gets the number of a stream.
+            # The descriptor is closed. open() takes the lowest free number, so no output file can get 0, 1 or 2.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
@@ -79,45 +81,46 @@ def _stream(descriptor: int, name: str, replaced: TextIO | None) -> io.TextIOWra
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=(replaced and replaced.encoding) or "utf-8",
-        errors="backslashreplace",  # names of files may be no text, and terminals no Unicode
+        errors="backslashreplace",  # file names may be invalid Unicode, and terminals may not support Unicode
         line_buffering=raw.isatty() or descriptor == 2,
     )
 
 
 class Stream(io.FileIO):
-    """A standard stream. What nobody reads any more goes nowhere; a full disk is an error that names the stream.
+    """A standard stream. After a broken pipe, output is discarded; a full disk is an error that names the stream.
 
-    With `read`, that nobody reads it any more is an error too: a BrokenPipeError.
+    With `raise_broken_pipe`, a broken pipe raises BrokenPipeError.
     """
 
-    def __init__(self, descriptor: int, name: str, *, read: bool = False):
+    def __init__(self, descriptor: int, name: str, *, raise_broken_pipe: bool = False):
         super().__init__(descriptor, "w", closefd=False)
-        self._called = name
-        self._read = read
+        self._name = name
+        self._raise_broken_pipe = raise_broken_pipe
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write, or send what is left to nowhere."""
+        """Write data, or discard it and all that follows."""
         try:
             return super().write(data)
         except OSError as error:
-            # Of what stderr cannot take there is nowhere to tell.
-            if self._read or (not isinstance(error, BrokenPipeError) and self.fileno() != 2):
-                raise OSError(error.errno, error.strerror, self._called) from None
-            _send_nowhere(self.fileno())
+            # An error of stderr cannot be reported anywhere.
+            if self._raise_broken_pipe or (not isinstance(error, BrokenPipeError) and self.fileno() != 2):
+                raise OSError(error.errno, error.strerror, self._name) from None
+            _discard(self.fileno())
             return super().write(data)
 
 
 def flush_streams() -> None:
-    """Write what the streams hold; OSError where stdout cannot take it, which is then dropped."""
+    """Write what the streams hold; raise OSError if stdout fails, and discard its data."""
     sys.stderr.flush()
     try:
         sys.stdout.flush()
     except OSError:
-        _send_nowhere(1)  # or the interpreter tries again as it ends, and prints a traceback
+        _discard(1)  # otherwise the interpreter flushes again at exit, and prints a traceback
         raise
 
 
-def _send_nowhere(descriptor: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+def _discard(descriptor: int) -> None:
+    """Redirect a descriptor to /dev/null."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -1,4 +1,4 @@
-"""How far long work has come, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,77 +7,82 @@ import sys
 import time
 from collections import deque
 
-_EVERY = 0.1  # seconds between two drawings of the bar
-_LINE_EVERY = 10.0  # seconds between two plain lines
-_WINDOW = 45.0  # seconds by whose pace the time left is told: what an earlier build left there passes in no time
+_BAR_SECONDS = 0.1  # between two drawings of the bar
+_LINE_SECONDS = 10.0  # between two plain lines
+# The time left is estimated from the pace of the last 45 s, because units that an interrupted build finished pass
+# in no time.
+_PACE_SECONDS = 45.0
+_MIN_BAR_CHARS = 8
+_MAX_BAR_CHARS = 40
 
 
 class ProgressBar:
-    """Called with (stage, done, total); draws a bar only where stderr is a terminal."""
+    """Show progress. Call it with (stage, done, total)."""
 
     def __init__(self) -> None:
-        self._bar = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
         self._stage = ""
         self._shown = 0.0
-        self._marks: deque[tuple[float, int]] = deque()  # (time, done) of the last _WINDOW, a second apart
-        self._then = 0.0  # seconds that what comes after the stage takes
+        self._marks: deque[tuple[float, int]] = deque()  # (time, done) of the last _PACE_SECONDS, a second apart
+        self._later_seconds = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show it, not more often than a person can read."""
+        """Show progress, at most as often as a person can read it."""
         now = time.monotonic()
         self._mark(now, done)
+        interval = _BAR_SECONDS if self._is_terminal else _LINE_SECONDS
         if stage != self._stage:
-            self._stage, self._shown, self._then = stage, 0.0, 0.0
+            self._stage, self._later_seconds = stage, 0.0
             self._marks = deque([(now, done)])
-            self._line(stage, done, total, now)
-        elif done >= total or now - self._shown >= (_EVERY if self._bar else _LINE_EVERY):
-            self._line(stage, done, total, now)
-        if done >= total and self._bar:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._show(stage, done, total, now)
+        elif done >= total or now - self._shown >= interval:
+            self._show(stage, done, total, now)
+        if done >= total and self._is_terminal:
+            self._write("\r\x1b[K")
 
     def then(self, seconds: float) -> None:
-        """About how long what comes after the stage takes: the time left counts it."""
-        self._then = seconds
+        """Add the estimated time of the work after this stage to the time left."""
+        self._later_seconds = seconds
 
     def _mark(self, now: float, done: int) -> None:
         if self._marks and self._marks[-1][1] == done:
-            # Nothing came of this time: what is told by the pace begins where something does.
+            # Nothing was counted since the stage began: measure the pace from now.
             self._marks = deque([(now, done)]) if len(self._marks) == 1 else self._marks
         elif not self._marks or now - self._marks[-1][0] >= 1:
             self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[1][0] >= _WINDOW:
+        while len(self._marks) > 2 and now - self._marks[1][0] >= _PACE_SECONDS:
             self._marks.popleft()
 
-    def _line(self, stage: str, done: int, total: int, now: float) -> None:
+    def _show(self, stage: str, done: int, total: int, now: float) -> None:
         self._shown = now
-        text = f"{stage} {done:,} of {total:,}{self._left(done, total, now)}" if total > 1 else f"{stage} ..."
-        if not self._bar:
+        text = f"{stage} {done:,} of {total:,}{self._time_left(done, total, now)}" if total > 1 else f"{stage} ..."
+        if not self._is_terminal:
             if done < total or total > 1:
-                sys.stderr.write(text + "\n")
-                sys.stderr.flush()
+                self._write(text + "\n")
             return
-        columns = _columns()
-        room = columns - len(text) - 4
-        width = min(40, room)
+        columns = _terminal_columns()
+        width = min(_MAX_BAR_CHARS, columns - len(text) - 4)
         full = width * done // max(total, 1)
-        bar = f" [{'#' * full}{'.' * (width - full)}]" if width >= 8 and total > 1 else ""
-        sys.stderr.write(f"\r{(text + bar)[: columns - 1]}\x1b[K")
+        bar = f" [{'#' * full}{'.' * (width - full)}]" if width >= _MIN_BAR_CHARS and total > 1 else ""
+        self._write(f"\r{(text + bar)[: columns - 1]}\x1b[K")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
         sys.stderr.flush()
 
-    def _left(self, done: int, total: int, now: float) -> str:
-        since, before = self._marks[0]
-        if not before < done < total or now - since < 1:
+    def _time_left(self, done: int, total: int, now: float) -> str:
+        start, done_at_start = self._marks[0]
+        if not done_at_start < done < total or now - start < 1:
             return ""
-        seconds = int((now - since) / (done - before) * (total - done) + self._then)
+        seconds = int((now - start) / (done - done_at_start) * (total - done) + self._later_seconds)
         return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"
 
 
-def _columns() -> int:
-    """The width of the terminal that stderr is; $COLUMNS overrides."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
+def _terminal_columns() -> int:
+    """Return the width of the terminal that stderr is; $COLUMNS overrides it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except OSError:

@@ -1,4 +1,4 @@
-"""query: SQL over an index, contained; a table for people, or a format for programs."""
+"""The command query: run a SELECT over an index in a contained process, and write the answer in a format."""
 
 from __future__ import annotations
 
@@ -18,18 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from imagenet_tools import schema
-from imagenet_tools.cli import reported
-from imagenet_tools.cli.common import (
-    aligned,
-    cell,
-    form_of,
-    layout,
-    note,
-    output_options,
-    print_json,
-    table,
-    width_of_terminal,
-)
+from imagenet_tools.cli import DONE, reported
+from imagenet_tools.cli.options import format_by_suffix, output_file_option, output_options
+from imagenet_tools.cli.printing import aligned, cell, layout_of, note, print_json, print_table
 from imagenet_tools.cli.process import Stream
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.storage.files import whole
@@ -40,58 +31,213 @@ from imagenet_tools.store.layout import default_index
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
     from imagenet_tools.store.query import Answer
 
+_ROW_FORMATS = ("table", "csv", "json", "jsonl", "md")
+_BATCH_FORMATS = ("parquet", "arrow")
+_FORMATS = (*_ROW_FORMATS, *_BATCH_FORMATS)
+_SUFFIXES = {**{f".{form}": form for form in _FORMATS}, ".txt": "table", ".ndjson": "jsonl", ".feather": "arrow"}
 
-# ---- The answer to a query, written: a table, csv, json, jsonl or Markdown from rows, Parquet or Arrow from batches.
+_LAYOUT_ROWS = 1_000  # rows that set the column widths of a table; later rows may be wider
+_CSV_CHUNK_CHARS = 1 << 16
+_SHOWN = 200  # rows of a table on a terminal; files and pipes get all of them
+
+_EPILOG = """\b
+Examples:
+  imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01') ORDER BY n_images DESC LIMIT 5"
+  imagenet-tools query "SELECT count(*) FROM images WHERE wnid IN (FROM under('bird.n.01'))" --format json
+  imagenet-tools query -f report.sql --with preds=preds.csv -o report.parquet
+  imagenet-tools query --schema
+"""
 
 
-ROWWISE = ("table", "csv", "json", "jsonl", "md")
-BATCHWISE = ("parquet", "arrow")
+@click.command("query", epilog=_EPILOG)
+@click.argument("sql", required=False)
+@click.option("-f", "--file", "file", type=click.File("rb"), help="Read the SQL from a file; '-' is stdin.")
+@click.option("--with", "tables", multiple=True, metavar="NAME=FILE", help="Add a table: csv, json or Parquet.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the suffix of -o, or table.")
+@output_file_option
+@click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query, and do not run it.")
+@click.option("--schema", "show_schema", is_flag=True, help="Show every table and column, with meaning and unit.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="Address space of the query's process, such as 8GB. Default: half of the machine's or container's memory. "
+    "macOS has no such limit.",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End the query after this.")
+@output_options
+def command(
+    sql: str | None,
+    file: BinaryIO | None,
+    tables: tuple[str, ...],
+    form: str | None,
+    output: Path | None,
+    explain: bool,
+    show_schema: bool,
+    memory: str | None,
+    timeout: float | None,
+    as_json: bool,
+    index_path: Path | None,
+) -> int:
+    """Run one SELECT over the index in DuckDB.
 
-# Rows that tell the widths of an aligned table: what comes after and is wider stands out.
-_MEASURED = 1_000
+    SQL is the query, or '-' for stdin. Macros: is_a(wnid, synset), under(synset), above(synset), synset(text),
+    draw(hash32, seed). The query reads the index and the files of --with, nothing else, and writes only to -o, in the
+    format of its suffix (.csv, .json, .jsonl, .parquet, .arrow, .md, .txt).
+    """
+    if show_schema:
+        _print_schema(as_json)
+        return DONE
+    if explain and (form or output):
+        raise UsageError("Found --explain with --format or -o; expected it alone: it prints a plan, not rows.")
+    text = _read_sql(sql, file)
+    form = form or format_by_suffix(output, _SUFFIXES) or ("json" if as_json else "table")
+    if form in _BATCH_FORMATS and output is None and sys.stdout.isatty():
+        raise UsageError(f"--format {form} is binary: name a file with -o, or pipe it.")
+    table_files = _parse_tables(tables)
+    bound = _memory_bytes(memory)
+    with ExitStack() as stack:
+        # This process owns the file, so that it is removed even if the query's process is killed.
+        out = stack.enter_context(whole(output)) if output is not None else None
+
+        def answer() -> int:
+            with query.connect_contained(index_path or default_index(), table_files, memory=bound) as connection:
+                for sense in senses_taken(connection, text):
+                    note(sense)
+                if explain:
+                    plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
+                    print_json({"plan": plan}) if as_json else click.echo(plan)
+                elif out is not None:
+                    _write(connection, text, form, out, stream=False)
+                    out.flush()
+                elif form == "table" and sys.stdout.isatty():
+                    _show(query.run(connection, text))
+                else:
+                    # Not sys.stdout, which would discard the rest of the rows after a broken pipe, and not end.
+                    descriptor = sys.stdout.fileno()
+                    with io.BufferedWriter(Stream(descriptor, "stdout", raise_broken_pipe=True)) as stdout:
+                        _write(connection, text, form, stdout, stream=True)
+            return DONE
+
+        sys.stdout.flush()
+        arguments = ["query", "--json"] if as_json else ["query"]
+        code = in_child(lambda: reported(answer, arguments), memory=bound, seconds=timeout)
+        if code < 0:
+            raise QueryError(_killed(-code, bound, timeout))
+        if code:
+            raise click.exceptions.Exit(code)
+    return DONE
 
 
-def write_rows(answer: Answer, form: str, out: BinaryIO) -> None:
-    """Write an answer in a form of ROWWISE, in UTF-8, row by row."""
-    for text in _LINES[form](answer):
-        out.write(text.encode())
+def _read_sql(sql: str | None, file: BinaryIO | None) -> str:
+    if file is not None and sql is not None:
+        raise UsageError("Found SQL and -f; expected one of them.")
+    try:
+        text = file.read().decode("utf-8-sig") if file is not None else sql or ""
+        text = sys.stdin.buffer.read().decode("utf-8-sig") if text == "-" else text
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"The SQL is not UTF-8 text: found byte 0x{error.object[error.start]:02x} at {error.start:,}."
+        ) from error
+    if not text.strip():
+        raise UsageError("Found no SQL; expected a SELECT, -f FILE, or '-' for stdin. --schema shows the tables.")
+    return text
 
 
-def write_batches(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], form: str, out: BinaryIO, *, stream: bool
-) -> None:
-    """Write record batches in a form of BATCHWISE; an Arrow `stream` rather than an Arrow file where that is asked."""
+def _parse_tables(pairs: tuple[str, ...]) -> dict[str, Path]:
+    tables: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise UsageError(f"--with {pair}: expected NAME=FILE, such as --with preds=preds.csv.")
+        if name.lower() in map(str.lower, tables):
+            raise UsageError(f"--with {pair}: found the name {name} twice; expected a name for each file.")
+        tables[name] = Path(path)
+    return tables
+
+
+def _memory_bytes(memory: str | None) -> int:
+    if memory is None:
+        return query.default_memory()
+    from imagenet_tools.exports.options import parse_size
+
+    size = parse_size(memory, "--memory")
+    if size < query.LEAST_MEMORY:
+        raise UsageError(
+            f"--memory {memory}: expected {query.LEAST_MEMORY >> 30}GiB or more, which DuckDB needs to start."
+        )
+    return size
+
+
+def _killed(number: int, bound: int, timeout: float | None) -> str:
+    """Return the message for a query that a signal ended."""
+    if number == signal.SIGALRM and timeout is not None:
+        return f"The query was ended after the {timeout:g} s of --timeout. Ask for less, or raise --timeout."
+    return (
+        f"The query's process was ended by {signal.Signals(number).name}, as happens where memory is short: it may use "
+        f"{bound / (1 << 30):.1f} GiB. Ask for fewer rows or columns, or raise --memory."
+    )
+
+
+def _print_schema(as_json: bool) -> None:
+    if as_json:
+        tables = {
+            name: {"meaning": meaning, "columns": [column._asdict() for column in columns]}
+            for name, (meaning, columns) in schema.TABLES.items()
+        }
+        print_json({"tables": tables, "macros": query.MACROS})
+        return
+    for name, (meaning, columns) in schema.TABLES.items():
+        click.echo(f"{name}: {meaning}")
+        print_table(("column", "type", "meaning"), columns, fit=False)
+        click.echo()
+    print_table(("macro", "meaning"), list(query.MACROS.items()), fit=False)
+
+
+def _show(answer: Answer) -> None:
+    """Print the first rows on a terminal."""
+    rows = list(islice(answer.rows, _SHOWN + 1))
+    print_table(answer.columns, rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        note(f"Only the first {_SHOWN} rows are shown; --format csv gives them all, LIMIT fewer.")
+
+
+def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: BinaryIO, *, stream: bool) -> None:
+    """Write the answer to a query; `stream` writes an Arrow stream instead of an Arrow file."""
+    if form in _ROW_FORMATS:
+        for line in _LINES[form](query.run(connection, text)):
+            out.write(line.encode())
+        return
     import pyarrow as pa
 
+    columns, batches = query.run_arrow(connection, text)
     try:
         if form == "parquet":
             import pyarrow.parquet as pq
 
-            with pq.ParquetWriter(out, schema, compression="zstd") as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
+            writer = pq.ParquetWriter(out, columns, compression="zstd")
         else:
-            with (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
+            writer = (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, columns)
+        with writer:
+            for batch in batches:
+                writer.write_batch(batch)
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
-        kinds = ", ".join(f"{field.name} {field.type}" for field in schema)
-        message = f"The answer does not fit in {form}: {error}. Cast the column to VARCHAR; the columns are {kinds}."
-        raise QueryError(message) from error
+        types = ", ".join(f"{column.name} {column.type}" for column in columns)
+        raise QueryError(
+            f"The answer does not fit in {form}: {error}. Cast the column to VARCHAR; the columns are {types}."
+        ) from error
 
 
 def _table_lines(answer: Answer) -> Iterator[str]:
-    first = list(islice(answer.rows, _MEASURED))
+    first = list(islice(answer.rows, _LAYOUT_ROWS))
     if not first:
         yield "  ".join(map(cell, answer.columns)) + "\n(no rows)\n"
         return
-    form = layout(answer.columns, first)
-    yield from (line + "\n" for line in aligned(answer.columns, first, form))
-    yield from (line + "\n" for line in aligned(None, answer.rows, form))
+    layout = layout_of(answer.columns, first)
+    yield from (line + "\n" for line in aligned(answer.columns, first, layout))
+    yield from (line + "\n" for line in aligned(None, answer.rows, layout))
 
 
 def _csv_lines(answer: Answer) -> Iterator[str]:
@@ -100,7 +246,7 @@ def _csv_lines(answer: Answer) -> Iterator[str]:
     writer.writerow(answer.columns)
     for row in answer.rows:
         writer.writerow(map(_text, row))
-        if line.tell() > 1 << 16:
+        if line.tell() > _CSV_CHUNK_CHARS:
             yield line.getvalue()
             line.seek(0)
             line.truncate()
@@ -131,11 +277,8 @@ def _md_line(texts: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |\n"
 
 
-_LINES = {"table": _table_lines, "csv": _csv_lines, "json": _json_lines, "jsonl": _jsonl_lines, "md": _md_lines}
-
-
 def _text(value: object) -> str:
-    """A value in full, as csv and Markdown hold it; nothing for null."""
+    """Return a value in full for csv and Markdown; nothing for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -148,8 +291,8 @@ def _text(value: object) -> str:
 def _json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_number_or_text)
-    except (ValueError, TypeError):  # JSON has no NaN, and only texts as keys
-        return json.dumps(_within_json(value), ensure_ascii=False, allow_nan=False, default=_number_or_text)
+    except (ValueError, TypeError):  # JSON has no NaN, and its keys are texts
+        return json.dumps(_json_value(value), ensure_ascii=False, allow_nan=False, default=_number_or_text)
 
 
 def _number_or_text(value: object) -> object:
@@ -158,194 +301,14 @@ def _number_or_text(value: object) -> object:
     return _text(value)
 
 
-def _within_json(value: object) -> object:
+def _json_value(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_text(key): _within_json(one) for key, one in value.items()}
+        return {_text(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_within_json(one) for one in value]
+        return [_json_value(item) for item in value]
     return value
 
 
-# ----
-
-
-_FORMATS = (*ROWWISE, *BATCHWISE)
-_SUFFIXES = {**{f".{form}": form for form in _FORMATS}, ".txt": "table", ".ndjson": "jsonl", ".feather": "arrow"}
-
-# Rows of a table on a terminal; files and programs get them all.
-_SHOWN = 200
-
-_EPILOG = """\b
-Examples:
-  imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01') ORDER BY n_images DESC LIMIT 5"
-  imagenet-tools query "SELECT count(*) FROM images WHERE wnid IN (FROM under('bird.n.01'))" --format json
-  imagenet-tools query -f report.sql --with preds=preds.csv -o report.parquet
-  imagenet-tools query --schema
-"""
-
-
-@click.command("query", epilog=_EPILOG)
-@click.argument("sql", required=False)
-@click.option("-f", "--file", "file", type=click.File("rb"), help="A file of SQL; '-' is stdin.")
-@click.option("--with", "tables", multiple=True, metavar="NAME=FILE", help="A table of one's own: csv, json, Parquet.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: table, or what -o's suffix says.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
-@click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query, and do not run it.")
-@click.option("--schema", "show_schema", is_flag=True, help="Show every table and column, with meaning and unit.")
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    help="End the query where it needs more, such as 8GB (default: half of the machine's, or the container's). It "
-    "bounds the address space of the query's process; macOS bounds none.",
-)
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End the query after this.")
-@output_options
-def command(
-    sql: str | None,
-    file: BinaryIO | None,
-    tables: tuple[str, ...],
-    form: str | None,
-    output: Path | None,
-    explain: bool,
-    show_schema: bool,
-    memory: str | None,
-    timeout: float | None,
-    as_json: bool,
-    index_path: Path | None,
-) -> int:
-    """Run one SELECT over the index in DuckDB.
-
-    SQL is the query, or '-' for stdin. Macros: is_a(wnid, synset), under(synset), above(synset), synset(text),
-    draw(hash32, seed). It reads the index and the files named with --with, nothing else, and writes only what -o
-    names: as its suffix says (.csv, .json, .jsonl, .parquet, .arrow, .md, .txt) or --format.
-    """
-    if show_schema:
-        _print_schema(as_json)
-        return 0
-    if explain and (form or output):
-        message = "Found --explain with --format or -o; expected it alone: it prints a plan, not rows."
-        raise UsageError(message)
-    text = _text_of(sql, file)
-    form = form or form_of(output, _SUFFIXES) or ("json" if as_json else "table")
-    if form in BATCHWISE and output is None and sys.stdout.isatty():
-        message = f"--format {form} is binary: name a file with -o, or pipe it."
-        raise UsageError(message)
-    given = _tables(tables)
-    bound = _bound(memory)
-    with ExitStack() as ends:
-        # The file is this process's, so that nothing is left of it where the other one is killed.
-        out = ends.enter_context(whole(output)) if output is not None else None
-
-        def answer() -> int:
-            with query.connect_contained(index_path or default_index(), given, memory=bound) as connection:
-                for taken in senses_taken(connection, text):
-                    note(taken)
-                if explain:
-                    plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
-                    print_json({"plan": plan}) if as_json else click.echo(plan)
-                elif out is not None:
-                    _write(connection, text, form, out, stream=False)
-                    out.flush()
-                elif form == "table" and sys.stdout.isatty():
-                    _show(query.run(connection, text))
-                else:
-                    # Not sys.stdout: there, rows that nobody reads any more would go on to nowhere.
-                    with io.BufferedWriter(Stream(sys.stdout.fileno(), "stdout", read=True)) as stdout:
-                        _write(connection, text, form, stdout, stream=True)
-            return 0
-
-        sys.stdout.flush()
-        code = in_child(
-            lambda: reported(answer, ["query", *(["--json"] if as_json else [])]), memory=bound, seconds=timeout
-        )
-        if code < 0:
-            raise QueryError(_killed(-code, bound, timeout))
-        if code:
-            raise click.exceptions.Exit(code)
-    return 0
-
-
-def _bound(memory: str | None) -> int:
-    """The bytes of address space that a query may use."""
-    if memory is None:
-        return query.default_memory()
-    from imagenet_tools.exports.options import parse_size
-
-    size = parse_size(memory, "--memory")
-    if size < query.LEAST_MEMORY:
-        message = (
-            f"--memory {memory}: expected {query.LEAST_MEMORY >> 30}GiB or more, without which DuckDB cannot start."
-        )
-        raise UsageError(message)
-    return size
-
-
-def _killed(number: int, bound: int, timeout: float | None) -> str:
-    """What ended the process of a query, in words."""
-    if number == signal.SIGALRM and timeout is not None:
-        return f"The query was ended after the {timeout:g} s of --timeout. Ask for less, or raise --timeout."
-    return (
-        f"The query's process was ended by {signal.Signals(number).name}, as happens where memory is short: it may use "
-        f"{bound / (1 << 30):.1f} GiB. Ask for fewer rows or columns, or raise --memory."
-    )
-
-
-def _text_of(sql: str | None, file: BinaryIO | None) -> str:
-    if file is not None and sql is not None:
-        message = "Found SQL and -f; expected one of them."
-        raise UsageError(message)
-    try:
-        text = file.read().decode("utf-8-sig") if file is not None else sql or ""
-        text = sys.stdin.buffer.read().decode("utf-8-sig") if text == "-" else text
-    except UnicodeDecodeError as error:
-        message = f"The SQL is no UTF-8 text: found byte 0x{error.object[error.start]:02x} at {error.start:,}."
-        raise UsageError(message) from error
-    if not text.strip():
-        message = "No SQL was given. Expected a SELECT, -f FILE, or '-' for stdin; --schema shows the tables."
-        raise UsageError(message)
-    return text
-
-
-def _tables(pairs: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not (name and equals and path):
-            message = f"--with {pair}: expected NAME=FILE, such as --with preds=preds.csv."
-            raise UsageError(message)
-        if name.lower() in map(str.lower, found):
-            message = f"--with {pair}: found the name {name} twice; expected a name for each file."
-            raise UsageError(message)
-        found[name] = Path(path)
-    return found
-
-
-def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: BinaryIO, *, stream: bool) -> None:
-    if form in BATCHWISE:
-        write_batches(*query.run_arrow(connection, text), form, out, stream=stream)
-    else:
-        write_rows(query.run(connection, text), form, out)
-
-
-def _show(answer: query.Answer) -> None:
-    rows = list(islice(answer.rows, _SHOWN + 1))
-    click.echo(table(answer.columns, rows[:_SHOWN], width=width_of_terminal()))
-    if len(rows) > _SHOWN:
-        note(f"Only the first {_SHOWN} rows are shown; --format csv gives them all, LIMIT fewer.")
-
-
-def _print_schema(as_json: bool) -> None:
-    if as_json:
-        tables = {
-            name: {"meaning": one.meaning, "columns": [column._asdict() for column in one.columns]}
-            for name, one in schema.TABLES.items()
-        }
-        print_json({"tables": tables, "macros": query.MACROS})
-        return
-    for name, (meaning, columns) in schema.TABLES.items():
-        click.echo(f"{name}: {meaning}")
-        click.echo(table(("column", "type", "meaning"), columns))
-        click.echo()
-    click.echo(table(("macro", "meaning"), list(query.MACROS.items())))
+_LINES = {"table": _table_lines, "csv": _csv_lines, "json": _json_lines, "jsonl": _jsonl_lines, "md": _md_lines}

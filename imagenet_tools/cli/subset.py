@@ -1,4 +1,4 @@
-"""subset: a selection as a recipe in a file, written or run, and its lock."""
+"""The command subset: write a selection as a recipe, run a recipe, and lock its images."""
 
 from __future__ import annotations
 
@@ -7,27 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli import PROBLEMS
-from imagenet_tools.cli.chosen import (
-    drift,
-    findings,
-    lock_path,
-    print_counts,
-    print_findings,
-    print_steps,
-    refuse_words,
-    steps_json,
-)
-from imagenet_tools.cli.common import (
-    choose_options,
-    note,
+from imagenet_tools.cli import DONE, PROBLEMS
+from imagenet_tools.cli.check import lock_findings, print_lock_findings
+from imagenet_tools.cli.options import (
+    choose,
+    chosen_words,
     open_index,
     output_options,
-    print_json,
     root_option,
-    said,
-    select,
+    selection_options,
 )
+from imagenet_tools.cli.printing import counted, first_of, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import ExistsError, UsageError
 
 if TYPE_CHECKING:
@@ -37,18 +27,18 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  imagenet-tools subset dogs.toml --under dog --without toy_dog --per-class train=300,val=50     # write it
-  imagenet-tools subset dogs.toml --lock               # run it, and pin its images in dogs.lock.toml
-  imagenet-tools subset dogs.toml --check              # are they all here?
+  imagenet-tools subset dogs.toml --under dog --without toy_dog --per-class train=300,val=50     # write the recipe
+  imagenet-tools subset dogs.toml --lock               # run it, and lock its images in dogs.lock.toml
+  imagenet-tools subset dogs.toml --check              # are all images of the lock in the index?
 """
 
 
 @click.command("subset", epilog=_EPILOG)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.toml")
-@choose_options
-@click.option("--lock", "pin", is_flag=True, help="Pin the images in FILE.lock.toml, and their ids beside it.")
-@click.option("--check", is_flag=True, help="Say what FILE.lock.toml names and this index does not have.")
-@click.option("--dry-run", is_flag=True, help="Say what would be chosen, and write nothing.")
+@selection_options
+@click.option("--lock", "pin", is_flag=True, help="Lock the images in FILE.lock.toml, with their ids beside it.")
+@click.option("--check", is_flag=True, help="Report the images of FILE.lock.toml that the index does not have.")
+@click.option("--dry-run", is_flag=True, help="Report what would be chosen, and write nothing.")
 @root_option
 @output_options
 def command(
@@ -59,78 +49,100 @@ def command(
     roots: tuple[str, ...],
     as_json: bool,
     index_path: Path | None,
-    **words: Any,  # one each of words.py
+    **words: Any,  # the flags of selection_options, by keyword
 ) -> int:
-    """Write a selection as a recipe, or run the recipe that FILE is.
+    """Write a selection as a recipe, or run the recipe in FILE.
 
-    Where FILE exists it is run, and says how many images are left after every step. --lock writes down exactly which
-    they are: the lock gives the same subset from any form of the same images. --check exits with 3 where some are
-    missing.
+    If FILE exists, its recipe runs and the images left after each step are counted. --lock records exactly these
+    images: the lock gives the same subset from any form of them. --check exits with 3 if images are missing.
     """
+    from imagenet_tools.selection.lock import is_lock
+
     index = open_index(index_path, roots)
-    there = file.exists()
-    if check and not there:
+    exists = file.exists()
+    if check and not exists:
         raise UsageError(f"{file}: no such recipe; --check looks for the images of its lock.")
-    if pin and not there and not said(words):
+    if pin and not exists and not chosen_words(words):
         raise UsageError(
-            f"{file}: no such recipe, and nothing is chosen beside it. Expected the recipe to lock, or words that make "
-            "it; --under entity.n.01 chooses every class."
+            f"{file}: no such recipe, and nothing is chosen by flags. Expected a recipe to lock, or flags that choose "
+            "images; --under entity.n.01 chooses every class."
         )
-    chosen = _chosen(index, file, words) if there else select(index, words)
-    chosen.counts()  # a word that this index refuses is no recipe to write
-    if not there and not dry_run:
-        chosen.save(file)
+    if exists and is_lock(file):
+        raise UsageError(f"{file} is a lock; expected a recipe. Use `check {file}` or `export --recipe {file}`.")
+    selection = choose(index, words, file if exists else None)
+    counts = selection.counts()  # before the recipe is written: an error in the words must leave no recipe
+    if not exists and not dry_run:
+        selection.save(file)
         note(f"{file}: written")
-    locked = _lock(chosen, file, dry_run) if pin else None
-    found = _checked(index, chosen, file) if check else {}
+    lock = _lock(selection, file, dry_run) if pin else None
+    findings = _check_lock(index, selection, file) if check else {}
     if as_json:
-        about: dict[str, object] = {"recipe": str(file), "written": not there and not dry_run}
-        about |= {"steps": steps_json(chosen), "counts": chosen.counts(), "notes": list(chosen.notes())}
-        print_json(about | ({"sha256": locked.sha256} if locked else {}) | ({"check": found} if check else {}))
+        result: dict[str, object] = {"recipe": str(file), "written": not exists and not dry_run}
+        result |= {"steps": steps_json(selection), "counts": counts, "notes": list(selection.notes())}
+        result |= ({"sha256": lock.sha256} if lock else {}) | ({"check": findings} if check else {})
+        print_json(result)
     else:
-        print_steps(chosen)
+        print_steps(selection)
         click.echo()
-        print_counts(chosen)
+        _print_counts(selection)
         if check:
-            print_findings(found)
-            if found["drift"]:
-                click.echo(f"{found['lock']}: {found['drift']}")
-    return PROBLEMS if found.get("missing") or found.get("relabelled") or found.get("drift") else 0
+            print_lock_findings(findings)
+            if findings["drift"]:
+                click.echo(f"{findings['lock']}: {findings['drift']}")
+    return PROBLEMS if any(findings.get(key) for key in ("missing", "relabelled", "drift")) else DONE
 
 
-def _chosen(index: Index, file: Path, words: dict[str, Any]) -> Selection:
-    from imagenet_tools.selection import lock
-    from imagenet_tools.selection.choosing import by_recipe
-
-    refuse_words(words, f"{file}, which exists")
-    if lock.is_lock(file):
-        raise UsageError(f"{file} is a lock: see `check {file}` and `export --recipe {file}`.")
-    return by_recipe(index, file)
-
-
-def _lock(chosen: Selection, file: Path, dry_run: bool) -> Lock:
-    """Lock it; a lock that is there already must be of the same images."""
+def _lock(selection: Selection, file: Path, dry_run: bool) -> Lock:
+    """Write the lock of a selection. A lock that exists must hold the same images."""
     from imagenet_tools.selection import lock
 
-    path = lock_path(file)
+    path = _lock_path(file)
     if not path.exists():
-        made = chosen.lock(None if dry_run else path, name=file.stem)
-        note(f"{path}: {'would be written' if dry_run else 'written'}, {made.n_images:,} images, {made.sha256[:12]}...")
-        return made
-    was = lock.read(path)
-    if differs := drift(chosen, was):
+        new = selection.lock(None if dry_run else path, name=file.stem)
+        verb = "would be written" if dry_run else "written"
+        note(f"{path}: {verb}, {counted(new.n_images, 'image')}, {new.sha256[:12]}...")
+        return new
+    existing = lock.read(path)
+    if difference := _drift(selection, existing):
         raise ExistsError(
-            f"{path} exists and does not pin this: {differs}. See what differs with "
-            f"`subset {file} --check`; remove it and its .parquet to lock anew."
+            f"{path} exists and locks other images: {difference}. List the differences with "
+            f"`subset {file} --check`; remove the lock and its .parquet to make a new one."
         )
-    note(f"{path}: it pins these very images")
-    return was
+    note(f"{path}: it locks exactly these images")
+    return existing
 
 
-def _checked(index: Index, chosen: Selection, file: Path) -> dict[str, object]:
+def _check_lock(index: Index, selection: Selection, file: Path) -> dict[str, object]:
     from imagenet_tools.selection import lock
 
-    path = lock_path(file)
+    path = _lock_path(file)
     if not path.exists():
         raise UsageError(f"{path}: no such lock; `subset {file} --lock` makes it.")
-    return findings(index, path) | {"drift": drift(chosen, lock.read(path))}
+    return lock_findings(index, path) | {"drift": _drift(selection, lock.read(path))}
+
+
+def _lock_path(recipe: Path) -> Path:
+    """Return the path of a recipe's lock: dogs.lock.toml for dogs.toml."""
+    return recipe.with_suffix(".lock.toml")
+
+
+def _drift(selection: Selection, lock: Lock) -> str:
+    """Return how a recipe's choice differs from its lock; empty if it does not."""
+    now = selection.lock()
+    if now.sha256 == lock.sha256:
+        return ""
+    if now.named != lock.named:
+        return "the recipe gives other classes here than the lock has, in another order, or by other names"
+    return f"the recipe chooses {counted(now.n_images, 'image')} here, not the {lock.n_images:,} of the lock"
+
+
+def _print_counts(selection: Selection) -> None:
+    """Print images and classes by split, and a note about classes without images in a split."""
+    counts, wnids = selection.counts(), selection.wnids()
+    rows = [(split, sum(images.values()), len(images)) for split, images in counts.items()]
+    print_table(("split", "images", "classes"), rows, fit=False)
+    for split, images in counts.items():
+        empty = [wnid for wnid in wnids if wnid not in images]
+        if empty and selection.choice.split.by != "classes":
+            n_empty = f"{len(empty):,} of {counted(len(wnids), 'class')}"
+            note(f"note: {split} has no image of {n_empty}: {first_of(empty, 5)}")

@@ -1,22 +1,24 @@
-"""tree: the WordNet graph below a synset, drawn with counts."""
+"""The command tree: draw the WordNet graph below a synset, with counts."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from imagenet_tools.cli.common import (
-    choose_options,
-    form_of,
-    note,
+from imagenet_tools.cli import DONE
+from imagenet_tools.cli.options import (
+    chosen_words,
+    format_by_suffix,
+    note_sense,
     open_index,
+    output_file_option,
     output_options,
-    print_json,
-    said,
-    width_of_terminal,
+    selection_options,
 )
+from imagenet_tools.cli.printing import note, terminal_columns
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,18 +47,18 @@ _SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg
 
 @click.command("tree", epilog=_EPILOG)
 @click.argument("synset", default="entity.n.01")
-@click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="At most so many edges down.")
-@click.option("--collapse", is_flag=True, help="Skip each synset with one below it that counts as much ('..').")
+@click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="Maximum number of edges down.")
+@click.option("--collapse", is_flag=True, help="Skip synsets that count the same as one of their children ('..').")
 @click.option(
     "--exclusive",
     metavar="RULE|FILE",
-    help="One hypernym each, by a rule or a file of `classes tree`; of --classes, or all counted ones.",
+    help="Keep one hypernym each, by a rule of `classes tree` or a file that it wrote.",
 )
-@click.option("--counts", type=click.Choice(("images", "boxes")), help="What is counted in the index (default images).")
-@click.option("--all", "everything", is_flag=True, help="Also synsets with nothing counted below them.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: text, or what -o's suffix says.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file that does not exist yet.")
-@choose_options
+@click.option("--counts", type=click.Choice(("images", "boxes")), help="What to count in the index. Default: images.")
+@click.option("--all", "everything", is_flag=True, help="Also draw synsets with a count of 0.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the suffix of -o, or text.")
+@output_file_option
+@selection_options
 @output_options
 def command(
     synset: str,
@@ -69,18 +71,18 @@ def command(
     output: Path | None,
     as_json: bool,
     index_path: Path | None,
-    **words: Any,  # one each of words.py
+    **words: Any,  # the flags of selection_options, by keyword
 ) -> int:
-    """Draw what lies below a synset, with counts.
+    """Draw the graph below a synset, with counts.
 
-    The counts are images at or below each synset, each once, of those that are chosen where some are; without
-    an index, those classes, or ILSVRC2012's. As text a synset with several hypernyms stands under each of them, and
-    opens once ('^' elsewhere); json (node-link), dot and svg hold it once, with every edge.
+    Counts are the images, all or the chosen ones, at or below each synset. Without an index they are the classes of
+    --classes, or of ILSVRC2012. In text, a synset with several hypernyms appears below each of them and is expanded
+    once ('^' elsewhere); json (node-link), dot and svg have it once, with all its edges.
     """
     from imagenet_tools.superclasses.drawing import outline
 
-    form = form or form_of(output, _SUFFIXES) or ("json" if as_json else "text")
-    counted = _counted(synset, said(words), counts, index_path)
+    form = form or format_by_suffix(output, _SUFFIXES) or ("json" if as_json else "text")
+    counted = _counted(synset, chosen_words(words), counts, index_path)
     if exclusive is not None:
         counted = _exclusive(exclusive, counted)
     drawn = outline(
@@ -92,116 +94,112 @@ def command(
         counted=not everything,
         collapse=collapse,
     )
-    if counted.top.guessed:
-        note(counted.top.note)
+    note_sense(counted.top)
     title = f"{drawn.nodes[0].name}: {counted.unit} at or below, each once"
-    title += "" if exclusive is None else f"; one hypernym each, by {exclusive}"
+    if exclusive is not None:
+        title += f"; one hypernym each, by {exclusive}"
     if form == "text":
         note(title)
-    if output is not None:
+    if output is None:
+        click.echo(_text(drawn, form, title, width=terminal_columns()), nl=False)
+    else:
         from imagenet_tools.storage.files import write_whole
 
-        write_whole(output, _written(drawn, form, title).encode())
-    elif form == "json":
-        from imagenet_tools.superclasses.drawing import node_link
-
-        print_json(node_link(drawn, title=title))
-    else:
-        click.echo(_written(drawn, form, title, width=width_of_terminal()), nl=False)
-    return 0
+        write_whole(output, _text(drawn, form, title).encode())
+    return DONE
 
 
 class _Counted(NamedTuple):
-    """What is drawn and counted."""
+    """A synset, the counts to draw below it, and the edges to follow."""
 
     top: Taken
-    classes: list[str] | None
-    direct: npt.NDArray[np.int64]
-    below: npt.NDArray[np.int64]
+    classes: list[str] | None  # wnids; None: all
+    direct: npt.NDArray[np.int64]  # count of each synset itself, by row: (82,115,)
+    below: npt.NDArray[np.int64]  # count at or below each synset, by row
     unit: str
-    edges: Edges | None = None  # what lies right below each row; None: WordNet's
+    edges: Edges | None = None  # from each row to its children; None: WordNet's
 
 
 def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path: Path | None) -> _Counted:
-    from imagenet_tools.catalogue import terms
+    from imagenet_tools.catalogue import labels, terms
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.store.layout import MANIFEST, default_index
     from imagenet_tools.wordnet import hierarchy
 
     classes = words.get("classes")
-    here = index_path is not None or (default_index() / MANIFEST).exists()
-    if not here and counts is None and words.keys() <= {"classes"}:
+    has_index = index_path is not None or (default_index() / MANIFEST).exists()
+    if not has_index and counts is None and words.keys() <= {"classes"}:
         top = terms.resolve(synset)
         if classes is None:
-            from imagenet_tools.catalogue import labels
-
-            below = terms.ilsvrc2012_below()
-            return _Counted(top, None, _ones(labels.ilsvrc2012_sorted()), below, "ILSVRC2012 classes")
-        listed = read_list(classes, lambda text: terms.resolve(text).wnid)
-        return _Counted(top, listed, _ones(listed), hierarchy.classes_below(listed), f"classes of {classes}")
+            direct = _ones(labels.ilsvrc2012_sorted())
+            return _Counted(top, None, direct, terms.ilsvrc2012_below(), "ILSVRC2012 classes")
+        wnids = read_list(classes, lambda text: terms.resolve(text).wnid)
+        return _Counted(top, wnids, _ones(wnids), hierarchy.classes_below(wnids), f"classes of {classes}")
     index = open_index(index_path)
     unit = counts or "images"
     if words.keys() <= {"classes"}:
         only = read_list(classes, index.synset) if classes is not None else None
         direct, below = index.counts(unit, classes=only), index.below(unit, classes=only)
         return _Counted(index.resolve(synset), only, direct, below, unit)
-    chosen = index.select(**words)
-    for text in chosen.notes():
+    selection = index.select(**words)
+    for text in selection.notes():
         note(f"note: {text}")
-    drawn = list(chosen.choice.classes.wnids) if chosen.choice.classes else None
-    direct = _direct(chosen, unit)
+    drawn = list(selection.choice.classes.wnids) if selection.choice.classes else None
+    direct = _selected(selection, unit)
     return _Counted(index.resolve(synset), drawn, direct, hierarchy.inclusive(direct), unit)
 
 
-def _direct(chosen: Selection, unit: str) -> npt.NDArray[np.int64]:
-    """Chosen images, or boxes of them, by the row of their own synset: (82,115,)."""
+def _selected(selection: Selection, unit: str) -> npt.NDArray[np.int64]:
+    """Return the number of chosen images, or of their boxes, of each synset, by row."""
     import numpy as np
 
     from imagenet_tools.wordnet import wordnet
 
-    of_boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
-                  WHERE left_out IS NULL GROUP BY ALL"""
-    of_images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
+    boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
+               WHERE left_out IS NULL GROUP BY ALL"""
+    images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
     direct = np.zeros(len(wordnet.load().offsets), np.int64)
-    for wnid, n in chosen.run(of_images if unit == "images" else of_boxes).fetchall():
+    for wnid, n in selection.run(images if unit == "images" else boxes).fetchall():
         row = wordnet.find_row(wnid) if wnid else None
         if row is not None:
             direct[row] = n
     return direct
 
 
-def _ones(classes: Iterable[str]) -> npt.NDArray[np.int64]:
+def _ones(wnids: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return 1 for each of some synsets, by row, and 0 elsewhere."""
     import numpy as np
 
     from imagenet_tools.wordnet import wordnet
 
-    counts = np.zeros(len(wordnet.load().offsets), np.int64)
-    counts[wordnet.rows_of(classes)] = 1
-    return counts
+    direct = np.zeros(len(wordnet.load().offsets), np.int64)
+    direct[wordnet.rows_of(wnids)] = 1
+    return direct
 
 
-def _exclusive(said: str, counted: _Counted) -> _Counted:
-    """What is drawn of an exclusive tree: of a file, or made here of the classes that are counted."""
+def _exclusive(rule_or_file: str, counted: _Counted) -> _Counted:
+    """Return the counts with the edges of an exclusive tree, read from a file or made of the counted classes."""
     import numpy as np
 
     from imagenet_tools.superclasses import exclusive_tree as trees
     from imagenet_tools.superclasses import exclusive_tree_file
     from imagenet_tools.wordnet import graph, wordnet
 
-    if said in trees.RULES:
+    if rule_or_file in trees.RULES:
         images = counted.direct if counted.unit == "images" else None
         classes = counted.classes or wordnet.wnids_of(np.flatnonzero(counted.direct))
-        tree = trees.exclusive_tree(classes, rule=said, images=images)
-    elif Path(said).is_file():
-        tree = exclusive_tree_file.read(said)
+        tree = trees.exclusive_tree(classes, rule=rule_or_file, images=images)
+    elif Path(rule_or_file).is_file():
+        tree = exclusive_tree_file.read(rule_or_file)
     else:
-        raise UsageError(f"--exclusive {said}: no such file, nor a rule; expected {', '.join(trees.RULES)}, or a file.")
-    tree.path(counted.top.wnid)  # it is in the tree
+        rules = ", ".join(trees.RULES)
+        raise UsageError(f"--exclusive {rule_or_file}: no such rule or file; expected one of {rules}, or a file.")
+    tree.path(counted.top.wnid)  # raises an error if the synset is not in the tree
     edges = tree.edges_down()
     return counted._replace(edges=edges, below=graph.inclusive(graph.reverse(edges), counted.direct))
 
 
-def _written(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
+def _text(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
     from imagenet_tools.superclasses import drawing
 
     if form == "svg":
@@ -209,7 +207,5 @@ def _written(drawn: Outline, form: str, title: str, *, width: int | None = None)
     if form == "dot":
         return drawing.dot(drawn, title=title)
     if form == "json":
-        import json
-
         return json.dumps(drawing.node_link(drawn, title=title), indent=1) + "\n"
     return "".join(f"{line}\n" for line in drawing.text_lines(drawn, width=width))

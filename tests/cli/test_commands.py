@@ -165,7 +165,7 @@ def test_a_demo_shows_its_commands_and_is_made_again_where_a_demo_is(run: Run, t
     steps = json.loads(ran.out)["steps"]
     assert [step["exit_code"] for step in steps] == [0, 3, 0, 0, 0, 0, 0]
     assert all(f"$ {step['command']}\n" in ran.err for step in steps)
-    assert "All of it lies in" in ran.err
+    assert "The index and the exports are in" in ran.err
     assert not (folder / "dogs" / "old").exists() and (folder / "dogs-yolo" / "data.yaml").is_file()
 
 

@@ -198,7 +198,7 @@ def test_identify_names_the_classes_that_differ(tmp_path: Path, run: Run) -> Non
     }
     assert (found.missing, found.extra) == ((), ())
     ran = run("classes", "identify", str(path))
-    assert "crane may be n02012849 crane.n.05 or n03126707 crane.n.04: give the wnid" in ran.out
+    assert "crane may be n02012849 crane.n.05 or n03126707 crane.n.04: use the wnid" in ran.out
     names = [name for name in names_of(ILSVRC) if name not in ("tench", "hen")]
     found = identify(written(tmp_path / "names.txt", "\n".join([*names, "unicorn"])))
     assert isinstance(found, ClassesFound)

@@ -32,7 +32,7 @@ def test_cut_writes_a_file_and_reports_what_is_not_covered_and_ambiguous(run: Ru
     [
         ([], "no way to choose; expected one of depth, k, at"),
         (["--k", "3", "--depth", "2"], "depth and k"),
-        (["--depth", "2", "--balanced"], "--balanced goes with --k"),
+        (["--depth", "2", "--balanced"], "--balanced needs --k"),
         (["--k", "2000"], "only 1,000"),
         (["--at", "crane"], "crane.n.05"),
         (["--k", "2", "--under", "doggg"], "doggg"),

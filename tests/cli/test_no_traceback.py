@@ -101,11 +101,11 @@ def test_ctrl_c_at_any_call_is_130(arguments: list[str], index: Index, tmp_path:
 
 def test_an_interrupt_that_became_another_error_is_130(index: Index) -> None:
     script = (
-        "import os, signal\nfrom imagenet_tools.cli import common, main\n"
+        "import os, signal\nfrom imagenet_tools.cli import main, printing\n"
         "def fail(*_):\n"
         "    try:\n        os.kill(os.getpid(), signal.SIGINT)\n"
         "    except KeyboardInterrupt:\n        raise RuntimeError('Query interrupted')\n"
-        "common.print_json = fail\nmain()"
+        "printing.print_json = fail\nmain()"
     )
     command = [sys.executable, "-c", script, "find", "tabby", "--json"]
     done = subprocess.run(command, capture_output=True, env=environment(), timeout=PATIENCE, check=False)
@@ -199,7 +199,7 @@ def test_a_fault_of_the_program_is_one_line_that_asks_for_a_report(run: Run, mon
     monkeypatch.setattr(terms, "find", fail)
     ran = run("find", "tabby")
     assert ran.code == 1 and ran.out == ""
-    assert ran.err.startswith("error: This is a fault of imagenet-tools: KeyError at api.py:")
+    assert ran.err.startswith("error: This is a bug of imagenet-tools: KeyError at api.py:")
     assert ran.err.count("\n") == 1 and "Please report it" in ran.err
     monkeypatch.setenv("IMAGENET_TOOLS_DEBUG", "1")
     assert "Traceback" in run("find", "tabby").err

@@ -192,7 +192,7 @@ def test_the_suffix_tells_the_format_and_an_unknown_one_is_refused(run: Run, tmp
     assert run("query", "SELECT 1 AS a", "-o", str(tmp_path / "a.txt")).code == 0
     assert (tmp_path / "a.txt").read_text() == "a\n-\n1\n"
     ran = run("query", "SELECT 1 AS a", "-o", str(tmp_path / "a.xlsx"))
-    assert ran.code == 2 and "its suffix tells no format" in ran.err and ".parquet" in ran.err
+    assert ran.code == 2 and "no format has this suffix" in ran.err and ".parquet" in ran.err
     assert run("query", "SELECT 1 AS a", "-o", str(tmp_path / "a.xlsx"), "--format", "csv").code == 0
 
 
@@ -254,11 +254,11 @@ def test_sql_comes_from_a_file_or_from_stdin(index: Index, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "No SQL was given"),
-        ([" "], "No SQL was given"),
+        ([], "Found no SQL"),
+        ([" "], "Found no SQL"),
         (["SELECT 1", "-f", "{sql}"], "Found SQL and -f"),
         (["-f", "absent.sql"], "absent.sql"),
-        (["-f", "{latin}"], "no UTF-8 text: found byte 0xe9 at 8"),
+        (["-f", "{latin}"], "not UTF-8 text: found byte 0xe9 at 8"),
         (["SELECT 1", "--format", "xml"], "xml"),
         (["SELECT 1", "--with", "preds"], "expected NAME=FILE"),
         (["SELECT 1", "--with", "p={csv}", "--with", "P={csv}"], "found the name P twice"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.cli.common import table
+from imagenet_tools.cli.printing import table
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import wordnet
 from tests.cli.conftest import COMMAND, Ran, Run, environment, process
