@@ -1,8 +1,8 @@
-"""Index ImageNet into Parquet, ask it in SQL over the WordNet graph, and export subsets to training loaders.
+"""Index ImageNet into Parquet, query it with SQL over the WordNet graph, and export subsets for training.
 
     import imagenet_tools as imt
 
-    imt.find("tabby")                                       # no data needed
+    imt.find("tabby")                                       # needs no data
     imt.build_index(["ILSVRC2012_img_train.tar"], "imagenet.index")
     index = imt.open_index("imagenet.index")
     index.sql("SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')")
@@ -10,12 +10,12 @@
     imt.export(dogs, "dogs", to="yolo")
     dogs.dataset("train", transform=transform)              # or train without exporting
 
-Importing this loads nothing heavy: each function loads what it needs when it is called.
+Importing the package loads nothing heavy: each function imports what it needs when it is called.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing costs half of what it takes to import this
+TYPE_CHECKING = False  # importing typing would take half of the package's import time
 if TYPE_CHECKING:
     from imagenet_tools.api import (
         build_index,
@@ -53,13 +53,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Return a public function, from the module that has them all; it is imported when the first is asked for."""
+    """Import imagenet_tools.api when the first public function is used, and return the function."""
     if name not in __all__:
-        message = f"module 'imagenet_tools' has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module 'imagenet_tools' has no attribute {name!r}")
     from imagenet_tools import api
 
-    globals().update({one: getattr(api, one) for one in __all__})
+    globals().update({function: getattr(api, function) for function in __all__})
     return globals()[name]
 
 

@@ -1,8 +1,8 @@
-"""The command line as a process: the console script, and `python -m imagenet_tools`."""
+"""Run the command line: the console script `imagenet-tools`, and `python -m imagenet_tools`."""
 
 from __future__ import annotations
 
-# Python's own signal and contextlib take 15 ms to import, in which Ctrl-C would still print a traceback.
+# Not signal and contextlib: they take 15 ms to import, in which Ctrl-C would print a traceback.
 import _signal  # type: ignore[import-not-found]
 import os
 
@@ -10,7 +10,7 @@ import os
 def main() -> None:
     """Run the command line, and exit with its code."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        # The imports below take 0.1 s, and Ctrl-C among them would print a traceback.
+        # The imports below take 0.1 s, in which Ctrl-C would print a traceback.
         _signal.signal(_signal.SIGINT, _end)
     from imagenet_tools import cli
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _end(*_: object) -> None:
-    """End at once: no work has begun."""
+    """End at once: no work has started."""
     try:
         os.write(2, b"Interrupted.\n")
     finally:

@@ -1,4 +1,4 @@
-"""The public functions of the package: each loads what it needs when it is called."""
+"""The public functions of the package. Each imports its implementation when it is called."""
 
 from __future__ import annotations
 
@@ -32,14 +32,41 @@ if TYPE_CHECKING:
 
 
 def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
-    """Return the synsets that a word, a name, a wnid, a part of one, or a class index may mean: see catalogue.terms."""
+    """Return the synsets that a text may name.
+
+    Args:
+        text: A word or part of it, a name ("dog.n.01"), a wnid, or a class index.
+        limit: The maximum number of synsets; None for all.
+
+    Returns:
+        The best matches first. `why` says what matched. Empty if nothing does.
+
+    Raises:
+        UsageError: The text is empty.
+
+    Example:
+        >>> [synset.name for synset in imt.find("tabby")]
+        ['tabby.n.01', 'tabby.n.02']
+    """
     from imagenet_tools.catalogue import terms
 
     return terms.find(text, limit=limit)
 
 
 def synset(text: str) -> Synset:
-    """The synset of a wnid, a name, or a lemma that one sense alone can mean among ILSVRC2012's classes."""
+    """Return the synset of a wnid, a name or a lemma.
+
+    Args:
+        text: "n02123045", "tabby.n.01", or a lemma ("tabby") if only one of its senses has ILSVRC2012 classes.
+
+    Raises:
+        UnknownSynsetError: No synset has this wnid, name or lemma.
+        AmbiguousSynsetError: Several senses of the lemma, or none, have ILSVRC2012 classes.
+
+    Example:
+        >>> imt.synset("tabby").wnid
+        'n02123045'
+    """
     from imagenet_tools.catalogue import terms
     from imagenet_tools.wordnet import wordnet
 
@@ -47,26 +74,50 @@ def synset(text: str) -> Synset:
 
 
 def is_a(narrower: str, broader: str) -> bool:
-    """Whether a synset is another or lies below it, over both kinds of hypernym edge.
+    """Return True if a synset is another one or is below it, by hypernym and instance edges.
 
-    A UserWarning says which sense a lemma was taken for, where it has several.
+    A UserWarning says which sense of a lemma was taken if it has several.
+
+    Args:
+        narrower: A synset: a wnid, a name or a lemma.
+        broader: Another synset.
+
+    Raises:
+        UnknownSynsetError: No synset has this wnid, name or lemma.
+        AmbiguousSynsetError: Several senses of a lemma, or none, have ILSVRC2012 classes.
+
+    Example:
+        >>> imt.is_a("beagle.n.01", "dog.n.01")
+        True
     """
     import warnings
 
     from imagenet_tools.catalogue import terms
     from imagenet_tools.wordnet import hierarchy
 
-    taken = terms.resolve(narrower), terms.resolve(broader)
-    for one in taken:
-        if one.guessed:
-            warnings.warn(one.note, stacklevel=2)
-    return hierarchy.is_a(taken[0].wnid, taken[1].wnid)
+    below, above = terms.resolve(narrower), terms.resolve(broader)
+    for taken in (below, above):
+        if taken.guessed:
+            warnings.warn(taken.note, stacklevel=2)
+    return hierarchy.is_a(below.wnid, above.wnid)
 
 
 def detect(path: str | Path) -> Survey:
-    """What lies at a path: form, release, split, labels, evidence, what is missing, what indexing will read.
+    """Return the format, release, splits and labels at a path. Reads headers, not images.
 
-    Reads headers, no images. SourceError: there is no such path; where nothing is recognised, `found` is empty.
+    Args:
+        path: An archive or a folder.
+
+    Returns:
+        A survey. `found` has one detection for each source below the path, with its evidence, what is missing, and
+        what indexing will read; it is empty if nothing is recognised.
+
+    Raises:
+        SourceError: There is no such path.
+
+    Example:
+        >>> [detection.form for detection in imt.detect("ILSVRC2012_img_val.tar").found]
+        ['image_tars']
     """
     from imagenet_tools.build.survey import survey
 
@@ -84,27 +135,43 @@ def check(
     with_loader: bool = False,
     progress: Progress | None = None,
 ) -> CheckResult:
-    """Check archives, indexes, exports and locks: what a path is, is told by what lies there.
+    """Verify archives, indexes, exports and locks. The content of a path says which of them it is.
 
-    An archive, or those directly in a folder, is compared with the published sizes, and with `md5` with the sums.
-    Finished sums are kept in the file `cache` (default: in the user's cache folder), and not made again while a file
-    has the same size and time; `fresh` makes them again. Of an index: its files, its tables, its sources. Of an export:
-    its files, what is read back, and a sample of its images with `index` (default: as open_index). With `read_data`
-    every image of an index or export is decoded in full, and those of an export are all compared; `with_loader` has
-    the framework's own loader read it. A lock is compared with `index`.
+    Archives are compared with the published sizes and sums. The files, tables and sources of an index are verified.
+    So are the files of an export, the images that are read back, and a sample of their bytes. A lock is compared with
+    the index.
 
-    What is wrong are findings with a code; `imagenet-tools check --help` lists them. `result.ok` says whether there
-    are none, and something was compared. SourceError: a path is not there, or nothing that can be checked lies there.
+    Args:
+        paths: A path or several. Of a folder, the archives directly in it are checked.
+        index: The index to compare exports and locks with. Default: as open_index.
+        md5: Also compare the MD5 sums of archives.
+        cache: The file that keeps MD5 sums. Default: in the user's cache folder. A sum is used again while the file
+            has the same size and time.
+        fresh: Compute sums again, even if they are in the cache.
+        read_data: Decode every image of an index or an export, and compare all images of an export.
+        with_loader: Also read an export with the framework's own loader.
+        progress: Called with (stage, done, total).
+
+    Returns:
+        The results with their findings. Each finding has a code; `imagenet-tools check --help` lists the codes. `ok`
+        is True if something was compared and there are no findings.
+
+    Raises:
+        SourceError: A path is missing, or holds nothing that can be checked.
+        UsageError: No path was named.
+
+    Example:
+        >>> [finding.code for finding in imt.check("imagenet.index").findings]
+        []
     """
     from imagenet_tools.errors import UsageError
     from imagenet_tools.exports import checks
 
-    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
-    if not given:
-        message = "Found no path to check; expected an archive, an index, an export or a lock, one at least."
-        raise UsageError(message)
-    found = checks.check(
-        given,
+    path_list = [Path(path) for path in _several(paths)]
+    if not path_list:
+        raise UsageError("Found no path to check; expected at least one archive, index, export or lock.")
+    results = checks.check(
+        path_list,
         index=open_index(index) if isinstance(index, (str, Path)) else index,
         md5=md5,
         cache=Path(cache) if cache is not None else None,
@@ -113,21 +180,45 @@ def check(
         with_loader=with_loader,
         progress=progress,
     )
-    return checks.CheckResult(tuple(found))
+    return checks.CheckResult(tuple(results))
 
 
 def classes(name: str) -> ClassList:
-    """A published class list, such as imagenet100-cmc: its wnids or categories in order; UsageError: no such list."""
+    """Return a published class list: its wnids or categories, in its order.
+
+    Args:
+        name: The name of a list, such as "imagenet100-cmc"; `imagenet-tools classes list` shows all names.
+
+    Raises:
+        UsageError: No list has this name.
+
+    Example:
+        >>> imt.classes("imagenette").wnids[:2]
+        ('n01440764', 'n02102040')
+    """
     from imagenet_tools.catalogue import lists
 
     return lists.get(name)
 
 
 def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False) -> ClassMap:
-    """The map from one class list to another: `logits[:, m.index]`, `m.target[labels]`, `m.lost`, `m.merged`.
+    """Return the map from the classes of one list to those of another.
 
-    Each is a published name, a file, a,b,c, or a ClassList. With `ancestors` a class that is not in b goes to the
-    nearest one above it. UsageError: no such list.
+    Args:
+        a: A published name, a file, "a,b,c", or a ClassList.
+        b: Another list.
+        ancestors: Map a class that is not in b to the nearest class of b above it.
+
+    Returns:
+        A map: `logits[:, m.index]` converts model outputs, `m.target[labels]` converts labels; `m.lost` and
+        `m.merged` name the classes without a source or with several.
+
+    Raises:
+        UsageError: No such list.
+
+    Example:
+        >>> imt.class_map("imagenette", "ilsvrc2012").target.tolist()[:3]
+        [0, 217, 482]
     """
     from imagenet_tools.catalogue import class_maps
 
@@ -135,9 +226,20 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
 
 
 def identify(file: str | Path) -> ClassesFound | LabelsFound:
-    """Which published list a file of classes equals, or in which order and base a file of labels counts classes.
+    """Return the published list that a file of classes equals, or the numbering that a file of labels uses.
 
-    Where a file of labels tells nothing, `numbering` is None and `why` says why. UsageError: the file is neither.
+    Args:
+        file: A file of classes, or of labels or predictions for the validation images of ILSVRC2012.
+
+    Returns:
+        The result, with `why` in words. `told` is False if the file could not be identified.
+
+    Raises:
+        UsageError: The file holds neither classes nor labels.
+
+    Example:
+        >>> imt.identify("labels.txt").told
+        True
     """
     from imagenet_tools.catalogue import identify_classes
 
@@ -159,24 +261,39 @@ def build_index(
     roots: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make an index of sources, or add them to the one that is there; what has not changed is not read again.
+    """Make an index of sources, or add sources to an existing index. What has not changed is not read again.
 
-    `dataset` names the data set where the sources' own names do not; `workers` processes (default: the cores this
-    process may use, and more where the disk is slow to answer), or any `executor`; `fresh` forgets what the index
-    held; `glosses` is "nltk" or a WordNet dict folder; `like` is the index of somebody who holds the same archives:
-    what agrees in size and in a sample of headers is taken over from it. What changed is told by sizes and times, or
-    `by_hash` of all bytes, which also compares the bytes of images of one key. Without `probe`, images get names,
-    places and lengths alone; a build with it adds their facts later. `roots` say where sources of the index lie now, by
-    their names: given there, they are the same sources.
+    If a build is interrupted, the same call resumes it.
 
-    SourceError: a path is not recognised, or sources contradict each other; ExistsError: another build has the lock.
-    An interrupted build goes on when the same call is made again.
+    Args:
+        paths: Archives and folders.
+        index: The folder of the index.
+        dataset: The data set of the sources. Default: detected from them.
+        workers: The number of processes. Default: the cores this process may use, and more if the disk is slow.
+        executor: An executor that does the work instead of worker processes.
+        fresh: Discard what the index holds.
+        glosses: Add WordNet's glosses: "nltk", or a WordNet dict folder.
+        like: An index of the same archives. Rows are copied from it where sizes and a sample of headers agree.
+        by_hash: Compare all bytes, not sizes and times, to find changed files and images that differ under one key.
+        probe: Read the headers of images. Without them, a later build adds their facts.
+        roots: Where sources of the index are now, by source name. A source there is the same source.
+        progress: Called with (stage, done, total).
+
+    Returns:
+        The number of rows, units and problems, and what each source was recognised as.
+
+    Raises:
+        SourceError: A path is not recognised, or sources contradict each other.
+        ExistsError: Another build is writing this index.
+
+    Example:
+        >>> imt.build_index("ILSVRC2012_img_val.tar", "val.index").rows["images"]
+        52
     """
     from imagenet_tools.build.build import build_index as build
 
-    given = [paths] if isinstance(paths, (str, Path)) else paths
     return build(
-        [Path(path) for path in given],
+        [Path(path) for path in _several(paths)],
         Path(index),
         readers=_readers(),
         dataset=dataset,
@@ -193,7 +310,23 @@ def build_index(
 
 
 def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
-    """Write into an index where its sources lie now; gives the new roots. For one call alone: open_index(roots=)."""
+    """Record in an index where its sources are now. For one call only, use open_index(roots=...).
+
+    Args:
+        roots: The source, or the folder it is in, by source name.
+        index: The index. Default: as open_index.
+
+    Returns:
+        The new folder of each source.
+
+    Raises:
+        UsageError: No source has this name.
+        SourceError: A source is not there, or has another size than when it was indexed.
+
+    Example:
+        >>> imt.relocate({"ILSVRC2012_img_val.tar": "moved"})
+        {'ILSVRC2012_img_val.tar': PosixPath('.../moved')}
+    """
     from imagenet_tools.store.layout import default_index
     from imagenet_tools.store.sources import relocate as move
 
@@ -202,7 +335,21 @@ def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -
 
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
-    """Open an index: a path, else $IMAGENET_INDEX, else ./imagenet.index; `roots` say where sources lie now."""
+    """Open an index.
+
+    Args:
+        path: The folder of the index. Default: $IMAGENET_INDEX, or ./imagenet.index.
+        roots: Where sources are now, by source name.
+
+    Raises:
+        NoIndexError: There is no finished index of this version at the path.
+        UsageError: No source has a name in `roots`.
+
+    Example:
+        >>> index = imt.open_index("imagenet.index")
+        >>> index.sql("SELECT count(*) FROM images").fetchall()
+        [(182,)]
+    """
     from imagenet_tools.index import Index
 
     return Index.open(path, roots=roots)
@@ -313,16 +460,19 @@ def export(
 
 
 def _targets(to: str) -> list[str]:
-    """The targets that a text names; UsageError where one is none."""
+    """Return the targets in a text such as "yolo,coco"; raise UsageError for an unknown target."""
     from imagenet_tools.errors import UsageError
 
     known = [name for name, module in _formats().items() if hasattr(module, "open_shard")]
-    named = list(dict.fromkeys(name.strip() for name in to.split(",")))
-    for name in named:
-        if name not in known:
-            message = f"'{name}' is no target: expected one of {', '.join(known)}."
-            raise UsageError(message)
-    return named
+    targets = list(dict.fromkeys(name.strip() for name in to.split(",")))
+    for target in targets:
+        if target not in known:
+            raise UsageError(f"'{target}' is no target: expected one of {', '.join(known)}.")
+    return targets
+
+
+def _several(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else paths
 
 
 def _readers() -> dict[str, Reader]:
@@ -330,7 +480,7 @@ def _readers() -> dict[str, Reader]:
 
 
 def _formats() -> dict[str, ModuleType]:
-    """Return the formats by name: each is a module or a folder of imagenet_tools.formats, and has its name."""
+    """Return the modules of imagenet_tools.formats by name."""
     from imagenet_tools import formats
 
     return {name: importlib.import_module(f"imagenet_tools.formats.{name}") for name in formats.names()}

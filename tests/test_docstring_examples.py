@@ -1,0 +1,29 @@
+"""Run the examples in the docstrings of the public functions, in a folder with the sample and its index."""
+
+import doctest
+import shutil
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools as imt
+from imagenet_tools.index import Index
+
+
+@pytest.mark.parametrize("name", imt.__all__)
+def test_docstring_examples(
+    name: str, index: Index, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "moved").mkdir()
+    for folder in (tmp_path, tmp_path / "moved"):
+        for path in sample.glob("ILSVRC2012_img_*.tar"):
+            shutil.copy2(path, folder)
+    shutil.copytree(index.path, tmp_path / "imagenet.index")
+    (tmp_path / "labels.txt").write_text("\n".join(imt.classes("ilsvrc2012").wnids))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IMAGENET_INDEX", raising=False)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for test in doctest.DocTestFinder(recurse=False).find(getattr(imt, name), name, globs={"imt": imt}):
+        if not test.examples:
+            pytest.xfail("no example yet")
+        assert runner.run(test).failed == 0
