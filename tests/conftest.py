@@ -23,12 +23,23 @@ if importlib.util.find_spec("hypothesis"):
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --real DIR: files of ImageNet itself, which the project may not redistribute."""
+    default = CHECKOUT.parent / "shared" / "real"
+    text = f"folder with real validation images, devkit and box annotations of ILSVRC2012; default {default}"
+    parser.addoption("--real", type=Path, default=default, metavar="DIR", help=text)
+
+
 @pytest.fixture(scope="session")
-def real() -> Path:
-    """The folder of real ImageNet material, read and never copied; a test that needs it is skipped without it."""
-    folder = CHECKOUT.parent / "shared" / "real"
+def real(pytestconfig: pytest.Config) -> Path:
+    """Return the folder of real ImageNet files, which tests read and never copy; skip the test if it is missing."""
+    folder: Path = pytestconfig.getoption("--real").absolute()
     if not folder.is_dir():
-        pytest.skip("the real test material (../shared/real) is not here")
+        pytest.skip(
+            f"found no folder {folder}; expected the ILSVRC2012 validation images, devkit and box annotations there, "
+            "or in the folder that --real DIR names. They come from ImageNet's download page, image-net.org, after "
+            "registration."
+        )
     return folder
 
 
