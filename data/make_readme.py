@@ -1,15 +1,15 @@
-"""Write the README's tables that the code makes: what is read, what is written, the words of both, and the figures.
+"""Write the tables of README.md and CONTRIBUTING.md that are made from the code.
 
     python data/make_readme.py
 
-A row of the forms is a module's name, the first sentence of its docstring, and its READS; a row of the targets has what
-the contract of writers names in place of READS; a row of the words is a word of imagenet_tools.selection.words in its
-three spellings; a row of the figures is one that a benchmark put into tests/benchmarks/RESULTS.md for it. A test fails
-where the README differs.
+README: formats (name, first sentence of the docstring, READS or WRITES), words of a selection and of an export in
+their three spellings, and the rows of tests/benchmarks/RESULTS.md that are marked for it. CONTRIBUTING: rooms, homes
+of libraries and homes of SQL, from tests/test_layers.py. tests/test_readme.py fails if a page differs.
 """
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +18,15 @@ from imagenet_tools import formats
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
+
+sys.path.insert(0, str(ROOT))  # run as a script, Python finds only the modules of data/
+
+from tests import test_layers  # noqa: E402
 
 
 def forms() -> Iterator[str]:
-    """A row a module that reads, by name."""
+    """Yield a row for each module that reads, by name."""
     yield from ("| form | what it reads | gives |", "|---|---|---|")
     for name in formats.names():
         module = importlib.import_module(f"imagenet_tools.formats.{name}")
@@ -32,7 +35,7 @@ def forms() -> Iterator[str]:
 
 
 def targets() -> Iterator[str]:
-    """A row a module that writes, by name."""
+    """Yield a row for each module that writes, by name."""
     yield from ("| target | what it writes | images | boxes |", "|---|---|---|---|")
     for name in formats.names():
         module = importlib.import_module(f"imagenet_tools.formats.{name}")
@@ -47,22 +50,22 @@ def targets() -> Iterator[str]:
 
 
 def _sentence(module: ModuleType) -> str:
-    """The first sentence of a module's docstring."""
+    """Return the first sentence of a module's docstring."""
     return _plain(" ".join(re.split(r"\.(?=\s|$)", module.__doc__ or "", maxsplit=1)[0].split()))
 
 
 def choosing() -> Iterator[str]:
-    """A row a word of a selection, in the order in which a selection is made."""
+    """Return a row for each word of a selection, in the order of the steps."""
     return _words(SELECTION)
 
 
 def exporting() -> Iterator[str]:
-    """A row a word of an export."""
+    """Return a row for each word of an export."""
     return _words(EXPORT)
 
 
 def figures() -> Iterator[str]:
-    """A row a work that was measured, as the benchmarks wrote it."""
+    """Yield the rows that the benchmarks wrote for the README."""
     if not RESULTS.exists():
         yield "Not measured yet."
         return
@@ -81,32 +84,63 @@ def _words(words: tuple[Word, ...]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """A text that Markdown shows as it is, but for `code`."""
+    """Escape a text for a Markdown table, except `code`."""
     return text.replace("|", r"\|").replace("*", r"\*").replace("<", r"\<")
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {
-    "forms": forms,
-    "targets": targets,
-    "choosing": choosing,
-    "exporting": exporting,
-    "figures": figures,
+def rooms() -> Iterator[str]:
+    """Yield a row for each room, from the lowest to the highest."""
+    yield from ("| room | content |", "|---|---|")
+    for room in (*test_layers.GROUND, *test_layers.ROOMS, "__init__", "__main__"):
+        folder = test_layers.PACKAGE / room
+        name = f"{room}/" if folder.is_dir() else f"{room}.py"
+        module = importlib.import_module(f"imagenet_tools.{room}" if room != "__init__" else "imagenet_tools")
+        yield f"| `{name}` | {_sentence(module)} |"
+
+
+def libraries() -> Iterator[str]:
+    """Yield a row for each library that only some modules may import."""
+    yield from ("| library | imported only by |", "|---|---|")
+    for library, homes in test_layers.HOMES.items():
+        yield f"| {library} | {', '.join(f'`{home}`' for home in sorted(homes))} |"
+
+
+def sql() -> Iterator[str]:
+    """Yield a row for each room that may contain SQL."""
+    yield from ("| room | SQL for |", "|---|---|")
+    for room, purpose in test_layers.SQL.items():
+        yield f"| `{room}/` | {purpose} |"
+
+
+Tables = dict[str, Callable[[], Iterator[str]]]
+
+PAGES: dict[Path, Tables] = {
+    ROOT / "README.md": {
+        "forms": forms,
+        "targets": targets,
+        "choosing": choosing,
+        "exporting": exporting,
+        "figures": figures,
+    },
+    ROOT / "CONTRIBUTING.md": {"rooms": rooms, "libraries": libraries, "sql": sql},
 }
 
 
-def written(readme: str) -> str:
-    """The README with each table between its marks; ValueError where they are not there."""
-    for name, table in TABLES.items():
+def written(path: Path) -> str:
+    """Return the text of a page with its tables between their marks; raise ValueError if a mark is missing."""
+    text = path.read_text()
+    for name, table in PAGES[path].items():
         begin, end = f"<!-- {name}: written by data/make_readme.py -->\n", f"<!-- end of {name} -->\n"
-        before, found, rest = readme.partition(begin)
+        before, begun, rest = text.partition(begin)
         _, ended, after = rest.partition(end)
-        if not found or not ended:
-            message = f"{README} has no marks {begin.strip()} ... {end.strip()}: put them where the table belongs."
+        if not begun or not ended:
+            message = f"{path} has no marks {begin.strip()} ... {end.strip()}: put them where the table belongs."
             raise ValueError(message)
         lines = "".join(f"{line}\n" for line in table())
-        readme = f"{before}{begin}{lines}{end}{after}"
-    return readme
+        text = f"{before}{begin}{lines}{end}{after}"
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    for page in PAGES:
+        page.write_text(written(page))

@@ -1,7 +1,11 @@
-"""Rooms import from the rooms below them alone, class names are unique, and each heavy library has one home."""
+"""Rooms import only from rooms below, class names are unique, and heavy libraries and SQL have fixed homes.
+
+CONTRIBUTING.md shows ROOMS, HOMES and SQL as tables: run `make readme` after a change here.
+"""
 
 import ast
 import functools
+import re
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -10,8 +14,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 
-# From the ground up. A room is a folder; the modules of the package's own folder are in GROUND, below all rooms, or in
-# FACE, above them. A module imports from its own room and the rooms before it. Imports under TYPE_CHECKING count.
+# A room is a folder of the package, or a module beside the folders. A module imports from its own room and from rooms
+# before it. Imports under TYPE_CHECKING count. The modules in GROUND are below all rooms and may import each other.
 GROUND = ("errors", "schema", "units", "system", "arguments")
 ROOMS = (
     "tables",
@@ -32,7 +36,9 @@ ROOMS = (
     "api",
     "cli",
 )
-FACE = ("index", "api", "__init__", "__main__")
+FACE = ("index", "api", "__init__", "__main__")  # modules above the ground
+
+# The modules that may import a heavy library, or the room whose modules all may.
 HOMES = {
     "nltk": {"wordnet.nltk_bridge"},
     "PIL": {"images.probe", "images.transform"},
@@ -48,9 +54,19 @@ HOMES = {
     "indexed_gzip": {"containers.gzip_stream"},
 }
 
+# The rooms that may contain SQL.
+SQL = {
+    "store": "the views and macros of an index, its check and its counts",
+    "selection": "the steps of a selection, locks and comparisons",
+    "build": "the merge of scanned parts into tables",
+    "exports": "the plan of an export, its boxes and its order of images",
+    "formats": "tables that a format lists its images in",
+    "cli": "the counts that `info` and `tree` print, and examples in help texts",
+}
+
 
 def name_of(path: Path) -> str:
-    """A module as it is imported, less the package's name."""
+    """Return the name of a module without the package's name."""
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
@@ -70,7 +86,7 @@ def layer_of(module: str) -> int:
 
 @functools.cache
 def imported(path: Path, *, typing: bool = True) -> set[str]:
-    """The names that a module imports; without `typing` those that it imports when it runs."""
+    """Return the names that a module imports; without `typing`, not those under TYPE_CHECKING."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
@@ -91,7 +107,7 @@ def imported(path: Path, *, typing: bool = True) -> set[str]:
 
 @functools.cache
 def own(path: Path, *, typing: bool = True) -> set[str]:
-    """The modules of this package that a module imports, or imports names of; a folder's own are in its __init__."""
+    """Return the modules of this package that a module imports; names of a folder are in its __init__."""
     names = {name.partition(".")[2] for name in imported(path, typing=typing) if name.startswith("imagenet_tools.")}
     found = set()
     for name in names:
@@ -131,7 +147,7 @@ def test_a_class_name_is_used_once() -> None:
 
 
 def test_a_module_of_few_lines_has_several_importers() -> None:
-    """Formats, commands, __init__ and what is imported by nobody, as users import it, are left aside."""
+    """Formats, commands and __init__ are exempt, and so are modules for users, which nothing here imports."""
     importers = Counter(other for path in MODULES.values() for other in own(path))
     small = [
         name
@@ -157,3 +173,18 @@ def test_no_format_tells_by_itself_whether_a_unit_has_changed(module: str) -> No
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     assert not names & {"fingerprint", "reads"}, f"{module}: name the files in files(unit); the build makes the rest"
+
+
+def test_sql_is_in_its_rooms_only() -> None:
+    rooms = set()
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        ]
+        if any(re.search(r"\bSELECT\s", text) for text in texts):
+            rooms.add(room_of(name))
+    assert rooms == set(SQL)
