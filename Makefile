@@ -1,4 +1,4 @@
-# Every command sets itself up: the environment is .venv, inside this checkout.
+# Every command sets itself up, in .venv inside this checkout.
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
@@ -19,7 +19,7 @@ test: $(READY) lint
 test-long: $(READY)
 	$(BIN)/pytest -n 2 -m "long or drawn" --hypothesis-profile=long
 
-# Builds and queries with the lowest versions that pyproject.toml allows, Python's among them.
+# Builds and queries with the lowest versions that pyproject.toml allows, also of Python.
 test-lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest -n 2 $(LOWEST_TESTS)
 
@@ -27,6 +27,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/style.py
 
 readme: $(READY)
 	$(BIN)/python data/make_readme.py
@@ -43,7 +44,7 @@ test-loaders:
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.run
 
-# The whole ImageNet, drawn: 20 GB. FOLDER=DIR says where it is, or is made, and finds it there again.
+# The whole ImageNet with drawn images, 20 GB, in FOLDER, where the next run finds it again.
 FOLDER ?= .bench/full
 bench-full: $(READY)
 	$(BIN)/python -m tests.benchmarks.whole $(FOLDER)
