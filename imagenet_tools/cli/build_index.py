@@ -131,7 +131,7 @@ def _print_totals(report: Report) -> None:
     if n := report.problems.get("other_bytes"):
         note(f"{counted(n, 'image')} in a second place with other bytes than the one that is kept: copies.other_bytes")
     if n := n_rows.get("unused_boxes"):
-        note(f"{counted(n, 'box')} in the table unused_boxes: their image is not in the index, or they are repeated")
+        note(f"{counted(n, 'box')} in the table unused_boxes: without an image in the index, or repeated")
     if report.problems:
         codes = ", ".join(f"{n:,} {code}" for code, n in report.problems.items())
         note(f"{counted(sum(report.problems.values()), 'problem')}: {codes}")

@@ -11,7 +11,7 @@ import click
 from imagenet_tools.catalogue.sums import NOTHING_COMPARED
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS
 from imagenet_tools.cli.options import open_index, output_options
-from imagenet_tools.cli.printing import counted, print_json, printable
+from imagenet_tools.cli.printing import are, counted, print_json, printable
 from imagenet_tools.cli.progress import ProgressBar
 from imagenet_tools.errors import UsageError
 
@@ -154,15 +154,17 @@ def lock_findings(index: Index, path: Path) -> dict[str, object]:
 
 def print_lock_findings(findings: Mapping[str, Any]) -> None:
     """Print the result of lock_findings."""
-    path, missing, relabelled = findings["lock"], findings["missing"], findings["relabelled"]
+    path, n_images = findings["lock"], findings["images"]
+    missing, relabelled = findings["missing"], findings["relabelled"]
     if not missing and not relabelled:
-        click.echo(f"{path}: all {counted(findings['images'], 'image')} are here")
+        click.echo(f"{path}: all {counted(n_images, 'image')} {are(n_images)} here")
     if missing:
-        click.echo(f"{path}: {len(missing):,} of {counted(findings['images'], 'image')} are not in the index")
+        n_missing = len(missing)
+        click.echo(f"{path}: {n_missing:,} of {counted(n_images, 'image')} {are(n_missing)} not in the index")
         for key in missing[:_MAX_PRINTED]:
             click.echo(printable(f"  {key}"))
-        if len(missing) > _MAX_PRINTED:
-            click.echo(f"  ... and {len(missing) - _MAX_PRINTED:,} more; --json lists all")
+        if n_missing > _MAX_PRINTED:
+            click.echo(f"  ... and {n_missing - _MAX_PRINTED:,} more; --json lists all")
     if relabelled:
         click.echo(f"{path}: {counted(len(relabelled), 'image')} with another class in the index")
         for image in relabelled[:_MAX_PRINTED]:

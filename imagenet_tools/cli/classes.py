@@ -81,7 +81,7 @@ def list_command(parts: bool, images: bool, output: Path | None, as_json: bool, 
         class_lists = [lists.get(name) for name in lists.names(parts=parts)]
         facts = [_class_facts(classes) for classes in class_lists]
         head = ["name", "classes", "synsets", "from", "what it is"]
-        rows = [[one.name, len(one), len(set(one.wnids)), one.base, one.title] for one in class_lists]
+        rows = [[c.name, len(c), len(set(c.wnids)), c.base, c.title] for c in class_lists]
     if as_json:
         print_or_write_json(facts, output)
         return DONE
@@ -113,10 +113,11 @@ def _image_facts(images: ImageList) -> dict[str, Any]:
 @output_file_option
 @output_options
 def show_command(list_: str, output: Path | None, as_json: bool, index_path: Path | None) -> int:
-    """Show the classes of a class list, or the images of an image list, in their order.
+    """Show a class list or an image list.
 
-    Each class has its wnid, number and name. The output is a file that --classes or --images takes. A list of
-    categories (VOC, COCO, CIFAR) is a table with synsets and the number of classes in ILSVRC2012 and fall11.
+    Classes and images are in the order of the list. Each class has its wnid, number and name. The output is a file
+    that --classes or --images takes. A list of categories (VOC, COCO, CIFAR) is a table with synsets and the number
+    of classes in ILSVRC2012 and fall11.
     """
     from imagenet_tools.catalogue import class_maps, given_lists, image_lists
 
@@ -191,9 +192,10 @@ def _category_table(categories: ClassList) -> str:
 @output_file_option
 @output_options
 def identify_command(file: Path, output: Path | None, as_json: bool, index_path: Path | None) -> int:
-    """Identify a file of classes, or the numbering of a file of labels.
+    """Identify a file of classes or labels.
 
-    A file of classes has wnids or names: text, csv, JSON (config.json too), a Python dict, or data.yaml. A file of
+    Names the published list that a file of classes equals, or the numbering that a file of labels uses. A file of
+    classes has wnids or names: text, csv, JSON (config.json too), a Python dict, or data.yaml. A file of
     labels or predictions has one number a line for the 50,000 validation images, or image and number (csv, .lst).
     FILE can be - for stdin. The exit code is 1 if the file cannot be identified.
     """
@@ -340,10 +342,11 @@ def cut_command(
     index_path: Path | None,
     **rule: Any,  # the other options: keyword arguments of cuts.cut
 ) -> int:
-    """Group classes into superclasses by number, by depth or at a list of synsets.
+    """Group classes into superclasses.
 
-    The result is a TOML file with each choice, the classes in no superclass and those below several. It can be edited
-    and passed to --superclasses. A class below two superclasses goes to the lower one, or by --overlap.
+    Superclasses are chosen by number (--k), by depth (--depth) or as a list (--at). The result is a TOML file with
+    each choice, the classes in no superclass and those below several. It can be edited and passed to --superclasses.
+    A class below two superclasses goes to the lower one, or by --overlap.
     """
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.superclasses import cuts, superclass_file

@@ -37,7 +37,9 @@ _MEANINGS = {
 @click.argument("a")
 @click.argument("b")
 @click.option("--by", type=click.Choice(("id", "wnid", "bytes")), help="Compare image ids, classes, or image bytes.")
-@click.option("-n", "--limit", type=click.IntRange(0), default=20, show_default=True, help="Examples of each kind.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(0), metavar="N", default=20, show_default=True, help="Examples of each kind."
+)
 @output_options
 def command(a: str, b: str, by: str | None, limit: int, as_json: bool, index_path: Path | None) -> int:
     """Show how B differs from A.

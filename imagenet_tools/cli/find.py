@@ -21,7 +21,9 @@ Examples:
 
 @click.command("find", epilog=_EPILOG)
 @click.argument("text")
-@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of synsets.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Maximum synsets."
+)
 @output_options
 def command(text: str, limit: int, as_json: bool, index_path: Path | None) -> int:
     """Find synsets by word, name, wnid or class index.

@@ -68,6 +68,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith(("x", "s")) else "s")
 
 
+def are(n: int) -> str:
+    """Return the verb for n things."""
+    return "is" if n == 1 else "are"
+
+
 def some_of(names: Sequence[str], n: int = 5) -> str:
     """Return the first n names, and how many more there are."""
     more = f" and {len(names) - n:,} more" if len(names) > n else ""

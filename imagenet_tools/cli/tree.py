@@ -22,8 +22,6 @@ from imagenet_tools.cli.printing import note, terminal_columns
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
     import numpy.typing as npt
 
@@ -47,12 +45,12 @@ _SUFFIXES = {".txt": "text", ".json": "json", ".dot": "dot", ".gv": "dot", ".svg
 
 @click.command("tree", epilog=_EPILOG)
 @click.argument("synset", default="entity.n.01")
-@click.option("--depth", type=click.IntRange(0), default=3, show_default=True, help="Maximum number of edges down.")
+@click.option("--depth", type=click.IntRange(0), metavar="N", default=3, show_default=True, help="Maximum edges down.")
 @click.option("--collapse", is_flag=True, help="Skip synsets that count the same as one of their children ('..').")
 @click.option(
     "--exclusive",
     metavar="RULE|FILE",
-    help="Keep one hypernym each, by a rule of `classes tree` or a file that it wrote.",
+    help="Keep one hypernym each: by a rule of `classes tree`, for --classes or all counted classes, or by its file.",
 )
 @click.option("--counts", type=click.Choice(("images", "boxes")), help="What to count in the index. Default: images.")
 @click.option("--all", "everything", is_flag=True, help="Also draw synsets with a count of 0.")
@@ -80,17 +78,21 @@ def command(
     once ('^' elsewhere); json (node-link), dot and svg have it once, with all its edges.
     """
     from imagenet_tools.superclasses.drawing import outline
+    from imagenet_tools.wordnet import graph, hierarchy
 
     form = form or format_by_suffix(output, _SUFFIXES) or ("json" if as_json else "text")
     counted = _counted(synset, chosen_words(words), counts, index_path)
-    if exclusive is not None:
-        counted = _exclusive(exclusive, counted)
+    if exclusive is None:
+        edges, below = None, hierarchy.inclusive(counted.direct)
+    else:
+        edges = _exclusive_edges(exclusive, counted)
+        below = graph.inclusive(graph.reverse(edges), counted.direct)
     drawn = outline(
         counted.top.wnid,
         depth=depth,
         classes=counted.classes,
-        edges=counted.edges,
-        counts=counted.below,
+        edges=edges,
+        counts=below,
         counted=not everything,
         collapse=collapse,
     )
@@ -110,80 +112,69 @@ def command(
 
 
 class _Counted(NamedTuple):
-    """A synset, the counts to draw below it, and the edges to follow."""
+    """A synset, and the counts to draw below it."""
 
     top: Taken
     classes: list[str] | None  # wnids; None: all
     direct: npt.NDArray[np.int64]  # count of each synset itself, by row: (82,115,)
-    below: npt.NDArray[np.int64]  # count at or below each synset, by row
     unit: str
-    edges: Edges | None = None  # from each row to its children; None: WordNet's
 
 
 def _counted(synset: str, words: dict[str, Any], counts: str | None, index_path: Path | None) -> _Counted:
     from imagenet_tools.catalogue import labels, terms
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.store.layout import MANIFEST, default_index
-    from imagenet_tools.wordnet import hierarchy
 
     classes = words.get("classes")
+    only_classes = words.keys() <= {"classes"}
     has_index = index_path is not None or (default_index() / MANIFEST).exists()
-    if not has_index and counts is None and words.keys() <= {"classes"}:
+    if not has_index and counts is None and only_classes:
         top = terms.resolve(synset)
         if classes is None:
-            direct = _ones(labels.ilsvrc2012_sorted())
-            return _Counted(top, None, direct, terms.ilsvrc2012_below(), "ILSVRC2012 classes")
+            return _Counted(top, None, _by_row(dict.fromkeys(labels.ilsvrc2012_sorted(), 1)), "ILSVRC2012 classes")
         wnids = read_list(classes, lambda text: terms.resolve(text).wnid)
-        return _Counted(top, wnids, _ones(wnids), hierarchy.classes_below(wnids), f"classes of {classes}")
+        return _Counted(top, wnids, _by_row(dict.fromkeys(wnids, 1)), f"classes of {classes}")
     index = open_index(index_path)
     unit = counts or "images"
-    if words.keys() <= {"classes"}:
+    if only_classes:
         only = read_list(classes, index.synset) if classes is not None else None
-        direct, below = index.counts(unit, classes=only), index.below(unit, classes=only)
-        return _Counted(index.resolve(synset), only, direct, below, unit)
+        return _Counted(index.resolve(synset), only, index.counts(unit, classes=only), unit)
     selection = index.select(**words)
     for text in selection.notes():
         note(f"note: {text}")
     drawn = list(selection.choice.classes.wnids) if selection.choice.classes else None
-    direct = _selected(selection, unit)
-    return _Counted(index.resolve(synset), drawn, direct, hierarchy.inclusive(direct), unit)
+    return _Counted(index.resolve(synset), drawn, _by_row(_selected(selection, unit)), unit)
 
 
-def _selected(selection: Selection, unit: str) -> npt.NDArray[np.int64]:
-    """Return the number of chosen images, or of their boxes, of each synset, by row."""
+def _selected(selection: Selection, unit: str) -> dict[str, int]:
+    """Return the number of chosen images, or of their boxes, by wnid."""
+    boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
+               WHERE left_out IS NULL GROUP BY ALL"""
+    images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
+    return dict(selection.run(images if unit == "images" else boxes).fetchall())
+
+
+def _by_row(counts: dict[str, int]) -> npt.NDArray[np.int64]:
+    """Return counts by row of WordNet; skip wnids that WordNet 3.0 does not have."""
     import numpy as np
 
     from imagenet_tools.wordnet import wordnet
 
-    boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
-               WHERE left_out IS NULL GROUP BY ALL"""
-    images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
     direct = np.zeros(len(wordnet.load().offsets), np.int64)
-    for wnid, n in selection.run(images if unit == "images" else boxes).fetchall():
+    for wnid, n in counts.items():
         row = wordnet.find_row(wnid) if wnid else None
         if row is not None:
             direct[row] = n
     return direct
 
 
-def _ones(wnids: Iterable[str]) -> npt.NDArray[np.int64]:
-    """Return 1 for each of some synsets, by row, and 0 elsewhere."""
-    import numpy as np
-
-    from imagenet_tools.wordnet import wordnet
-
-    direct = np.zeros(len(wordnet.load().offsets), np.int64)
-    direct[wordnet.rows_of(wnids)] = 1
-    return direct
-
-
-def _exclusive(rule_or_file: str, counted: _Counted) -> _Counted:
-    """Return the counts with the edges of an exclusive tree, read from a file or made of the counted classes."""
+def _exclusive_edges(rule_or_file: str, counted: _Counted) -> Edges:
+    """Return the edges of an exclusive tree, read from a file or made of the counted classes."""
     import numpy as np
 
     from imagenet_tools.superclasses import exclusive_tree as trees
     from imagenet_tools.superclasses import exclusive_tree_file
-    from imagenet_tools.wordnet import graph, wordnet
+    from imagenet_tools.wordnet import wordnet
 
     if rule_or_file in trees.RULES:
         images = counted.direct if counted.unit == "images" else None
@@ -195,8 +186,7 @@ def _exclusive(rule_or_file: str, counted: _Counted) -> _Counted:
         rules = ", ".join(trees.RULES)
         raise UsageError(f"--exclusive {rule_or_file}: no such rule or file; expected one of {rules}, or a file.")
     tree.path(counted.top.wnid)  # raises an error if the synset is not in the tree
-    edges = tree.edges_down()
-    return counted._replace(edges=edges, below=graph.inclusive(graph.reverse(edges), counted.direct))
+    return tree.edges_down()
 
 
 def _text(drawn: Outline, form: str, title: str, *, width: int | None = None) -> str:
