@@ -1,4 +1,4 @@
-"""A value of a wrong type is an error in one sentence, in every public function and for every word."""
+"""A value of a wrong type is an error of one sentence, in each public function and for each word."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
-# What no public argument takes.
+# No public argument accepts these.
 STRANGE: tuple[object, ...] = (5.5, b"bytes", {1: 2}, [0, 1], object())
 
 CALLS: dict[str, Callable[[Index], object]] = {

@@ -1,4 +1,4 @@
-"""How the tests run the command line: as a process of its own, or in this one where that tells as much."""
+"""Run the command line: in a new process, or in the process of the tests where that is enough."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ COMMANDS = tuple(cli.group.list_commands(click.Context(cli.group)))
 
 
 class Ran(NamedTuple):
-    """What a command left: its exit code, and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -29,9 +29,9 @@ class Ran(NamedTuple):
 
 
 def environment(index: Path | None = None, **values: str) -> dict[str, str]:
-    """This process's environment without what would steer the command line, and with these values."""
-    steering = ("IMAGENET_", "COLUMNS", "NLTK_DATA")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    """Return the environment without variables that change the command line, and with these values."""
+    removed = ("IMAGENET_", "COLUMNS", "NLTK_DATA")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return kept | ({"IMAGENET_INDEX": str(index)} if index else {}) | values
 
 
@@ -58,7 +58,7 @@ def run(index: Index, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Captu
     monkeypatch.setenv("IMAGENET_INDEX", str(index.path))
     for name in ("IMAGENET_ROOTS", "COLUMNS", "NLTK_DATA"):
         monkeypatch.delenv(name, raising=False)
-    # This process has DuckDB's threads, which no forked one would have: a query is answered here.
+    # This process has threads of DuckDB, so it must not fork: a query runs in this process.
     for module in (cli_query, cli_demo):
         monkeypatch.setattr(module, "in_child", lambda work, **_: work())
     monkeypatch.setattr(cli_query, "reported", lambda work, _: work())

@@ -1,4 +1,4 @@
-"""classes: what it prints, writes and exits with, and that it needs no index."""
+"""The command classes: output, files, exit codes, and that it needs no index."""
 
 import csv
 import io

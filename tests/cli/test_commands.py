@@ -1,4 +1,4 @@
-"""Every command: its help, its JSON, its exit codes, and what it loads before it works."""
+"""All commands: help, JSON, exit codes, and the modules that they import."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_every_help_has_an_example_that_names_the_command(run: Run, command: str
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_example_is_understood(command: str) -> None:
-    """Its flags exist: parsed as it stands, up to what is on the disk."""
+    """Each example is parsed, up to files that do not exist."""
     context = click.Context(group)
     examples = str(group.get_command(context, command).epilog)  # type: ignore[union-attr]
     lines = re.findall(r"^  imagenet-tools (.*?)(?:  +#.*)?$", examples.replace("\\\n", ""), re.M)
@@ -70,12 +70,12 @@ def test_the_version_is_the_package_s(run: Run) -> None:
 
 
 def loaded(*arguments: str, index: Path | None = None) -> set[str]:
-    """The modules that the command line has loaded when it ends."""
+    """Return the modules that a command has imported when it ends."""
     script = """
 import sys
 from imagenet_tools import cli
 from imagenet_tools.storage import processes
-processes.in_child = lambda work, **_: work()  # what a query loads, it loads in a process of its own
+processes.in_child = lambda work, **_: work()  # a query imports its modules in a new process
 code = cli.run(sys.argv[1:])
 print("LOADED", *sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -99,7 +99,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
-    """And not the modules that load numpy: a query answers in a fifth of a second from a cold start."""
+    """Without numpy, a query answers 0.2 s after a cold start."""
     found = loaded("query", "SELECT count(*) FROM images WHERE is_a(wnid, 'dog')", index=index.path)
     assert "duckdb" in found
     assert (
@@ -182,7 +182,7 @@ def test_a_dry_run_prints_the_same_plan_and_writes_nothing(run: Run, tmp_path: P
     assert costs["inodes"] == len(list((tmp_path / "dogs").rglob("*")))
     assert (costs["shards"], costs["images_that_are_files"], costs["sources_missing"]) == (0, 0, [])
     assert steps[-1]["left"] == made["images"]
-    # What only the bytes tell, an export says when it has read them.
+    # An export has more hazards than its plan: some are known only after the bytes are read.
     assert {**planned, "written": True, "hazards": made["hazards"]} == made
 
 
@@ -257,7 +257,7 @@ def test_no_command_at_all_shows_the_help(run: Run) -> None:
 
 
 def test_3_problems_are_counted_and_strictly_they_fail(run: Run, sample: Path, tmp_path: Path) -> None:
-    """The 3 is the demo's."""
+    """The test of the demo has exit code 3."""
     boxes = str(sample / "ILSVRC2012_bbox_train_v2.tar.gz")
     ran = run("build-index", boxes, "-o", str(tmp_path / "a.index"), "--strict")
     assert ran.code == 1 and "1 problem: 1 xml_no_object" in ran.err

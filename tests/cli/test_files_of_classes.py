@@ -1,4 +1,4 @@
-"""Files of classes as people keep them are read whole or refused, and a whole list decides what its names mean."""
+"""Files of classes are read whole or refused, and a complete list decides which classes its names mean."""
 
 import json
 import warnings
@@ -159,7 +159,7 @@ def test_words_of_one_class_are_one_class_and_a_superclass_beside_each_is_none(t
 
 
 def test_a_whole_list_decides_what_its_names_mean(tmp_path: Path) -> None:
-    """`crane` and `maillot` name two classes each: in the whole list by their places, alone by nothing."""
+    """`crane` and `maillot` name two classes each. In the complete list, their positions decide."""
     path = written(tmp_path / "names.txt", "\n".join(names_of(ILSVRC)))
     assert given_lists.read_list(str(path), resolve) == list(ILSVRC)
     written(path, "tench\ncrane\n")
@@ -168,7 +168,7 @@ def test_a_whole_list_decides_what_its_names_mean(tmp_path: Path) -> None:
 
 
 def test_the_list_decides_though_another_sense_alone_has_images() -> None:
-    """Of `church` and `chain saw` an index may have images of other senses: imagenette says which are meant."""
+    """An index may have images of other senses of `church` and `chain saw`. Imagenette decides the sense."""
 
     def of_another_index(text: str) -> str:
         raise AssertionError(text)

@@ -1,4 +1,4 @@
-"""classes cut, classes tree and tree: what they print, write and exit with."""
+"""The commands classes cut, classes tree and tree: output, files and exit codes."""
 
 import json
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""No traceback, ever: Ctrl-C at any moment, broken pipes, closed streams, full disks, and faults of the program."""
+"""No traceback after Ctrl-C at any moment, broken pipes, closed streams, full disks and bugs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE
 
 # ---- Ctrl-C
 
-# Sends SIGINT when the nth module is looked for, or at the nth call of a function of Python.
+# Send SIGINT when Python looks for the nth module, or at the nth call of a Python function.
 AT_MODULE = """
 import os, signal, sys
 class Finder:
@@ -30,7 +30,7 @@ from imagenet_tools.__main__ import main
 sys.meta_path.insert(0, Finder())
 main()
 """
-# One process imports, and a fork of it runs for each of some calls. At half of them SIGINT comes twice.
+# One process imports the package, and forks for each tested call. Half of the forks get SIGINT twice.
 AT_CALL = """
 import os, signal, sys
 from imagenet_tools import __main__, cli

@@ -1,4 +1,4 @@
-"""The time left that long work shows: held against a build whose clock is simulated."""
+"""The time left in the progress of long work, compared with a build on a simulated clock."""
 
 import random
 import re
@@ -16,7 +16,7 @@ SECONDS = 600.0  # that reading them takes
 
 
 def class_tars(path: Path) -> list[Unit]:
-    """Units of a tar of class tars, the large classes last, and of the tar around them."""
+    """Return the units of a tar of class tars, with the large classes last, and the unit of the outer tar."""
     draw = random.Random(7)
     sizes = sorted((int(draw.lognormvariate(17, 0.8)) for _ in range(N)), key=lambda size: size * draw.uniform(0.3, 1))
     unit = Unit("image_tars", "whole", str(path.parent), path.name, "fall11")
@@ -29,7 +29,7 @@ def class_tars(path: Path) -> list[Unit]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the progress is told by, in seconds."""
+    """Replace the clock of the progress bar; its value is in seconds."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now

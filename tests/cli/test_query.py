@@ -1,4 +1,4 @@
-"""query: its formats keep names, types and every row; its outputs are new files; its errors are words."""
+"""The command query: formats keep names, types and rows; outputs are new files; errors are sentences."""
 
 import csv
 import datetime

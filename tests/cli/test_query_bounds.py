@@ -1,4 +1,4 @@
-"""query bounds itself: memory and time end it in a sentence, and nothing of it stays."""
+"""The command query ends with a sentence when it exceeds its memory or time, and leaves nothing behind."""
 
 import re
 import signal
@@ -112,7 +112,7 @@ def test_a_reader_that_has_enough_ends_a_query(index: Index) -> None:
 
 
 def test_a_query_may_be_limited_from_outside_too(index: Index) -> None:
-    """A shell's `ulimit -v` that is lower than --memory holds."""
+    """A `ulimit -v` of the shell that is lower than --memory is respected."""
     command = [
         "sh",
         "-c",

@@ -1,4 +1,4 @@
-"""The command line at a terminal, into a pipe, and interrupted."""
+"""The command line on a terminal, in a pipe, and interrupted."""
 
 import fcntl
 import json
@@ -34,9 +34,9 @@ def at_terminal(
     stdout: int | None = None,
     until: Callable[[str], bool] | None = None,
 ) -> Ran:
-    """Run at a terminal so wide, as its foreground job; stdout may go elsewhere. What the terminal shows is `err`.
+    """Run as the foreground job of a terminal with some columns; `err` is what the terminal shows.
 
-    Where `until` holds of what was shown, Ctrl-C is typed.
+    stdout may go elsewhere. When `until` is true of the output, Ctrl-C is typed.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -72,7 +72,7 @@ def at_terminal(
 
 
 def screen(shown: str) -> list[str]:
-    """The lines that stay, of what was written to a terminal: a line begun anew replaces what stood there."""
+    """Return the lines that a terminal shows in the end: a carriage return overwrites a line."""
     lines = shown.replace("\r\n", "\n").split("\n")
     return [line.rsplit("\r", 1)[-1].replace("\x1b[K", "") for line in lines]
 
@@ -144,7 +144,7 @@ def test_no_line_of_cut_text_is_wider_than_the_terminal(width: int) -> None:
     ],
 )
 def test_a_reader_may_have_had_enough(index: Index, arguments: list[str]) -> None:
-    """As `head -1` has: no word about it, and no error."""
+    """`head -1` closes the pipe early: no message, and no error."""
     child = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(index.path)
     )
@@ -191,7 +191,7 @@ def test_a_name_that_is_no_text_is_shown(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory, extracted: Extracted) -> Path:
-    """A tree of 400 class folders: enough units for a build to be interrupted in the midst."""
+    """Make 400 class folders: enough units to interrupt a build."""
     root = tmp_path_factory.mktemp("many") / "train"
     data = min(extracted.data.values(), key=len)
     for wnid in wordnet.wnids()[1000:1400]:
