@@ -1,28 +1,59 @@
-"""A tree made of the graph: each synset above some classes keeps one hypernym of several, by a rule that has a name.
+"""Make a tree of the graph above some classes, and read and write its TOML file.
 
-Each such choice loses a fact, and stands in the tree as a Choice with what was passed over; exclusive_tree_file writes
-them to a file. Of hypernyms that a rule holds equal, WordNet's first one is kept, kinds before instances. A hypernym
-that does not lie below the top is no choice.
+Each synset keeps one of its hypernyms, by a named rule. Every choice loses a fact, so that the tree records it with
+the hypernyms that were passed over. Ties go to WordNet's first hypernym, kinds before instances. Only hypernyms at or
+below the top can be chosen.
+
+The file can be read, edited, committed and used again:
+
+    format = 1
+    kind = "exclusive tree"
+    [rule]                                  enough to make it again
+    rule = "min-depth"
+    under = "n00001740 entity.n.01"
+    instances = true
+    [made]                                  the result; its sha256 shows whether the file was edited since
+    n_classes = 1000
+    n_synsets = 1860
+    n_choices = 38
+    sha256 = "..."
+    [[choice]]                              a synset with several hypernyms, and the one that it keeps
+    synset = "n02084071 dog.n.01"
+    hypernym = "n02083346 canine.n.02"
+    others = ["n01317541 domestic_animal.n.01"]
+    why = "depth 12; the others: depth 7"
+    [tree]
+    classes = [...]                         synsets with one hypernym follow from WordNet
+
+Users may give a choice another hypernym, and add and remove classes. The reader checks that synsets exist, that each
+hypernym is one, and that every synset with several hypernyms between a class and the top has a choice. A choice for a
+synset that no path uses any more has no effect. The reader ignores `others`; `why` is for people.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.storage.files import read_text
+from imagenet_tools.superclasses import toml_file
+from imagenet_tools.superclasses.toml_file import read_synset, synset_text, value_text
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from imagenet_tools.wordnet.graph import Edges, Ints
 
-# What each rule keeps, in words.
+# Each rule, and which hypernym it keeps.
 RULES = {
     "first": "the hypernym that WordNet names first",
     "min-depth": "the hypernym that the shortest path from the top leads to",
@@ -31,10 +62,12 @@ RULES = {
     "fewest-classes": "the hypernym with the fewest of the classes at or below it, each counted once",
     "most-images": "the hypernym with the most images of the classes at or below it, each counted once",
 }
+_MADE_BY = "classes tree"
+_KIND = "exclusive tree"
 
 
 class ParentChoice(NamedTuple):
-    """A synset of several hypernyms: the one that it keeps, the others in WordNet's order, and why."""
+    """A synset with several hypernyms: the one that it keeps, the others in WordNet's order, and the reason."""
 
     wnid: str
     hypernym: str
@@ -44,30 +77,30 @@ class ParentChoice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExclusiveTree:
-    """A tree: the classes, and one hypernym for each of them and for all on their ways up, but for the top."""
+    """A tree: classes, and one hypernym for every synset from each class up to the top, the top excluded."""
 
     rule: str | None  # None: chosen by hand
     under: str  # the wnid of the top
     instances: bool
     classes: tuple[str, ...]  # wnids, sorted
-    hypernyms: Mapping[str, str]  # by wnid, sorted; what leads to no class any more is not in it
-    choices: tuple[ParentChoice, ...]  # of the synsets that have several, sorted by wnid
-    edited: bool = False  # the file was changed since it was made
+    hypernyms: Mapping[str, str]  # by wnid, sorted
+    choices: tuple[ParentChoice, ...]  # sorted by wnid
+    edited: bool = False  # the file was changed after it was written
 
     def edges_down(self) -> Edges:
-        """The edges of the tree from each row of imagenet_tools.wordnet.wordnet to what lies right below it."""
+        """Return the edges of the tree from each row of imagenet_tools.wordnet.wordnet to its children."""
         lower, upper = wordnet.rows_of(self.hypernyms), wordnet.rows_of(self.hypernyms.values())
         return graph.from_pairs(len(wordnet.load().offsets), upper, lower)
 
     def path(self, synset: str) -> tuple[str, ...]:
-        """The wnids from the top down to a synset of the tree, both included; UsageError: it is not in the tree."""
+        """Return the wnids from the top to a synset, both included; UsageError if it is not in the tree."""
         wnid = wordnet.synset(synset).wnid
         if wnid != self.under and wnid not in self.hypernyms:
             raise UsageError(f"{synset} is not in the tree; expected one of its classes, or what lies above one.")
-        found = [wnid]
-        while found[-1] != self.under:
-            found.append(self.hypernyms[found[-1]])
-        return tuple(found[::-1])
+        path = [wnid]
+        while path[-1] != self.under:
+            path.append(self.hypernyms[path[-1]])
+        return tuple(path[::-1])
 
 
 def exclusive_tree(
@@ -78,58 +111,70 @@ def exclusive_tree(
     images: npt.NDArray[np.int64] | None = None,
     instances: bool = True,
 ) -> ExclusiveTree:
-    """The tree of some classes by a rule of RULES.
+    """Return the tree of some classes by a rule.
 
-    `images`, by row of wordnet, are what lies at each class, for the rule most-images. UsageError: a class does not
-    lie below `under` or stands twice, no such rule, or no images for the rule that counts them.
+    Args:
+        classes: Wnids or names.
+        rule: One of RULES.
+        under: The top: a wnid or a name.
+        images: Images filed at each synset, by row of wordnet: (82,115,). Only for the rule most-images.
+        instances: Also follow instance edges.
+
+    Raises:
+        UsageError: No such rule, a class twice or not below `under`, or no images for the rule that counts them.
     """
     if rule not in RULES:
         raise UsageError(f"{rule!r} is no rule; expected one of {', '.join(RULES)}.")
     wnids = wordnet.wnids_of(np.sort(wordnet.rows_of(classes)))
     top = wordnet.synset(under).wnid
-    parents = parents_of(wnids, under=top, instances=instances)
-    value = _value(rule, wnids, top, images, instances)
-    made: dict[str, ParentChoice] = {}
+    rank = _ranking(rule, wnids, top, images, instances)
 
-    def kept(wnid: str) -> str:
-        above = parents[wordnet.row_of(wnid)]
-        several = wordnet.wnids_of(above)
-        if len(above) == 1:
-            return several[0]
-        values = [value(one) for one in above]
-        best = values.index(max(values, key=lambda each: each[0]))
-        others = tuple(one for place, one in enumerate(several) if place != best)
-        rest = ", ".join(text for place, (_, text) in enumerate(values) if place != best)
-        why = f"{values[best][1]}; the others: {rest}" if rest.strip(", ") else "first"
-        made[wnid] = ParentChoice(wnid, several[best], others, why)
-        return several[best]
+    def choose(wnid: str, hypernyms: tuple[str, ...]) -> tuple[str, str]:
+        if len(hypernyms) == 1:
+            return hypernyms[0], ""
+        ranks = [rank(row) for row in wordnet.rows_of(hypernyms).tolist()]
+        best = max(range(len(ranks)), key=lambda place: ranks[place][0])
+        others = ", ".join(words for place, (_, words) in enumerate(ranks) if place != best)
+        return hypernyms[best], f"{ranks[best][1]}; the others: {others}" if ranks[best][1] else "first"
 
-    hypernyms = walked(wnids, top, kept)
+    return _tree(wnids, top, instances, rule, choose)
+
+
+def _tree(
+    classes: tuple[str, ...],
+    top: str,
+    instances: bool,
+    rule: str | None,
+    choose: Callable[[str, tuple[str, ...]], tuple[str, str]],
+) -> ExclusiveTree:
+    """Return the tree in which each synset keeps the hypernym that `choose(wnid, hypernyms)` returns with a reason."""
+    parents = _parents(classes, wordnet.row_of(top), instances)
+    hypernyms: dict[str, str] = {}
+    choices = []
+    for class_wnid in classes:
+        wnid = class_wnid
+        while wnid != top and wnid not in hypernyms:
+            above = wordnet.wnids_of(parents[wordnet.row_of(wnid)])
+            kept, why = choose(wnid, above)
+            if len(above) > 1:
+                choices.append(ParentChoice(wnid, kept, tuple(other for other in above if other != kept), why))
+            hypernyms[wnid] = kept
+            wnid = kept
     return ExclusiveTree(
         rule=rule,
         under=top,
         instances=instances,
-        classes=wnids,
-        hypernyms=hypernyms,
-        choices=tuple(choice for _, choice in sorted(made.items())),
+        classes=classes,
+        hypernyms=dict(sorted(hypernyms.items())),
+        choices=tuple(sorted(choices)),
     )
 
 
-def walked(classes: Iterable[str], top: str, kept: Callable[[str], str]) -> dict[str, str]:
-    """The hypernym of each synset on the way up from classes to the top, sorted; `kept` gives it, once for each."""
-    found: dict[str, str] = {}
-    for one in classes:
-        wnid = one
-        while wnid != top and wnid not in found:
-            found[wnid] = kept(wnid)
-            wnid = found[wnid]
-    return dict(sorted(found.items()))
+def _parents(classes: tuple[str, ...], top: int, instances: bool) -> dict[int, list[int]]:
+    """Return the rows of the hypernyms at or below the top, for the row of each synset at or above a class.
 
-
-def parents_of(classes: tuple[str, ...], *, under: str, instances: bool) -> dict[int, list[int]]:
-    """The hypernyms between which each synset at or above a class may choose, by row, without the top.
-
-    UsageError: a class does not lie below the top, or stands twice.
+    Raises:
+        UsageError: A class is not below the top, or appears twice.
     """
     if not classes:
         raise UsageError("Found no classes; expected one at least.")
@@ -137,7 +182,7 @@ def parents_of(classes: tuple[str, ...], *, under: str, instances: bool) -> dict
     if len(np.unique(rows)) != len(rows):
         twice = next(wnid for wnid in classes if classes.count(wnid) > 1)
         raise UsageError(f"Expected different classes; {twice} stands in the list twice.")
-    up, top = hierarchy.edges_up(instances=instances), wordnet.row_of(under)
+    up = hierarchy.edges_up(instances=instances)
     below = _mask(graph.reach(hierarchy.edges_down(instances=instances), [top]))
     outside = rows[~below[rows]]
     if len(outside):
@@ -146,12 +191,8 @@ def parents_of(classes: tuple[str, ...], *, under: str, instances: bool) -> dict
             f"{wordnet.name_at(int(outside[0]))} ({wordnet.wnids_of(outside[:1])[0]}). Leave them out, or name a "
             "synset above all."
         )
-    inside = below & _mask(graph.reach(up, rows))
-    return {
-        row: [above for above in up.of(row).tolist() if below[above]]
-        for row in np.flatnonzero(inside).tolist()
-        if row != top
-    }
+    inside = np.flatnonzero(below & _mask(graph.reach(up, rows))).tolist()
+    return {row: [above for above in up.of(row).tolist() if below[above]] for row in inside if row != top}
 
 
 def _mask(rows: Ints) -> npt.NDArray[np.bool_]:
@@ -160,15 +201,14 @@ def _mask(rows: Ints) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _value(
+def _ranking(
     rule: str, classes: tuple[str, ...], top: str, images: npt.NDArray[np.int64] | None, instances: bool
 ) -> Callable[[int], tuple[int, str]]:
-    """What a rule makes of a hypernym: the greatest is kept; and in words."""
+    """Return the function from the row of a hypernym to its rank, the greatest is kept, and the rank in words."""
     if rule == "first":
         return lambda row: (0, "")
     if rule in {"min-depth", "max-depth"}:
-        down = hierarchy.edges_down(instances=instances)
-        shortest, longest = graph.depths(down, [wordnet.row_of(top)])
+        shortest, longest = graph.depths(hierarchy.edges_down(instances=instances), [wordnet.row_of(top)])
         if rule == "min-depth":
             return lambda row: (-int(shortest[row]), f"depth {shortest[row]}")
         return lambda row: (int(longest[row]), f"depth {longest[row]}")
@@ -181,3 +221,111 @@ def _value(
     unit = "images" if rule == "most-images" else "classes"
     sign = -1 if rule == "fewest-classes" else 1
     return lambda row: (sign * int(below[row]), f"{below[row]:,} {unit}")
+
+
+# ---- the file
+
+
+def write(tree: ExclusiveTree, path: str | Path) -> None:
+    """Write the file, whole or not at all; ExistsError if the path exists."""
+    toml_file.write_document(path, text(tree))
+
+
+def text(tree: ExclusiveTree) -> str:
+    """Return the text of the file; equal trees give equal texts."""
+    comments = [f"A tree of {len(tree.classes):,} classes; {len(tree.choices):,} synsets keep one hypernym of several."]
+    if tree.rule is not None:
+        comments.append(f"By the rule {tree.rule}: {RULES[tree.rule]}; among equals WordNet's first.")
+    comments.append("Choices may be changed by hand; what reads the file checks them.")
+    return toml_file.document(_KIND, comments, _sections(tree))
+
+
+def _sections(tree: ExclusiveTree) -> Iterator[tuple[str, Mapping[str, str]]]:
+    rule = {} if tree.rule is None else {"rule": value_text(tree.rule)}
+    yield "[rule]", rule | {"under": synset_text(tree.under), "instances": value_text(tree.instances)}
+    yield (
+        "[made]",
+        {
+            "n_classes": value_text(len(tree.classes)),
+            "n_synsets": value_text(len(tree.hypernyms) + 1),
+            "n_choices": value_text(len(tree.choices)),
+            "sha256": value_text(_sha256(tree)),
+        },
+    )
+    for wnid, hypernym, others, why in tree.choices:
+        entries = {"synset": synset_text(wnid), "hypernym": synset_text(hypernym)}
+        yield "[[choice]]", entries | {"others": toml_file.synset_list(others), "why": value_text(why)}
+    yield "[tree]", {"classes": toml_file.synset_lines(tree.classes)}
+
+
+def _sha256(tree: ExclusiveTree) -> str:
+    lines = (f"{wnid}\t{hypernym}\n" for wnid, hypernym in tree.hypernyms.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read(path: str | Path) -> ExclusiveTree:
+    """Read and check a file.
+
+    Raises:
+        UsageError: Not such a file, or a choice that does not hold. The message names the place.
+        UnknownSynsetError: A synset is not in WordNet 3.0.
+    """
+    return parse(read_text(path, _MADE_BY), where=str(path))
+
+
+def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
+    """Return the tree that the text of a file holds: see read()."""
+    keys = ("rule", "made", "choice", "tree")
+    table = toml_file.parse_document(content, where=where, kind=_KIND, made_by=_MADE_BY, keys=keys)
+    options = toml_file.table_at(where, table, "rule")
+    toml_file.check_keys(f"{where}, [rule]", options, ("rule", "under", "instances"))
+    rule, instances = options.get("rule"), options.get("instances", True)
+    if rule is not None and (not isinstance(rule, str) or rule not in RULES):
+        raise UsageError(f"{where}, [rule]: {rule!r} is no rule; expected one of {', '.join(RULES)}, or none.")
+    if type(instances) is not bool:
+        raise UsageError(f"{where}, [rule]: instances = {instances!r}; expected true or false.")
+    under = read_synset(f"{where}, under", options.get("under", "entity.n.01"))
+    listed = toml_file.table_at(where, table, "tree").get("classes")
+    classes = tuple(sorted(toml_file.read_synsets(f"{where}, classes", listed)))
+    try:
+        parents = _parents(classes, wordnet.row_of(under), instances)
+    except UsageError as error:
+        raise UsageError(f"{where}, classes: {error}") from error
+    choices = _parse_choices(where, table.get("choice", []))
+    for wnid in choices:
+        if wordnet.row_of(wnid) not in parents:
+            raise UsageError(
+                f"{where}: {synset_text(wnid)} is no class and lies above none, so that its [[choice]] decides "
+                "nothing. Take it out, or add its classes."
+            )
+
+    def choose(wnid: str, hypernyms: tuple[str, ...]) -> tuple[str, str]:
+        expected = ", ".join(map(synset_text, hypernyms))
+        if wnid not in choices and len(hypernyms) > 1:
+            found = f"{synset_text(wnid)} has {len(hypernyms)} hypernyms and no [[choice]]: {expected}"
+            raise UsageError(f"{where}: {found}. Add one that names one of them.")
+        hypernym, why = choices.get(wnid, (hypernyms[0], ""))
+        if hypernym not in hypernyms:
+            found = f"{synset_text(hypernym)} is no hypernym of {synset_text(wnid)} below {synset_text(under)}"
+            raise UsageError(f"{where}: {found}; expected {expected}.")
+        return hypernym, why
+
+    tree = _tree(classes, under, instances, rule, choose)
+    edited = toml_file.table_at(where, table, "made").get("sha256") != _sha256(tree)
+    return dataclasses.replace(tree, edited=edited)
+
+
+def _parse_choices(where: str, tables: Any) -> dict[str, tuple[str, str]]:
+    """Return the hypernym that each [[choice]] keeps, and why, by wnid."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{where}: found choice = {tables!r}; expected tables, [[choice]].")
+    where = f"{where}, [[choice]]"
+    choices: dict[str, tuple[str, str]] = {}
+    for table in tables:
+        toml_file.check_keys(where, table, ("synset", "hypernym", "others", "why"))
+        wnid = read_synset(f"{where}, synset", table.get("synset"))
+        if wnid in choices:
+            raise UsageError(f"{where}: {synset_text(wnid)} stands twice. Take one out.")
+        hypernym = read_synset(f"{where} of {synset_text(wnid)}, hypernym", table.get("hypernym"))
+        choices[wnid] = hypernym, str(table.get("why", ""))
+    return choices

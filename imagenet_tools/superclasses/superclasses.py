@@ -1,36 +1,94 @@
-"""Superclasses of a set of classes: how they were chosen, their members, and what is in none or might be in several."""
+"""Superclasses of a set of classes, and the TOML file that holds them.
+
+The file can be read, edited, committed and used again:
+
+    format = 1
+    kind = "superclasses"
+    [rule]                                  how they were chosen: enough to choose them again
+    k = 20
+    ...
+    [made]                                  the result; its sha256 shows whether the file was edited since
+    n_classes = 1000
+    sha256 = "..."
+    [[superclass]]                          sorted by wnid; the index of a superclass is its place, from 0
+    synset = "n02084071 dog.n.01"
+    name = "dog.n.01"
+    members = [
+      "n02085620 chihuahua.n.03",
+      ...
+    ]
+    [[ambiguous]]                           a class at or below several of them; no `taken` if none of them has it
+    class = "n02123045 tabby.n.01"
+    taken = "n02121620 cat.n.01"
+    others = ["n01317541 domestic_animal.n.01"]
+    [unassigned]                            classes in no superclass, by reason
+    uncovered = [...]
+    [passed_over]                           synsets that might have been superclasses, with the reason
+    "n02118333 fox.n.01" = "4 classes"
+
+Users may move, remove and add members, and rename, add and remove superclasses. The reader checks that every synset
+exists, that no class appears twice, and that each class is at or below its superclass. It ignores `ambiguous`, which
+follows from the rest.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.storage.files import read_text
+from imagenet_tools.superclasses import toml_file
+from imagenet_tools.superclasses.toml_file import read_synset, read_synsets, synset_text, value_text
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 MEASURES = ("longest", "shortest")
 OVERLAPS = ("nearest", "first", "largest", "none")
 REASONS = ("uncovered", "undecided", "surplus", "outside")
-EMPTIED = "its classes went to others, or to none"  # why a superclass that was chosen has no members
+EMPTIED = "its classes went to others, or to none"  # why a chosen superclass has no members
 _WAYS = ("depth", "k", "at")
+_MADE_BY = "classes cut"
+_KIND = "superclasses"
+_KEYS = ("rule", "made", "superclass", "ambiguous", "unassigned", "passed_over")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How superclasses are chosen: by depth, by number (k) or at a list, whichever one is given. See cuts.cut.
+    """How superclasses are chosen: exactly one of `depth`, `k` and `at` is set.
 
-    UsageError where that is none or several of them, or a value is none of those that are known.
+    Attributes:
+        depth: The synsets at this number of edges below `under`.
+        k: This number of disjoint synsets that together have the most classes. The result is exact. It takes a second,
+            or half a minute for fall11 without `balanced` or a bound.
+        at: These synsets, by wnid.
+        under: All superclasses are at or below this wnid.
+        measure: Depth by the longest or the shortest path. By the longest, no superclass is below another.
+        balanced: With `k`: first make the smallest superclass as large as possible, then maximise the total.
+        disjoint: With `depth` or `at`: keep only the superclasses that share no class and together have the most.
+        equal: Keep as many classes in each as the smallest has: those of the lowest hash.
+        overlap: Where a class below several superclasses goes, if none of them is below another: "nearest" (fewest
+            edges up), "first" (first met on the way up, depth first), "largest" (most classes) or "none". Ties go to
+            the first. Of nested superclasses the lower one takes the class.
+        min_classes: The least number of classes at or below a superclass.
+        max_classes: The greatest number.
+        instances: Also follow instance edges.
+
+    Raises:
+        UsageError: No way to choose or several, or a value that is not known.
     """
 
     depth: int | None = None
     k: int | None = None
-    at: tuple[str, ...] | None = None  # wnids
-    under: str = "n00001740"  # a wnid; entity.n.01
+    at: tuple[str, ...] | None = None
+    under: str = "n00001740"  # entity.n.01
     measure: str = "longest"
     balanced: bool = False
     disjoint: bool = False
@@ -41,9 +99,9 @@ class Rule:
     instances: bool = True
 
     def __post_init__(self) -> None:
-        given = [way for way in _WAYS if getattr(self, way) is not None]
-        if len(given) != 1:
-            raise UsageError(f"Found {' and '.join(given) or 'no way to choose'}; expected one of {', '.join(_WAYS)}.")
+        ways = [way for way in _WAYS if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise UsageError(f"Found {' and '.join(ways) or 'no way to choose'}; expected one of {', '.join(_WAYS)}.")
         for key, least in (("depth", 0), ("k", 1), ("min_classes", 1), ("max_classes", 1)):
             value = getattr(self, key)
             if value is not None and (type(value) is not int or value < least):
@@ -57,7 +115,7 @@ class Rule:
 
 
 class Superclass(NamedTuple):
-    """A superclass: its synset, what it is called, and its classes by wnid, sorted."""
+    """A superclass: its synset, its name, and the wnids of its classes, sorted."""
 
     wnid: str
     name: str
@@ -65,7 +123,7 @@ class Superclass(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """A class at or below several superclasses: the one it belongs to, None for none, and the others."""
+    """A class at or below several superclasses: the one that has it (None: none), and the others."""
 
     wnid: str
     taken: str | None
@@ -74,44 +132,203 @@ class Shared(NamedTuple):
 
 @dataclass(frozen=True)
 class Superclasses:
-    """Superclasses by wnid, no class in two of them; and where each class went that is in none."""
+    """Superclasses sorted by wnid, no class in two of them, and the classes that are in none."""
 
     rule: Rule | None  # None: made by hand
     superclasses: tuple[Superclass, ...]
     uncovered: tuple[str, ...] = ()  # at or below none of them
-    undecided: tuple[str, ...] = ()  # below several, where the rule gives them to none
-    surplus: tuple[str, ...] = ()  # more than the smallest superclass has, where all shall have equally many
-    outside: tuple[str, ...] = ()  # not at or below the synset that all lies under
-    passed_over: Mapping[str, str] = field(default_factory=dict)  # synsets by wnid, with the reason
-    notes: tuple[str, ...] = ()  # what there is to say of the choice, in sentences
-    edited: bool = False  # the file was changed since it was made
+    undecided: tuple[str, ...] = ()  # below several, and the rule gives them to none
+    surplus: tuple[str, ...] = ()  # more than the smallest superclass has, if all must have equally many
+    outside: tuple[str, ...] = ()  # not at or below the rule's `under`
+    passed_over: Mapping[str, str] = field(default_factory=dict)  # wnid of a synset: why it is no superclass
+    notes: tuple[str, ...] = ()  # sentences about the choice
+    edited: bool = False  # the file was changed after it was written
 
     def superclass_of(self) -> dict[str, str]:
-        """The wnid of the superclass by the wnid of each class that has one."""
-        return {member: one.wnid for one in self.superclasses for member in one.members}
+        """Return the wnid of the superclass of each class that has one."""
+        return {member: superclass.wnid for superclass in self.superclasses for member in superclass.members}
 
     def classes(self) -> tuple[str, ...]:
-        """The wnids of all classes, those without a superclass too, sorted."""
+        """Return the wnids of all classes, also those without a superclass, sorted."""
         return tuple(sorted([*self.superclass_of(), *(wnid for _, wnids in self.unassigned() for wnid in wnids)]))
 
     def unassigned(self) -> list[tuple[str, tuple[str, ...]]]:
-        """The classes in no superclass, by reason."""
+        """Return the classes without a superclass, by reason."""
         return [(reason, getattr(self, reason)) for reason in REASONS]
 
     def shared(self) -> tuple[Shared, ...]:
-        """The classes at or below several superclasses, those left empty too; none: they are disjoint in the graph."""
-        classes, taken = self.classes(), self.superclass_of()
-        instances = self.rule is None or self.rule.instances
-        rows = wordnet.rows_of(classes)
-        above = np.zeros(len(wordnet.load().offsets), np.bool_)
-        above[wordnet.rows_of(one.wnid for one in self.superclasses)] = True
-        above[wordnet.rows_of(wnid for wnid, why in self.passed_over.items() if why == EMPTIED)] = True
-        below, over, _ = graph.pairs(hierarchy.edges_up(instances=instances), rows)
-        found: dict[str, list[str]] = {}
-        for wnid, superclass in zip(*map(wordnet.wnids_of, (below[above[over]], over[above[over]])), strict=True):
-            found.setdefault(wnid, []).append(superclass)
-        several = ((wnid, sorted(found[wnid])) for wnid in classes if len(found.get(wnid, ())) > 1)
-        return tuple(
-            Shared(wnid, taken.get(wnid), tuple(one for one in ones if one != taken.get(wnid)))
-            for wnid, ones in several
-        )
+        """Return the classes at or below several superclasses, emptied ones included; empty if all are disjoint."""
+        classes, superclass_of = self.classes(), self.superclass_of()
+        is_superclass = np.zeros(len(wordnet.load().offsets), np.bool_)
+        is_superclass[wordnet.rows_of(superclass.wnid for superclass in self.superclasses)] = True
+        is_superclass[wordnet.rows_of(wnid for wnid, why in self.passed_over.items() if why == EMPTIED)] = True
+        edges = hierarchy.edges_up(instances=self.rule is None or self.rule.instances)
+        below, above, _ = graph.pairs(edges, wordnet.rows_of(classes))
+        above_class: dict[str, list[str]] = {}
+        chosen = is_superclass[above]
+        for wnid, superclass in zip(*map(wordnet.wnids_of, (below[chosen], above[chosen])), strict=True):
+            above_class.setdefault(wnid, []).append(superclass)
+        shared = []
+        for wnid in classes:
+            superclasses, taken = sorted(above_class.get(wnid, ())), superclass_of.get(wnid)
+            if len(superclasses) > 1:
+                shared.append(Shared(wnid, taken, tuple(other for other in superclasses if other != taken)))
+        return tuple(shared)
+
+
+# ---- write the file
+
+
+def write(superclasses: Superclasses, path: str | Path) -> None:
+    """Write the file, whole or not at all; ExistsError if the path exists."""
+    toml_file.write_document(path, text(superclasses))
+
+
+def text(superclasses: Superclasses) -> str:
+    """Return the text of the file; equal superclasses give equal texts."""
+    comments = (
+        f"{len(superclasses.superclasses):,} superclasses of {len(superclasses.superclass_of()):,} of "
+        f"{len(superclasses.classes()):,} classes.",
+        "Members may be moved, taken out and added by hand, superclasses renamed; what reads the file checks it.",
+    )
+    return toml_file.document(_KIND, comments, _sections(superclasses))
+
+
+def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, str]]]:
+    shared = superclasses.shared()
+    if superclasses.rule is not None:
+        yield "[rule]", _rule_entries(superclasses.rule)
+    yield (
+        "[made]",
+        {
+            "n_classes": value_text(len(superclasses.classes())),
+            "n_covered": value_text(len(superclasses.superclass_of())),
+            "n_ambiguous": value_text(len(shared)),
+            "disjoint": f"{value_text(not shared)}  # in the graph: no class lies at or below two of them",
+            "sha256": value_text(_sha256(superclasses)),
+            "notes": value_text(superclasses.notes),
+        },
+    )
+    for wnid, name, members in superclasses.superclasses:
+        entries = {"synset": synset_text(wnid), "name": value_text(name), "members": toml_file.synset_lines(members)}
+        yield "[[superclass]]", entries
+    for wnid, taken, others in shared:
+        entries = {"class": synset_text(wnid)} | ({"taken": synset_text(taken)} if taken else {})
+        yield "[[ambiguous]]", entries | {"others": toml_file.synset_list(others)}
+    yield "[unassigned]", {reason: toml_file.synset_lines(wnids) for reason, wnids in superclasses.unassigned()}
+    if superclasses.passed_over:
+        passed_over = superclasses.passed_over.items()
+        yield "[passed_over]", {synset_text(wnid): value_text(why) for wnid, why in passed_over}
+
+
+def _rule_entries(rule: Rule) -> dict[str, str]:
+    values = {option.name: getattr(rule, option.name) for option in fields(rule)}
+    entries = {key: value_text(value) for key, value in values.items() if value is not None}
+    entries["under"] = synset_text(rule.under)
+    if rule.at is not None:
+        entries["at"] = toml_file.synset_list(rule.at)
+    return entries
+
+
+def _sha256(superclasses: Superclasses) -> str:
+    lines = [f"{wnid}\t{superclass}\n" for wnid, superclass in sorted(superclasses.superclass_of().items())]
+    names = [f"{wnid}\t{name}\n" for wnid, name, _ in superclasses.superclasses]
+    return hashlib.sha256("".join([*lines, *names]).encode()).hexdigest()
+
+
+# ---- read the file
+
+
+def read(path: str | Path) -> Superclasses:
+    """Read and check a file; `edited` of the result is True if it was changed by hand, or made by hand.
+
+    Raises:
+        UsageError: Not such a file, a class twice, or a class that is not below its superclass. The message names the
+            place.
+        UnknownSynsetError: A synset is not in WordNet 3.0.
+    """
+    return parse(read_text(path, _MADE_BY), where=str(path))
+
+
+def parse(content: str, *, where: str = "superclasses") -> Superclasses:
+    """Return the superclasses that the text of a file holds: see read()."""
+    table = toml_file.parse_document(content, where=where, kind=_KIND, made_by=_MADE_BY, keys=_KEYS)
+    rule = _parse_rule(where, toml_file.table_at(where, table, "rule")) if "rule" in table else None
+    tables = table.get("superclass", [])
+    if not isinstance(tables, list) or not tables or not all(isinstance(entry, dict) for entry in tables):
+        expected = "Expected one for each superclass, with synset, name and members."
+        raise UsageError(f"{where}: found no [[superclass]]. {expected}")
+    superclasses = tuple(sorted(_parse_superclass(where, entry) for entry in tables))
+    _check_unique(where, superclasses)
+    _check_members(where, superclasses, rule is None or rule.instances)
+    members = {member for superclass in superclasses for member in superclass.members}
+    unassigned = toml_file.table_at(where, table, "unassigned")
+    toml_file.check_keys(f"{where}, [unassigned]", unassigned, REASONS)
+    # Users who give a class to a superclass may leave it in the list of unassigned classes.
+    rest = {
+        reason: tuple(sorted(set(read_synsets(f"{where}, {reason}", unassigned.get(reason, []))) - members))
+        for reason in REASONS
+    }
+    passed_over = toml_file.table_at(where, table, "passed_over").items()
+    facts = toml_file.table_at(where, table, "made")
+    notes = facts.get("notes", ())
+    result = Superclasses(
+        rule=rule,
+        superclasses=superclasses,
+        **rest,  # type: ignore[arg-type]  # by the names of REASONS
+        passed_over={read_synset(where, key): str(why) for key, why in passed_over},
+        notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
+    )
+    return replace(result, edited=facts.get("sha256") != _sha256(result))
+
+
+def _parse_superclass(where: str, table: Mapping[str, object]) -> Superclass:
+    wnid = read_synset(f"{where}, [[superclass]]", table.get("synset"))
+    where = f"{where}, superclass {table.get('synset')}"
+    toml_file.check_keys(where, table, ("synset", "name", "members"))
+    members = tuple(sorted(read_synsets(where, table.get("members"))))
+    if not members:
+        raise UsageError(f"{where}: it has no members. Add some, or remove the superclass.")
+    return Superclass(wnid, str(table.get("name", wordnet.synset(wnid).name)), members)
+
+
+def _check_unique(where: str, superclasses: tuple[Superclass, ...]) -> None:
+    for key, values in (
+        ("synset", [wnid for wnid, _, _ in superclasses]),
+        ("name", [name for _, name, _ in superclasses]),
+    ):
+        twice = [value for value, n in Counter(values).items() if n > 1]
+        if twice:
+            raise UsageError(f"{where}: two superclasses have the {key} {twice[0]}. Expected one; join them.")
+
+
+def _check_members(where: str, superclasses: tuple[Superclass, ...], instances: bool) -> None:
+    superclass_of: dict[str, str] = {}
+    for wnid, _, members in superclasses:
+        below = set(hierarchy.descendants(wnid, instances=instances))
+        for member in members:
+            if member in superclass_of:
+                raise UsageError(
+                    f"{where}: {synset_text(member)} stands in {synset_text(superclass_of[member])} and in "
+                    f"{synset_text(wnid)}. A class belongs to one superclass; take it out of the other."
+                )
+            if member not in below:
+                above = ", ".join(map(synset_text, hierarchy.hypernyms(member))) or "none"
+                raise UsageError(
+                    f"{where}: {synset_text(member)} does not lie below {synset_text(wnid)}. Its hypernyms are "
+                    f"{above}. Move it to a superclass above it, or give this superclass a synset above both."
+                )
+            superclass_of[member] = wnid
+
+
+def _parse_rule(where: str, table: Mapping[str, object]) -> Rule:
+    toml_file.check_keys(f"{where}, [rule]", table, tuple(option.name for option in fields(Rule)))
+    values = dict(table)
+    if "under" in values:
+        values["under"] = read_synset(f"{where}, under", values["under"])
+    if "at" in values:
+        values["at"] = tuple(read_synsets(f"{where}, at", values["at"]))
+    try:
+        return Rule(**values)  # type: ignore[arg-type]  # Rule checks them itself
+    except UsageError as error:
+        raise UsageError(f"{where}, [rule]: {error}") from error
