@@ -1,8 +1,8 @@
-"""Which published class list a list of one's own equals, in set and in order, and which come close.
+"""Find the published class list that a file of classes equals, in set and in order, or the lists that come close.
 
-A list may give wnids or names. A name counts for a class if it is one of its lemmas, all of them joined with ', ' as
-ImageNet publishes them, or the synset's name; for a category, if it is the category's name. By the same rule a list
-decides what its names mean: of the 1,000 names of ILSVRC2012, `crane` in one place is the bird, in another the machine.
+A file gives wnids or names. A name means a class if it is one of its lemmas, all of them joined with ', ' as ImageNet
+publishes them, or the name of the synset; it means a category if it is the category's name. A whole list decides what
+its names mean: of the 1,000 names of ILSVRC2012, `crane` at one place is the bird, at another the machine.
 """
 
 from __future__ import annotations
@@ -17,51 +17,54 @@ from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from imagenet_tools.catalogue.identify_labels import LabelsFound
     from imagenet_tools.catalogue.lists import ClassList
-    from imagenet_tools.catalogue.user_files import ClassFile
 
 
 class Near(NamedTuple):
     """A published list that comes close."""
 
     name: str
-    shared: int  # classes of the file that are in it; of names, those that stand in the same place
-    missing: int  # classes of it that are not in the file
-    extra: int  # classes of the file that are not in it
+    shared: int  # classes of the file that are in the list
+    missing: int  # classes of the list that are not in the file
+    extra: int  # classes of the file that are not in the list
+
+    @property
+    def is_close(self) -> bool:
+        """True if the file and the list share more classes than they do not."""
+        return self.shared > self.missing + self.extra
 
 
 @dataclass(frozen=True)
 class ClassesFound:
-    """What a file of classes was found to be."""
+    """The result for a file of classes."""
 
     n: int
     given: str  # wnids or names
     equal: tuple[str, ...]  # published lists with these classes in this order
     same_set: tuple[str, ...]  # published lists with these classes in another order
     in_order: str  # of wnids: "sorted by wnid", or ""
-    near: tuple[Near, ...] = ()  # where none is equal: the closest lists, the best first
-    # How the closest list differs, where it shares more classes than it does not:
-    missing: tuple[str, ...] = field(default=(), repr=False)  # classes of it that are not in the file
-    extra: tuple[str, ...] = field(default=(), repr=False)  # classes of the file that are not in it
-    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # names, and what each may be
-    repeated: tuple[str, ...] = field(default=(), repr=False)  # classes that stand twice
-    unknown: tuple[str, ...] = field(default=(), repr=False)  # what is no synset of WordNet 3.0, or of no known name
+    near: tuple[Near, ...] = ()  # if none is equal: the closest lists, the best first
+    # Differences from the closest list, if it is close:
+    missing: tuple[str, ...] = field(default=(), repr=False)  # its classes that are not in the file
+    extra: tuple[str, ...] = field(default=(), repr=False)  # classes of the file that it does not have
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # names, and their classes
+    repeated: tuple[str, ...] = field(default=(), repr=False)  # classes that appear twice
+    unknown: tuple[str, ...] = field(default=(), repr=False)  # neither synsets of WordNet 3.0 nor names of any
 
     @property
     def told(self) -> bool:
-        """Whether a published list has these classes."""
+        """True if a published list has these classes."""
         return bool(self.equal or self.same_set)
 
     @property
     def why(self) -> str:
-        """In a sentence."""
-        about = f"{self.n:,} {self.given if self.n != 1 else self.given[:-1]}" + (
-            f", {self.in_order}" if self.in_order else ""
-        )
+        """The result in a sentence."""
+        about = f"{self.n:,} {self.given if self.n != 1 else self.given[:-1]}"
+        about += f", {self.in_order}" if self.in_order else ""
         about += f", {len(self.repeated):,} of them repeated" if self.repeated else ""
         about += f", {len(self.unknown):,} of them unknown to WordNet 3.0" if self.unknown else ""
         if self.equal:
@@ -77,62 +80,68 @@ class ClassesFound:
         )
 
 
-def find(given: ClassFile) -> ClassesFound:
-    """The published lists that a file's classes equal, or come close to."""
-    texts = given.texts
-    if sum(map(is_wnid, texts)) * 2 > len(texts):
-        return _of_wnids(texts)
-    return _of_names(texts)
+def identify(path: str | Path) -> ClassesFound | LabelsFound:
+    """Return which published list a file of classes equals, or how a file of labels counts classes.
+
+    Raises:
+        UsageError: The file is neither; imagenet_tools.catalogue.user_files draws the forms of both.
+    """
+    content = user_files.read(path)
+    if isinstance(content, user_files.LabelFile):
+        return identify_labels.find(content)
+    is_wnids = sum(map(is_wnid, content.texts)) * 2 > len(content.texts)
+    return _find_wnids(content.texts) if is_wnids else _find_names(content.texts)
 
 
 def _published() -> list[ClassList]:
-    """All lists; of several with the same classes in the same order, as ilsvrc2012 and -slim, the first."""
-    by_hash = {(one.sha256, one.wnids): one for one in map(lists.get, reversed(lists.names(parts=True)))}
-    return list(reversed(by_hash.values()))
+    """Return all lists; of several with the same classes in the same order, as ilsvrc2012 and -slim, the first."""
+    by_content: dict[tuple[str, tuple[str, ...]], ClassList] = {}
+    for listed in map(lists.get, lists.names(parts=True)):
+        by_content.setdefault((listed.sha256, listed.wnids), listed)
+    return list(by_content.values())
 
 
-def _of_wnids(texts: Sequence[str]) -> ClassesFound:
-    mine, counts = set(texts), Counter(texts)
-    equal = tuple(one.name for one in _published() if one.wnids == tuple(texts))
-    same_set = tuple(
-        one.name for one in _published() if one.name not in equal and len(texts) == len(mine) and set(one.wnids) == mine
-    )
-    near = _closest([] if equal or same_set else [_near(one, set(one.wnids), mine) for one in _published()])
-    closest = lists.get(near[0].name).wnids if near and _is_close(near[0]) else ()
-    theirs = set(closest)
+def _closest(near: Sequence[Near]) -> tuple[Near, ...]:
+    """Return the three lists that share the greatest part of the union."""
+    near = [one for one in near if one.shared]
+    return tuple(sorted(near, key=lambda one: (-one.shared / (one.shared + one.missing + one.extra), one.name))[:3])
+
+
+def _title(wnid: str) -> str:
+    return f"{wnid} {wordnet.synset(wnid).name}"
+
+
+# ---- files of wnids
+
+
+def _find_wnids(texts: Sequence[str]) -> ClassesFound:
+    counts = Counter(texts)
+    classes = set(counts)
+    equal, same_set, near = [], [], []
+    for listed in _published():
+        members = set(listed.wnids)
+        if listed.wnids == tuple(texts):
+            equal.append(listed.name)
+        elif len(texts) == len(classes) and members == classes:
+            same_set.append(listed.name)
+        near.append(Near(listed.name, len(classes & members), len(members - classes), len(classes - members)))
+    closest = () if equal or same_set else _closest(near)
+    wanted = lists.get(closest[0].name).wnids if closest and closest[0].is_close else ()
     return ClassesFound(
         n=len(texts),
         given="wnids",
-        equal=equal,
-        same_set=same_set,
+        equal=tuple(equal),
+        same_set=tuple(same_set),
         in_order="sorted by wnid" if list(texts) == sorted(texts) else "",
-        near=near,
-        missing=tuple(_called(wnid) for wnid in closest if wnid not in mine),
-        extra=tuple(text for text in dict.fromkeys(texts) if closest and text not in theirs),
+        near=closest,
+        missing=tuple(_title(wnid) for wnid in wanted if wnid not in classes),
+        extra=tuple(text for text in counts if text not in set(wanted)) if wanted else (),
         repeated=tuple(text for text, n in counts.items() if n > 1),
         unknown=tuple(text for text in counts if wordnet.find_row(text) is None),
     )
 
 
-def _near(one: ClassList, theirs: Set[str], mine: Set[str]) -> Near:
-    return Near(one.name, len(mine & theirs), len(theirs - mine), len(mine - theirs))
-
-
-def _closest(near: Sequence[Near]) -> tuple[Near, ...]:
-    """The three that share most of what either has."""
-    like = [one for one in near if one.shared]
-    return tuple(sorted(like, key=lambda one: (-one.shared / (one.shared + one.missing + one.extra), one.name))[:3])
-
-
-def _is_close(near: Near) -> bool:
-    return near.shared > near.missing + near.extra
-
-
-def _called(wnid: str) -> str:
-    return f"{wnid} {wordnet.synset(wnid).name}"
-
-
-# ---- names
+# ---- files of names
 
 
 def wnids_of_names(texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -140,60 +149,85 @@ def wnids_of_names(texts: Sequence[str]) -> tuple[str, ...] | None:
 
     None: there is no such list, lists disagree, or a name may be several of its classes.
     """
-    said = [_plain(text) for text in texts]
-    found = {_wnids_in(said, one.wnids) for one in lists.of_length(len(said))} - {None}
-    return found.pop() if len(found) == 1 else None
+    names = [_plain(text) for text in texts]
+    results = {_wnids_by_list(names, listed.wnids) for listed in lists.of_length(len(names))} - {None}
+    return results.pop() if len(results) == 1 else None
 
 
-def _wnids_in(said: Sequence[str], wnids: Sequence[str]) -> tuple[str, ...] | None:
-    theirs = [_names_of(wnid) for wnid in wnids]
-    if all(name in names for name, names in zip(said, theirs, strict=True)):
+def _wnids_by_list(names: Sequence[str], wnids: Sequence[str]) -> tuple[str, ...] | None:
+    class_names = [_names_of(wnid) for wnid in wnids]
+    if _equal_in_order(names, class_names):
         return tuple(wnids)
-    # In another order, each name must have a class for itself once those are taken that can be no other's.
-    places = _places(theirs)
-    free, left, found = set(range(len(wnids))), set(range(len(said))), list(wnids)
-    while left:
-        sure = [(n, [place for place in places.get(said[n], ()) if place in free]) for n in sorted(left)]
-        sure = [(n, candidates) for n, candidates in sure if len(candidates) == 1]
-        if not sure:
+    # In another order: give a name its class if only one free class has it, which frees no other choice, and repeat.
+    places = _places(class_names)
+    free = set(range(len(wnids)))
+    place_of: dict[int, int] = {}
+    while len(place_of) < len(names):
+        candidates = {
+            n: [place for place in places.get(name, ()) if place in free]
+            for n, name in enumerate(names)
+            if n not in place_of
+        }
+        certain = {n: options[0] for n, options in candidates.items() if len(options) == 1}
+        if not certain or len(set(certain.values())) < len(certain):
             return None
-        for n, (place,) in sure:
-            if place not in free:
-                return None
-            found[n] = wnids[place]
-            free.remove(place)
-            left.remove(n)
-    return tuple(found)
+        place_of |= certain
+        free -= set(certain.values())
+    return tuple(wnids[place_of[n]] for n in range(len(names)))
 
 
-def _of_names(texts: Sequence[str]) -> ClassesFound:
-    said = [_plain(text) for text in texts]
+def _find_names(texts: Sequence[str]) -> ClassesFound:
+    names = [_plain(text) for text in texts]
     equal, same_set, near = [], [], []
-    for one in _published():
-        if len(one) > 4 * len(said):
+    for listed in _published():
+        if len(listed) > 4 * len(names):
             continue
-        theirs = _names(one)
-        if len(said) == len(theirs) and all(name in names for name, names in zip(said, theirs, strict=True)):
-            equal.append(one.name)
-        shared = len(_matched(said, theirs))
-        if len(said) == len(theirs) == shared:
-            same_set.append(one.name)
-        near.append(Near(one.name, shared, len(theirs) - shared, len(said) - shared))
-    closest = _closest([] if equal or same_set else near)
-    missing, extra, ambiguous = _differing(texts, closest[0]) if closest else ((), (), {})
+        class_names = _class_names(listed)
+        shared = len(_matched(names, class_names))
+        if _equal_in_order(names, class_names):
+            equal.append(listed.name)
+        elif len(names) == len(class_names) == shared:
+            same_set.append(listed.name)
+        near.append(Near(listed.name, shared, len(class_names) - shared, len(names) - shared))
+    is_known = bool(equal or same_set)
+    closest = () if is_known else _closest(near)
+    missing, extra, ambiguous = (
+        _differences(texts, closest[0].name) if closest and closest[0].is_close else ((), (), {})
+    )
+    unknown = [] if is_known else [name for name in names if not _is_known(name)]
     return ClassesFound(
         n=len(texts),
         given="names",
         equal=tuple(equal),
-        same_set=tuple(name for name in same_set if name not in equal),
+        same_set=tuple(same_set),
         in_order="",
         near=closest,
         missing=missing,
         extra=extra,
         ambiguous=ambiguous,
         repeated=tuple(text for text, n in Counter(texts).items() if n > 1),
-        unknown=() if equal or same_set else tuple(dict.fromkeys(name for name in said if not _known(name))),
+        unknown=tuple(dict.fromkeys(unknown)),
     )
+
+
+def _differences(
+    texts: Sequence[str], name: str
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Return the classes of a list that no name means, the names it lacks, and the names of several classes."""
+    listed = lists.get(name)
+    names, class_names = [_plain(text) for text in texts], _class_names(listed)
+    matched, places = _matched(names, class_names), _places(class_names)
+    titles = listed.classes if listed.categories else tuple(map(_title, listed.wnids))
+    unmatched = set(range(len(class_names))) - matched.keys()
+    ambiguous = {
+        text: tuple(titles[place] for place in places[name])
+        for text, name in zip(texts, names, strict=True)
+        if unmatched & set(places.get(name, ()))
+    }
+    unclear = {title for choices in ambiguous.values() for title in choices}
+    missing = tuple(titles[place] for place in sorted(unmatched) if titles[place] not in unclear)
+    used = set(matched.values())
+    return missing, tuple(text for n, text in enumerate(texts) if n not in used), ambiguous
 
 
 def _plain(text: str) -> str:
@@ -207,28 +241,35 @@ def _names_of(wnid: str) -> frozenset[str]:
     return frozenset([*lemmas, ", ".join(lemmas), _plain(synset.name), wnid])
 
 
-def _names(one: ClassList) -> list[frozenset[str]]:
-    if one.categories:
-        return [frozenset([_plain(category.name)]) for category in one.categories]
-    return [_names_of(wnid) for wnid in one.wnids]
+def _class_names(listed: ClassList) -> list[frozenset[str]]:
+    if listed.categories:
+        return [frozenset([_plain(category.name)]) for category in listed.categories]
+    return [_names_of(wnid) for wnid in listed.wnids]
 
 
-def _places(theirs: Iterable[frozenset[str]]) -> dict[str, list[int]]:
+def _equal_in_order(names: Sequence[str], class_names: Sequence[frozenset[str]]) -> bool:
+    return len(names) == len(class_names) and all(name in known for name, known in zip(names, class_names, strict=True))
+
+
+def _places(class_names: Iterable[frozenset[str]]) -> dict[str, list[int]]:
     """Return the places of a list that each name may mean."""
     places: dict[str, list[int]] = {}
-    for place, names in enumerate(theirs):
+    for place, names in enumerate(class_names):
         for name in names:
             places.setdefault(name, []).append(place)
     return places
 
 
-def _matched(said: Sequence[str], theirs: Sequence[frozenset[str]]) -> dict[int, int]:
-    """Return which of the names has which place, each its own: `crane` twice is the bird and the machine."""
-    places = _places(theirs)
+def _matched(names: Sequence[str], class_names: Sequence[frozenset[str]]) -> dict[int, int]:
+    """Return a greatest matching, by place of a class the name that has it: `crane` twice is the bird and the machine.
+
+    Kuhn's algorithm: a name without a free class takes one whose name can move to another.
+    """
+    places = _places(class_names)
     holder: dict[int, int] = {}
 
     def give(number: int, tried: set[int]) -> bool:
-        for place in places.get(said[number], ()):
+        for place in places.get(names[number], ()):
             if place not in tried:
                 tried.add(place)
                 if place not in holder or give(holder[place], tried):
@@ -236,44 +277,10 @@ def _matched(said: Sequence[str], theirs: Sequence[frozenset[str]]) -> dict[int,
                     return True
         return False
 
-    for number in range(len(said)):
+    for number in range(len(names)):
         give(number, set())
     return holder
 
 
-def _differing(texts: Sequence[str], near: Near) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Return the classes of a close list that no name means, the names that it lacks, and those that may be several."""
-    if not _is_close(near):
-        return (), (), {}
-    said, one = [_plain(text) for text in texts], lists.get(near.name)
-    theirs = _names(one)
-    holder, places = _matched(said, theirs), _places(theirs)
-    called = one.classes if one.categories else tuple(map(_called, one.wnids))
-    without, matched = set(range(len(theirs))) - holder.keys(), set(holder.values())
-    ambiguous = {
-        text: tuple(called[place] for place in places[name])
-        for text, name in zip(texts, said, strict=True)
-        if without & set(places.get(name, ()))
-    }
-    unclear = {choice for choices in ambiguous.values() for choice in choices}
-    missing = tuple(called[place] for place in sorted(without) if called[place] not in unclear)
-    extra = tuple(text for n, text in enumerate(texts) if n not in matched)
-    return missing, extra, ambiguous
-
-
-def _known(name: str) -> bool:
+def _is_known(name: str) -> bool:
     return bool(wordnet.rows_with(name.split(","))) or wordnet.find_row(name) is not None
-
-
-# ---- What a file of classes or of labels is: told by identify_classes for the one, by identify_labels for the other.
-
-
-def identify(path: str | Path) -> ClassesFound | LabelsFound:
-    """Which published list a file of classes equals, or in which order and base a file of labels counts classes.
-
-    UsageError: the file is neither; imagenet_tools.catalogue.user_files draws what it may be.
-    """
-    given = user_files.read(path)
-    if isinstance(given, user_files.ClassFile):
-        return find(given)
-    return identify_labels.find(given)

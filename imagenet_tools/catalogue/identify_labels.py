@@ -1,10 +1,10 @@
-"""In which order and from which number a file of labels or predictions counts classes, judged by images of known class.
+"""Find in which order and from which number a file of labels or predictions counts classes.
 
-The classes of the 50,000 ILSVRC2012 validation images are known, by their names or by the order of the rows; so is that
-of a training image, by its name. Every numbering is tried on every row: the right one agrees as often as the labels are
-right, any other about once in a thousand, unless it is much like it (fall11's and Google's are the same for the first
-half). Where the best is not far ahead of the next, agrees with too little, or contradicts whole classes, as it does
-where labels count the classes of a subset of one's own, nothing is told.
+The classes of the 50,000 ILSVRC2012 validation images are known, by their names or by the order of the rows; the class
+of a training image is known by its name. Every numbering is tried on every row. The right one agrees with as many rows
+as the labels are right; any other with about one row in a thousand, unless the two are alike (the first halves of
+fall11 and imagenet21k-goog are equal). The numbering is not decided if the best one is not far ahead of the next,
+agrees with too few rows, or contradicts whole classes, as it does if labels count a subset of classes.
 """
 
 from __future__ import annotations
@@ -17,104 +17,43 @@ import numpy as np
 import numpy.typing as npt
 
 from imagenet_tools.catalogue import labels, lists
+from imagenet_tools.catalogue.labels import ListNumbering
 from imagenet_tools.wordnet.wnid import wnid_of_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imagenet_tools.catalogue.user_files import LabelFile
 
     Ints = npt.NDArray[np.int64]
-    _RowOrders = dict[str, npt.NDArray[np.object_]]  # by what orders the rows: the wnid of each, None where not known
-    from collections.abc import Mapping
+    Bools = npt.NDArray[np.bool_]
+    Wnids = npt.NDArray[np.object_]  # the wnid of each row, None if it is not known
 
-
-# ---- The ways in which labels and models number classes: a list, the number of its first class, and what orders it.
-
-
-class ListNumbering(NamedTuple):
-    """A way to number classes: a published list, the number of its first class, and what orders it."""
-
-    space: str
-    base: int
-    as_text: bool  # the classes are folders called 0, 1, 2 ..., numbered in the order of texts: 0, 1, 10, 100, 101
-
-    def __str__(self) -> str:
-        """In words."""
-        listed = lists.get(self.space)
-        if self.as_text:
-            first = listed.base
-            return f"{self.space}, as folders called {first}, {first + 1} ... sort as texts, from {self.base}"
-        told = {("ilsvrc2012", 1): " (ilsvrc2012-slim: TF-slim, models of 1,001 outputs)"}.get(self[:2], "")
-        return f"{self.space}, {listed.order.partition(':')[0]}, from {self.base}{told}"
-
-
-@functools.cache
-def numberings() -> tuple[ListNumbering, ...]:
-    """All that are tried, the commonest first: of two that mean the same the first is taken."""
-    spaces = [name for name in lists.SPACES if name != "ilsvrc2012-slim"]  # that is ilsvrc2012 from 1
-    usual = [ListNumbering(name, lists.get(name).base, False) for name in spaces]
-    shifted = [ListNumbering(name, 1 - lists.get(name).base, False) for name in spaces]
-    folders = ("ilsvrc2012", "ilsvrc2012-slim", "ilsvrc2012-id")  # called 0 to 999, 1 to 1000, and by their ids
-    texts = [ListNumbering(name, base, True) for base in (0, 1) for name in folders]
-    return (*usual, *shifted, *texts)
-
-
-@functools.cache
-def order(numbering: ListNumbering) -> Sequence[str]:
-    """The wnids by number, the first being that of `base`."""
-    listed = lists.get(numbering.space)
-    if not numbering.as_text:
-        return listed.wnids
-    called = sorted(range(len(listed)), key=lambda place: str(listed.base + place))
-    return tuple(listed.wnids[place] for place in called)
-
-
-@functools.cache
-def places(numbering: ListNumbering) -> Mapping[str, int]:
-    """The place of each wnid in its order, from 0."""
-    return {wnid: place for place, wnid in enumerate(order(numbering))}
-
-
-def in_range(numbers: Ints, numbering: ListNumbering) -> bool:
-    """Whether every number, but negative ones, is that of a class; 0 is the background of models of 1,001 outputs."""
-    said = numbers[numbers >= 0]
-    first = 0 if (numbering.space, numbering.base) == ("ilsvrc2012", 1) else numbering.base
-    return len(said) > 0 and bool(said.min() >= first and said.max() < numbering.base + len(order(numbering)))
-
-
-def meant(numbering: ListNumbering, numbers: Ints) -> npt.NDArray[np.object_]:
-    """The wnid that each number means, None where it means none: (n,)."""
-    wnids = order(numbering)
-    found = (numbers - numbering.base).tolist()
-    return np.array([wnids[place] if 0 <= place < len(wnids) else None for place in found], object)
-
-
-# ----
-
-
-# Below this share of agreement nothing is told: of shuffled labels a thousandth agrees.
-_LEAST = 0.2
-# How far ahead the best must be: of the rows where one alone is right, by so many standard deviations of a coin's.
-_DEVIATIONS = 3.0
-# A class speaks against a numbering where none of its rows agree, and so many rows, by this share, have one number.
-_ROWS, _ALIKE = 3, 0.8
-# For each class that speaks against it so many must speak for it.
-_FOR_EACH_AGAINST = 5
+# The least share of rows that must agree; of shuffled labels a thousandth agrees.
+_MIN_SHARE = 0.2
+# The best numbering must be ahead of the next by this many standard deviations of a coin, over the rows that only one
+# of the two explains.
+_MIN_DEVIATIONS = 3.0
+# A class contradicts a numbering if none of its rows agree, it has this many rows, and this share of them have one
+# number.
+_MIN_ROWS = 3
+_MIN_ALIKE_SHARE = 0.8
+# The number of classes that must agree for each class that contradicts.
+_AGREEING_PER_CONTRADICTING = 5
 
 
 class Agreement(NamedTuple):
-    """With how many rows a numbering agrees, the rows being in an order."""
+    """The number of rows that a numbering explains, if the rows are in an order."""
 
     numbering: ListNumbering
-    rows: str  # what orders the rows
+    rows: str  # the order of the rows, in words
     right: int
     share: float  # of the rows whose class is known
 
 
 @dataclass(frozen=True)
 class LabelsFound:
-    """What a file of labels was found to be. Where nothing can be told, `numbering` is None and `why` says why."""
+    """The result for a file of labels. If nothing can be decided, `numbering` is None and `why` says why."""
 
     n: int
     numbering: ListNumbering | None
@@ -122,136 +61,146 @@ class LabelsFound:
     given: str = "numbers"  # numbers or wnids
     best: Agreement | None = None
     next: Agreement | None = None
-    same: tuple[ListNumbering, ...] = ()  # numberings that mean the same by every number in the file
+    same: tuple[ListNumbering, ...] = ()  # numberings that give every number of the file the same class
     tried: tuple[Agreement, ...] = field(default=(), repr=False)  # the best first
 
     @property
     def told(self) -> bool:
-        """Whether what the labels mean is known: their numbering was found, or they are wnids."""
+        """True if the meaning of the labels is known: the numbering was found, or they are wnids."""
         return self.numbering is not None or self.given == "wnids"
 
 
-def find(given: LabelFile) -> LabelsFound:
-    """The numbering of a file's labels, with its agreement and that of the next; or why it cannot be told."""
-    if given.numbers is None:
-        return _of_wnids(given)
-    numbers = given.numbers
-    orders = _row_orders(given)
+@functools.cache
+def numberings() -> tuple[ListNumbering, ...]:
+    """Return all numberings to try, the commonest first: of two that mean the same the first is taken."""
+    spaces = [name for name in lists.SPACES if name != "ilsvrc2012-slim"]  # equal to ilsvrc2012 from 1
+    usual = [ListNumbering(name, lists.get(name).base) for name in spaces]
+    shifted = [ListNumbering(name, 1 - lists.get(name).base) for name in spaces]
+    folders = ("ilsvrc2012", "ilsvrc2012-slim", "ilsvrc2012-id")  # called 0 to 999, 1 to 1000, and by ILSVRC id
+    texts = [ListNumbering(name, base, as_text=True) for base in (0, 1) for name in folders]
+    return (*usual, *shifted, *texts)
+
+
+def find(file: LabelFile) -> LabelsFound:
+    """Return the numbering of a file's labels with its agreement and that of the next, or why it is not decided."""
+    if file.numbers is None:
+        return _find_wnids(file)
+    numbers = file.numbers
+    orders = _row_orders(file)
     if not orders:
-        why = f"its rows name no images, and {len(given):,} rows are not the 50,000 of ILSVRC2012's validation images"
-        if given.images is not None:
+        why = f"its rows name no images, and {len(file):,} rows are not the 50,000 of ILSVRC2012's validation images"
+        if file.images is not None:
             why = "none of its images is one of ILSVRC2012's validation images, or called by its wnid"
-        return LabelsFound(len(given), None, f"Nothing can be told: {why}.")
-    steps = np.diff(numbers)
-    if len(numbers) > 1 and (steps == 1).all():
+        return LabelsFound(len(file), None, f"Nothing can be told: {why}.")
+    if len(numbers) > 1 and (np.diff(numbers) == 1).all():
         span = f"{numbers[0]:,} to {numbers[-1]:,}"
         why = f"Its numbers are those of the rows, {span}, and no labels: so Kaggle's val.txt has it."
-        return LabelsFound(len(given), None, why)
-    return _verdict(numbers, orders, sorted(_tried(numbers, orders), key=lambda one: -one[0].right))
-
-
-def _verdict(
-    numbers: Ints, orders: _RowOrders, ranked: Sequence[tuple[Agreement, npt.NDArray[np.bool_]]]
-) -> LabelsFound:
-    tried = tuple(one for one, _ in ranked)
-    possible = [(one, right) for one, right in ranked if in_range(numbers, one.numbering)]
+        return LabelsFound(len(file), None, why)
+    ranked = sorted(_agreements(numbers, orders), key=lambda pair: -pair[0].right)
+    tried = tuple(agreement for agreement, _ in ranked)
+    possible = [(agreement, right) for agreement, right in ranked if _in_range(numbers, agreement.numbering)]
     if not possible:
         low, high = int(numbers.min()), int(numbers.max())
         why = f"No known numbering has both {low:,} and {high:,}." if high >= 0 else "All its numbers are negative."
-        return LabelsFound(len(numbers), None, why, tried=tried)
+        return LabelsFound(len(file), None, why, tried=tried)
     (best, right), *rest = possible
-    used = np.unique(numbers[numbers >= 0])
-    by_best = meant(best.numbering, used)
-    alike = [one.numbering for one, _ in rest if one.rows == best.rows and one.right == best.right]
-    same = [numbering for numbering in alike if (meant(numbering, used) == by_best).all()]
-    others = [(one, its) for one, its in rest if not (one.rows == best.rows and one.numbering in same)]
-    following = others[0] if others else None
-    found = LabelsFound(
-        n=len(numbers),
-        numbering=best.numbering,
-        why=f"{best.numbering}: {best.right:,} of {len(numbers):,} rows agree, the rows {best.rows}.",
-        best=best,
-        next=following[0] if following else None,
-        same=tuple(same),
-        tried=tried,
-    )
-    alone, its_alone = (int((right & ~following[1]).sum()), int((following[1] & ~right).sum())) if following else (0, 0)
-    ahead = alone - its_alone >= max(_DEVIATIONS * (alone + its_alone) ** 0.5, 3)
-    n_for, n_against = _classes_for_and_against(numbers, orders[best.rows], right, best.numbering)
-    if best.share >= _LEAST and (ahead or not following) and n_for >= _FOR_EACH_AGAINST * n_against:
-        return found
-    said = f"the best, {best.numbering}, agrees with {best.share:.1%} of the rows"
-    said += f", the next, {following[0].numbering}, with {following[0].share:.1%}" if following else ""
-    if best.share < _LEAST:
-        more = "The labels may be shuffled, or of other images or classes."
-    elif n_for < _FOR_EACH_AGAINST * n_against:
-        more = f"Classes with another number throughout: {n_against:,}. The labels may count a list of one's own."
-    else:
-        more = "More rows may tell."
-    return LabelsFound(
-        len(numbers), None, f"Nothing can be told: {said}. {more}", best=best, next=found.next, tried=tried
-    )
+    same = _same_meaning(numbers, best, [agreement for agreement, _ in rest])
+    others = [(other, its) for other, its in rest if not (other.rows == best.rows and other.numbering in same)]
+    rival, rival_right = others[0] if others else (None, np.zeros(len(numbers), np.bool_))
+    doubt = _doubt(numbers, orders[best.rows], best, right, rival, rival_right)
+    if doubt:
+        return LabelsFound(len(file), None, f"Nothing can be told: {doubt}", best=best, next=rival, tried=tried)
+    why = f"{best.numbering}: {best.right:,} of {len(file):,} rows agree, the rows {best.rows}."
+    return LabelsFound(len(file), best.numbering, why, best=best, next=rival, same=same, tried=tried)
 
 
-def _classes_for_and_against(
-    numbers: Ints, truth: npt.NDArray[np.object_], right: npt.NDArray[np.bool_], numbering: ListNumbering
-) -> tuple[int, int]:
-    """How many classes of the rows have their number now and then, and how many have another throughout."""
-    classes, inverse = _by_class(truth)
-    n_rows, n_right = np.bincount(inverse), np.bincount(inverse, right)
-    pairs, counts = np.unique(np.stack([inverse, numbers]), axis=1, return_counts=True)
-    commonest = np.zeros(len(classes), np.int64)
-    np.maximum.at(commonest, pairs[0], counts)
-    listed = np.array([wnid in places(numbering) for wnid in classes.tolist()])
-    against = listed & (n_right == 0) & (n_rows >= _ROWS) & (commonest >= _ALIKE * n_rows)
-    return int((n_right > 0).sum()), int(against.sum())
+def _find_wnids(file: LabelFile) -> LabelsFound:
+    wnids = np.array(file.wnids or (), dtype=object)
+    for rows, truth in _row_orders(file).items():
+        right = int((wnids == truth).sum())
+        if right >= _MIN_SHARE * len(wnids):
+            why = f"Its labels are wnids: {right:,} of {len(wnids):,} agree, the rows {rows}."
+            return LabelsFound(len(wnids), None, why, "wnids")
+    why = "Its labels are wnids, and say by themselves which classes they mean."
+    return LabelsFound(len(wnids), None, why, "wnids")
 
 
-def _of_wnids(given: LabelFile) -> LabelsFound:
-    said = np.array(given.wnids or (), dtype=object)
-    for rows, truth in _row_orders(given).items():
-        right = int((said == truth).sum())
-        if right >= _LEAST * len(said):
-            why = f"Its labels are wnids: {right:,} of {len(said):,} agree, the rows {rows}."
-            return LabelsFound(len(said), None, why, "wnids")
-    return LabelsFound(len(said), None, "Its labels are wnids, and say by themselves which classes they mean.", "wnids")
-
-
-# ---- the rows
-
-
-def _row_orders(given: LabelFile) -> _RowOrders:
-    """The known wnid of each row (None: not known), for each order that the rows may be in."""
-    if given.images is not None:
-        known = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in given.images], object)
+def _row_orders(file: LabelFile) -> Mapping[str, Wnids]:
+    """Return the known wnids of the rows, for each order that the rows may be in; the keys are words."""
+    if file.images is not None:
+        known = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in file.images], object)
         return {"by the names of their images": known} if any(known) else {}
     truth = labels.validation_wnids()
-    if len(given) != len(truth):
+    if len(file) != len(truth):
         return {}
     by_number = np.array(truth, object)
-    # A loader of class folders reads a class after the other, and in each the images by name.
+    # A loader of class folders reads one class after the other, and the images of each by name.
     return {
         "in the order of the validation images' numbers": by_number,
         "in the order of class folders": np.sort(by_number),
     }
 
 
-def _by_class(truth: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.intp]]:
-    """The classes of the rows ("": not known), and which of them each row has."""
-    classes, inverse = np.unique(np.array([wnid or "" for wnid in truth]), return_inverse=True)
-    return classes, inverse
-
-
-# ---- the agreement
-
-
-def _tried(numbers: Ints, orders: _RowOrders) -> Iterator[tuple[Agreement, npt.NDArray[np.bool_]]]:
+def _agreements(numbers: Ints, orders: Mapping[str, Wnids]) -> Iterator[tuple[Agreement, Bools]]:
+    """Yield the agreement of each numbering and order of rows, and which rows it explains."""
     for rows, truth in orders.items():
-        classes, inverse = _by_class(truth)
-        n_known = int((classes != "")[inverse].sum())
+        classes, class_of_row = _distinct_classes(truth)
+        n_known = int((classes != "")[class_of_row].sum())
         for numbering in numberings():
-            place_of = places(numbering)
-            wanted = np.array([place_of.get(wnid, -2) + numbering.base for wnid in classes.tolist()])
-            wanted[wanted < numbering.base] = -2
-            right = numbers == wanted[inverse]
+            expected = [numbering.number_of(wnid) for wnid in classes.tolist()]
+            # -2 is no label: -1 stands for "no label" in some files.
+            by_class = np.array([-2 if number is None else number for number in expected])
+            right = numbers == by_class[class_of_row]
             yield Agreement(numbering, rows, int(right.sum()), float(right.sum() / n_known)), right
+
+
+def _distinct_classes(truth: Wnids) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.intp]]:
+    """Return the distinct wnids of rows ("": not known), and the place of each row's wnid among them."""
+    classes, class_of_row = np.unique(np.array([wnid or "" for wnid in truth]), return_inverse=True)
+    return classes, class_of_row
+
+
+def _in_range(numbers: Ints, numbering: ListNumbering) -> bool:
+    """Return True if every number that is not negative has a class."""
+    valid = numbers[numbers >= 0]
+    # Models of 1,001 outputs predict 0, the background, beside 1 to 1,000.
+    first = 0 if (numbering.space, numbering.base) == ("ilsvrc2012", 1) else numbering.base
+    return len(valid) > 0 and bool(valid.min() >= first and valid.max() < numbering.base + len(numbering.wnids))
+
+
+def _same_meaning(numbers: Ints, best: Agreement, others: Sequence[Agreement]) -> tuple[ListNumbering, ...]:
+    """Return the numberings that give each number of the file the same class as the best one."""
+    used = np.unique(numbers[numbers >= 0]).tolist()
+    meaning = [best.numbering.wnid_of(number) for number in used]
+    alike = [other.numbering for other in others if (other.rows, other.right) == (best.rows, best.right)]
+    return tuple(one for one in alike if [one.wnid_of(number) for number in used] == meaning)
+
+
+def _doubt(
+    numbers: Ints, truth: Wnids, best: Agreement, right: Bools, rival: Agreement | None, rival_right: Bools
+) -> str:
+    """Return why the best numbering is not certain; empty if it is."""
+    only_best, only_rival = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
+    is_ahead = only_best - only_rival >= max(_MIN_DEVIATIONS * (only_best + only_rival) ** 0.5, 3)
+    n_agreeing, n_contradicting = _count_classes(numbers, truth, right, best.numbering)
+    found = f"the best, {best.numbering}, agrees with {best.share:.1%} of the rows"
+    if rival is not None:
+        found += f", the next, {rival.numbering}, with {rival.share:.1%}"
+    if best.share < _MIN_SHARE:
+        return f"{found}. The labels may be shuffled, or of other images or classes."
+    if n_agreeing < _AGREEING_PER_CONTRADICTING * n_contradicting:
+        contradicting = f"Classes with another number throughout: {n_contradicting:,}"
+        return f"{found}. {contradicting}. The labels may count a list of one's own."
+    return f"{found}. More rows may tell." if rival is not None and not is_ahead else ""
+
+
+def _count_classes(numbers: Ints, truth: Wnids, right: Bools, numbering: ListNumbering) -> tuple[int, int]:
+    """Return how many classes of the rows agree at least once, and how many contradict the numbering."""
+    classes, class_of_row = _distinct_classes(truth)
+    n_rows, n_right = np.bincount(class_of_row), np.bincount(class_of_row, right)
+    pairs, counts = np.unique(np.stack([class_of_row, numbers]), axis=1, return_counts=True)
+    commonest = np.zeros(len(classes), np.int64)
+    np.maximum.at(commonest, pairs[0], counts)
+    listed = np.array([numbering.number_of(wnid) is not None for wnid in classes.tolist()])
+    contradicting = listed & (n_right == 0) & (n_rows >= _MIN_ROWS) & (commonest >= _MIN_ALIKE_SHARE * n_rows)
+    return int((n_right > 0).sum()), int(contradicting.sum())

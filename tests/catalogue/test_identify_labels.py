@@ -10,7 +10,8 @@ import pytest
 
 from imagenet_tools import identify
 from imagenet_tools.catalogue import identify_labels, labels, lists
-from imagenet_tools.catalogue.identify_labels import LabelsFound, ListNumbering, numberings
+from imagenet_tools.catalogue.identify_labels import LabelsFound, numberings
+from imagenet_tools.catalogue.labels import ListNumbering
 from imagenet_tools.catalogue.user_files import LabelFile
 
 TRUTH = labels.validation_wnids()
