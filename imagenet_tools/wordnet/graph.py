@@ -1,13 +1,13 @@
-"""A directed acyclic graph as numpy arrays: its edges row by row, and what is reached along them.
+"""Walk a directed acyclic graph that is stored as numpy arrays.
 
-Nodes are rows, 0 to n - 1. `Edges` holds the targets of all rows end to end (compressed sparse rows):
+A node is a row number, 0 to n - 1. `Edges` stores the targets of all rows end to end (compressed sparse rows):
 
     starts   0     2  2     4      n + 1 values, the last one the number of edges
              |     |  |     |
     targets  5  3     3  1         the targets of row i are targets[starts[i]:starts[i + 1]]
 
-A walk goes level by level, all nodes of a level at once: its time is a few array operations a level (WordNet's
-nouns have 20), not a step a node. Two nodes may be joined by many paths; every function here counts them once.
+A walk expands all nodes of a level at once: it takes a few array operations a level (WordNet's nouns have 20 levels),
+not a step a node. Several paths may join two nodes; every function counts such a pair once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 _Int = TypeVar("_Int", np.int32, np.int64)
 
@@ -36,20 +36,20 @@ class Edges:
 
     @property
     def n(self) -> int:
-        """How many nodes there are."""
+        """The number of nodes."""
         return len(self.starts) - 1
 
     def of(self, row: int) -> Ints:
-        """The targets of one row, in their stored order."""
+        """Return the targets of a row, in stored order."""
         return self.targets[self.starts[row] : self.starts[row + 1]]
 
     def degrees(self) -> Ints:
-        """How many targets each row has: (n,)."""
+        """Return the number of targets of each row: (n,)."""
         return np.diff(self.starts)
 
 
 def from_pairs(n: int, sources: npt.ArrayLike, targets: npt.ArrayLike) -> Edges:
-    """The edges sources[i] -> targets[i] of n nodes; a row keeps its targets in the order they are given."""
+    """Return the edges sources[i] -> targets[i] of n nodes; each row keeps its targets in the order given."""
     sources = np.asarray(sources, np.int32)
     starts = np.zeros(n + 1, np.int32)
     np.cumsum(np.bincount(sources, minlength=n), out=starts[1:])
@@ -57,42 +57,31 @@ def from_pairs(n: int, sources: npt.ArrayLike, targets: npt.ArrayLike) -> Edges:
 
 
 def sources_of(edges: Edges) -> Ints:
-    """The row that each of edges.targets belongs to."""
+    """Return the row of each of edges.targets."""
     return np.repeat(np.arange(edges.n, dtype=np.int32), edges.degrees())
 
 
 def reverse(edges: Edges) -> Edges:
-    """The same edges the other way round; a row's targets are sorted."""
+    """Return the edges in the other direction; the targets of a row are sorted."""
     return from_pairs(edges.n, edges.targets, sources_of(edges))
 
 
 def join(first: Edges, second: Edges) -> Edges:
-    """The edges of both, over the same nodes; a row's targets are those of `first`, then those of `second`."""
+    """Return the edges of two graphs over the same nodes; a row has the targets of `first`, then those of `second`."""
     sources = np.concatenate([sources_of(first), sources_of(second)])
     return from_pairs(first.n, sources, np.concatenate([first.targets, second.targets]))
 
 
 def step(edges: Edges, rows: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
-    """Every edge out of `rows`: (position in rows, target), a row's edges together and in their order."""
+    """Return every edge from `rows`, as (position in rows, target): the edges of a row together, in their order."""
     counts = edges.starts[rows + 1] - edges.starts[rows]
     positions = np.repeat(np.arange(len(rows)), counts)
     before = np.cumsum(counts) - counts
     return positions, edges.targets[np.arange(len(positions)) + (edges.starts[rows] - before)[positions]]
 
 
-def levels(edges: Edges, rows: Sequence[int] | Ints) -> Iterator[Ints]:
-    """The nodes at the end of a path of 0, 1, 2 ... edges from any of `rows`, each level sorted, until none is left.
-
-    A node stands in every level that some path of that length leads to. The graph must have no cycle.
-    """
-    level = np.unique(np.asarray(rows, np.int32))
-    while len(level):
-        yield level
-        level = _distinct(step(edges, level)[1])
-
-
 def reach(edges: Edges, rows: Sequence[int] | Ints) -> Ints:
-    """The nodes that any path from any of `rows` leads to, `rows` included, sorted."""
+    """Return the nodes that a path leads to from any of `rows`, these included, sorted."""
     reached = np.zeros(edges.n, np.bool_)
     level = np.asarray(rows, np.int32)
     while len(level):
@@ -103,42 +92,50 @@ def reach(edges: Edges, rows: Sequence[int] | Ints) -> Ints:
 
 
 def depths(edges: Edges, rows: Sequence[int] | Ints) -> tuple[Shorts, Shorts]:
-    """Edges on the shortest and on the longest path from any of `rows` to each node: two (n,), -1 without a path."""
+    """Return the edges on the shortest and on the longest path from any of `rows`: two (n,), -1 without a path."""
     shortest = np.full(edges.n, -1, np.int16)
     longest = np.full(edges.n, -1, np.int16)
-    for depth, level in enumerate(levels(edges, rows)):
+    depth, level = 0, np.unique(np.asarray(rows, np.int32))
+    while len(level):
         longest[level] = depth
         shortest[level[shortest[level] < 0]] = depth
+        # A node is in every level that some path of that length leads to.
+        depth, level = depth + 1, _distinct(step(edges, level)[1])
     return shortest, longest
 
 
 def pairs(edges: Edges, rows: Sequence[int] | Ints) -> tuple[Ints, Ints, Shorts]:
-    """Each of `rows` with each node that it leads to, itself included: (row, node, edges on the shortest path).
+    """Return each of `rows` with each node that it leads to, itself included.
 
-    Three arrays of one length, sorted by (node, row); a pair stands once however many paths join it.
+    Returns:
+        Row, node, and edges on the shortest path between: three arrays of one length, sorted by (node, row). A pair
+        appears once, whatever the number of paths.
     """
-    # A pair is one number, node * n + row, so that telling pairs apart is one sort of a level.
+    # One number a pair, node * n + row, so that one sort of a level finds the distinct pairs.
     starts = np.unique(np.asarray(rows, np.int64))
-    level, found = starts * edges.n + starts, []
+    level, levels = starts * edges.n + starts, []
     while len(level):
-        found.append(level)
+        levels.append(level)
         nodes = level // edges.n
         positions, targets = step(edges, nodes.astype(np.int32))
         starts = level - nodes * edges.n
         level = _distinct(targets.astype(np.int64) * edges.n + starts[positions])
-    # A pair that paths of several lengths join keeps the least: the length is the lowest digit of what is sorted.
-    n_levels = max(len(found), 1)
-    keys = np.sort(np.concatenate([level, *(keys * n_levels + length for length, keys in enumerate(found))]))
+    # The length is the lowest digit of the sorted keys: of a pair in several levels the shortest comes first.
+    n_levels = max(len(levels), 1)
+    keys = np.sort(np.concatenate([level, *(keys * n_levels + length for length, keys in enumerate(levels))]))
     joined = keys // n_levels
     first = np.diff(joined, prepend=-1) > 0
     keys, joined = keys[first], joined[first]
     nodes = joined // edges.n
-    rows_of = (joined - nodes * edges.n).astype(np.int32)
-    return rows_of, nodes.astype(np.int32), (keys - joined * n_levels).astype(np.int16)
+    return (
+        (joined - nodes * edges.n).astype(np.int32),
+        nodes.astype(np.int32),
+        (keys - joined * n_levels).astype(np.int16),
+    )
 
 
 def inclusive(edges: Edges, counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """What stands at each node and at the nodes that lead to it, each once: (n,), given what stands at each: (n,)."""
+    """Return the counts of each node and of the nodes that lead to it, each once: (n,), from counts (n,)."""
     rows, nodes, _ = pairs(edges, np.flatnonzero(counts).astype(np.int32))
     totals = np.zeros(edges.n, np.int64)
     np.add.at(totals, nodes, counts[rows])
@@ -146,6 +143,6 @@ def inclusive(edges: Edges, counts: npt.NDArray[np.integer]) -> npt.NDArray[np.i
 
 
 def _distinct(keys: npt.NDArray[_Int]) -> npt.NDArray[_Int]:
-    """The distinct values of numbers that are not negative, sorted; here several times as fast as np.unique."""
+    """Return the distinct values of numbers from 0, sorted; several times as fast as np.unique for these sizes."""
     keys = np.sort(keys)
     return keys[np.diff(keys, prepend=-1) > 0]

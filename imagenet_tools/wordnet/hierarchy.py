@@ -1,20 +1,20 @@
-"""The graph of WordNet's nouns: what lies above and below a synset, how deep, how much, and what a mistake costs.
+"""Ask the graph of WordNet's nouns: ancestors and descendants, depths and heights, counts, and costs of a mistake.
 
-WordNet is a graph, not a tree: 2,213 synsets have several hypernyms, and 304 of the 1,000 ILSVRC2012 classes several
-paths to the root, entity.n.01. Nothing here keeps one hypernym of several.
+WordNet is a graph, not a tree: 2,213 synsets have several hypernyms, and 304 of the 1,000 ILSVRC2012 classes have
+several paths to the root, entity.n.01. No function here drops a hypernym.
 
-An edge is a kind (`@`: a dog is a kind of canine) or an instance (`@i`: the sun is one star). Which is followed can
-be chosen: membership, depths, paths and counts follow both unless `instances=False`, as NLTK does; heights, and with
-them costs, follow kinds alone, as ILSVRC's official ones do. Without instance edges 7,725 synsets are roots of their
-own beside entity.n.01.
+An edge is a kind (`@`: a dog is a kind of canine) or an instance (`@i`: the sun is one star). Membership, depths,
+paths and counts follow both unless `instances=False`, as NLTK does. Heights, and the costs made of them, follow kinds
+alone, as ILSVRC's official ones do. Without instance edges 7,725 synsets are roots beside entity.n.01.
 
-A synset is given as a wnid or a name; an array has a value for each row of imagenet_tools.wordnet.wordnet.
+A synset is given as a wnid or a name. An array has a value for each row of imagenet_tools.wordnet.wordnet: (82,115,).
+Every function raises UnknownSynsetError for a text that is neither a wnid nor a name of WordNet 3.0.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,64 +27,105 @@ if TYPE_CHECKING:
 
     from imagenet_tools.wordnet.graph import Edges, Ints, Shorts
 
-_Number = TypeVar("_Number", bound=np.generic)
-
 ROOT = "entity.n.01"
 
 
 def edges_up(*, instances: bool = True) -> Edges:
-    """The edges from each row to its hypernyms in WordNet's order, then to those that it is an instance of."""
+    """Return the edges from each row to its hypernyms in WordNet's order, then to those that it is an instance of."""
     return _up(instances)
 
 
 def edges_down(*, instances: bool = True) -> Edges:
-    """The edges from each row to its hyponyms and, sorted among them, its instances."""
+    """Return the edges from each row to its hyponyms and instances, sorted."""
     return _down(instances)
 
 
-# ---- above and below
+# ---- ancestors and descendants
 
 
 def hypernyms(synset: str, *, instances: bool = True) -> tuple[str, ...]:
-    """The wnids of a synset's hypernyms in WordNet's order, then those of the synsets that it is an instance of."""
+    """Return the wnids of a synset's hypernyms in WordNet's order, then of those that it is an instance of.
+
+    Example:
+        >>> hypernyms("dog.n.01")
+        ('n02083346', 'n01317541')
+    """
     return wordnet.wnids_of(_up(instances).of(wordnet.row_of(synset)))
 
 
 def hyponyms(synset: str, *, instances: bool = True) -> tuple[str, ...]:
-    """The wnids of a synset's hyponyms and instances, sorted."""
+    """Return the wnids of a synset's hyponyms and instances, sorted.
+
+    Example:
+        >>> hyponyms("tabby.n.01")
+        ()
+    """
     return wordnet.wnids_of(_down(instances).of(wordnet.row_of(synset)))
 
 
 def ancestors(synset: str, *, itself: bool = True, instances: bool = True) -> tuple[str, ...]:
-    """The wnids of all synsets above a synset, sorted; with the synset itself unless `itself=False`."""
+    """Return the wnids of all synsets above a synset, sorted; the synset too unless `itself=False`.
+
+    Example:
+        >>> len(ancestors("dog.n.01"))
+        15
+    """
     return wordnet.wnids_of(_reached(_up(instances), synset, itself))
 
 
 def descendants(synset: str, *, itself: bool = True, instances: bool = True) -> tuple[str, ...]:
-    """The wnids of all synsets below a synset, sorted; with the synset itself unless `itself=False`."""
+    """Return the wnids of all synsets below a synset, sorted; the synset too unless `itself=False`.
+
+    Example:
+        >>> descendants("crane.n.05", itself=False)
+        ('n02013177',)
+    """
     return wordnet.wnids_of(_reached(_down(instances), synset, itself))
 
 
 def is_a(synset: str, ancestor: str, *, instances: bool = True) -> bool:
-    """Whether a synset is another one or lies below it."""
+    """Return True if a synset is another one or below it.
+
+    Example:
+        >>> is_a("dog.n.01", "animal.n.01")
+        True
+    """
     return wordnet.row_of(ancestor) in graph.reach(_up(instances), [wordnet.row_of(synset)])
 
 
 def leaves(synset: str = ROOT, *, instances: bool = True) -> tuple[str, ...]:
-    """The wnids at or below a synset that have nothing below them, sorted: 64,958 in all."""
-    below, down = _reached(_down(instances), synset, True), _down(instances)
+    """Return the wnids at or below a synset that have nothing below them, sorted.
+
+    Example:
+        >>> len(leaves())
+        64958
+    """
+    down = _down(instances)
+    below = _reached(down, synset, True)
     return wordnet.wnids_of(below[down.degrees()[below] == 0])
 
 
 def roots(*, instances: bool = True) -> tuple[str, ...]:
-    """The wnids of the synsets that have no hypernym, sorted: entity.n.01 alone, or 7,726 over kinds alone."""
+    """Return the wnids of the synsets without a hypernym, sorted.
+
+    Example:
+        >>> roots(), len(roots(instances=False))
+        (('n00001740',), 7726)
+    """
     return wordnet.wnids_of(np.flatnonzero(_up(instances).degrees() == 0))
 
 
 def hypernym_paths(synset: str, *, instances: bool = True) -> list[tuple[str, ...]]:
-    """Every path from a root down to a synset, each the wnids on it, both ends included; at most 12 of at most 20.
+    """Return every path from a root down to a synset.
 
-    NLTK's hypernym_paths, in another order: here the hypernyms' own decides, WordNet's first one first.
+    These are NLTK's hypernym_paths in another order: by WordNet's order of hypernyms at each step.
+
+    Returns:
+        The wnids on each path, both ends included: at most 12 paths of at most 20 wnids.
+
+    Example:
+        >>> [len(path) for path in hypernym_paths("dog.n.01")]
+        [14, 9]
     """
     up = _up(instances)
 
@@ -97,16 +138,30 @@ def hypernym_paths(synset: str, *, instances: bool = True) -> list[tuple[str, ..
 def lowest_common_hypernyms(
     first: str, second: str, *, use_min_depth: bool = False, instances: bool = True
 ) -> tuple[str, ...]:
-    """The deepest synsets at or above both of two, sorted by wnid; empty where nothing is above both.
+    """Return the deepest synsets that are ancestors of both synsets.
 
-    The rule is NLTK's: of all common ancestors, either synset itself included, those of the greatest max_depth, which
-    are few and mostly one. With `use_min_depth` those of the greatest min_depth, NLTK's older rule, which may give an
-    ancestor of another common one.
+    The rule is NLTK's: of all common ancestors, either synset included, those with the greatest max_depth. There are
+    several only if they tie.
+
+    Args:
+        first: A wnid or a name.
+        second: A wnid or a name.
+        use_min_depth: Rank by min_depth, NLTK's older rule. A result can then be an ancestor of another common one.
+        instances: Also follow instance edges, as NLTK does.
+
+    Returns:
+        Wnids, sorted. Empty if nothing is above both synsets.
+
+    Example:
+        >>> lowest_common_hypernyms("dog.n.01", "cat.n.01")
+        ('n02075296',)
     """
     up = _up(instances)
-    above_first, above_second = (graph.reach(up, [wordnet.row_of(synset)]) for synset in (first, second))
+    above_first = graph.reach(up, [wordnet.row_of(first)])
+    above_second = graph.reach(up, [wordnet.row_of(second)])
     common = np.intersect1d(above_first, above_second, assume_unique=True)
-    depths = _depths(instances)[0 if use_min_depth else 1][common]
+    shortest, longest = _depths(instances)
+    depths = (shortest if use_min_depth else longest)[common]
     return wordnet.wnids_of(common[depths == depths.max(initial=-1)])
 
 
@@ -114,32 +169,37 @@ def lowest_common_hypernyms(
 
 
 def min_depth(synset: str, *, instances: bool = True) -> int:
-    """Edges on the shortest path from a root to a synset: NLTK's min_depth."""
+    """Return the edges on the shortest path from a root to a synset: NLTK's min_depth.
+
+    Example:
+        >>> min_depth("dog.n.01"), max_depth("dog.n.01"), height("dog.n.01")
+        (8, 13, 5)
+    """
     return int(_depths(instances)[0][wordnet.row_of(synset)])
 
 
 def max_depth(synset: str, *, instances: bool = True) -> int:
-    """Edges on the longest path from a root to a synset: NLTK's max_depth."""
+    """Return the edges on the longest path from a root to a synset: NLTK's max_depth; see min_depth."""
     return int(_depths(instances)[1][wordnet.row_of(synset)])
 
 
 def height(synset: str, *, instances: bool = False) -> int:
-    """Edges on the longest path from a synset down to a leaf; kinds alone unless `instances=True`."""
+    """Return the edges on the longest path from a synset to a leaf, over kinds alone by default; see min_depth."""
     return int(_heights(instances)[wordnet.row_of(synset)])
 
 
 def min_depths(*, instances: bool = True) -> Shorts:
-    """Edges on the shortest path from a root, 0 to 18, by row."""
+    """Return the edges on the shortest path from a root to each row: 0 to 18."""
     return _depths(instances)[0]
 
 
 def max_depths(*, instances: bool = True) -> Shorts:
-    """Edges on the longest path from a root, 0 to 19, by row."""
+    """Return the edges on the longest path from a root to each row: 0 to 19."""
     return _depths(instances)[1]
 
 
 def heights(*, instances: bool = False) -> Shorts:
-    """Edges on the longest path down to a leaf, 0 to 19, by row; kinds alone: ILSVRC's wordnet_height."""
+    """Return the edges on the longest path from each row to a leaf: 0 to 19; ILSVRC's wordnet_height by default."""
     return _heights(instances)
 
 
@@ -147,9 +207,23 @@ def heights(*, instances: bool = False) -> Shorts:
 
 
 def inclusive(counts: npt.ArrayLike, *, instances: bool = True) -> npt.NDArray[np.int64]:
-    """What lies at or below each synset, by row, given what lies at each: every descendant counts once.
+    """Return what is at or below each synset, from what is at each; every descendant counts once.
 
-    `counts` are whole numbers, by row. However many paths lead from a synset up to another, it adds to it once.
+    Args:
+        counts: Whole numbers by row: (82,115,).
+        instances: Also follow instance edges.
+
+    Returns:
+        Totals by row. A synset adds to an ancestor once, whatever the number of paths between.
+
+    Raises:
+        UsageError: Another shape or type.
+
+    Example:
+        >>> counts = np.zeros(82_115, int)
+        >>> counts[wordnet.rows_of(["beagle.n.01", "tabby.n.01"])] = 50, 8
+        >>> int(inclusive(counts)[wordnet.row_of("carnivore.n.01")])
+        58
     """
     direct = np.asarray(counts)
     n = _up(instances).n
@@ -162,7 +236,12 @@ def inclusive(counts: npt.ArrayLike, *, instances: bool = True) -> npt.NDArray[n
 
 
 def classes_below(classes: Iterable[str]) -> npt.NDArray[np.int64]:
-    """How many of these classes each synset is or has below it, by row; a class that stands twice counts once."""
+    """Return the number of different classes at or below each synset, by row.
+
+    Example:
+        >>> int(classes_below(["beagle.n.01", "tabby.n.01"])[wordnet.row_of("dog.n.01")])
+        1
+    """
     counts = np.zeros(_up(True).n, np.int64)
     counts[wordnet.rows_of(classes)] = 1
     return inclusive(counts)
@@ -171,12 +250,26 @@ def classes_below(classes: Iterable[str]) -> npt.NDArray[np.int64]:
 def cost_matrix(
     synsets: Sequence[str], *, out: npt.NDArray[np.uint8] | None = None, block: int = 2_048
 ) -> npt.NDArray[np.uint8]:
-    """What it costs to take one class for another: (n, n), the height of the lowest synset above both, 0 to 19.
+    """Return ILSVRC's hierarchical cost of taking one class for another.
 
-    ILSVRC's hierarchical cost: the least height among the common ancestors; 0 for the class itself. Ancestors
-    follow both kinds of edge, so that instances have a cost too, heights kinds alone: equal to the official
-    cost_matrix of ILSVRC2010. It is filled `block` rows at a time, into `out` where it is given: (n, n), uint8, such
-    as a numpy.memmap where n * n bytes are too many for memory. UsageError where a class stands twice.
+    The cost is the least height among the common ancestors, 0 for the class itself. Ancestors follow both kinds of
+    edge, so that instances have a cost too; heights follow kinds alone. Equal to the official cost_matrix of
+    ILSVRC2010.
+
+    Args:
+        synsets: n classes, all different.
+        out: The array to fill, uint8 of shape (n, n), such as a numpy.memmap if n * n bytes do not fit in memory.
+        block: The number of rows to fill at a time.
+
+    Returns:
+        Heights, 0 to 19: (n, n), uint8.
+
+    Raises:
+        UsageError: A class twice, another shape or type of `out`, or a block without rows.
+
+    Example:
+        >>> cost_matrix(["beagle.n.01", "tabby.n.01", "tench.n.01"]).tolist()
+        [[0, 6, 11], [6, 0, 11], [11, 11, 0]]
     """
     n = len(synsets)
     costs = np.zeros((n, n), np.uint8) if out is None else out
@@ -188,9 +281,9 @@ def cost_matrix(
 
 
 def cost_blocks(synsets: Sequence[str], *, block: int = 2_048) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """cost_matrix in blocks of rows from the first to the last: (number of the first row, (at most block, n)).
+    """Return an iterator over blocks of rows of cost_matrix: the first row, and a new array of up to (block, n).
 
-    Every block is an array of its own. UsageError, at once, where a class stands twice.
+    UsageError is raised at once, not when the iterator is used.
     """
     if block < 1:
         raise UsageError(f"block = {block}; expected a number of rows from 1.")
@@ -201,31 +294,28 @@ def cost_blocks(synsets: Sequence[str], *, block: int = 2_048) -> Iterator[tuple
         raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
     below, above, _ = graph.pairs(_up(True), rows)
     starts = np.flatnonzero(np.diff(above, prepend=-1))
-    # The classes of each ancestor by their places, sorted, from the highest ancestor to the lowest.
+    # The places of the classes below each ancestor, sorted; ancestors by falling height.
     members = np.split(order[np.searchsorted(rows[order], below)], starts[1:]) if len(starts) else []
-    of_height = heights()[above[starts]]
-    painted = [
-        (np.sort(members[group]), of_height[group])
-        for group in np.argsort(-of_height, kind="stable").tolist()
-        if len(members[group]) > 1
-    ]
-    return _cost_blocks(len(rows), painted, block)
+    above_heights = heights()[above[starts]]
+    by_height = np.argsort(-above_heights, kind="stable").tolist()
+    ancestors = [(np.sort(members[n]), above_heights[n]) for n in by_height if len(members[n]) > 1]
+    return _cost_blocks(len(rows), ancestors, block)
 
 
 def _cost_blocks(
-    n: int, painted: list[tuple[npt.NDArray[np.intp], np.int16]], block: int
+    n: int, ancestors: list[tuple[npt.NDArray[np.intp], np.int16]], block: int
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     for start in range(0, n, block):
         costs = np.zeros((min(block, n - start), n), np.uint8)
-        # What is painted later lies above: the lowest ancestor stays.
-        for places, of_height in painted:
-            here = places[slice(*np.searchsorted(places, (start, start + block)))] - start
-            if len(here) == len(costs) and len(places) == n:
-                costs[:] = of_height
-            elif len(here):
-                costs[np.ix_(here, places)] = of_height
-        own = np.arange(len(costs))
-        costs[own, start + own] = 0
+        # Lower ancestors come later and overwrite: the lowest common ancestor stays.
+        for places, ancestor_height in ancestors:
+            rows = places[slice(*np.searchsorted(places, (start, start + block)))] - start
+            if len(rows) == len(costs) and len(places) == n:
+                costs[:] = ancestor_height
+            elif len(rows):
+                costs[np.ix_(rows, places)] = ancestor_height
+        diagonal = np.arange(len(costs))
+        costs[diagonal, start + diagonal] = 0
         yield start, costs
 
 
@@ -245,19 +335,19 @@ def _down(instances: bool) -> Edges:
 
 @functools.cache
 def _depths(instances: bool) -> tuple[Shorts, Shorts]:
-    shortest, longest = graph.depths(_down(instances), np.flatnonzero(_up(instances).degrees() == 0).astype(np.int32))
-    return _fixed(shortest), _fixed(longest)
+    tops = np.flatnonzero(_up(instances).degrees() == 0).astype(np.int32)
+    depths = graph.depths(_down(instances), tops)
+    for array in depths:
+        array.setflags(write=False)  # cached, and shared by all callers
+    return depths
 
 
 @functools.cache
 def _heights(instances: bool) -> Shorts:
-    lowest = np.flatnonzero(_down(instances).degrees() == 0)
-    return _fixed(graph.depths(_up(instances), lowest.astype(np.int32))[1])
-
-
-def _fixed(array: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
-    array.setflags(write=False)  # it is cached, and handed to many
-    return array
+    bottoms = np.flatnonzero(_down(instances).degrees() == 0).astype(np.int32)
+    heights = graph.depths(_up(instances), bottoms)[1]
+    heights.setflags(write=False)
+    return heights
 
 
 def _reached(edges: Edges, synset: str, itself: bool) -> Ints:

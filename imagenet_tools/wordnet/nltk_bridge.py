@@ -1,6 +1,6 @@
-"""The bridge to NLTK's WordNet both ways, and glosses, which the package does not bundle.
+"""Convert synsets to and from NLTK's WordNet, and read glosses, which the package does not bundle.
 
-Only what is asked for here needs NLTK and its corpus `wordnet`, version 3.0, and only this module imports them.
+Only this module imports NLTK. It needs NLTK's corpus `wordnet`, version 3.0.
 """
 
 from __future__ import annotations
@@ -20,44 +20,63 @@ if TYPE_CHECKING:
     import nltk.corpus.reader.wordnet as nltk_wordnet
 
 _HOW = "It is NLTK's corpus `wordnet`, nltk.download(\"wordnet\"), and the dict of Debian's package wordnet-base."
+_NLTK_PLACES = ("nltk_data", "share/nltk_data", "lib/nltk_data")  # below sys.prefix, /usr and /usr/local
 
 
 def to_nltk(text: str) -> nltk_wordnet.Synset:
-    """NLTK's Synset of a wnid or a name. SourceError where NLTK's corpus is absent or of another version.
+    """Return NLTK's Synset of a wnid or a name.
 
-    NLTK's reader is not safe for threads: it shares one file between them.
+    NLTK's reader is not safe for threads, as all of them share one file.
+
+    Raises:
+        UnknownSynsetError: No synset has this wnid or name.
+        SourceError: NLTK's corpus is missing, or of another version.
     """
     return _corpus().synset_from_pos_and_offset("n", int(wordnet.load().offsets[wordnet.row_of(text)]))
 
 
 def from_nltk(synset: nltk_wordnet.Synset) -> str:
-    """The wnid of NLTK's Synset. UnknownSynsetError: not a noun; SourceError: of another version of WordNet."""
+    """Return the wnid of NLTK's Synset.
+
+    Raises:
+        UnknownSynsetError: Not a noun.
+        SourceError: The synset is of another version of WordNet.
+    """
     if synset.pos() != "n":
         raise UnknownSynsetError(f"{synset.name()} is no noun; wnids are given to nouns alone.")
     wnid = f"n{synset.offset():08d}"
     row = wordnet.find_row(wnid)
-    here = "no synset" if row is None else wordnet.names()[row]
-    if here != synset.name():
+    name = "no synset" if row is None else wordnet.name_at(row)
+    if name != synset.name():
         raise SourceError(
-            f"{synset.name()} stands at {wnid}, which is {here} in WordNet 3.0: it comes from another version. "
+            f"{synset.name()} stands at {wnid}, which is {name} in WordNet 3.0: it comes from another version. "
             "Use nltk.corpus.wordnet, not wordnet31 or english_wordnet."
         )
     return wnid
+
+
+@functools.cache
+def _corpus() -> nltk_wordnet.WordNetCorpusReader:
+    from nltk.corpus import wordnet as corpus
+
+    glosses_from_nltk([])  # raises SourceError if the corpus is missing or of another version
+    corpus.ensure_loaded()
+    return corpus
 
 
 # ---- glosses
 
 
 def glosses_from_nltk(wnids: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
-    """(wnid, gloss) out of NLTK's corpus `wordnet`, of all synsets in their order or of those named.
+    """Return an iterator of (wnid, gloss) from NLTK's corpus `wordnet`, for all synsets or for some.
 
-    A gloss is WordNet's: the definition and the examples as they stand. SourceError where the corpus is absent or
-    of another version.
+    A gloss is WordNet's: the definition and the examples. SourceError is raised at once if the corpus is missing or of
+    another version.
     """
     import nltk.data
 
     try:
-        # The file itself: NLTK's reader would first load every index of the corpus.
+        # Read the file directly: NLTK's reader would first load every index of the corpus.
         with nltk.data.find("corpora/wordnet/data.noun").open() as file:
             data = file.read()
     except LookupError as error:
@@ -66,11 +85,11 @@ def glosses_from_nltk(wnids: Iterable[str] | None = None) -> Iterator[tuple[str,
 
 
 def glosses_at_hand(wnids: Iterable[str]) -> dict[str, str]:
-    """The glosses of synsets by wnid where NLTK's corpus lies, else nothing; read without NLTK, which loads slowly."""
+    """Return glosses by wnid from NLTK's corpus, without NLTK, which loads slowly; {} if there is no such corpus."""
     data = _data_at_hand()
     try:
         return dict(_glosses(data, "NLTK's corpus wordnet", wnids)) if data else {}
-    except SourceError:  # of another version: its glosses are of other synsets
+    except SourceError:  # another version, whose offsets mean other synsets
         return {}
 
 
@@ -86,17 +105,13 @@ def _data_at_hand() -> bytes:
             try:
                 with zipfile.ZipFile(corpora / "wordnet.zip") as archive:
                     return archive.read("wordnet/data.noun")
-            except (KeyError, zipfile.BadZipFile):  # a download that broke off
+            except (KeyError, zipfile.BadZipFile):  # an interrupted download
                 continue
     return b""
 
 
-# Where NLTK looks below sys.prefix, /usr and /usr/local.
-_NLTK_PLACES = ("nltk_data", "share/nltk_data", "lib/nltk_data")
-
-
 def glosses_from_dict(dict_dir: str | Path, wnids: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
-    """(wnid, gloss) out of the data.noun of a WordNet 3.0 dict folder, like glosses_from_nltk."""
+    """Return an iterator of (wnid, gloss) from data.noun of a WordNet 3.0 dict folder, like glosses_from_nltk."""
     path = Path(dict_dir, "data.noun")
     if not path.is_file():
         raise SourceError(f"{path} does not exist; expected it in the dict folder of WordNet 3.0. {_HOW}")
@@ -104,12 +119,12 @@ def glosses_from_dict(dict_dir: str | Path, wnids: Iterable[str] | None = None) 
 
 
 def _glosses(data: bytes, where: str, wanted: Iterable[str] | None) -> Iterator[tuple[str, str]]:
-    """The glosses of data.noun; SourceError at once where it is not WordNet 3.0's or is cut short."""
-    # Every offset differs in another version, so that a few tell it; the last one tells a file that is cut short.
+    """Return an iterator over the glosses of data.noun; SourceError at once if it is cut short or another version."""
+    # Every offset differs in another version, so that three synsets are enough; the last one detects a short file.
     for wnid in wordnet.wnids_of([0, len(wordnet.load().offsets) // 2, -1]):
         _gloss(data, wnid, where)
-    chosen = wordnet.wnids() if wanted is None else wordnet.wnids_of(wordnet.rows_of(wanted))
-    return ((wnid, _gloss(data, wnid, where)) for wnid in chosen)
+    wnids = wordnet.wnids() if wanted is None else wordnet.wnids_of(wordnet.rows_of(wanted))
+    return ((wnid, _gloss(data, wnid, where)) for wnid in wnids)
 
 
 def _gloss(data: bytes, wnid: str, where: str) -> str:
@@ -121,13 +136,3 @@ def _gloss(data: bytes, wnid: str, where: str) -> str:
             f"data.noun, found {synset[:40]!r}. {_HOW}"
         )
     return gloss.strip()
-
-
-@functools.cache
-def _corpus() -> nltk_wordnet.WordNetCorpusReader:
-    """NLTK's reader of its corpus `wordnet`, known to be version 3.0."""
-    from nltk.corpus import wordnet as corpus
-
-    glosses_from_nltk([])  # tells an absent corpus and another version
-    corpus.ensure_loaded()
-    return corpus

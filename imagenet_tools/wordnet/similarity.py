@@ -1,8 +1,10 @@
-"""How alike two synsets are, by the edges between them: path, Wu-Palmer and Leacock-Chodorow similarity, as NLTK's.
+"""Compute path, Wu-Palmer and Leacock-Chodorow similarity of two synsets, equal to NLTK's.
 
-The distance of two synsets is the least number of edges up from both to one that lies above both (or is either of
-them). Edges of both kinds are followed, as NLTK does, or kinds alone with `instances=False`: then two synsets may
-have nothing above both, and their distance and similarity are None.
+The distance of two synsets is the least number of edges up from both to a common ancestor, either synset included.
+Edges of both kinds are followed, as NLTK does. With `instances=False` only kinds are followed: two synsets may then
+have no common ancestor, and their distance and similarities are None.
+
+A synset is given as a wnid or a name; UnknownSynsetError if WordNet 3.0 does not have it.
 """
 
 from __future__ import annotations
@@ -17,23 +19,36 @@ if TYPE_CHECKING:
 
 
 def distance(first: str, second: str, *, instances: bool = True) -> int | None:
-    """Edges on the shortest way from a synset up and down to another; NLTK's shortest_path_distance."""
-    up = hierarchy.edges_up(instances=instances)
-    return _distance(up, wordnet.row_of(first), wordnet.row_of(second))
+    """Return the edges on the shortest way up from one synset and down to the other: NLTK's shortest_path_distance.
+
+    Example:
+        >>> distance("dog.n.01", "cat.n.01")
+        4
+    """
+    return _distance(hierarchy.edges_up(instances=instances), wordnet.row_of(first), wordnet.row_of(second))
 
 
 def path_similarity(first: str, second: str, *, instances: bool = True) -> float | None:
-    """1 / (distance + 1): 1 for the synset itself, down towards 0."""
+    """Return 1 / (distance + 1): 1 for a synset and itself, falling towards 0.
+
+    Example:
+        >>> path_similarity("dog.n.01", "cat.n.01")
+        0.2
+    """
     edges = distance(first, second, instances=instances)
     return None if edges is None else 1 / (edges + 1)
 
 
 def wup_similarity(first: str, second: str, *, instances: bool = True) -> float | None:
-    """Wu and Palmer's: 2 d / (2 d + distances of both to c), where d is the depth of a lowest common hypernym c.
+    """Return Wu and Palmer's similarity, above 0 and at most 1.
 
-    c and d are NLTK's: c is the first synset where it lies above the second, else, of the common ancestors of the
-    greatest min_depth, the first by name; d is c's max_depth, counted from 1. So in rare cases the value depends on
-    the order of the two. Above 0, at most 1.
+    It is 2 d / (2 d + distances of both synsets to c). As in NLTK, c is the first synset if it is above the second.
+    Otherwise c is the common ancestor of the greatest min_depth, of several the first by name. d is c's max_depth,
+    counted from 1. The value can therefore depend on the order of the two synsets.
+
+    Example:
+        >>> round(wup_similarity("dog.n.01", "cat.n.01"), 3)
+        0.857
     """
     row, other = wordnet.row_of(first), wordnet.row_of(second)
     wnids = hierarchy.lowest_common_hypernyms(first, second, use_min_depth=True, instances=instances)
@@ -43,15 +58,19 @@ def wup_similarity(first: str, second: str, *, instances: bool = True) -> float 
     common = row if row in rows else min(rows, key=wordnet.name_at)
     up = hierarchy.edges_up(instances=instances)
     depth = int(hierarchy.max_depths(instances=instances)[common]) + 1
-    # Not the edges up to c: a shorter way may lead over another ancestor of both.
-    lengths = sum(_distance(up, one, common) or 0 for one in (row, other))
+    # Not the edges straight up to `common`: a shorter way may lead over another common ancestor.
+    lengths = sum(_distance(up, end, common) or 0 for end in (row, other))
     return 2 * depth / (2 * depth + lengths)
 
 
 def lch_similarity(first: str, second: str, *, instances: bool = True) -> float | None:
-    """Leacock and Chodorow's: -log((distance + 1) / (2 D)), where D, the greatest depth of a noun, is 19.
+    """Return Leacock and Chodorow's similarity: -log((distance + 1) / (2 D)), D = 19 being the greatest depth.
 
-    From 3.64 for the synset itself down towards 0. Over kinds alone the greatest depth is 19 too.
+    It is 3.64 for a synset and itself, falling towards 0. D is 19 over kinds alone too.
+
+    Example:
+        >>> round(lch_similarity("dog.n.01", "cat.n.01"), 3)
+        2.028
     """
     edges = distance(first, second, instances=instances)
     deepest = int(hierarchy.max_depths(instances=instances).max())
@@ -61,15 +80,15 @@ def lch_similarity(first: str, second: str, *, instances: bool = True) -> float 
 def _distance(up: Edges, first: int, second: int) -> int | None:
     if first == second:
         return 0
-    above, over = _steps(up, first), _steps(up, second)
-    return min((n + over[row] for row, n in above.items() if row in over), default=None)
+    above_first, above_second = _distances_up(up, first), _distances_up(up, second)
+    return min((n + above_second[row] for row, n in above_first.items() if row in above_second), default=None)
 
 
-def _steps(up: Edges, row: int) -> dict[int, int]:
-    """The edges on the shortest path to each synset above a row, itself included."""
+def _distances_up(up: Edges, row: int) -> dict[int, int]:
+    """Return the edges on the shortest path to each synset at or above a row."""
     # Some 20 nodes: plain Python is faster here than arrays.
-    steps, level = {row: 0}, {row}
+    distances, level = {row: 0}, {row}
     while level:
-        level = {above for one in level for above in up.of(one).tolist() if above not in steps}
-        steps.update(dict.fromkeys(level, max(steps.values()) + 1))
-    return steps
+        level = {above for node in level for above in up.of(node).tolist() if above not in distances}
+        distances.update(dict.fromkeys(level, max(distances.values()) + 1))
+    return distances

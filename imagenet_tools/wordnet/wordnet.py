@@ -1,10 +1,10 @@
-"""The 82,115 noun synsets of WordNet 3.0: the bundled table of facts, and what a wnid or a name says.
+"""Look up the 82,115 noun synsets of WordNet 3.0 by wnid, name or lemma, in a bundled table.
 
-A wnid is `n` and the eight digits of the synset's offset in data.noun; a synset's row is its place among the sorted
-offsets, and every array here is aligned with it. A name is spelled as NLTK spells it: the first lemma in lower case,
-`.n.`, and the two-digit number of that lemma's sense (`dog.n.01`).
+A wnid is `n` and the eight digits of the synset's offset in data.noun. A row is the place of a synset among the sorted
+offsets; every array has a value a row. A name is spelled as NLTK spells it: the first lemma in lower case, `.n.`, and
+the two-digit sense number of that lemma (`dog.n.01`).
 
-The table is made by data/make_wordnet.py from Princeton's files; its licence stands in LICENSES/WordNet-3.0.txt.
+data/make_wordnet.py makes the table from Princeton's files; the licence is in LICENSES/WordNet-3.0.txt.
 """
 
 from __future__ import annotations
@@ -40,11 +40,16 @@ LEXFILES = (
 
 _NAME = re.compile(r"(.+)\.n\.(\d+)")
 
+# Searching the text of all lemmas takes 1 ms, building a table of them 100 ms: the table is built after this many
+# searches. The counter is of the process, like the caches below.
+_SEARCHES_BEFORE_TABLE = 50
+_searches = itertools.count()
+
 Texts = npt.NDArray[np.object_]
 
 
 class Synset(NamedTuple):
-    """What is known of one synset; wnids of its hypernyms are in WordNet's order."""
+    """The facts of a synset; hypernyms are wnids in WordNet's order."""
 
     wnid: str
     name: str
@@ -55,10 +60,7 @@ class Synset(NamedTuple):
 
 
 class WordNet:
-    """The table in memory, each column read when it is first asked for.
-
-    Every array has one value a row; edges lead from row to row.
-    """
+    """The table in memory: each column is read when it is first used. Edges lead from row to row."""
 
     @functools.cached_property
     def offsets(self) -> Ints:
@@ -67,23 +69,23 @@ class WordNet:
 
     @functools.cached_property
     def text(self) -> str:
-        """The lemmas of all rows, '\\n' between rows and one space between lemmas; original case, '_' for a space."""
+        """The lemmas of all rows, '\\n' between rows and a space between lemmas; original case, '_' for a space."""
         return columns.text("wordnet", "lemmas")
 
     @functools.cached_property
     def lemmas(self) -> tuple[str, ...]:
-        """The lemmas of each row, joined with one space."""
+        """The lemmas of each row, joined with a space."""
         return tuple(self.text.split("\n"))
 
     @functools.cached_property
     def starts(self) -> Ints:
-        """Where in `text` the lemmas of each row begin, and one past the end of the last: (n + 1,)."""
+        """The place in `text` of each row's first letter, and one past the end of the last row: (n + 1,)."""
         breaks = np.flatnonzero(columns.numbers("wordnet", "lemmas") == ord("\n"))
         return np.concatenate([[0], breaks + 1, [len(self.text) + 1]]).astype(np.int32)
 
     @functools.cached_property
     def senses(self) -> Shorts:
-        """The sense of each row's first lemma that it is, from 1."""
+        """The sense number of each row's first lemma, from 1."""
         return columns.numbers("wordnet", "sense")
 
     @functools.cached_property
@@ -108,38 +110,70 @@ class WordNet:
 
 @functools.cache
 def load() -> WordNet:
-    """The bundled table, the same object for the whole process."""
+    """Return the bundled table, one object a process."""
     return WordNet()
 
 
 def read_table(name: str) -> pa.RecordBatch:
-    """A bundled Parquet table by its name without the suffix; its metadata names the source."""
+    """Return a bundled Parquet table by its name without the suffix; its metadata names the source."""
     import pyarrow.parquet as pq
 
-    # Not pq.read_table: that imports pyarrow.dataset, which takes longer than all the rest.
+    # pq.read_table would import pyarrow.dataset, which takes longer than all the rest.
     return pq.ParquetFile(columns.TABLES / f"{name}.parquet").read().combine_chunks().to_batches()[0]
 
 
 def array_of(column: pa.Array) -> npt.NDArray[Any]:
-    """A column of whole numbers without nulls as an array, not to be written to."""
-    # Not to_numpy: that imports pandas, which takes longer than all the rest.
+    """Return a column of whole numbers without nulls as a read-only array."""
+    # to_numpy would import pandas, which takes longer than all the rest.
     return np.from_dlpack(column)
+
+
+# ---- all rows
 
 
 @functools.cache
 def wnids() -> Texts:
-    """The wnids by row: 82,115 strings, sorted."""
+    """Return the wnids by row: 82,115 strings, sorted.
+
+    Example:
+        >>> wnids()[0]
+        'n00001740'
+    """
     return _texts(spell(load().offsets))
 
 
+@functools.cache
+def names() -> Texts:
+    """Return the names by row: 82,115 different strings.
+
+    Example:
+        >>> names()[0]
+        'entity.n.01'
+    """
+    lines = lower_text().split("\n")
+    endings = [f".n.{sense:02d}" for sense in range(100)]
+    return _texts([line.partition(" ")[0] + endings[n] for line, n in zip(lines, load().senses.tolist(), strict=True)])
+
+
+def _texts(values: Sequence[str]) -> Texts:
+    texts = np.array(values, np.object_)
+    texts.flags.writeable = False
+    return texts
+
+
 def wnids_of(rows: npt.ArrayLike) -> tuple[str, ...]:
-    """The wnids of some rows, in their order."""
+    """Return the wnids of rows, in their order.
+
+    Example:
+        >>> wnids_of([0, 1])
+        ('n00001740', 'n00001930')
+    """
     return tuple(spell(load().offsets[np.asarray(rows, np.intp)]))
 
 
 def spell(offsets: npt.NDArray[np.integer]) -> list[str]:
-    """The wnids that have these numbers, 0 to 99,999,999."""
-    # All digits at once: a third of the time of one string after another.
+    """Return the wnids of offsets, 0 to 99,999,999."""
+    # All digits of a place at once: three times as fast as formatting one wnid after the other.
     letters = np.full((len(offsets), 10), ord(" "), np.uint8)
     letters[:, 0] = ord("n")
     for place in range(8, 0, -1):
@@ -149,49 +183,88 @@ def spell(offsets: npt.NDArray[np.integer]) -> list[str]:
 
 
 @functools.cache
-def names() -> Texts:
-    """The names by row: 82,115 strings, all different."""
-    lines = load().text.lower().split("\n")  # in lower case all at once: a third of the time
-    endings = [f".n.{sense:02d}" for sense in range(100)]
-    return _texts(each.partition(" ")[0] + endings[n] for each, n in zip(lines, load().senses.tolist(), strict=True))
-
-
-def _texts(values: Iterable[str]) -> Texts:
-    texts = np.array(list(values), np.object_)
-    texts.flags.writeable = False
-    return texts
-
-
-# ---- what a text means
-
-
-@functools.cache
 def lower_text() -> str:
-    """load().text in lower case, of the same length."""
+    """Return load().text in lower case; its length is the same."""
     return load().text.lower()
 
 
+# ---- rows by text
+
+
+def spelled(text: str) -> str:
+    """Return the spelling by which a text is looked up.
+
+    Example:
+        >>> spelled("Toy Dog.n.1"), spelled("Toy_Dog"), spelled("N02084071")
+        ('toy_dog.n.01', 'toy dog', 'n02084071')
+    """
+    text = " ".join(text.split()).lower()
+    match = _NAME.fullmatch(text)
+    return f"{match[1].replace(' ', '_')}.n.{int(match[2]):02d}" if match else text.replace("_", " ")
+
+
+def find_row(text: str) -> int | None:
+    """Return the row of a wnid or a name; None if no synset has it."""
+    text = spelled(text)
+    if is_wnid(text):
+        offsets, offset = load().offsets, int(text[1:])
+        row = int(np.searchsorted(offsets, offset))
+        return row if row < len(offsets) and offsets[row] == offset else None
+    match = _NAME.fullmatch(text)
+    if match is None:
+        return None
+    rows = (row for row in rows_called(match[1]) if load().senses[row] == int(match[2]))
+    return next((row for row in rows if name_at(row) == text), None)
+
+
+def row_of(text: str) -> int:
+    """Return the row of a wnid or a name.
+
+    A lemma may name several synsets, and is not accepted: imagenet_tools.catalogue.terms resolves lemmas.
+
+    Raises:
+        UnknownSynsetError: No synset has it.
+
+    Example:
+        >>> row_of("entity.n.01")
+        0
+    """
+    row = find_row(text)
+    if row is None:
+        raise UnknownSynsetError(
+            f"No noun synset of WordNet 3.0 is {text!r}. Expected a wnid (n02084071) or a name (dog.n.01); "
+            "other versions of WordNet have other numbers."
+        )
+    return row
+
+
+def rows_of(texts: Iterable[str]) -> Ints:
+    """Return the rows of wnids or names, in their order: (n,); UnknownSynsetError for the first unknown text."""
+    texts = list(texts)
+    if all(map(is_wnid, texts)):  # the usual case, ten times as fast
+        offsets = np.array([int(wnid[1:]) for wnid in texts], np.int32)
+        rows = np.searchsorted(load().offsets[:-1], offsets)
+        if np.array_equal(load().offsets[rows], offsets):
+            return rows.astype(np.int32)
+    return np.array([row_of(text) for text in texts], np.int32)
+
+
 def rows_called(lemma: str) -> Sequence[int]:
-    """The rows that have a lemma, given in lower case with '_' for a space, ascending; empty: no row has it."""
-    # To search the text takes 1 ms, to make the table of all lemmas 100: it is made for whoever asks much.
-    if next(_ASKED) >= _MANY:
+    """Return the rows that have a lemma, in lower case with '_' for a space; sorted, empty if there are none."""
+    if next(_searches) >= _SEARCHES_BEFORE_TABLE:
         return _rows_by_lemma().get(lemma, ())
-    # A synset may have a lemma twice, in capitals and without.
+    # A synset may have a lemma in two spellings, with capitals and without.
     return list(dict.fromkeys(row for row, found in lemmas_with(lemma) if found == lemma))
 
 
 def rows_with(lemmas: Iterable[str]) -> set[int]:
-    """The rows that have each of some lemmas, in any case, '_' or spaces; empty: no synset has them all."""
+    """Return the rows that have all of some lemmas, in any case, with '_' or spaces."""
     rows = [set(rows_called(spelled(lemma).replace(" ", "_"))) for lemma in lemmas]
     return set.intersection(*rows) if rows else set()
 
 
-_MANY = 50
-_ASKED = itertools.count()
-
-
 def lemmas_with(part: str) -> Iterator[tuple[int, str]]:
-    """(row, lemma) of every lemma that holds a text, in lower case with '_' for a space, by row."""
+    """Yield (row, lemma) for every lemma that contains a text, in lower case with '_' for a space, by row."""
     text, starts = lower_text(), load().starts
     place = text.find(part)
     while part and place >= 0:
@@ -206,71 +279,29 @@ def lemmas_with(part: str) -> Iterator[tuple[int, str]]:
 
 @functools.cache
 def _rows_by_lemma() -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    rows: dict[str, list[int]] = {}
     for row, line in enumerate(lower_text().split("\n")):
         for lemma in dict.fromkeys(line.split(" ")):
-            found.setdefault(lemma, []).append(row)
-    return found
+            rows.setdefault(lemma, []).append(row)
+    return rows
 
 
-def spelled(text: str) -> str:
-    """A text as it is looked up: a wnid or a name as spelled here (`Toy Dog.n.1` is `toy_dog.n.01`), else a lemma.
-
-    A lemma is looked up in lower case, with spaces for `_`.
-    """
-    text = " ".join(text.split()).lower()
-    found = _NAME.fullmatch(text)
-    if found:
-        return f"{found[1].replace(' ', '_')}.n.{int(found[2]):02d}"
-    return text.replace("_", " ")
-
-
-def find_row(text: str) -> int | None:
-    """The row of a wnid or a name, None where no synset has it."""
-    text = spelled(text)
-    if is_wnid(text):
-        offsets, offset = load().offsets, int(text[1:])
-        row = int(np.searchsorted(offsets, offset))
-        return row if row < len(offsets) and offsets[row] == offset else None
-    named = _NAME.fullmatch(text)
-    if named is None:
-        return None
-    found = (row for row in rows_called(named[1]) if load().senses[row] == int(named[2]))
-    return next((row for row in found if name_at(row) == text), None)
-
-
-def row_of(text: str) -> int:
-    """The row of a wnid or a name; UnknownSynsetError where no synset has it.
-
-    A lemma is no key, for it may name several: imagenet_tools.catalogue.terms takes lemmas too.
-    """
-    row = find_row(text)
-    if row is None:
-        raise UnknownSynsetError(
-            f"No noun synset of WordNet 3.0 is {text!r}. Expected a wnid (n02084071) or a name (dog.n.01); "
-            "other versions of WordNet have other numbers."
-        )
-    return row
-
-
-def rows_of(texts: Iterable[str]) -> Ints:
-    """The rows of wnids or names, in their order; UnknownSynsetError for the first that no synset has."""
-    texts = list(texts)
-    if all(map(is_wnid, texts)):  # usual, and ten times as fast
-        offsets = np.array([int(wnid[1:]) for wnid in texts], np.int32)
-        rows = np.searchsorted(load().offsets[:-1], offsets)
-        if np.array_equal(load().offsets[rows], offsets):
-            return rows.astype(np.int32)
-    return np.array([row_of(text) for text in texts], np.int32)
+# ---- facts by row
 
 
 def synset(text: str) -> Synset:
-    """The synset of a wnid or a name; UnknownSynsetError where there is none."""
+    """Return the synset of a wnid or a name; UnknownSynsetError if there is none.
+
+    Example:
+        >>> synset("tench.n.01")
+        Synset(wnid='n01440764', name='tench.n.01', lemmas=('tench', 'Tinca_tinca'), lexfile='noun.animal',
+               hypernyms=('n01439121',), instance_hypernyms=())
+    """
     return synset_at(row_of(text))
 
 
 def synset_at(row: int) -> Synset:
-    """The synset of a row."""
+    """Return the synset of a row."""
     facts = load()
     return Synset(
         wnid=wnids_of([row])[0],
@@ -283,7 +314,7 @@ def synset_at(row: int) -> Synset:
 
 
 def name_at(row: int) -> str:
-    """The name of a row, without making all of them."""
+    """Return the name of a row, without building names()."""
     return f"{_lemmas_at(row)[0].lower()}.n.{load().senses[row]:02d}"
 
 
