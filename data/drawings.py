@@ -1,8 +1,8 @@
-"""The sample's pictures: one simple drawing a class, and the scene it stands in.
+"""Draw the sample's pictures: a simple drawing for each class, and its background.
 
 A drawing is made of shapes in a unit frame, x to the right and y downwards, 0 to 1; a pen places the frame in the
-picture. Everything is drawn on a transparent layer four times as large, so that edges are smooth and the layer's
-opaque part is exactly what a box has to surround.
+picture. Everything is drawn on a transparent layer four times as large. This makes edges smooth, and the opaque part of
+the layer is exactly the object's box.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from PIL import Image, ImageDraw
 Drawing = Callable[["Pen"], None]
 Box = tuple[int, int, int, int]
 
-SMOOTH = 4
-BLACK, WHITE = "#1c1c1e", "#f6f4ee"
-# (upper, lower) halves of the background, by where a thing is met.
+SCALE = 4  # of the layer that is drawn on
+BLACK = "#1c1c1e"
+WHITE = "#f6f4ee"
+# Colours of the (upper, lower) halves of the background, by scene.
 SCENES = {
     "meadow": [("#a9d3ee", "#5f9a4b"), ("#cfe4f2", "#7fae54"), ("#8fc1e8", "#4c8448")],
     "room": [("#cfe0d8", "#5c7a8c"), ("#dcd3ea", "#4f6f86"), ("#bfdce6", "#6b6f94")],
@@ -41,7 +42,7 @@ class Pen:
     mirrored: bool = False
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the frame, in the layer's pixels."""
+        """Return a point of the frame in the layer's pixels."""
         return self.left + (1 - x if self.mirrored else x) * self.width, self.top + y * self.height
 
     def _span(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
@@ -49,28 +50,28 @@ class Pen:
         return min(ax, bx), ay, max(ax, bx), by
 
     def oval(self, x0: float, y0: float, x1: float, y1: float, fill: str) -> None:
-        """A filled ellipse."""
+        """Draw a filled ellipse."""
         self.draw.ellipse(self._span(x0, y0, x1, y1), fill=fill)
 
     def ring(self, x0: float, y0: float, x1: float, y1: float, fill: str, thick: float) -> None:
-        """The outline of an ellipse, `thick` in widths of the frame."""
+        """Draw the outline of an ellipse, `thick` in widths of the frame."""
         self.draw.ellipse(self._span(x0, y0, x1, y1), outline=fill, width=round(thick * self.width))
 
     def block(self, x0: float, y0: float, x1: float, y1: float, fill: str) -> None:
-        """A filled rectangle."""
+        """Draw a filled rectangle."""
         self.draw.rectangle(self._span(x0, y0, x1, y1), fill=fill)
 
     def shape(self, fill: str, *points: tuple[float, float]) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self.draw.polygon([self.at(x, y) for x, y in points], fill=fill)
 
     def stroke(self, fill: str, thick: float, *points: tuple[float, float]) -> None:
-        """A line through points, `thick` in widths of the frame."""
+        """Draw a line through points, `thick` in widths of the frame."""
         self.draw.line([self.at(x, y) for x, y in points], fill=fill, width=round(thick * self.width), joint="curve")
 
 
 class Sitter(NamedTuple):
-    """What a class looks like: its drawing, the drawing's width over its height, and where it is met."""
+    """The look of a class: its drawing, the width of the drawing over its height, and its scene."""
 
     draw: Drawing
     aspect: float
@@ -78,7 +79,7 @@ class Sitter(NamedTuple):
 
 
 def dog(pen: Pen, *, coat: str, back: str, face: str, ear: str, pricked: bool, shaggy: bool = False) -> None:
-    """A dog seen from the side."""
+    """Draw a dog from the side."""
     pen.stroke(back, 0.07, (0.86, 0.45), (0.94, 0.30), (0.97, 0.12))
     for x in (0.30, 0.41, 0.68, 0.79):
         pen.block(x, 0.6, x + 0.09, 1.0, coat)
@@ -100,7 +101,7 @@ def dog(pen: Pen, *, coat: str, back: str, face: str, ear: str, pricked: bool, s
 
 
 def cat(pen: Pen, *, coat: str, stripe: str) -> None:
-    """A striped cat that sits and looks at the viewer."""
+    """Draw a striped cat, sitting, from the front."""
     pen.stroke(coat, 0.11, (0.70, 0.94), (0.93, 0.86), (0.92, 0.58))
     pen.oval(0.16, 0.40, 0.80, 1.0, coat)
     pen.shape(coat, (0.16, 0.26), (0.18, 0.0), (0.42, 0.12))
@@ -118,7 +119,7 @@ def cat(pen: Pen, *, coat: str, stripe: str) -> None:
 
 
 def songbird(pen: Pen, *, back: str, breast: str, head: str, wing: str) -> None:
-    """A small bird that stands."""
+    """Draw a small standing bird."""
     for x in (0.44, 0.54):
         pen.stroke("#6d4a2a", 0.025, (x, 0.72), (x, 0.98), (x - 0.07, 0.99))
     pen.shape(back, (0.66, 0.44), (1.0, 0.62), (0.98, 0.74), (0.62, 0.66))
@@ -132,7 +133,7 @@ def songbird(pen: Pen, *, back: str, breast: str, head: str, wing: str) -> None:
 
 
 def crane_bird(pen: Pen) -> None:
-    """A crane: long legs, long neck, a red crown."""
+    """Draw a crane, the bird: long legs, long neck, a red crown."""
     for x in (0.50, 0.60):
         pen.stroke(BLACK, 0.035, (x, 0.56), (x + 0.02, 0.78), (x - 0.02, 0.99))
     pen.stroke("#9fb0c8", 0.10, (0.42, 0.46), (0.24, 0.34), (0.30, 0.08))
@@ -145,7 +146,7 @@ def crane_bird(pen: Pen) -> None:
 
 
 def crane_machine(pen: Pen) -> None:
-    """A tower crane with a load on its hook."""
+    """Draw a tower crane with a load on its hook."""
     yellow = "#e2a21b"
     for y in range(4):
         top, bottom = 0.20 + 0.19 * y, 0.39 + 0.19 * y
@@ -164,7 +165,7 @@ def crane_machine(pen: Pen) -> None:
 
 
 def school_bus(pen: Pen) -> None:
-    """A yellow school bus."""
+    """Draw a yellow school bus."""
     pen.block(0.0, 0.34, 0.20, 0.82, "#e8a413")
     pen.block(0.14, 0.0, 1.0, 0.82, "#f0b01c")
     for x in (0.18, 0.34, 0.50, 0.66, 0.82):
@@ -178,7 +179,7 @@ def school_bus(pen: Pen) -> None:
 
 
 def burning_glass(pen: Pen) -> None:
-    """A sunglass as WordNet has it: a lens that gathers the rays of the sun."""
+    """Draw a sunglass as WordNet defines it: a lens that focuses the rays of the sun."""
     pen.stroke("#6b3d1e", 0.16, (0.62, 0.66), (0.90, 0.96))
     pen.oval(0.0, 0.0, 0.86, 0.72, "#8a5a2c")
     pen.oval(0.08, 0.07, 0.78, 0.65, "#d8f0f6")
@@ -187,7 +188,7 @@ def burning_glass(pen: Pen) -> None:
 
 
 def sunglasses(pen: Pen) -> None:
-    """A pair of dark glasses."""
+    """Draw a pair of dark glasses."""
     pen.stroke(BLACK, 0.03, (0.03, 0.30), (0.10, 0.05), (0.20, 0.02))
     pen.stroke(BLACK, 0.03, (0.97, 0.30), (0.90, 0.05), (0.80, 0.02))
     pen.stroke(BLACK, 0.04, (0.40, 0.42), (0.50, 0.32), (0.60, 0.42))
@@ -206,7 +207,7 @@ _ROBIN = partial(songbird, back="#6a6259", breast="#d4622a", head="#3d3a38", win
 _GOLDFINCH = partial(songbird, back="#b98a4e", breast="#efe3cc", head="#c2342c", wing="#e6bd2a")
 _TABBY = partial(cat, coat="#a08a6c", stripe="#40352a")
 
-# In the order of wnids; the words are WordNet's first lemmas.
+# Sorted by wnid; the comments are WordNet's first lemmas.
 SITTERS: dict[str, Sitter] = {
     "n01531178": Sitter(_GOLDFINCH, 1.3, "meadow"),  # goldfinch
     "n01558993": Sitter(_ROBIN, 1.3, "meadow"),  # robin
@@ -225,9 +226,9 @@ SITTERS: dict[str, Sitter] = {
 
 
 def picture(sitter: Sitter, rng: Random, *, size: tuple[int, int], n: int = 1) -> tuple[Image.Image, list[Box]]:
-    """An RGB picture of `size` pixels with `n` of the things side by side, and a box of each.
+    """Return an RGB picture of `size` pixels with `n` objects side by side, and the box of each.
 
-    A box is (xmin, ymin, xmax, ymax): pixels, 0-based, xmax and ymax the last column and row of the thing.
+    A box is (xmin, ymin, xmax, ymax): pixels from 0; xmax and ymax are the last column and row of the object.
     """
     width, height = size
     upper, lower = rng.choice(SCENES[sitter.scene])
@@ -244,14 +245,14 @@ def picture(sitter: Sitter, rng: Random, *, size: tuple[int, int], n: int = 1) -
 
 
 def _layer(sitter: Sitter, rng: Random, size: tuple[int, int], columns: tuple[float, float]) -> Image.Image:
-    """A transparent RGBA layer of `size` with one thing inside the columns from `columns[0]` to `columns[1]`."""
+    """Return a transparent RGBA layer of `size` with one object between `columns[0]` and `columns[1]`."""
     room_x, room_y = 0.92 * (columns[1] - columns[0]), 0.92 * size[1]
     scale = 0.70 + 0.30 * rng.random()
     height = scale * min(room_y, room_x / sitter.aspect)
     width = height * sitter.aspect
     left = columns[0] + (columns[1] - columns[0] - width) * (0.1 + 0.8 * rng.random())
     top = (size[1] - height) * (0.7 + 0.25 * rng.random())
-    layer = Image.new("RGBA", (size[0] * SMOOTH, size[1] * SMOOTH))
-    frame = (left * SMOOTH, top * SMOOTH, width * SMOOTH, height * SMOOTH)
+    layer = Image.new("RGBA", (size[0] * SCALE, size[1] * SCALE))
+    frame = (left * SCALE, top * SCALE, width * SCALE, height * SCALE)
     sitter.draw(Pen(ImageDraw.Draw(layer), *frame, mirrored=rng.random() < 0.5))
-    return layer.reduce(SMOOTH)
+    return layer.reduce(SCALE)

@@ -12,8 +12,8 @@
     image_lists.parquet         a list a row; images are sorted by wnid (none: a validation image) and number
     ilsvrc2012_real.parquet     a validation image a row
 
-Nothing is written unless every file has its SHA-256. These tables are read with pyarrow alone: no command needs them
-in a hurry.
+Nothing is written unless every file has its SHA-256. These tables are Parquet files, because no command needs them
+quickly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pyarrow as pa
 from tables import pinned, write_parquet
 
 
-class Listed(NamedTuple):
+class ListFile(NamedTuple):
     """A file of image names."""
 
     name: str
@@ -54,7 +54,7 @@ _SHOTS = (
     (3, 5, "3imgs", "eaab6e72d1ea83c3624f5d28a8c217568ea138ea7c5cacfa0cdcd206b5fd8e24"),  # its name says 3, it holds 5
 )
 LISTS = (
-    Listed(
+    ListFile(
         "ilsvrc2012-val-blacklist",
         "validation images that ILSVRC's localisation score leaves out since 2013, their boxes being unsatisfactory: "
         "inferred, not official",
@@ -65,7 +65,7 @@ LISTS = (
         "images, which they are not",
         "the devkits' readme, for the count alone: the devkits' own file was not at hand",
     ),
-    Listed(
+    ListFile(
         "simclr-1pct",
         "SimCLR's 1 % of ILSVRC2012's training images: 12 or 13 of a class",
         "google-research/simclr/imagenet_subsets/1percent.txt",
@@ -74,7 +74,7 @@ LISTS = (
         _SIMCLR,
         "the SHA-256 in tensorflow-datasets 4.9.10; facebookresearch/msn and facebookresearch/suncet on GitHub",
     ),
-    Listed(
+    ListFile(
         "simclr-10pct",
         "SimCLR's 10 % of ILSVRC2012's training images: 128 or 129 of a class, simclr-1pct among them",
         "google-research/simclr/imagenet_subsets/10percent.txt",
@@ -84,9 +84,9 @@ LISTS = (
         "the SHA-256 in tensorflow-datasets 4.9.10; facebookresearch/suncet on GitHub",
     ),
     *(
-        Listed(
+        ListFile(
             f"msn-{n}shot-{draw}",
-            f"MSN's low-shot ILSVRC2012: {n} training image{'s' * (n > 1)} a class, draw {draw} of 3",
+            f"MSN's low-shot ILSVRC2012: {n} training {'image' if n == 1 else 'images'} a class, draw {draw} of 3",
             f"facebookresearch/msn/imagenet_subsets{draw}/{file}_class.txt",
             n * 1_000,
             sha256,
@@ -99,13 +99,13 @@ LISTS = (
 REAL = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"
 
 
-def images(data: bytes, one: Listed) -> list[tuple[int, int]]:
-    """(offset of the wnid, 0 for a validation image; number) of each image of a list, sorted."""
+def images(data: bytes, file: ListFile) -> list[tuple[int, int]]:
+    """Return (offset of the wnid, 0 for a validation image; number) of each image of a list, sorted."""
     names = data.decode("ascii").split()
-    found = [re.fullmatch(r"(?:n(\d{8})|ILSVRC2012_val)_(\d+)\.JPEG", name) for name in names]
-    pairs = {(int(match[1] or 0), int(match[2])) for match in found if match}
-    if len(pairs) != one.n or len(names) != one.n:
-        raise SystemExit(f"{one.path}: expected {one.n:,} images, found {len(pairs):,} in {len(names):,} lines")
+    matches = [re.fullmatch(r"(?:n(\d{8})|ILSVRC2012_val)_(\d+)\.JPEG", name) for name in names]
+    pairs = {(int(match[1] or 0), int(match[2])) for match in matches if match}
+    if len(pairs) != file.n or len(names) != file.n:
+        raise SystemExit(f"{file.path}: expected {file.n:,} images, found {len(pairs):,} in {len(names):,} lines")
     return sorted(pairs)
 
 
@@ -114,17 +114,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sources", type=Path, help="the folder of the sources")
     sources = parser.parse_args().sources
-    found = [images(pinned(sources / one.path, one.sha256), one) for one in LISTS]
+    lists = [images(pinned(sources / file.path, file.sha256), file) for file in LISTS]
     write_parquet(
         "image_lists",
         {
-            **{key: pa.array([getattr(one, key) for one in LISTS]) for key in ("name", "title", "source", "checked")},
-            "offsets": pa.array([[offset for offset, _ in pairs] for pairs in found], pa.list_(pa.int32())),
-            "numbers": pa.array([[number for _, number in pairs] for pairs in found], pa.list_(pa.int32())),
+            **{key: pa.array([getattr(file, key) for file in LISTS]) for key in ("name", "title", "source", "checked")},
+            "offsets": pa.array([[offset for offset, _ in pairs] for pairs in lists], pa.list_(pa.int32())),
+            "numbers": pa.array([[number for _, number in pairs] for pairs in lists], pa.list_(pa.int32())),
         },
         "Image lists that papers are defined by, a list a row: the wnid (n and the eight digits of the offset; 0: a "
         "validation image) and the number of each image, sorted.",
-        *((f"{one.source}, {one.path}", sources / one.path) for one in LISTS),
+        *((f"{file.source}, {file.path}", sources / file.path) for file in LISTS),
     )
     labels = json.loads(pinned(sources / "reassessed-imagenet/real.json", REAL))
     write_parquet(

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Make imagenet_tools/tables/index, the tables of an index that are the same in every index.
+"""Make imagenet_tools/tables/index: the tables that are equal in every index.
 
-    synset_facts    a noun synset of WordNet 3.0 a row, with its number in every class list that has a column
-    synset_terms    a text and a synset that it names
-    hypernyms       an edge of the graph
-    closure         a synset and one of its ancestors
+    synset_facts    a row a noun synset of WordNet 3.0, with its number in every class list that has a column
+    synset_terms    a row a text and a synset that it names
+    hypernyms       a row an edge of the graph
+    closure         a row a synset and one of its ancestors
 
     python data/make_index_tables.py
 
-They follow from the bundled WordNet and class lists. A build copies the files, which takes 10 ms where writing these
-tables takes 800 ms. tests/test_index_tables.py compares each with what this script makes.
+They follow from the bundled WordNet and class lists. A build copies the files, which takes 10 ms; writing these tables
+takes 800 ms. tests/test_index_tables.py compares each with what this script makes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def hypernyms() -> pa.Table:
 
 
 def synset_facts() -> pa.Table:
-    """Return the 82,115 synsets sorted by wnid, with what WordNet and the class lists say of each."""
+    """Return the 82,115 synsets sorted by wnid, with the facts of WordNet and the class lists about each."""
     facts = wordnet.load()
     columns = {
         "wnid": pa.array(wordnet.wnids(), pa.string()),
@@ -72,7 +72,7 @@ def synset_terms() -> pa.Table:
     texts, rows = terms.lemmas()
     lemmas = pc.replace_substring(pa.array(texts), "_", " ").dictionary_encode()
     # A synset can have two spellings of one lemma: each pair once.
-    pairs = np.unique(wordnet.array_of(lemmas.indices).astype(np.int64) * len(wnids) + rows)
+    pairs = np.unique(np.from_dlpack(lemmas.indices).astype(np.int64) * len(wnids) + rows)
     lemma, row = np.divmod(pairs, len(wnids))
     several = np.bincount(lemma)[lemma] > 1
     nameless = pa.nulls(len(wnids), pa.string())

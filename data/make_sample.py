@@ -1,4 +1,4 @@
-"""Makes the sample ImageNet in data/sample: every form the publishers use, in small, with pictures drawn here.
+"""Make the sample ImageNet in data/sample: a small version of every form that the publishers use, with drawn pictures.
 
     ILSVRC2012_img_train.tar              a tar of class tars, each flat: nXXXXXXXX_<int>.JPEG
     ILSVRC2012_img_val.tar                flat, ILSVRC2012_val_%08d.JPEG, not sorted
@@ -8,8 +8,8 @@
     ILSVRC2012_bbox_val_v3.tgz            val/ILSVRC2012_val_%08d.xml
     LOC_train_solution.csv  LOC_val_solution.csv  LOC_synset_mapping.txt      the same in Kaggle's form
 
-What is odd on purpose stands in ODD_IMAGES and ODD_XML, and in data/README.md. The same Pillow and zlib give the same
-bytes: every drawing depends on its image id alone, and no time, user or host is written.
+ODD_IMAGES, ODD_XML and data/README.md list what is odd on purpose. The same Pillow and zlib give the same bytes: every
+drawing depends on its image id alone, and no time, user or host is written.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from PIL import Image
 from imagenet_tools.catalogue import labels
 from imagenet_tools.wordnet import wordnet
 
-TRAIN_PER_CLASS, VAL_PER_CLASS, TEST_IMAGES = 10, 4, 5
+TRAIN_PER_CLASS = 10
+VAL_PER_CLASS = 4
+TEST_IMAGES = 5
 SIZES = [(120, 90), (96, 72), (90, 120), (128, 96), (112, 84), (100, 100), (125, 83)]
 ORIENTATION = 0x0112  # the EXIF tag
 
-# Bytes as gzip, with no name and no time in its header.
+# Compresses bytes with gzip, without name and time in the header.
 zipped = partial(gzip.compress, compresslevel=9, mtime=0)
 
-# (class, which of its training images) -> what is odd about the bytes.
+# (class, place among its training images): the oddity of the bytes.
 ODD_IMAGES = {
     ("n01531178", 4): "png",  # a PNG that is called .JPEG
     ("n02088364", 2): "no end",  # without its last two bytes, FF D9
@@ -46,7 +48,7 @@ ODD_IMAGES = {
     ("n04146614", 0): "cmyk",
     ("n04356056", 2): "gray",
 }
-# (class, which of its training images) -> what is odd about the annotation. Only even images have one.
+# (class, place among its training images): the oddity of the annotation. Only even places have one.
 ODD_XML = {
     ("n02085620", 2): "unnamed",  # <filename>%s</filename>
     ("n02085620", 4): "word",  # <name> is a word, not a wnid
@@ -61,7 +63,7 @@ ABSENT_IMAGE = "n01558993"  # the class of an annotation whose image is not ther
 
 
 class Picture(NamedTuple):
-    """An image of the sample: its bytes, the size of its stored raster in pixels, and a box for each thing in it."""
+    """An image of the sample: its bytes, the size of its stored raster in pixels, and a box for each object."""
 
     image_id: str
     wnid: str
@@ -71,7 +73,7 @@ class Picture(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """What an XML file says: the stated size in pixels, and boxes in it with the name they give the thing."""
+    """The content of an XML file: the stated size in pixels, and boxes with the name of their object."""
 
     image_id: str
     wnid: str
@@ -83,7 +85,7 @@ class Annotation(NamedTuple):
 
 
 def draw(image_id: str, wnid: str, odd: str = "") -> Picture:
-    """Draw an image, encoded as `odd` asks (ODD_IMAGES)."""
+    """Draw an image, encoded by its oddity (ODD_IMAGES)."""
     rng = Random(image_id)
     size = rng.choice(SIZES)
     things = 2 if not odd and rng.random() < 0.2 else 1
@@ -110,12 +112,12 @@ def draw(image_id: str, wnid: str, odd: str = "") -> Picture:
 
 
 def training_ids(wnid: str) -> list[str]:
-    """Ids of a class as the publisher has them: neither consecutive nor of one width, in the order of text."""
+    """Return ids of a class as the publisher has them: neither consecutive nor of one width, sorted as text."""
     return sorted(f"{wnid}_{n}" for n in Random(wnid).sample(range(1, 30_000), TRAIN_PER_CLASS))
 
 
 def annotate(image: Picture, folder: str, odd: str = "") -> Annotation:
-    """The annotation of an image, odd as `odd` asks (ODD_XML)."""
+    """Return the annotation of an image, with its oddity (ODD_XML)."""
     width, height = image.size
     left, top, right, bottom = image.boxes[0]
     note = Annotation(image.image_id, image.wnid, folder, image.image_id, image.wnid, image.size, image.boxes)
@@ -140,7 +142,7 @@ def annotate(image: Picture, folder: str, odd: str = "") -> Annotation:
 
 
 def xml(note: Annotation) -> bytes:
-    """An annotation file, indented with tabs as the publisher's are."""
+    """Return an annotation file, indented with tabs as the publisher's are."""
     width, height = note.size
     head = (
         f"<annotation>\n\t<folder>{note.folder}</folder>\n\t<filename>{note.filename}</filename>\n"
@@ -159,7 +161,7 @@ def xml(note: Annotation) -> bytes:
 
 
 def solution(notes: Iterable[Annotation], seed: str) -> bytes:
-    """Kaggle's csv of the same numbers: rows in no order, a space after every box."""
+    """Return Kaggle's CSV of the same numbers: rows in no order, a space after every box."""
     rows = [
         f"{note.image_id}," + "".join(f"{note.wnid} {' '.join(map(str, box))} " for box in note.boxes)
         for note in notes
@@ -170,7 +172,7 @@ def solution(notes: Iterable[Annotation], seed: str) -> bytes:
 
 
 def tar(members: Iterable[tuple[str, bytes]]) -> bytes:
-    """A tar of files and folders (names that end in '/'), with no time, user or group of this machine."""
+    """Return a tar of files and folders (names that end in '/'), without time, user or group of this machine."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in members:
@@ -183,7 +185,7 @@ def tar(members: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def folders(notes: Iterable[Annotation]) -> Iterator[tuple[str, bytes]]:
-    """The members of an annotation archive: each folder before its files."""
+    """Yield the members of an annotation archive: each folder before its files."""
     seen = set()
     for note in notes:
         if note.folder not in seen:
@@ -193,7 +195,7 @@ def folders(notes: Iterable[Annotation]) -> Iterator[tuple[str, bytes]]:
 
 
 def train_pictures() -> dict[str, list[Picture]]:
-    """The training images by class."""
+    """Return the training images by class."""
     return {
         wnid: [draw(image_id, wnid, ODD_IMAGES.get((wnid, n), "")) for n, image_id in enumerate(training_ids(wnid))]
         for wnid in SITTERS
@@ -201,7 +203,7 @@ def train_pictures() -> dict[str, list[Picture]]:
 
 
 def train_notes(train: dict[str, list[Picture]]) -> list[Annotation]:
-    """The annotations of every second training image, and one whose image is not in the sample."""
+    """Return the annotations of every second training image, and one whose image is not in the sample."""
     notes = [
         annotate(image, wnid, ODD_XML.get((wnid, n), ""))
         for wnid, images in train.items()
@@ -213,7 +215,7 @@ def train_notes(train: dict[str, list[Picture]]) -> list[Annotation]:
 
 
 def val_pictures() -> list[Picture]:
-    """Validation images under the first numbers whose official label is one of the sample's classes."""
+    """Return validation images, under the first numbers whose official label is one of the sample's classes."""
     left = dict.fromkeys(SITTERS, VAL_PER_CLASS)
     images = []
     for number, wnid in enumerate(labels.validation_wnids(), start=1):
@@ -224,7 +226,7 @@ def val_pictures() -> list[Picture]:
 
 
 def test_pictures() -> list[Picture]:
-    """Test images, of whichever classes: nobody is told."""
+    """Return test images of any classes: their labels are not published."""
     ids = (f"ILSVRC2012_test_{number:08d}" for number in range(1, TEST_IMAGES + 1))
     return [draw(image_id, Random(f"{image_id}?").choice(list(SITTERS))) for image_id in ids]
 
@@ -238,7 +240,7 @@ images carry numbers whose label is the class that is drawn. The official kit ho
 
 
 def devkit() -> bytes:
-    """The development kit: the ground truth without a final newline, as the publisher's, and a readme of our own."""
+    """Return the development kit: the ground truth without a final newline, as the publisher's, and our own readme."""
     ids = {wnid: n for n, wnid in enumerate(labels.ilsvrc2012_ids(), start=1)}
     truth = "\n".join(str(ids[wnid]) for wnid in labels.validation_wnids())
     top = "ILSVRC2012_devkit_t12/"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Make imagenet_tools/tables/wordnet, the facts of WordNet 3.0's noun synsets, from its dict folder.
 
-    offset                           of the synset's line in data.noun, bytes: the digits of its wnid; rows by it
+    offset                           of the synset's line in data.noun, bytes: the digits of its wnid; sorted
     lemmas                           joined with a space, '_' for a space inside one
-    sense                            place of the synset among those of its first lemma in index.noun, from 1
+    sense                            place of the synset among the senses of its first lemma in index.noun, from 1
     lexfile                          number of its lexicographer file
     hypernyms, instance_hypernyms    offsets of the synsets that its pointers @ and @i name, in WordNet's order
 
@@ -32,7 +32,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from tables import write_columns
 
-HOUSE = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 N_SYNSETS = 82_115
 TYPES = {
     "offset": pa.int32(),
@@ -45,7 +45,7 @@ TYPES = {
 
 
 class Synset(NamedTuple):
-    """A row of the table, in the order of its columns."""
+    """A row of the table; the fields are in the order of its columns."""
 
     offset: int
     lemmas: str
@@ -56,16 +56,16 @@ class Synset(NamedTuple):
 
 
 def read_licence(data_noun: str) -> str:
-    """The licence at the head of data.noun, without the line numbers that WordNet's reader needs before it."""
+    """Return the licence at the head of data.noun, without its line numbers."""
     numbered = (re.match(r"  \d+ (.*)", line) for line in data_noun.split("\n", 40))
-    text = "".join(f"{found[1].rstrip()}\n" for found in numbered if found)
+    text = "".join(f"{match[1].rstrip()}\n" for match in numbered if match)
     if "WordNet 3.0 Copyright" not in text:
-        raise SystemExit("data.noun does not begin with the licence of WordNet 3.0; its offsets would be others")
+        raise SystemExit("data.noun does not begin with the licence of WordNet 3.0; another version has other offsets")
     return text
 
 
 def read_senses(index_noun: str) -> dict[str, list[int]]:
-    """The offsets of a lemma's synsets, in the order of its senses, by the lemma in lower case."""
+    """Return the offsets of each lemma's synsets in the order of its senses, by the lemma in lower case."""
     senses = {}
     for line in index_noun.splitlines():
         if line.startswith("  "):
@@ -76,7 +76,7 @@ def read_senses(index_noun: str) -> dict[str, list[int]]:
 
 
 def read_synset(line: str, senses: dict[str, list[int]]) -> Synset:
-    """A line of data.noun as a row; ValueError where it is not as the drawing above."""
+    """Parse a line of data.noun; ValueError if it is not as drawn above."""
     fields = line.partition(" | ")[0].split()
     offset, lexfile, n_lemmas = int(fields[0]), int(fields[1]), int(fields[3], 16)
     lemmas = fields[4 : 4 + 2 * n_lemmas : 2]
@@ -94,7 +94,7 @@ def read_synset(line: str, senses: dict[str, list[int]]) -> Synset:
 
 
 def make_columns(dict_dir: Path) -> tuple[dict[str, pa.Array], str]:
-    """The columns of the table, and WordNet's licence."""
+    """Return the columns of the table, and WordNet's licence."""
     data_noun = Path(dict_dir, "data.noun").read_text(encoding="ascii")
     senses = read_senses(Path(dict_dir, "index.noun").read_text(encoding="ascii"))
     licence = read_licence(data_noun)
@@ -111,12 +111,12 @@ def make_columns(dict_dir: Path) -> tuple[dict[str, pa.Array], str]:
 
 
 def main() -> None:
-    """Read the arguments, write the columns and the licence."""
+    """Read the arguments; write the columns and the licence."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dict_dir", type=Path, help="a WordNet 3.0 dict folder, such as /usr/share/wordnet")
     columns, licence = make_columns(parser.parse_args().dict_dir)
     write_columns("wordnet", columns)
-    (HOUSE / "LICENSES/WordNet-3.0.txt").write_text(licence, encoding="ascii")
+    (ROOT / "LICENSES/WordNet-3.0.txt").write_text(licence, encoding="ascii")
 
 
 if __name__ == "__main__":

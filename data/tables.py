@@ -1,7 +1,7 @@
-"""Writes the package's tables of facts, so that the same facts give the same bytes.
+"""Write the package's tables of facts; the same facts give the same bytes.
 
-A table that commands need at once is a folder of numpy's files, a column each, as imagenet_tools/tables/columns.py
-draws them; any other is a Parquet file, which names its sources in its metadata.
+A table that commands need at once is a folder of numpy files, one a column, as imagenet_tools/tables/columns.py draws
+it. Any other table is a Parquet file, which names its sources in its metadata.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ TABLES = Path(__file__).resolve().parent.parent / "imagenet_tools/tables"
 
 
 def pinned(path: Path, sha256: str) -> bytes:
-    """The bytes of a source that has this SHA-256."""
+    """Return the bytes of a source; stop if its SHA-256 is another one."""
     data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise SystemExit(f"{path}: its SHA-256 is {found}, expected {sha256}")
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
+        raise SystemExit(f"{path}: its SHA-256 is {actual}, expected {sha256}")
     return data
 
 
 def write_columns(name: str, columns: dict[str, pa.Array]) -> None:
-    """Write a table as a folder of its columns; those that stood there are gone."""
+    """Write a table as a folder of its columns, in place of the columns that were there."""
     folder = TABLES / name
     for old in folder.glob("*.npy"):
         old.unlink()
@@ -37,10 +37,10 @@ def write_columns(name: str, columns: dict[str, pa.Array]) -> None:
 
 
 def write_parquet(name: str, columns: dict[str, pa.Array], meaning: str, *sources: tuple[str, Path]) -> None:
-    """Write a table with its meaning and sources, every option that bears on the bytes stated."""
-    said = [f"{what}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}" for what, path in sources]
+    """Write a table with its meaning and sources; every option that changes the bytes is given."""
+    stated = [f"{title}, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}" for title, path in sources]
     fields = [pa.field(column, array.type, nullable=False) for column, array in columns.items()]
-    schema = pa.schema(fields, metadata={"description": meaning, "source": "; ".join(said)})
+    schema = pa.schema(fields, metadata={"description": meaning, "source": "; ".join(stated)})
     path = TABLES / f"{name}.parquet"
     pq.write_table(
         pa.table(columns, schema=schema),
@@ -57,7 +57,7 @@ def write_parquet(name: str, columns: dict[str, pa.Array], meaning: str, *source
 
 
 def _encoding(field: pa.Field) -> tuple[str, str]:
-    """The path of a column, or of the values of a column of lists, and how it is written."""
+    """Return the path of a column, or of the values of a column of lists, and its encoding."""
     values = field.type.value_type if pa.types.is_list(field.type) else field.type
     path = f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
     return path, "DELTA_BINARY_PACKED" if values == pa.int32() else "PLAIN"
