@@ -1,4 +1,4 @@
-"""The graph holds the published counts, and equals ILSVRC's own costs and heights."""
+"""The graph has the published counts, and ILSVRC's official costs and heights."""
 
 import subprocess
 import sys
@@ -114,7 +114,7 @@ def test_persons_of_fall11() -> None:
 
 
 def n_paths(rows: graph.Ints) -> np.ndarray:
-    """How many paths lead from each row to the root."""
+    """Return the number of paths from each row to the root."""
     paths: dict[int, int] = {}
 
     def count(row: int) -> int:
@@ -272,7 +272,7 @@ def test_costs_follow_the_order_of_the_classes() -> None:
 
 
 def test_a_class_that_stands_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="n02084071 stands in the list twice"):
+    with pytest.raises(UsageError, match="n02084071 appears twice in the list"):
         hierarchy.cost_matrix(["dog.n.01", "cat.n.01", "n02084071"])
 
 
@@ -294,7 +294,7 @@ def test_costs_come_in_blocks_of_rows_or_into_an_array_that_is_given(tmp_path: P
 
 
 def peak_of(code: str) -> tuple[list[str], int]:
-    """What a process of its own prints, and the most memory that it held, in bytes."""
+    """Return the output of a new process, and its peak memory in bytes."""
     # Not ru_maxrss, which a process inherits from the one that started it.
     tail = "\nimport re\nprint(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])\n"
     done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)

@@ -1,8 +1,9 @@
-"""Maps from one class list to another: which class of one is which of the other, what is lost, and what is merged.
+"""Map one class list to another: the target of each class, what is lost, and what is merged.
 
-A class goes to the class with the same wnid. Into superclasses it goes as the published list says, and into a category
-that is given by synsets (VOC, COCO, CIFAR) if it lies at or below one of them: into the nearest by edges, of both kinds
-of hypernym. Only where that is asked for does a class without its own go to the nearest listed one above it.
+A class goes to the class with the same wnid. If the target is a list of superclasses, it goes as the list was
+published. If the target's categories are given by synsets (VOC, COCO, CIFAR), it goes to the category with the nearest
+synset at or above it. Edges of both kinds count. Only with `ancestors` a class without a counterpart goes to the
+nearest class above it.
 """
 
 from __future__ import annotations
@@ -21,27 +22,42 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 Merging = Literal["max", "sum", "logsumexp"]
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMap:
-    """Where the classes of one list stand in another. Outputs are numbered from 0, backgrounds included."""
+    """The map from list a to list b. Outputs are numbered from 0, background included.
+
+    Attributes:
+        a: The list of the model or the labels.
+        b: The target list.
+        target: The output of b for each output of a, -1 for none: (outputs of a,).
+        above: The class of b that each class of a went to, if it is above it; by wnid.
+        ambiguous: The nearest classes of b for each class of a that has several; such a class has no target.
+
+    Example:
+        >>> m = class_map("ilsvrc2012", "breeds-living17")
+        >>> m.merged["salamander"]
+        ('n01630670', 'n01631663', 'n01632458', 'n01632777')
+        >>> m.scores(np.full((1, 1000), 0.25), merge="sum").tolist()
+        [[1.0, 1.0, ..., 1.0]]
+    """
 
     a: ClassList
     b: ClassList
-    target: npt.NDArray[np.intp] = field(repr=False)  # (outputs of a,): the output of b that each becomes, -1: none
-    above: Mapping[str, str] = field(repr=False)  # classes of a that went to a class above them, by wnid: its name in b
-    ambiguous: Mapping[str, tuple[str, ...]] = field(repr=False)  # classes of a, and those of b as near as each other
+    target: npt.NDArray[np.intp] = field(repr=False)
+    above: Mapping[str, str] = field(repr=False)
+    ambiguous: Mapping[str, tuple[str, ...]] = field(repr=False)
 
     @functools.cached_property
     def index(self) -> npt.NDArray[np.intp]:
-        """The output of a that is each output of b, -1 where there is none: (outputs of b,).
+        """The output of a for each output of b, -1 for none: (outputs of b,).
 
-        `logits[:, m.index]` are the logits of b where nothing is `lost`: for numpy and torch -1 is the last column,
-        so use scores() where something is. UsageError where several classes of a become one of b: use scores().
+        `logits[:, m.index]` are the logits of b if nothing is `lost`. Otherwise use scores(): numpy and torch take -1
+        for the last column. UsageError if several classes of a become one of b: use scores().
         """
         if self.merged:
             name, several = next(iter(self.merged.items()))
@@ -49,149 +65,166 @@ class ClassMap:
                 f"{len(several)} classes of {self.a.name} become {name} of {self.b.name}, so that no single column is "
                 "it. Use scores(logits), which merges columns, or target, which maps labels."
             )
-        index = np.full(_outputs(self.b), -1, np.intp)
+        index = np.full(_n_outputs(self.b), -1, np.intp)
         kept = np.flatnonzero(self.target >= 0)
         index[self.target[kept]] = kept
         return index
 
     @functools.cached_property
     def merged(self) -> Mapping[str, tuple[str, ...]]:
-        """The classes of b that several classes of a become, and these."""
-        into: dict[str, list[str]] = defaultdict(list)
-        for name, target in zip(self.a.classes, self.target[self.a.background :].tolist(), strict=True):
+        """The classes of b that several classes of a become, with these."""
+        sources: dict[str, list[str]] = defaultdict(list)
+        for name, target in self._class_targets():
             if target >= 0:
-                into[self.b.classes[target - self.b.background]].append(name)
-        return {name: tuple(several) for name, several in into.items() if len(several) > 1}
+                sources[self.b.classes[target - self.b.background]].append(name)
+        return {name: tuple(several) for name, several in sources.items() if len(several) > 1}
 
     @property
     def lost(self) -> tuple[str, ...]:
         """The classes of b that no class of a becomes."""
-        found = set(self.target.tolist())
-        return tuple(name for output, name in enumerate(self.b.classes, self.b.background) if output not in found)
+        targets = set(self.target.tolist())
+        return tuple(name for output, name in enumerate(self.b.classes, self.b.background) if output not in targets)
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """The classes of a that become none of b, the ambiguous ones among them."""
-        targets = self.target[self.a.background :].tolist()
-        return tuple(name for name, target in zip(self.a.classes, targets, strict=True) if target < 0)
+        """The classes of a without a target, the ambiguous ones included."""
+        return tuple(name for name, target in self._class_targets() if target < 0)
+
+    def _class_targets(self) -> Iterable[tuple[str, int]]:
+        return zip(self.a.classes, self.target[self.a.background :].tolist(), strict=True)
 
     def scores(self, scores: npt.ArrayLike, *, merge: Merging = "max") -> npt.NDArray[np.floating]:
-        """A model's scores for the classes of b, from those for a: (n, outputs of a) becomes (n, outputs of b).
+        """Return a model's scores for the classes of b.
 
-        `merge` joins the columns that become one: max; sum, for probabilities; logsumexp, for logits, which is the sum
-        of their probabilities. What is lost has -inf, or 0 where columns are summed. UsageError: another width.
+        Args:
+            scores: The scores for the outputs of a: (n, outputs of a).
+            merge: How columns are joined: "max"; "sum", for probabilities; "logsumexp", for logits, which sums their
+                probabilities.
+
+        Returns:
+            (n, outputs of b). The columns of lost classes are -inf, or 0 with "sum".
+
+        Raises:
+            UsageError: Another shape.
         """
-        given = np.asarray(scores)
-        if given.ndim != 2 or given.shape[1] != len(self.target):
+        values = np.asarray(scores)
+        if values.ndim != 2 or values.shape[1] != len(self.target):
             raise UsageError(
                 f"Expected scores of shape (n, {len(self.target)}), a column an output of {self.a.name}; "
-                f"found {given.shape}."
+                f"found {values.shape}."
             )
-        joining = {"max": np.maximum, "sum": np.add, "logsumexp": np.logaddexp}[merge]
-        kind = np.result_type(given.dtype, np.float32)
-        out = np.full((len(given), _outputs(self.b)), 0 if merge == "sum" else -np.inf, kind)
+        ufunc = {"max": np.maximum, "sum": np.add, "logsumexp": np.logaddexp}[merge]
+        dtype = np.result_type(values.dtype, np.float32)
+        merged = np.full((len(values), _n_outputs(self.b)), 0 if merge == "sum" else -np.inf, dtype)
         columns = np.argsort(self.target, kind="stable")
         columns = columns[self.target[columns] >= 0]
         starts = np.flatnonzero(np.diff(self.target[columns], prepend=-1))
         if len(columns):
-            out[:, self.target[columns[starts]]] = joining.reduceat(given[:, columns].astype(kind), starts, axis=1)
-        return out
+            merged[:, self.target[columns[starts]]] = ufunc.reduceat(values[:, columns].astype(dtype), starts, axis=1)
+        return merged
 
 
 def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False) -> ClassMap:
-    """The map from one class list to another; each a published name, a file, a,b,c, or a ClassList.
+    """Return the map from one class list to another.
 
-    With `ancestors` a class that is not in b goes to the nearest class of b above it; where several are as near, none.
-    UsageError: no such list.
+    Args:
+        a: A published name, a file, a,b,c, or a ClassList.
+        b: The target, likewise.
+        ancestors: Send a class that is not in b to the nearest class of b above it; to none if several are as near.
+
+    Raises:
+        UsageError: No such list.
+
+    Example:
+        >>> class_map("imagenet21k-goog", "ilsvrc2012").lost
+        ('n04399382',)
     """
     a, b = listed(a), listed(b)
-    choices = {wnid: [_Choice(n, False)] for n, wnid in enumerate(b.wnids)} if not b.categories else _members(b)
-    unclear = {wnid for one in a.categories or () for wnid in one.members or one.synsets} or set(a.wnids)
-    unclear -= choices.keys()
-    given_by_synsets = bool(b.categories) and not any(one.members for one in b.categories)
-    if unclear and (ancestors or given_by_synsets):
-        choices |= _nearest(unclear, b)
-    target = np.full(_outputs(a), -1, np.intp)
+    choices = _choices(a, b, ancestors)
+    members = [category.members or category.synsets for category in a.categories] or [(wnid,) for wnid in a.wnids]
+    target = np.full(_n_outputs(a), -1, np.intp)
     above: dict[str, str] = {}
     ambiguous: dict[str, tuple[str, ...]] = {}
-    members = [one.members or one.synsets for one in a.categories] or [(wnid,) for wnid in a.wnids]
-    for place, (name, wnids) in enumerate(zip(a.classes, members, strict=True)):
-        found = {choice for wnid in wnids for choice in choices.get(wnid, ())}
-        classes = sorted({choice.place for choice in found})
-        # A class of several synsets goes where all of them go.
-        if len(classes) == 1 and all(wnid in choices for wnid in wnids):
-            target[a.background + place] = b.background + classes[0]
-            if any(choice.above for choice in found):
-                above[name] = b.classes[classes[0]]
-        elif classes:
-            ambiguous[name] = tuple(b.classes[one] for one in classes)
+    for output, (name, wnids) in enumerate(zip(a.classes, members, strict=True), a.background):
+        reached = {choice for wnid in wnids for choice in choices.get(wnid, ())}
+        places = sorted({choice.place for choice in reached})
+        # A class of several synsets has a target only if all of them go there.
+        if len(places) == 1 and all(wnid in choices for wnid in wnids):
+            target[output] = b.background + places[0]
+            if any(choice.above for choice in reached):
+                above[name] = b.classes[places[0]]
+        elif places:
+            ambiguous[name] = tuple(b.classes[place] for place in places)
     target.flags.writeable = False
     return ClassMap(a, b, target, above, ambiguous)
 
 
 def listed(text: str | ClassList) -> ClassList:
-    """The class list that a text names: a published list, a file with a synset at the head of each line, or a,b,c."""
+    """Return the class list that a text names: a published list, a file of classes, or a,b,c."""
     if isinstance(text, ClassList):
         return text
-    if (one := given_lists.published(text)) is not None:
-        return one
+    published = given_lists.published(text)
+    if published is not None:
+        return published
     return lists.made(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
 
 
-# ---- where a synset goes
-
-
 class _Choice(NamedTuple):
-    """A class of b that a synset may become, and whether it lies below it."""
+    """A class of b that a synset may go to, by its place, and whether it is above the synset."""
 
     place: int
     above: bool
 
 
-def _members(b: ClassList) -> dict[str, list[_Choice]]:
-    found: dict[str, list[_Choice]] = defaultdict(list)
-    for place, one in enumerate(b.categories):
-        for wnid in one.members:
-            found[wnid].append(_Choice(place, False))
-    return dict(found)
+def _choices(a: ClassList, b: ClassList, ancestors: bool) -> Mapping[str, Iterable[_Choice]]:
+    """Return the classes of b that the synsets of a may go to, by wnid."""
+    choices: dict[str, list[_Choice]] = defaultdict(list)
+    if b.categories:
+        for place, category in enumerate(b.categories):
+            for wnid in category.members:
+                choices[wnid].append(_Choice(place, False))
+    else:
+        choices |= {wnid: [_Choice(place, False)] for place, wnid in enumerate(b.wnids)}
+    by_synsets = bool(b.categories) and not any(category.members for category in b.categories)
+    wnids = {wnid for category in a.categories for wnid in category.members or category.synsets} or set(a.wnids)
+    wnids -= choices.keys()
+    if wnids and (ancestors or by_synsets):
+        choices |= _nearest(wnids, b)
+    return dict(choices)
 
 
 def _nearest(synsets: Iterable[str], b: ClassList) -> dict[str, list[_Choice]]:
-    """The classes of b that have the synsets nearest above each synset; several where they are as near."""
-    anchors: dict[int, list[tuple[int, bool]]] = defaultdict(list)
-    for place, wnid, out in _anchors(b):
-        anchors[wordnet.row_of(wnid)].append((place, out))
-    wanted = np.zeros(hierarchy.edges_down().n, np.bool_)
-    wanted[wordnet.rows_of(synsets)] = True
-    # Downwards: what lies below the few is less than what lies above the many.
-    above, below, distances = graph.pairs(hierarchy.edges_down(), np.array(sorted(anchors), np.int32))
+    """Return the classes of b with the synsets nearest at or above each synset: several if they are as near."""
+    anchors: dict[int, list[tuple[int, bool]]] = defaultdict(list)  # (place in b, leaves out) by row
+    for place, category in enumerate(b.categories):
+        for wnid in category.synsets:
+            anchors[wordnet.row_of(wnid)].append((place, False))
+        for wnid in category.without:
+            anchors[wordnet.row_of(wnid)].append((place, True))
+    if not b.categories:
+        for place, row in enumerate(wordnet.rows_of(b.wnids).tolist()):
+            anchors[row].append((place, False))
+    wanted = wordnet.mask_of(wordnet.rows_of(synsets))
+    # Downwards: fewer synsets are below the few anchors than above the many classes.
+    tops, below, distances = graph.pairs(hierarchy.edges_down(), np.array(sorted(anchors), np.int32))
     hits = np.flatnonzero(wanted[below])
-    nearest: dict[int, dict[tuple[int, bool], int]] = defaultdict(dict)
-    for row, top, distance in zip(below[hits].tolist(), above[hits].tolist(), distances[hits].tolist(), strict=True):
+    by_row: dict[int, dict[tuple[int, bool], int]] = defaultdict(dict)
+    for row, top, distance in zip(below[hits].tolist(), tops[hits].tolist(), distances[hits].tolist(), strict=True):
         for anchor in anchors[top]:
-            nearest[row][anchor] = min(distance, nearest[row].get(anchor, distance))
-    found = {}
-    for wnid, reached in zip(wordnet.wnids_of(list(nearest)), nearest.values(), strict=True):
+            by_row[row][anchor] = min(distance, by_row[row].get(anchor, distance))
+    nearest = {}
+    for wnid, reached in zip(wordnet.wnids_of(list(by_row)), by_row.values(), strict=True):
+        # A class takes the synset unless a synset that it leaves out is as near.
         inside = {
             place: distance
-            for (place, out), distance in reached.items()
-            if not out and distance < reached.get((place, True), distance + 1)
+            for (place, leaves_out), distance in sorted(reached.items())
+            if not leaves_out and distance < reached.get((place, True), distance + 1)
         }
         least = min(inside.values(), default=0)
-        choices = [_Choice(place, distance > 0) for place, distance in sorted(inside.items()) if distance == least]
-        if choices:
-            found[wnid] = choices
-    return found
+        if inside:
+            nearest[wnid] = [_Choice(place, distance > 0) for place, distance in inside.items() if distance == least]
+    return nearest
 
 
-def _anchors(b: ClassList) -> Iterator[tuple[int, str, bool]]:
-    """(place, synset, kept out) of each synset that a class of b takes in or keeps out."""
-    for place, wnid in enumerate(b.wnids if not b.categories else ()):
-        yield place, wnid, False
-    for place, one in enumerate(b.categories):
-        yield from ((place, wnid, False) for wnid in one.synsets)
-        yield from ((place, wnid, True) for wnid in one.without)
-
-
-def _outputs(listed: ClassList) -> int:
+def _n_outputs(listed: ClassList) -> int:
     return listed.background + len(listed)

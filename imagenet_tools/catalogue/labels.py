@@ -18,8 +18,6 @@ from imagenet_tools.tables import columns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-numbered = lists.numbered
-
 _VALIDATION_PREFIX = "ILSVRC2012_val_"
 
 

@@ -1,8 +1,8 @@
-"""What a synset may be called by, and which one a text means: a wnid, a name such as dog.n.01, or a lemma.
+"""Resolve the names of synsets: a wnid, a name such as dog.n.01, or a lemma; and search for parts of them.
 
-A lemma often names several synsets (dog: seven). It is taken for the one that has images at or below it, where just
-one has; without images to count, where just one has ILSVRC2012 classes. Where nothing decides, the error lists them.
-The view terms of index/views.sql has the same rule, by which SQL looks synsets up.
+A lemma often names several synsets (dog: seven). It means the one that has images at or below it, if only one has;
+without images to count, the one that has ILSVRC2012 classes. If nothing decides, the error lists them all. The view
+`terms` of index/views.sql has the same rule, by which SQL looks up synsets.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
 from imagenet_tools.wordnet import hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
 
 Counts = npt.NDArray[np.integer]
 
-# What a number is: (wnid, words) of the class that each label space counts by it.
-Numbered = Callable[[int], Iterable[tuple[str, str]]]
+# How well a text matches; less is better.
+_NUMBER, _WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(6)
 
 
 class Taken(NamedTuple):
-    """The synset that a text was taken for."""
+    """The synset that a text means."""
 
     wnid: str
     guessed: bool  # the text names several synsets, and the counts decided
-    note: str  # a sentence that says so; empty where nothing was guessed
+    note: str  # a sentence about the guess; empty if nothing was guessed
 
 
 class Sense(NamedTuple):
@@ -48,52 +47,93 @@ class Sense(NamedTuple):
     below: int  # images, or ILSVRC2012 classes, at or below it
 
 
+class FoundSynset(NamedTuple):
+    """A result of a search."""
+
+    wnid: str
+    name: str
+    lemmas: tuple[str, ...]
+    ilsvrc2012_index: int | None  # of the class in sorted order, from 0
+    ilsvrc_id: int | None  # of the class in the devkit, from 1
+    classes: int  # ILSVRC2012 classes at or below it
+    why: str  # the part that the text matched, in words
+
+
 @functools.cache
 def ilsvrc2012_below() -> npt.NDArray[np.int64]:
-    """Return how many of the 1,000 ILSVRC2012 classes each synset is or has below it, by row: (82,115,)."""
+    """Return the number of ILSVRC2012's 1,000 classes at or below each synset, by row: (82,115,).
+
+    Example:
+        >>> int(ilsvrc2012_below()[wordnet.row_of("dog.n.01")])
+        118
+    """
     below = hierarchy.classes_below(labels.ilsvrc2012_sorted())
     below.flags.writeable = False
     return below
 
 
 def resolve(text: str, *, images: Counts | None = None, strict: bool = False) -> Taken:
-    """The synset that a text means: a wnid, a name (`Toy Dog.n.1` too), or a lemma in any case, '_' or spaces.
+    """Return the synset that a text means.
 
-    `images` are inclusive counts by row of imagenet_tools.wordnet.wordnet; without them ILSVRC2012 classes are counted.
-    AmbiguousSynsetError: a lemma of several synsets, where not exactly one has any (or `strict` forbids to guess).
-    UnknownSynsetError: no synset is called so.
+    Args:
+        text: A wnid, a name (`Toy Dog.n.1` too), or a lemma, in any case, with '_' or spaces.
+        images: Images at or below each synset, by row of imagenet_tools.wordnet.wordnet: (82,115,). Default: count
+            ILSVRC2012's classes.
+        strict: Never guess.
+
+    Raises:
+        AmbiguousSynsetError: A lemma of several synsets, of which not exactly one has a count, or `strict`.
+        UnknownSynsetError: No synset has this name.
+
+    Example:
+        >>> resolve("tabby")
+        Taken(wnid='n02123045', guessed=True,
+              note="'tabby' is taken for tabby.n.01 (n02123045), alone of its 2 senses to have ILSVRC2012 classes.")
     """
-    found = senses(text, images=images)
-    if not found:
+    named = senses(text, images=images)
+    if not named:
         raise UnknownSynsetError(_unknown(text))
-    what = "ILSVRC2012 classes" if images is None else "images"
-    counted = [sense for sense in found if sense.below > 0]
-    if len(found) == 1:
-        return Taken(found[0].wnid, False, "")
+    if len(named) == 1:
+        return Taken(named[0].wnid, False, "")
+    counted = [sense for sense in named if sense.below > 0]
     if len(counted) == 1 and not strict:
-        taken = counted[0]
-        note = f"{text!r} is taken for {taken.name} ({taken.wnid}), alone of its {len(found)} senses to have {what}."
-        return Taken(taken.wnid, True, note)
-    raise AmbiguousSynsetError(_ambiguous(text, found, "class" if images is None else "image"))
+        sense, unit = counted[0], "ILSVRC2012 classes" if images is None else "images"
+        note = f"{text!r} is taken for {sense.name} ({sense.wnid}), alone of its {len(named)} senses to have {unit}."
+        return Taken(sense.wnid, True, note)
+    raise AmbiguousSynsetError(_ambiguous(text, named, by_class=images is None))
 
 
 def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
-    """The synsets that a text names, those with the most images (or ILSVRC2012 classes) first; empty: unknown."""
+    """Return the synsets that a text names, those with the greatest counts first.
+
+    Args:
+        text: As resolve() takes it.
+        images: As resolve() takes them.
+
+    Returns:
+        The senses; empty if the text names no synset.
+
+    Example:
+        >>> [(sense.name, sense.below) for sense in senses("crane")[:3]]
+        [('crane.n.05', 1), ('crane.n.04', 1), ('grus.n.01', 0)]
+    """
     counts = ilsvrc2012_below() if images is None else images
-    rows = sorted(_rows_of(text), key=lambda row: (-counts[row], row))
-    found = [wordnet.synset_at(row) for row in rows]
-    return [Sense(s.wnid, s.name, s.lemmas, int(counts[row])) for s, row in zip(found, rows, strict=True)]
+    row = wordnet.find_row(text)
+    rows = wordnet.rows_called(_underlined(text)) if row is None else (row,)
+    ordered = sorted(rows, key=lambda row: (-counts[row], row))
+    synsets = ((row, wordnet.synset_at(row)) for row in ordered)
+    return [Sense(synset.wnid, synset.name, synset.lemmas, int(counts[row])) for row, synset in synsets]
 
 
 def close_lemmas(text: str) -> list[str]:
-    """Up to five lemmas that are spelled almost like a text, in lower case."""
+    """Return up to five lemmas that are spelled almost like a text, in lower case.
+
+    Example:
+        >>> "tench" in close_lemmas("tenhc")
+        True
+    """
     close = difflib.get_close_matches(_underlined(text), dict.fromkeys(lemmas()[0]), 5, 0.75)
     return [lemma.replace("_", " ") for lemma in close]
-
-
-def _rows_of(text: str) -> Iterable[int]:
-    row = wordnet.find_row(text)
-    return wordnet.rows_called(_underlined(text)) if row is None else (row,)
 
 
 def _underlined(text: str) -> str:
@@ -102,26 +142,29 @@ def _underlined(text: str) -> str:
 
 @functools.cache
 def lemmas() -> tuple[list[str], list[int]]:
-    """Each lemma of each synset, in lower case with '_' for a space, and the row of the synset: 146,347 of each."""
+    """Return every lemma of every synset, in lower case with '_' for a space, and the row of each: 146,347."""
     text = wordnet.lower_text()
     rows = [row for row, line in enumerate(text.split("\n")) for _ in range(line.count(" ") + 1)]
     return text.replace("\n", " ").split(" "), rows
 
 
-def _ambiguous(text: str, found: list[Sense], unit: str) -> str:
-    counted = sum(sense.below > 0 for sense in found)
-    cells = [
-        (sense.name, sense.wnid, _count(sense.below, unit), ", ".join(sense.lemmas).replace("_", " "))
-        for sense in found
+def _ambiguous(text: str, named: list[Sense], *, by_class: bool) -> str:
+    def count(n: int) -> str:
+        return f"{n:,} {'class' if by_class else 'image'}" + ("" if n == 1 else "es" if by_class else "s")
+
+    n_counted = sum(sense.below > 0 for sense in named)
+    cells = [(sense.name, sense.wnid, count(sense.below)) for sense in named]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        f"  {name:{widths[0]}}  {wnid}  {n:>{widths[2]}}  {', '.join(sense.lemmas).replace('_', ' ')}"
+        for (name, wnid, n), sense in zip(cells, named, strict=True)
     ]
-    widths = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:3]]
-    lines = [f"  {name:{widths[0]}}  {wnid}  {n:>{widths[2]}}  {lemmas}" for name, wnid, n, lemmas in cells]
-    having = f"{counted or 'none'} of them with any {_plural(unit)}"
+    having = f"{n_counted or 'none'} of them with any {'ILSVRC2012 classes' if by_class else 'images'}"
     return "\n".join(
         [
-            f"{text!r} names {len(found)} synsets, {having}; nothing decides between them:",
+            f"{text!r} names {len(named)} synsets, {having}; nothing decides between them:",
             *lines,
-            f"Type the name or the wnid of the one that is meant: {found[0].name} in place of {text}.",
+            f"Type the name or the wnid of the one that is meant: {named[0].name} in place of {text}.",
         ]
     )
 
@@ -144,86 +187,70 @@ def _unknown(text: str) -> str:
     )
 
 
-def _plural(unit: str) -> str:
-    return "ILSVRC2012 classes" if unit == "class" else f"{unit}s"
+# ---- search
 
 
-def _count(n: int, unit: str) -> str:
-    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}{'es' if unit == 'class' else 's'}"
+def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
+    """Return the synsets that a text may mean, the best matches first.
 
+    Whole matches come first, then ILSVRC2012's classes, then lemmas with the text as a word, at their beginning, and
+    inside. Ties go to the synset with more classes below it.
 
-# ---- by a part of a word, or a number
+    Args:
+        text: A wnid, name or lemma, a part of one, or the number of a class.
+        limit: The greatest number of results; None for all.
 
+    Raises:
+        UsageError: An empty text.
 
-class FoundSynset(NamedTuple):
-    """A synset that a search found."""
-
-    wnid: str
-    name: str
-    lemmas: tuple[str, ...]
-    ilsvrc2012_index: int | None  # of the class in sorted order, from 0
-    ilsvrc_id: int | None  # of the class in the devkit, from 1
-    classes: int  # ILSVRC2012 classes at or below it
-    why: str  # what of it the text matched, in words
-
-
-def find(text: str, *, limit: int | None = 20, numbered: Numbered = labels.numbered) -> list[FoundSynset]:
-    """The synsets that a text may mean: by lemma, name or wnid, or a part of one; by its number in a label space.
-
-    Whole matches come first, then ILSVRC2012 classes, then lemmas with the text as a word, then what begins with it,
-    then what holds it; among equals those with more classes below. `limit` None: all of them. `numbered` says what a
-    number is in every label space.
+    Example:
+        >>> [(synset.name, synset.why) for synset in find("tabby", limit=2)]
+        [('tabby.n.01', 'its lemma tabby'), ('tabby.n.02', 'its lemma tabby')]
     """
     if not text.strip():
         raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
     below = ilsvrc2012_below()
     index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
-    is_class = np.zeros(len(below), np.bool_)
-    is_class[wordnet.rows_of(index_of)] = True
-    best: dict[int, tuple[tuple[int, ...], list[str]]] = {}
-    for place, (rank, row, why) in enumerate(_matches(wordnet.spelled(text), numbered)):
-        order = (0, rank, place * (rank == _NUMBER)) if rank < _WORD else (1, not is_class[row], rank)
-        key = (*order, not is_class[row], -int(below[row]), row)
+    is_class = wordnet.mask_of(wordnet.rows_of(index_of))
+    best: dict[int, tuple[tuple[int, ...], list[str]]] = {}  # by row: the sort key, and the reasons
+    for place, (rank, row, why) in enumerate(_matches(wordnet.spelled(text))):
+        not_class = int(not is_class[row])
+        whole = (0, rank, place if rank == _NUMBER else 0)
+        key = (*(whole if rank < _WORD else (1, not_class, rank)), not_class, -int(below[row]), row)
         if row in best and rank == _NUMBER:
             best[row][1].append(why)
         elif row not in best or key < best[row][0]:
             best[row] = key, [why]
-    found = []
-    for (*_, row), whys in sorted(best.values())[:limit]:
-        synset = wordnet.synset_at(row)
-        ilsvrc_id = id_of[synset.wnid] + 1 if synset.wnid in id_of else None
-        index = index_of.get(synset.wnid)
-        found.append(
-            FoundSynset(synset.wnid, synset.name, synset.lemmas, index, ilsvrc_id, int(below[row]), "; ".join(whys))
-        )
-    return found
+    results = []
+    for (*_, row), reasons in sorted(best.values())[:limit]:
+        wnid, name, lemmas = wordnet.synset_at(row)[:3]
+        ilsvrc_id = id_of[wnid] + 1 if wnid in id_of else None
+        why = "; ".join(reasons)
+        results.append(FoundSynset(wnid, name, lemmas, index_of.get(wnid), ilsvrc_id, int(below[row]), why))
+    return results
 
 
-# How well a text matches: better is less.
-_NUMBER, _WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(6)
-
-
-def _matches(wanted: str, numbered: Numbered) -> Iterator[tuple[int, int, str]]:
-    """(rank, row, why) of all that a text, as wordnet.spelled gives it, matches."""
+def _matches(wanted: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (rank, row, reason) of every match of a text as wordnet.spelled returns it."""
     if re.fullmatch(r"\d{1,5}", wanted):
-        yield from ((_NUMBER, wordnet.row_of(wnid), why) for wnid, why in numbered(int(wanted)))
+        yield from ((_NUMBER, wordnet.row_of(wnid), why) for wnid, why in lists.numbered(int(wanted)))
     row = wordnet.find_row(wanted)
     if row is not None:
         yield _WHOLE, row, "its wnid" if is_wnid(wanted) else "its name"
     if re.fullmatch(r"n\d{2,7}|\d{5,8}", wanted):
-        yield from ((rank, row, "in its wnid") for rank, row in _holding(wanted, wordnet.wnids()))
-    if ".n" in wanted:
-        yield from ((rank, row, "in its name") for rank, row in _holding(wanted.replace(" ", "_"), wordnet.names()))
+        yield from ((rank, row, "in its wnid") for rank, row in _containing(wanted, wordnet.wnids()))
     wanted = wanted.replace(" ", "_")
+    if ".n" in wanted:
+        yield from ((rank, row, "in its name") for rank, row in _containing(wanted, wordnet.names()))
     for row, lemma in wordnet.lemmas_with(wanted):
-        yield _rank(wanted, lemma), row, f"its lemma {lemma.replace('_', ' ')}"
+        if lemma == wanted:
+            rank = _LEMMA
+        elif f"_{wanted}_" in f"_{lemma}_":
+            rank = _WORD
+        else:
+            rank = _BEGINS if lemma.startswith(wanted) else _HOLDS
+        yield rank, row, f"its lemma {lemma.replace('_', ' ')}"
 
 
-def _rank(wanted: str, lemma: str) -> int:
-    if lemma == wanted:
-        return _LEMMA
-    return _WORD if f"_{wanted}_" in f"_{lemma}_" else _HOLDS - lemma.startswith(wanted)
-
-
-def _holding(part: str, texts: wordnet.Texts) -> Iterator[tuple[int, int]]:
-    return ((_HOLDS - text.startswith(part), row) for row, text in enumerate(texts) if part in text)
+def _containing(part: str, texts: wordnet.Texts) -> Iterator[tuple[int, int]]:
+    return ((_BEGINS if text.startswith(part) else _HOLDS, row) for row, text in enumerate(texts) if part in text)

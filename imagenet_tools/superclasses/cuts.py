@@ -83,14 +83,10 @@ def cut_by(rule: Rule, classes: Iterable[str]) -> Superclasses:
 
 def _family(rule: Rule, classes: Iterable[str]) -> _Family:
     """Return the family of classes below the synset of a rule; UsageError if there are none, or one appears twice."""
-    rows = np.sort(wordnet.rows_of(classes))
+    rows = np.sort(wordnet.distinct_rows_of(classes))
     if not len(rows):
         raise UsageError("Found no classes; expected one at least.")
-    if (np.diff(rows) == 0).any():
-        twice = rows[1:][np.diff(rows) == 0]
-        raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
-    is_below = np.zeros(len(wordnet.load().offsets), np.bool_)
-    is_below[_rows_below(rule)] = True
+    is_below = wordnet.mask_of(_rows_below(rule))
     inside = rows[is_below[rows]]
     members, above, edges = graph.pairs(hierarchy.edges_up(instances=rule.instances), inside)
     members, above, edges = members[is_below[above]], above[is_below[above]], edges[is_below[above]]
@@ -122,13 +118,13 @@ def _select_listed(rule: Rule, family: _Family) -> _Selection:
     rows = wordnet.rows_of(rule.at or ()).tolist()
     if len(set(rows)) != len(rows):
         twice = next(row for row in rows if rows.count(row) > 1)
-        raise UsageError(f"Expected different superclasses; {wordnet.name_at(twice)} stands in the list twice.")
+        raise UsageError(f"Expected different superclasses; {wordnet.name_at(twice)} appears twice in the list.")
     below = _rows_below(rule)
     for row in rows:
         if row not in below:
             raise UsageError(
-                f"{wordnet.name_at(row)} does not lie below {wordnet.synset(rule.under).name}, under which all "
-                "superclasses shall lie. Take it out of the list, or name another synset above them."
+                f"{wordnet.name_at(row)} is not below {wordnet.synset(rule.under).name}, but all "
+                "superclasses must be at or below it. Take it out of the list, or name another synset above them."
             )
     return _sifted(rule, family, rows)
 

@@ -98,7 +98,7 @@ def outline(
     class_rows = wordnet.rows_of(classes) if classes is not None else None
     down = hierarchy.edges_down(instances=instances) if edges is None else edges
     below = _kept_edges(row, down, class_rows, counts if counted else None)
-    skip = np.zeros(below.n, np.bool_)
+    skip = wordnet.mask_of([])
     if collapse:
         single = np.flatnonzero(below.degrees() == 1)
         if counts is not None:
@@ -112,12 +112,9 @@ def outline(
 
 def _kept_edges(top: int, down: Edges, classes: Ints | None, counts: npt.NDArray[np.int64] | None) -> Edges:
     """Return the edges below the top between synsets that are drawn."""
-    kept = np.zeros(down.n, np.bool_)
-    kept[graph.reach(down, [top])] = True
+    kept = wordnet.mask_of(graph.reach(down, [top]))
     if classes is not None:
-        above = np.zeros(down.n, np.bool_)
-        above[graph.reach(graph.reverse(down), classes)] = True
-        kept &= above
+        kept &= wordnet.mask_of(graph.reach(graph.reverse(down), classes))
     if counts is not None:
         kept &= counts > 0
     kept[top] = True

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from imagenet_tools.wordnet.graph import Edges, Ints
+    from imagenet_tools.wordnet.graph import Edges
 
 # Each rule, and which hypernym it keeps.
 RULES = {
@@ -96,7 +96,7 @@ class ExclusiveTree:
         """Return the wnids from the top to a synset, both included; UsageError if it is not in the tree."""
         wnid = wordnet.synset(synset).wnid
         if wnid != self.under and wnid not in self.hypernyms:
-            raise UsageError(f"{synset} is not in the tree; expected one of its classes, or what lies above one.")
+            raise UsageError(f"{synset} is not in the tree; expected one of its classes, or a synset above one.")
         path = [wnid]
         while path[-1] != self.under:
             path.append(self.hypernyms[path[-1]])
@@ -178,27 +178,18 @@ def _parents(classes: tuple[str, ...], top: int, instances: bool) -> dict[int, l
     """
     if not classes:
         raise UsageError("Found no classes; expected one at least.")
-    rows = wordnet.rows_of(classes)
-    if len(np.unique(rows)) != len(rows):
-        twice = next(wnid for wnid in classes if classes.count(wnid) > 1)
-        raise UsageError(f"Expected different classes; {twice} stands in the list twice.")
+    rows = wordnet.distinct_rows_of(classes)
     up = hierarchy.edges_up(instances=instances)
-    below = _mask(graph.reach(hierarchy.edges_down(instances=instances), [top]))
+    below = wordnet.mask_of(graph.reach(hierarchy.edges_down(instances=instances), [top]))
     outside = rows[~below[rows]]
     if len(outside):
         raise UsageError(
-            f"{len(outside):,} of {len(rows):,} classes do not lie below {wordnet.name_at(top)}, such as "
+            f"{len(outside):,} of {len(rows):,} classes are not below {wordnet.name_at(top)}, such as "
             f"{wordnet.name_at(int(outside[0]))} ({wordnet.wnids_of(outside[:1])[0]}). Leave them out, or name a "
-            "synset above all."
+            "synset above all of them."
         )
-    inside = np.flatnonzero(below & _mask(graph.reach(up, rows))).tolist()
+    inside = np.flatnonzero(below & wordnet.mask_of(graph.reach(up, rows))).tolist()
     return {row: [above for above in up.of(row).tolist() if below[above]] for row in inside if row != top}
-
-
-def _mask(rows: Ints) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(len(wordnet.load().offsets), np.bool_)
-    mask[rows] = True
-    return mask
 
 
 def _ranking(
@@ -212,7 +203,7 @@ def _ranking(
         if rule == "min-depth":
             return lambda row: (-int(shortest[row]), f"depth {shortest[row]}")
         return lambda row: (int(longest[row]), f"depth {longest[row]}")
-    direct = _mask(wordnet.rows_of(classes)).astype(np.int64)
+    direct = wordnet.mask_of(wordnet.rows_of(classes)).astype(np.int64)
     if rule == "most-images":
         if images is None:
             raise UsageError("The rule most-images needs images to count; expected an index, or `images`.")
@@ -295,19 +286,19 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
     for wnid in choices:
         if wordnet.row_of(wnid) not in parents:
             raise UsageError(
-                f"{where}: {synset_text(wnid)} is no class and lies above none, so that its [[choice]] decides "
-                "nothing. Take it out, or add its classes."
+                f"{where}: {synset_text(wnid)} is neither a class nor above one: its [[choice]] has no effect. "
+                "Remove it, or add its classes."
             )
 
     def choose(wnid: str, hypernyms: tuple[str, ...]) -> tuple[str, str]:
         expected = ", ".join(map(synset_text, hypernyms))
         if wnid not in choices and len(hypernyms) > 1:
-            found = f"{synset_text(wnid)} has {len(hypernyms)} hypernyms and no [[choice]]: {expected}"
-            raise UsageError(f"{where}: {found}. Add one that names one of them.")
+            problem = f"{synset_text(wnid)} has {len(hypernyms)} hypernyms and no [[choice]]: {expected}"
+            raise UsageError(f"{where}: {problem}. Add one that names one of them.")
         hypernym, why = choices.get(wnid, (hypernyms[0], ""))
         if hypernym not in hypernyms:
-            found = f"{synset_text(hypernym)} is no hypernym of {synset_text(wnid)} below {synset_text(under)}"
-            raise UsageError(f"{where}: {found}; expected {expected}.")
+            problem = f"{synset_text(hypernym)} is no hypernym of {synset_text(wnid)} below {synset_text(under)}"
+            raise UsageError(f"{where}: {problem}; expected {expected}.")
         return hypernym, why
 
     tree = _tree(classes, under, instances, rule, choose)
@@ -325,7 +316,7 @@ def _parse_choices(where: str, tables: Any) -> dict[str, tuple[str, str]]:
         toml_file.check_keys(where, table, ("synset", "hypernym", "others", "why"))
         wnid = read_synset(f"{where}, synset", table.get("synset"))
         if wnid in choices:
-            raise UsageError(f"{where}: {synset_text(wnid)} stands twice. Take one out.")
+            raise UsageError(f"{where}: {synset_text(wnid)} appears twice. Remove one.")
         hypernym = read_synset(f"{where} of {synset_text(wnid)}, hypernym", table.get("hypernym"))
         choices[wnid] = hypernym, str(table.get("why", ""))
     return choices

@@ -38,8 +38,6 @@ from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from imagenet_tools.errors import UsageError
 from imagenet_tools.storage.files import read_text
 from imagenet_tools.superclasses import toml_file
@@ -159,9 +157,9 @@ class Superclasses:
     def shared(self) -> tuple[Shared, ...]:
         """Return the classes at or below several superclasses, emptied ones included; empty if all are disjoint."""
         classes, superclass_of = self.classes(), self.superclass_of()
-        is_superclass = np.zeros(len(wordnet.load().offsets), np.bool_)
-        is_superclass[wordnet.rows_of(superclass.wnid for superclass in self.superclasses)] = True
-        is_superclass[wordnet.rows_of(wnid for wnid, why in self.passed_over.items() if why == EMPTIED)] = True
+        wnids = [superclass.wnid for superclass in self.superclasses]
+        wnids += [wnid for wnid, why in self.passed_over.items() if why == EMPTIED]
+        is_superclass = wordnet.mask_of(wordnet.rows_of(wnids))
         edges = hierarchy.edges_up(instances=self.rule is None or self.rule.instances)
         below, above, _ = graph.pairs(edges, wordnet.rows_of(classes))
         above_class: dict[str, list[str]] = {}
@@ -309,13 +307,13 @@ def _check_members(where: str, superclasses: tuple[Superclass, ...], instances: 
         for member in members:
             if member in superclass_of:
                 raise UsageError(
-                    f"{where}: {synset_text(member)} stands in {synset_text(superclass_of[member])} and in "
-                    f"{synset_text(wnid)}. A class belongs to one superclass; take it out of the other."
+                    f"{where}: {synset_text(member)} is in {synset_text(superclass_of[member])} and in "
+                    f"{synset_text(wnid)}. A class belongs to one superclass; remove it from the other."
                 )
             if member not in below:
                 above = ", ".join(map(synset_text, hierarchy.hypernyms(member))) or "none"
                 raise UsageError(
-                    f"{where}: {synset_text(member)} does not lie below {synset_text(wnid)}. Its hypernyms are "
+                    f"{where}: {synset_text(member)} is not below {synset_text(wnid)}. Its hypernyms are "
                     f"{above}. Move it to a superclass above it, or give this superclass a synset above both."
                 )
             superclass_of[member] = wnid

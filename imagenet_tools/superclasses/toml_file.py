@@ -78,8 +78,8 @@ def parse_document(content: str, *, where: str, kind: str, made_by: str, keys: t
     """
     table = parse_toml(content, where=where, made_by=made_by)
     if table.get("format") != 1 or table.get("kind") != kind:
-        found = f"format {table.get('format')!r}, kind {table.get('kind')!r}"
-        raise UsageError(f'{where}: found {found}; expected format 1, kind "{kind}".')
+        problem = f"format {table.get('format')!r}, kind {table.get('kind')!r}"
+        raise UsageError(f'{where}: found {problem}; expected format 1, kind "{kind}".')
     check_keys(where, table, ("format", "kind", *keys))
     return table
 
@@ -106,7 +106,7 @@ def read_synsets(where: str, value: object) -> list[str]:
     wnids = [read_synset(where, text) for text in value]
     twice = [wnid for wnid, n in Counter(wnids).items() if n > 1]
     if twice:
-        raise UsageError(f"{where}: {synset_text(twice[0])} stands twice. Take one out.")
+        raise UsageError(f"{where}: {synset_text(twice[0])} appears twice. Remove one.")
     return wnids
 
 

@@ -242,9 +242,7 @@ def classes_below(classes: Iterable[str]) -> npt.NDArray[np.int64]:
         >>> int(classes_below(["beagle.n.01", "tabby.n.01"])[wordnet.row_of("dog.n.01")])
         1
     """
-    counts = np.zeros(_up(True).n, np.int64)
-    counts[wordnet.rows_of(classes)] = 1
-    return inclusive(counts)
+    return inclusive(wordnet.mask_of(wordnet.rows_of(classes)).astype(np.int64))
 
 
 def cost_matrix(
@@ -287,11 +285,8 @@ def cost_blocks(synsets: Sequence[str], *, block: int = 2_048) -> Iterator[tuple
     """
     if block < 1:
         raise UsageError(f"block = {block}; expected a number of rows from 1.")
-    rows = wordnet.rows_of(synsets)
+    rows = wordnet.distinct_rows_of(synsets)
     order = np.argsort(rows)
-    if len(np.unique(rows)) != len(rows):
-        twice = rows[order][1:][np.diff(rows[order]) == 0]
-        raise UsageError(f"Expected different classes; {wordnet.wnids_of(twice[:1])[0]} stands in the list twice.")
     below, above, _ = graph.pairs(_up(True), rows)
     starts = np.flatnonzero(np.diff(above, prepend=-1))
     # The places of the classes below each ancestor, sorted; ancestors by falling height.

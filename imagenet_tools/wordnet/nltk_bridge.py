@@ -49,7 +49,7 @@ def from_nltk(synset: nltk_wordnet.Synset) -> str:
     name = "no synset" if row is None else wordnet.name_at(row)
     if name != synset.name():
         raise SourceError(
-            f"{synset.name()} stands at {wnid}, which is {name} in WordNet 3.0: it comes from another version. "
+            f"{synset.name()} is at {wnid}, which is {name} in WordNet 3.0: it comes from another version. "
             "Use nltk.corpus.wordnet, not wordnet31 or english_wordnet."
         )
     return wnid

@@ -12,12 +12,12 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from imagenet_tools.errors import UnknownSynsetError
+from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.tables import columns
 from imagenet_tools.wordnet.graph import Edges, Ints, Shorts
 from imagenet_tools.wordnet.wnid import is_wnid
@@ -122,12 +122,6 @@ def read_table(name: str) -> pa.RecordBatch:
     return pq.ParquetFile(columns.TABLES / f"{name}.parquet").read().combine_chunks().to_batches()[0]
 
 
-def array_of(column: pa.Array) -> npt.NDArray[Any]:
-    """Return a column of whole numbers without nulls as a read-only array."""
-    # to_numpy would import pandas, which takes longer than all the rest.
-    return np.from_dlpack(column)
-
-
 # ---- all rows
 
 
@@ -186,6 +180,13 @@ def spell(offsets: npt.NDArray[np.integer]) -> list[str]:
 def lower_text() -> str:
     """Return load().text in lower case; its length is the same."""
     return load().text.lower()
+
+
+def mask_of(rows: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return an array that is True at some rows: (82,115,)."""
+    mask = np.zeros(len(load().offsets), np.bool_)
+    mask[np.asarray(rows, np.intp)] = True
+    return mask
 
 
 # ---- rows by text
@@ -249,12 +250,22 @@ def rows_of(texts: Iterable[str]) -> Ints:
     return np.array([row_of(text) for text in texts], np.int32)
 
 
+def distinct_rows_of(texts: Iterable[str]) -> Ints:
+    """Return the rows of wnids or names, in their order; UsageError if a synset appears twice."""
+    rows = rows_of(texts)
+    ordered = np.sort(rows)
+    twice = ordered[1:][np.diff(ordered) == 0]
+    if len(twice):
+        raise UsageError(f"Expected different classes; {wnids_of(twice[:1])[0]} appears twice in the list.")
+    return rows
+
+
 def rows_called(lemma: str) -> Sequence[int]:
     """Return the rows that have a lemma, in lower case with '_' for a space; sorted, empty if there are none."""
     if next(_searches) >= _SEARCHES_BEFORE_TABLE:
         return _rows_by_lemma().get(lemma, ())
     # A synset may have a lemma in two spellings, with capitals and without.
-    return list(dict.fromkeys(row for row, found in lemmas_with(lemma) if found == lemma))
+    return list(dict.fromkeys(row for row, other in lemmas_with(lemma) if other == lemma))
 
 
 def rows_with(lemmas: Iterable[str]) -> set[int]:

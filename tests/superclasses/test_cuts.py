@@ -1,4 +1,4 @@
-"""A cut is what it says: at its depth, of its number, disjoint, covering; held against plain sets."""
+"""A cut has its depth or number, and is disjoint and covering as stated; compared with plain sets."""
 
 import functools
 import itertools
@@ -20,7 +20,7 @@ quick = settings(deadline=None, max_examples=25)
 
 
 def classes(greatest: int = 40) -> st.SearchStrategy[list[str]]:
-    """Some classes of fall11, among them those with several hypernyms and the instances."""
+    """Draw classes of fall11, among them classes with several hypernyms and instances."""
     odd = [wnid for wnid in FALL11 if len(hierarchy.hypernyms(wnid)) > 1]
     odd += ["n09450163", "n10994097", "n11196627", "n11318824"]
     return st.lists(st.sampled_from(FALL11) | st.sampled_from(odd), min_size=1, max_size=greatest, unique=True)
@@ -36,7 +36,7 @@ def below(synset: str, among: list[str]) -> set[str]:
 
 
 def check(made: Superclasses, among: list[str]) -> None:
-    """Every class went to one place, and every member lies below its superclass."""
+    """Check that every class is in one place, and every member below its superclass."""
     places = [wnid for one in made.superclasses for wnid in one.members]
     places += [wnid for _, wnids in made.unassigned() for wnid in wnids]
     assert sorted(places) == sorted(among)
@@ -179,8 +179,8 @@ def test_instances_may_be_left_out() -> None:
         ({"k": 2, "depth": 3}, "depth and k; expected one of"),
         ({"k": 0}, "k = 0; expected a whole number from 1"),
         ({"k": 1_001}, "1,001 disjoint superclasses of these 1,000 classes do not exist, only 1,000"),
-        ({"at": ["bird.n.01"], "under": "dog.n.01"}, "bird.n.01 does not lie below dog.n.01"),
-        ({"at": ["bird.n.01", "n01503061"]}, "bird.n.01 stands in the list twice"),
+        ({"at": ["bird.n.01"], "under": "dog.n.01"}, "bird.n.01 is not below dog.n.01"),
+        ({"at": ["bird.n.01", "n01503061"]}, "bird.n.01 appears twice in the list"),
         ({"depth": 2, "overlap": "any"}, "overlap = 'any'; expected one of nearest"),
     ],
 )
@@ -192,7 +192,7 @@ def test_what_cannot_be_is_an_error_that_says_so(words: dict[str, object], messa
 def test_classes_that_are_none_or_twice_or_unknown_are_refused() -> None:
     with pytest.raises(UsageError, match="Found no classes"):
         cut([], k=1)
-    with pytest.raises(UsageError, match="n02084071 stands in the list twice"):
+    with pytest.raises(UsageError, match="n02084071 appears twice in the list"):
         cut(["dog.n.01", "n02084071"], k=1)
     with pytest.raises(UnknownSynsetError):
         cut(["n00000000"], k=1)

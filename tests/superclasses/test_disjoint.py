@@ -1,4 +1,4 @@
-"""The choice of disjoint sets is the best there is, held against every choice of small families."""
+"""The choice of disjoint sets is the best one, compared with all choices of small families."""
 
 import itertools
 
@@ -15,14 +15,14 @@ Family = list[frozenset[int]]
 
 
 def families(greatest: int = 10) -> st.SearchStrategy[Family]:
-    """Different sets over few members, so that many cross, hold one another, or are disjoint."""
+    """Draw different sets over few members: many cross, hold one another, or are disjoint."""
     one = st.frozensets(st.integers(0, 7), min_size=1)
     interval = st.tuples(st.integers(0, 7), st.integers(1, 8)).map(lambda at: frozenset(range(at[0], min(8, sum(at)))))
     return st.lists(one | interval, max_size=greatest, unique=True)
 
 
 def choices(sets: Family) -> list[tuple[int, ...]]:
-    """Every choice of disjoint sets, the empty one too."""
+    """Yield every choice of disjoint sets, the empty one too."""
     every = itertools.chain.from_iterable(itertools.combinations(range(len(sets)), n) for n in range(len(sets) + 1))
     return [c for c in every if sum(len(sets[n]) for n in c) == len(frozenset().union(*(sets[n] for n in c)))]
 

@@ -1,4 +1,4 @@
-"""The drawings say what the outline holds, in the form that terminals, Graphviz and browsers read."""
+"""Drawings show the outline as text, dot and SVG."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""An exclusive tree keeps one true hypernym each, by the rule that it names, and its file holds every choice."""
+"""An exclusive tree keeps one hypernym of each synset by its rule, and its file holds every choice."""
 
 import tomllib
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_below_a_synset_only_what_lies_there_is_a_choice() -> None:
     tree = exclusive_tree(dogs, rule="first", under="canine.n.02")
     assert tree.hypernyms["n02084071"] == "n02083346"
     assert "n02084071" not in {choice.wnid for choice in tree.choices}
-    with pytest.raises(UsageError, match=r"882 of 1,000 classes do not lie below dog.n.01, such as tench.n.01"):
+    with pytest.raises(UsageError, match=r"882 of 1,000 classes are not below dog.n.01, such as tench.n.01"):
         exclusive_tree(ILSVRC, rule="first", under="dog.n.01")
 
 
@@ -107,12 +107,12 @@ def test_a_choice_may_be_changed_by_hand() -> None:
             "bird.n.01.* is no hypernym of .*dog",
         ),
         (DOG, 'synset = "fox.n.01"\nhypernym = "canine.n.02"\n', r"dog.n.01.* has 2 hypernyms and no \[\[choice\]\]"),
-        (DOG, DOG.replace("02084071 dog.n.01", "00007846 person.n.01"), "person.n.01.* stands twice"),
+        (DOG, DOG.replace("02084071 dog.n.01", "00007846 person.n.01"), "person.n.01.* appears twice"),
         ('rule = "min-depth"', 'rule = "deepest"', "'deepest' is no rule; expected one of first"),
         ("instances = true", "instances = 1", "expected true or false"),
         ('kind = "exclusive tree"', 'kind = "superclasses"', "kind 'superclasses'"),
         ("[tree]\nclasses = [", '[tree]\nclasses = [\n  "n00000000",', "No noun synset"),
-        ("[tree]\nclasses = [", '[tree]\nclasses = [\n  "tench.n.01",', "stands twice"),
+        ("[tree]\nclasses = [", '[tree]\nclasses = [\n  "tench.n.01",', "appears twice"),
         ("[tree]", "[three]", "'three' is no key here"),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused() -> None:
         exclusive_tree(ILSVRC, rule="lowest")
     with pytest.raises(UsageError, match="needs images"):
         exclusive_tree(ILSVRC, rule="most-images")
-    with pytest.raises(UsageError, match="n02084071 stands in the list twice"):
+    with pytest.raises(UsageError, match="n02084071 appears twice in the list"):
         exclusive_tree(["dog.n.01", "n02084071"], rule="first")
     with pytest.raises(UsageError, match="Found no classes"):
         exclusive_tree([], rule="first")

@@ -1,4 +1,4 @@
-"""What is drawn of the graph: every synset and edge once, pruned, chains skipped, cut by the shortest path."""
+"""An outline has every synset and edge once; it is pruned, skips chains, and ends at a depth."""
 
 import itertools
 
@@ -21,7 +21,7 @@ some = st.lists(st.sampled_from(FALL11), min_size=1, max_size=15, unique=True)
 
 
 def edges(drawn: Outline) -> set[tuple[str, str]]:
-    """The edges drawn, each of which stands once."""
+    """Return the drawn edges, and check that each appears once."""
     found = [(link.upper, link.lower) for link in drawn.links]
     assert len(found) == len(set(found))
     return set(found)

@@ -1,4 +1,4 @@
-"""The file of superclasses says all, gives the same again, and tells every mistake of who edits it by hand."""
+"""The file of superclasses holds everything, can be read back, and every mistake in it is an error."""
 
 import tomllib
 from pathlib import Path
@@ -78,11 +78,11 @@ def test_a_file_may_be_edited_and_says_that_it_was(content: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (TABBY, TABBY + TABBY, "n02123045 tabby.n.01.* stands twice. Take one out"),
-        ('name = "bird.n.01"\nmembers = [\n', 'name = "bird.n.01"\nmembers = [\n' + TABBY, "does not lie below|and in"),
+        (TABBY, TABBY + TABBY, "n02123045 tabby.n.01.* appears twice. Remove one"),
+        ('name = "bird.n.01"\nmembers = [\n', 'name = "bird.n.01"\nmembers = [\n' + TABBY, "is not below|and in"),
         (TABBY, '  "n02123045 tiger_cat.n.02",\n', "n02123045 is tabby.n.01, not tiger_cat.n.02"),
         (TABBY, '  "n02123046",\n', "No noun synset of WordNet 3.0 is 'n02123046'"),
-        (TABBY, '  "n01440764 tench.n.01",\n', "tench.n.01.* does not lie below .*domestic_animal.*Its hypernyms are"),
+        (TABBY, '  "n01440764 tench.n.01",\n', "tench.n.01.* is not below .*domestic_animal.*Its hypernyms are"),
         (TABBY, "  3,\n", "expected a synset, such as"),
         ('name = "bird.n.01"', 'title = "bird.n.01"', "'title' is no key here. Expected synset, name, members"),
         ('name = "bird.n.01"', 'name = "fox.n.01"', "two superclasses have the name fox.n.01"),
@@ -114,7 +114,7 @@ def test_what_should_be_a_table_and_is_none_is_an_error(line: str) -> None:
 def test_a_class_in_two_superclasses_is_refused(content: str) -> None:
     fox = '  "n02119022 red_fox.n.03",\n'
     carnivore = 'name = "carnivore.n.01"\nmembers = [\n'
-    with pytest.raises(UsageError, match=r"red_fox.n.03.* stands in .*carnivore.* and in .*fox.* belongs to one"):
+    with pytest.raises(UsageError, match=r"red_fox.n.03.* is in .*carnivore.* and in .*fox.* belongs to one"):
         superclass_file.parse(edited(content, (carnivore, carnivore + fox)))
 
 
