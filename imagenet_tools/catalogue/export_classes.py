@@ -1,4 +1,4 @@
-"""The classes of an export: their order, what they are called, and classes.json, which says it to everyone."""
+"""The classes of an export: their order, their names, and classes.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imagenet_tools.catalogue import lists
@@ -16,9 +16,9 @@ from imagenet_tools.wordnet import wordnet
 
 @dataclass(frozen=True)
 class Class:
-    """A class of an export. `display` is for people, `folder` for file systems; both unique without regard to case."""
+    """A class of an export. `display` is for people, `folder` for file systems; both are unique in any case."""
 
-    index: int  # 0-based, in the order of the export
+    index: int  # from 0, in the order of the export
     wnid: str
     name: str
     display: str
@@ -26,69 +26,73 @@ class Class:
 
 
 def order_classes(wnids: Sequence[str], *, names: str = "wnid", by_folder: bool = False) -> list[Class]:
-    """The classes in order, named: `names` is wnid, lemma, or a file of `wnid name` lines.
+    """Return the classes of an export with their names.
 
-    With `by_folder`, in the order in which a loader of class folders will number them: plain string order of folders.
-    Else in the order given.
+    Args:
+        wnids: The classes in order.
+        names: "wnid", "lemma", or the path of a file of `wnid name` lines.
+        by_folder: Order by folder name as plain text, as a loader of class folders will number them.
+
+    Raises:
+        UsageError: A file that cannot be read or lacks a class, or names that cannot be folders.
     """
-    display = _display(wnids)
+    titles = _display_names(wnids)
     if names == "wnid":
-        called, folders = display, {wnid: wnid for wnid in wnids}
+        folders = {wnid: wnid for wnid in wnids}
     else:
-        called = display if names == "lemma" else _from_file(Path(names), wnids)
-        folders = {wnid: called[wnid].replace("/", "_").replace(" ", "_") for wnid in wnids}
-        _check_unique(folders, names)
-    rows = sorted(wnids, key=folders.__getitem__) if by_folder else wnids
+        titles = titles if names == "lemma" else _names_from_file(Path(names), wnids)
+        folders = {wnid: titles[wnid].replace("/", "_").replace(" ", "_") for wnid in wnids}
+        _check_folders(folders, names)
+    ordered = sorted(wnids, key=folders.__getitem__) if by_folder else wnids
     return [
-        Class(index, wnid, wordnet.synset(wnid).name, called[wnid], folders[wnid]) for index, wnid in enumerate(rows)
+        Class(index, wnid, wordnet.synset(wnid).name, titles[wnid], folders[wnid]) for index, wnid in enumerate(ordered)
     ]
 
 
-def _display(wnids: Sequence[str]) -> dict[str, str]:
-    """First lemmas; where two classes share one, with the first hypernym that tells them apart in parentheses."""
-    first = {wnid: wordnet.synset(wnid).lemmas[0].replace("_", " ") for wnid in wnids}
-    called = dict(first)
-    for qualify in (_by_hypernym, _by_wnid):
-        shared = Counter(name.casefold() for name in called.values())
-        called = {
-            wnid: qualify(wnid, first[wnid]) if shared[name.casefold()] > 1 else name for wnid, name in called.items()
-        }
-    return called
+def _display_names(wnids: Sequence[str]) -> dict[str, str]:
+    """Return first lemmas; classes that share one have their first hypernym, or else the wnid, in parentheses."""
+    lemmas = {wnid: _first_lemma(wnid) for wnid in wnids}
+    names = dict(lemmas)
+    for with_hypernym in (True, False):
+        counts = Counter(name.casefold() for name in names.values())
+        for wnid in [wnid for wnid, name in names.items() if counts[name.casefold()] > 1]:
+            hypernyms = wordnet.synset(wnid).hypernyms
+            if not with_hypernym:
+                names[wnid] = f"{lemmas[wnid]} ({wnid})"
+            elif hypernyms:
+                names[wnid] = f"{lemmas[wnid]} ({_first_lemma(hypernyms[0])})"
+    return names
 
 
-def _by_hypernym(wnid: str, lemma: str) -> str:
-    parents = wordnet.synset(wnid).hypernyms
-    return f"{lemma} ({wordnet.synset(parents[0]).lemmas[0].replace('_', ' ')})" if parents else lemma
+def _first_lemma(wnid: str) -> str:
+    return wordnet.synset(wnid).lemmas[0].replace("_", " ")
 
 
-def _by_wnid(wnid: str, lemma: str) -> str:
-    return f"{lemma} ({wnid})"
-
-
-def _from_file(path: Path, wnids: Sequence[str]) -> dict[str, str]:
+def _names_from_file(path: Path, wnids: Sequence[str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         message = f"--names {path}: {error.strerror}. Expected wnid, lemma, or a file of `wnid name` lines."
         raise UsageError(message) from error
-    pairs = [line.split(None, 1) for line in lines if line.strip()]
-    found = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
-    missing = [wnid for wnid in wnids if wnid not in found]
+    pairs = [line.split(None, 1) for line in lines]
+    names = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+    missing = [wnid for wnid in wnids if wnid not in names]
     if missing:
-        message = f"--names {path}: no name for {len(missing)} classes, {missing[0]} first. Expected `wnid name` lines."
-        raise UsageError(message)
-    return {wnid: found[wnid] for wnid in wnids}
+        problem = f"no name for {len(missing)} classes, {missing[0]} first"
+        raise UsageError(f"--names {path}: {problem}. Expected `wnid name` lines.")
+    return {wnid: names[wnid] for wnid in wnids}
 
 
-def _check_unique(folders: Mapping[str, str], names: str) -> None:
-    seen: dict[str, str] = {}
+def _check_folders(folders: Mapping[str, str], names: str) -> None:
+    wnid_of: dict[str, str] = {}
+    expected = "Expected names that differ in more than case, and can name a folder."
     for wnid, folder in folders.items():
         key = folder.casefold()
-        if not folder or folder.startswith(".") or key in seen:
-            what = f"{seen[key]} and {wnid} would both be '{folder}'" if key in seen else f"{wnid} is called '{folder}'"
-            message = f"--names {names}: {what}. Expected names that differ in more than case, and can name a folder."
-            raise UsageError(message)
-        seen[key] = wnid
+        if key in wnid_of:
+            raise UsageError(f"--names {names}: {wnid_of[key]} and {wnid} would both be '{folder}'. {expected}")
+        if not folder or folder.startswith("."):
+            raise UsageError(f"--names {names}: {wnid} is called '{folder}'. {expected}")
+        wnid_of[key] = wnid
 
 
 def classes_json(
@@ -97,26 +101,26 @@ def classes_json(
     order: str,
     members: Mapping[str, Sequence[str]] | None = None,
 ) -> bytes:
-    """classes.json: order and its hash, and for each class its names, place in WordNet and other orders, and counts.
+    """Return classes.json: the order and its hash, and the names, places, members and counts of each class.
 
-    `counts` is {split: {wnid: {"images": n, "boxes": n}}}; `members` the wnids of the images that a class is made of.
+    Args:
+        classes: The classes in order.
+        counts: {split: {wnid: {"images": n, "boxes": n}}}.
+        order: The name of the order.
+        members: The wnids whose images each class has; default: its own.
     """
-    lines = "".join(f"{one.wnid}\n" for one in classes)
+    lines = "".join(f"{entry.wnid}\n" for entry in classes)
     rows: list[dict[str, object]] = []
-    for one in classes:
-        synset = wordnet.synset(one.wnid)
+    for entry in classes:
+        synset = wordnet.synset(entry.wnid)
         rows.append(
-            {
-                "index": one.index,
-                "wnid": one.wnid,
-                "name": one.name,
-                "display": one.display,
-                "folder": one.folder,
+            asdict(entry)
+            | {
                 "lemmas": list(synset.lemmas),
                 "parents": list(synset.hypernyms),
-                "members": list((members or {}).get(one.wnid, (one.wnid,))),
-                "label_spaces": lists.numbers_of(one.wnid),
-                "splits": {split: found.get(one.wnid, {"images": 0, "boxes": 0}) for split, found in counts.items()},
+                "members": list((members or {}).get(entry.wnid, (entry.wnid,))),
+                "label_spaces": lists.numbers_of(entry.wnid),
+                "splits": {split: n.get(entry.wnid, {"images": 0, "boxes": 0}) for split, n in counts.items()},
             }
         )
     content = {
@@ -124,7 +128,7 @@ def classes_json(
         "order": order,
         "n_classes": len(classes),
         "sha256_of_wnid_lines": hashlib.sha256(lines.encode()).hexdigest(),
-        "equals": lists.equal([one.wnid for one in classes]),
+        "equals": lists.equal([entry.wnid for entry in classes]),
         "classes": rows,
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -42,7 +42,7 @@ def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
     if listed is not None:
         if any(not category.members for category in listed.categories):
             raise UsageError(
-                f"The classes of {listed.name} are categories, given by synsets and what lies below them. Expected a "
+                f"The classes of {listed.name} are categories, given by synsets and all below them. Expected a "
                 f"list of classes: see `classes map ilsvrc2012 {listed.name}` for those in each category."
             )
         return list(listed.wnids)
@@ -62,8 +62,8 @@ def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
     except UnknownSynsetError as error:
         if len(texts) > 1:
             raise
-        found = f"No published class list is called {text!r} (`imagenet-tools classes list` names them), and no file."
-        raise type(error)(f"{found} {lists.nearest(text) or error}") from error
+        problem = f"No published class list is called {text!r} (`imagenet-tools classes list` names them), and no file."
+        raise type(error)(f"{problem} {lists.nearest(text) or error}") from error
 
 
 def resolve_all(texts: Sequence[str], resolve: Callable[[str], str]) -> list[str]:
@@ -88,14 +88,14 @@ def _number_advice(numbers: Sequence[str]) -> str:
     """Return the error for class numbers: their meanings, and how to give the classes instead."""
     first = int(numbers[0][:9])
     meanings = [f"{wnid} {wordnet.synset(wnid).name} ({words})" for wnid, words in lists.numbered(first)]
-    found = f"Found the class {'number' if len(numbers) == 1 else 'numbers'} {', '.join(numbers[:5])}"
-    found += f" and {len(numbers) - 5:,} more" if len(numbers) > 5 else ""
+    problem = f"Found the class {'number' if len(numbers) == 1 else 'numbers'} {', '.join(numbers[:5])}"
+    problem += f" and {len(numbers) - 5:,} more" if len(numbers) > 5 else ""
     means = f" {first} is {' or '.join(meanings[:2])}." if meanings else f" No list has a class {first}."
     by_index = lists.get("ilsvrc2012").wnids
     wnids = [by_index[int(text[:9])] for text in numbers if int(text[:9]) < len(by_index)]
     example = f", such as {','.join(wnids[:5])} if ilsvrc2012's sorted order is meant" if wnids else ""
     return (
-        f"{found}; every list numbers its classes in its own way.{means} Expected wnids or names{example}. "
+        f"{problem}; every list numbers its classes in its own way.{means} Expected wnids or names{example}. "
         "`imagenet-tools classes show ilsvrc2012` prints the wnid, number and name of every class, "
         f"`imagenet-tools find {first}` what a number is in each list."
     )

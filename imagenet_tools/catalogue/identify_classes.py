@@ -1,8 +1,8 @@
 """Find the published class list that a file of classes equals, in set and in order, or the lists that come close.
 
-A file gives wnids or names. A name means a class if it is one of its lemmas, all of them joined with ', ' as ImageNet
-publishes them, or the name of the synset; it means a category if it is the category's name. A whole list decides what
-its names mean: of the 1,000 names of ILSVRC2012, `crane` at one place is the bird, at another the machine.
+A file gives wnids or names. A name means a class if it is one of its lemmas or the name of the synset. All lemmas
+joined with ', ', as ImageNet publishes them, mean the class too. A category is meant by its own name. A whole list
+decides what its names mean: of the 1,000 names of ILSVRC2012, `crane` at one place is the bird, at another the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ class Near(NamedTuple):
     shared: int  # classes of the file that are in the list
     missing: int  # classes of the list that are not in the file
     extra: int  # classes of the file that are not in the list
+
+    @property
+    def union(self) -> int:
+        """The number of classes that are in the file or the list."""
+        return self.shared + self.missing + self.extra
 
     @property
     def is_close(self) -> bool:
@@ -103,8 +108,8 @@ def _published() -> list[ClassList]:
 
 def _closest(near: Sequence[Near]) -> tuple[Near, ...]:
     """Return the three lists that share the greatest part of the union."""
-    near = [one for one in near if one.shared]
-    return tuple(sorted(near, key=lambda one: (-one.shared / (one.shared + one.missing + one.extra), one.name))[:3])
+    near = [listed for listed in near if listed.shared]
+    return tuple(sorted(near, key=lambda listed: (-listed.shared / listed.union, listed.name))[:3])
 
 
 def _title(wnid: str) -> str:

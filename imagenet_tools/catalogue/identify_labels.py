@@ -1,10 +1,11 @@
 """Find in which order and from which number a file of labels or predictions counts classes.
 
 The classes of the 50,000 ILSVRC2012 validation images are known, by their names or by the order of the rows; the class
-of a training image is known by its name. Every numbering is tried on every row. The right one agrees with as many rows
-as the labels are right; any other with about one row in a thousand, unless the two are alike (the first halves of
-fall11 and imagenet21k-goog are equal). The numbering is not decided if the best one is not far ahead of the next,
-agrees with too few rows, or contradicts whole classes, as it does if labels count a subset of classes.
+of a training image is known by its name. Every numbering is tried on every row. The right one agrees with every row
+whose label is correct; any other with about one row in a thousand, unless the two are alike (the first halves of fall11
+and imagenet21k-goog are equal). The numbering is not decided if the best one is not far ahead of the next,
+or agrees with too few rows. Nor is it decided if the best one contradicts whole classes, as it does for labels that
+count a subset of the classes.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ def find(file: LabelFile) -> LabelsFound:
         return LabelsFound(len(file), None, why, tried=tried)
     (best, right), *rest = possible
     same = _same_meaning(numbers, best, [agreement for agreement, _ in rest])
-    others = [(other, its) for other, its in rest if not (other.rows == best.rows and other.numbering in same)]
+    others = [
+        (other, other_right) for other, other_right in rest if not (other.rows == best.rows and other.numbering in same)
+    ]
     rival, rival_right = others[0] if others else (None, np.zeros(len(numbers), np.bool_))
     doubt = _doubt(numbers, orders[best.rows], best, right, rival, rival_right)
     if doubt:
@@ -148,7 +151,7 @@ def _agreements(numbers: Ints, orders: Mapping[str, Wnids]) -> Iterator[tuple[Ag
         n_known = int((classes != "")[class_of_row].sum())
         for numbering in numberings():
             expected = [numbering.number_of(wnid) for wnid in classes.tolist()]
-            # -2 is no label: -1 stands for "no label" in some files.
+            # -2 is no label: -1 means "no label" in some files.
             by_class = np.array([-2 if number is None else number for number in expected])
             right = numbers == by_class[class_of_row]
             yield Agreement(numbering, rows, int(right.sum()), float(right.sum() / n_known)), right
@@ -173,7 +176,7 @@ def _same_meaning(numbers: Ints, best: Agreement, others: Sequence[Agreement]) -
     used = np.unique(numbers[numbers >= 0]).tolist()
     meaning = [best.numbering.wnid_of(number) for number in used]
     alike = [other.numbering for other in others if (other.rows, other.right) == (best.rows, best.right)]
-    return tuple(one for one in alike if [one.wnid_of(number) for number in used] == meaning)
+    return tuple(other for other in alike if [other.wnid_of(number) for number in used] == meaning)
 
 
 def _doubt(
@@ -183,15 +186,15 @@ def _doubt(
     only_best, only_rival = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
     is_ahead = only_best - only_rival >= max(_MIN_DEVIATIONS * (only_best + only_rival) ** 0.5, 3)
     n_agreeing, n_contradicting = _count_classes(numbers, truth, right, best.numbering)
-    found = f"the best, {best.numbering}, agrees with {best.share:.1%} of the rows"
+    agreement = f"the best, {best.numbering}, agrees with {best.share:.1%} of the rows"
     if rival is not None:
-        found += f", the next, {rival.numbering}, with {rival.share:.1%}"
+        agreement += f", the next, {rival.numbering}, with {rival.share:.1%}"
     if best.share < _MIN_SHARE:
-        return f"{found}. The labels may be shuffled, or of other images or classes."
+        return f"{agreement}. The labels may be shuffled, or of other images or classes."
     if n_agreeing < _AGREEING_PER_CONTRADICTING * n_contradicting:
         contradicting = f"Classes with another number throughout: {n_contradicting:,}"
-        return f"{found}. {contradicting}. The labels may count a list of one's own."
-    return f"{found}. More rows may tell." if rival is not None and not is_ahead else ""
+        return f"{agreement}. {contradicting}. The labels may count a list of one's own."
+    return f"{agreement}. More rows may tell." if rival is not None and not is_ahead else ""
 
 
 def _count_classes(numbers: Ints, truth: Wnids, right: Bools, numbering: ListNumbering) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Image lists that papers are defined by, and ReaL's labels: facts about ILSVRC2012's own images.
 
-Made by data/make_image_lists.py, which names each list's source and pins its SHA-256.
+data/make_image_lists.py makes the tables; it names the source of each list and pins its SHA-256.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ import difflib
 import functools
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet.wordnet import read_table
 
-# Lists that papers use and that are not given here, because they cannot be had exactly.
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Lists that are not bundled, because they cannot be had exactly.
 LEFT_OUT = {
     "imagenet2012-fewshot": "TFDS's 1, 5 and 10 images a class and its tuning set lie in a store of Google's alone; "
     "msn-1shot-1 and the others of MSN are had",
 }
 
-
-# What a command may call a list for short.
-_SHORT = {"blacklist": "ilsvrc2012-val-blacklist"}
+_ALIASES = {"blacklist": "ilsvrc2012-val-blacklist"}
 
 
 @dataclass(frozen=True)
@@ -32,35 +33,41 @@ class ImageList:
 
     name: str
     title: str
-    dataset: str  # as an index calls it: with an image's stem, its identity
-    images: tuple[str, ...] = field(repr=False)  # their stems, n01440764_10026, sorted by wnid and number
-    sha256: str  # of the lines: a stem each
+    dataset: str  # the data set's name in an index
+    images: tuple[str, ...] = field(repr=False)  # stems, n01440764_10026, sorted by wnid and number
+    sha256: str  # of the lines, a stem each
     source: str
     checked: str  # the other sources that it agrees with
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
 
+@functools.cache
 def names() -> tuple[str, ...]:
-    """The names of the image lists."""
+    """Return the names of the image lists."""
     return tuple(_table()["name"].to_pylist())
 
 
 def get(name: str) -> ImageList:
-    """An image list by its name, such as simclr-1pct or blacklist; UsageError: there is no such list."""
-    found = find(name)
-    if found is None:
-        raise UsageError(_unknown(name.strip().lower()))
-    return found
+    """Return an image list by its name, such as simclr-1pct or blacklist; UsageError if there is no such list."""
+    image_list = find(name)
+    if image_list is not None:
+        return image_list
+    name = name.strip().lower()
+    if name in LEFT_OUT:
+        raise UsageError(f"The image list {name!r} is left out: {LEFT_OUT[name]}.")
+    close = difflib.get_close_matches(name, names(), 3, 0.5)
+    advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
+    raise UsageError(f"No image list is called {name!r}. {advice}")
 
 
 def find(name: str) -> ImageList | None:
-    """An image list by its name; None: there is no such list."""
-    wanted = name.strip().lower()
-    wanted = _SHORT.get(wanted, wanted)
-    return _read(wanted) if wanted in names() else None
+    """Return an image list by its name; None if there is no such list."""
+    name = name.strip().lower()
+    name = _ALIASES.get(name, name)
+    return _read(name) if name in names() else None
 
 
 @functools.cache
@@ -74,22 +81,14 @@ def _read(name: str) -> ImageList:
 
 @functools.cache
 def real_labels() -> tuple[tuple[str, ...], ...]:
-    """ReaL's wnids of each ILSVRC2012 validation image, in the order of the images' numbers: 50,000.
+    """Return ReaL's wnids of each ILSVRC2012 validation image, in the order of their numbers: 50,000.
 
     Empty for the 3,163 images on whose labels the raters did not agree; several for 7,443 of the others.
     """
     by_index = lists.get("ilsvrc2012").wnids
-    return tuple(tuple(by_index[index] for index in one) for one in read_table("ilsvrc2012_real")["labels"].to_pylist())
-
-
-def _unknown(name: str) -> str:
-    if name in LEFT_OUT:
-        return f"The image list {name!r} is left out: {LEFT_OUT[name]}."
-    close = difflib.get_close_matches(name, names(), 3, 0.5)
-    advice = f"Close to it are {', '.join(close)}." if close else f"There are {', '.join(names())}."
-    return f"No image list is called {name!r}. {advice}"
+    return tuple(tuple(by_index[i] for i in indexes) for indexes in read_table("ilsvrc2012_real")["labels"].to_pylist())
 
 
 @functools.cache
-def _table() -> Any:
+def _table() -> pa.RecordBatch:
     return read_table("image_lists")

@@ -1,8 +1,8 @@
-"""The releases of ImageNet: what was published of each, and which of them a set of classes speaks for.
+"""The releases of ImageNet: what was published of each, and which release a set of classes belongs to.
 
-Counts: of ILSVRC2010 and ILSVRC2012 their devkits' readme files; of the detection task that of ILSVRC2015's (its test
-images grew from 40,152 in that year); of Stanford Dogs its web page; of fall 2011, winter 2021 and ImageNet-21K-P
-image-net.org and the papers and scripts of Alibaba-MIIL/ImageNet21K.
+Sources of the counts: the devkits' readme files of ILSVRC2010 and ILSVRC2012; the readme of ILSVRC2015 for the
+detection task (its test images grew from 40,152 in that year); the web page of Stanford Dogs; image-net.org, and the
+papers and scripts of Alibaba-MIIL/ImageNet21K, for fall 2011, winter 2021 and ImageNet-21K-P.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Release(NamedTuple):
-    """What was published of a release; a split is None where the release has no splits."""
+    """A release: its title, its number of classes, and its images by split (None: the release has no splits)."""
 
     title: str
     classes: int
@@ -42,7 +42,7 @@ RELEASES: Mapping[str, Release] = {
     "imagenet21k-p-winter21": Release("ImageNet-21K-P of winter 2021", 10_450, {"train": 11_060_223, "val": 522_500}),
 }
 
-# The ten classes of Imagenette, whose releases of three sizes are told by their names.
+# The ten classes of Imagenette; the name tells which of its three sizes an archive is.
 _IMAGENETTE = frozenset(
     {"n01440764", "n02102040", "n02979186", "n03000684", "n03028079",
      "n03394916", "n03417042", "n03425413", "n03445777", "n03888257"}
@@ -50,18 +50,16 @@ _IMAGENETTE = frozenset(
 _IMAGENETTE_NAME = re.compile(r"imagenette2?(?:-(?:160|320))?")
 
 _PERSON = "n00007846"
-# Winter 2021 is fall 2011 without 2,674 of the 2,833 synsets of persons; no list of the 159 that stayed is public.
-_PERSONS_KEPT = 159
-# ImageNet-21K-P of winter 2021 has 105 of them.
-_PERSONS_KEPT_P = 105
+# Winter 2021 is fall 2011 without 2,674 of the 2,833 synsets of persons; no list of the 159 kept ones is public.
+_MAX_PERSONS_WINTER21 = 159
+_MAX_PERSONS_WINTER21_P = 105  # in ImageNet-21K-P
 
-
-# Stanford Dogs has the breeds of ILSVRC2012 but the dalmatian, and three wild dogs of it.
+# Stanford Dogs has the breeds of ILSVRC2012 without the dalmatian, and three wild dogs.
 _DOG = "n02084071"
 _DALMATIAN = "n02110341"
 _WILD_DOGS = frozenset({"n02115641", "n02115913", "n02116738"})
 
-# Sets of ILSVRC2012's classes that are called by these words; their names as data sets.
+# Other data sets over ILSVRC2012's classes: a pattern of their folders' names, and their names as data sets.
 _OTHER_SETS = {
     r"tiny-?imagenet": "tiny-imagenet-200",
     r"mini-?imagenet": "mini-imagenet",
@@ -76,51 +74,60 @@ _V2 = re.compile(r"matched-frequency|threshold-?0\.7|top-?images")
 
 
 class Verdict(NamedTuple):
-    """The data set that a set of classes is taken for, why, and what else it may be."""
+    """The data set that a set of classes belongs to, why, and which others are possible."""
 
     dataset: str
     why: str
     others: tuple[str, ...] = ()
-    own: bool = False  # whether the names of the images are none of ImageNet's, so that any set may have given them
+    own: bool = False  # the images have names that ImageNet never gives
 
     @property
     def readings(self) -> tuple[str, ...]:
-        """The other readings in words, each with the option that decides."""
+        """The other possible data sets in words, each with the option that selects it."""
         if self.own:
             return ("another set of ILSVRC2012's classes, whose own images never have such names (--dataset NAME)",)
-        return tuple(f"{title(one)} (--dataset {one})" for one in self.others)
+        return tuple(f"{title(other)} (--dataset {other})" for other in self.others)
 
 
 def release_of(wnids: Iterable[str], *, name: str = "") -> Verdict:
-    """The release that a set of classes speaks for; where it cannot tell, the name of the archive or folder does.
+    """Return the release that a set of classes belongs to; if the classes do not decide, the name does.
 
     Classes that are all among ILSVRC2012's 1,000 are ilsvrc2012, unless the name says another release.
+
+    Args:
+        wnids: The classes.
+        name: The name of the archive or folder.
+
+    Example:
+        >>> release_of(["n02123045"], name="ILSVRC2012_img_train.tar").dataset
+        'ilsvrc2012'
     """
-    found = frozenset(wnids)
-    said = next((one for one in ("fall11", "winter21") if one in name.casefold()), None)
-    if found <= _IMAGENETTE and (named := _IMAGENETTE_NAME.search(name.casefold())):
-        return Verdict(named[0], f"{len(found)} of Imagenette's ten classes, and its name", ("ilsvrc2012",))
-    thousand = found <= _thousand()
-    if thousand and said is None:
+    classes, name = frozenset(wnids), name.casefold()
+    named = next((release for release in ("fall11", "winter21") if release in name), None)
+    if classes <= _IMAGENETTE and (match := _IMAGENETTE_NAME.search(name)):
+        return Verdict(match[0], f"{len(classes)} of Imagenette's ten classes, and its name", ("ilsvrc2012",))
+    in_ilsvrc2012 = classes <= _ilsvrc2012()
+    if in_ilsvrc2012 and named is None:
         why = f"all among the 1,000 classes of {title('ilsvrc2012')}"
-        told = len(found) == 1_000 or "ilsvrc2012" in name.casefold()
-        return Verdict("ilsvrc2012", why, () if told else ("fall11", "winter21"))
-    if not thousand and found <= _fall11():
-        persons = len(found & _persons())
-        if persons > _PERSONS_KEPT:
-            return Verdict("fall11", f"{persons:,} classes of persons, and winter 2021 has {_PERSONS_KEPT} at most")
-        if len(found) == RELEASES["winter21"].classes or found >= _fall11() - _persons(instances=True):
-            why = f"every class of fall 2011 but {len(_fall11()) - len(found):,}, all of persons"
+        is_certain = len(classes) == 1_000 or "ilsvrc2012" in name
+        return Verdict("ilsvrc2012", why, () if is_certain else ("fall11", "winter21"))
+    if not in_ilsvrc2012 and classes <= _fall11():
+        n_persons = len(classes & _persons())
+        if n_persons > _MAX_PERSONS_WINTER21:
+            why = f"{n_persons:,} classes of persons, and winter 2021 has {_MAX_PERSONS_WINTER21} at most"
+            return Verdict("fall11", why)
+        if len(classes) == RELEASES["winter21"].classes or classes >= _fall11() - _persons(instances=True):
+            why = f"every class of fall 2011 but {len(_fall11()) - len(classes):,}, all of persons"
             return Verdict("winter21", why)
-    if said is not None:
-        rest = {"fall11": "winter21", "winter21": "fall11"}[said]
-        why = f"its name says {said}, and nothing else does"
-        return Verdict(said, why, (rest, "ilsvrc2012") if thousand else (rest,))
+    if named is not None:
+        other = "winter21" if named == "fall11" else "fall11"
+        others = (other, "ilsvrc2012") if in_ilsvrc2012 else (other,)
+        return Verdict(named, f"its name says {named}, and nothing else does", others)
     return Verdict("imagenet21k", "classes beyond the 1,000, too few to tell the release", ("fall11", "winter21"))
 
 
 def other_set(name: str) -> str | None:
-    """Return the set of ILSVRC2012's classes that a folder or an archive is called after; None where it is none known.
+    """Return the data set over ILSVRC2012's classes that a folder or archive is named after; None for another name.
 
     Example:
         >>> other_set("imagenetv2-top-images-format-val")
@@ -137,44 +144,39 @@ def other_set(name: str) -> str | None:
 
 
 def are_stanford_dogs(folders: Iterable[str]) -> bool:
-    """Return True if folders are called as Stanford Dogs calls them, n02085620-Chihuahua, and all are of its breeds."""
+    """Return True if folders have the names of Stanford Dogs, n02085620-Chihuahua, and all are of its breeds."""
     names = list(folders)
     return bool(names) and all(name[9:] and name[:9] in _breeds() for name in names)
 
 
 def release_of_21k_p(wnids: Iterable[str], *, name: str = "") -> Verdict:
-    """The release of ImageNet-21K-P that a set of classes speaks for: the one published whole is winter 2021's."""
+    """Return the release of ImageNet-21K-P that classes belong to: winter 2021, which image-net.org has, by default."""
     fall11, winter21 = "imagenet21k-p-fall11", "imagenet21k-p-winter21"
-    found = frozenset(wnids)
-    persons = len(found & _persons())
-    if persons > _PERSONS_KEPT_P:
-        return Verdict(fall11, f"{persons:,} classes of persons, and winter 2021's has {_PERSONS_KEPT_P}")
-    if len(found) == RELEASES[winter21].classes:
-        return Verdict(winter21, f"{len(found):,} classes")
+    classes = frozenset(wnids)
+    n_persons = len(classes & _persons())
+    if n_persons > _MAX_PERSONS_WINTER21_P:
+        return Verdict(fall11, f"{n_persons:,} classes of persons, and winter 2021's has {_MAX_PERSONS_WINTER21_P}")
+    if len(classes) == RELEASES[winter21].classes:
+        return Verdict(winter21, f"{len(classes):,} classes")
     if "fall11" in name.casefold():
         return Verdict(fall11, "its name says fall11, and nothing else does", (winter21,))
     return Verdict(winter21, "the one that image-net.org has", (fall11,))
 
 
 def published(dataset: str, split: str | None) -> int | None:
-    """How many images were published of a split of a release; None where that is not known."""
+    """Return the number of images published in a split of a release; None if it is not known."""
     release = RELEASES.get(dataset)
     return release.images.get(split) if release else None
 
 
 def title(dataset: str) -> str:
-    """The name of a data set as people write it; its own name where it is no release that is known here."""
+    """Return the title of a release; for another data set its name."""
     return RELEASES[dataset].title if dataset in RELEASES else dataset
 
 
 @functools.cache
-def _thousand() -> frozenset[str]:
+def _ilsvrc2012() -> frozenset[str]:
     return frozenset(labels.ilsvrc2012_sorted())
-
-
-@functools.cache
-def _breeds() -> frozenset[str]:
-    return (_thousand() & frozenset(hierarchy.descendants(_DOG)) | _WILD_DOGS) - {_DALMATIAN}
 
 
 @functools.cache
@@ -183,6 +185,11 @@ def _fall11() -> frozenset[str]:
 
 
 @functools.cache
+def _breeds() -> frozenset[str]:
+    return (_ilsvrc2012() & frozenset(hierarchy.descendants(_DOG)) | _WILD_DOGS) - {_DALMATIAN}
+
+
+@functools.cache
 def _persons(*, instances: bool = False) -> frozenset[str]:
-    # Three more of fall 2011's classes are persons as instances alone; the published counts leave them out.
+    # Three more of fall 2011's classes are persons by instance edges alone; the published counts leave them out.
     return frozenset(hierarchy.descendants(_PERSON, instances=instances))

@@ -1,15 +1,15 @@
-"""Coded findings: whether archives are as they were published, by their sizes and, where asked, by their MD5.
+"""Check archives against their published sizes and, on request, their published MD5 sums.
 
     E101  the size is not the published one
     E102  the MD5 is not the published one
-    W101  no sum was published of it, under this name or any other
+    W101  no sum was published for it, under this name or any other
     W102  it is another archive than its name says
-    W103  it was gunzipped on its way, as macOS does: no sum was published of that
+    W103  it was gunzipped on its way, as macOS does: no sum was published for that
     W104  its name fits, and its size as far as it was published; its MD5 was not asked for
 
-Sums of terabytes take hours, so each finished sum is kept in a file of the user's cache, never beside the archives: an
-archive of the same size and time is not summed again. An interrupted sum begins again at the start of its archive:
-hashlib has no state to save, and a sum that might be wrong is worse than none.
+Summing terabytes takes hours. Each finished sum is kept in a file of the user's cache, never beside the archives: an
+archive of the same size and time is not summed again. An interrupted sum starts again at the beginning of its archive,
+because hashlib has no state to save.
 """
 
 from __future__ import annotations
@@ -29,18 +29,45 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Progress
 
+NOTHING_COMPARED = frozenset({"W101", "W103"})
+_BLOCK_BYTES = 8 << 20
+_MAX_NAMED = 3  # files or images named by a finding
 
-# ---- the published archives: names, sizes and sums
+
+# ---- findings, also of the other checks
+
+
+class Finding(NamedTuple):
+    """A result of a check: codes with E are errors, codes with W are warnings."""
+
+    code: str
+    message: str
+
+
+def all_ok(findings: Iterable[Finding]) -> bool:
+    """Return True if no finding is an error, or says that nothing was compared."""
+    return not any(finding.code.startswith("E") or finding.code in NOTHING_COMPARED for finding in findings)
+
+
+def grouped(code: str, messages: Iterable[str]) -> Iterator[Finding]:
+    """Yield a finding for each of the first few messages, and one that counts the others."""
+    messages = list(messages)
+    yield from (Finding(code, message) for message in messages[:_MAX_NAMED])
+    if len(messages) > _MAX_NAMED:
+        yield Finding(code, f"the same of {len(messages) - _MAX_NAMED:,} more")
+
+
+# ---- the published archives
 
 
 class Archive(NamedTuple):
-    """An archive as published; an empty md5 where none was."""
+    """An archive as published; its md5 is empty if none was."""
 
     name: str
     md5: str
-    size: int | None = None  # bytes; None where it was not published to the byte
+    size: int | None = None  # bytes; None if it was not published to the byte
     sha256: str = ""
-    about: int | None = None  # bytes as the download pages round them, where that is all there is
+    about: int | None = None  # bytes as the download pages round them, if nothing else was published
 
     @property
     def stated(self) -> str:
@@ -48,7 +75,7 @@ class Archive(NamedTuple):
         return f"{self.size:,}" if self.size is not None else f"about {self.about:,}" if self.about else ""
 
     def may_have(self, size: int) -> bool:
-        """Whether a file of so many bytes may be it: of a rounded size, up to twice and down to half of it."""
+        """Return True if a file of this many bytes can be it; a rounded size allows half to twice of it."""
         if self.size is not None:
             return size == self.size
         return self.about is None or self.about / 2 <= size <= self.about * 2
@@ -89,55 +116,30 @@ ARCHIVES = (
 BY_NAME = {archive.name: archive for archive in ARCHIVES}
 BY_MD5 = {archive.md5: archive for archive in reversed(ARCHIVES) if archive.md5}
 
-# Public lists, among them those of FlagPerf, give the sums of these two the wrong way round.
+# Public lists, among them those of FlagPerf, swap the sums of these two.
 SWAPPED = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_train_t3.tar")
 
 
-# ----
-
-
-_BLOCK_BYTES = 8 << 20
-NOTHING_COMPARED = frozenset({"W101", "W103"})
-_NAMED = 3  # files or images that a finding names
-
-
-class Finding(NamedTuple):
-    """Something to know of what was checked: E is wrong, W is worth a look."""
-
-    code: str
-    message: str
-
-
-def all_ok(findings: Iterable[Finding]) -> bool:
-    """Return True if none of the findings says that something is wrong, or that nothing was compared."""
-    return not any(finding.code.startswith("E") or finding.code in NOTHING_COMPARED for finding in findings)
-
-
-def grouped(code: str, wrong: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding for the first few of what is wrong, and one that counts the others."""
-    listed = list(wrong)
-    yield from (Finding(code, text) for text in listed[:_NAMED])
-    if len(listed) > _NAMED:
-        yield Finding(code, f"the same of {len(listed) - _NAMED:,} more")
+# ---- check
 
 
 class Checked(NamedTuple):
-    """An archive that was checked: as published where nothing was found."""
+    """The result for an archive; it is as published if there are no findings."""
 
     path: Path
     size: int  # bytes
-    md5: str  # "" where it was not asked for
-    published: str  # the name of the archive that it is, or is held against; "" where none is known
+    md5: str  # "" if it was not asked for
+    published: str  # the name of the archive that it is, or was compared with; "" if none is known
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong."""
         return all_ok(self.findings)
 
     @property
     def summary(self) -> str:
-        """What was checked, in words."""
+        """What was compared, in words."""
         known = f", {self.published}" if self.published and self.published != self.path.name else ""
         return ("as published" if self.md5 else "of the published size") + known
 
@@ -150,79 +152,88 @@ def check_archives(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Checked]:
-    """Hold archives, or those directly in a folder, against the published sizes and sums."""
-    notes = cache or default_cache()
-    for path in (archive for given in paths for archive in _archives(given)):
+    """Yield the result for each archive, and for each known archive directly in a folder.
+
+    Args:
+        paths: Archives and folders.
+        md5: Compare the MD5 sums too.
+        cache: The file of finished sums; default: in the user's cache folder.
+        fresh: Sum again, even if the cache has the sum.
+        progress: Called with a label, the megabytes read, and all megabytes.
+
+    Raises:
+        SourceError: A path does not exist, a folder has no known archive, or an archive changed while it was summed.
+    """
+    cache = cache or default_cache()
+    for path in (archive for place in paths for archive in _archives(place)):
         size = path.stat().st_size
-        expected = _expected(path)
-        whole = expected is None or expected.may_have(size)  # of a wrong size, the sum is wrong as well
-        summed = _sum(path, notes, fresh, progress) if md5 and whole else ""
+        archive = BY_NAME.get(path.name)
+        may_match = archive is None or archive.may_have(size)  # the sum of a wrong size is wrong as well
+        summed = _sum(path, cache, fresh, progress) if md5 and may_match else ""
         published, findings = _judge(path, size, summed)
         yield Checked(path, size, summed, published.name if published else "", tuple(findings))
 
 
 def default_cache() -> Path:
-    """Where sums are kept unless another file is named: below $XDG_CACHE_HOME, else below ~/.cache."""
+    """Return the default file of finished sums: below $XDG_CACHE_HOME, or else below ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "imagenet-tools" / "md5.json"
 
 
-def _archives(given: Path) -> list[Path]:
-    if given.is_file():
-        return [given]
-    if not given.is_dir():
-        message = f"{given} does not exist. Expected an archive of ImageNet, or a folder with some."
-        raise SourceError(message)
-    found = sorted(path for path in given.iterdir() if path.is_file() and (_expected(path) or _gunzipped(path)))
-    if not found:
-        message = f"{given} is no index, export or lock, and has no file that is called as one of the {len(BY_NAME)} "
-        raise SourceError(message + "archives whose sums are known. Name a file itself to have its sum looked up.")
-    return found
-
-
-def _expected(path: Path) -> Archive | None:
-    return BY_NAME.get(path.name)
+def _archives(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise SourceError(f"{path} does not exist. Expected an archive of ImageNet, or a folder with some.")
+    archives = sorted(file for file in path.iterdir() if file.is_file() and (file.name in BY_NAME or _gunzipped(file)))
+    if not archives:
+        raise SourceError(
+            f"{path} is no index, export or lock, and has no file that is called as one of the {len(BY_NAME)} "
+            "archives whose sums are known. Name a file itself to have its sum looked up."
+        )
+    return archives
 
 
 def _gunzipped(path: Path) -> Archive | None:
-    """The archive that a plain tar once was in gzip, by its name."""
+    """Return the archive that a plain tar is without its gzip, by its name."""
     if path.suffix == ".tar":
         return BY_NAME.get(f"{path.name}.gz") or BY_NAME.get(f"{path.stem}.tgz")
-    known = BY_NAME.get(path.name) if path.name.endswith((".gz", ".tgz")) else None
-    return known if known and tar.is_tar(path) else None
+    archive = BY_NAME.get(path.name) if path.name.endswith((".gz", ".tgz")) else None
+    return archive if archive and tar.is_tar(path) else None
 
 
 def _judge(path: Path, size: int, summed: str) -> tuple[Archive | None, list[Finding]]:
+    """Return the archive that a file is or was compared with, and the findings."""
+    archive = BY_NAME.get(path.name)
     if summed in BY_MD5:
-        return _known_sum(path, BY_MD5[summed])
-    if (once := _gunzipped(path)) is not None:
+        return _judge_known_sum(BY_MD5[summed], archive)
+    if (gunzipped := _gunzipped(path)) is not None:
         message = (
-            f"a plain tar, {once.name} gunzipped by a browser, it seems: no sum was published of that. What it holds "
-            "is checked when it is indexed."
+            f"a plain tar, {gunzipped.name} gunzipped by a browser, it seems: no sum was published of that. What it "
+            "holds is checked when it is indexed."
         )
-        return once, [Finding("W103", message)]
-    expected = _expected(path)
-    if expected is None:
-        found = f"MD5 {summed}" if summed else "its name"
-        message = f"{found} is that of no archive whose sum is known; it may be right all the same."
+        return gunzipped, [Finding("W103", message)]
+    if archive is None:
+        value = f"MD5 {summed}" if summed else "its name"
+        message = f"{value} is that of no archive whose sum is known; it may be right all the same."
         return None, [Finding("W101", message)]
     findings = []
-    if not expected.may_have(size):
-        short = size < (expected.size or expected.about or 0)
-        what = "cut short, or not all fetched yet" if short else "not this archive, or written on"
-        message = f"found {size:,} bytes, expected {expected.stated}: it is {what}. Fetch it again."
+    if not archive.may_have(size):
+        is_short = size < (archive.size or archive.about or 0)
+        cause = "cut short, or not all fetched yet" if is_short else "not this archive, or written on"
+        message = f"found {size:,} bytes, expected {archive.stated}: it is {cause}. Fetch it again."
         findings.append(Finding("E101", message))
-    if summed and expected.md5:
-        message = f"found MD5 {summed}, expected {expected.md5}: bytes of it are wrong. Fetch it again."
+    if summed and archive.md5:
+        message = f"found MD5 {summed}, expected {archive.md5}: bytes of it are wrong. Fetch it again."
         findings.append(Finding("E102", message))
-    if not findings and (summed or expected.size is None):
-        known = "its size was not published to the byte" if expected.md5 else "neither size nor sum was published"
-        findings.append(Finding("W104" if expected.md5 else "W101", f"{known}; --md5 sums it" if not summed else known))
-    return expected, findings
+    if not findings and (summed or archive.size is None):
+        message = "its size was not published to the byte" if archive.md5 else "neither size nor sum was published"
+        message += "" if summed else "; --md5 sums it"
+        findings.append(Finding("W104" if archive.md5 else "W101", message))
+    return archive, findings
 
 
-def _known_sum(path: Path, archive: Archive) -> tuple[Archive, list[Finding]]:
-    named = _expected(path)
+def _judge_known_sum(archive: Archive, named: Archive | None) -> tuple[Archive, list[Finding]]:
     if named is None or named.md5 == archive.md5:
         return named or archive, []
     message = f"its MD5 is that of {archive.name}, and its name is {named.name}: rename it."
@@ -238,7 +249,7 @@ def _sum(path: Path, cache: Path, fresh: bool, progress: Progress | None) -> str
     """Return the MD5 of a file, from the cache if the file has the size and time that it had when it was summed."""
     status = path.stat()
     key, stamp = str(path.absolute()), f"{status.st_size} {status.st_mtime_ns}"
-    entry = _read(cache).get(key)
+    entry = _read_cache(cache).get(key)
     if not fresh and isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("md5"), str):
         return str(entry["md5"])
     digest, n_read = hashlib.md5(usedforsecurity=False), 0
@@ -248,18 +259,17 @@ def _sum(path: Path, cache: Path, fresh: bool, progress: Progress | None) -> str
             n_read += len(block)
             if progress:
                 progress(f"summing {path.name} (MB)", n_read >> 20, status.st_size >> 20)
-    now = path.stat()
-    if f"{now.st_size} {now.st_mtime_ns}" != stamp:
-        message = f"{path} was written to while it was summed. Check it again when it is all there."
-        raise SourceError(message)
+    after = path.stat()
+    if f"{after.st_size} {after.st_mtime_ns}" != stamp:
+        raise SourceError(f"{path} was written to while it was summed. Check it again when it is all there.")
     cache.parent.mkdir(parents=True, exist_ok=True)
-    sums = _read(cache) | {key: {"stamp": stamp, "md5": digest.hexdigest()}}
+    sums = _read_cache(cache) | {key: {"stamp": stamp, "md5": digest.hexdigest()}}
     write_whole(cache, (json.dumps(sums, indent=1) + "\n").encode(), replace=True)
     return digest.hexdigest()
 
 
-def _read(cache: Path) -> dict[str, object]:
-    """Return the finished sums by path; a cache that cannot be read costs their work, and no more."""
+def _read_cache(cache: Path) -> dict[str, object]:
+    """Return the finished sums by path; {} if the cache cannot be read, so that they are made again."""
     try:
         sums = json.loads(cache.read_bytes())
     except (FileNotFoundError, ValueError, RecursionError):

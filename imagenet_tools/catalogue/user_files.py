@@ -160,8 +160,8 @@ def _class_file(texts: Sequence[str]) -> ClassFile:
     # "tench, Tinca tinca" are two lemmas of one class; "tench, goldfish" are two classes.
     several = [parts for parts in split if not wordnet.rows_with(parts) and all(map(_is_lemma, parts))]
     if several and len(texts) > 1:
-        found = f"{', '.join(several[0])!r} names {len(several[0])} classes"
-        raise _UnreadableError(f"{found}; expected one class a line, or all on a single line")
+        problem = f"{', '.join(several[0])!r} names {len(several[0])} classes"
+        raise _UnreadableError(f"{problem}; expected one class a line, or all on a single line")
     return ClassFile(tuple(several[0]) if several else tuple(texts))
 
 
@@ -174,8 +174,8 @@ def _label_file(labels: Sequence[Sequence[str]], stems: Sequence[str] | None = N
     if all(map(is_wnid, texts)):
         return LabelFile(None, tuple(texts), images)
     place = next(n for n, text in enumerate(texts) if not text or is_wnid(text) != is_wnid(texts[0]))
-    found = f"row {place + 1:,} of the labels is {' '.join(labels[place])!r}"
-    raise _UnreadableError(f"{found}, no number or wnid as the first one is")
+    problem = f"row {place + 1:,} of the labels is {' '.join(labels[place])!r}"
+    raise _UnreadableError(f"{problem}, no number or wnid as the first one is")
 
 
 # ---- lines
@@ -216,8 +216,8 @@ def _read_lines(texts: Sequence[str]) -> ClassFile | LabelFile:
     kinds = Counter(line.kind for line in lines)
     if kinds.keys() == {"lst"}:
         if several := next((row for row in rows if len(row) > 3), None):
-            found = f"{' '.join(several)!r} has {len(several) - 2} labels"
-            raise _UnreadableError(f"{found}; expected index, label, path")
+            problem = f"{' '.join(several)!r} has {len(several) - 2} labels"
+            raise _UnreadableError(f"{problem}; expected index, label, path")
         return _label_file([row[1:2] for row in rows], [_stem(row[-1]) or "" for row in rows])
     if kinds.keys() == {"image"}:
         return _label_file([row[1:] for row in rows], [_stem(row[0]) or "" for row in rows])
@@ -230,8 +230,8 @@ def _read_lines(texts: Sequence[str]) -> ClassFile | LabelFile:
         return LabelFile(None, classes, None) if is_labels else ClassFile(classes)
     if len(lines) > _MAX_NAMES or kinds["name"] * 2 < len(lines):
         place = next(n for n, line in enumerate(lines) if line.kind != lines[0].kind or line.kind == "name")
-        found = f"line {place + 1:,} of {len(lines):,} is {lines[place].text!r}"
-        raise _UnreadableError(f"{found}, unlike the others")
+        problem = f"line {place + 1:,} of {len(lines):,} is {lines[place].text!r}"
+        raise _UnreadableError(f"{problem}, unlike the others")
     return _class_file([text.strip().strip("\"'") for text in _names([line.text for line in lines])])
 
 
@@ -258,8 +258,8 @@ def _wnids_or_texts(rows: Sequence[tuple[Sequence[str], str]]) -> tuple[str, ...
         classes += wnids or [text]
     twice = next((text for text, n in Counter(classes).items() if n > 1), None) if has_several else None
     if twice is not None:
-        found = f"it has several wnids a line, and {twice} more than once"
-        raise _UnreadableError(f"{found}; expected each class once")
+        problem = f"it has several wnids a line, and {twice} more than once"
+        raise _UnreadableError(f"{problem}; expected each class once")
     return tuple(classes)
 
 
@@ -392,9 +392,9 @@ def _classes_of_dict(values: dict[Any, Any]) -> list[Any]:
         return [*keys]
     if all(isinstance(value, str) and is_wnid(value) for value in values.values()):
         return list(values.values())
-    found = ", ".join(map(repr, keys[:3])) + (" ..." if len(keys) > 3 else "")
+    problem = ", ".join(map(repr, keys[:3])) + (" ..." if len(keys) > 3 else "")
     expected = f"no numbers or wnids, nor {', '.join(_INNER_KEYS)} with classes below"
-    raise _UnreadableError(f"its keys are {found}: {expected}")
+    raise _UnreadableError(f"its keys are {problem}: {expected}")
 
 
 def _first(value: Any) -> Any:

@@ -1,13 +1,14 @@
-"""The bundled tables a column at a time, so that what needs a few of them reads little and without pyarrow.
+"""The bundled tables, a column at a time: a command reads only the columns that it needs, and without pyarrow.
 
-What commands need at once is a folder of numpy's own files, a column each, read in a tenth of the time of Parquet:
+Tables that commands need at once are folders of numpy files, one a column. They are read in a tenth of the time of
+Parquet:
 
-    tables/wordnet/offset.npy           whole numbers: (n,), as they are
+    tables/wordnet/offset.npy           whole numbers: (n,)
     tables/wordnet/lemmas.npy           texts: their UTF-8 end to end, '\\n' between; uint8
     tables/wordnet/hypernyms.npy        lists of whole numbers: those of all rows end to end
     tables/wordnet/hypernyms.starts.npy     and where each row's begin: (n + 1,)
 
-The other tables are Parquet files. The scripts in data/ make both, and data/README.md says from what.
+The other tables are Parquet files. The scripts in data/ make both; data/README.md names their sources.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ TABLES = Path(__file__).parent
 
 
 def numbers(table: str, column: str) -> npt.NDArray[Any]:
-    """A column of whole numbers, or the numbers of a column of lists, or their `.starts`; not to be written to."""
+    """Return a column of whole numbers, the numbers of a column of lists, or their `.starts`; read-only."""
     values: npt.NDArray[Any] = np.load(TABLES / table / f"{column}.npy")
     values.flags.writeable = False
     return values
 
 
 def text(table: str, column: str) -> str:
-    """A column of texts, '\\n' between them."""
+    """Return a column of texts, '\\n' between them."""
     return numbers(table, column).tobytes().decode()
 
 
 def write(table: pa.Table, folder: Path) -> None:
-    """Write the columns of a table into a folder: whole numbers, texts without '\\n', and lists of whole numbers."""
+    """Write the columns of a table into a folder: whole numbers, texts without '\\n', or lists of whole numbers."""
     from pyarrow import types
 
     folder.mkdir(parents=True, exist_ok=True)
