@@ -1,4 +1,4 @@
-"""Laws of graphs, held against plain recursion on random graphs without cycles."""
+"""Graph functions agree with plain recursion on random graphs without cycles."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ quick = settings(deadline=None, max_examples=60)
 
 @st.composite
 def edges(draw: st.DrawFn, n: int | None = None) -> graph.Edges:
-    """Edges from greater to lesser nodes, so that there is no cycle; the parents of a node in any order."""
+    """Draw edges from greater to lesser nodes, which have no cycle; the parents of a node in any order."""
     n = n or draw(st.integers(1, 14))
     targets = [draw(st.permutations(sorted(draw(st.sets(st.integers(0, row - 1)))))) if row else [] for row in range(n)]
     starts = np.cumsum([0, *map(len, targets)]).astype(np.int32)
@@ -19,7 +19,7 @@ def edges(draw: st.DrawFn, n: int | None = None) -> graph.Edges:
 
 
 def path_lengths(edges: graph.Edges, row: int) -> dict[int, set[int]]:
-    """The lengths of all paths from a row, by the node they lead to."""
+    """Return the lengths of all paths from a row, by the node that they lead to."""
     found: dict[int, set[int]] = {row: {0}}
     for target in edges.of(row).tolist():
         for node, lengths in path_lengths(edges, target).items():

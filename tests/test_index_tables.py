@@ -1,4 +1,4 @@
-"""The bundled tables of an index are those that data/make_index_tables.py makes of WordNet and the class lists."""
+"""The bundled tables of an index equal those that data/make_index_tables.py makes."""
 
 import importlib.util
 from pathlib import Path

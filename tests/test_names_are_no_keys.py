@@ -1,4 +1,4 @@
-"""A name is never a key: words are shared between classes, so nothing is joined on them or found by a guess."""
+"""A name is never a key: classes share words, so nothing is joined on them or guessed from them."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ WORDS = ("lemma", "lemmas", "term", "terms", "gloss", "display", "words")
 
 
 def shared(wnids: Sequence[str]) -> tuple[int, int, int]:
-    """(first lemmas, those that name several classes, the classes that these cover)."""
+    """Return (first lemmas, those that name several classes, the classes with these)."""
     named = Counter(wordnet.synset(wnid).lemmas[0] for wnid in wnids)
     several = [n for n in named.values() if n > 1]
     return len(named), len(several), sum(several)

@@ -1,4 +1,4 @@
-"""Similarities are those of the definitions; wordnet_check.py holds them against NLTK's on 10,000 pairs."""
+"""Similarities agree with their definitions; wordnet_check.py compares them with NLTK's on 10,000 pairs."""
 
 import math
 
@@ -9,7 +9,7 @@ from imagenet_tools.wordnet import hierarchy, similarity
 
 
 def brute(first: str, second: str) -> int:
-    """The least number of edges over any common ancestor, by all hypernym paths."""
+    """Return the least number of edges over any common ancestor, from all hypernym paths."""
     up = [
         {
             wnid: min(len(p) - 1 - p.index(wnid) for p in hierarchy.hypernym_paths(one) if wnid in p)

@@ -1,4 +1,4 @@
-"""A text is taken for the synset that the rule gives, by Python and by the table alike."""
+"""Python and the table resolve a text to the same synset."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.forms.thousand import drawn
 
 
 def counts(**direct: int) -> np.ndarray:
-    """Inclusive counts of images that lie at the named synsets, dog_n_01 for dog.n.01."""
+    """Return inclusive counts of images at the named synsets, dog_n_01 for dog.n.01."""
     values = np.zeros(82_115, np.int64)
     for name, n in direct.items():
         values[wordnet.row_of(name.replace("_n_", ".n."))] = n
@@ -104,7 +104,7 @@ def test_an_unknown_text_is_an_error_with_what_comes_close(text: str, advice: st
 
 
 def table_of(folder: Path, direct: dict[str, int]) -> pa.Table:
-    """The view terms of an index that has these numbers of images of each wnid."""
+    """Return the view terms of an index with these numbers of images by wnid."""
     for wnid, n in direct.items():
         (folder / "train" / wnid).mkdir(parents=True)
         for number in range(n):
@@ -157,7 +157,7 @@ def test_candidates_name_each_synset_with_its_images(table: pa.Table) -> None:
 def test_the_table_and_resolve_take_the_same(
     direct: dict[str, int] | None, every: int, table: pa.Table, tmp_path: Path
 ) -> None:
-    """All terms that several synsets carry, and one in fifty of the others, every kind among them; or some of these."""
+    """All terms of several synsets, and one in fifty of the others, every kind among them; or some of these."""
     images = None if direct is None else counts(**{name.replace(".", "_"): n for name, n in direct.items()})
     if direct is not None:
         table = table_of(tmp_path, {wordnet.synset(name).wnid: n for name, n in direct.items()})

@@ -1,4 +1,4 @@
-"""The bundled table of WordNet 3.0 holds what the published counts and files say."""
+"""The bundled table of WordNet 3.0 agrees with the published counts and files."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Maps between class lists: which class is which, what is lost, and what becomes of a model's scores."""
+"""Maps between class lists give the right targets, losses and scores."""
 
 from pathlib import Path
 

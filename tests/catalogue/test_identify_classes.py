@@ -1,4 +1,4 @@
-"""A list of one's own is told from the published ones, in set and in order, by wnids and by names."""
+"""A file of classes is identified by set and by order, from wnids and from names."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A file of labels tells how it counts classes, whether its labels are the truth or predictions; or it is refused."""
+"""The numbering of a file of labels or predictions is found, or the file is refused."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ IMAGES = [f"ILSVRC2012_val_{n:08d}" for n in range(1, 50_001)]
 
 
 def order_of(numbering: ListNumbering) -> Sequence[str]:
-    """The classes as a file in this numbering counts them, said in another way than the package does."""
+    """Return the classes by number, computed in another way than in the package."""
     listed = lists.get(numbering.space)
     if not numbering.as_text:
         return listed.wnids
@@ -33,7 +33,7 @@ def truth_in(numbering: ListNumbering, wnids: Sequence[str] = TRUTH) -> npt.NDAr
 
 
 def predictions(numbering: ListNumbering, accuracy: float, seed: int) -> npt.NDArray[np.int64]:
-    """The truth, with a share of the rows replaced by any class."""
+    """Return the true labels, with a share of the rows replaced by random classes."""
     rng = np.random.default_rng(seed)
     said = truth_in(numbering)
     wrong = rng.random(len(said)) >= accuracy
@@ -49,14 +49,14 @@ def found_in(path: Path, numbers: npt.ArrayLike) -> LabelsFound:
 
 
 def means(found: LabelsFound, numbering: ListNumbering, numbers: npt.NDArray[np.int64]) -> bool:
-    """Whether what was found gives every number the class that the numbering gives it."""
+    """Return True if the result gives every number the same class as the numbering."""
     assert found.numbering is not None
     theirs, ours = (dict(enumerate(order_of(one), one.base)) for one in (found.numbering, numbering))
     return all(theirs.get(number) == ours.get(number) for number in set(numbers[numbers >= 0].tolist()))
 
 
 def find(numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> LabelsFound:
-    """What numbers are, for all images in order, or for those of some rows by their names."""
+    """Identify numbers for all images in order, or for some images by name."""
     images = None if rows is None else tuple(IMAGES[row] for row in rows.tolist())
     return identify_labels.find(LabelFile(numbers, None, images))
 
@@ -112,7 +112,7 @@ def test_labels_that_count_a_subset_are_refused(name: str) -> None:
 
 
 def test_a_subset_that_begins_as_ilsvrc2012_does_is_refused_for_the_classes_that_contradict() -> None:
-    """Tench is 0 in both, so that half the rows agree; English springer is 1 in the one and 217 in the other."""
+    """Half the rows agree, as tench is 0 in both lists; English springer is 1 in one and 217 in the other."""
     rows = np.array([row for row, wnid in enumerate(TRUTH) if wnid in {"n01440764", "n02102040"}])
     found = find(np.array([int(TRUTH[row] == "n02102040") for row in rows.tolist()]), rows)
     assert found.numbering is None and found.best is not None and found.best.share == 0.5

@@ -1,4 +1,4 @@
-"""The image lists are what was published."""
+"""The image lists equal the published ones."""
 
 import json
 from collections import Counter

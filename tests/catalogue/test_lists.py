@@ -1,4 +1,4 @@
-"""The published class lists are what was published, and hold together as the facts about them say."""
+"""The class lists equal the published ones, and agree with each other."""
 
 import csv
 import hashlib
@@ -64,7 +64,7 @@ def test_a_list_has_not_changed(name: str) -> None:
 
 @pytest.mark.parametrize("name", lists.names(parts=True))
 def test_a_list_is_whole(name: str) -> None:
-    """Its hash is that of its lines, its wnids are synsets, and it says where it comes from."""
+    """Its hash is the hash of its lines, its wnids are synsets, and its source is stated."""
     one = lists.get(name)
     lines = [f"{wnid}\n" for wnid in one.wnids]
     if one.categories:

@@ -1,4 +1,4 @@
-"""Which release a set of classes speaks for: the facts decide where they can, and a name only where they cannot."""
+"""The release of a set of classes is decided by the classes if possible, else by the name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Archives are compared with what was published of them, and no interruption makes a sum wrong."""
+"""Archives are compared with their published sizes and sums, and an interruption never gives a wrong sum."""
 
 import gzip
 import hashlib
@@ -182,7 +182,7 @@ def test_a_sum_is_right_however_often_and_wherever_it_was_interrupted(tmp_path: 
 
 
 class Interrupted(BaseException):
-    """Ctrl-C, at a time of our choosing."""
+    """Ctrl-C at a chosen time."""
 
 
 def test_what_was_summed_before_the_interruption_is_not_read_again(

@@ -1,4 +1,4 @@
-"""The bundled tables of lists and labels have not changed, and no fact stands in the package twice."""
+"""The bundled tables of lists and labels have not changed, and no fact is in the package twice."""
 
 import hashlib
 from pathlib import Path
