@@ -23,7 +23,7 @@ from imagenet_tools.build.unit_work import Task, UnitResult, work
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.files import named_when_full, publish_folder
-from imagenet_tools.storage.processes import in_processes
+from imagenet_tools.storage.processes import in_processes, prepare_workers
 from imagenet_tools.store.layout import (
     Manifest,
     check_sums,
@@ -97,10 +97,12 @@ def build_index(
         moved = rooted(known, roots or {})
         if old.tables:
             remove_unlisted(index, old)
+        crew = (workers, workers) if workers else (cores, max(cores, _MOST))
+        if executor is None and crew != (1, 1):
+            prepare_workers(work.__module__, "pyarrow.compute")
         found = find_sources(paths, readers, dataset=dataset, known=moved)
         units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
         borrowed = borrow(units_found, staging / "parts", like) if like else set()
-        crew = (workers, workers) if workers else (cores, max(cores, _MOST))
         turns = _turns(units_found, readers)
         weights = _weights(
             units_found, {name for name, reader in readers.items() if "images" not in reader.READS.holds}

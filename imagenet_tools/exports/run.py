@@ -26,7 +26,7 @@ from imagenet_tools.exports.pictures import Picture, PictureSource
 from imagenet_tools.exports.rows import Places, changes
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.files import named_when_full, write_whole
-from imagenet_tools.storage.processes import in_processes
+from imagenet_tools.storage.processes import in_processes, prepare_workers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -189,6 +189,8 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
     plans = plan.together
     with named_when_full(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
         work_folder = partial / WORK
+        if workers != 1:
+            prepare_workers(__name__, "pyarrow")
         cut = pieces.cut(plans, work_folder)
         stamps = plan.index.stamps
         jobs = tuple(

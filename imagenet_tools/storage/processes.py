@@ -1,44 +1,48 @@
-"""Work in other processes, its results in order: forked, deaf to Ctrl-C, and ended with the one that asked.
+"""Run work in other processes: a pool of workers whose results keep the order of the tasks, and a bounded fork.
 
-A process that works has one task, and one request to the disk, at a time. So that a disk that is slow to answer is
-asked many things at once, there may be more processes than cores: as many as keep the cores busy while others wait.
+The workers are forked from a fork server, a process that has imported the modules and runs no threads. The driver
+itself is never forked: DuckDB and Arrow run threads in it, and a fork would copy their locks without their threads.
+
+A worker has one task, and one request to the disk, at a time. More workers than cores run while tasks wait for a slow
+disk or network, so that the cores stay busy.
 """
 
 from __future__ import annotations
 
-import gc
-import heapq
+import io
 import os
 import signal
 import sys
+import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
+from functools import cache
+from multiprocessing import parent_process, popen_forkserver, reduction, spawn
+from multiprocessing.context import ForkServerContext, ForkServerProcess, set_spawning_popen
+from multiprocessing.forkserver import ForkServer, read_signed
+from multiprocessing.util import Finalize
 from resource import RLIM_INFINITY
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
 
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
+# The number of workers follows the last timings, once they cover enough seconds of work.
+_RECENT_TIMINGS = 32
+_LEAST_SECONDS = 0.25
 
-# Tasks that a process is given at once, at most, and the seconds after which it answers with those that are done.
-_GIVEN = 16
-_TURN = 0.05
+# Workers started for each one that the ratio of waiting to computing asks for: their waits do not alternate evenly.
+_WORKERS_PER_WAITING = 4
 
-# Answers by which it is judged how much tasks wait, the seconds of work in them that are enough to judge by, and how
-# many processes there are for each that would just keep a core busy: they do not wait in turn.
-_JUDGED = 32
-_ENOUGH = 0.25
-_SPARE = 4
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# A signal that arrives while Python forks is lost, or ends the new process with a traceback.
-_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Environment of the fork server. Without the first, a file named as a standard module in the current folder would be
+# imported in its place; without the second, NumPy's OpenBLAS starts threads when it is imported.
+_SERVER_ENVIRONMENT = {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -54,17 +58,30 @@ def in_processes(
     given: tuple[object, ...] = (),
     stop: Callable[[], None] | None = None,
 ) -> Generator[_Result, None, None]:
-    """What `work` makes of each task, in their order; `begin` is called in each process first, with what is `given`.
+    """Yield work(task) of each task, in the order of the tasks, computed by a pool of worker processes.
 
-    Where the tasks wait rather than compute, more processes than `workers` work on them, up to `most`.
-    ImagenetToolsError: a process was killed. What is left undone when the caller stops asking is not begun, and `stop`
-    is called for what is on the way.
+    Functions, arguments and results are pickled. The script that is being run is not imported by the workers: `work`
+    and `begin` are functions of importable modules.
+
+    Args:
+        work: The function that workers call.
+        tasks: Its arguments, one a call.
+        workers: The number of processes while tasks compute, at least 1.
+        most: The maximum number of processes while tasks wait rather than compute; 0: the same as `workers`.
+        begin: A function that each worker calls once, before its first task.
+        given: The arguments of `begin`.
+        stop: A function that the driver calls when the results are abandoned, to end the tasks that are running.
+
+    Raises:
+        ImagenetToolsError: A worker was killed.
+        Exception: The error of the first task that failed, after the results of the tasks before it.
     """
-    crew = _Crew(work, begin, given)
+    most = max(workers, most)
+    prepare_workers(work.__module__)
+    pool = ProcessPoolExecutor(most, _WorkerContext(), initializer=_begin_worker, initargs=(begin, given))
     try:
-        yield from _in_order(crew, tasks, workers, max(workers, most))
-    except _KilledError:
-        crew.terminate()
+        yield from _in_order(pool, work, tasks, workers, most)
+    except BrokenProcessPool:
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
             "again to go on, with fewer --workers if it happens again."
@@ -75,230 +92,236 @@ def in_processes(
             stop()
         raise
     finally:
-        crew.dismiss()
+        pool.shutdown(cancel_futures=True)
 
 
-class _KilledError(Exception):
-    """A process ended that had not been told to."""
+def prepare_workers(*modules: str) -> None:
+    """Start the fork server, unless it runs, and return while it imports these modules.
+
+    A caller that knows early that it will need workers saves the time of these imports, about 0.15 s.
+    """
+    server = _fork_server()
+    server.set_forkserver_preload(list(modules))
+    environment = {name: os.environ.get(name) for name in _SERVER_ENVIRONMENT}
+    os.environ.update(_SERVER_ENVIRONMENT)
+    # The mask is inherited. The server never unblocks the signals, its workers do once they have set their handlers.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+    try:
+        server.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-class _Answer(NamedTuple, Generic[_Result]):
-    """What became of the tasks that a process was given."""
+class _Timing(NamedTuple):
+    """Seconds that a task spent on a core, and seconds in which it waited for something else than a core."""
 
-    results: list[_Result]  # of the first of them
-    error: BaseException | None  # of the one after these
-    computed: float  # seconds on a core
-    waited: float  # seconds in which it was neither on a core nor in line for one
+    computed: float
+    waited: float
 
 
 def _in_order(
-    crew: _Crew[_Task, _Result], tasks: Sequence[_Task], workers: int, most: int
+    pool: Executor, work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int, most: int
 ) -> Generator[_Result, None, None]:
-    left = list(range(len(tasks)))  # a heap: what a process hands back is the next to be given
+    running: dict[Future[tuple[_Result, _Timing]], int] = {}
     results: dict[int, _Result] = {}
     errors: dict[int, BaseException] = {}
-    judged: deque[_Answer[_Result]] = deque(maxlen=_JUDGED)
-    answered, at_once = 0, 1
-    while answered < len(tasks):
-        wanted, failed = _wanted(judged, workers, most), min(errors, default=len(tasks))
-        while left and left[0] < failed and len(crew.busy) < wanted and crew.has_room():
-            # Few at once towards the end, so that all end together.
-            few = max(1, min(at_once, len(left) // (wanted * 4)))
-            numbers = [heapq.heappop(left) for _ in range(few)]
-            crew.give(numbers, [tasks[number] for number in numbers])
-        for numbers, answer in crew.answers():
-            done = len(answer.results)
-            results.update(zip(numbers, answer.results, strict=False))
-            if answer.error is not None:
-                errors[numbers[done]] = answer.error
-            for number in numbers[done:]:
-                heapq.heappush(left, number)
-            judged.append(answer._replace(results=[], error=None))
-            at_once = min(2 * done, _GIVEN)
-        while answered in results:
-            yield results.pop(answered)
-            answered += 1
-        if answered in errors:
-            raise errors[answered]
+    timings: deque[_Timing] = deque(maxlen=_RECENT_TIMINGS)
+    n_started = n_yielded = 0
+    while n_yielded < len(tasks):
+        wanted = _workers_wanted(timings, workers, most)
+        # After an error no task is started: those before the failed one are running or done.
+        while n_started < len(tasks) and len(running) < wanted and not errors:
+            with _signals_deferred():
+                running[pool.submit(_timed, work, tasks[n_started])] = n_started
+            n_started += 1
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            number, error = running.pop(future), future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise error
+            if error is not None:
+                errors[number] = error
+                continue
+            results[number], timing = future.result()
+            timings.append(timing)
+        while n_yielded in results:
+            yield results.pop(n_yielded)
+            n_yielded += 1
+        if n_yielded in errors:
+            raise errors[n_yielded]
 
 
-def _wanted(judged: Sequence[_Answer[_Result]], workers: int, most: int) -> int:
-    """How many processes keep as many cores busy as there are workers, by how much tasks wait for each second's work.
+def _workers_wanted(timings: Sequence[_Timing], workers: int, most: int) -> int:
+    """Return how many processes keep `workers` cores busy, from the ratio of waiting to computing in recent tasks.
 
-    What they wait in line for a core counts for neither: on a machine that has much to do, more of them do no good.
+    Time spent in line for a core counts for neither: on a busy machine more processes do not help.
     """
-    computed, waited = sum(one.computed for one in judged), sum(one.waited for one in judged)
-    if computed + waited < _ENOUGH:
+    computed = sum(timing.computed for timing in timings)
+    waited = sum(timing.waited for timing in timings)
+    if computed + waited < _LEAST_SECONDS:
         return workers
-    spare = _SPARE * workers * waited / max(computed, waited / most)
-    return min(most, round(workers + spare))
+    extra = _WORKERS_PER_WAITING * workers * waited / max(computed, waited / most)
+    return min(most, round(workers + extra))
 
 
-class _Crew(Generic[_Task, _Result]):
-    """Processes, each at the other end of a pipe; they begin when there is something to give to them."""
-
-    def __init__(self, work: Callable[[_Task], _Result], begin: Callable[..., None] | None, given: tuple[object, ...]):
-        self.busy: dict[Connection[Any, Any], list[int]] = {}
-        self._idle: list[Connection[Any, Any]] = []
-        self._members: list[tuple[Connection[Any, Any], BaseProcess]] = []
-        self._does = (work, begin, given)
-        # Forked workers start at once and need no guarded main module; the work they do starts no threads, and
-        # neither does this, so that more can be forked later.
-        self._context = get_context("fork")
-
-    def has_room(self) -> bool:
-        """Whether there is one that has nothing to do, or room for a new one; OSError: not even for the first."""
-        if not self._idle:
-            try:
-                self._hire()
-            except OSError:
-                if not self.busy:
-                    raise
-        return bool(self._idle)
-
-    def give(self, numbers: list[int], tasks: list[_Task]) -> None:
-        """Have one that has nothing to do work on these tasks."""
-        pipe = self._idle.pop()
-        self.busy[pipe] = numbers
-        try:
-            pipe.send(tasks)
-        except OSError as error:
-            raise _KilledError from error
-
-    def answers(self) -> Generator[tuple[list[int], _Answer[_Result]], None, None]:
-        """Wait until one has an answer at least; those there are, with the numbers of the tasks."""
-        there = wait(list(self.busy))
-        for pipe in [pipe for pipe in self.busy if pipe in there]:
-            try:
-                answer = pipe.recv()
-            except (EOFError, OSError) as error:
-                raise _KilledError from error
-            self._idle.append(pipe)
-            yield self.busy.pop(pipe), answer
-
-    def terminate(self) -> None:
-        """End all, whatever they do."""
-        for _, process in self._members:
-            process.terminate()
-
-    def dismiss(self) -> None:
-        """Tell all that there is no more to do, and wait until they have done what they are doing."""
-        for pipe, _ in self._members:
-            pipe.close()
-        for _, process in self._members:
-            process.join()
-
-    def _hire(self) -> None:
-        with _forking():
-            ours, theirs = self._context.Pipe()
-            # What it inherits of the others' pipes would keep these open when this process has closed them.
-            inherited = (*(pipe for pipe, _ in self._members), ours)
-            process = self._context.Process(target=_serve, args=(theirs, inherited, *self._does), daemon=True)
-            process.start()
-            theirs.close()
-            self._members.append((ours, process))
-            self._idle.append(ours)
+def _timed(work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, _Timing]:
+    """Return the result of a task and its timing. Runs in a worker."""
+    # Whatever runs between these clocks, or between those below, counts as time in line rather than as waiting.
+    in_line, on_core, start = seconds_in_line(), time.process_time(), time.perf_counter()
+    result = work(task)
+    seconds = time.perf_counter() - start
+    computed = time.process_time() - on_core
+    return result, _Timing(computed, max(0.0, seconds - computed - (seconds_in_line() - in_line)))
 
 
 @contextmanager
-def _forking() -> Iterator[None]:
-    """Have no signal arrive, and nothing collected in what is forked here until _begin() has put the driver's aside."""
-    collects = gc.isenabled()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
-    gc.disable()
+def _signals_deferred() -> Iterator[None]:
+    """Deliver signals that have a Python handler after the block.
+
+    A KeyboardInterrupt inside the pool, between the start of a process and its registration, would leave a process
+    that nobody ends. Threads other than the main thread receive no signals.
+    """
+    arrived: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: handler for number in _END_SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: arrived.append(number))
     try:
         yield
     finally:
-        if collects:
-            gc.enable()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
-def _serve(
-    pipe: Connection[Any, Any],
-    inherited: Sequence[Connection[Any, Any]],
-    work: Callable[[_Task], _Result],
-    begin: Callable[..., None] | None,
-    given: tuple[object, ...],
-) -> None:
-    """What a process does: it answers until the other end of the pipe is closed."""
-    for other in inherited:
-        other.close()
-    _begin(begin, given)
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            pipe.send(_turn(work, pipe.recv()))
+@cache
+def _fork_server() -> ForkServer:
+    """Return this package's fork server, apart from the one that the user's program may have.
 
-
-def _turn(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Answer[_Result]:
-    """Work on tasks until all are done, or one fails, or a turn is over."""
-    results: list[_Result] = []
-    failure: BaseException | None = None
-    # Whatever comes between these clocks, or between those at the end, counts as time in line rather than as waiting.
-    line, core, began = seconds_in_line(), time.process_time(), time.perf_counter()
-    for task in tasks:
-        try:
-            results.append(work(task))
-        except Exception as error:  # noqa: BLE001 - the process that asked raises it
-            error.add_note("".join(traceback.format_exception(error)))
-            failure = error
-            break
-        if time.perf_counter() - began > _TURN:
-            break
-    seconds = time.perf_counter() - began
-    computed = time.process_time() - core
-    return _Answer(results, failure, computed, max(0.0, seconds - computed - (seconds_in_line() - line)))
-
-
-def without_pandas() -> None:
-    """Have pandas not imported in a process that is this package's own.
-
-    pyarrow imports it, where it is installed, to see whether what it is given is a frame: 0.4 s a process for nothing.
+    It runs until the driver ends, so that a later pool starts at once.
     """
-    sys.meta_path.insert(0, _WithoutPandas())
+    return ForkServer()
 
 
-class _WithoutPandas:
-    """Where Python asks for modules first: pandas is none. (Cython takes a None in sys.modules for a module.)"""
+class _WorkerPopen(popen_forkserver.Popen):
+    """A process of this package's fork server that does not import the main module.
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Nothing to say of any other module."""
-        if name == "pandas":
-            message = "pandas is not imported here"
-            raise ModuleNotFoundError(message, name=name)
+    As multiprocessing's, but a script without a guarded main part would run a second time in each worker.
+    """
+
+    _fds: list[int]
+
+    def _launch(self, process_obj: Any) -> None:
+        preparation = spawn.get_preparation_data(process_obj.name)
+        for name in ("init_main_from_name", "init_main_from_path", "dir"):
+            preparation.pop(name, None)
+        with suppress(FileNotFoundError):
+            preparation["dir"] = os.getcwd()  # noqa: PTH109 - a string, as multiprocessing has it
+        pickled = io.BytesIO()
+        set_spawning_popen(self)
+        try:
+            reduction.dump(preparation, pickled)
+            reduction.dump(process_obj, pickled)
+        finally:
+            set_spawning_popen(None)
+        self.sentinel, writer = _fork_server().connect_to_new_process(self._fds)
+        # The worker sees the end of the driver when this end of its pipe is closed.
+        alive = os.dup(writer)
+        self.finalizer = Finalize(self, _close_all, (alive, self.sentinel))
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(pickled.getbuffer())
+        self.pid = read_signed(self.sentinel)
 
 
-def _begin(begin: Callable[..., None] | None, given: tuple[object, ...]) -> None:
-    """Ctrl-C is the driver's to hear; and no worker outlives the driver, however that ends."""
-    # What the driver left to its collector, an open query perhaps, has threads that are not here: it stays.
-    gc.freeze()
-    gc.enable()
+def _close_all(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+class _WorkerProcess(ForkServerProcess):
+    @staticmethod
+    def _Popen(process_obj: Any) -> _WorkerPopen:  # noqa: N802 - a name of multiprocessing's
+        return _WorkerPopen(process_obj)
+
+
+class _WorkerContext(ForkServerContext):
+    Process = _WorkerProcess
+
+
+def _begin_worker(begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+    """Set up a worker process: Ctrl-C is for the driver, and no worker outlives the driver."""
+    _set_up_process()
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)
+
+
+def _end_with_driver() -> None:
+    """Kill this process when the driver ends. The parent-death signal would follow the fork server instead."""
+    driver = parent_process()
+    if driver is not None:
+        driver.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _set_up_process() -> None:
+    """Leave Ctrl-C and hang-ups to the driver, and end at SIGTERM."""
     without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-    end_with_parent()
-    if begin is not None:
-        begin(*given)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
+
+
+def without_pandas() -> None:
+    """Make `import pandas` fail in this process, which must be the package's own.
+
+    pyarrow imports pandas, where it is installed, to see whether a value is a frame: 0.4 s a process for nothing.
+    """
+    sys.meta_path.insert(0, _PandasBlocker())
+
+
+class _PandasBlocker:
+    """A finder that raises for pandas. (A None in sys.modules does not do: Cython takes it for a module.)"""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Return None, so that the next finder is asked; raise ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            message = "pandas is not imported in this process"
+            raise ModuleNotFoundError(message, name=name)
 
 
 def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | None) -> int:
-    """Run work in a forked process that is bounded; gives its exit code, or less than 0: the signal that ended it.
+    """Run work in a forked process with bounds, and return its exit code.
 
-    To be called before anything starts threads. Where the caller is interrupted, the process is killed.
+    Call it before DuckDB, or anything else that starts threads, is loaded. A fork is safe then, and unlike a worker
+    of the pool it starts in a millisecond and passes `work`, a closure, without pickling. If the caller is
+    interrupted, the process is killed.
 
     Args:
-        work: What the process does; it returns an exit code and raises nothing.
-        memory: Bytes of address space; None: no bound. macOS has none.
-        seconds: After so many SIGALRM ends the process, whatever it does; None: no bound.
+        work: The function to run; it returns an exit code and raises nothing.
+        memory: The limit of its address space in bytes; None: no limit. macOS has none.
+        seconds: The seconds after which SIGALRM ends the process; None: no limit.
+
+    Returns:
+        The exit code, or the negative number of the signal that ended the process.
     """
     pid, parent = 0, os.getpid()
     try:
-        with _forking():
+        # A signal that arrives while Python forks is lost, or ends the new process with a traceback.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+        try:
             pid = os.fork()
             if not pid:
-                _be_child(parent, work, memory, seconds)
+                _run_child(parent, work, memory, seconds)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except BaseException:
         if pid:
@@ -308,12 +331,13 @@ def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | No
         raise
 
 
-def _be_child(parent: int, work: Callable[[], int], memory: int | None, seconds: float | None) -> NoReturn:
+def _run_child(parent: int, work: Callable[[], int], memory: int | None, seconds: float | None) -> NoReturn:
     code = 1
     try:
-        _begin(None, ())
+        _set_up_process()
+        end_with_parent()
         if os.getppid() != parent:
-            os._exit(code)  # it was killed before this process asked to end with it
+            os._exit(code)  # the parent ended before this process asked to end with it
         if memory is not None:
             soft, hard = address_space()
             limit_address_space(min(limit for limit in (memory, soft, hard) if limit != RLIM_INFINITY), hard)

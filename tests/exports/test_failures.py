@@ -91,25 +91,37 @@ def test_a_full_disk_leaves_nothing_half_and_the_export_goes_on_when_there_is_ro
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def children_of(process: str) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
 def test_ctrl_c_gives_130_and_no_worker_stays(odd: Index, tmp_path: Path) -> None:
     sent = tmp_path / "sent"  # no worker goes on before the signal was sent, however late that is
-    slow = (
-        "import sys, time; from pathlib import Path; from imagenet_tools.exports import job, pieces\n"
-        "put, pieces._PIECE = job.FilePerImage.add, 300_000\n"
+    script = (
+        "from imagenet_tools.exports import pieces\npieces._PIECE = 300_000\n"
+        "from imagenet_tools.cli import main; main()"
+    )
+    # Python imports it when it starts, in the fork server of the workers too.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time; from pathlib import Path; from imagenet_tools.exports import job\n"
+        "put = job.FilePerImage.add\n"
         "def add(self, row, picture):\n    put(self, row, picture)\n"
         f"    while not Path({str(sent)!r}).exists():\n        time.sleep(0.02)\n    time.sleep(0.2)\n"
-        "job.FilePerImage.add = add\nfrom imagenet_tools.cli import main; main()"
+        "job.FilePerImage.add = add\n"
     )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     words = ["-i", str(odd.path), "export", str(tmp_path / "x"), "--to", "image_folder", "--workers", "2"]
-    with subprocess.Popen([sys.executable, "-c", slow, *words], stderr=subprocess.PIPE, text=True) as ran:
+    command = [sys.executable, "-c", script, *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as ran:
         assert until(lambda: any((tmp_path / "x.partial").rglob("*.JPEG")))
-        children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
+        children = children_of(str(ran.pid))
+        workers = [worker for child in children for worker in children_of(child)]
         ran.send_signal(signal.SIGINT)
         sent.touch()
         _, said = ran.communicate(timeout=PATIENCE)
     assert ran.returncode == 130
     assert "run the same command again to go on" in said and "Traceback" not in said
-    assert children and until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    assert workers and until(lambda: not any(Path(f"/proc/{child}").exists() for child in [*children, *workers]))
     assert not (tmp_path / "x").exists()
     imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder")
     (found,) = imagenet_tools.check(tmp_path / "x", index=odd, read_data=True)

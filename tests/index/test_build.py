@@ -158,19 +158,20 @@ def test_the_number_of_workers_changes_no_byte(workers: int, sample: Path, index
     assert tables(tmp_path / "x.index") == tables(index.path)
 
 
+def slow_work(task: Task) -> UnitResult:
+    """Work as on a slow disk, and leave the number of the process in the folder `readers` beside the index."""
+    time.sleep(0.2)
+    (task.parts.parents[1] / "readers" / str(os.getpid())).touch()
+    return work(task)
+
+
 @pytest.mark.parametrize("workers", [None, 2])
 def test_a_slow_disk_is_read_by_more_processes_than_cores_unless_their_number_is_given(
     workers: int | None, sample: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers, cores = tmp_path / "readers", system.cores()
     readers.mkdir()
-
-    def slow(task: Task) -> UnitResult:
-        time.sleep(0.2)
-        (readers / str(os.getpid())).touch()
-        return work(task)
-
-    monkeypatch.setattr("imagenet_tools.build.build.work", slow)
+    monkeypatch.setattr("imagenet_tools.build.build.work", slow_work)
     units = imagenet_tools.build_index(
         [sample / name for name in OFFICIAL], tmp_path / "x.index", workers=workers
     ).units
