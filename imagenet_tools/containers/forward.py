@@ -1,7 +1,6 @@
-"""Bytes that can be read once, from front to back: a compressed archive, and the files in it, as they stream by.
+"""Forward-only reads of a stream, such as a compressed archive, and the files in it while they stream by.
 
-A stream that ends too early raises FormatError with the code gzip_truncated; one whose bytes or checksum are wrong,
-gzip_damaged.
+Reads raise FormatError: gzip_truncated if the stream ends too early, gzip_damaged if its bytes or checksum are wrong.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from imagenet_tools.errors import FormatError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_CHUNK = 1 << 20
+_READ_BYTES = 1 << 20
 
-# (offset, n): n bytes at an offset, fewer only where the bytes end.
+# read(offset, n) returns n bytes from an offset on, fewer only at the end.
 Read = Callable[[int, int], bytes]
 
 
 def forward(file: IO[bytes], label: str) -> Read:
-    """Reads of a stream at offsets that only grow; what lies between is skipped. Errors name it by its label.
+    """Return a function that reads a stream at growing offsets, and skips the bytes between; errors use the label.
 
-    The stream is read by whole buffers, of which reads are slices: a tar asks for two of them a member.
+    The stream is read by whole buffers, of which the results are slices: a tar needs two small reads a member.
     """
-    position = 0  # behind what was given last
-    chunk, base = b"", 0  # the bytes from base on, read last
+    position = 0  # after the last read
+    chunk, base = b"", 0  # the last buffer, and its offset
 
     def read(offset: int, n: int) -> bytes:
         nonlocal position, chunk, base
@@ -45,45 +44,41 @@ def forward(file: IO[bytes], label: str) -> Read:
             while base + len(chunk) < end:
                 base += len(chunk)
                 chunk = b""
-                chunk = _buffer(file)
+                # All bytes that the stream has in its buffer; none at its end.
+                chunk = file.read1() if isinstance(file, io.BufferedReader) else file.read(_READ_BYTES)
                 if not chunk:
                     break
                 pieces.append(chunk[max(offset - base, 0) : end - base])
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            given, position = max(position, min(offset, base)), base
-            raise _broken(label, given, error) from error
+            returned, position = max(position, min(offset, base)), base
+            raise _broken(label, returned, error) from error
         position = min(end, base + len(chunk))
         return b"".join(pieces)
 
     return read
 
 
-def _buffer(file: IO[bytes]) -> bytes:
-    """The next bytes of a stream, as many as its own buffer holds; none at its end."""
-    return file.read1() if isinstance(file, io.BufferedReader) else file.read(_CHUNK)
-
-
-def _broken(label: str, place: int, error: Exception) -> FormatError:
+def _broken(label: str, n: int, error: Exception) -> FormatError:
     if isinstance(error, EOFError):
-        message = f"{label}: the compressed stream ends too early, after {place:,} bytes: fetch or copy it again."
+        message = f"{label}: the compressed stream ends too early, after {n:,} bytes: fetch or copy it again."
         return FormatError(message, code="gzip_truncated")
-    message = f"{label}: the compressed stream is damaged after {place:,} bytes ({error}): fetch it again."
+    message = f"{label}: the compressed stream is damaged after {n:,} bytes ({error}): fetch it again."
     return FormatError(message, code="gzip_damaged")
 
 
 class Payload(io.RawIOBase):
-    """A part of such a stream as a file of its own: good until the stream is read further on."""
+    """A part of such a stream as a file, valid until the stream is read on."""
 
     def __init__(self, read: Read, offset: int, size: int, name: str):
         self.name = name
         self._read, self._place, self._end = read, offset, offset + size
 
     def readable(self) -> bool:
-        """That it can be read, as io asks."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill a buffer, as io asks: the number of bytes, fewer at the end alone."""
+        """Read into a buffer and return the number of bytes, fewer only at the end."""
         view = memoryview(buffer)
         data = self._read(self._place, min(len(view), self._end - self._place))
         view[: len(data)] = data
@@ -92,9 +87,9 @@ class Payload(io.RawIOBase):
 
 
 class Gunzip(io.RawIOBase):
-    """The bytes inside a gzip stream, for a BufferedReader around it: many small reads cost GzipFile four times more.
+    """The bytes inside a gzip stream, to be wrapped in a BufferedReader: GzipFile's small reads cost four times more.
 
-    What stands before a break is given before the break is raised, as GzipFile raises it.
+    The bytes before damage are returned before GzipFile's error is raised.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -102,11 +97,11 @@ class Gunzip(io.RawIOBase):
         self._unpacked = gzip.GzipFile(fileobj=file)
 
     def readable(self) -> bool:
-        """That it can be read, as io asks."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill a buffer as far as one read goes, as io asks: the number of bytes, 0 at the end."""
+        """Read into a buffer, once, and return the number of bytes, 0 at the end."""
         view = memoryview(buffer)
         data = self._unpacked.read1(len(view))
         view[: len(data)] = data

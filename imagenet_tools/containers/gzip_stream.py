@@ -1,9 +1,9 @@
-"""Gzip streams that are read in their middle, by the seek points that one pass from the front leaves behind.
+"""Gzip streams with random access, by seek points that one pass from the front makes, and the table that keeps them.
 
-A seek point says where in the compressed bytes a place of the stream begins, and holds the 32 KiB before it, from which
-inflating goes on: so a read costs what lies between the point before it and its end. indexed_gzip makes the points and
-reads by them; it has no other user here. Its file of points, little-endian, which is made anew of those that a read
-needs:
+A seek point maps a position in the stream to an offset in the compressed bytes, and holds the 32 KiB before it, from
+which inflating continues. A read costs the distance from the seek point before it to its end. indexed_gzip makes the
+points and reads by them; no other module uses it. Its index file, little-endian, is made again from the points that a
+read needs:
 
     "GZIDX"  version u8  flags u8  compressed size u64  stream's size u64  spacing u32  window u32  number of points u32
     a point: compressed offset u64  position in the stream u64  bits of the byte before u8  has a window u8
@@ -37,61 +37,76 @@ if TYPE_CHECKING:
     from imagenet_tools.storage.blob import Descriptors
     from imagenet_tools.units import Unit
 
-
-_HEAD = struct.Struct("<5sBBQQIII")
+_HEADER = struct.Struct("<5sBBQQIII")
 _POINT = struct.Struct("<QQBB")
-_MAGIC, _VERSION = b"GZIDX", 1
-_WINDOW = 32 << 10
+_MAGIC = b"GZIDX"
+_VERSION = 1
+_WINDOW_BYTES = 32 << 10
 
-# Bytes of the stream between two points: half of it is inflated for an image on average. A point costs 32 KiB, so for
-# huge streams they are farther apart, that there be no more than so many.
-_SPACING = 4 << 20
-_MOST = 1 << 14
+# Bytes of the stream between two points: half of it is inflated for an image on average. Each point stores a window of
+# 32 KiB. The spacing grows with the stream, so that there are at most 16,384 points.
+_SPACING_BYTES = 4 << 20
+_MAX_POINTS = 1 << 14
 
-# Bytes of the stream that are inflated at a time, for who reads on and for who reads one image; compressed ones.
-_AHEAD, _SMALL = 256 << 20, 64 << 10
-_READ_AT_ONCE = 1 << 20
+# Bytes of the stream inflated at a time, to read on and to read a single image; and compressed bytes read at a time.
+_AHEAD_BYTES = 256 << 20
+_SINGLE_IMAGE_BYTES = 64 << 10
+_COMPRESSED_READ_BYTES = 1 << 20
 
-# What indexed_gzip raises on bad bytes, and its base where a read gives less than nothing.
+_MAX_OPEN_STREAMS = 8  # each holds a window or two, and its buffers
+
+# Raised by indexed_gzip for damaged bytes; its base class raises ValueError if a read returns a negative size.
 _ERRORS = (OSError, EOFError, ValueError)
 
-# (offset, n): n of the compressed bytes, fewer only where they end.
+# read(offset, n) returns n compressed bytes, fewer only at their end.
 Read = Callable[[int, int], bytes]
 
 
 class Point(NamedTuple):
-    """A seek point: `position` in the stream, `offset` in the compressed bytes, with `bits` of the byte before it."""
+    """A seek point: `position` in the stream is `offset` in the compressed bytes, with `bits` of the byte before."""
 
     position: int
     offset: int
     bits: int
-    window: bytes | None  # the 32 KiB of the stream before it; None where the stream begins anew
+    window: bytes | None  # the 32 KiB of the stream before it; None where inflating starts from nothing
 
 
 class GzipStream:
-    """A gzip stream of `size` compressed bytes that `read` gives: read from the front, or by points from the middle.
+    """A gzip stream, read from the front, or from the middle by seek points.
 
-    It inflates from the point before to what is asked for each time, so who reads on and on reads far `ahead`.
+    Args:
+        read: A function that reads the compressed bytes.
+        size: The number of compressed bytes.
+        label: The name of the stream in errors.
+        points: Seek points to start from.
+        ahead: Inflate far ahead, for reads of one position after another. Each read inflates from the point before.
     """
 
     def __init__(self, read: Read, size: int, *, label: str, points: tuple[Point, ...] = (), ahead: bool = True):
         self._label = label
-        self.damage = ""  # what was met while reading far ahead, in words: a wrong checksum, perhaps
-        self.spacing = max(_SPACING, size // _MOST)  # bytes of the stream between two points
-        raw = io.BufferedReader(_Compressed(read, size), _READ_AT_ONCE)
-        buffer = min(4 * self.spacing, _AHEAD) if ahead else _SMALL
+        self.damage = ""  # the message about damage that was met while inflating ahead, such as a wrong checksum
+        self.spacing = max(_SPACING_BYTES, size // _MAX_POINTS)  # bytes of the stream between two points
+        raw = io.BufferedReader(_Compressed(read, size), _COMPRESSED_READ_BYTES)
         self._file: Any = _library(label).IndexedGzipFile(
-            fileobj=raw, spacing=self.spacing, window_size=_WINDOW, buffer_size=buffer
+            fileobj=raw,
+            spacing=self.spacing,
+            window_size=_WINDOW_BYTES,
+            buffer_size=min(4 * self.spacing, _AHEAD_BYTES) if ahead else _SINGLE_IMAGE_BYTES,
         )
         if points:
-            self._file.import_index(fileobj=io.BytesIO(_packed(points, size, self.spacing)))
+            head = _HEADER.pack(_MAGIC, _VERSION, 0, size, 0, self.spacing, _WINDOW_BYTES, len(points))
+            packed = [
+                _POINT.pack(point.offset, point.position, point.bits, point.window is not None) for point in points
+            ]
+            windows = [point.window for point in points if point.window is not None]
+            self._file.import_index(fileobj=io.BytesIO(b"".join((head, *packed, *windows))))
 
     def read(self, position: int, n: int) -> bytes:
-        """`n` bytes of the stream from a position on, fewer where it ends; FormatError where it is damaged."""
+        """Return n bytes from a position on, fewer at the end; raise FormatError if the stream is damaged."""
         try:
             return _exactly(self._file, position, n)
         except _ERRORS:
-            # What lies ahead is damaged: what was asked for may not be.
+            # The damage may be in what was inflated ahead: the unbuffered file reads no more than n bytes.
             self.damage = f"{self._label}: the compressed stream is damaged behind byte {position:,}: fetch it again."
             try:
                 return _exactly(self._file.raw, position, n)
@@ -100,24 +115,24 @@ class GzipStream:
                 raise FormatError(message, code="gzip_damaged") from error
 
     def points(self) -> Iterator[Point]:
-        """The points of the whole stream, by position; where it is damaged, of what comes before the break."""
+        """Yield the points of the whole stream, by position; of a damaged stream, those before the damage."""
         with contextlib.suppress(*_ERRORS):
             self._file.build_full_index()
         out = io.BytesIO()
         self._file.export_index(fileobj=out)
         packed = out.getbuffer()
-        number = _HEAD.unpack_from(packed)[-1]
-        if not number:  # a short stream may have none, and is read from its front
+        n_points = _HEADER.unpack_from(packed)[-1]
+        if not n_points:  # a short stream may have none, and is read from its front
             yield Point(0, 0, 0, None)
-        place = _HEAD.size + number * _POINT.size
-        for n in range(number):
-            offset, position, bits, has_window = _POINT.unpack_from(packed, _HEAD.size + n * _POINT.size)
-            window = bytes(packed[place : place + _WINDOW]) if has_window else None
-            place += _WINDOW if has_window else 0
+        place = _HEADER.size + n_points * _POINT.size
+        for n in range(n_points):
+            offset, position, bits, has_window = _POINT.unpack_from(packed, _HEADER.size + n * _POINT.size)
+            window = bytes(packed[place : place + _WINDOW_BYTES]) if has_window else None
+            place += _WINDOW_BYTES if has_window else 0
             yield Point(position, offset, bits, window)
 
     def close(self) -> None:
-        """Let go of the stream."""
+        """Close the stream."""
         self._file.close()
 
 
@@ -142,14 +157,8 @@ def _library(label: str) -> Any:
     return indexed_gzip
 
 
-def _packed(points: tuple[Point, ...], size: int, spacing: int) -> bytes:
-    head = _HEAD.pack(_MAGIC, _VERSION, 0, size, 0, spacing, _WINDOW, len(points))
-    packed = [_POINT.pack(one.offset, one.position, one.bits, one.window is not None) for one in points]
-    return b"".join((head, *packed, *(one.window for one in points if one.window is not None)))
-
-
 class _Compressed(io.RawIOBase):
-    """The compressed bytes as a file that seeks, wherever they lie."""
+    """The compressed bytes as a seekable file."""
 
     def __init__(self, read: Read, size: int):
         self._read, self._size, self._place = read, size, 0
@@ -176,15 +185,15 @@ class _Compressed(io.RawIOBase):
         return len(data)
 
 
-# ---- The table seek_points: how a scan fills it, and how an image in a gzip stream is read back by it.
-
-
-# Streams that are kept open, each with a window or two and its buffers.
-_STREAMS = 8
-
-
 def point_rows(unit: Unit, stream: GzipStream, *, start: int, size: int) -> pa.RecordBatch:
-    """The rows that a scan of a unit leaves; `start` and `size` say where in the file its stream lies, bytes."""
+    """Return the rows of the table seek_points for the stream of a unit.
+
+    Args:
+        unit: The unit.
+        stream: Its stream, which is inflated to its end.
+        start: The offset in the file at which the compressed bytes begin.
+        size: The number of compressed bytes.
+    """
     import pyarrow as pa
 
     same = {"source": unit.source, "file": unit.file, "member": unit.member or None, "unit": unit.key}
@@ -193,94 +202,108 @@ def point_rows(unit: Unit, stream: GzipStream, *, start: int, size: int) -> pa.R
 
 
 def part_of(source: str, file: str) -> str:
-    """The part of the table that holds the points of a file."""
+    """Return the name of the part of the table seek_points that holds the points of a file."""
     return hashlib.sha256(f"{source}\0{file}".encode()).hexdigest()[:16]
 
 
-class _Open(NamedTuple):
-    stream: GzipStream
-    begin: int  # of the stretch that it is good for, in the stream
-    end: float
-    ahead: bool  # whether it reads far ahead
-    lock: threading.Lock
+class _PointRow(NamedTuple):
+    """A row of a file of the table seek_points, without its window."""
 
-
-class Streams:
-    """The streams that were read last, kept open: images that are read in their order are inflated once."""
-
-    def __init__(self, files: Descriptors):
-        self._files = files
-        self._open: OrderedDict[tuple[int, str, int], tuple[_Open, int]] = (
-            OrderedDict()
-        )  # and where the last read ended
-        self._tables: dict[Path, _Points] = {}
-        self._lock = threading.Lock()
-
-    def read(self, path: Path, points: Path, *, member: str | None, position: int, length: int) -> bytes:
-        """`length` bytes from a position of the stream on that lies in a file, by the points of that file."""
-        table = self._tables.get(points) or self._tables.setdefault(points, _Points(points))
-        rows = table.rows_of(member)
-        # A process that was forked opens streams of its own: those of its parent may be locked, for ever.
-        key = (os.getpid(), str(path), rows[0].start)
-        found, last = self._open.get(key, (None, 0))
-        near = found is not None and abs(position - last) < found.stream.spacing
-        if found is None or not found.begin <= position < found.end or (near and not found.ahead):
-            found = self._at(path, table, rows, position, ahead=near)
-        with self._lock:
-            self._open[key] = found, position + length
-            self._open.move_to_end(key)
-            if len(self._open) > _STREAMS:
-                self._open.popitem(last=False)
-        with found.lock:
-            data = found.stream.read(position, length)
-        if len(data) < length:
-            found_bytes = f"{len(data):,} bytes from byte {position:,} of its stream on"
-            raise self._files.changed(path, found_bytes, f"{length:,}")
-        return data
-
-    def _at(self, path: Path, table: _Points, rows: Sequence[_Row], position: int, *, ahead: bool) -> _Open:
-        n = max(0, bisect_right(rows, position, key=lambda row: row.position) - 1)
-        row = rows[n]
-        compressed = partial(_range, self._files, path, row.start)
-        needed = (table.point(rows[0]), table.point(row)) if n else ()
-        stream = GzipStream(compressed, row.size, label=str(path), points=needed, ahead=ahead)
-        end = rows[n + 1].position if n + 1 < len(rows) and not ahead else float("inf")
-        return _Open(stream, row.position, end, ahead, threading.Lock())
-
-
-def _range(files: Descriptors, path: Path, start: int, offset: int, n: int) -> bytes:
-    return files.read(path, start + offset, n)
-
-
-class _Row(NamedTuple):
-    place: int  # the row's number in the file
+    number: int  # of the row in the file
     member: str | None
     start: int
     size: int
     position: int
 
 
-class _Points:
-    """A file of the table: its numbers at hand, its windows read when they are wanted."""
+class _PointFile:
+    """A file of the table seek_points: its numbers in memory, its windows read when needed."""
 
     def __init__(self, path: Path):
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
-        light = self._file.read(columns=list(_Row._fields[1:])).to_pylist()
-        self._rows = [_Row(n, **row) for n, row in enumerate(light)]
+        rows = self._file.read(columns=list(_PointRow._fields[1:])).to_pylist()
+        self._rows = [_PointRow(n, **row) for n, row in enumerate(rows)]
 
-    def rows_of(self, member: str | None) -> list[_Row]:
-        """The points of the stream that an image lies in, by position; `member` is the image's name in the file."""
+    def rows_of(self, member: str | None) -> list[_PointRow]:
+        """Return the points of the stream that holds the image of this name, by position."""
         return [row for row in self._rows if row.member is None or (member or "").startswith(f"{row.member}/")]
 
-    def point(self, row: _Row) -> Point:
-        """A point with its window."""
-        place = row.place
+    def point(self, row: _PointRow) -> Point:
+        """Return a point with its window."""
+        number = row.number
         for group in range(self._file.num_row_groups):
-            n = self._file.metadata.row_group(group).num_rows
-            if place < n:
-                found = self._file.read_row_group(group, columns=list(Point._fields)).slice(place, 1).to_pylist()
-                return Point(**found[0])
-            place -= n
+            n_rows = self._file.metadata.row_group(group).num_rows
+            if number < n_rows:
+                table = self._file.read_row_group(group, columns=list(Point._fields))
+                return Point(**table.slice(number, 1).to_pylist()[0])
+            number -= n_rows
         raise IndexError(row)
+
+
+class _OpenStream(NamedTuple):
+    stream: GzipStream
+    start: int  # of the positions that it serves
+    end: float
+    ahead: bool  # whether it inflates far ahead
+    lock: threading.Lock
+
+
+class Streams:
+    """The streams that were read last, kept open, so that images read in their order are inflated once."""
+
+    def __init__(self, files: Descriptors):
+        self._files = files
+        # By process, path and start of the compressed bytes: the stream, and the position after the last read.
+        self._open: OrderedDict[tuple[int, str, int], tuple[_OpenStream, int]] = OrderedDict()
+        self._point_files: dict[Path, _PointFile] = {}
+        self._lock = threading.Lock()
+
+    def read(self, path: Path, points: Path, *, member: str | None, position: int, length: int) -> bytes:
+        """Return a range of the stream that holds an image.
+
+        Args:
+            path: The file that the stream is in.
+            points: The index's file of its seek points.
+            member: The image's name in the file.
+            position: The position of the range in the stream, bytes.
+            length: The length of the range, bytes.
+
+        Raises:
+            SourceError: The stream is damaged, or shorter than it was indexed.
+        """
+        point_file = self._point_files.get(points) or self._point_files.setdefault(points, _PointFile(points))
+        rows = point_file.rows_of(member)
+        # A forked process opens streams of its own: a thread of its parent may hold the locks of the others for ever.
+        key = (os.getpid(), str(path), rows[0].start)
+        opened, last = self._open.get(key, (None, 0))
+        near = opened is not None and abs(position - last) < opened.stream.spacing
+        if opened is None or not opened.start <= position < opened.end or (near and not opened.ahead):
+            opened = self._open_at(path, point_file, rows, position, ahead=near)
+        with self._lock:
+            self._open[key] = opened, position + length
+            self._open.move_to_end(key)
+            if len(self._open) > _MAX_OPEN_STREAMS:
+                self._open.popitem(last=False)
+        with opened.lock:
+            data = opened.stream.read(position, length)
+        if len(data) < length:
+            found = f"{len(data):,} bytes from byte {position:,} of its stream on"
+            raise self._files.changed(path, found, f"{length:,}")
+        return data
+
+    def _open_at(
+        self, path: Path, point_file: _PointFile, rows: Sequence[_PointRow], position: int, *, ahead: bool
+    ) -> _OpenStream:
+        n = max(0, bisect_right(rows, position, key=lambda row: row.position) - 1)
+        row = rows[n]
+        read = partial(_read_range, self._files, path, row.start)
+        points = (point_file.point(rows[0]), point_file.point(row)) if n else ()
+        stream = GzipStream(read, row.size, label=str(path), points=points, ahead=ahead)
+        end = rows[n + 1].position if n + 1 < len(rows) and not ahead else float("inf")
+        return _OpenStream(stream, row.position, end, ahead, threading.Lock())
+
+
+def _read_range(files: Descriptors, path: Path, start: int, offset: int, n: int) -> bytes:
+    return files.read(path, start + offset, n)

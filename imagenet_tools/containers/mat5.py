@@ -1,10 +1,10 @@
-"""A MATLAB file of version 5, as devkits keep lists of synsets and images: a struct array, a cell array.
+"""MATLAB files of version 5, in which devkits keep lists of synsets and images: a struct array, a cell array.
 
-    0    text 116, ..., version 2, "IM" where numbers are little-endian
-    128  elements: type 4, size 4, payload, filled up to 8 bytes; a payload of at most 4 bytes fits into the tag itself
+    0    text 116, ..., version 2, "IM" if numbers are little-endian
+    128  elements: type 4, size 4, payload, padded to 8 bytes; a payload of at most 4 bytes is in the tag itself
          (size 2, type 2, payload 4); type 15 is a zlib stream that holds one element
     a matrix (type 14) holds elements: flags (class in the lowest byte), dimensions, name; then, by its class,
-         text or numbers, or, of a struct, the width of a field's name, the names, and a matrix a field and row
+         text or numbers, or, for a struct, the width of a field's name, the names, and a matrix a field and row
 
 Source: MathWorks, MAT-File Format, "Level 5 MAT-File Format".
 """
@@ -22,23 +22,38 @@ from imagenet_tools.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MATRIX, _COMPRESSED = 14, 15
-_CELL, _STRUCT, _CHAR = 1, 2, 4  # classes of a matrix
+# Types of elements.
+_MATRIX = 14
+_COMPRESSED = 15
+
+# Classes of a matrix.
+_CELL = 1
+_STRUCT = 2
+_CHAR = 4
+
+# struct codes and encodings by the type of an element.
 _NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
-# The t12 devkit's 0.2 MB unpack to 1.1 MB.
-_LIMIT = 64 << 20
+
+_MAX_UNPACKED_BYTES = 64 << 20  # the t12 devkit's 0.2 MB unpack to 1.1 MB
 
 Value = str | float | None
 
 
 def read_structs(data: bytes) -> list[dict[str, Value]]:
-    """The rows of the first struct array in a file's bytes: fields that are one text or one number, None for others.
+    """Return the rows of the first struct array in a file.
 
-    FormatError where the bytes are no such file, or end too early.
+    Args:
+        data: The bytes of the file.
+
+    Returns:
+        The fields of each row by name: a text, a number, or None for any other value.
+
+    Raises:
+        FormatError: mat_damaged: the bytes are no such file, or end too early.
     """
-    order = _order(data)
-    with _damage_said():
+    order = _byte_order(data)
+    with _damage_as_format_error():
         for matrix in _matrices(data, order):
             if (rows := _structs(matrix, order)) is not None:
                 return rows
@@ -47,9 +62,9 @@ def read_structs(data: bytes) -> list[dict[str, Value]]:
 
 
 def read_texts(data: bytes, name: str) -> list[str]:
-    """The texts in the cell array of this name in a file's bytes; FormatError as for read_structs."""
-    order = _order(data)
-    with _damage_said():
+    """Return the texts in the cell array of this name in a file; raises as read_structs."""
+    order = _byte_order(data)
+    with _damage_as_format_error():
         for matrix in _matrices(data, order):
             if (texts := _cells(matrix, order, name)) is not None:
                 return texts
@@ -57,7 +72,7 @@ def read_texts(data: bytes, name: str) -> list[str]:
     raise FormatError(message, code="mat_damaged")
 
 
-def _order(data: bytes) -> str:
+def _byte_order(data: bytes) -> str:
     if len(data) < 128 or data[126:128] not in {b"IM", b"MI"}:
         message = "no MATLAB file of version 5: it does not say IM or MI at byte 126"
         raise FormatError(message, code="mat_damaged")
@@ -65,7 +80,7 @@ def _order(data: bytes) -> str:
 
 
 @contextmanager
-def _damage_said() -> Iterator[None]:
+def _damage_as_format_error() -> Iterator[None]:
     try:
         yield
     except (struct.error, zlib.error, UnicodeDecodeError, StopIteration, IndexError) as error:
@@ -74,24 +89,21 @@ def _damage_said() -> Iterator[None]:
 
 
 def _matrices(data: bytes, order: str) -> Iterator[bytes]:
-    return (payload for kind, payload in _unpacked(data[128:], order) if kind == _MATRIX)
-
-
-def _unpacked(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """The elements of a file, those that are compressed laid open; compression inside compression is no MATLAB's."""
-    for kind, payload in _elements(data, order):
-        if kind == _COMPRESSED:
-            yield from _elements(zlib.decompressobj().decompress(payload, _LIMIT), order)
-        else:
-            yield kind, payload
+    """Yield the matrices of a file, compressed or not; MATLAB does not compress twice."""
+    for kind, payload in _elements(data[128:], order):
+        if kind == _MATRIX:
+            yield payload
+        elif kind == _COMPRESSED:
+            unpacked = zlib.decompressobj().decompress(payload, _MAX_UNPACKED_BYTES)
+            yield from (inner for inner_kind, inner in _elements(unpacked, order) if inner_kind == _MATRIX)
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """(type, payload) of each element; struct.error where the last one is cut."""
+    """Yield (type, payload) of each element; raise struct.error if the last one is cut."""
     place = 0
     while place < len(data):
         kind, size = struct.unpack_from(order + "II", data, place)
-        if kind >> 16:  # the short form
+        if kind >> 16:  # the payload is in the tag
             kind, size, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
         else:
             start, step = place + 8, 8 + size + (-size % 8 if kind != _COMPRESSED else 0)
@@ -102,14 +114,18 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         place += step
 
 
+def _class_of(flags: bytes, order: str) -> int:
+    return flags[0 if order == "<" else 3]
+
+
 def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
-    """The rows of a struct array; None for a matrix of another class."""
+    """Return the rows of a struct array; None for a matrix of another class."""
     parts = _elements(matrix, order)
-    if next(parts)[1][0 if order == "<" else 3] != _STRUCT:
+    if _class_of(next(parts)[1], order) != _STRUCT:
         return None
     shape = next(parts)[1]
     n_rows = math.prod(struct.unpack(f"{order}{len(shape) // 4}i", shape))
-    next(parts)  # the array's own name
+    next(parts)  # the array's name
     width = struct.unpack_from(order + "i", next(parts)[1])[0]
     if width <= 0:
         raise struct.error
@@ -119,9 +135,9 @@ def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
 
 
 def _cells(matrix: bytes, order: str, name: str) -> list[str] | None:
-    """The texts of a cell array of this name; None for any other matrix."""
+    """Return the texts of a cell array of this name; None for any other matrix."""
     parts = _elements(matrix, order)
-    if next(parts)[1][0 if order == "<" else 3] != _CELL:
+    if _class_of(next(parts)[1], order) != _CELL:
         return None
     next(parts)  # dimensions
     if next(parts)[1].decode("latin-1") != name:
@@ -131,15 +147,15 @@ def _cells(matrix: bytes, order: str, name: str) -> list[str] | None:
 
 def _value(matrix: bytes, order: str) -> Value:
     parts = _elements(matrix, order)
-    kind = next(parts)[1][0 if order == "<" else 3]
+    kind = _class_of(next(parts)[1], order)
     next(parts), next(parts)  # dimensions and name
     if kind in {_STRUCT, _CELL}:
         return None
-    type_, payload = next(parts)
+    element_type, payload = next(parts)
     if kind == _CHAR:
-        little = "-le" if order == "<" else "-be"
-        return payload.decode(_TEXTS.get(type_, "latin-1").replace("utf-16", "utf-16" + little))
-    code = _NUMBERS.get(type_)
+        utf_16 = "utf-16-le" if order == "<" else "utf-16-be"
+        return payload.decode(_TEXTS.get(element_type, "latin-1").replace("utf-16", utf_16))
+    code = _NUMBERS.get(element_type)
     if code is None or len(payload) != struct.calcsize("=" + code):
         return None
     return float(struct.unpack(order + code, payload)[0])

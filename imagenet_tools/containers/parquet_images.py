@@ -1,10 +1,10 @@
-"""The images in a column of Parquet files, decoded by pyarrow, a row group at a time.
+"""The images in a column of Parquet files, decoded by pyarrow, one row group at a time.
 
-    row group     rows, column by column: the `image.bytes` of all its rows lie, and are decoded, together
-    footer        where each column of each row group lies
+    row group     rows, column by column: `image.bytes` of all rows are stored and decoded together
+    footer        the place of each column of each row group
 
-What one image costs is its row group: 11 MB in 100 rows of ILSVRC/imagenet-1k, 100 MB in files that Hugging Face's
-library writes since its version 4. Rows read in their order, or in any order within a row group, cost one decoding.
+Reading one image decodes its row group: 11 MB in 100 rows of ILSVRC/imagenet-1k, 100 MB in files of Hugging Face's
+datasets library since version 4. Rows read in order, or in any order within a row group, are decoded once.
 """
 
 from __future__ import annotations
@@ -29,30 +29,34 @@ if TYPE_CHECKING:
 
     from imagenet_tools.storage.blob import Descriptors
 
-# Files whose footers are kept, and bytes of decoded row groups: some six of the hub's.
-_FILES, _KEPT = 64, 64 << 20
-# A row group is decoded whole, so one that says it is larger than this is refused.
-_LARGEST = 2 << 30
-# Bytes of a column that pyarrow reads at once; without it, it holds the packed row group beside the unpacked.
-_READ_AT_ONCE = 1 << 20
+_MAX_OPEN_SHARDS = 64
+_MAX_DECODED_BYTES = 64 << 20  # of row groups in memory: about six of the hub's
+_MAX_GROUP_BYTES = 2 << 30  # a row group is decoded whole, so a larger one is refused
+_READ_BYTES = 1 << 20  # of a column, read at a time; else pyarrow holds the packed row group beside the unpacked one
 
 
 class ParquetShard:
-    """An open Parquet file with a column of images; FormatError, with the code parquet_damaged, where it is none.
+    """An open Parquet file with a column of images.
 
-    Errors call it `label`, which an index that may be moved holds: else its path.
+    Args:
+        files: Open files, for the error if the file is gone.
+        path: The file.
+        label: The name of the file in errors that an index stores; default: the path.
+
+    Raises:
+        FormatError: parquet_damaged: the file is no Parquet, or has no column of images.
     """
 
     def __init__(self, files: Descriptors, path: str, *, label: str = ""):
         import pyarrow.parquet as pq
 
-        files.read(path, 0, 0)  # says what a user should hear where the file is gone
+        files.read(path, 0, 0)  # raises the project's error if the file is gone
         self.label = label or path
         self.lock = threading.Lock()
-        begins = files.read(path, 0, min(8, Path(path).stat().st_size))
-        with self.told(f"no footer that can be read, in a file that begins with {begins!r}"):
+        head = files.read(path, 0, min(8, Path(path).stat().st_size))
+        with self.told(f"no footer that can be read, in a file that begins with {head!r}"):
             self.file: pq.ParquetFile = pq.ParquetFile(
-                path, buffer_size=_READ_AT_ONCE, pre_buffer=False, page_checksum_verification=True
+                path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
             )
             column = image_column(self.file.schema)
             meta = self.file.metadata
@@ -64,23 +68,27 @@ class ParquetShard:
 
     @property
     def groups(self) -> range:
-        """The numbers of its row groups."""
+        """Return the numbers of the row groups."""
         return range(len(self.starts) - 1)
 
     def group_of(self, row: int) -> int:
-        """The row group that a row lies in; SourceError where the file has no such row."""
+        """Return the row group of a row; raise SourceError if the file has no such row."""
         group = bisect_right(self.starts, row) - 1
         if group not in self.groups:
             raise changed(self.label, f"{self.starts[-1]:,} rows", f"a row {row:,}")
         return group
 
     def images(self, group: int, columns: Sequence[str] = ()) -> tuple[pa.ChunkedArray, list[pa.ChunkedArray]]:
-        """(the images of a row group, other columns of it), by row; null where a row has no image."""
+        """Return (the images of a row group, other columns of it), by row; a row without an image has null.
+
+        Raises:
+            FormatError: parquet_damaged: the row group cannot be decoded, or is too large.
+        """
         size = self.size(group)
-        if size > _LARGEST:
+        if size > _MAX_GROUP_BYTES:
             message = (
-                f"{self.label}: found row group {group} of {size:,} bytes; at most {_LARGEST:,} are decoded at once. "
-                "Write the file again in row groups of some 100 rows."
+                f"{self.label}: found row group {group} of {size:,} bytes; at most {_MAX_GROUP_BYTES:,} are decoded "
+                "at once. Write the file again in row groups of some 100 rows."
             )
             raise FormatError(message, code="parquet_damaged")
         with self.told(f"row group {group} that cannot be decoded"):
@@ -92,16 +100,15 @@ class ParquetShard:
         return first, others
 
     def size(self, group: int) -> int:
-        """The bytes of the images of a row group, unpacked, as the footer states them."""
+        """Return the unpacked bytes of the images of a row group, as the footer states them."""
         with self.told(f"row group {group} that its footer does not describe"):
-            found = self.file.metadata.row_group(group)
-            columns = [found.column(n) for n in range(found.num_columns)]
-            sizes = [int(one.total_uncompressed_size) for one in columns if one.path_in_schema == self.column]
-        return sum(sizes)
+            meta = self.file.metadata.row_group(group)
+            columns = [meta.column(n) for n in range(meta.num_columns)]
+            return sum(int(leaf.total_uncompressed_size) for leaf in columns if leaf.path_in_schema == self.column)
 
     @contextmanager
     def told(self, found: str) -> Iterator[None]:
-        """What pyarrow raises on damage, as a FormatError that names the file; a disk that fails is left as it is."""
+        """Raise pyarrow's errors about damage as FormatError with the file's name; let errors of the disk pass."""
         import pyarrow as pa
 
         try:
@@ -119,7 +126,7 @@ class ParquetShard:
 
 
 class RowGroups:
-    """The Parquet files that are open and the row groups last decoded, some 64 MB of them; threads may share it."""
+    """A cache of open Parquet files and of decoded row groups, about 64 MB; threads may share it."""
 
     def __init__(self, files: Descriptors):
         self._files = files
@@ -129,17 +136,17 @@ class RowGroups:
 
     @classmethod
     def of(cls, files: Descriptors) -> RowGroups:
-        """Those that are kept with some open files; a process that was forked, whose locks may be held, has its own."""
-        found: RowGroups = files.kept.setdefault(f"{__name__} {os.getpid()}", cls(files))
-        return found
+        """Return the cache of some open files; a forked process, in which the locks may be held, has its own."""
+        groups: RowGroups = files.kept.setdefault(f"{__name__} {os.getpid()}", cls(files))
+        return groups
 
     def read(self, path: str, row: int) -> bytes | None:
-        """The image in a row, counted from 0; None where it has none."""
+        """Return the image in a row, counted from 0, or None if it has none."""
         shard = self._shard(path)
         group = shard.group_of(row)
         images = self._find(path, group)
         if images is None:
-            with shard.lock:  # threads that want one row group wait for one decoding of it
+            with shard.lock:  # so that a row group which several threads need is decoded once
                 images = self._find(path, group)
                 if images is None:
                     images, _ = shard.images(group)
@@ -155,7 +162,7 @@ class RowGroups:
         with self._lock:
             shard = self._shards.setdefault(path, shard)
             self._shards.move_to_end(path)
-            if len(self._shards) > _FILES:
+            if len(self._shards) > _MAX_OPEN_SHARDS:
                 self._shards.popitem(last=False)
         return shard
 
@@ -169,13 +176,14 @@ class RowGroups:
     def _keep(self, path: str, group: int, images: pa.ChunkedArray) -> None:
         with self._lock:
             self._decoded[path, group] = images
-            while len(self._decoded) > 1 and sum(one.nbytes for one in self._decoded.values()) > _KEPT:
+            while len(self._decoded) > 1 and sum(part.nbytes for part in self._decoded.values()) > _MAX_DECODED_BYTES:
                 self._decoded.popitem(last=False)
 
 
 def image_column(schema: pq.ParquetSchema) -> str | None:
-    """The leaf of a file's columns that holds the bytes of its images: `image.bytes`, else the first x.bytes that
-    stands beside an x.path; None where there is none, or one in lists.
+    """Return the column that holds the bytes of images: `image.bytes`, else the first x.bytes beside an x.path.
+
+    None if there is none, or if it is inside a list.
     """
     leaves = {(leaf := schema.column(n)).path: leaf for n in range(len(schema))}
     pairs = (path for path in ("image.bytes", *leaves) if path.endswith(".bytes") and f"{path[:-5]}path" in leaves)
@@ -187,7 +195,7 @@ def image_column(schema: pq.ParquetSchema) -> str | None:
 
 
 def leaf_of(table: pa.Table, path: str) -> pa.ChunkedArray:
-    """A column of a table by the path of its leaf, such as image.bytes; null where a struct around it is."""
+    """Return a column by its path, such as image.bytes; a row in which a struct on the path is null has null."""
     import pyarrow.compute as pc
 
     top = next(name for name in table.column_names if path == name or path.startswith(f"{name}."))

@@ -1,11 +1,11 @@
-"""Tar archives read by their headers alone: where each member lies, and nothing extracted.
+"""Tar archives read by their headers alone: the byte range of each member, with nothing extracted.
 
     header    512 bytes (see tar_header)
-    payload   filled up with zeros to a whole block of 512
+    payload   padded with zeros to a multiple of 512
     header    ...
-    two blocks of zeros, then zeros alone to the end
+    two blocks of zeros, then only zeros to the end
 
-The members before a fault are always yielded; then FormatError is raised, with a code of PROBLEMS.
+Functions that walk yield the members before a fault, and then raise FormatError with a code of PROBLEMS.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from imagenet_tools.containers.forward import Gunzip, Payload, Read, forward
 from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, LINK, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
 
-# The codes of the errors that are raised here, for the table problems.
+# The codes of the errors raised by this module, for the table problems.
 PROBLEMS = {
     "tar_truncated": "the archive ends inside a header or a payload, or without the two blocks of zeros",
     "tar_damaged": "no header where one belongs, or a header that cannot be",
@@ -34,11 +34,9 @@ PROBLEMS = {
 }
 
 _ZEROS = bytes(BLOCK)
-# How many zeros after the end are looked at; writers pad to 10 KiB unless told otherwise.
-_TAIL_LIMIT = 64 << 20
-_CHUNK = 1 << 20
-# What is inflated at once: more would be given back to the system and asked for again, page by page, each time.
-_INFLATED = 1 << 16
+_MAX_TAIL_BYTES = 64 << 20  # of zeros after the end that are checked; writers pad to 10 KiB by default
+_READ_BYTES = 1 << 20
+_INFLATED_BYTES = 1 << 16  # a larger buffer is returned to the system and allocated again at each use
 
 StrPath = str | os.PathLike[str]
 
@@ -46,28 +44,35 @@ StrPath = str | os.PathLike[str]
 class Member(NamedTuple):
     r"""A member of an archive: `size` bytes of payload that begin at byte `offset`.
 
-    `offset` counts from the beginning of the file, also for a tar inside a tar; in `stream`, from the beginning of
-    the decompressed bytes. `kind` is file, dir, link (hard), symlink, device, fifo, sparse (its payload is not the
-    file's bytes in order) or other. Bytes of a name that are no UTF-8 are spelled \xNN.
-
-    A hard link to a file before it is given as a file: its bytes are those of the member that it names. Where only
-    later bytes can be read (`walk_by`, `stream`) it is a link with a `target`: see `followed`.
+    Attributes:
+        name: The name. Bytes that are not UTF-8 are written as \xNN.
+        offset: Counted from the beginning of the file, also for a tar inside a tar; in `stream`, from the beginning
+            of the decompressed bytes.
+        size: Bytes.
+        kind: file, dir, link (hard), symlink, device, fifo, other, or sparse: the payload is not the file's bytes in
+            order. A hard link to an earlier file is yielded as a file, with the byte range of that member. Readers
+            that cannot go back (`walk_by`, `stream`) yield it as a link: see `followed`.
+        target: The name of the member that a link points to.
     """
 
     name: str
     offset: int
     size: int
     kind: str
-    target: str = ""  # of a link: the name of another member
+    target: str = ""
 
 
 def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: bool = False) -> Iterator[Member]:
-    """The members of a tar, in its order, at the cost of one read of 512 bytes each.
+    """Yield the members of a tar, in its order, at the cost of one read of 512 bytes each.
 
-    `source` is a path or an open file descriptor, whose position is not moved. `start` and `end` bound a tar inside
-    another file, in bytes; without an end it reaches to the end of the file. Raises FormatError after the last good
-    member, with the codes named above; with `cut`, the member that the end cuts is yielded before, with the size that
-    its header states.
+    Args:
+        source: A path, or an open descriptor, whose position is not moved.
+        start: The offset at which a tar inside another file begins, bytes.
+        end: The offset at which it ends; None: the end of the file.
+        cut: Also yield the member whose payload is cut by the end, with the size that its header states.
+
+    Raises:
+        FormatError: After the last good member, with a code of PROBLEMS.
     """
     for member, _ in walk_ahead(source, start=start, end=end, ahead=0, cut=cut):
         yield member
@@ -82,55 +87,58 @@ def walk_ahead(
     cut: bool = False,
     begin: int | None = None,
 ) -> Iterator[tuple[Member, bytes]]:
-    """As `walk`, each file with the first `ahead` bytes of its payload, from the read that fetches its header.
+    """Yield members as `walk` does, each file with the first `ahead` bytes of its payload, from the same read.
 
-    `begin` is where the tar begins, if `start` is a header in the middle: links name members from there on.
+    `begin` is the start of the tar if `start` is a header in its middle: links name members from there on.
     """
-    if not isinstance(source, int):
-        with _open(source) as file:
-            yield from _members(file.fileno(), os.fspath(source), start, end, ahead, cut=cut, begin=begin)
+    if isinstance(source, int):
+        yield from _walk_file(source, "the archive", start, end, ahead, cut=cut, begin=begin)
         return
-    yield from _members(source, "the archive", start, end, ahead, cut=cut, begin=begin)
+    with _open(source) as file:
+        yield from _walk_file(file.fileno(), os.fspath(source), start, end, ahead, cut=cut, begin=begin)
 
 
 def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
-    """As `walk`, of bytes that `read(offset, n)` gives: asked for at offsets that only grow. Errors name the label."""
+    """Yield members as `walk` does, of the bytes that `read(offset, n)` returns.
+
+    Offsets only grow. Errors call the archive `label`.
+    """
     for member, _ in _walk(read, start, end, 0, label):
         yield member
 
 
 def followed(read: Read, links: Sequence[Member], *, start: int = 0, end: int = sys.maxsize) -> list[Member]:
-    """Return links of `walk_by` as the files that they name, by offset; one that names none stays a link.
+    """Return links of `walk_by` as the files that they name, by offset; a link that names none stays a link.
 
     The headers are read once more from `start` on.
     """
-    places = _places(read, start, end, {link.target for link in links}) if links else {}
-    return sorted((places.get(link.offset, link) for link in links), key=lambda one: one.offset)
+    files = _link_targets(read, start, end, {link.target for link in links}) if links else {}
+    return sorted((files.get(link.offset, link) for link in links), key=lambda member: member.offset)
 
 
-def _places(read: Read, start: int, end: int, targets: Collection[str]) -> dict[int, Member]:
-    """Return the hard links to files before them, by the offset behind their header, as these files.
+def _link_targets(read: Read, start: int, end: int, targets: Collection[str]) -> dict[int, Member]:
+    """Return the hard links to earlier files as these files, by the offset after the link's header.
 
-    `targets` are the names that links have: only members of these names are remembered.
+    `targets` are the names that links have; only members of these names are remembered.
     """
-    named: dict[str, Member] = {}
-    places: dict[int, Member] = {}
-    with suppress(FormatError):  # whoever walks on reports it
+    by_name: dict[str, Member] = {}
+    by_offset: dict[int, Member] = {}
+    with suppress(FormatError):  # the walk that follows raises it
         for member, _ in _walk(read, start, end, 0, ""):
-            found = member
-            if member.kind == "link" and member.target in named:
-                found = places[member.offset] = named[member.target]._replace(name=member.name)
-            if found.kind in ("file", "sparse") and found.name in targets:
-                named[found.name] = found
-    return places
+            file = member
+            if member.kind == "link" and member.target in by_name:
+                file = by_offset[member.offset] = by_name[member.target]._replace(name=member.name)
+            if file.kind in ("file", "sparse") and file.name in targets:
+                by_name[file.name] = file
+    return by_offset
 
 
-def _members(
+def _walk_file(
     fd: int, label: str, start: int, end: int | None, ahead: int, *, cut: bool, begin: int | None
 ) -> Iterator[tuple[Member, bytes]]:
     size = os.fstat(fd).st_size
     end = size if end is None else min(end, size)
-    places: dict[int, Member] | None = None
+    files: dict[int, Member] | None = None
 
     def read(offset: int, n: int) -> bytes:
         return os.pread(fd, n, offset)
@@ -139,19 +147,18 @@ def _members(
         if member.kind != "link":
             yield member, head
             continue
-        if places is None:  # at the first link: an archive without any is walked once
+        if files is None:  # at the first link, so that an archive without links is walked once
             first = start if begin is None else begin
             targets: set[str] = set()
             with suppress(FormatError):
-                targets.update(one.target for one, _ in _walk(read, first, end, 0, label) if one.kind == "link")
-            places = _places(read, first, end, targets)
-        found = places.get(member.offset, member)
-        yield found, _exactly(read, found.offset, min(ahead, found.size))
+                targets.update(other.target for other, _ in _walk(read, first, end, 0, label) if other.kind == "link")
+            files = _link_targets(read, first, end, targets)
+        file = files.get(member.offset, member)
+        yield file, _exactly(read, file.offset, min(ahead, file.size))
 
 
 def _open(path: StrPath) -> io.FileIO:
-    # To open a pipe for reading would wait for ever.
-    if not stat.S_ISREG(Path(path).stat().st_mode):
+    if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait for ever
         message = f"{os.fspath(path)} is no regular file; expected an archive. Save it as a file and name that."
         raise FormatError(message)
     return Path(path).open("rb", buffering=0)
@@ -160,9 +167,9 @@ def _open(path: StrPath) -> io.FileIO:
 def _walk(
     read: Read, start: int, end: int, ahead: int, label: str, *, cut: bool = False
 ) -> Iterator[tuple[Member, bytes]]:
-    # chunk holds the bytes from base on: a header, or a payload's head, that lies in it costs no read.
+    # The bytes from `base` on that were read last: a header or a payload's head inside them costs no read.
     chunk, base, place = b"", start, start
-    # What pax records and long names say of the next member, and of all that are to come.
+    # Values of pax records and long names, for the next member and for all that follow.
     own: Extra | None = None
     common: Extra | None = None
     while True:
@@ -188,14 +195,13 @@ def _walk(
         if place + size > end:
             if cut:
                 yield member, b""
-            found = f"{max(end - place, 0):,} bytes of {member.name!r} before its end"
-            raise tar_header.truncated(label, place, found, f"the {size:,} that its header states", member.name)
+            raise _cut_payload(label, place, max(end - place, 0), member)
         head = b""
         if ahead and member.kind == "file":
-            wanted = min(ahead, size)
-            if place - base + wanted > len(chunk):
-                chunk, base = _exactly(read, place, wanted), place
-            head = chunk[place - base : place - base + wanted]
+            n = min(ahead, size)
+            if place - base + n > len(chunk):
+                chunk, base = _exactly(read, place, n), place
+            head = chunk[place - base : place - base + n]
         yield member, head
         place += size + -size % BLOCK
     if len(block) < BLOCK:
@@ -206,12 +212,26 @@ def _walk(
     _check_tail(read, place + BLOCK, end, label)
 
 
-def member_of(name: bytes, place: int, size: int, kind: int, said: Extra | None = None, target: bytes = b"") -> Member:
-    """The member that a header says, and what was `said` of it before; its payload begins at `place`."""
+def _cut_payload(label: str, place: int, n: int, member: Member) -> FormatError:
+    expected = f"the {member.size:,} that its header states"
+    return tar_header.truncated(label, place, f"{n:,} bytes of {member.name!r} before its end", expected, member.name)
+
+
+def member_of(name: bytes, place: int, size: int, kind: int, extra: Extra | None = None, target: bytes = b"") -> Member:
+    """Return the member of a header.
+
+    Args:
+        name: The name in the header.
+        place: The offset of the payload, bytes.
+        size: The size in the header, bytes.
+        kind: The type in the header.
+        extra: Values of headers before it, which take precedence.
+        target: The link target in the header.
+    """
     word = KINDS.get(kind, "other")
-    if said is not None:
-        name, size, target = said.name or name, size if said.size is None else said.size, said.target or target
-        word = "sparse" if said.sparse else word
+    if extra is not None:
+        name, size, target = extra.name or name, size if extra.size is None else extra.size, extra.target or target
+        word = "sparse" if extra.sparse else word
     if kind in WITHOUT_PAYLOAD:
         size = 0
     elif word == "file" and name.endswith(b"/"):
@@ -223,7 +243,7 @@ def member_of(name: bytes, place: int, size: int, kind: int, said: Extra | None 
 
 
 def _exactly(read: Read, offset: int, n: int) -> bytes:
-    """All of n bytes, though a read may give fewer; fewer only at the end."""
+    """Return n bytes, by several reads if one returns fewer; fewer only at the end."""
     data = read(offset, n) if n > 0 else b""
     while 0 < len(data) < n and (rest := read(offset + len(data), n - len(data))):
         data += rest
@@ -242,7 +262,7 @@ def _extra_payload(read: Read, place: int, size: int, end: int, label: str) -> b
 
 
 def _after_sparse_map(read: Read, block: bytes, place: int, end: int, label: str) -> int:
-    """Where the payload of an old GNU sparse member begins: behind the blocks that carry its map on."""
+    """Return the offset of the payload of an old GNU sparse member: after the blocks that continue its map."""
     more, start = block[482], place
     while more:
         part = _exactly(read, place, min(BLOCK, end - place))
@@ -253,29 +273,33 @@ def _after_sparse_map(read: Read, block: bytes, place: int, end: int, label: str
 
 
 def _check_tail(read: Read, place: int, end: int, label: str) -> None:
-    """After the first block of zeros: a second one, and then nothing but zeros."""
-    piece = _exactly(read, place, min(BLOCK, end - place))
-    if len(piece) < BLOCK:
-        raise tar_header.truncated(label, place + len(piece), "one block of zeros before its end", "two")
+    """Raise FormatError unless a second block of zeros, and then nothing but zeros, follows the first."""
+    data = _exactly(read, place, min(BLOCK, end - place))
+    if len(data) < BLOCK:
+        raise tar_header.truncated(label, place + len(data), "one block of zeros before its end", "two")
     start = place
-    while piece:
-        if piece != bytes(len(piece)) or place - start > _TAIL_LIMIT:
-            place += len(piece) - len(piece.lstrip(b"\0"))
+    while data:
+        if data != bytes(len(data)) or place - start > _MAX_TAIL_BYTES:
+            place += len(data) - len(data.lstrip(b"\0"))
             message = (
                 f"{label}: the tar ends at byte {start + BLOCK:,}, and {place - start:,} bytes on something follows; "
                 "expected at most some zeros. What follows was not read: if archives were joined, split them."
             )
             raise FormatError(message, code="tar_trailing_data")
-        place += len(piece)
-        piece = _exactly(read, place, min(_CHUNK, end - place))
+        place += len(data)
+        data = _exactly(read, place, min(_READ_BYTES, end - place))
 
 
 def stream(file: IO[bytes], *, cap: int = 64 << 20, label: str = "") -> Iterator[tuple[Member, bytes | None]]:
-    """The members of a tar that is read once from front to back, as a compressed one must be, with their payloads.
+    """Yield the members, with their payloads, of a tar that is read once from front to back.
 
-    `file` is what `open_stream` gives, or anything with `read`. The payload is None where a member is no file, or has
-    more than `cap` bytes. Raises FormatError after the last good member, with the codes named above; its text calls
-    the tar by the `label`, or else by the path.
+    Args:
+        file: A file as `open_stream` returns it, or any object with `read`.
+        cap: The maximum size of a payload in bytes. A larger one is None, as is that of a member that is no file.
+        label: The name of the tar in errors; default: the file's path.
+
+    Raises:
+        FormatError: After the last good member, with a code of PROBLEMS.
     """
     for member, payload, _ in stream_files(file, cap=cap, label=label):
         yield member, payload
@@ -284,14 +308,14 @@ def stream(file: IO[bytes], *, cap: int = 64 << 20, label: str = "") -> Iterator
 def stream_files(
     file: IO[bytes], *, cap: int, label: str = ""
 ) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
-    """As `stream`, with what opens a payload that has more than `cap` bytes, until the next member is asked for.
+    """Yield as `stream` does, with a function that opens the payload, of any size, until the next member.
 
-    So an archive inside an archive is read as it streams by, whatever its size.
+    An archive inside an archive is read this way while it streams by.
     """
     label = label or str(getattr(file, "name", None) or "the archive")
     read = forward(file, label)
 
-    def opened() -> Payload:
+    def open_payload() -> Payload:
         return Payload(read, member.offset, member.size, f"{label}/{member.name}")
 
     for member, _ in _walk(read, 0, sys.maxsize, 0, label):
@@ -299,17 +323,17 @@ def stream_files(
         if member.kind == "file" and member.size <= cap:
             payload = _exactly(read, member.offset, member.size)
             if len(payload) < member.size:
-                found = f"{len(payload):,} bytes of {member.name!r} before its end"
-                expected = f"the {member.size:,} that its header states"
-                raise tar_header.truncated(label, member.offset, found, expected, member.name)
-        yield member, payload, opened
+                raise _cut_payload(label, member.offset, len(payload), member)
+        yield member, payload, open_payload
 
 
 @contextmanager
-def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _CHUNK) -> Iterator[IO[bytes]]:
-    """Open a tar for `stream`, compressed by gzip or not: its first bytes tell. A path, an open file, or its bytes.
+def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _READ_BYTES) -> Iterator[IO[bytes]]:
+    """Open a tar for `stream`, compressed by gzip or not, as its first bytes show.
 
-    `ahead` bytes are read at once: few are enough where only the first members are wanted.
+    Args:
+        source: A path, an open file, or the bytes of the tar.
+        ahead: Bytes read at a time; a few are enough to read only the first members.
     """
     if isinstance(source, bytes):
         raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
@@ -320,12 +344,12 @@ def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _CHUNK) 
         if not is_gzip_head(file.peek(2)):
             yield file
             return
-        with io.BufferedReader(Gunzip(file), _INFLATED) as unpacked:
+        with io.BufferedReader(Gunzip(file), _INFLATED_BYTES) as unpacked:
             yield unpacked
 
 
 def members(path: StrPath) -> Iterator[Member]:
-    """The members of a tar, compressed by gzip or not: of a plain one by its headers alone, as `walk` reads them."""
+    """Yield the members of a tar, compressed by gzip or not; a plain one is read by its headers alone."""
     if not is_gzip(path):
         yield from walk(path)
         return
@@ -335,17 +359,17 @@ def members(path: StrPath) -> Iterator[Member]:
 
 
 def is_tar(path: StrPath) -> bool:
-    """Whether a file begins with a tar header. False for what is no regular file, and for a tar without members."""
+    """Return True if a regular file begins with a tar header; a tar without members does not."""
     return tar_header.is_header(_head(path))
 
 
 def is_gzip(path: StrPath) -> bool:
-    """Whether a file begins as gzip does. False for what is no regular file."""
+    """Return True if a regular file begins as gzip does."""
     return is_gzip_head(_head(path))
 
 
 def is_gzip_head(head: bytes) -> bool:
-    """Whether bytes begin as gzip does: the first 2 decide."""
+    """Return True if the first 2 bytes are those of gzip."""
     return head[:2] == b"\x1f\x8b"
 
 

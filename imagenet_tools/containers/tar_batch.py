@@ -1,8 +1,8 @@
-"""The plain members of a tar, many at a time: their headers checked all at once, their first bytes in one buffer.
+"""A fast reader of the plain members of a tar: a batch of headers is checked at once, with NumPy, in one buffer.
 
-A header is plain if it says all of its member by itself, in the spelling that writers use today: a file, a folder,
-a symbolic link; the checksum as six octal digits, the size as eleven. Where something else lies, or a fault, a batch
-ends before it, and `tar.walk_ahead` goes on from there: it knows every spelling, and says what is wrong.
+A header is plain if it describes its member alone, in the spelling of today's writers: a file, a folder or a symbolic
+link, the checksum as six octal digits, the size as eleven. A batch ends before any other header and before a fault.
+`tar.walk_ahead` continues there: it knows every spelling, and reports what is wrong.
 """
 
 from __future__ import annotations
@@ -14,51 +14,64 @@ from imagenet_tools.containers.tar import Member, member_of
 from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
 from imagenet_tools.storage.blob import CAPACITY
 
-_FILES = [kind for kind, word in KINDS.items() if word == "file"]
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from imagenet_tools.storage.blob import ReadBuffer
 
-# Members of a batch: what is done for a batch as a whole costs little for each of so many.
-MOST = 1024
-# Where members are no larger than what is read of each, they are read in pieces of this many bytes.
-_PIECE = 128 << 10
-# How many members must be that small, from the beginning of a batch.
-_SMALL = 8
+MOST = 1024  # members in a batch: enough to make the fixed cost of a batch small
+
+# If the first members of a batch are no larger than the bytes read of each, the rest is read in large pieces.
+_SMALL_MEMBERS = 8
+_PIECE_BYTES = 128 << 10
+
 _FILE = ord("0")
-_LOW = 0x00FF00FF00FF00FF
-_PLAIN_KINDS = frozenset(b"\x00234567")  # not hard links: their bytes are those of another member
+_FILES = [kind for kind, word in KINDS.items() if word == "file"]
+_PLAIN_KINDS = frozenset(b"\x00234567")  # not hard links, whose bytes are those of another member
+_EVEN_BYTES = 0x00FF00FF00FF00FF
 
 
 class Heads(NamedTuple):
-    """Members that follow one another in a tar; one row each."""
+    """Consecutive members of a tar, one row each.
 
-    at: NDArray[np.int64]  # where its header begins in the buffer
-    offset: NDArray[np.int64]  # where its payload begins in the tar's file, bytes
-    size: NDArray[np.int64]  # bytes of payload
-    held: NDArray[np.int64]  # bytes of payload that lie in the buffer, behind the header
-    kind: NDArray[np.uint8]  # the type that its header states
-    after: int  # where the header behind the last begins, bytes
+    Attributes:
+        at: The place of the header in the buffer.
+        offset: The offset of the payload in the tar's file, bytes.
+        size: The size of the payload, bytes.
+        held: The number of bytes of the payload in the buffer, after the header.
+        kind: The type in the header.
+        after: The offset of the header after the last member, bytes.
+    """
+
+    at: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    held: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    after: int
 
 
 def read_heads(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) -> Heads | None:
-    """The plain members from byte `place` on, at most MOST, of a tar that ends at `end`; None if the first is not.
+    """Read the plain members from an offset on, at most MOST; return None if the first is not plain.
 
-    Of each, the header and up to `ahead` bytes of payload are read into the buffer.
+    Args:
+        fd: A descriptor of the tar.
+        place: The offset of a header, bytes.
+        end: The offset at which the tar ends, bytes.
+        ahead: The number of bytes of each payload to read.
+        buffer: The buffer for the headers and the payloads' first bytes.
     """
     raw, view, preadv = buffer.raw, buffer.view, system.preadv
     start, window = place, BLOCK + ahead
     sizes: list[int] = []
-    # Of each read: members before it, how far it lies in the buffer before its place in the file, its end there.
+    # Three numbers a read: members before it, its file offset minus its place in the buffer, its end in the buffer.
     reads: list[int] = []
-    shift, filled, whole = place, 0, -1  # `whole` is the last place in the buffer that has a window behind it
+    shift, filled, whole = place, 0, -1  # `whole`: the last place in the buffer that a complete window follows
     while (n := len(sizes)) < MOST and place + BLOCK <= end:
         at = place - shift
         if at > whole:
-            take = _PIECE if n >= _SMALL and place - start <= window * n else window
+            take = _PIECE_BYTES if n >= _SMALL_MEMBERS and place - start <= window * n else window
             take = min(take, end - place)
             at = filled + BLOCK - 1 & -BLOCK
             if at + take > CAPACITY:
@@ -86,7 +99,7 @@ def read_heads(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) ->
 
 
 def _checked(buffer: ReadBuffer, start: int, ahead: int, sizes: list[int], reads: list[int]) -> Heads | None:
-    """What was read from byte `start` on, up to the first header that is wrong or not plain."""
+    """Return the members read from offset `start` on, up to the first header that is wrong or not plain."""
     import numpy as np
 
     if not sizes:
@@ -101,29 +114,29 @@ def _checked(buffer: ReadBuffer, start: int, ahead: int, sizes: list[int], reads
     n = len(plain) if plain.all() else int(plain.argmin())
     if n == 0:
         return None
-    there = filled.repeat(held) - at - BLOCK
+    available = filled.repeat(held) - at - BLOCK
     return Heads(
         at[:n],
         offset[:n],
         size[:n],
-        np.minimum(np.minimum(size, ahead), there)[:n],
+        np.minimum(np.minimum(size, ahead), available)[:n],
         buffer.bytes[at[:n] + 156],
         after if n == len(plain) else int(offset[n]) - BLOCK,
     )
 
 
 def _are_plain(buffer: ReadBuffer, at: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these headers are right by their checksum, and plain."""
+    """Return which headers are plain and have the right checksum."""
     import numpy as np
 
-    # Sixteen bits hold the sum of 128 bytes: so many are added up at once, in the four parts of a word. No array is
-    # made that is as large as the headers: fresh memory would cost more than all that is done with it.
+    # 16 bits hold the sum of 128 bytes, so 128 bytes are added up in each of the four parts of a 64-bit word. The
+    # arrays as large as the headers are reused: allocating them would cost more than the arithmetic.
     words, odd = buffer.scratch(len(at), BLOCK // 8), buffer.scratch(len(at), BLOCK // 8, 1)
     buffer.bytes[:CAPACITY].view(np.uint64).reshape(-1, BLOCK // 8).take(at // BLOCK, axis=0, out=words, mode="clip")
     headers = words.view(np.uint8)
     np.right_shift(words, 8, out=odd)
-    np.bitwise_and(odd, _LOW, out=odd)
-    parts = odd.sum(axis=1) + np.bitwise_and(words, _LOW, out=odd).sum(axis=1)
+    np.bitwise_and(odd, _EVEN_BYTES, out=odd)
+    parts = odd.sum(axis=1) + np.bitwise_and(words, _EVEN_BYTES, out=odd).sum(axis=1)
     total = (parts & 0xFFFF) + (parts >> 16 & 0xFFFF) + (parts >> 32 & 0xFFFF) + (parts >> 48)
     field = headers[:, 148:156]
     total = total.astype(np.int64) - field.sum(axis=1, dtype=np.int64) + 8 * 0x20
@@ -142,7 +155,7 @@ def _are_plain(buffer: ReadBuffer, at: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def are_files(heads: Heads) -> NDArray[np.bool_]:
-    """Which members' headers state the type of a file. One whose name ends in a slash is a folder all the same."""
+    """Return which members have the type of a file; one whose name ends in a slash is a folder all the same."""
     import numpy as np
 
     files = np.zeros(256, np.bool_)
@@ -151,15 +164,15 @@ def are_files(heads: Heads) -> NDArray[np.bool_]:
 
 
 def names(heads: Heads, buffer: ReadBuffer, n: int) -> NDArray[np.uint8]:
-    """The first n bytes of each name, 0 behind its end; what follows there may be anything."""
+    """Return the first n bytes of each name; a 0 ends it, and any bytes may follow the 0."""
     import numpy as np
 
-    found: NDArray[np.uint8] = buffer.bytes[heads.at[:, None] + np.arange(n)]
-    return found
+    first_bytes: NDArray[np.uint8] = buffer.bytes[heads.at[:, None] + np.arange(n)]
+    return first_bytes
 
 
 def member(heads: Heads, n: int, buffer: ReadBuffer) -> Member:
-    """The nth member."""
+    """Return the nth member."""
     at = int(heads.at[n])
     name = bytes(buffer.raw[at : at + 100]).partition(b"\0")[0]
     return member_of(name, int(heads.offset[n]), int(heads.size[n]), int(heads.kind[n]))

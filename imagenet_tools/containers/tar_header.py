@@ -1,11 +1,12 @@
-"""The headers of a tar: one guarded parser for a member's block, and for the long names and pax records before it.
+"""Headers of tar members: a guarded parser for every spelling, and a writer whose bytes never differ between runs.
 
     0       100   108   116   124    136    148        156    157    257     265 ... 345     500  512
     | name  | mode| uid | gid | size | mtime| checksum | type | link | magic | ...   | prefix |    |
 
-Numbers are octal text, or, where the highest bit of the field is set, big-endian (GNU). The checksum is the sum of
-the 512 bytes, its own field counted as spaces. A header of type L or K (GNU) has the next member's long name or link
-target as its payload; one of type x or g (pax) has records `length key=value`, of which path and size are heeded.
+Numbers are octal text, or, if the highest bit of the field is set, big-endian (GNU). The checksum is the sum of the
+512 bytes, with its own field counted as spaces. A header of type L or K (GNU) has the next member's long name or link
+target as its payload. A header of type x or g (pax) has records `length key=value`, of which path, linkpath and size
+are used. The writer makes USTAR headers.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import NamedTuple
 from imagenet_tools.errors import FormatError
 
 BLOCK = 512
-# More than this for a long name, a set of pax records or a sparse map is an attack, not a name.
-EXTRA_LIMIT = 1 << 20
+EXTRA_LIMIT = 1 << 20  # bytes; a longer name, set of pax records or sparse map is an attack
+LONGEST_NAME = 100  # bytes that the writer accepts; a longer name would have to be split at a '/'
+END = bytes(2 * BLOCK)
 
-# The types whose payload tells of the members after them: GNU's L and K, pax's x and g, Solaris' X.
+# Types whose payload describes the members after them: GNU's L and K, pax's x and g, Solaris' X.
 EXTRAS = frozenset(b"LKxgX")
-SPARSE, LINK = ord("S"), ord("1")
+SPARSE = ord("S")
+LINK = ord("1")
 # Links, devices, folders and pipes have no payload, whatever size their header states.
 WITHOUT_PAYLOAD = frozenset(b"123456")
 KINDS = (
@@ -35,32 +38,47 @@ _OCTAL = re.compile(rb"[ \0]*([0-7]*)(?:[ \0].*)?", re.DOTALL).fullmatch
 _RECORD_LENGTH = re.compile(rb"([1-9]\d{0,6}) ").match
 _PAX_SIZE = re.compile(rb"\d{1,20}").fullmatch
 
+# The parts of a written header that are the same in all.
+_BEFORE_SIZE = b"0000644\0" + b"0000000\0" * 2
+_MTIME = b"00000000000\0"
+_AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\00000" + bytes(247)
+_CONSTANT_SUM = sum(_BEFORE_SIZE + _MTIME + b" " * 8 + _AFTER_CHECKSUM)
+
 
 class Extra(NamedTuple):
-    """What headers before a member's own say of it: its name, its size in bytes, whether it is sparse, its target."""
+    """The values that headers before a member's own state for it."""
 
     name: bytes = b""
-    size: int | None = None
+    size: int | None = None  # bytes
     sparse: bool = False
     target: bytes = b""  # of a link
 
 
 def parse(block: bytes, place: int, label: str) -> tuple[bytes, int, int]:
-    """(name, size in bytes, type) of the header in 512 bytes that lie at byte `place` of the archive `label`.
+    """Parse a header of 512 bytes.
 
-    Raises FormatError where the checksum does not agree, or the size is negative or no number.
+    Args:
+        block: The header.
+        place: Its offset in the archive in bytes, for errors.
+        label: The name of the archive in errors.
+
+    Returns:
+        (name, size in bytes, type).
+
+    Raises:
+        FormatError: tar_damaged: the checksum is wrong, or the size is negative or no number.
     """
     field = block[148:156]
-    # Adler-32 adds bytes up far faster than sum(): its lower half is 1 + their sum, exact below 65,521, so by halves.
+    # Adler-32 adds up bytes far faster than sum(). Its lower half is 1 + the sum modulo 65,521, exact for 256 bytes.
     total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     total += 8 * 0x20 + 1 - (zlib.adler32(field) & 0xFFFF)
-    if field != b"%06o\0 " % total and not _agrees(block, total):
+    if field != b"%06o\0 " % total and not _checksum_agrees(block, total):
         found = f"{block[:32]!r}, whose checksum reads {field!r} where the bytes give {total:o} (octal)"
         raise damaged(label, place, found, "a tar header")
     digits = block[124:135]
     try:
-        # int() alone would also take signs, spaces and underscores.
-        size = int(digits, 8) if digits.isdigit() and block[135] in b"\0 " else _number(block, place, label)
+        # int() alone would also accept signs, spaces and underscores.
+        size = int(digits, 8) if digits.isdigit() and block[135] in b"\0 " else _odd_size(block, place, label)
     except ValueError:
         raise damaged(label, place, f"a size that reads {block[124:136]!r}", "octal digits") from None
     name = block[:100].partition(b"\0")[0]
@@ -70,7 +88,7 @@ def parse(block: bytes, place: int, label: str) -> tuple[bytes, int, int]:
 
 
 def is_header(head: bytes) -> bool:
-    """Whether bytes begin with a tar header: the first 512 decide."""
+    """Return True if the first 512 bytes are a tar header."""
     if len(head) < BLOCK or not head[0]:
         return False
     try:
@@ -80,20 +98,21 @@ def is_header(head: bytes) -> bool:
     return True
 
 
-def _agrees(block: bytes, total: int) -> bool:
-    """Whether the checksum is right in any octal spelling, or is the sum of signed bytes that old writers made."""
-    found = _OCTAL(block[148:156])
-    if found is None or not found[1]:
+def _checksum_agrees(block: bytes, total: int) -> bool:
+    """Return True if the checksum is right in any octal spelling, or as the sum of signed bytes of old writers."""
+    octal = _OCTAL(block[148:156])
+    if octal is None or not octal[1]:
         return False
-    signed = total - 256 * sum(byte >= 0x80 for byte in block[:148] + block[156:])
-    return int(found[1], 8) in (total, signed)
+    signed_total = total - 256 * sum(byte >= 0x80 for byte in block[:148] + block[156:])
+    return int(octal[1], 8) in (total, signed_total)
 
 
-def _number(block: bytes, place: int, label: str) -> int:
+def _odd_size(block: bytes, place: int, label: str) -> int:
+    """Return the size in another spelling than eleven octal digits; raise ValueError if it is none."""
     field = block[124:136]
     if field[0] < 0x80:
-        found = _OCTAL(field)
-        return int(found[1] or b"0", 8) if found else int(field, 8)
+        octal = _OCTAL(field)
+        return int(octal[1] or b"0", 8) if octal else int(field, 8)
     value = int.from_bytes(field, "big") & ((1 << 95) - 1)
     if field[0] & 0x40:
         raise damaged(label, place, f"a size of {value - (1 << 95):,} bytes", "a size of 0 or more")
@@ -103,9 +122,21 @@ def _number(block: bytes, place: int, label: str) -> int:
 def heed(
     kind: int, data: bytes, own: Extra | None, common: Extra | None, place: int, label: str
 ) -> tuple[Extra | None, Extra | None]:
-    """What is known of the next member, and of all that are to come, after one more payload of a type in EXTRAS.
+    """Apply the payload of a header whose type is in EXTRAS.
 
-    `data` lies at byte `place`. Raises FormatError where it is no set of pax records and should be one.
+    Args:
+        kind: The type.
+        data: The payload.
+        own: The values for the next member so far.
+        common: The values for all following members so far.
+        place: The offset of the payload in bytes, for errors.
+        label: The name of the archive in errors.
+
+    Returns:
+        The new `own` and `common`.
+
+    Raises:
+        FormatError: tar_damaged: the payload should be pax records and is not.
     """
     if kind == ord("g"):
         return own, _pax(data, common or Extra(), place, label)
@@ -117,31 +148,31 @@ def heed(
     return _pax(data, own, place, label), common
 
 
-def _pax(data: bytes, said: Extra, place: int, label: str) -> Extra:
-    """What pax records say, on top of what was `said` before."""
-    at = 0
-    name, size, sparse, target = said
-    while data[at : at + 1].strip(b"\0"):  # some writers fill up with zeros
-        found = _RECORD_LENGTH(data, at)
-        end = at + int(found[1]) if found else 0
-        if found is None or not found.end() < end <= len(data) or data[end - 1] != 0x0A:
-            raise damaged(label, place + at, f"{data[at : at + 32]!r}", "a pax record `length key=value`")
-        key, _, value = data[found.end() : end - 1].partition(b"=")
+def _pax(data: bytes, before: Extra, place: int, label: str) -> Extra:
+    """Return the values of pax records, on top of the values before."""
+    start = 0
+    name, size, sparse, target = before
+    while data[start : start + 1].strip(b"\0"):  # some writers pad with zeros
+        length = _RECORD_LENGTH(data, start)
+        end = start + int(length[1]) if length else 0
+        if length is None or not length.end() < end <= len(data) or data[end - 1] != 0x0A:
+            raise damaged(label, place + start, f"{data[start : start + 32]!r}", "a pax record `length key=value`")
+        key, _, value = data[length.end() : end - 1].partition(b"=")
         if key == b"GNU.sparse.name" or (key == b"path" and not sparse):
-            name = value  # the path of a sparse member is one that its writer made up
+            name = value  # the path of a sparse member is invented by its writer
         elif key == b"size":
             if not _PAX_SIZE(value):
-                raise damaged(label, place + at, f"a pax size of {value[:32]!r}", "digits")
+                raise damaged(label, place + start, f"a pax size of {value[:32]!r}", "digits")
             size = int(value)
         elif key == b"linkpath":
             target = value
         sparse = sparse or key.startswith(b"GNU.sparse.")
-        at = end
+        start = end
     return Extra(name, size, sparse, target)
 
 
 def truncated(label: str, place: int, found: str, expected: str, member: str = "") -> FormatError:
-    """The error of an archive that is cut short."""
+    """Return the error for an archive that is cut short."""
     message = (
         f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is cut short. Fetch or copy it "
         "again; what lies before is sound."
@@ -150,7 +181,7 @@ def truncated(label: str, place: int, found: str, expected: str, member: str = "
 
 
 def damaged(label: str, place: int, found: str, expected: str) -> FormatError:
-    """The error of an archive with wrong bytes in it."""
+    """Return the error for an archive with wrong bytes."""
     message = (
         f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is damaged there. Fetch or copy "
         "it again; what lies before is sound, what lies behind was not read."
@@ -158,30 +189,24 @@ def damaged(label: str, place: int, found: str, expected: str) -> FormatError:
     return FormatError(message, code="tar_damaged")
 
 
-# ---- Headers of tar members as they are written: USTAR, with nothing in them that differs from one run to the next.
-
-
-LONGEST_NAME = 100  # bytes; what is longer would have to be cut at a '/'
-END = bytes(2 * BLOCK)
-
-_BEFORE_SIZE = b"0000644\0" + b"0000000\0" * 2
-_AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\00000" + bytes(247)
-_MTIME = b"00000000000\0"
-# The sum of what is the same in all; the field of the checksum counts as spaces.
-_SAME = sum(_BEFORE_SIZE + _MTIME + b" " * 8 + _AFTER_CHECKSUM)
-_PADS = tuple(bytes(n) for n in range(BLOCK))
-
-
 def header(name: bytes, size: int) -> bytes:
-    """The header of a file; its name of 1 to 100 bytes, its size of 0 to 8 GiB less a byte. ValueError: it is not."""
+    """Return the header of a file.
+
+    Args:
+        name: 1 to 100 bytes.
+        size: 0 to 8 GiB - 1, bytes.
+
+    Raises:
+        ValueError: The name or the size is out of range.
+    """
     if not 0 < len(name) <= LONGEST_NAME or not 0 <= size < 1 << 33:
         message = f"a member {name!r} of {size:,} bytes; expected a name of 1 to {LONGEST_NAME} bytes, and below 8 GiB"
         raise ValueError(message)
-    sizes = b"%011o\0" % size
-    checksum = b"%06o\0 " % (_SAME + sum(name) + sum(sizes))
-    return b"".join((name.ljust(LONGEST_NAME, b"\0"), _BEFORE_SIZE, sizes, _MTIME, checksum, _AFTER_CHECKSUM))
+    size_field = b"%011o\0" % size
+    checksum = b"%06o\0 " % (_CONSTANT_SUM + sum(name) + sum(size_field))
+    return b"".join((name.ljust(LONGEST_NAME, b"\0"), _BEFORE_SIZE, size_field, _MTIME, checksum, _AFTER_CHECKSUM))
 
 
 def padding(size: int) -> bytes:
-    """The zeros behind so many bytes of a member."""
-    return _PADS[-size % BLOCK]
+    """Return the zeros that fill up a payload of this size to a whole block."""
+    return bytes(-size % BLOCK)

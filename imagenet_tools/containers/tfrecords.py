@@ -1,14 +1,14 @@
-"""TFRecord files read without TensorFlow: where each record lies, and where each value of the Example in it.
+"""TFRecord files, read without TensorFlow: the byte range of each record, and of each value of the Example in it.
 
     length    8 bytes, little-endian
     crc       4 bytes: crc32c of the length, masked
-    data      a tf.train.Example, Protocol Buffers: features { name: bytes, floats or whole numbers, a list each }
+    data      a tf.train.Example, Protocol Buffers: features { name: a list of bytes, floats or integers }
     crc       4 bytes: crc32c of the data, masked
     length ...
 
-The values of bytes are not read but placed: an image is a byte range of the file. The checksum of the length is held,
-for it finds the next record; that of the data is not, for it costs the reading of every byte. After the last good
-record FormatError is raised, with a code of PROBLEMS.
+Values of bytes are located, not read: an image is a byte range of the file. The checksum of the length is verified,
+because the length leads to the next record. The checksum of the data is not, because it costs reading every byte.
+FormatError is raised after the last good record, with a code of PROBLEMS.
 """
 
 from __future__ import annotations
@@ -25,27 +25,47 @@ from imagenet_tools.wordnet.wnid import without_label
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-
-# The codes of the errors that are raised here, for the table problems.
+# The codes of the errors raised by this module, for the table problems.
 PROBLEMS = {
     "tfrecord_truncated": "the file ends inside a record",
     "tfrecord_damaged": "the checksum of a record's length is wrong, and so there is no way to the next record",
     "example_damaged": "a record that holds no Example; the others are read",
 }
 
-_HEAD, _TAIL = 12, 4
-# Most Examples show all but their image within this.
-_WINDOW = 4096
-# Features of one Example, and bytes of a name or of a list of numbers: many more than any of ImageNet's has.
-_MOST, _LONGEST = 4096, 1 << 20
-_HEADS = 20
+_HEADER = struct.Struct("<QI")
+_DATA_CRC_BYTES = 4
+_WINDOW_BYTES = 4096  # most Examples have everything but their image within this
+_MAX_FIELD_HEADER_BYTES = 20  # a tag and a length, at most 10 bytes each
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # Protocol Buffers' types on the wire
-_BYTES_LIST, _FLOAT_LIST, _INT_LIST = 1, 2, 3  # the kinds of a Feature
+# Limits far above those of any ImageNet file, so that a damaged one cannot fill the memory.
+_MAX_FEATURES = 4096
+_MAX_LIST_BYTES = 1 << 20
+_MAX_TEXT_BYTES = 4096
+
+# Wire types of Protocol Buffers.
+_VARINT = 0
+_FIXED64 = 1
+_BYTES = 2
+_FIXED32 = 5
+
+# Field numbers of tf.train.Feature.
+_BYTES_LIST = 1
+_FLOAT_LIST = 2
+_INT_LIST = 3
+
+# Names of features in the two spellings of ImageNet: TensorFlow's research models, and TensorFlow Datasets.
+_IMAGES = ("image/encoded", "image")
+_NAMES = ("image/filename", "file_name", "image/source_id")
+_CLASS_NUMBERS = ("image/class/label", "label", "original_label")
+_SYNSET = "image/class/synset"
+_EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax"))
+_BOX_NUMBERS = "image/object/bbox/label"
+_BOX_TEXTS = "image/object/class/text"
+_WANTED = frozenset({*_IMAGES, *_NAMES, *_CLASS_NUMBERS, *_EDGES, _SYNSET, _BOX_NUMBERS, _BOX_TEXTS})
 
 
 class Record(NamedTuple):
-    """The data of a record: where they lie in the file, bytes, and the first of them."""
+    """The data of a record: its byte range in the file, and its first bytes."""
 
     offset: int
     length: int
@@ -53,129 +73,188 @@ class Record(NamedTuple):
 
 
 class Range(NamedTuple):
-    """A value of bytes in a record: where it lies in the file, bytes."""
+    """The byte range in the file of a value of bytes."""
 
     offset: int
     length: int
 
 
 class Features(NamedTuple):
-    """The features of an Example by name: its values of bytes as places, its numbers as they are."""
+    """The features of an Example by name: byte ranges of values of bytes, and the numbers themselves."""
 
     bytes: dict[str, list[Range]]
     floats: dict[str, list[float]]
     ints: dict[str, list[int]]
 
 
+class Boxed(NamedTuple):
+    """A box: its edges as fractions of the image, and its class as the file names it, a number or a text."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    name: str | None
+
+
+class Example(NamedTuple):
+    """The values of an Example that describe an image; None or "" where it has none."""
+
+    image: Range | None
+    name: str  # the file name
+    number: int | None  # the class
+    synset: str | None
+    boxes: list[Boxed]
+    problem: str  # why its boxes cannot be used
+
+    @property
+    def told(self) -> tuple[str, str | None]:
+        """Return (the stem as ImageNet spells it, the class that was appended to it)."""
+        return without_label(PurePosixPath(self.name).stem)
+
+
 def walk(fd: int, label: str) -> Iterator[Record]:
-    """The records of an open file, at the cost of one read each; FormatError after the last good one."""
+    """Yield the records of an open file, at the cost of one read each.
+
+    Args:
+        fd: A descriptor of the file; its position is not moved.
+        label: The name of the file in errors.
+
+    Raises:
+        FormatError: tfrecord_truncated or tfrecord_damaged, after the last good record.
+    """
     size = os.fstat(fd).st_size
-    place = 0
-    while place < size:
-        data = os.pread(fd, _HEAD + _WINDOW, place)
-        if len(data) < _HEAD:
-            raise _truncated(label, place, f"{len(data)} bytes before its end", "the 12 of a record's length")
-        length, crc = _head(data)
+    offset = 0
+    while offset < size:
+        data = os.pread(fd, _HEADER.size + _WINDOW_BYTES, offset)
+        if len(data) < _HEADER.size:
+            raise _truncated(label, offset, f"{len(data)} bytes before its end", "the 12 of a record's length")
+        length, crc = _HEADER.unpack_from(data)
         if masked_crc32c(data[:8]) != crc:
             message = (
-                f"{label}: found a length at byte {place:,} whose checksum is wrong; expected a record. What follows "
+                f"{label}: found a length at byte {offset:,} whose checksum is wrong; expected a record. What follows "
                 "cannot be found: fetch or copy the file again."
             )
             raise FormatError(message, code="tfrecord_damaged")
-        start = place + _HEAD
-        if start + length + _TAIL > size:
+        start = offset + _HEADER.size
+        if start + length + _DATA_CRC_BYTES > size:
             found = f"{size - start:,} bytes of a record before its end"
-            raise _truncated(label, place, found, f"the {length:,} that its length states, and 4 of a checksum")
-        yield Record(start, length, data[_HEAD : _HEAD + length])
-        place = start + length + _TAIL
+            raise _truncated(label, offset, found, f"the {length:,} that its length states, and 4 of a checksum")
+        yield Record(start, length, data[_HEADER.size : _HEADER.size + length])
+        offset = start + length + _DATA_CRC_BYTES
 
 
-_head = struct.Struct("<QI").unpack_from
-
-
-def _truncated(label: str, place: int, found: str, expected: str) -> FormatError:
-    message = f"{label}: cut short at byte {place:,}: found {found}; expected {expected}. Fetch or copy it again."
+def _truncated(label: str, offset: int, found: str, expected: str) -> FormatError:
+    message = f"{label}: cut short at byte {offset:,}: found {found}; expected {expected}. Fetch or copy it again."
     return FormatError(message, code="tfrecord_truncated")
 
 
 def masked_crc32c(data: bytes) -> int:
-    """The checksum of a record's length as it stands behind it: Castagnoli's crc32c, masked as TensorFlow does.
+    """Return the checksum that follows a record's length: Castagnoli's crc32c, masked as TensorFlow does.
 
-    Some 1 MB a second: for lengths. Who writes records, and so sums whole images, wants a library.
+    Its speed of about 1 MB/s is enough for lengths. Writing records, with checksums of whole images, needs a library.
     """
     crc = 0xFFFFFFFF
     for byte in data:
-        crc = _table()[(crc ^ byte) & 0xFF] ^ crc >> 8
+        crc = _crc_table()[(crc ^ byte) & 0xFF] ^ crc >> 8
     crc ^= 0xFFFFFFFF
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 @functools.cache
-def _table() -> tuple[int, ...]:
+def _crc_table() -> tuple[int, ...]:
     values = list(range(256))
     for _ in range(8):
         values = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in values]
     return tuple(values)
 
 
-# ---- what an Example holds
+def read_example(fd: int, record: Record, label: str) -> Example:
+    """Return the image that a record of an open file describes.
+
+    Raises:
+        FormatError: example_damaged: the record holds no Example.
+    """
+    example = features(fd, record, label, wanted=_WANTED)
+
+    def text(*names: str) -> str:
+        values = next((example.bytes[name] for name in names if example.bytes.get(name)), None)
+        return _text(fd, values[0]) if values else ""
+
+    image = next((ranges[0] for name in _IMAGES if (ranges := example.bytes.get(name))), None)
+    number = next((numbers[0] for name in _CLASS_NUMBERS if (numbers := example.ints.get(name))), None)
+    edges = [example.floats.get(edge, []) for edge in _EDGES]
+    names: list[str | None] = [str(number) for number in example.ints.get(_BOX_NUMBERS, ())]
+    names = names or [_text(fd, value) for value in example.bytes.get(_BOX_TEXTS, ())]
+    n = len(edges[0])
+    boxes, problem = [], ""
+    if any(len(edge) != n for edge in edges) or len(names) not in (0, n):
+        counts = ", ".join(str(count) for count in (*map(len, edges), len(names)))
+        problem = f"lists of {counts} edges and classes; expected as many of each: the image is kept without boxes"
+    else:
+        boxes = [Boxed(*row) for row in zip(*edges, names or [None] * n, strict=True)]
+    return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem)
+
+
+def _text(fd: int, value: Range) -> str:
+    return os.pread(fd, min(value.length, _MAX_TEXT_BYTES), value.offset).decode(errors="replace")
 
 
 def features(fd: int, record: Record, label: str, *, wanted: Collection[str] | None = None) -> Features:
-    """The features of the Example in a record, all or those that are wanted.
+    """Return the features of the Example in a record: all, or the wanted ones.
 
-    FormatError, with the code example_damaged, where there is no Example.
+    Raises:
+        FormatError: example_damaged: the record holds no Example.
     """
-    found = Features({}, {}, {})
+    result = Features({}, {}, {})
     window = _Window(fd, record)
     try:
-        for number, *whole in window.fields(record.offset, record.offset + record.length):
+        for number, *message_range in window.fields(record.offset, record.offset + record.length):
             if number == 1:
-                for entry_number, start, end in window.fields(*whole):
+                for entry_number, start, end in window.fields(*message_range):
                     if entry_number == 1:
-                        _add(window, start, end, found, wanted)
+                        _add_feature(window, start, end, result, wanted)
     except (EOFError, struct.error, UnicodeDecodeError) as error:
         message = (
             f"{label}: the record at byte {record.offset:,} is no tf.train.Example ({error}); expected one, with "
             "the features of an image. If the file is another kind of TFRecord, leave it out."
         )
         raise FormatError(message, code="example_damaged") from error
-    return found
+    return result
 
 
-def _add(window: _Window, start: int, end: int, found: Features, wanted: Collection[str] | None) -> None:
-    """Add the feature of an entry of the map: field 1 is its name, field 2 its value, a list of one of three kinds."""
-    if len(found.bytes) + len(found.floats) + len(found.ints) > _MOST:
-        raise EOFError(f"over {_MOST:,} features")
+def _add_feature(window: _Window, start: int, end: int, result: Features, wanted: Collection[str] | None) -> None:
+    """Add the feature of a map entry: field 1 is its name, field 2 its value, a list of one of three kinds."""
+    if len(result.bytes) + len(result.floats) + len(result.ints) > _MAX_FEATURES:
+        raise EOFError(f"over {_MAX_FEATURES:,} features")
     base, fields = 0, window.fields
-    if end - start <= _WINDOW:  # nearly every one but the image: looked at as it is
-        data = window.at(start, end - start)
-        base, fields = start, lambda place, end: _fields(data, place, end)
-        start, end = 0, len(data)
+    if end - start <= _WINDOW_BYTES:  # nearly every entry but the image: parsed from one slice
+        base, fields = start, functools.partial(_fields, window.at(start, end - start))
+        start, end = 0, end - start
     name, value = "", (0, 0)
-    for number, begin, stop in fields(start, end):
+    for number, field_start, field_end in fields(start, end):
         if number == 1:
-            name = window.at(base + begin, min(stop - begin, _LONGEST)).decode()
+            name = window.at(base + field_start, min(field_end - field_start, _MAX_LIST_BYTES)).decode()
         elif number == 2:
-            value = (begin, stop)
+            value = (field_start, field_end)
     if wanted is not None and name not in wanted:
         return
-    for kind, *values in fields(*value):
-        parts = [(begin, stop) for number, begin, stop in fields(*values) if number == 1]
+    for kind, *list_range in fields(*value):
+        ranges = [Range(base + first, stop - first) for number, first, stop in fields(*list_range) if number == 1]
         if kind == _BYTES_LIST:
-            found.bytes[name] = [Range(base + begin, stop - begin) for begin, stop in parts]
+            result.bytes[name] = ranges
         elif kind in {_FLOAT_LIST, _INT_LIST}:
-            if sum(stop - begin for begin, stop in parts) > _LONGEST:
-                raise EOFError(f"a list of more than {_LONGEST:,} bytes")
-            # Numbers are packed into one field, or stand in one each.
-            packed = b"".join(window.at(base + begin, stop - begin) for begin, stop in parts)
+            if sum(length for _, length in ranges) > _MAX_LIST_BYTES:
+                raise EOFError(f"a list of more than {_MAX_LIST_BYTES:,} bytes")
+            # Numbers are packed into one field, or have a field each.
+            packed = b"".join(window.at(offset, length) for offset, length in ranges)
             if kind == _FLOAT_LIST:
-                found.floats[name] = list(struct.unpack(f"<{len(packed) // 4}f", packed))
+                result.floats[name] = list(struct.unpack(f"<{len(packed) // 4}f", packed))
             else:
-                found.ints[name] = list(_ints(packed))
+                result.ints[name] = list(_integers(packed))
 
 
-def _ints(packed: bytes) -> Iterator[int]:
+def _integers(packed: bytes) -> Iterator[int]:
     place = 0
     while place < len(packed):
         number, place = _varint(packed, place)
@@ -183,7 +262,7 @@ def _ints(packed: bytes) -> Iterator[int]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """(a number of 7 bits a byte, the place after it); EOFError where it does not end."""
+    """Return (a number of 7 bits a byte, the place after it); raise EOFError if it does not end."""
     if place < len(data) and data[place] < 0x80:
         return data[place], place + 1
     number = shift = 0
@@ -197,7 +276,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, beginning, end) of each field of a message that lies between two places; of a number, its bytes."""
+    """Yield (number, start, end) of each field of a message; the range of a number is that of its varint."""
     while place < end:
         tag, place = _varint(data, place)
         kind = tag & 7
@@ -216,90 +295,27 @@ def _fields(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, int]]
 
 
 class _Window:
-    """The bytes of a record, read as they are looked at: an image in between is passed over."""
+    """The bytes of a record, read on demand, so that an image is skipped. Places are offsets in the file."""
 
     def __init__(self, fd: int, record: Record):
-        self._fd, self._end = fd, record.offset + record.length
+        self._fd = fd
+        self._end = record.offset + record.length
         self._data, self._start = record.head, record.offset
 
     def at(self, offset: int, n: int) -> bytes:
-        """n bytes from an offset of the file; EOFError where the record ends before."""
-        begin = offset - self._start
-        if begin < 0 or begin + n > len(self._data):
+        """Return n bytes from an offset on; raise EOFError if the record ends before."""
+        place = offset - self._start
+        if place < 0 or place + n > len(self._data):
             if offset + n > self._end:
                 raise EOFError(f"it ends at byte {self._end:,}")
-            self._data, self._start = os.pread(self._fd, min(max(n, _WINDOW), self._end - offset), offset), offset
-            begin = 0
-        return self._data[begin : begin + n]
+            size = min(max(n, _WINDOW_BYTES), self._end - offset)
+            self._data, self._start, place = os.pread(self._fd, size, offset), offset, 0
+        return self._data[place : place + n]
 
     def fields(self, place: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """As _fields, of a message that may be longer than what is read of it; places are of the file."""
+        """Yield as _fields does, for a message that may be longer than the window."""
         while place < end:
-            # A field's tag and length: at most 10 bytes each.
-            head = self.at(place, min(_HEADS, end - place))
-            number, begin, stop = next(_fields(head, 0, end - place))
-            yield number, place + begin, place + stop
+            head = self.at(place, min(_MAX_FIELD_HEADER_BYTES, end - place))
+            number, start, stop = next(_fields(head, 0, end - place))
+            yield number, place + start, place + stop
             place += stop
-
-
-# ---- an image in a tf.train.Example, in either of two spellings
-
-
-_IMAGES, _NAMES = ("image/encoded", "image"), ("image/filename", "file_name", "image/source_id")
-_NUMBERS, _SYNSET = ("image/class/label", "label", "original_label"), "image/class/synset"
-_EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax"))
-_BOX_NUMBERS, _BOX_TEXTS = "image/object/bbox/label", "image/object/class/text"
-_WANTED = frozenset({*_IMAGES, *_NAMES, *_NUMBERS, *_EDGES, _SYNSET, _BOX_NUMBERS, _BOX_TEXTS})
-
-# Bytes of a name that are read.
-_LONGEST_FIELD = 4096
-
-
-class Boxed(NamedTuple):
-    """A box: its edges as fractions of the image, and its class as it is named, a number or a text."""
-
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
-    name: str | None
-
-
-class Example(NamedTuple):
-    """What an Example holds of an image; None and "" for what it has not."""
-
-    image: Range | None
-    name: str  # of its file
-    number: int | None
-    synset: str | None
-    boxes: list[Boxed]
-    problem: str  # what is wrong with its boxes
-
-    @property
-    def told(self) -> tuple[str, str | None]:
-        """(the stem as ImageNet spells it, the class put behind it)."""
-        return without_label(PurePosixPath(self.name).stem)
-
-
-def read_example(fd: int, record: Record, label: str) -> Example:
-    """The Example in a record of an open file; FormatError, with the code example_damaged, where there is none."""
-    found = features(fd, record, label, wanted=_WANTED)
-    image = next((places[0] for name in _IMAGES if (places := found.bytes.get(name))), None)
-    number = next((numbers[0] for name in _NUMBERS if (numbers := found.ints.get(name))), None)
-    name = next((places[0] for name in _NAMES if (places := found.bytes.get(name))), None)
-    synset = next(iter(found.bytes.get(_SYNSET, ())), None)
-    edges = [found.floats.get(edge, []) for edge in _EDGES]
-    names: list[str | None] = [str(number) for number in found.ints.get(_BOX_NUMBERS, ())]
-    names = names or [_text(fd, place) for place in found.bytes.get(_BOX_TEXTS, ())]
-    n = len(edges[0])
-    counts = ", ".join(str(count) for count in (*map(len, edges), len(names)))
-    if any(len(edge) != n for edge in edges) or len(names) not in (0, n):
-        problem = f"lists of {counts} edges and classes; expected as many of each: the image is kept without boxes"
-        return Example(image, _text(fd, name), number, _text(fd, synset) or None, [], problem)
-    rows = zip(*edges, names or [None] * n, strict=True)
-    boxes = [Boxed(left, top, right, bottom, said) for left, top, right, bottom, said in rows]
-    return Example(image, _text(fd, name), number, _text(fd, synset) or None, boxes, "")
-
-
-def _text(fd: int, place: Range | None) -> str:
-    return os.pread(fd, min(place.length, _LONGEST_FIELD), place.offset).decode(errors="replace") if place else ""

@@ -1,13 +1,13 @@
-r"""Zips read by their directory, the list of members at the end, each held against its own header: nothing is unpacked.
+r"""Zips read by their directory, the list of members at the end, each compared with its own header, nothing unpacked.
 
     PK\3\4 header of a member (30 bytes, name, extra), its bytes, the next member ...
     PK\1\2 entry of the directory (46 bytes, name, extra, comment), the next entry ...
-    PK\6\6 end of a ZIP64 directory (56 bytes), PK\6\7 where that begins (20 bytes); in large zips alone
+    PK\6\6 end of a ZIP64 directory (56 bytes), PK\6\7 its offset (20 bytes); only in large zips
     PK\5\6 end of the directory (22 bytes, comment): the last bytes of the file
 
 An image is addressed by byte, so its member must be stored, not compressed. Python's zipfile reads the whole directory
-first, some 0.5 kB a member; here a member costs 24 bytes. FormatError has the code zip_damaged: what comes before the
-fault is yielded first. A member that cannot be used by itself is yielded with the fault.
+first, some 0.5 kB a member; this module holds 24 bytes a member. FormatError has the code zip_damaged, and is raised
+after the members before the damage. A member that cannot be used is yielded with its fault.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from imagenet_tools.errors import FormatError
 
-# What a zip begins with: a member, the end of an empty one, the mark of one that was split.
+# The first bytes of a zip: a member, the end of an empty zip, the mark of a split zip.
 MAGICS = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 
 _HEADER = struct.Struct("<4s5H3I2H")
@@ -34,27 +34,29 @@ _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 
-_LARGEST_TEXT = 0xFFFF  # bytes of a name, an extra field or a comment
-_LARGEST_ENTRY = _ENTRY.size + 3 * _LARGEST_TEXT
-_CHUNK_BYTES = 1 << 18  # of the directory that are held
-_LARGEST_OFFSET = (1 << 63) - 1
+_MAX_TEXT_BYTES = 0xFFFF  # a name, an extra field or a comment
+_MAX_ENTRY_BYTES = _ENTRY.size + 3 * _MAX_TEXT_BYTES
+_CHUNK_BYTES = 1 << 18  # of the directory in memory
+_MAX_OFFSET = (1 << 63) - 1
 # Bytes of extra fields that are read with a member's header; Info-ZIP writes 28, and 20 more with ZIP64.
 _EXTRA_BYTES = 64
 
-_ZIP64 = 0x0001  # the extra field of sizes and offsets that need eight bytes
-_IN_ZIP64 = 0xFFFFFFFF
-_STORED = 0
-_ENCRYPTED = 1 << 0  # flags of a member
+_ZIP64 = 0x0001  # the extra field for sizes and offsets of eight bytes
+_IN_ZIP64 = 0xFFFFFFFF  # a size or offset that is in that field
+_STORED = 0  # compression method
+_UNIX = 3  # system on which a member was made
+
+# Flags of a member.
+_ENCRYPTED = 1 << 0
 _SIZES_BEHIND = 1 << 3
 _UTF8 = 1 << 11
-_UNIX = 3
 
 
 class ZipMember(NamedTuple):
     """A member of a zip: `size` bytes that begin at byte `offset` of the file.
 
-    `kind` is file, dir or symlink. `fault` says why its bytes cannot be used as they lie; "" where they can, and then
-    its own header says what the directory does.
+    `kind` is file, dir or symlink. `fault` is the reason why the bytes cannot be used, or "" if they can, and the
+    member's own header agrees with the directory.
     """
 
     name: str
@@ -65,24 +67,24 @@ class ZipMember(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """What the directory says of a member."""
+    """An entry of the directory."""
 
     name: bytes
     flags: int
     method: int
-    stored: int  # bytes, as they lie there
+    stored: int  # bytes, as stored
     size: int  # bytes, unpacked
-    header: int  # byte of the file at which its header begins
+    header: int  # offset of the member's header in the file, bytes
     kind: str
 
     @property
     def end(self) -> int:
-        """The byte behind it, if its header has no extra fields."""
-        return min(self.header + _HEADER.size + len(self.name) + self.stored, _LARGEST_OFFSET)
+        """Return the offset after the member, if its header has no extra fields."""
+        return min(self.header + _HEADER.size + len(self.name) + self.stored, _MAX_OFFSET)
 
 
 class _Directory(NamedTuple):
-    """Where the list of members lies in the file."""
+    """The byte range of the list of members in the file."""
 
     start: int
     end: int
@@ -98,24 +100,28 @@ def is_zip(path: Path) -> bool:
 
 
 def first_members(path: Path, n: int) -> list[ZipMember]:
-    """Return the first n members that are no folders; fewer where the zip has fewer or is broken behind them.
+    """Return the first n members that are no folders; fewer if the zip has fewer or is damaged after them.
 
-    FormatError: there is no directory.
+    Raises:
+        FormatError: The zip has no directory.
     """
-    found: list[ZipMember] = []
+    members: list[ZipMember] = []
     with path.open("rb", buffering=0) as file:
         fd = file.fileno()
         directory = _directory(fd)
         with suppress(FormatError):
             files = (entry for entry in _entries(fd, directory) if entry.kind != "dir")
-            found.extend(_member(fd, entry, directory, 0)[0] for entry in islice(files, n))
-    return found
+            members.extend(_member(fd, entry, directory, 0)[0] for entry in islice(files, n))
+    return members
 
 
 def walk(fd: int, *, ahead: int = 0) -> Iterator[tuple[ZipMember, bytes]]:
     """Yield the members of an open zip in the order of its directory, each with up to `ahead` of its first bytes.
 
-    Members that lie within others, and a second one of the same name, are yielded with that as their fault.
+    A member that overlaps another, and a second member of the same name, have that as their fault.
+
+    Raises:
+        FormatError: The directory is damaged; after the members before the damage.
     """
     directory = _directory(fd)
     faults = _faults_between(fd, directory)
@@ -128,7 +134,7 @@ def walk(fd: int, *, ahead: int = 0) -> Iterator[tuple[ZipMember, bytes]]:
 
 def _directory(fd: int) -> _Directory:
     size = os.fstat(fd).st_size
-    tail_start = max(0, size - _END.size - _LARGEST_TEXT)
+    tail_start = max(0, size - _END.size - _MAX_TEXT_BYTES)
     tail = os.pread(fd, size - tail_start, tail_start)
     place = tail.rfind(b"PK\5\6")
     while place >= 0 and place + _END.size + int.from_bytes(tail[place + 20 : place + 22], "little") != len(tail):
@@ -140,10 +146,10 @@ def _directory(fd: int) -> _Directory:
     locator = os.pread(fd, _LOCATOR.size, end - _LOCATOR.size) if end >= _LOCATOR.size else b""
     if locator.startswith(b"PK\6\7"):
         _, _, end, _ = _LOCATOR.unpack(locator)
-        found = os.pread(fd, _END64.size, end) if end <= size else b""
-        if len(found) < _END64.size or not found.startswith(b"PK\6\6"):
+        data = os.pread(fd, _END64.size, end) if end <= size else b""
+        if len(data) < _END64.size or not data.startswith(b"PK\6\6"):
             raise _damaged(f"found no end of its list of members at byte {end:,}, where ZIP64's locator says it is")
-        _, _, _, _, disk, first_disk, _, entries, length, start = _END64.unpack(found)
+        _, _, _, _, disk, first_disk, _, entries, length, start = _END64.unpack(data)
     if disk or first_disk:
         raise _damaged(f"found part {disk + 1:,} of a split zip. Join the parts with `zip -s 0`")
     if start + length != end:
@@ -154,7 +160,7 @@ def _directory(fd: int) -> _Directory:
 def _entries(fd: int, directory: _Directory) -> Iterator[_Entry]:
     data, used, place, n = b"", 0, directory.start, 0
     while place < directory.end or used < len(data):
-        if len(data) - used < _LARGEST_ENTRY and place < directory.end:
+        if len(data) - used < _MAX_ENTRY_BYTES and place < directory.end:
             more = os.pread(fd, min(_CHUNK_BYTES, directory.end - place), place)
             data, used, place = data[used:] + more, 0, place + len(more)
             if not more:
@@ -182,7 +188,7 @@ def _entries(fd: int, directory: _Directory) -> Iterator[_Entry]:
 
 
 def _in_zip64(extra: bytes, values: tuple[int, int, int], at: int) -> list[int]:
-    """Return size, stored size and offset, those that need it read from the extra field of ZIP64."""
+    """Return size, stored size and offset, replaced by those in the extra field of ZIP64 if they are there."""
     place = 0
     while place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)
@@ -197,13 +203,13 @@ def _in_zip64(extra: bytes, values: tuple[int, int, int], at: int) -> list[int]:
 
 
 def _faults_between(fd: int, directory: _Directory) -> dict[int, str]:
-    """Return what is wrong with members, by number, that shows only beside others: 24 bytes a member are held."""
+    """Return faults that show only by comparison of members, by the member's number; 24 bytes a member are held."""
     import numpy as np
 
     starts, ends, names = array("q"), array("q"), array("q")
-    with suppress(FormatError):  # raised when the entries are read again
+    with suppress(FormatError):  # it is raised when the entries are read again
         for entry in _entries(fd, directory):
-            starts.append(min(entry.header, _LARGEST_OFFSET))
+            starts.append(min(entry.header, _MAX_OFFSET))
             ends.append(entry.end if entry.end <= directory.start else starts[-1])  # a fault of its own
             digest = hashlib.blake2b(entry.name, digest_size=8).digest()
             names.append(int.from_bytes(digest, "little", signed=True))
@@ -220,7 +226,7 @@ def _faults_between(fd: int, directory: _Directory) -> dict[int, str]:
 
 
 def _member(fd: int, entry: _Entry, directory: _Directory, ahead: int) -> tuple[ZipMember, bytes]:
-    """Return a member with its first bytes, held against its own header."""
+    """Return a member, compared with its own header, and its first bytes."""
     name = _text(entry)
     fault = _fault(entry, name, directory)
     if fault or entry.kind == "dir":
@@ -247,7 +253,7 @@ def _member(fd: int, entry: _Entry, directory: _Directory, ahead: int) -> tuple[
 
 
 def _fault(entry: _Entry, name: str, directory: _Directory) -> str:
-    """Return why the directory's own words rule a member out, or ""."""
+    """Return the reason why a member cannot be used by its entry alone, or ""."""
     if entry.kind == "dir":
         return ""
     if entry.flags & _ENCRYPTED:
@@ -264,7 +270,7 @@ def _fault(entry: _Entry, name: str, directory: _Directory) -> str:
 
 
 def _text(entry: _Entry) -> str:
-    r"""Return a member's name: UTF-8, or else in the characters of MS-DOS, as the format has it."""
+    """Return a member's name: UTF-8, or else code page 437, as the format defines."""
     if entry.flags & _UTF8:
         return entry.name.decode(errors="backslashreplace")
     try:
@@ -273,5 +279,5 @@ def _text(entry: _Entry) -> str:
         return entry.name.decode("cp437")
 
 
-def _damaged(what: str) -> FormatError:
-    return FormatError(f"{what}.", code="zip_damaged")
+def _damaged(message: str) -> FormatError:
+    return FormatError(f"{message}.", code="zip_damaged")

@@ -81,14 +81,14 @@ def test_rows_in_their_order_cost_one_decoding_a_row_group(tmp_path: Path, decod
 def test_what_is_kept_is_bounded_in_bytes(
     tmp_path: Path, decoded: Counter[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_images, "_KEPT", 50_000)
+    monkeypatch.setattr(parquet_images, "_MAX_DECODED_BYTES", 50_000)
     values = [os.urandom(1000) for _ in range(60)]
     pq.write_table(table(values), tmp_path / "x.parquet", row_group_size=20)
     with Descriptors() as files:
         for row in (0, 20, 40, 41, 21, 1):  # two row groups of 20,000 bytes fit, a third does not
             assert read(place(tmp_path / "x.parquet", row, 1000), files) == values[row]
     assert decoded == {0: 2, 1: 1, 2: 1}
-    monkeypatch.setattr(parquet_images, "_KEPT", 0)  # less than one: the last is kept all the same
+    monkeypatch.setattr(parquet_images, "_MAX_DECODED_BYTES", 0)  # below one row group: the last is kept
     with Descriptors() as files:
         for row in (0, 1, 2):
             assert read(place(tmp_path / "x.parquet", row, 1000), files) == values[row]
@@ -169,7 +169,7 @@ def test_a_checksum_that_was_written_is_held(tmp_path: Path) -> None:
 def test_a_row_group_too_large_for_memory_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_images, "_LARGEST", 1000)
+    monkeypatch.setattr(parquet_images, "_MAX_GROUP_BYTES", 1000)
     pq.write_table(table([os.urandom(600)] * 2), tmp_path / "x.parquet", use_dictionary=False)
     with Descriptors() as files, pytest.raises(FormatError, match="in row groups of some 100 rows"):
         read(place(tmp_path / "x.parquet", 0, 600), files)
