@@ -1,13 +1,13 @@
-"""The errors this package raises, each also the builtin that a caller would expect.
+"""The errors that this package raises. Each is also the built-in error that a caller would expect.
 
-A message says what was found, what was expected and what to do.
+A message states what was found, what was expected, and what to do.
 """
 
 from __future__ import annotations
 
 
 class ImagenetToolsError(Exception):
-    """The base of every error of this package."""
+    """The base class of the errors of this package."""
 
 
 class UsageError(ImagenetToolsError, ValueError):
@@ -15,7 +15,7 @@ class UsageError(ImagenetToolsError, ValueError):
 
 
 class AmbiguousSynsetError(UsageError):
-    """A word names several synsets, and nothing decides between them."""
+    """A word names several synsets, and no rule chooses one."""
 
 
 class UnknownSynsetError(UsageError, LookupError):
@@ -27,10 +27,11 @@ class SourceError(ImagenetToolsError, ValueError):
 
 
 class FormatError(SourceError):
-    """Bytes are not what their container says: a tar header, an annotation, a table.
+    """Bytes that do not follow their format: a tar header, an annotation, a table.
 
-    `code` is a word that does not change, fit for the column code of the table problems; `member` is the part of the
-    container that is meant, where one is.
+    Attributes:
+        code: A stable word, for the column code of the table problems.
+        member: The part of the container that is meant, or "".
     """
 
     def __init__(self, message: str, *, code: str = "bad_format", member: str = "") -> None:
@@ -40,15 +41,15 @@ class FormatError(SourceError):
 
 
 class NoIndexError(ImagenetToolsError, ValueError):
-    """An index is missing, unfinished, or of another schema."""
+    """An index is missing, unfinished, or has another schema version."""
 
 
 class QueryError(ImagenetToolsError, ValueError):
-    """A query was refused, or DuckDB found it wrong."""
+    """A query was refused, or DuckDB reported an error in it."""
 
 
 class ExportError(ImagenetToolsError, ValueError):
-    """An export cannot be made as asked, or does not agree with its index."""
+    """An export cannot be written as requested, or does not agree with its index."""
 
 
 class ExistsError(ImagenetToolsError, FileExistsError):

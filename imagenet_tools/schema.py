@@ -1,6 +1,6 @@
-"""The tables of an index: every column's name, Arrow type and meaning, written down once.
+"""The tables of an index, with the name, Arrow type and meaning of every column.
 
-Nothing here imports pyarrow until a schema is asked for, so that a query can print its columns without it.
+pyarrow is imported when a schema is built, so that a query can print its columns without it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Raised when a column changes its name, type or meaning, or rows lie in other files; an index of another version is
-# refused. 2: the images of large data sets lie in more files. 3: copies has the column other_bytes, units have the
-# time of their files, and the constant columns of synsets and terms lie in tables of their own.
+# Increase it when a column changes its name, type or meaning, or rows move to other files. An index of another version
+# is refused. 2: the images of large data sets are in more files. 3: copies has the column other_bytes, units have the
+# time of their files, and the constant columns of synsets and terms are in tables of their own.
 VERSION = 3
 
 
 class Column(NamedTuple):
-    """A column: its name, its Arrow type as text, and what it holds, with unit and range."""
+    """A column: its name, its Arrow type as text, and its meaning, with unit and range."""
 
     name: str
     type: str
@@ -26,7 +26,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table: what a row is, and its columns."""
+    """A table: the meaning of a row, and the columns."""
 
     meaning: str
     columns: tuple[Column, ...]
@@ -246,13 +246,13 @@ TABLES["copies"] = Table(
 )
 
 
-# Tables without files: views.sql makes them of the others.
+# Tables without files, which views.sql derives from the others.
 VIEWS = ("synsets", "terms")
 
 
 @functools.cache
 def arrow_schema(table: str) -> pa.Schema:
-    """The Arrow schema of a table of the index; KeyError for a table that does not exist."""
+    """Return the Arrow schema of a table of the index; raise KeyError if there is no such table."""
     import pyarrow as pa
 
     return pa.schema([pa.field(column.name, _arrow_type(column.type)) for column in TABLES[table].columns])

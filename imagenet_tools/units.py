@@ -1,4 +1,4 @@
-"""What a reader finds in a path (Detection), and the pieces that a build works on (Unit)."""
+"""The interface between readers of formats and the build: detections, units of work, and progress."""
 
 from __future__ import annotations
 
@@ -14,90 +14,125 @@ if TYPE_CHECKING:
 
 
 class Labelling(NamedTuple):
-    """How a form says which class an image is of."""
+    """The way in which a source states the class of an image.
 
-    by: str  # what says it, in words: class folders, the images' names, a list of numbers ...
-    space: str  # the classes that it is of: ilsvrc2012 (1,000), fall11 (21,841), wordnet (any synset) ...
-    order: str = ""  # of numbers: wnid (sorted) or ilsvrc_id (the devkit's); "" where wnids themselves are written
-    base: int | None = None  # the number of the first class; None where wnids themselves are written
+    Attributes:
+        by: The carrier of the classes, in words: class folders, the images' names, a list of numbers ...
+        space: The set of classes: ilsvrc2012 (1,000), fall11 (21,841), wordnet (any synset) ...
+        order: The order that class numbers refer to: wnid (sorted) or ilsvrc_id (the devkit's); "" for wnids.
+        base: The number of the first class; None for wnids.
+    """
+
+    by: str
+    space: str
+    order: str = ""
+    base: int | None = None
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A form of ImageNet found at a path, with the evidence for it.
+    """A form of ImageNet that was recognised at a path, with the evidence for it.
 
-    `holds` says what indexing will read there: images, boxes or labels, one or more of them.
+    Attributes:
+        form: The name of the reader, a module of imagenet_tools.formats.
+        path: The path.
+        dataset: The data set, such as ilsvrc2012.
+        holds: The tables that indexing will fill: one or more of images, boxes, labels.
+        evidence: The facts that were found, in words, with counts.
+        splits: The splits.
+        missing: The parts of a complete copy that this copy lacks, in words.
+        labels: The way in which classes are stated; None without labels.
+        readings: Other possible readings, each with the option that selects it.
+        advice: A way to make the source faster or easier to use.
     """
 
-    form: str  # the module of imagenet_tools.formats that reads it
+    form: str
     path: Path
     dataset: str
     holds: tuple[str, ...]
-    evidence: str  # what was found, in words, counts included
+    evidence: str
     splits: tuple[str, ...] = ()
-    missing: str = ""  # what a complete copy would have and this one has not, in words
-    labels: Labelling | None = None  # None where it has none
-    readings: tuple[str, ...] = ()  # what else it may be, each with the option that decides
-    advice: str = ""  # what would make it better to work with
+    missing: str = ""
+    labels: Labelling | None = None
+    readings: tuple[str, ...] = ()
+    advice: str = ""
 
 
 class Unit(NamedTuple):
-    """A piece of work: one class folder, one class tar, one annotation archive. Small and picklable.
+    """A unit of work: one class folder, one class tar, one annotation archive. Small and picklable.
 
-    A unit's rows depend on these values and on the bytes they name, and on nothing else.
+    The rows of a unit depend only on these values and on the bytes that they name.
+
+    Attributes:
+        form: The name of the reader, a module of imagenet_tools.formats.
+        source: The name of the source in the table sources.
+        root: The absolute folder that `file` is relative to.
+        file: A file or folder, relative to root, '/' between; "" for the root itself.
+        dataset: The data set, such as ilsvrc2012.
+        split: The split; None if there is none.
+        wnid: The class by the place of the images; None if it gives none.
+        member: The part of the file that is meant; "" for the whole file.
+        offset: The offset of that part in the file, bytes.
+        length: The length of that part, bytes; -1: to the end of the file.
+        numbers: The meaning of class numbers, as imagenet_tools.images.numbering writes it; "" if unknown.
+        probed: Whether the first bytes of images are read for their facts, or only names and sizes.
     """
 
-    form: str  # the module of imagenet_tools.formats that scans it
-    source: str  # name of the source in the table sources
-    root: str  # absolute folder that `file` is relative to
-    file: str  # a file or a folder, relative to root, '/' between; "" for the root itself
+    form: str
+    source: str
+    root: str
+    file: str
     dataset: str
     split: str | None = None
-    wnid: str | None = None  # the class that the place of the images gives
-    member: str = ""  # the part of the file that is meant, where it is not the whole
-    offset: int = 0  # of that part in the file, bytes
-    length: int = -1  # of that part, bytes; -1: to the end
-    numbers: str = (
-        ""  # what its class numbers mean, as imagenet_tools.images.numbering spells it; "" where nothing tells
-    )
-    probed: bool = True  # whether its images' first bytes are read for their facts, or their names and sizes alone
+    wnid: str | None = None
+    member: str = ""
+    offset: int = 0
+    length: int = -1
+    numbers: str = ""
+    probed: bool = True
 
     @property
     def key(self) -> int:
-        """The unit's number in the index, 0 to 2**63 - 1: the same wherever its source lies."""
+        """Return the unit's number in the index, 0 to 2**63 - 1; it does not depend on the root."""
         text = "\0".join((self.form, self.source, self.file, self.member))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
     @property
     def path(self) -> Path:
-        """The file or folder on this machine."""
+        """Return the path of the file or folder on this machine."""
         return Path(self.root, self.file)
 
 
-# The code in the table problems of a file that is there and cannot be read: its unit is scanned again by each build.
+# The code in the table problems for a file that cannot be read. Each build scans its unit again.
 UNREADABLE = "unreadable_file"
 
 
 class FileRange(NamedTuple):
-    """A file, a range of its bytes, or a folder as the names in it, that the rows of a unit depend on."""
+    """A file, a byte range of a file, or the names in a folder, that the rows of a unit depend on.
 
-    name: str  # relative to the unit's root, "/" between; also where nothing lies yet
-    offset: int = 0  # bytes
-    length: int = -1  # bytes; -1: to the end
+    Attributes:
+        name: The path relative to the unit's root, '/' between; it need not exist.
+        offset: The first byte.
+        length: The length in bytes; -1: to the end.
+    """
+
+    name: str
+    offset: int = 0
+    length: int = -1
 
 
 def unit_file(unit: Unit) -> Iterator[FileRange]:
-    """Yield the file of a unit that reads no other, or the part of the file that the unit means."""
+    """Yield the file, or the part of it, that a unit names, for readers whose units depend on nothing else."""
     yield FileRange(unit.file, unit.offset, unit.length)
 
 
 @dataclass(frozen=True)
 class Reads:
-    """What a reader gives.
+    """Facts about a reader.
 
     Attributes:
-        holds: What its files can hold, as the README lists it: images, boxes, labels.
-        beside: Names of files that are often beside them, and that nothing needs to read.
+        holds: The tables that its files can fill, as the README lists them: images, boxes, labels.
+        beside: The names of files that are often beside them and that nobody needs to read.
         problems: A sentence for each code that scan() can write into the table problems.
     """
 
@@ -107,33 +142,33 @@ class Reads:
 
 
 class Reader(Protocol):
-    """What a module of imagenet_tools.formats offers if it reads."""
+    """The interface of a module of imagenet_tools.formats that reads."""
 
     READS: Reads
 
     def detect(self, path: Path) -> list[Detection]:
-        """What of this form lies at a path; empty where it is not this form. Reads headers, not payloads."""
+        """Return the sources of this form at a path, from headers, not payloads; empty for another form."""
 
     def units(self, found: Detection, source: str, root: Path) -> Iterator[Unit]:
-        """The units of a detection, in the order of the index."""
+        """Yield the units of a detection, in the order of the index."""
 
     def files(self, unit: Unit) -> Iterator[FileRange]:
-        """Yield all that scan() opens, lists or looks for: the build takes a change there for a change of the unit."""
+        """Yield all that scan() opens, lists or looks for; the build scans the unit again if any of it changes."""
 
     def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """(table of schema.py, rows) of a unit: images, boxes, labels, problems."""
+        """Yield (table of schema.py, rows) of a unit: images, boxes, labels, problems."""
 
 
 class Progress(Protocol):
-    """Told how far long work has come: a stage, how many steps of it are done, and of how many."""
+    """A function that is called with the progress of long work."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Called from the process that was asked to do the work."""
+        """Show that `done` of `total` steps of a stage are done; called in the process that runs the work."""
 
 
 @runtime_checkable
 class Forecast(Protocol):
-    """A Progress that also shows what is left behind the stage at work."""
+    """A Progress that also shows the time that later stages will take."""
 
     def then(self, seconds: float) -> None:
-        """Told about how long what comes after this stage will take; said anew as more is known."""
+        """Set the expected duration of the later stages; called again whenever the estimate changes."""

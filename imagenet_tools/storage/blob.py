@@ -1,6 +1,8 @@
 """Byte ranges of files: every image, also in a tar or in a tar inside a tar, is a (path, offset, length).
 
-The only place that opens the bytes of sources; ranges of other stores would be read here too.
+Only this module opens the files of sources. It compares a file with its stamp, the size and time at indexing, when a
+process opens it for the first time. Reads of many ranges go into a buffer that is reused: allocating memory costs more
+than reading into it.
 """
 
 from __future__ import annotations
@@ -19,40 +21,45 @@ from imagenet_tools import system
 from imagenet_tools.errors import SourceError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
+CAPACITY = 1024 * (512 + 4096)  # bytes of a ReadBuffer: a thousand images' first bytes, with a tar header before each
 
-# ---- Size and time of each source file when it was indexed, compared when a process opens the file for the first time.
+_CHUNK_BYTES = 1 << 20
+_LARGE_BYTES = 64 << 20
+_MAX_SEND_BYTES = 0x7FFFF000  # Linux moves no more in one call
+
+# The kernel, or the kind of file at either end, cannot copy: read and write do.
+_CANNOT_SEND = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EXDEV})
 
 
 class Stamp(NamedTuple):
-    """What an archive was when it was indexed."""
+    """The size and time of an archive when it was indexed."""
 
     size: int  # bytes
-    mtime_ns: int | None  # None: not to be compared
+    mtime_ns: int | None  # None: do not compare
 
 
 class IndexedSource(NamedTuple):
-    """A source of an index, as errors and loose images need it."""
+    """A source of an index, for error messages and for loose images."""
 
-    path: str  # the source itself, on this machine
-    newest_ns: int | None  # the newest mtime_ns of its loose images; None: not to be compared
-    root_option: str  # the words of `build-index` that say where it lies now; "" where it did not move
+    path: str  # of the source on this machine
+    newest_ns: int | None  # the newest mtime_ns of its loose images; None: do not compare
+    root_option: str  # the value of `build-index --root` for a source that was moved, else ""
 
 
 class Stamps(NamedTuple):
-    """The stamps of all sources of an index; small and picklable."""
+    """The stamps of all sources of an index. Small and picklable."""
 
     index_path: str
     archives: Mapping[str, Stamp]  # by path on this machine
     sources: tuple[IndexedSource, ...]
 
     def check(self, path: str, status: os.stat_result, length: int | None = None) -> None:
-        """Raise SourceError if a file is not the one that was indexed; `length` is that of a loose image, bytes."""
+        """Raise SourceError if a file is not the one that was indexed; `length` is the bytes of a loose image."""
         stamp = self.archives.get(path)
         if stamp is None:
             source = self._source_of(path)
@@ -67,7 +74,7 @@ class Stamps(NamedTuple):
             raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{stamp.mtime_ns}")
 
     def changed(self, path: str, found: str, expected: str) -> SourceError:
-        """Return the error that says what was found, what was expected, and the command that refreshes the index."""
+        """Return the error for a changed file, with the command that refreshes the index."""
         source = self._source_of(path)
         words = ["imagenet-tools", "build-index", source.path if source else path, "-o", self.index_path]
         words += ["--root", source.root_option] if source and source.root_option else []
@@ -79,57 +86,51 @@ class Stamps(NamedTuple):
 
 
 def changed(path: str, found: str, expected: str, refresh: str = "`imagenet-tools build-index`") -> SourceError:
-    """Return the error about a file that is not as it was indexed."""
+    """Return the error for a file that has changed since it was indexed."""
     return SourceError(
         f"{path}: found {found}, expected {expected}: the source has changed since it was indexed. Build the index "
         f"again with {refresh}, or put the file back that was indexed."
     )
 
 
-# ----
-
-
-_CHUNK = 1 << 20
-_LARGE = 64 << 20
-# Linux moves at most this many bytes in a call.
-_CALL_LIMIT = 0x7FFFF000
-# The kernel, or the kind of file at either end, cannot copy by itself: read and write do.
-_CANNOT_SEND = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP, errno.EXDEV})
-
-
 def read(path: str | os.PathLike[str], offset: int, length: int) -> bytes:
-    """`length` bytes of a file from byte `offset` on, by one open and one read.
+    """Return `length` bytes of a file from byte `offset` on, by one open and one read.
 
-    Raises SourceError where the file is gone or has fewer, and OSError where the disk fails.
+    Raises:
+        SourceError: The file is gone or has fewer bytes.
+        OSError: The disk fails.
     """
     with Descriptors(capacity=1) as files:
         return files.read(path, offset, length)
 
 
 class Descriptors:
-    """Open files for reading ranges, the least recently used closed when there are more than `capacity`.
+    """A least-recently-used cache of open files, for reading byte ranges.
 
-    May be shared by threads, and by processes that fork; pickled, it arrives empty and opens files anew. A file that is
-    replaced while it is open here is read as it was.
+    Threads may share it, and so may processes that fork. A pickled copy is empty and opens the files again. A file
+    that is replaced while it is open is read as it was.
+
+    Args:
+        capacity: The maximum number of open files.
+        stamps: The stamps of an index: opening a file that has changed raises SourceError.
     """
 
     def __init__(self, *, capacity: int = 64, stamps: Stamps | None = None):
-        """`stamps` of an index: a file that is not the one that was indexed is a SourceError when it is opened."""
         self._capacity = max(capacity, 1)
         self._stamps = stamps
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._lock = threading.Lock()
-        # What those who read containers keep of them for as long as these files are in use.
+        # State of the readers of containers, kept as long as these files are in use.
         self.kept: dict[str, Any] = {}
 
     def read(self, path: str | os.PathLike[str], offset: int, length: int, *, file_size: int | None = None) -> bytes:
-        """As the function `read` of this module; `file_size` is what the whole file should have, where it is known."""
+        """Return a range as the function `read` does; `file_size` is the expected size of the file, if known."""
         file = self._file(os.fspath(path), file_size)
         try:
-            if length > _LARGE:
-                there = max(os.fstat(file.fd).st_size - offset, 0)
-                if there < length:  # or the memory for a wrong length would be asked for first
-                    raise self._short(path, offset, length, there)
+            if length > _LARGE_BYTES:  # checked first, so that no memory is allocated for a wrong length
+                available = max(os.fstat(file.fd).st_size - offset, 0)
+                if available < length:
+                    raise self._short(path, offset, length, available)
             data = os.pread(file.fd, length, offset)
             while len(data) < length:
                 part = os.pread(file.fd, length - len(data), offset + len(data))
@@ -137,14 +138,14 @@ class Descriptors:
                     raise self._short(path, offset, length, len(data))
                 data += part
         except OSError as error:
-            # Reading through a descriptor leaves the path out.
+            # The error of a read through a descriptor lacks the path.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         return data
 
     def read_into(
         self, path: str | os.PathLike[str], offset: int, room: memoryview, *, file_size: int | None = None
     ) -> None:
-        """Fill memory with the bytes of a file from byte `offset` on; raises as `read`."""
+        """Read a range of the size of `room` into it; raises as `read`."""
         file = self._file(os.fspath(path), file_size)
         done, length = 0, len(room)
         try:
@@ -157,15 +158,15 @@ class Descriptors:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
     def copy_to(self, path: str | os.PathLike[str], offset: int, length: int, out_fd: int) -> None:
-        """Write `length` bytes of a file from byte `offset` on to an open descriptor, at its position.
+        """Write a range to an open descriptor, at its position; the kernel copies it where it can.
 
-        The kernel moves them where it can. Raises as `read`; what was written before is then left to the caller.
+        Raises as `read`. The caller deals with the bytes that were written before an error.
         """
         file = self._file(os.fspath(path))
         done = 0
         while done < length:
             try:
-                sent = system.send(out_fd, file.fd, offset + done, min(length - done, _CALL_LIMIT))
+                sent = system.send(out_fd, file.fd, offset + done, min(length - done, _MAX_SEND_BYTES))
             except OSError as error:
                 if error.errno not in _CANNOT_SEND:
                     raise  # either end may have failed
@@ -174,19 +175,19 @@ class Descriptors:
                 raise self._short(path, offset, length, done)
             done += sent
         while done < length:
-            data = memoryview(self.read(path, offset + done, min(length - done, _CHUNK)))
+            data = memoryview(self.read(path, offset + done, min(length - done, _CHUNK_BYTES)))
             done += len(data)
             while data:
                 data = data[os.write(out_fd, data) :]
 
     def close(self) -> None:
-        """Close every file; one that another thread is reading, as soon as it is done."""
+        """Close all files; a file that another thread is reading is closed when that ends."""
         with self._lock:
             self._files.clear()
             self.kept.clear()
 
     def changed(self, path: str | os.PathLike[str], found: str, expected: str) -> SourceError:
-        """Return the error about a file that is not as it was indexed."""
+        """Return the error for a file that has changed since it was indexed."""
         return (self._stamps.changed if self._stamps else changed)(os.fspath(path), found, expected)
 
     def _short(self, path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
@@ -207,7 +208,7 @@ class Descriptors:
             return file
 
     def _opened(self, path: str) -> _File:
-        """A file, opened; where the process may open no more, half of those that are open here are closed first."""
+        """Open a file; if the process has no descriptors left, close half of the cached files first."""
         while True:
             try:
                 return _File(path)
@@ -224,15 +225,15 @@ class Descriptors:
         self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _descriptors, (self._capacity, self._stamps)
+        return _unpickled_descriptors, (self._capacity, self._stamps)
 
 
-def _descriptors(capacity: int, stamps: Stamps | None) -> Descriptors:
+def _unpickled_descriptors(capacity: int, stamps: Stamps | None) -> Descriptors:
     return Descriptors(capacity=capacity, stamps=stamps)
 
 
 class _File:
-    """An open file that closes when nobody uses it any more, so that no thread reads from a closed one."""
+    """An open file that is closed when the last reference goes, so that no thread reads from a closed one."""
 
     def __init__(self, path: str):
         self.fd = -1
@@ -250,15 +251,8 @@ class _File:
             os.close(self.fd)
 
 
-# ---- A buffer that reads go into, kept from one reader to the next: fresh memory costs more than the reading.
-
-
-# The first bytes of a thousand images, and a tar header before each.
-CAPACITY = 1024 * (512 + 4096)
-
-
 class ReadBuffer:
-    """CAPACITY bytes, seen as bytes, and as the eight bytes that begin at each of them."""
+    """A buffer of CAPACITY bytes, with views as bytes, and as the 8-byte number that begins at each byte."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -267,11 +261,11 @@ class ReadBuffer:
         self.view = memoryview(self.raw)
         self.bytes: NDArray[np.uint8] = np.frombuffer(self.raw, np.uint8)
         self._scratch: list[NDArray[np.uint64]] = []
-        # words[n] is the big-endian number in bytes n to n + 7.
+        # words[n] is the big-endian number of the bytes n to n + 7.
         self.words: NDArray[np.int64] = np.ndarray((CAPACITY + 1,), ">i8", self.raw, strides=(1,))
 
     def scratch(self, rows: int, columns: int, n: int = 0) -> NDArray[np.uint64]:
-        """Numbers to calculate with, whatever they are: the nth array of such, in the same memory each time."""
+        """Return the nth array for intermediate results, with any content, in the same memory each time."""
         import numpy as np
 
         while n >= len(self._scratch) or self._scratch[n].size < rows * columns:
@@ -279,12 +273,13 @@ class ReadBuffer:
         return self._scratch[n][: rows * columns].reshape(rows, columns)
 
 
+# Buffers that no reader uses at the moment, kept for the next one.
 _idle: list[ReadBuffer] = []
 
 
 @contextmanager
 def read_buffer() -> Iterator[ReadBuffer]:
-    """A buffer that nobody else reads into until the context ends; what it holds then is lost."""
+    """Give exclusive use of a buffer until the block ends; its content is lost then."""
     buffer = _idle.pop() if _idle else ReadBuffer()
     try:
         yield buffer

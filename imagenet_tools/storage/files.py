@@ -1,7 +1,7 @@
-"""Outputs that appear whole or not at all: files and folders, and the lock that one writer holds.
+"""Atomic output of files and folders, the lock of a writer, and checked reading of files that people edit.
 
-A file is written as `.<random>.partial` beside its own name and renamed when it is complete: nothing that an
-interrupted run leaves behind bears a final name.
+A file is written as `.<random>.partial` in its folder and renamed when it is complete, so that an interrupted run
+leaves nothing under a final name.
 """
 
 from __future__ import annotations
@@ -27,17 +27,25 @@ StrPath = str | os.PathLike[str]
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A dotted key of 50,000 parts takes tomllib 50 s, as each part walks all those before it.
 _DEEP_KEY = re.compile(r"(?<![\w-])(?:[\w-]++\s*+\.\s*+){100}")
-_TOML_DEPTH = 12  # tables and lists in each other: more than any file of ours has
-_ENDING = 10.0  # seconds that the workers of a killed process may take to end
-_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # renameat2(2)
+_MAX_TOML_DEPTH = 12  # nested tables and lists: more than any file of this package has
+_WORKERS_END_SECONDS = 10.0  # time that the workers of a killed process may take to end
+
+# Arguments of renameat2(2).
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 
 
 @contextmanager
 def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterator[BinaryIO]:
-    """A new binary file that bears its name once it is complete, and is gone if anything is raised before.
+    """Write a binary file that gets its name when the block ends, and is removed if the block raises.
 
-    Raises ExistsError where the name is taken, unless it is to `replace` what bears it. With `fsync` its bytes are on
-    the disk before it gets its name; call `fsync_folder` for the name itself.
+    Args:
+        path: The file.
+        replace: Replace an existing file.
+        fsync: Write the bytes to the disk before the file gets its name; `fsync_folder` does it for the name.
+
+    Raises:
+        ExistsError: Something has this name, and `replace` is False.
     """
     with new_descriptor(os.fspath(path), replace, fsync) as fd, open(fd, "wb", closefd=False) as file:
         yield file
@@ -45,7 +53,7 @@ def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterat
 
 @contextmanager
 def new_descriptor(path: str, replace: bool, fsync: bool) -> Iterator[int]:
-    """As `whole`, with a descriptor. Paths are text here: a million files go this way."""
+    """Write as `whole` does, through a descriptor. The path is text, which is faster for a million files."""
     if not replace:
         refuse_taken(path)
     folder, slash, _ = path.rpartition("/")
@@ -66,14 +74,18 @@ def new_descriptor(path: str, replace: bool, fsync: bool) -> Iterator[int]:
         with contextlib.suppress(OSError):
             Path(partial).unlink()
         if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-            # Writing through a descriptor leaves the path out.
+            # The error of a write through a descriptor lacks the path.
             raise OSError(error.errno, error.strerror, path) from error
         raise
 
 
 @contextmanager
 def half_made(path: str) -> Iterator[int]:
-    """The descriptor of a new file in a folder that is itself half made: it bears its name from the beginning."""
+    """Open a new file in a folder that is not complete itself, so that the file has its name from the beginning.
+
+    Raises:
+        ExistsError: Something has this name.
+    """
     try:
         fd = os.open(path, _NEW, 0o666)
     except FileExistsError:
@@ -89,15 +101,20 @@ def half_made(path: str) -> Iterator[int]:
 
 
 def write_whole(path: StrPath, data: bytes, *, replace: bool = False, fsync: bool = True) -> None:
-    """Write these bytes as a file, by `whole`."""
+    """Write a file as `whole` does."""
     with whole(path, replace=replace, fsync=fsync) as file:
         file.write(data)
 
 
 def read_text(path: StrPath, made_by: str) -> str:
-    """Read a text that people edit; UsageError: it cannot be read, or is no UTF-8.
+    """Return the text of a file that people edit.
 
-    `made_by` is the command that writes such files.
+    Args:
+        path: The file.
+        made_by: The command that writes such files, for errors.
+
+    Raises:
+        UsageError: The file cannot be read, or is not UTF-8.
     """
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -110,7 +127,16 @@ def read_text(path: StrPath, made_by: str) -> str:
 
 
 def parse_toml(content: str, *, where: str, made_by: str) -> dict[str, Any]:
-    """Parse TOML that people edit; UsageError, which names `where`: it is none, or is nested too deep to be ours."""
+    """Return the table of a TOML text that people edit.
+
+    Args:
+        content: The text.
+        where: The name of the text in errors.
+        made_by: The command that writes such files, for errors.
+
+    Raises:
+        UsageError: The text is not TOML, or is nested deeper than this package writes.
+    """
     import tomllib
 
     try:
@@ -121,24 +147,25 @@ def parse_toml(content: str, *, where: str, made_by: str) -> dict[str, Any]:
         why = "nested too deep" if isinstance(error, RecursionError) else error
         message = f"{where}: {why}. Expected TOML, as `{made_by}` writes it."
         raise UsageError(message) from None
-    within: list[object] = [table]
-    for _ in range(_TOML_DEPTH):
-        within = [
+    level: list[object] = [table]
+    for _ in range(_MAX_TOML_DEPTH):
+        level = [
             part
-            for value in within
+            for value in level
             if isinstance(value, (dict, list))
             for part in (value.values() if isinstance(value, dict) else value)
         ]
-    if within:
-        message = f"{where}: nested deeper than {_TOML_DEPTH} levels. Expected TOML, as `{made_by}` writes it."
+    if level:
+        message = f"{where}: nested deeper than {_MAX_TOML_DEPTH} levels. Expected TOML, as `{made_by}` writes it."
         raise UsageError(message)
     return table
 
 
 def publish_folder(partial: Path, final: Path) -> None:
-    """Give a complete folder its final name, once all that it holds is on the disk.
+    """Write a complete folder to the disk and give it its final name.
 
-    Raises ExistsError, nothing changed, where anything bears that name: also an empty folder or a link to nowhere.
+    Raises:
+        ExistsError: Something has this name, be it an empty folder or a broken link. Nothing was changed.
     """
     refuse_taken(str(final))
     _flush(partial)
@@ -147,7 +174,7 @@ def publish_folder(partial: Path, final: Path) -> None:
 
 
 def fsync_folder(path: Path) -> None:
-    """Put the names in a folder on the disk."""
+    """Write the names in a folder to the disk."""
     with _folder(path) as fd:
         os.fsync(fd)
 
@@ -162,7 +189,7 @@ def _folder(path: Path) -> Iterator[int]:
 
 
 def _flush(folder: Path) -> None:
-    """Put a folder and all below it on the disk: by one call for its file system, where there is one."""
+    """Write a folder and all below it to the disk, by one call for its file system if the system has it."""
     syncfs = libc("syncfs")
     if syncfs is not None:
         with _folder(folder) as fd:
@@ -177,7 +204,7 @@ def _flush(folder: Path) -> None:
 
 
 def _rename_new(old: str, new: str) -> None:
-    """Rename where nothing bears the new name, in one step where the file system can; else ExistsError."""
+    """Rename, atomically if the file system can; raise ExistsError if something has the new name."""
     rename = libc("renameat2")
     try:
         if rename is not None:
@@ -203,7 +230,7 @@ def _checked(result: int, path: str, other: str | None = None) -> None:
 def inside(root: StrPath, file: str) -> str:
     """Return the path of a file that an index names below a root.
 
-    An index may come from somebody else: every path that is made from one goes through here.
+    An index may come from somebody else, so every path that is made from one goes through this function.
 
     Args:
         root: The folder that `file` is relative to.
@@ -223,21 +250,26 @@ def inside(root: StrPath, file: str) -> str:
 
 
 def refuse_taken(path: str) -> None:
-    """ExistsError where anything bears this name, also a link to nowhere."""
+    """Raise ExistsError if something has this name, be it a broken link."""
     if os.path.lexists(path):
         raise taken(path)
 
 
 def taken(path: str) -> ExistsError:
-    """The error that says what is in the way."""
-    there = Path(path)
-    kind = "a link" if there.is_symlink() else "a folder" if there.is_dir() else "a file"
+    """Return the error for a name that is taken."""
+    place = Path(path)
+    kind = "a link" if place.is_symlink() else "a folder" if place.is_dir() else "a file"
     return ExistsError(f"{path} exists: found {kind}, expected nothing there. Name another target, or remove it.")
 
 
 @contextmanager
 def named_when_full(place: Path, kept: Path) -> Iterator[None]:
-    """Raise an error that names the place and what to do where a disk is full; `kept` holds what is finished."""
+    """Raise ImagenetToolsError, which names the place and what to do, if the disk is full.
+
+    Args:
+        place: The path to name if the error has none.
+        kept: The path that holds the finished part.
+    """
     try:
         yield
     except OSError as error:
@@ -252,12 +284,15 @@ def named_when_full(place: Path, kept: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold a lock file without waiting for it; ExistsError, saying who holds it, where another process does.
+    """Hold a lock file during the block, without waiting for another holder.
 
-    The kernel lets go of it when its holder ends, however it ends; a file that is left behind locks nobody out. Where
-    the holder was killed, its workers end with it, and are waited for.
+    The kernel releases the lock when its holder ends, even by a signal, so a file that is left behind locks nobody
+    out. The workers of a killed holder, which end with it, are waited for.
+
+    Raises:
+        ExistsError: Another process, which the message names, holds the lock.
     """
-    patience = time.monotonic() + _ENDING
+    deadline = time.monotonic() + _WORKERS_END_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
@@ -265,8 +300,8 @@ def lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 256, 0).decode(errors="replace").strip() or "another process"
             os.close(fd)
-            if _has_ended(holder) and time.monotonic() < patience:
-                time.sleep(_ENDING / 500)
+            if _has_ended(holder) and time.monotonic() < deadline:
+                time.sleep(_WORKERS_END_SECONDS / 500)
                 continue
             message = f"{path.parent} is being written by {holder} ({path}). Wait until that has ended, and try again."
             raise ExistsError(message) from None
@@ -278,7 +313,7 @@ def lock(path: Path) -> Iterator[None]:
         os.close(fd)  # its holder removed it in between
     try:
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{_named(os.getpid())}\n".encode(), 0)
+        os.pwrite(fd, f"{_holder_name(os.getpid())}\n".encode(), 0)
         yield
     finally:
         if _is_named(fd, path):
@@ -286,14 +321,14 @@ def lock(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _named(process: int | str) -> str:
+def _holder_name(process: int | str) -> str:
     return f"process {process} on {socket.gethostname()}"
 
 
 def _has_ended(holder: str) -> bool:
-    """Whether a holder is a process of this machine that is there no more."""
+    """Return True if a holder is a process of this machine that has ended."""
     pid = holder.removeprefix("process ").partition(" ")[0]
-    return holder == _named(pid) and has_ended(pid)
+    return holder == _holder_name(pid) and has_ended(pid)
 
 
 def _is_named(fd: int, path: Path) -> bool:

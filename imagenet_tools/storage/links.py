@@ -1,4 +1,4 @@
-"""Files put in the place of others: linked, sharing their blocks, or copied, by the kernel where it can."""
+"""New files with the bytes of existing ones: hard links, symbolic links, reflinks or copies."""
 
 from __future__ import annotations
 
@@ -16,28 +16,37 @@ from imagenet_tools.system import share_blocks
 
 How = Literal["auto", "hard", "sym", "reflink", "copy"]
 
-# No links or reflinks on this file system, not between these two places, or no more of them to this file.
+# Errors of a file system without links or reflinks, between two file systems, and of a file with too many links.
 _CANNOT_LINK = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
 )
-# Pairs of devices between which a reflink was refused: asked once, not once a file.
+# Pairs of devices between which a reflink was refused, so that it is tried once and not once a file.
 _without_reflinks: set[tuple[int, int]] = set()
 
 
 class CopiesRanges(Protocol):
-    """What copies a byte range of a source to an open descriptor; blob.Descriptors does."""
+    """An object that copies byte ranges of sources, such as blob.Descriptors."""
 
     def copy_to(self, path: StrPath, offset: int, length: int, out_fd: int) -> None:
-        """Write `length` bytes of the file from byte `offset` on to `out_fd`, or raise."""
+        """Write `length` bytes of a file from byte `offset` on to an open descriptor."""
 
 
 def write_range(
     dest: StrPath, path: StrPath, offset: int, length: int, *, sources: CopiesRanges, in_partial: bool = False
 ) -> None:
-    """Write `length` bytes of the file `path` from byte `offset` on as a new file `dest`, whole or not at all.
+    """Write a byte range of a file as a new file, atomically.
 
-    `in_partial` says that the folder is half made as a whole: then the file bears its name from the beginning. Raises
-    ExistsError where `dest` is taken, and what `sources` raises where the bytes are not to be had.
+    Args:
+        dest: The new file.
+        path: The file to read.
+        offset: The first byte of the range.
+        length: The length of the range in bytes.
+        sources: The object that copies the range.
+        in_partial: The folder is not complete itself, so the file has its name from the beginning.
+
+    Raises:
+        ExistsError: Something has the name `dest`.
+        SourceError: The bytes are not there.
     """
     with _new(os.fspath(dest), in_partial) as fd:
         try:
@@ -55,14 +64,24 @@ def _new(dest: str, in_partial: bool) -> AbstractContextManager[int]:
 def link_or_copy(
     source: StrPath, dest: StrPath, *, how: How = "auto", sources: CopiesRanges, in_partial: bool = False
 ) -> How:
-    """Make `dest` a file with the bytes of `source`, and return how it was done: hard, sym, reflink or copy.
+    """Create a file with the bytes of another.
 
-    `reflink` shares blocks until either file is changed; `hard` is a second name of the same file, so that who writes
-    into one writes into both; `sym` points to the source's absolute path. `auto` is reflink where the file system can,
-    else hard, else copy. A source that is a symbolic link counts as what it points to. `in_partial`: see write_range.
+    Args:
+        source: The existing file; a symbolic link is followed.
+        dest: The new file.
+        how: reflink shares blocks until either file is changed; hard is a second name of the same file, so that a
+            write changes both; sym is a link to the absolute path; copy copies. auto is reflink if the file system
+            can, else hard, else copy.
+        sources: The object that copies bytes.
+        in_partial: See write_range.
 
-    Raises ExistsError where `dest` is taken, SourceError where the source is gone, ExportError where the file systems
-    cannot do what was asked for.
+    Returns:
+        How it was done: hard, sym, reflink or copy.
+
+    Raises:
+        ExistsError: Something has the name `dest`.
+        SourceError: The source is gone.
+        ExportError: The file systems cannot do what was asked for.
     """
     origin, target = os.fspath(source), os.fspath(dest)
     try:
@@ -116,35 +135,39 @@ def _reflink(source: str, dest: str, device: int) -> None:
 
 @lru_cache(maxsize=64)
 def _device_of(folder: str) -> int:
-    """The file system of a folder; one that another has taken the place of since costs a try, and no more."""
+    """Return the device of a folder. An outdated answer costs one refused reflink."""
     return Path(folder).stat().st_dev
 
 
 def same_file_system(a: Path, b: Path) -> bool:
-    """Whether two paths lie on one file system; a path that does not exist lies where its nearest parent does."""
+    """Return True if two paths are on one file system; a path that does not exist counts as its nearest parent."""
     return _device(a) == _device(b)
 
 
 def _device(path: Path) -> int:
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
-    return there.stat().st_dev
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return existing.stat().st_dev
 
 
 def can_link(source: Path, folder: Path) -> dict[str, bool]:
-    """Whether files in `folder` could be hard links of `source`, or share its blocks; tried, and nothing is left."""
-    found = {"hard": False, "reflink": False}
+    """Return whether files in a folder can be hard links and reflinks of a source, by trying both.
+
+    Returns:
+        {"hard": bool, "reflink": bool}.
+    """
+    possible = {"hard": False, "reflink": False}
     trial = folder / f".{os.getpid()}.link-trial"
-    for way in found:
+    for way in possible:
         try:
             if way == "hard":
                 trial.hardlink_to(source.resolve())
             else:
                 _reflink(str(source), str(trial), source.stat().st_dev)
-            found[way] = True
+            possible[way] = True
         except OSError:
             continue
         finally:
             trial.unlink(missing_ok=True)
-    return found
+    return possible
