@@ -36,7 +36,7 @@ def forward(file: IO[bytes], label: str) -> Read:
             message = f"{label}: byte {offset:,} was asked for after byte {position:,}; a stream is read once"
             raise ValueError(message)
         data = chunk[offset - base : offset - base + n]
-        if len(data) == n:
+        if n and len(data) == n:  # a read of no bytes may be behind the end
             position = offset + n
             return data
         pieces, end = [data], offset + n
