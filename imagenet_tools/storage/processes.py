@@ -9,7 +9,6 @@ disk or network, so that the cores stay busy.
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -17,14 +16,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager, suppress
-from functools import cache
-from multiprocessing import parent_process, popen_forkserver, reduction, spawn
-from multiprocessing.context import ForkServerContext, ForkServerProcess, set_spawning_popen
-from multiprocessing.forkserver import ForkServer, read_signed
-from multiprocessing.util import Finalize
 from resource import RLIM_INFINITY
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -39,10 +32,6 @@ _LEAST_SECONDS = 0.25
 _WORKERS_PER_WAITING = 4
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-# Environment of the fork server. Without the first, a file named as a standard module in the current folder would be
-# imported in its place; without the second, NumPy's OpenBLAS starts threads when it is imported.
-_SERVER_ENVIRONMENT = {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -76,12 +65,17 @@ def in_processes(
         ImagenetToolsError: A worker was killed.
         Exception: The error of the first task that failed, after the results of the tasks before it.
     """
-    most = max(workers, most)
+    # Imported late: these modules of the standard library cost each command of the command line 10 ms.
+    from concurrent.futures import ProcessPoolExecutor
+
+    from imagenet_tools.storage.fork_server import WorkerContext
+
     prepare_workers(work.__module__)
-    pool = ProcessPoolExecutor(most, _WorkerContext(), initializer=_begin_worker, initargs=(begin, given))
+    most = max(workers, most)
+    pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=(begin, given))
     try:
         yield from _in_order(pool, work, tasks, workers, most)
-    except BrokenProcessPool:
+    except BrokenExecutor:
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
             "again to go on, with fewer --workers if it happens again."
@@ -100,21 +94,11 @@ def prepare_workers(*modules: str) -> None:
 
     A caller that knows early that it will need workers saves the time of these imports, about 0.15 s.
     """
-    server = _fork_server()
-    server.set_forkserver_preload(list(modules))
-    environment = {name: os.environ.get(name) for name in _SERVER_ENVIRONMENT}
-    os.environ.update(_SERVER_ENVIRONMENT)
-    # The mask is inherited. The server never unblocks the signals, its workers do once they have set their handlers.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
-    try:
-        server.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in environment.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    from imagenet_tools.storage import fork_server
+
+    # The mask is inherited. The server never unblocks the signals; its workers do, once they have set their handlers.
+    with _signals_blocked():
+        fork_server.start(modules)
 
 
 class _Timing(NamedTuple):
@@ -141,7 +125,7 @@ def _in_order(
             n_started += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             number, error = running.pop(future), future.exception()
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(error, BrokenExecutor):
                 raise error
             if error is not None:
                 errors[number] = error
@@ -200,58 +184,13 @@ def _signals_deferred() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-@cache
-def _fork_server() -> ForkServer:
-    """Return this package's fork server, apart from the one that the user's program may have.
-
-    It runs until the driver ends, so that a later pool starts at once.
-    """
-    return ForkServer()
-
-
-class _WorkerPopen(popen_forkserver.Popen):
-    """A process of this package's fork server that does not import the main module.
-
-    As multiprocessing's, but a script without a guarded main part would run a second time in each worker.
-    """
-
-    _fds: list[int]
-
-    def _launch(self, process_obj: Any) -> None:
-        preparation = spawn.get_preparation_data(process_obj.name)
-        for name in ("init_main_from_name", "init_main_from_path", "dir"):
-            preparation.pop(name, None)
-        with suppress(FileNotFoundError):
-            preparation["dir"] = os.getcwd()  # noqa: PTH109 - a string, as multiprocessing has it
-        pickled = io.BytesIO()
-        set_spawning_popen(self)
-        try:
-            reduction.dump(preparation, pickled)
-            reduction.dump(process_obj, pickled)
-        finally:
-            set_spawning_popen(None)
-        self.sentinel, writer = _fork_server().connect_to_new_process(self._fds)
-        # The worker sees the end of the driver when this end of its pipe is closed.
-        alive = os.dup(writer)
-        self.finalizer = Finalize(self, _close_all, (alive, self.sentinel))
-        with os.fdopen(writer, "wb") as pipe:
-            pipe.write(pickled.getbuffer())
-        self.pid = read_signed(self.sentinel)
-
-
-def _close_all(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
-
-
-class _WorkerProcess(ForkServerProcess):
-    @staticmethod
-    def _Popen(process_obj: Any) -> _WorkerPopen:  # noqa: N802 - a name of multiprocessing's
-        return _WorkerPopen(process_obj)
-
-
-class _WorkerContext(ForkServerContext):
-    Process = _WorkerProcess
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin_worker(begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
@@ -264,6 +203,8 @@ def _begin_worker(begin: Callable[..., None] | None, arguments: tuple[object, ..
 
 def _end_with_driver() -> None:
     """Kill this process when the driver ends. The parent-death signal would follow the fork server instead."""
+    from multiprocessing import parent_process
+
     driver = parent_process()
     if driver is not None:
         driver.join()
@@ -315,13 +256,10 @@ def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | No
     pid, parent = 0, os.getpid()
     try:
         # A signal that arrives while Python forks is lost, or ends the new process with a traceback.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
-        try:
+        with _signals_blocked():
             pid = os.fork()
             if not pid:
                 _run_child(parent, work, memory, seconds)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except BaseException:
         if pid:
