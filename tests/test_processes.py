@@ -248,9 +248,11 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     def workers() -> set[int]:
         return {int(path.name.partition("-")[2]) for path in tmp_path.iterdir()}
 
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], env=environment) as driver:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as driver:
         assert until(lambda: len(workers()) == 6)
         servers = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
         driver.kill()
-    assert servers
+        _, stderr = driver.communicate(timeout=PATIENCE)  # until all processes that inherited it have ended
+    assert servers and not stderr
     assert until(lambda: not any(alive(process) for process in workers() | set(map(int, servers))))

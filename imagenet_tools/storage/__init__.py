@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, links, ranges of bytes, and work in other processes."""
+"""Atomic output files, links, byte ranges of sources, and worker processes."""

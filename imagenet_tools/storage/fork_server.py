@@ -17,9 +17,11 @@ from multiprocessing.forkserver import ForkServer, read_signed
 from multiprocessing.util import Finalize
 from typing import Any
 
-# Without the first, a file named as a standard module in the current folder would be imported in its place. Without
-# the second, NumPy's OpenBLAS starts threads when it is imported.
+# Environment of the server. Without the first, a file in the current folder that is named as a standard module would
+# be imported in its place. Without the second, NumPy's OpenBLAS starts threads when it is imported.
 _ENVIRONMENT = {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Without it, multiprocessing's resource tracker, which starts with the server, warns of leaks if the driver is killed.
+_WARNINGS = "ignore:resource_tracker"
 
 # It runs until the driver ends, so that a later pool starts at once.
 _server = ForkServer()
@@ -34,8 +36,10 @@ def start(modules: Sequence[str]) -> None:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
+    warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _WARNINGS)))
+    values = _ENVIRONMENT | {"PYTHONWARNINGS": warnings}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
