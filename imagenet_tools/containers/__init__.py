@@ -1,1 +1,1 @@
-"""What bytes lie in: files, tars, gzip streams, Parquet row groups, TFRecords, MATLAB files. One module a container."""
+"""Containers of images: tars, zips, gzip streams, Parquet row groups, TFRecords, MATLAB files. One module each."""

@@ -185,7 +185,7 @@ def _walk(
             data = chunk[place - base : place - base + size]
             if len(data) < size:
                 data = _extra_payload(read, place, size, end, label)
-            own, common = tar_header.heed(kind, data, own, common, place, label)
+            own, common = tar_header.apply_extra(kind, data, own, common, place, label)
             place += size + -size % BLOCK
             continue
         if kind == SPARSE:

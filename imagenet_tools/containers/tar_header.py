@@ -119,7 +119,7 @@ def _odd_size(block: bytes, place: int, label: str) -> int:
     return value
 
 
-def heed(
+def apply_extra(
     kind: int, data: bytes, own: Extra | None, common: Extra | None, place: int, label: str
 ) -> tuple[Extra | None, Extra | None]:
     """Apply the payload of a header whose type is in EXTRAS.

@@ -168,7 +168,7 @@ def _entries(fd: int, directory: _Directory) -> Iterator[_Entry]:
         at = place - len(data) + used
         if not data.startswith(b"PK\1\2", used) or len(data) - used < _ENTRY.size:
             raise _damaged(f"found {data[used : used + 4]!r} at byte {at:,}, expected an entry of its list of members")
-        _, made, _, flags, method, _, _, _, stored, size, *texts, _, _, attributes, header = _ENTRY.unpack_from(
+        _, made_by, _, flags, method, _, _, _, stored, size, *texts, _, _, attributes, header = _ENTRY.unpack_from(
             data, used
         )
         start = used + _ENTRY.size
@@ -179,7 +179,7 @@ def _entries(fd: int, directory: _Directory) -> Iterator[_Entry]:
         if _IN_ZIP64 in (size, stored, header):
             extra = data[start + texts[0] : start + texts[0] + texts[1]]
             size, stored, header = _in_zip64(extra, (size, stored, header), at)
-        symlink = made >> 8 == _UNIX and stat.S_ISLNK(attributes >> 16)
+        symlink = made_by >> 8 == _UNIX and stat.S_ISLNK(attributes >> 16)
         kind = "dir" if name.endswith(b"/") else "symlink" if symlink else "file"
         yield _Entry(name, flags, method, stored, size, header, kind)
         n += 1
