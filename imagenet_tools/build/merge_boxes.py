@@ -1,208 +1,202 @@
-"""The boxes of an index: of each image from one source, normalised by the size they refer to, and written."""
+"""Merge the boxes of an index: choose one source for each image, normalise, write the files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
+from imagenet_tools.build.odd_images import NAMED_CLASS, plain_images
 from imagenet_tools.build.plain import HEAD
-from imagenet_tools.build.plain_files import FRAME, NAMED_CLASS, define_plain, forget
-from imagenet_tools.build.stage import parquet
+from imagenet_tools.build.stage import DROPPED, parquet
 from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
+    from imagenet_tools.build.odd_images import OddImages
     from imagenet_tools.build.stage import Stage
+    from imagenet_tools.store.layout import FileEntry
 
 _PART = f"dataset || '-' || coalesce({HEAD}, 'nolabel')"
 _ORDER = "dataset, wnid, image_id, source, file, xmin, ymin, xmax, ymax, name, flags::VARCHAR, stated_width, unit"
 
-# What is one annotation of an image. In the whole ImageNet an image has one in each folder that boxes it, each of the
-# folder's class: those that lie in the folder of another class than the image's stand beside its own.
+# SQL: the key of one annotation of an image. The whole ImageNet annotates an image once in each class folder that boxes
+# it. An annotation in the folder of another class than the image's is kept beside that of its own class.
 _SCOPE = "CASE WHEN coalesce(list_contains(flags, 'folder_differs'), false) THEN wnid ELSE '' END"
 _ANNOTATION = "dataset, image_id, scope, source, file, unit"
 
-# The boxes of the whole ImageNet do not say of which release its images are: the first of these that has the image.
-_UNTOLD, _TOLD = "imagenet21k", ("fall11", "winter21")
+# The boxes of the whole ImageNet do not name a release: they belong to the first of these that has the image.
+_NO_RELEASE = "imagenet21k"
+_RELEASES = ("fall11", "winter21", _NO_RELEASE)
 
-# Fractions are rounded to four digits where they were made of pixels: they are the same boxes where the sums of their
-# edges, each as a fraction of its size and clipped to the image, are as near as that.
-_EDGES = (("least(xmin, xmax)", "width"), ("least(ymin, ymax)", "height"),
-          ("greatest(xmin, xmax)", "width"), ("greatest(ymin, ymax)", "height"))  # fmt: skip
+# Fractions made from pixels are rounded to four digits. They are the same boxes as pixels if the sums of their edges,
+# each a fraction of the stated size and clipped to the image, differ by at most 1e-4 a box.
+_EDGES = (
+    ("least(xmin, xmax)", "width"),
+    ("least(ymin, ymax)", "height"),
+    ("greatest(xmin, xmax)", "width"),
+    ("greatest(ymin, ymax)", "height"),
+)
 _SHARES = f"[{', '.join(f'sum(least(greatest({edge} / stated_{side}, 0), 1))' for edge, side in _EDGES)}]"
 _NEAR = "list_aggregate(list_transform(list_zip(shares, taken.shares), lambda e: abs(e[1] - e[2])), 'max') <= n * 1e-4"
 
-_BATCH = 65_536  # rows that are normalised at once: some 20 MB
+_BATCH_BOXES = 65_536  # rows that are normalised at a time: about 20 MB
 
 
-def choose_boxes(stage: Stage) -> set[str] | None:
-    """Where several sources have boxes of one image, one is chosen: pixels of a stated size first, then fractions.
+class ChosenBoxes(NamedTuple):
+    """The boxes of a merge, and which of them are used."""
 
-    Needs the view odd_images. Defines the view all_boxes, and the tables spare (annotations that are not chosen, and
-    why) and chosen_counts; gives the classes, as ids have them, of the images of which these may say something else
-    than before; None where no box changes, nor whether its image is here, and only chosen_counts is defined.
+    counts: str  # table (dataset, image_id, n) of the boxes that are used
+    changed: set[str] | None  # classes, as ids name them, whose counts may change; None: no box changes
+    boxes: str = ""  # view of all boxes, with `scope`
+    spare: str = ""  # table of the annotations that are not used, with the reason
+
+
+def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
+    """Choose the annotation of each image: pixels of a stated size first, then pixels, then fractions.
+
+    If no box changed, nor whether its image is in the index, only `counts` is made.
     """
-    stage.define("given_boxes", "boxes", "unused_boxes")
-    old = stage.old.paths(stage.folder, "boxes")
-    if _stay(stage):
-        counts = f"SELECT dataset, image_id, count(*) AS n FROM {parquet(old)} GROUP BY ALL"
-        stage.sql.execute(f"CREATE TEMP TABLE chosen_counts AS {counts}")
-        return None
-    _adopt(stage)
-    # The sum of hashes tells whether two annotations have the same boxes, in whatever order.
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE annotations AS
-            SELECT {_ANNOTATION}, count(*) AS n, max(stated_width) IS NULL AS sizeless,
+    old = stage.old_paths("boxes")
+    if _unchanged(stage):
+        counts = stage.table(f"SELECT dataset, image_id, count(*) AS n FROM {parquet(old)} GROUP BY ALL")
+        return ChosenBoxes(counts, None)
+    given = stage.rows("boxes", None, stage.old_paths("boxes", "unused_boxes"))
+    adopted = _adopted(stage, odd, given.all)
+    boxes = stage.view(
+        f"""SELECT b.* REPLACE (CASE WHEN b.dataset = '{_NO_RELEASE}' THEN coalesce(a.home, b.dataset)
+                                     ELSE b.dataset END AS dataset), {_SCOPE} AS scope
+            FROM {given.all} AS b LEFT JOIN {adopted} AS a USING (image_id)"""
+    )
+    # The sum of hashes is equal for two annotations with the same boxes in any order.
+    annotations = stage.table(
+        f"""SELECT {_ANNOTATION}, count(*) AS n, max(stated_width) IS NULL AS sizeless,
                    sum(hash(xmin, ymin, xmax, ymax)::HUGEINT) AS content,
                    bool_or(coalesce(list_contains(flags, 'fractions'), false)) AS rounded, {_SHARES} AS shares
-            FROM all_boxes GROUP BY {_ANNOTATION}"""
+            FROM {boxes} GROUP BY {_ANNOTATION}"""
     )
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE spare AS
-            SELECT {_ANNOTATION}, CASE WHEN content = taken.content THEN 'repeated'
+    spare = stage.table(
+        f"""SELECT {_ANNOTATION}, CASE WHEN content = taken.content THEN 'repeated'
                                        WHEN rounded AND n = taken.n AND {_NEAR} THEN 'repeated'
                                        ELSE 'conflict' END AS reason
             FROM (SELECT *, row_number() OVER best AS place,
                          first_value({{'content': content, 'n': n, 'shares': shares}}) OVER best AS taken
-                  FROM annotations SEMI JOIN (SELECT dataset, image_id, scope FROM annotations
-                                              GROUP BY ALL HAVING count(*) > 1)
+                  FROM {annotations} SEMI JOIN (SELECT dataset, image_id, scope FROM {annotations}
+                                                GROUP BY ALL HAVING count(*) > 1)
                        USING (dataset, image_id, scope)
                   WINDOW best AS (PARTITION BY dataset, image_id, scope ORDER BY sizeless, rounded, source, file, unit))
             WHERE place > 1"""
     )
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE chosen_counts AS
-            SELECT dataset, image_id, sum(n)::BIGINT AS n FROM annotations ANTI JOIN spare USING ({_ANNOTATION})
+    counts = stage.table(
+        f"""SELECT dataset, image_id, sum(n)::BIGINT AS n FROM {annotations} ANTI JOIN {spare} USING ({_ANNOTATION})
             GROUP BY dataset, image_id"""
     )
-    stage.sql.execute("DROP TABLE annotations")
-    gone = f"(FROM {parquet(old)} WHERE unit IN (FROM dropped))" if old else "(FROM given_boxes LIMIT 0)"
-    changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in ("new_given_boxes", "adopted", gone))
-    return {wnid for (wnid,) in stage.sql.execute(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})").fetchall()}
+    stage.drop_table(annotations)
+    dropped = f"(FROM {parquet(old)} WHERE {DROPPED})" if old else f"(FROM {given.all} LIMIT 0)"
+    changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in (given.new, adopted, dropped))
+    classes = {wnid for (wnid,) in stage.fetch(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})")}
+    return ChosenBoxes(counts, classes, boxes, spare)
 
 
-def _stay(stage: Stage) -> bool:
-    """Whether no box came or went, nor an image that any box, used or not, is of."""
-    old = stage.old.paths(stage.folder, "boxes")
-    if not old or any("boxes" in part.tables for part in stage.parts.values()):
+def _unchanged(stage: Stage) -> bool:
+    """Return True if no box was added or dropped, nor an image of any box, used or not."""
+    if not stage.old_paths("boxes") or any("boxes" in part.tables for part in stage.parts.values()):
         return False
-    boxes = parquet([*old, *stage.old.paths(stage.folder, "unused_boxes")])
-    images = [path for table in ("images", "copies") for path in stage.old.paths(stage.folder, table)]
-    stage.sql.register("new_ids", stage.new("images").select(["image_id"]))
-    gone = f" UNION ALL SELECT image_id FROM {parquet(images)} WHERE unit IN (FROM dropped)" * bool(images)
-    query = f"""SELECT count(*) = 0 FROM (SELECT image_id, unit FROM {boxes})
-                WHERE unit IN (FROM dropped) OR image_id IN (FROM new_ids{gone * bool(stage.dropped)})"""
-    return bool(stage.sql.execute(query).fetchall()[0][0])
-
-
-def keep_boxes(stage: Stage) -> None:
-    """Take over the boxes of the generation before."""
-    for table in ("boxes", "unused_boxes"):
-        stage.keep(table)
-        stage.view(table)
-
-
-def _adopt(stage: Stage) -> None:
-    """Define all_boxes: those of the whole ImageNet, release untold, belong to the release whose images are here."""
-    stage.sql.execute("CREATE TEMP TABLE adopted (image_id VARCHAR, home VARCHAR)")
-    untold = f"SELECT DISTINCT image_id FROM given_boxes WHERE dataset = '{_UNTOLD}'"
-    if stage.sql.execute(f"{untold} LIMIT 1").fetchall():
-        releases = (*_TOLD, _UNTOLD)
-        named = f"SELECT DISTINCT {NAMED_CLASS} FROM ({untold}) WHERE image_id LIKE 'n%'"
-        classes = stage.sql.execute(named).fetchall()
-        define_plain(stage, "likely_images", {(release, wnid) for release in releases for (wnid,) in classes})
-        stage.sql.execute(
-            f"""INSERT INTO adopted
-                SELECT image_id, min(dataset) FROM (SELECT dataset, image_id FROM odd_images UNION ALL
-                                                    SELECT dataset, image_id FROM likely_images)
-                SEMI JOIN ({untold}) USING (image_id) WHERE dataset IN {releases!r}
-                GROUP BY image_id HAVING max(dataset = '{_UNTOLD}') = false"""
-        )
-        forget(stage, "likely_images")
-    stage.sql.execute(
-        f"""CREATE TEMP VIEW all_boxes AS
-            SELECT b.* REPLACE (CASE WHEN b.dataset = '{_UNTOLD}' THEN coalesce(a.home, b.dataset)
-                                     ELSE b.dataset END AS dataset), {_SCOPE} AS scope
-            FROM given_boxes AS b LEFT JOIN adopted AS a USING (image_id)"""
+    images = stage.old_paths("images", "copies")
+    ids = f"FROM {stage.arrow(stage.new('images').select(['image_id']))}"
+    if images and stage.dropped:
+        ids += f" UNION ALL SELECT image_id FROM {parquet(images)} WHERE {DROPPED}"
+    boxes = parquet(stage.old_paths("boxes", "unused_boxes"))
+    ((unchanged,),) = stage.fetch(
+        f"""SELECT count(*) = 0 FROM (SELECT image_id, unit FROM {boxes}) WHERE {DROPPED} OR image_id IN ({ids})"""
     )
+    return bool(unchanged)
 
 
-def merge_boxes(stage: Stage, files: Iterable[Path]) -> None:
-    """Write the boxes of the images that are here, and keep the others aside. SourceError: a box contradicts a label.
+def _adopted(stage: Stage, odd: OddImages, boxes: str) -> str:
+    """Return a table (image_id, home): the release of each image of which there are boxes without a release."""
+    ids = f"SELECT DISTINCT image_id FROM {boxes} WHERE dataset = '{_NO_RELEASE}'"
+    adopted = stage.table("SELECT NULL::VARCHAR AS image_id, NULL::VARCHAR AS home LIMIT 0")
+    if stage.fetch(f"{ids} LIMIT 1"):
+        classes = stage.fetch(f"SELECT DISTINCT {NAMED_CLASS} FROM ({ids}) WHERE image_id LIKE 'n%'")
+        likely = plain_images(stage, odd, {(release, wnid) for release in _RELEASES for (wnid,) in classes})
+        stage.sql.execute(
+            f"""INSERT INTO {adopted}
+                SELECT image_id, min(dataset) FROM (SELECT dataset, image_id FROM {odd.rows.all} UNION ALL
+                                                    SELECT dataset, image_id FROM {likely.all})
+                SEMI JOIN ({ids}) USING (image_id) WHERE dataset IN {_RELEASES!r}
+                GROUP BY image_id HAVING max(dataset = '{_NO_RELEASE}') = false"""
+        )
+        stage.drop_rows(likely)
+    return adopted
 
-    Needs the table frames of the images with boxes, but for those in these files, and choose_boxes() before it.
+
+def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: str) -> dict[str, list[FileEntry]]:
+    """Write the boxes of the images in the index, and the others to unused_boxes. Return the files by table.
+
+    Args:
+        stage: The merge.
+        chosen: The boxes of choose_boxes(), with changes.
+        frames: Table of plain_files.FRAME of all images with boxes.
+
+    Raises:
+        SourceError: A box of a validation image is of another class than its label.
     """
-    if files:
-        columns = ", ".join(FRAME)
-        stage.sql.execute(f"INSERT INTO frames SELECT {columns} FROM {parquet(files)} WHERE n_boxes > 0")
-    stage.sql.execute(
-        f"""CREATE TEMP TABLE placed AS
-            SELECT *, CASE WHEN reason IS NULL THEN {_PART} ELSE '' END AS part FROM (
+    placed = stage.table(
+        f"""SELECT *, CASE WHEN reason IS NULL THEN {_PART} ELSE '' END AS part FROM (
             SELECT b.* EXCLUDE (scope) REPLACE (coalesce(b.wnid, f.wnid) AS wnid), width, height,
                    CASE WHEN spare.reason IS NULL AND f.image_id IS NULL THEN 'no_image' ELSE spare.reason END AS reason
-            FROM all_boxes AS b LEFT JOIN spare USING ({_ANNOTATION})
-            LEFT JOIN frames AS f USING (dataset, image_id))"""
+            FROM {chosen.boxes} AS b LEFT JOIN {chosen.spare} AS spare USING ({_ANNOTATION})
+            LEFT JOIN {frames} AS f USING (dataset, image_id))"""
     )
     stage.refuse(
         "have a box of another class than their label",
         "The annotations and the images are not of one release, or one is damaged: leave one out.",
         f"""SELECT image_id, source || ' has a box of ' || b.wnid AS found, 'the image is ' || f.wnid AS expected
-            FROM (FROM all_boxes ANTI JOIN spare USING ({_ANNOTATION})) AS b JOIN frames AS f USING (dataset, image_id)
+            FROM (FROM {chosen.boxes} ANTI JOIN {chosen.spare} USING ({_ANNOTATION})) AS b
+            JOIN {frames} AS f USING (dataset, image_id)
             WHERE b.wnid <> f.wnid AND image_id LIKE 'ILSVRC%_val_%'""",
     )
-    # Part by part: to sort all at once takes a gigabyte for each million of boxes.
-    parts = f"SELECT part FROM placed WHERE reason IS NULL GROUP BY part ORDER BY min(dataset), min({HEAD}), part"
-    for (part,) in stage.sql.execute(parts).fetchall():
-        stage.write_rows("boxes", part, _sorted(stage, "boxes", part))
-    stage.write_rows("unused_boxes", "all", _sorted(stage, "unused_boxes", ""))
-    stage.sql.execute("DROP TABLE placed")
-    stage.view("boxes")
-    stage.view("unused_boxes")
+    # Sorting all boxes at once takes 1 GB a million boxes, so they are sorted part by part.
+    parts = f"SELECT part FROM {placed} WHERE reason IS NULL GROUP BY part ORDER BY min(dataset), min({HEAD}), part"
+    boxes: list[FileEntry] = []
+    for (part,) in stage.fetch(parts):
+        boxes += stage.write_rows("boxes", part, _sorted(stage, placed, "boxes", part))
+    unused = stage.write_rows("unused_boxes", "all", _sorted(stage, placed, "unused_boxes", ""))
+    stage.drop_table(placed)
+    return {"boxes": boxes, "unused_boxes": unused}
 
 
-def _sorted(stage: Stage, table: str, part: str) -> Iterator[pa.RecordBatch]:
-    """The boxes of a part in their order, normalised."""
-    rows = stage.sql.sql(f"FROM placed WHERE part = $part ORDER BY {_ORDER}", params={"part": part})
-    for batch in rows.arrow(_BATCH):
-        yield normalised(batch, table)
+def _sorted(stage: Stage, placed: str, table: str, part: str) -> Iterator[pa.RecordBatch]:
+    """Yield the boxes of a part in order, normalised."""
+    rows = stage.sql.sql(f"FROM {placed} WHERE part = $part ORDER BY {_ORDER}", params={"part": part})
+    for batch in rows.arrow(_BATCH_BOXES):
+        yield _normalised(batch, table)
 
 
-def normalised(rows: pa.RecordBatch, table: str) -> pa.RecordBatch:
-    """Rows of boxes with their normalised values and all their flags; needs the image's width and height."""
+def _normalised(rows: pa.RecordBatch, table: str) -> pa.RecordBatch:
+    """Return rows of boxes with normalised edges and all flags. They need the image's width and height."""
     import numpy as np
     import pyarrow as pa
 
     edges = ("xmin", "ymin", "xmax", "ymax")
     sizes = ("stated_width", "stated_height", "width", "height")
-    done = bbox.normalise(*(_numbers(rows[name]) for name in (*edges, *sizes)))
-    bits = done.bits | _known(rows["flags"])
-    kinds, places = np.unique(bits, return_inverse=True)
+    numbers = (rows[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in (*edges, *sizes))
+    boxes = bbox.normalise(*numbers)
+    kinds, places = np.unique(boxes.bits | _reader_flags(rows["flags"]), return_inverse=True)
     words = pa.array([bbox.in_words(kind) for kind in kinds.tolist()], pa.list_(pa.string()))
-    made = {
-        # nan, what cannot be used, becomes null.
-        **{f"n{name}": pa.array(values, from_pandas=True) for name, values in zip(edges, done[:4], strict=True)},
-        "flags": words.take(pa.array(places)),
-    }
+    columns = dict(zip(rows.schema.names, rows.columns, strict=True))
+    columns["flags"] = words.take(pa.array(places))
+    for name, values in zip(edges, boxes[:4], strict=True):
+        columns[f"n{name}"] = pa.array(values, from_pandas=True)  # nan, an unusable edge, becomes null
     schema = arrow_schema(table)
-    return pa.RecordBatch.from_arrays(
-        [made[name] if name in made else rows[name] for name in schema.names], schema=schema
-    )
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _numbers(column: pa.Array) -> bbox.Floats:
-    """A column as numbers, nan for null."""
-    import pyarrow as pa
-
-    found: bbox.Floats = column.cast(pa.float64()).fill_null(float("nan")).to_numpy()
-    return found
-
-
-def _known(column: pa.Array) -> bbox.Bits:
-    """The flags that the readers gave, as bits: those that normalise() gives are made anew."""
+def _reader_flags(column: pa.Array) -> bbox.Bits:
+    """Return the flags of the readers as bits, without those that normalise() computes again."""
     import numpy as np
 
     bits = np.zeros(len(column), np.int64)

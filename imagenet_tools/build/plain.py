@@ -1,8 +1,8 @@
-"""Plain images: named by their class and standing in it. What is known of them without comparing them with others.
+"""Plain images: an image whose id begins with its class, and that needs no comparison with other images.
 
-n01440764_10026 of class n01440764, whose photo is called the same, is a plain image: as all but a few are. Two rows of
-one plain image are of one class, so that they lie in one file of the index, or in those of two splits. A merge looks at
-plain images file by file, and holds the others alone against all the rest.
+n01440764_10026 of class n01440764, with photo = image_id, is plain. Nearly all images of a release are. Two rows of one
+plain image have the same class, so they belong to the same file of the index, or to the files of two splits. A merge
+therefore checks plain images file by file, and compares only the other ("odd") images with all the rest.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-# Data sets of so many classes that their images lie in twice as many files: to open one costs a query 0.1 ms, to write
-# one anew a microsecond an image.
+# Data sets of more classes have two files per head. Opening a file costs a query 0.1 ms; rewriting costs 1 us an image.
 _LARGE = tuple(name for name, release in RELEASES.items() if release.classes > 5_000)
 
-# The head of a wnid, by which files are told apart: n02, or n020 and n025 for the halves of it.
+# SQL: the head of a wnid that selects its file: n02, or n020 and n025 for the two halves of n02 in a large data set.
 _HALF = f"CASE WHEN dataset NOT IN {_LARGE!r} THEN '' WHEN substr(wnid, 4, 1) < '5' THEN '0' ELSE '5' END"
 HEAD = f"left(wnid, 3) || {_HALF}"
 
-# The file that a row lies in, by its data set, split and wnid alone: adding a class rewrites one file of many.
+# SQL: the file of a row, from its data set, split and wnid alone, so that a new class rewrites one file.
 PART = f"dataset || '-' || coalesce(split, 'nosplit') || '-' || coalesce({HEAD}, 'nolabel')"
 
-# The twin of homes() in SQL.
+# SQL condition: the row is plain. The same rule as homes().
 PLAIN = "coalesce(photo = image_id AND left(image_id, 10) = wnid || '_', false)"
 
 
 class PlainHome(NamedTuple):
-    """Where plain images belong."""
+    """Data set, split and class of plain images. They select a file of the index."""
 
     dataset: str
     split: str | None
@@ -40,18 +39,19 @@ class PlainHome(NamedTuple):
 
     @property
     def head(self) -> str:
-        """The head of the wnid, by which files are told apart: HEAD."""
-        half = "" if self.dataset not in _LARGE else "0" if self.wnid[3] < "5" else "5"
-        return self.wnid[:3] + half
+        """The head of the wnid, as the SQL expression HEAD."""
+        if self.dataset not in _LARGE:
+            return self.wnid[:3]
+        return self.wnid[:3] + ("0" if self.wnid[3] < "5" else "5")
 
     @property
     def part(self) -> str:
-        """The file of the index that they lie in: PART."""
+        """The file of the index, as the SQL expression PART."""
         return f"{self.dataset}-{self.split or 'nosplit'}-{self.head}"
 
 
 def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
-    """Where rows of images belong if all of them are plain, else None."""
+    """Return the homes of rows of images, or None if one of them is not plain."""
     import pyarrow.compute as pc
 
     ids, wnids = rows["image_id"], rows["wnid"]
@@ -61,15 +61,15 @@ def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
     if not pc.all(pc.and_(named, pc.equal(rows["photo"], ids)), skip_nulls=False).as_py():
         return None
     columns = [rows[name] for name in ("dataset", "split", "wnid")]
-    kinds = [column.unique() for column in columns]
-    # Of a class folder or a class tar one row tells for all.
-    told = kinds if all(len(kind) == 1 for kind in kinds) else columns
-    return {PlainHome(*row) for row in zip(*(column.to_pylist() for column in told), strict=True)}
+    distinct = [column.unique() for column in columns]
+    if all(len(values) == 1 for values in distinct):  # a class folder or a class tar: skip the other rows
+        columns = distinct
+    return {PlainHome(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)}
 
 
-def splits_of(found: Iterable[PlainHome]) -> dict[tuple[str, str], set[str | None]]:
-    """The splits by data set and head of the wnid."""
+def splits_of(plain_homes: Iterable[PlainHome]) -> dict[tuple[str, str], set[str | None]]:
+    """Return the splits by data set and head of the wnid."""
     splits: dict[tuple[str, str], set[str | None]] = {}
-    for home in found:
+    for home in plain_homes:
         splits.setdefault((home.dataset, home.head), set()).add(home.split)
     return splits

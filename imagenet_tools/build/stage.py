@@ -1,29 +1,54 @@
-"""What the steps of a merge share: DuckDB over the old files that stay and the new parts, and the files they write."""
+"""Inputs and DuckDB connection of one merge.
+
+A step of a merge gets the relations that it reads as arguments and returns those that it makes. A relation is passed
+as the name that `Stage.view` and `Stage.table` choose for it, so no step depends on a name in another module.
+"""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.build.parts import Part, map_part, open_part
 from imagenet_tools.errors import SourceError
 from imagenet_tools.schema import TABLES, arrow_schema
-from imagenet_tools.store.connection import without_progress_bar
+from imagenet_tools.store.connection import quoted, without_progress_bar
 from imagenet_tools.store.layout import FileEntry, Manifest, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
-_NAMED = 10  # how many images an error names
+_MAX_NAMED_IMAGES = 10
+
+# SQL condition: the row belongs to a unit of the old index that is dropped. `Stage` registers the table.
+DROPPED = "unit IN (FROM dropped_units)"
+
+
+class TableRows(NamedTuple):
+    """Two views of one table's rows."""
+
+    new: str  # rows of the new parts
+    all: str  # the same, and rows of old files whose units stay
 
 
 class Stage:
-    """A merge at work: `sql` is its DuckDB connection, `tables` the files of the next generation so far.
+    """Inputs of a merge, and the connection in which it runs.
 
-    The table `dropped` holds the units of the old generation whose rows go.
+    Attributes:
+        folder: Folder of the index.
+        old: Manifest of the index before this build.
+        parts: Part of each new unit.
+        dropped: Units of the old index whose rows are removed, sorted.
+        threads: Number of DuckDB threads and of worker processes.
+        roots: Folder of each source on this machine. Images that contradict each other are read from there.
+        n_images: Number of images of each source in the new index.
+        by_hash: Compare the bytes of images of one key, not only their sizes.
+        sql: The DuckDB connection.
     """
 
     def __init__(
@@ -39,19 +64,7 @@ class Stage:
         n_images: Mapping[str, int] | None = None,
         by_hash: bool = False,
     ):
-        """Open a merge.
-
-        Args:
-            folder: The folder of the index.
-            old: The generation before.
-            parts: The part of each new unit.
-            dropped: The units of the generation before whose rows go.
-            threads: How many threads DuckDB uses.
-            aside: A folder for what memory does not hold; by default all is held in memory.
-            roots: Where each source is on this machine, to read images that contradict each other.
-            n_images: How many images each source has in the next generation.
-            by_hash: Compare the bytes of images of one key, not only their sizes.
-        """
+        """Open the parts and a DuckDB in memory that spills to the folder `aside`, if any."""
         import duckdb
         import pyarrow as pa
 
@@ -63,71 +76,123 @@ class Stage:
         self.roots = dict(roots or {})
         self.n_images = dict(n_images or {})
         self.by_hash = by_hash
-        self.tables: dict[str, list[FileEntry]] = {}
-        held = {"temp_directory": str(aside)} if aside else {}
-        self.sql = duckdb.connect(config={"threads": threads, **held})
+        spill = {"temp_directory": str(aside)} if aside else {}
+        self.sql = duckdb.connect(config={"threads": threads, **spill})
         without_progress_bar(self.sql)
-        self.sql.register("dropped", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
+        self.sql.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
+        self._numbers = count()
+        self._tables: list[str] = []
+
+    # ---- relations
+
+    def fetch(self, query: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self.sql.execute(query, parameters).fetchall()
+
+    def view(self, query: str) -> str:
+        """Return the name of a new view of a query."""
+        name = f"view_{next(self._numbers)}"
+        self.sql.execute(f"CREATE TEMP VIEW {name} AS {query}")
+        return name
+
+    def table(self, query: str, parameters: Mapping[str, object] | None = None) -> str:
+        """Return the name of a new table with the rows of a query."""
+        name = f"table_{next(self._numbers)}"
+        self.sql.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
+        self._tables.append(name)
+        return name
+
+    def arrow(self, rows: pa.Table) -> str:
+        """Return the name under which SQL reads an Arrow table, without a copy."""
+        name = f"arrow_{next(self._numbers)}"
+        self.sql.register(name, rows)
+        return name
+
+    def drop_table(self, name: str) -> None:
+        """Drop a table, which frees its memory."""
+        self.sql.execute(f"DROP TABLE {name}")
+        self._tables.remove(name)
+
+    def drop_rows(self, rows: TableRows) -> None:
+        """Drop views that rows() made, which unmaps the files of their parts."""
+        self.sql.execute(f"DROP VIEW {rows.all}")
+        self.sql.unregister(rows.new)
+
+    @contextmanager
+    def dropping_tables(self) -> Iterator[None]:
+        """Drop the tables that are made in a block when it ends."""
+        before = len(self._tables)
+        yield
+        for name in self._tables[before:]:
+            self.drop_table(name)
+
+    def rows(self, table: str, units: Iterable[int] | None, files: Iterable[Path], *, only: str = "") -> TableRows:
+        """Return views of the rows of new units (None: of all), and of old files without dropped units.
+
+        `only` is a SQL join that limits the rows of the files.
+        """
+        columns, files = columns_of(table), list(files)
+        new = self.arrow(self.new(table, units))
+        old = f" UNION ALL SELECT {columns} FROM {parquet(files)} {only} WHERE NOT {DROPPED}" if files else ""
+        return TableRows(new, self.view(f"SELECT {columns} FROM {new}{old}"))
+
+    def table_rows(self, table: str) -> TableRows:
+        """Return views of all rows of a table in the next index."""
+        return self.rows(table, None, self.old_paths(table))
+
+    def written_rows(self, table: str, entries: Iterable[FileEntry]) -> str:
+        """Return a view of the rows of files of the next index."""
+        files = [self.folder / entry.file for entry in entries]
+        return self.view(f"FROM {parquet(files)}") if files else self.arrow(arrow_schema(table).empty_table())
 
     def new(self, table: str, units: Iterable[int] | None = None) -> pa.Table:
-        """The rows of a table in the new parts (of some units), in their order, mapped from the files."""
+        """Return the rows of a table in the parts of some units (None: of all), mapped from the files."""
         import pyarrow as pa
 
         parts = self.parts.values() if units is None else (self.parts[unit] for unit in units)
         rows = (map_part(part, table) for part in parts if table in part.tables)
         return pa.concat_tables([arrow_schema(table).empty_table(), *rows])
 
-    def define(self, view: str, *tables: str) -> None:
-        """Define a view of all rows of tables of one schema: of the new parts, and of old files whose units stay."""
-        columns = ", ".join(f'"{column.name}"' for column in TABLES[tables[0]].columns)
-        self.sql.register(f"new_{view}", self.new(tables[0]))
-        union = [f"SELECT {columns} FROM new_{view}"]
-        for table in tables:
-            files = self.old.paths(self.folder, table)
-            if files:
-                union.append(f"SELECT {columns} FROM {parquet(files)} WHERE unit NOT IN (FROM dropped)")
-        self.sql.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {' UNION ALL '.join(union)}")
+    # ---- files
 
-    def write(self, table: str, part: str, query: str, *, plain: bool = False) -> None:
-        """Write one file of a table from a query whose order is total; `plain` as FileEntry has it."""
+    def old_entries(self, *tables: str) -> list[FileEntry]:
+        """Return the files of some tables in the old index."""
+        return [entry for table in tables for entry in self.old.tables.get(table, [])]
+
+    def old_paths(self, *tables: str) -> list[Path]:
+        """Return the paths of the files of some tables in the old index."""
+        return [self.folder / entry.file for entry in self.old_entries(*tables)]
+
+    def write(self, table: str, part: str, query: str, *, plain: bool = False) -> list[FileEntry]:
+        """Write one file of a table from a query with a total order. Return its entry, or nothing without rows."""
         import pyarrow as pa
 
-        columns = ", ".join(f'"{column.name}"' for column in TABLES[table].columns)
-        rows = self.sql.sql(f"SELECT {columns} FROM ({query})")
-        self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows), plain=plain)
+        rows = self.sql.sql(f"SELECT {columns_of(table)} FROM ({query})")
+        return self.write_rows(table, part, pa.RecordBatchReader.from_stream(rows), plain=plain)
 
-    def write_rows(self, table: str, part: str, rows: Iterable[pa.RecordBatch], *, plain: bool = False) -> None:
-        """Write one file of a table from its rows, in their order."""
+    def write_rows(
+        self, table: str, part: str, rows: Iterable[pa.RecordBatch], *, plain: bool = False
+    ) -> list[FileEntry]:
+        """Write one file of a table from its rows. Return its entry, or nothing without rows."""
         entry = write_table(self.folder, table, part, rows)
-        if entry is not None:
-            self.tables.setdefault(table, []).append(replace(entry, plain=plain))
+        return [replace(entry, plain=plain)] if entry else []
 
-    def keep(self, table: str, *, but: Iterable[str] = ()) -> None:
-        """Take over the old files of a table, but for some parts of it."""
-        gone = set(but)
-        kept = [entry for entry in self.old.tables.get(table, []) if entry.part not in gone]
-        if kept:
-            self.tables.setdefault(table, []).extend(kept)
-
-    def view(self, table: str) -> None:
-        """Define a view of a table of the next generation, now that it is written."""
-        files = [self.folder / entry.file for entry in self.tables.get(table, [])]
-        if files:
-            self.sql.execute(f"CREATE TEMP VIEW {table} AS FROM {parquet(files)}")
-        else:
-            self.sql.register(table, arrow_schema(table).empty_table())
-
-    def refuse(self, what: str, advice: str, query: str) -> None:
-        """Raise SourceError if a query of (image_id, found, expected) finds anything."""
-        found = self.sql.execute(f"SELECT DISTINCT image_id, found, expected FROM ({query}) ORDER BY ALL").fetchall()
-        if found:
-            named = "\n".join(f"  {image}: {says}, but {other}" for image, says, other in found[:_NAMED])
-            rest = f"\n  ... and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-            message = f"{len(found):,} images {what}; nothing was indexed.\n{named}{rest}\n{advice}"
+    def refuse(self, problem: str, advice: str, query: str) -> None:
+        """Raise SourceError if a query of (image_id, found, expected) has rows."""
+        rows = self.fetch(f"SELECT DISTINCT image_id, found, expected FROM ({query}) ORDER BY ALL")
+        if rows:
+            named = "\n".join(f"  {image}: {found}, but {other}" for image, found, other in rows[:_MAX_NAMED_IMAGES])
+            more = len(rows) - _MAX_NAMED_IMAGES
+            rest = f"\n  ... and {more:,} more" if more > 0 else ""
+            message = f"{len(rows):,} images {problem}; nothing was indexed.\n{named}{rest}\n{advice}"
             raise SourceError(message)
 
 
 def parquet(files: Iterable[Path]) -> str:
-    """A table function that reads these files."""
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}])"
+    """Return the SQL table function that reads these files."""
+    return f"read_parquet([{', '.join(quoted(str(file)) for file in files)}])"
+
+
+def columns_of(table: str) -> str:
+    """Return the columns of a table of the index as a SQL list."""
+    return ", ".join(f'"{column.name}"' for column in TABLES[table].columns)

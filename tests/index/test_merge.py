@@ -13,7 +13,7 @@ import imagenet_tools
 from imagenet_tools.build import merge_images, parts, plain, plain_files, stage
 from imagenet_tools.build.merge import merge
 from imagenet_tools.build.merge_boxes import choose_boxes
-from imagenet_tools.build.plain_files import define_odd
+from imagenet_tools.build.odd_images import odd_images
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.schema import arrow_schema
@@ -77,9 +77,13 @@ def merged(
     """The files of images and copies that a merge of these parts gives."""
     home.mkdir(exist_ok=True)
     at_work = Stage(home, Manifest(old or {}), new, dropped, threads=threads)
-    define_odd(at_work)
-    merge_images.merge_images(at_work, changed=choose_boxes(at_work) or ())
-    return {table: entries for table, entries in at_work.tables.items() if entries}
+    odd = odd_images(at_work)
+    boxes = choose_boxes(at_work, odd)
+    problems = at_work.table_rows("problems").all
+    found = merge_images.merge_images(
+        at_work, odd, counts=boxes.counts, problems=problems, seek_points=[], changed=boxes.changed or ()
+    )
+    return {table: entries for table, entries in (("images", found.images), ("copies", found.copies)) if entries}
 
 
 def rows_of(home: Path, tables: Tables, table: str) -> int:
@@ -108,7 +112,7 @@ def test_the_quick_way_gives_the_bytes_of_the_careful_way(
 def test_the_number_of_processes_changes_no_byte(
     units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merge_images, "_FEW", 0)
+    monkeypatch.setattr(merge_images, "_MIN_IMAGES_FOR_WORKERS", 0)
     assert merged(tmp_path / "one", units) == merged(tmp_path / "two", units, threads=2)
 
 
@@ -121,16 +125,13 @@ def test_a_unit_that_comes_later_gives_what_all_at_once_give(units: dict[int, Pa
     assert merged(home, {}, old=after, dropped=[last]) == before
 
 
-def test_a_class_more_is_one_file_more_or_other_and_reads_no_other(
-    units: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_class_more_is_one_file_more_or_other_and_reads_no_other(units: dict[int, Path], tmp_path: Path) -> None:
     home = tmp_path / "home"
     before = merged(home, {unit: part for unit, part in units.items() if unit in PLAIN and unit != 3})
     named = {entry.part: home / entry.file for entry in before["images"]}
     for part, path in named.items():
         if part != "fall11-nosplit-n020":
             path.write_bytes(b"not read")
-    monkeypatch.setattr(Stage, "view", lambda self, table: None)
     after = merged(home, {3: units[3]}, old=before)
     changed = {entry.part for entry in after["images"] if entry not in before["images"]}
     assert changed == {"fall11-nosplit-n020"}
