@@ -1,7 +1,7 @@
-"""Building an index: sources are detected, cut into units, scanned into parts by many processes, and merged.
+"""Build an index: detect sources, cut them into units, scan the units in worker processes, merge the parts.
 
-What is finished is what is on disk: an interrupted build leaves its parts in <index>.partial, and the same command
-goes on from there. A unit whose bytes have not changed since the index was made is not read again.
+Finished work is on disk: an interrupted build leaves its parts in <index>.partial, and the same command continues from
+there. A unit whose bytes have not changed since the index was built is not read again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from imagenet_tools.store.layout import (
     write_manifest,
     write_table,
 )
-from imagenet_tools.store.sources import Source, UnitRecord, read_sources, rooted, write_sources
+from imagenet_tools.store.sources import Source, read_sources, rooted, write_sources
 from imagenet_tools.units import Forecast
 from imagenet_tools.wordnet import nltk_bridge
 
@@ -45,26 +45,33 @@ if TYPE_CHECKING:
     from imagenet_tools.store.layout import FileEntry
     from imagenet_tools.units import Progress, Reader, Unit
 
-# Seconds of a core that merging takes for each row, about: what is left when all is read.
-_MERGED = {"images": 3e-6, "boxes": 6e-6}
+# Seconds of one core that merging takes for each row, for the forecast.
+_MERGE_SECONDS = {"images": 3e-6, "boxes": 6e-6}
 
-# Below this many units, other processes cost more than they bring.
-_FEW = 4
+# With fewer units, starting worker processes takes longer than scanning in this one.
+_MIN_UNITS_FOR_WORKERS = 4
 
-# Processes that read, at most, where a disk or a network is slow to answer: some 10 MB of memory each, and as many
-# requests at once as a disk of any kind has a use for.
-_MOST = 32
+# Worker processes at most, if a disk or a network is slow to answer. Each takes about 10 MB of memory.
+_MAX_WORKERS = 32
 
 
 @dataclass
 class Report:
-    """What a build found and did."""
+    """Result of a build.
+
+    Attributes:
+        index: Folder of the index.
+        sources: The sources of this build.
+        units: Number of units by state: scanned, resumed, unchanged, removed, and borrowed with `like`.
+        rows: Rows of the whole index by table.
+        problems: Rows of the table problems by code.
+    """
 
     index: Path
     sources: list[Source] = field(default_factory=list)
-    units: Counts = field(default_factory=dict)  # by what became of them: scanned, resumed, unchanged, removed
-    rows: Counts = field(default_factory=dict)  # rows of the whole index, by table
-    problems: Counts = field(default_factory=dict)  # rows of the table problems, by code
+    units: Counts = field(default_factory=dict)
+    rows: Counts = field(default_factory=dict)
+    problems: Counts = field(default_factory=dict)
 
 
 def build_index(
@@ -83,181 +90,140 @@ def build_index(
     roots: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make an index of these sources, or add them to the one that is there: see imagenet_tools.build_index."""
-    cores = system.cores()
-    there = is_index(index)
-    if not there and os.path.lexists(index):
+    """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
+    exists = is_index(index)
+    if not exists and os.path.lexists(index):
         what = "a folder that is no index" if index.is_dir() else "something else"
         message = f"{index} exists: found {what}, expected an index or nothing there. Name another, or remove it."
         raise ExistsError(message)
+    cores = system.cores()
     with named_when_full(index, index.with_name(index.name + ".partial")), staged(index) as staging:
-        old = read_manifest(index) if there and not fresh else Manifest({})
+        old = read_manifest(index) if exists and not fresh else Manifest({})
         check_sums(index, old)
         known = read_sources(index, old)
         moved = rooted(known, roots or {})
         if old.tables:
             remove_unlisted(index, old)
-        crew = (workers, workers) if workers else (cores, max(cores, _MOST))
-        if executor is None and crew != (1, 1):
+        max_workers = workers or max(cores, _MAX_WORKERS)
+        if executor is None and max_workers > 1:
             prepare_workers(work.__module__, "pyarrow.compute")
-        found = find_sources(paths, readers, dataset=dataset, known=moved)
-        units_found = [unit._replace(probed=probe) for source in found for unit in units_of(source, readers)]
-        borrowed = borrow(units_found, staging / "parts", like) if like else set()
-        turns = _turns(units_found, readers)
-        weights = _weights(
-            units_found, {name for name, reader in readers.items() if "images" not in reader.READS.holds}
-        )
-        done = _scan(units_found, turns, weights, known, staging / "parts", by_hash, crew, executor, progress)
+        sources = find_sources(paths, readers, dataset=dataset, known=moved)
+        units = [unit._replace(probed=probe) for source in sources for unit in units_of(source, readers)]
+        borrowed = borrow(units, staging / "parts", like) if like else set()
+        before = {record.unit: record for source in known for record in source.units}
+        (staging / "parts").mkdir(exist_ok=True)
+        tasks = [Task(unit, staging / "parts", before.get(unit.key), by_hash) for unit in units]
+        results = _scan(tasks, readers, workers or cores, max_workers, executor, progress)
 
-        sources, dropped = _remember(known, found, done)
-        home = index if there else staging / "index"
+        scanned = [replace(s, units=tuple(r.record for r in results if r.unit.source == s.name)) for s in sources]
+        names = {source.name for source in sources}
+        all_sources = [source for source in known if source.name not in names] + scanned
+        kept = {result.unit.key for result in results if result.state == "unchanged"}
+        kept |= {record.unit for source in known if source.name not in names for record in source.units}
+        home = index if exists else staging / "index"
         home.mkdir(exist_ok=True)
         if progress:
             progress("merging", 0, 1)
-        new = {one.unit.key: one.part for one in done if one.state != "unchanged"}
         stage = Stage(
             home,
             old,
-            new,
-            dropped,
+            {result.unit.key: result.part for result in results if result.state != "unchanged"},
+            set(before) - kept,
             threads=workers or cores,
             aside=staging / "aside",
-            roots={source.name: source.root for source in (*moved, *found)},
-            n_images={source.name: sum(unit.n_images for unit in source.units) for source in sources},
+            roots={source.name: source.root for source in (*moved, *sources)},
+            n_images={source.name: sum(unit.n_images for unit in source.units) for source in all_sources},
             by_hash=by_hash,
         )
         manifest, problems = merge(stage)
-        manifest.tables["glosses"] = _glosses(home, glosses) if glosses else old.tables.get("glosses", [])
-        manifest = write_sources(home, manifest, sources)
+        manifest.tables["glosses"] = _write_glosses(home, glosses) if glosses else old.tables.get("glosses", [])
+        manifest = write_sources(home, manifest, all_sources)
         write_manifest(home, manifest)
         if home != index:
             publish_folder(home, index)
         shutil.rmtree(staging)
         if progress:
             progress("merging", 1, 1)
-    states = ["borrowed" if one.state == "resumed" and one.unit.key in borrowed else one.state for one in done]
-    units = {state: states.count(state) for state in ("scanned", "resumed", "unchanged")}
-    units |= {"borrowed": states.count("borrowed")} if like else {}
-    gone = {one.unit for source in known for one in source.units} - {
-        one.unit for source in sources for one in source.units
-    }
+    states = ["borrowed" if r.state == "resumed" and r.unit.key in borrowed else r.state for r in results]
+    names_of_states = ("scanned", "resumed", "unchanged", *(("borrowed",) if like else ()))
+    n_units = {state: states.count(state) for state in names_of_states}
+    n_units["removed"] = len(set(before) - {record.unit for source in all_sources for record in source.units})
     rows = {table: sum(entry.rows for entry in entries) for table, entries in manifest.tables.items()}
-    return Report(index, found, units | {"removed": len(gone)}, rows, problems)
-
-
-def _turns(units_found: Sequence[Unit], readers: Mapping[str, Reader]) -> list[int]:
-    """The units by their places, in the order in which they are begun.
-
-    Annotations are read whole, and images for their headers alone: an archive of annotations is the longest unit of a
-    build, and would be waited for if it came last.
-    """
-    return sorted(range(len(units_found)), key=lambda n: "images" in readers[units_found[n].form].READS.holds)
+    return Report(index, sources, n_units, rows, problems)
 
 
 def _scan(
-    units_found: Sequence[Unit],
-    turns: Sequence[int],
-    weighed: tuple[str, list[int]],
-    known: Sequence[Source],
-    parts: Path,
-    by_hash: bool,
-    crew: tuple[int, int],
+    tasks: Sequence[Task],
+    readers: Mapping[str, Reader],
+    workers: int,
+    max_workers: int,
     executor: Executor | None,
     progress: Progress | None,
 ) -> list[UnitResult]:
-    """Every unit of the sources, in their order, with its part on the disk or the word that nothing changed.
+    """Scan the units in worker processes and return the results in order of the tasks.
 
-    The turns: their places in the order in which they are begun. The crew: how many processes work where they compute,
-    and up to how many where they wait for the disk.
+    Units without images go first: annotations are read whole and images only for their headers, so an archive of
+    annotations is the longest unit and would be waited for at the end.
     """
-    parts.mkdir(exist_ok=True)
-    before = {one.unit: one for source in known for one in source.units}
-    tasks = [Task(units_found[n], parts, before.get(units_found[n].key), by_hash) for n in turns]
-    workers, most = crew
-    ending = ExitStack()
-    if executor is not None:
-        results: Iterable[UnitResult] = executor.map(work, tasks)
-    elif most == 1 or len(tasks) < _FEW:
-        results = map(work, tasks)
-    else:
-        results = ending.enter_context(closing(in_processes(work, tasks, workers, most=most)))
-    stage, weights = weighed
-    read, total = 0, sum(weights)
+    light = {name for name, reader in readers.items() if "images" not in reader.READS.holds}
+    order = sorted(range(len(tasks)), key=lambda n: tasks[n].unit.form not in light)
+    ordered = [tasks[n] for n in order]
+    stage, weights = _weights([task.unit for task in ordered], light)
+    scanned, total, merge_seconds = 0, sum(weights), 0.0
     if progress:
         progress(stage, 0, total)
-    done: dict[int, UnitResult] = {}
-    merging = 0.0
-    with ending:
-        for n, one in zip(turns, results, strict=True):
-            done[n] = one
-            read += weights[n]
-            merging += sum(_MERGED.get(table, 0) * rows for table, rows in one.counts.items())
-            if isinstance(progress, Forecast):
-                progress.then(merging * total / max(read, 1) / workers)
-            if progress:
-                progress(stage, read, total)
-    return [done[n] for n in range(len(units_found))]
-
-
-def _weights(units_found: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:
-    """(what is done, how much of it each unit is): bytes, as classes differ in size; units where some are folders.
-
-    What a unit of a whole file has is what other units have not of that file: a tar of class tars is read for its
-    headers alone. Several units of a whole file have a share of it each. Light forms count nothing beside others:
-    annotations are few bytes that take long, and come first, so that the pace is that of the images.
-    """
-    parts: dict[tuple[str, str], int] = {}  # by root and file: a path of each unit would cost more than all the rest
-    wholes: dict[tuple[str, str], int] = {}
-    places = [(unit.root, unit.file) for unit in units_found]
-    for place, unit in zip(places, units_found, strict=True):
-        parts[place] = parts.get(place, 0) + max(unit.length, 0)
-        wholes[place] = wholes.get(place, 0) + (unit.length < 0)
-    paths = {place: Path(*place) for place in parts}
-    if any(not path.is_file() for path in paths.values()):
-        return "reading", [1] * len(units_found)
-    shares = {place: max(path.stat().st_size - parts[place], 0) for place, path in paths.items()}
-    sizes = [
-        unit.length if unit.length >= 0 else shares[place] // wholes[place]
-        for place, unit in zip(places, units_found, strict=True)
-    ]
-    all_light = all(unit.form in light for unit in units_found)
-    counted = [all_light or unit.form not in light for unit in units_found]
-    return "reading (KB)", [((size >> 10) + 1) * counts for size, counts in zip(sizes, counted, strict=True)]
-
-
-def _remember(
-    known: Sequence[Source], found: Sequence[Source], done: Sequence[UnitResult]
-) -> tuple[list[Source], set[int]]:
-    """(the sources of the new index, the units of the old one whose rows go)."""
-    old = {one.unit: one for source in known for one in source.units}
-    records: dict[str, list[UnitRecord]] = {source.name: [] for source in found}
-    kept: set[int] = {one.unit for source in known if source.name not in records for one in source.units}
-    for one in done:
-        unit = one.unit
-        if one.state == "unchanged":
-            kept.add(unit.key)
-            now = {name: getattr(one, name) for name in ("fingerprint", "digest", "size", "mtime_ns")}
-            records[unit.source].append(old[unit.key]._replace(**now))
+    results: dict[int, UnitResult] = {}
+    with ExitStack() as stack:
+        pending: Iterable[UnitResult]
+        if executor is not None:
+            pending = executor.map(work, ordered)
+        elif max_workers == 1 or len(tasks) < _MIN_UNITS_FOR_WORKERS:
+            pending = map(work, ordered)
         else:
-            n_images, n_boxes, n_labels, n_problems = (
-                one.counts.get(table, 0) for table in ("images", "boxes", "labels", "problems")
-            )
-            place = (unit.key, unit.form, unit.file, unit.member, one.fingerprint)
-            counts = (n_images, n_boxes, n_labels, n_problems)
-            record = UnitRecord(*place, *counts, one.size, one.digest, one.mtime_ns)
-            records[unit.source].append(record)
-    sources = [source for source in known if source.name not in records]
-    sources += [replace(source, units=tuple(records[source.name])) for source in found]
-    return sources, set(old) - kept
+            pending = stack.enter_context(closing(in_processes(work, ordered, workers, most=max_workers)))
+        for n, weight, result in zip(order, weights, pending, strict=True):
+            results[n] = result
+            scanned += weight
+            if result.state != "unchanged":
+                merge_seconds += sum(_MERGE_SECONDS.get(table, 0) * rows for table, rows in result.counts.items())
+            if isinstance(progress, Forecast):
+                progress.then(merge_seconds * total / max(scanned, 1) / workers)
+            if progress:
+                progress(stage, scanned, total)
+    return [results[n] for n in range(len(tasks))]
 
 
-def _glosses(home: Path, origin: str) -> list[FileEntry]:
-    """The table glosses, read through NLTK ("nltk") or from a WordNet dict folder."""
+def _weights(units: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:
+    """Return (stage of the progress, weight of each unit): kilobytes, or 1 each if some units are folders.
+
+    Units of a whole file share the bytes that no other unit has of that file, because the scan of a tar of class tars
+    reads its headers only. Units of `light` forms weigh 0 beside others: annotations are few bytes that take long and
+    go first, so the pace must be that of the images.
+    """
+    ranges: dict[tuple[str, str], int] = {}  # bytes of a file in units of a part of it
+    wholes: dict[tuple[str, str], int] = {}  # units of a whole file
+    for unit in units:
+        key = (unit.root, unit.file)
+        ranges[key] = ranges.get(key, 0) + max(unit.length, 0)
+        wholes[key] = wholes.get(key, 0) + (unit.length < 0)
+    paths = {key: Path(*key) for key in ranges}
+    if not all(path.is_file() for path in paths.values()):
+        return "reading", [1] * len(units)
+    rest = {key: max(path.stat().st_size - ranges[key], 0) for key, path in paths.items()}
+    all_light = all(unit.form in light for unit in units)
+    weights = []
+    for unit in units:
+        key = (unit.root, unit.file)
+        size = unit.length if unit.length >= 0 else rest[key] // wholes[key]
+        weights.append((size >> 10) + 1 if all_light or unit.form not in light else 0)
+    return "reading (KB)", weights
+
+
+def _write_glosses(home: Path, origin: str) -> list[FileEntry]:
+    """Write the table glosses, read through NLTK ("nltk") or from a WordNet dict folder."""
     import pyarrow as pa
 
     rows = nltk_bridge.glosses_from_nltk() if origin == "nltk" else nltk_bridge.glosses_from_dict(Path(origin))
-    pairs = sorted(rows)
-    columns = [pa.array([pair[n] for pair in pairs], pa.string()) for n in (0, 1)]
-    batch = pa.RecordBatch.from_arrays(columns, schema=arrow_schema("glosses"))
-    entry = write_table(home, "glosses", "all", [batch])
+    pairs = [{"wnid": wnid, "gloss": gloss} for wnid, gloss in sorted(rows)]
+    entry = write_table(home, "glosses", "all", [pa.RecordBatch.from_pylist(pairs, arrow_schema("glosses"))])
     return [entry] if entry else []

@@ -1,4 +1,4 @@
-"""Find the sources below the paths that a user gives, and cut them into units."""
+"""Find the sources at the paths that a user gives, and cut them into units."""
 
 from __future__ import annotations
 
@@ -30,30 +30,42 @@ _FORMS = (
 def find_sources(
     paths: Sequence[Path], readers: Mapping[str, Reader], *, dataset: str | None, known: Sequence[Source]
 ) -> list[Source]:
-    """What lies at each path. SourceError: a path that is not there, or in which nothing is recognised."""
+    """Return the sources at some paths.
+
+    Args:
+        paths: Files and folders.
+        readers: The readers by form.
+        dataset: Name of the data set in place of the detected ones.
+        known: Sources of the index, with their names and where they are now.
+
+    Raises:
+        SourceError: A path is missing, is not recognised, or looks like a source of the index that was moved.
+        UsageError: `dataset` is no valid name.
+    """
     if dataset is not None and not _DATASET.fullmatch(dataset):
         message = f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'."
         raise UsageError(message)
     sources: list[Source] = []
     for given in paths:
         path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
-        found, ignored = detect(path, readers, with_exports=dataset is not None)
-        if not found:
-            raise SourceError(_nothing(path))
-        if not any(one.holds for one in found):
-            raise SourceError(f"{path}: found {'; '.join(filter(None, (found[0].evidence, found[0].advice)))}.")
+        detections, ignored = detect(path, readers, with_exports=dataset is not None)
+        if not detections:
+            raise SourceError(f"{path} is not recognised: it is {what_is(path)}. {_FORMS}")
+        if not any(detection.holds for detection in detections):
+            first = detections[0]
+            raise SourceError(f"{path}: found {'; '.join(filter(None, (first.evidence, first.advice)))}.")
         if dataset is not None:
-            found = [replace(one, dataset=dataset, readings=()) for one in found]
+            detections = [replace(detection, dataset=dataset, readings=()) for detection in detections]
         root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
         source = Source(
-            _name(path, root, inside, [*known, *sources]),
+            _name(root, inside, [*known, *sources]),
             root,
             inside,
-            tuple(found),
-            tuple(ignored),
-            tuple(sorted({one.form for one in found})),
-            ", ".join(sorted({one.dataset for one in found})),
-            "; ".join(one.evidence for one in found),
+            found=tuple(detections),
+            ignored=tuple(ignored),
+            forms=tuple(sorted({detection.form for detection in detections})),
+            dataset=", ".join(sorted({detection.dataset for detection in detections})),
+            evidence="; ".join(detection.evidence for detection in detections),
         )
         if all(source.name != other.name for other in sources):
             _refuse_moved(source, known)
@@ -62,7 +74,7 @@ def find_sources(
 
 
 def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
-    """Raise SourceError where a source is one of the index, it seems, that has moved: it would be indexed twice."""
+    """Raise SourceError for a source that seems to be a moved one of the index: it would be indexed twice."""
     if any(source.name == other.name for other in known):
         return
     for other in known:
@@ -76,13 +88,9 @@ def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
             raise SourceError(message)
 
 
-def _nothing(path: Path) -> str:
-    return f"{path} is not recognised: it is {what_is(path)}. {_FORMS}"
-
-
-def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:
-    """The name of a source: its own, with a number where another source has it already."""
-    wanted = path.name or "root"
+def _name(root: Path, inside: str, others: Sequence[Source]) -> str:
+    """Return the name of a source: that of its file or folder, with a number if another source has that name."""
+    wanted = (root / inside).name or "root"
     for name in (wanted, *(f"{wanted}-{n}" for n in range(2, len(others) + 3))):
         same = next((other for other in others if other.name == name), None)
         if same is None or (same.root, same.path) == (root, inside):
@@ -91,7 +99,7 @@ def _name(path: Path, root: Path, inside: str, others: Sequence[Source]) -> str:
 
 
 def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
-    """The units of a source, in the order of the index."""
-    for found in source.found:
-        if found.holds:
-            yield from readers[found.form].units(found, source.name, source.root)
+    """Yield the units of a source, in the order of the index."""
+    for detection in source.found:
+        if detection.holds:
+            yield from readers[detection.form].units(detection, source.name, source.root)

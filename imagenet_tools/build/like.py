@@ -1,179 +1,166 @@
-"""Parts made from the index of somebody who holds the same archives: nothing is scanned, a sample of headers is read.
+"""Make parts from another index of the same archives, so that they are not scanned.
 
-A unit is taken over where the other index has one of the same form, member, data set, split, class and file size, and
-where images that are drawn from it lie here as they lie there: a tar header before them that gives their name and
-size, and a first few bytes that give the width, height and encoding that the other index has. Only byte ranges can be
-looked at so; folders, streams and what has no images are scanned as ever.
+A unit is borrowed if the other index has one of the same form, member, data set, split, class and file size, and if a
+sample of its images is in the file here: the tar header before an image gives its name and size, and its first bytes
+give the width, height and encoding that the other index has. Only byte ranges can be checked in this way. Folders,
+streams, and units without images are scanned.
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from imagenet_tools.build.parts import part_counts, write_part
-from imagenet_tools.build.unit_work import borrowed_part, fingerprint_of, speaks_of
+from imagenet_tools.build.unit_work import borrowed_part, fingerprint_of, same_settings
 from imagenet_tools.containers import tar_header
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage import blob
 from imagenet_tools.store.layout import read_manifest
-from imagenet_tools.store.sources import UnitRecord, read_sources
+from imagenet_tools.store.sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
+    from imagenet_tools.store.sources import UnitRecord
     from imagenet_tools.units import Unit
 
     _Pair = tuple[Unit, UnitRecord]
 
-# Images that are looked at in each unit, and in all units of few.
-_EACH, _IN_ALL = 2, 64
+_MIN_SAMPLE_UNIT = 2  # images that are checked in each unit
+_MIN_SAMPLE_ALL = 64  # images that are checked in all units together, if they are few
 
-# The tables with rows of a unit, and the one of the parts that they belong to.
+# The tables with rows of a unit, and the table of a part that the rows belong to.
 _TABLES = {"images": "images", "copies": "images", "labels": "labels", "problems": "problems"}
 
-_HEAD = 4096
-_ROWS = 500_000  # images whose rows are held at a time
+_HEAD_BYTES = 4096
+_MAX_ROWS = 500_000  # images whose rows are in memory at a time
 
 
 def borrow(units: Sequence[Unit], parts: Path, like: Path) -> set[int]:
-    """Write the parts of units that the index `like` has as they are here; gives the keys of those that were taken."""
+    """Write the parts of the units that the index `like` has, and return the keys of these units."""
     parts.mkdir(exist_ok=True)
     pairs = _pairs(units, like)
-    each = max(_EACH, _IN_ALL // max(len(pairs), 1))
-    taken: set[int] = set()
+    sample = max(_MIN_SAMPLE_UNIT, _MIN_SAMPLE_ALL // max(len(pairs), 1))
+    borrowed: set[int] = set()
     with blob.Descriptors() as files:
-        for some in _by_rows(pairs):
-            rows = _rows_by_unit(like, {theirs.unit for _, theirs in some})
-            for unit, theirs in some:
-                tables = rows.pop(theirs.unit, {})
-                if "images" in tables and _lies_so(unit, tables["images"], each, files):
+        for batch in _batches(pairs):
+            rows = _rows_by_unit(like, {record.unit for _, record in batch})
+            for unit, record in batch:
+                tables = rows.pop(record.unit, {})
+                if "images" in tables and _agrees(unit, tables["images"], sample, files):
                     path = borrowed_part(parts, unit, fingerprint_of(unit))
                     if part_counts(path) is None:
-                        write_part(path, _ours(unit, tables))
-                    taken.add(unit.key)
-    return taken
+                        write_part(path, _renamed(unit, tables))
+                    borrowed.add(unit.key)
+    return borrowed
 
 
-def _by_rows(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
-    """The pairs, so many at a time that their rows are few enough for the memory of any machine."""
-    some: list[_Pair] = []
+def _batches(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
+    """Yield the pairs in batches of about _MAX_ROWS images."""
+    batch: list[_Pair] = []
     for pair in pairs:
-        some.append(pair)
-        if sum(theirs.n_images for _, theirs in some) >= _ROWS:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-class _What(NamedTuple):
-    """What two units must have in common to be the same, in two places."""
-
-    form: str
-    member: str
-    size: int
+        batch.append(pair)
+        if sum(record.n_images for _, record in batch) >= _MAX_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _pairs(units: Sequence[Unit], like: Path) -> list[_Pair]:
-    """Units, and the one in the other index that each may be."""
-    theirs: dict[_What, list[UnitRecord]] = {}
+    """Return units with the one unit of the other index that may be the same."""
+    records: dict[tuple[str, str, int], list[UnitRecord]] = {}
     for source in read_sources(like, read_manifest(like)):
-        for one in source.units:
-            if one.n_images and one.size >= 0:
-                theirs.setdefault(_What(one.form, one.member, one.size), []).append(one)
-    found: list[_Pair] = []
+        for record in source.units:
+            if record.n_images and record.size >= 0:
+                records.setdefault((record.form, record.member, record.size), []).append(record)
+    pairs: list[_Pair] = []
     for unit in units:
         if not unit.path.is_file():
             continue
-        same = theirs.get(_What(unit.form, unit.member, unit.path.stat().st_size), [])
-        same = [one for one in same if speaks_of(one.fingerprint, unit)]
-        named = [one for one in same if PurePosixPath(one.file).name == PurePosixPath(unit.file).name]
+        same = records.get((unit.form, unit.member, unit.path.stat().st_size), [])
+        same = [record for record in same if same_settings(record.fingerprint, unit)]
+        named = [record for record in same if PurePosixPath(record.file).name == PurePosixPath(unit.file).name]
         if len(named or same) == 1:
-            found.append((unit, (named or same)[0]))
-    return found
+            pairs.append((unit, (named or same)[0]))
+    return pairs
 
 
-def _rows_by_unit(like: Path, wanted: set[int]) -> dict[int, dict[str, list[pa.Table]]]:
-    """The rows of units, by the table of the parts that they belong to."""
+def _rows_by_unit(like: Path, units: set[int]) -> dict[int, dict[str, list[pa.Table]]]:
+    """Return the rows of units of the other index, by unit and by table of a part."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     manifest = read_manifest(like)
-    keys = pa.array(sorted(wanted), pa.int64())
-    found: dict[int, dict[str, list[pa.Table]]] = {}
-    for table, into in _TABLES.items():
+    keys = pa.array(sorted(units), pa.int64())
+    tables: dict[int, dict[str, list[pa.Table]]] = {}
+    for table, part_table in _TABLES.items():
         for path in manifest.paths(like, table):
             rows = pq.read_table(path, filters=pc.field("unit").isin(keys)).sort_by("unit")
-            counts = rows["unit"].combine_chunks().value_counts() if rows.num_rows else []
             start = 0
-            for unit, n in ((one["values"].as_py(), one["counts"].as_py()) for one in counts):
-                found.setdefault(unit, {}).setdefault(into, []).append(rows.slice(start, n))
-                start += n
-    return found
+            for count in rows["unit"].combine_chunks().value_counts().to_pylist() if rows.num_rows else []:
+                unit_rows = rows.slice(start, count["counts"])
+                tables.setdefault(count["values"], {}).setdefault(part_table, []).append(unit_rows)
+                start += count["counts"]
+    return tables
 
 
-def _lies_so(unit: Unit, tables: Sequence[pa.Table], each: int, files: blob.Descriptors) -> bool:
-    """Whether a sample of a unit's images lies in its file as the other index says."""
+def _agrees(unit: Unit, tables: Sequence[pa.Table], sample: int, files: blob.Descriptors) -> bool:
+    """Return True if a sample of a unit's images is in its file, as the other index has them."""
     import pyarrow as pa
 
     columns = ["image_id", "member", "offset", "length", "compression", "width", "height", "encoding", "split", "wnid"]
     rows = pa.concat_tables([table.select(columns) for table in tables])
-    step = max(1, rows.num_rows // each)
-    sample = [
-        *rows.slice(rows.num_rows - 1).to_pylist(),
-        *(rows.slice(n, 1).to_pylist()[0] for n in range(0, rows.num_rows, step)),
-    ]
+    step = max(1, rows.num_rows // sample)
+    places = [rows.num_rows - 1, *range(0, rows.num_rows, step)]
     return all(
         (unit.wnid is None or row["wnid"] == unit.wnid)
         and (unit.split is None or row["split"] == unit.split)
         and _is_there(unit, row, files)
-        for row in sample
+        for row in rows.take(places).to_pylist()
     )
 
 
 def _is_there(unit: Unit, row: Mapping[str, object], files: blob.Descriptors) -> bool:
     offset, length = row["offset"], row["length"]
     if not isinstance(offset, int) or not isinstance(length, int):
-        return False  # a place in a stream, or in a table
+        return False  # an image in a stream or in a table
+    name, size = b"", length
     try:
-        block = files.read(unit.path, offset - tar_header.BLOCK, tar_header.BLOCK) if offset else b""
-        name, size, _ = (
-            tar_header.parse(block, offset - tar_header.BLOCK, str(unit.path)) if block else (b"", length, 0)
-        )
-        head = files.read(unit.path, offset, min(length, _HEAD))
+        if offset:
+            block = files.read(unit.path, offset - tar_header.BLOCK, tar_header.BLOCK)
+            name, size, _ = tar_header.parse(block, offset - tar_header.BLOCK, str(unit.path))
+        head = files.read(unit.path, offset, min(length, _HEAD_BYTES))
     except (ImagenetToolsError, OSError):
         return False
     stem = str(row["member"] or row["image_id"]).rpartition("/")[2].removesuffix(".JPEG")
-    # The name in the header of a long name is cut.
+    # A header cuts a longer name at 100 bytes.
     if size != length or (len(name) < 100 and stem not in name.decode(errors="backslashreplace")):
         return False
     if row["compression"] is not None or row["width"] is None:
         return True
-    found = probe(head, length, lambda start, n: files.read(unit.path, offset + start, min(n, length - start)))
-    return (found.width, found.height, found.encoding) == (row["width"], row["height"], row["encoding"])
+    image = probe(head, length, lambda start, n: files.read(unit.path, offset + start, min(n, length - start)))
+    return (image.width, image.height, image.encoding) == (row["width"], row["height"], row["encoding"])
 
 
-def _ours(unit: Unit, tables: Mapping[str, Sequence[pa.Table]]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The other index's rows under our names of the source, the file and the unit."""
+def _renamed(unit: Unit, tables: Mapping[str, Sequence[pa.Table]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield the other index's rows with the source, file and unit of this index."""
     import pyarrow as pa
 
     for table, pieces in tables.items():
         schema = arrow_schema(table)
         rows = pa.concat_tables([piece.select(schema.names) for piece in pieces]).cast(schema)
-        said = {"source": unit.source, "file": unit.file, "unit": unit.key}
-        for name, value in said.items():
+        for name, value in (("source", unit.source), ("file", unit.file), ("unit", unit.key)):
             if name in schema.names:
                 place = schema.get_field_index(name)
-                rows = rows.set_column(
-                    place, schema.field(place), pa.repeat(pa.scalar(value, schema.field(place).type), rows.num_rows)
-                )
+                column = pa.repeat(pa.scalar(value, schema.field(place).type), rows.num_rows)
+                rows = rows.set_column(place, schema.field(place), column)
         if table == "images":
-            order = [("offset", "ascending"), ("image_id", "ascending")]
-            rows = rows.sort_by(order)
+            rows = rows.sort_by([("offset", "ascending"), ("image_id", "ascending")])
         yield from ((table, batch) for batch in rows.combine_chunks().to_batches())

@@ -1,4 +1,4 @@
-"""What lies at a path: the forms that the readers find there, what no form claims, and what it is instead."""
+"""Detect what is at a path: the forms that the readers recognise, the files that no form reads, and why."""
 
 from __future__ import annotations
 
@@ -22,255 +22,283 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Detection, Reader, Unit
 
-# Files that lie in their thousands in what readers scan, and are no archive or list.
-_SCANNED = IMAGE_SUFFIXES | {".xml"}
+# Suffixes of files that are in the thousands in scanned folders, and are no archive or list.
+_SCANNED_SUFFIXES = IMAGE_SUFFIXES | {".xml"}
 
-# Forms of images in folders of the user's own names.
-_FOLDERS = frozenset({"image_folder", "flat_folder"})
+# Forms of images in folders with names that the user chose.
+_FOLDER_FORMS = frozenset({"image_folder", "flat_folder"})
 
 _SPLITS = ("train", "val", "test")
 
 
 class Survey(NamedTuple):
-    """What lies at a path."""
+    """What is at a path.
+
+    Attributes:
+        path: The path, absolute.
+        found: The detected forms.
+        units: Number of units that indexing would read, for each of `found`.
+        ignored: Files and folders below the path that nothing reads, and folders that cannot be opened.
+        unrecognised: What the path is if nothing of ImageNet was found, else "".
+    """
 
     path: Path
     found: tuple[Detection, ...]
-    units: tuple[int, ...]  # the pieces that indexing would read, of each that was found
-    ignored: tuple[str, ...]  # files beside that nothing reads, and what may not be looked into
-    unrecognised: str  # what it is instead, in words, where nothing of ImageNet was found; else ""
+    units: tuple[int, ...]
+    ignored: tuple[str, ...]
+    unrecognised: str
 
 
 def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
-    """What lies at a path, as `imagenet-tools detect` tells it; headers are read, no images. SourceError: nothing."""
+    """Detect what is at a path, as `imagenet-tools detect` prints it. Read headers, and no images.
+
+    Raises:
+        SourceError: The path does not exist.
+    """
     path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
     found, ignored = detect(path, readers)
     root = path if path.is_dir() else path.parent
-    units = tuple(sum(1 for _ in _units(one, readers, root)) for one in found)
+    units = tuple(sum(1 for _ in _units(detection, readers, root)) for detection in found)
     return Survey(path, tuple(found), units, tuple(ignored), "" if found else what_is(path))
 
 
 def detect(
     path: Path, readers: Mapping[str, Reader], *, with_exports: bool = False
 ) -> tuple[list[Detection], list[str]]:
-    """(what lies at a path, what lies in it at any depth and nothing reads, relative to the path).
+    """Return (the forms at a path, the files and folders below it that nothing reads, relative to it).
 
-    In a folder, what belongs to none of what was found is tried too: archives, lists and folders that lie directly in
-    it, or in the folders that hold what was found. Images and annotations that no form claims are counted by the units
-    around them. SourceError: no such path.
+    In a folder, files that belong to none of the detected forms are tried too: archives, lists and folders that are
+    directly in it, or in the folders around what was detected. Images and annotations that no form claims are counted
+    by the units around them.
 
-    Exports of this program below the path are left out and named, unless `with_exports`. An export that is the path,
-    or holds it, is read, under the name of the data set that its images belong to.
+    Exports of this program below the path are left out and named, unless `with_exports`. An export that is the path or
+    contains it is read as the data set that its images belong to.
+
+    Raises:
+        SourceError: The path does not exist, or one form has files inside and outside of an export.
     """
     if not path.exists():
         message = f"{path} does not exist. Expected a file or a folder of ImageNet."
         raise SourceError(message)
     around = export_around(path)
     found = _forms(path, readers)
-    if not path.is_dir() or any(one.path == path and not one.holds for one in found):
-        return _read_as(around, found), []  # what is known and not read is not looked into either
-    inside = _Inside(path, readers, found, with_exports=with_exports)
-    found, exports = inside.found, inside.exports
+    if not path.is_dir() or any(detection.path == path and not detection.holds for detection in found):
+        return _read_as(around, found), []  # a known form that is not read is not searched either
+    search = _FolderSearch(path, readers, found, with_exports=with_exports)
+    found, exports = search.found, search.exports
     if not with_exports:
-        found, met = _without_exports(path, found, readers)
-        exports += [one for one in met if one not in exports]
-    known = {name for one in found for name in readers[one.form].READS.beside}
-    known |= inside.known | (around.files if around else set())
-    tops = [f"{one.folder.relative_to(path).as_posix()}/" for one in exports]
-    named = [f"{top} ({one.title}: name it by itself to read it)" for top, one in zip(tops, exports, strict=True)]
+        found, more = _without_exports(path, found, readers)
+        exports += [export for export in more if export not in exports]
+    known = {name for detection in found for name in readers[detection.form].READS.beside}
+    known |= search.known | (around.files if around else set())
+    tops = [f"{export.folder.relative_to(path).as_posix()}/" for export in exports]
     ignored = [
-        _why(path, name)
-        for name in inside.ignored
-        if not known & {name, name.rpartition("/")[2]} and not name.startswith(tuple(tops))
+        f"{top} ({export.title}: name it by itself to read it)" for top, export in zip(tops, exports, strict=True)
     ]
-    return _read_as(around, [_of_no_split(one, path, found) for one in found]), [*named, *ignored]
+    for name in search.ignored:
+        if not known & {name, name.rpartition("/")[2]} and not name.startswith(tuple(tops)):
+            reason = unread_file(path / name)
+            ignored.append(f"{name} ({reason})" if reason else name)
+    return _read_as(around, [_with_split_warning(detection, path, found) for detection in found]), ignored
 
 
-def _units(found: Detection, readers: Mapping[str, Reader], root: Path) -> Iterator[Unit]:
-    return readers[found.form].units(found, "", root) if found.holds else iter(())
+def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
+    """Return what the readers detect at a path itself, each with its splits in the usual order."""
+    return [
+        replace(detection, splits=tuple(sorted(detection.splits, key=_split_order)))
+        for reader in readers.values()
+        for detection in reader.detect(path)
+    ]
 
 
-class _Inside:
-    """What is found in a folder, with the files and folders that its units read, and what nothing reads.
+def _split_order(split: str) -> int:
+    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
 
-    All paths are relative to the folder, '/' between; "" is the folder itself.
+
+def _units(detection: Detection, readers: Mapping[str, Reader], root: Path) -> Iterator[Unit]:
+    return readers[detection.form].units(detection, "", root) if detection.holds else iter(())
+
+
+class _FolderSearch:
+    """Search of a folder for forms and for files that nothing reads.
+
+    All paths are relative to the folder, with '/' between; "" is the folder itself.
+
+    Attributes:
+        found: The detected forms.
+        exports: Exports of this program that are left out.
+        known: Files of exports that are read.
+        ignored: Files and folders that nothing reads.
     """
 
     def __init__(self, path: Path, readers: Mapping[str, Reader], found: list[Detection], *, with_exports: bool):
         self._path, self._readers, self._with_exports = path, readers, with_exports
         self.found: list[Detection] = []
-        self.exports: list[OwnExport] = []  # left out
-        self.known: set[str] = set()  # files of exports that are read
+        self.exports: list[OwnExport] = []
+        self.known: set[str] = set()
         self.ignored: list[str] = []
-        self._read: set[str] = set()
-        self._holding: set[str] = set()  # the folders around what is read
-        self._classes: set[str] = set()  # class folders, which are read with the folders in them
+        self._read: set[str] = set()  # files and folders of units
+        self._parents: set[str] = set()  # the folders around them
+        self._classes: set[str] = set()  # class folders, which are read with all folders below
         self._tables: set[str] = set()  # folders with a table, which may list images in the folders below
-        for one in found:
-            self._take(one)
-        self._look("")
+        for detection in found:
+            self._add(detection)
+        self._search("")
 
-    def _take(self, found: Detection, *, alone: bool = False) -> bool:
-        """Add a detection; False if `alone` and another one reads some of the same."""
-        units = list(_units(found, self._readers, self._path))
-        places = {unit.file for unit in units} if found.holds else {found.path.relative_to(self._path).as_posix()}
-        if alone and not self._read.isdisjoint(places):
+    def _add(self, detection: Detection, *, alone: bool = False) -> bool:
+        """Add a detection. Return False if `alone` and another detection reads some of the same files."""
+        units = list(_units(detection, self._readers, self._path))
+        files = {unit.file for unit in units}
+        if not detection.holds:
+            files = {detection.path.relative_to(self._path).as_posix()}
+        if alone and not self._read.isdisjoint(files):
             return False
-        self.found.append(found)
-        self._read |= places
+        self.found.append(detection)
+        self._read |= files
         self._classes |= {unit.file for unit in units if unit.wnid is not None}
-        self._holding |= {above for place in places for above in _above(place)}
-        self._tables |= {_above(place)[0] for place in places if PurePosixPath(place).name in TABLES}
-        if getattr(self._readers[found.form], "LOOSE", False):
-            self._holding |= {unit.file for unit in units if unit.wnid is None and not unit.member}
+        self._parents |= {parent for file in files for parent in _parents(file)}
+        self._tables |= {_parents(file)[0] for file in files if PurePosixPath(file).name in TABLES}
+        if getattr(self._readers[detection.form], "LOOSE", False):
+            self._parents |= {unit.file for unit in units if unit.wnid is None and not unit.member}
         return True
 
-    def _look(self, folder: str) -> None:
-        """Try what lies in a folder and is not read; then look into the folders in it that hold what is read."""
+    def _search(self, folder: str) -> None:
+        """Try what is in a folder and is not read, then search the folders in it that contain what is read."""
         if (folder and folder in self._tables) or folder in self._classes:
             return
         if folder and self._with_exports and (export := export_at(self._path / folder)):
             self.known |= {f"{folder}/{file}" for file in export.files}
-        left = self._left(folder)
-        if folder and any(not a_folder for _, a_folder in left):
-            # Class tars and shards are one form together.
-            some = [self._take(one, alone=True) for one in _forms(self._path / folder, self._readers)]
-            left = self._left(folder) if any(some) else left
-        for place, a_folder in left:
-            self._try(place, a_folder=a_folder, listed=folder not in self._tables)
-        for place in sorted(self._holding):
-            if place and _above(place)[0] == folder and (self._path / place).is_dir():
-                self._look(place)
+        unread = self._unread(folder)
+        if folder and not all(unread.values()):
+            # Class tars, or shards, are one form together.
+            added = [self._add(detection, alone=True) for detection in _forms(self._path / folder, self._readers)]
+            unread = self._unread(folder) if any(added) else unread
+        for path, is_dir in unread.items():
+            self._try(path, is_dir=is_dir, listed=folder not in self._tables)
+        for path in sorted(self._parents):
+            if path and _parents(path)[0] == folder and (self._path / path).is_dir():
+                self._search(path)
 
-    def _left(self, folder: str) -> list[tuple[str, bool]]:
-        """(path, whether it is a folder) of what lies in a folder and is not read; images are not among them."""
+    def _unread(self, folder: str) -> dict[str, bool]:
+        """Return what is in a folder and is not read, without images: whether it is a folder, by path."""
         with os.scandir(self._path / folder) as entries:
             children = sorted((f"{folder}/{entry.name}".lstrip("/"), is_folder(entry)) for entry in entries)
-        loose = folder != "" and folder in self._read  # its files are read, or are problems
-        return [
-            (place, a_folder)
-            for place, a_folder in children
-            if place not in self._read
-            and place not in self._holding
-            and (a_folder or not (loose or PurePosixPath(place).suffix.lower() in _SCANNED))
-        ]
+        skip_files = folder != "" and folder in self._read  # the unit reads them, or reports them as problems
+        return {
+            path: is_dir
+            for path, is_dir in children
+            if path not in self._read
+            and path not in self._parents
+            and (is_dir or not (skip_files or PurePosixPath(path).suffix.lower() in _SCANNED_SUFFIXES))
+        }
 
-    def _try(self, place: str, *, a_folder: bool, listed: bool) -> None:
-        """Add what lies at a place, or list it as not read."""
+    def _try(self, place: str, *, is_dir: bool, listed: bool) -> None:
+        """Add what a file or folder is, or list it as not read."""
         path = self._path / place
         try:
-            exports = exports_in(path) if a_folder and not self._with_exports else []
+            exports = exports_in(path) if is_dir and not self._with_exports else []
             self.exports += exports
-            if any(one.folder == path for one in exports):
+            if any(export.folder == path for export in exports):
                 return
-            # A link to nothing is no file of any form.
+            # A link without a target is no form.
             found = _forms(path, self._readers) if path.exists() else []
-            words = _words(path) if a_folder and not found else ""
+            note = _folder_note(path) if is_dir and not found else ""
         except PermissionError as error:
             self.ignored.append(f"{place} ({error.strerror})")
             return
-        for one in found:
-            self._take(one)
-        if not found and not a_folder:
+        for detection in found:
+            self._add(detection)
+        if not found and not is_dir:
             self.ignored.append(place)
-        elif words and listed and not exports and not path.name.startswith("."):
-            self.ignored.append(place + words)
+        elif note and listed and not exports and not path.name.startswith("."):
+            self.ignored.append(place + note)
 
 
-def _above(place: str) -> list[str]:
-    """The folders around a place, the nearest first, "" last."""
-    parts = place.split("/")
+def _parents(path: str) -> list[str]:
+    """Return the folders around a path, the nearest first, "" last."""
+    parts = path.split("/")
     return ["/".join(parts[:n]) for n in reversed(range(len(parts)))]
 
 
-def _of_no_split(found: Detection, path: Path, others: list[Detection]) -> Detection:
-    """A detection, with a word where its folder lies beside train, has the name of no split, and is taken for train."""
-    name = found.path.name
-    of_train = found.dataset.startswith("ilsvrc") and "images" in found.holds and set(found.splits) <= {"train"}
-    if found.form not in _FOLDERS or found.path == path or not of_train or is_split_folder(name):
-        return found
-    if not any("train" in one.splits and one is not found for one in others):
-        return found
+def _with_split_warning(detection: Detection, path: Path, others: list[Detection]) -> Detection:
+    """Return a detection with a reading added if a folder beside train, not named as a split, is read as train."""
+    name = detection.path.name
+    if (
+        detection.form not in _FOLDER_FORMS
+        or detection.path == path
+        or is_split_folder(name)
+        or not detection.dataset.startswith("ilsvrc")
+        or "images" not in detection.holds
+        or not set(detection.splits) <= {"train"}
+        or not any("train" in other.splits and other is not detection for other in others)
+    ):
+        return detection
     reading = (
         f"of another split: the folder {name}/ has the name of none, and its images are taken for train; rename the "
         "folder, or index it by itself (--dataset NAME)"
     )
-    return replace(found, readings=(*found.readings, reading))
-
-
-def _why(path: Path, name: str) -> str:
-    """Return the name of a file that is not read, with what it is where its bytes tell."""
-    what = unread_file(path / name)
-    return f"{name} ({what})" if what else name
+    return replace(detection, readings=(*detection.readings, reading))
 
 
 def _without_exports(
     path: Path, found: Sequence[Detection], readers: Mapping[str, Reader]
 ) -> tuple[list[Detection], list[OwnExport]]:
-    """Return what was found outside of exports below a path, and these. SourceError: one form has files in both."""
+    """Return (the detections outside of exports below a path, these exports)."""
     kept: list[Detection] = []
     met: dict[str, OwnExport] = {}
-    for one in found:
-        # The units of one archive all lie in it, and listing them reads it.
-        if one.path.is_file():
-            files = [one.path.relative_to(path).as_posix()]
+    for detection in found:
+        if detection.path.is_file():  # listing the units of an archive would read it
+            files = [detection.path.relative_to(path).as_posix()]
         else:
-            files = [unit.file for unit in _units(one, readers, path)]
+            files = [unit.file for unit in _units(detection, readers, path)]
         exports = exports_on_the_way(path, files)
         if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
             first = next(iter(exports.values()))
             message = (
-                f"{first.folder} is {first.title}, among what is read of {path} as {one.form}. Move it elsewhere, or "
-                "read it too, under a name of its own: --dataset NAME."
+                f"{first.folder} is {first.title}, among what is read of {path} as {detection.form}. Move it "
+                "elsewhere, or read it too, under a name of its own: --dataset NAME."
             )
             raise SourceError(message)
         met |= exports
-        kept += [] if exports else [one]
+        if not exports:
+            kept.append(detection)
     return kept, list(met.values())
 
 
 def _read_as(around: OwnExport | None, found: list[Detection]) -> list[Detection]:
-    return [around.read_as(one) for one in found] if around else found
+    return [around.read_as(detection) for detection in found] if around else found
 
 
-def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
-    """What the readers find at a path itself, the splits of each in their usual order."""
-    found = (one for reader in readers.values() for one in reader.detect(path))
-    return [replace(one, splits=tuple(sorted(one.splits, key=_place))) for one in found]
+# ---- words for what is not read
 
 
-def _words(folder: Path) -> str:
-    """What stands behind the name of a folder that is not read; "" for an empty one, and for an index or its build."""
+def _folder_note(folder: Path) -> str:
+    """Return the text after the name of a folder that is not read; "" for an empty one and for an index."""
     if is_index(folder) or folder.suffix == ".partial":
         return ""
     if wnids := folders_by_wnid(folder):
-        return f"/ ({len(wnids):,} folders called by wnids, none of them with an image)"
+        folders = "1 folder" if len(wnids) == 1 else f"{len(wnids):,} folders"
+        return f"/ ({folders} called by wnids, none of them with an image)"
     with os.scandir(folder) as entries:
         return "/" if next(entries, None) else ""
 
 
-def _place(split: str) -> int:
-    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
-
-
 def what_is(path: Path) -> str:
-    """What a path is, in words: for one in which nothing of ImageNet was found."""
-    for folder, what in (
-        (path, "an index"),
-        (path.parent, "part of an index"),
-        (path.parent.parent, "part of an index"),
-    ):
-        if is_index(folder):
-            return f"{what} that build-index made, and no source of one"
-    if what := unread_folder(path) if path.is_dir() else unread_file(path):
-        return what
+    """Return what a path is, in words, if nothing of ImageNet was found there."""
+    if is_index(path):
+        return "an index that build-index made, and no source of one"
+    if any(is_index(folder) for folder in (path.parent, path.parent.parent)):
+        return "part of an index that build-index made, and no source of one"
+    if reason := unread_folder(path) if path.is_dir() else unread_file(path):
+        return reason
     if path.is_dir():
-        if wnids := [place for place in (path, *map(path.joinpath, split_folders(path))) if folders_by_wnid(place)]:
-            return f"a folder with {wnids[0].name}{_words(wnids[0])}"
+        for folder in (path, *(path / name for name in split_folders(path))):
+            if folders_by_wnid(folder):
+                return f"a folder with {folder.name}{_folder_note(folder)}"
         names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
         return f"a folder with {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names else "an empty folder"
     if not path.is_file():
-        return "neither a file nor a folder"  # to open a pipe would wait for ever
+        return "neither a file nor a folder"  # opening a pipe would block
     with path.open("rb") as file:
         return f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}{_broken_tar(path)}"
 
