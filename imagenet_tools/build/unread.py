@@ -1,4 +1,4 @@
-"""What is no ImageNet, and why it is not read: named by its content, with what to do next."""
+"""Say what a file or folder that no form reads is, by its content, and what the user can do next."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# First bytes of a file that tell what it is; an HTML page may begin with a comment, and its title comes later.
+# First bytes of a file that are looked at. An HTML page may begin with a comment, and its title comes later.
 _HEAD_BYTES = 4096
 
-# What compressed files begin with, their name, and the command that unpacks one.
+# The first bytes of compressed files, the name of the compression, and the command that unpacks one.
 _COMPRESSED = (
     (re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)"), "bzip2", "bunzip2"),
     (re.compile(rb"\xfd7zXZ\0"), "xz", "unxz"),
@@ -36,118 +36,119 @@ _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\r?\n(?:.*\n)
 
 _EMPTY = "an empty file"
 
-# Files and folders that are looked at in a folder, to say what it holds.
-_LOOKED_AT = 64
-_NAMED = 3
-_TITLE_CHARACTERS = 60
+_MAX_ENTRIES = 64  # files and folders of a folder that are looked at
+_MAX_NAMED = 3  # files and folders that a message names
+_MAX_TITLE_CHARACTERS = 60
 
 
 def unread_file(path: Path) -> str:
-    """Return what a file is, by its first bytes, and what to do; "" for one of which there is nothing to say."""
+    """Return what a file is, by its first bytes, and what to do; "" for a file of no known kind."""
+    head = None
     with suppress(OSError):
-        if not path.is_file():
-            return ""  # to open a pipe would wait for ever
-        with path.open("rb") as file:
-            return _of_bytes(path, file.read(_HEAD_BYTES))
-    return ""
-
-
-def _of_bytes(path: Path, head: bytes) -> str:
-    quoted = shlex.quote(str(path))
+        if path.is_file():  # opening a pipe would block
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+    if head is None:
+        return ""
     if not head:
         return f"{_EMPTY}: copy or download it again"
-    if found := _LFS.match(head):
-        size = int(found[1])
-        return f"a Git LFS pointer to {size:,} bytes, not the file itself: fetch it with `git lfs pull`"
+    if pointer := _LFS.match(head):
+        return f"a Git LFS pointer to {int(pointer[1]):,} bytes, not the file itself: fetch it with `git lfs pull`"
     if _HTML.match(head):
-        titled = _TITLE.search(head)
-        text = " ".join(titled[1].decode(errors="replace").split()) if titled else ""
-        text = "".join(letter for letter in text if letter.isprintable())[:_TITLE_CHARACTERS]
+        element = _TITLE.search(head)
+        text = " ".join(element[1].decode(errors="replace").split()) if element else ""
+        text = "".join(letter for letter in text if letter.isprintable())[:_MAX_TITLE_CHARACTERS]
         title = f" titled '{text}'" if text else ""
         return f"an HTML page{title}, not the file that was asked for: log in where it came from, and download it again"
-    for beginning, name, command in _COMPRESSED:
-        if beginning.match(head):
+    quoted = shlex.quote(str(path))
+    for pattern, name, command in _COMPRESSED:
+        if pattern.match(head):
             return f"compressed by {name}: unpack it once with `{command} {quoted}`, and index what comes out"
-    if head.startswith(zip_directory.MAGICS):
-        return _of_zip(path)
-    return ""
-
-
-def _of_zip(path: Path) -> str:
-    """Return what a zip holds that no form reads, or why it cannot be listed."""
+    if not head.startswith(zip_directory.MAGICS):
+        return ""
     try:
         names = [member.name for member in zip_directory.first_members(path, 1)]
     except FormatError as error:
         return f"a zip that is broken: {str(error).rstrip('.')}"
+    except OSError:
+        return ""
     if not names:
         return "an empty zip"
     return (
-        f"a zip in which nothing of ImageNet was found, {names[0]!r} first: unpack it once with "
-        f"`unzip {shlex.quote(str(path))}`, and index what comes out"
+        f"a zip in which nothing of ImageNet was found, {names[0]!r} first: unpack it once with `unzip {quoted}`, and "
+        "index what comes out"
     )
 
 
 def unread_folder(path: Path) -> str:
-    """Return what a folder in which nothing of ImageNet was found is, and what to do; "" where nothing is to be said.
+    """Return what a folder without ImageNet is, and what to do; "" for a folder of no known kind.
 
-    Exports of this program; class folders whose names tell no class; files that are not what they are called.
+    Known are exports of this program, class folders whose names give no class, and files of another kind than their
+    name says.
     """
-    below = [path, *(path / entry.name for entry in sorted(_entries(path), key=lambda one: one.name) if entry.is_dir())]
-    exports = next((found for folder in below if (found := exports_in(folder))), [])
+    folders = [path, *(path / entry.name for entry in _entries(path) if entry.is_dir())]
+    exports = next((exports for folder in folders if (exports := exports_in(folder))), [])
     if exports:
-        one = exports[0]
-        if one.folder == path:
-            return f"{one.title}, in which no images are found: index the sources that it was made from"
-        names = ", ".join(found.folder.relative_to(path).as_posix() for found in exports)
-        return f"a folder with exports that imagenet-tools made ({names}): name one of them, such as {one.folder}"
+        first = exports[0]
+        if first.folder == path:
+            return f"{first.title}, in which no images are found: index the sources that it was made from"
+        names = ", ".join(export.folder.relative_to(path).as_posix() for export in exports)
+        return f"a folder with exports that imagenet-tools made ({names}): name one of them, such as {first.folder}"
     for folder in (path, *(path / name for name in SPLIT_FOLDERS)):
-        if folder.is_dir() and (what := _unnamed_classes(folder)):
-            return what
-    named = [(file, what) for file in _files_in(path) if (what := unread_file(file))]
-    # An empty file is often meant to be empty, and says least.
-    for file, what in sorted(named, key=lambda one: one[1].startswith(_EMPTY)):
-        return f"a folder with {file.relative_to(path)}, which is {what}"
-    return ""
+        if folder.is_dir() and (reason := _unnamed_classes(folder)):
+            return reason
+    reasons = [(file, reason) for file in _some_files(path) if (reason := unread_file(file))]
+    if not reasons:
+        return ""
+    # An empty file says least, and is often meant to be empty.
+    file, reason = min(reasons, key=lambda pair: pair[1].startswith(_EMPTY))
+    return f"a folder with {file.relative_to(path)}, which is {reason}"
 
 
 def _unnamed_classes(folder: Path) -> str:
-    """Return what is said of class folders that are called by numbers or words, whose images' names tell no class."""
-    names = sorted(entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith("."))
-    images = {}  # the first image of each folder that may be a class
-    for name in names[:_LOOKED_AT]:
-        first = next((one.name for one in _entries(folder / name) if is_image_name(one.name)), None)
-        if first is not None and name not in SPLIT_FOLDERS and not wnid_of_folder(name):
-            images[name] = first
-    named_otherwise = [name for name, image in images.items() if not keeps_imagenet_name(told_by_path(image).stem)]
-    if len(images) < 2 or not named_otherwise:  # one folder of images is no set of classes
+    """Return what to do with class folders named by numbers or words, whose images' names give no class."""
+    names = [entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    first_images = {}  # by folder that may be a class
+    for name in names[:_MAX_ENTRIES]:
+        image = next((entry.name for entry in _listed(folder / name) if is_image_name(entry.name)), None)
+        if image is not None and name not in SPLIT_FOLDERS and not wnid_of_folder(name):
+            first_images[name] = image
+    unnamed = (name for name, image in first_images.items() if not keeps_imagenet_name(told_by_path(image).stem))
+    sample = next(unnamed, None)
+    if len(first_images) < 2 or sample is None:  # one folder of images is no set of classes
         return ""
-    sample = f"{named_otherwise[0]}/{images[named_otherwise[0]]}"
-    if all(name.isdecimal() for name in images):
-        called, shown = "numbers", sorted(images, key=int)[:_NAMED]
+    if all(name.isdecimal() for name in first_images):
+        kind, shown = "numbers", sorted(first_images, key=int)[:_MAX_NAMED]
         why = "A number means a class only in a known order, and nothing here tells which"
-        ask = "`imagenet-tools classes show ilsvrc2012` lists the 1,000 by number, in the order of PyTorch and timm"
+        advice = "`imagenet-tools classes show ilsvrc2012` lists the 1,000 by number, in the order of PyTorch and timm"
     else:
-        called, shown = "words", list(images)[:_NAMED]
+        kind, shown = "words", list(first_images)[:_MAX_NAMED]
         why = "A word may mean several classes, and nothing here tells which"
-        ask = f"`imagenet-tools find {shlex.quote(shown[0])}` lists the classes that a word may mean"
-    more = " ..." if len(names) > _NAMED else ""
+        advice = f"`imagenet-tools find {shlex.quote(shown[0])}` lists the classes that a word may mean"
+    more = " ..." if len(names) > _MAX_NAMED else ""
     return (
-        f"a folder of class folders called by {called} ({', '.join(shown)}{more}), with images such as {sample}. "
-        f"{why}. Rename each folder to its wnid: {ask}"
+        f"a folder of class folders called by {kind} ({', '.join(shown)}{more}), with images such as "
+        f"{sample}/{first_images[sample]}. {why}. Rename each folder to its wnid: {advice}"
     )
 
 
-def _files_in(path: Path) -> Iterator[Path]:
-    """Yield some files of a folder, and some of each folder in it, by name."""
-    entries = sorted(_entries(path), key=lambda entry: entry.name)[:_LOOKED_AT]
-    yield from (path / entry.name for entry in entries if entry.is_file())
+def _some_files(path: Path) -> list[Path]:
+    """Return some files of a folder, then some of each folder in it, sorted by name."""
+    entries = _entries(path)[:_MAX_ENTRIES]
+    files = [path / entry.name for entry in entries if entry.is_file()]
     for entry in entries:
         if entry.is_dir():
-            inside = sorted(_entries(path / entry.name), key=lambda one: one.name)[:_NAMED]
-            yield from (path / entry.name / one.name for one in inside if one.is_file())
+            inside = _entries(path / entry.name)[:_MAX_NAMED]
+            files += [path / entry.name / file.name for file in inside if file.is_file()]
+    return files
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield what lies in a folder; nothing of one that cannot be looked into."""
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder, sorted by name."""
+    return sorted(_listed(folder), key=lambda entry: entry.name)
+
+
+def _listed(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of a folder in the order of the disk; none of a folder that cannot be opened."""
     with suppress(OSError), os.scandir(folder) as entries:
         yield from entries
