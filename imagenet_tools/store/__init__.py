@@ -1,1 +1,1 @@
-"""An index on disk and open: its layout, its tables in DuckDB, and what a query may do."""
+"""An index on disk: its layout, its tables in DuckDB, and queries of them."""

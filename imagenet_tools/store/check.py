@@ -27,26 +27,25 @@ from imagenet_tools.store.wordnet_tables import CONSTANT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagenet_tools.store.layout import FileEntry, Manifest
-    from imagenet_tools.store.store import Store
+    from imagenet_tools.store.layout import FileEntry
     from imagenet_tools.units import Progress
 
-_ROWS = 4096  # that are Python's objects at a time
+_FETCHED_ROWS = 4096  # rows that are Python objects at a time
 
 
 class CheckedIndex(NamedTuple):
-    """An index that was checked: right where nothing was found."""
+    """Result of the check of an index. The index is sound if there are no findings."""
 
     path: Path
     files: int  # Parquet files
     sources: int
     images: int
-    decoded: int  # of them, in full
+    decoded: int  # images that were decoded in full
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong."""
         return all_ok(self.findings)
 
     @property
@@ -59,35 +58,41 @@ class CheckedIndex(NamedTuple):
 
 
 def check_index(path: Path, *, read_data: bool = False, progress: Progress | None = None) -> CheckedIndex:
-    """Check one index; with `read_data` every image is read and decoded in full. NoIndexError: none is there."""
+    """Check one index.
+
+    Args:
+        path: Its folder.
+        read_data: Read and decode every image in full.
+        progress: Called while images are decoded.
+
+    Raises:
+        NoIndexError: There is no index, or its manifest cannot be read.
+    """
     manifest = read_manifest(path)
-    entries = [(table, entry) for table, found in manifest.tables.items() for entry in found]
     findings = list(grouped("E201", wrong_files(path, manifest)))
     if not findings:
-        findings += chain.from_iterable(_table(path, table, entry) for table, entry in entries)
-    findings += [Finding("E202", f"{MANIFEST} names no files of {name}") for name in _absent(manifest)]
+        for table, entries in manifest.tables.items():
+            findings += chain.from_iterable(_check_file(path, table, entry) for entry in entries)
+    missing = [table for table in ("sources", *CONSTANT) if not manifest.tables.get(table)]
+    findings += [Finding("E202", f"{MANIFEST} names no files of {table}") for table in missing]
     sources = images = decoded = 0
-    if not findings:  # or DuckDB would stop at a damaged file
+    if not findings:  # DuckDB would fail on a damaged file
         index = Store(path)
         sources = len(index.roots)
-        findings += _sources(index)
+        findings += _check_sources(index)
         images = sum(entry.rows for entry in manifest.tables.get("images", []))
         if not images:
             findings.append(Finding("W201", "it has no images"))
         if read_data:
-            decoded, wrong = _decoded(index, images, progress)
-            findings += grouped("E205", wrong)
-    return CheckedIndex(path, len(entries), sources, images, decoded, tuple(findings))
+            decoded, problems = _decode(index, images, progress)
+            findings += grouped("E205", problems)
+    return CheckedIndex(path, len(manifest.entries), sources, images, decoded, tuple(findings))
 
 
-def _absent(manifest: Manifest) -> list[str]:
-    return [table for table in ("sources", *CONSTANT) if not manifest.tables.get(table)]
+def _check_file(root: Path, table: str, entry: FileEntry) -> Iterator[Finding]:
+    """Yield a finding if the columns or rows of a Parquet file are wrong.
 
-
-def _table(root: Path, table: str, entry: FileEntry) -> Iterator[Finding]:
-    """Yield what is wrong with the columns and rows of a Parquet file.
-
-    That of the table sources is read in full: it has no sum, as it holds the roots of the machine.
+    A file without a digest, that of the table sources, is read in full.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -102,63 +107,62 @@ def _table(root: Path, table: str, entry: FileEntry) -> Iterator[Finding]:
         return
     expected = arrow_schema(table) if table in TABLES else None
     if expected is None or not schema.remove_metadata().equals(expected):
-        wrong = sorted({*map(str, schema)} ^ {*map(str, expected or ())})
-        yield Finding("E202", f"{entry.file}: its columns are not those of {table}; they differ in {', '.join(wrong)}")
+        columns = sorted({*map(str, schema)} ^ {*map(str, expected or ())})
+        differences = ", ".join(columns)
+        yield Finding("E202", f"{entry.file}: its columns are not those of {table}; they differ in {differences}")
     elif rows != entry.rows:
         yield Finding("E202", f"{entry.file}: found {rows:,} rows, expected {entry.rows:,}")
 
 
-def _sources(index: Store) -> Iterator[Finding]:
-    """Yield the files of the sources that are gone, or are no longer what was indexed."""
-    gone: list[str] = []
+def _check_sources(index: Store) -> Iterator[Finding]:
+    """Yield findings of files of the sources that are missing, or have changed since they were indexed."""
+    missing: list[str] = []
     changed: list[str] = []
-    for path, length in chain(((path, None) for path in index.stamps.archives), _loose(index)):
+    for path, length in chain(((path, None) for path in index.stamps.archives), _loose_files(index)):
         try:
             index.stamps.check(path, Path(path).stat(), length)
         except SourceError as error:
             changed.append(str(error))
         except OSError as error:
-            gone.append(f"{path}: {error.strerror}; expected a source that was indexed. If it moved, use `relocate`")
-    yield from grouped("E203", gone)
+            missing.append(f"{path}: {error.strerror}; expected a source that was indexed. If it moved, use `relocate`")
+    yield from grouped("E203", missing)
     yield from grouped("E204", changed)
 
 
-def _loose(index: Store) -> Iterator[tuple[str, int | None]]:
-    """Yield (file, bytes) of the images that are files, and (file, None) of the files in other folders."""
+def _loose_files(index: Store) -> Iterator[tuple[str, int | None]]:
+    """Yield (path, bytes) of images that are files, and (path, None) of the files in folders without images."""
     rows = index.cursor().execute("""SELECT source, file, length FROM images WHERE "offset" = 0""")
-    while found := rows.fetchmany(_ROWS):
-        yield from ((str(index.place(source, file)), length) for source, file, length in found)
+    while batch := rows.fetchmany(_FETCHED_ROWS):
+        yield from ((str(index.place(source, file)), length) for source, file, length in batch)
     folders = index.cursor().execute(
         """SELECT source, unit.file FROM (SELECT source, unnest(units) AS unit FROM sources)
            WHERE unit.size < 0 AND unit.n_images = 0 ORDER BY ALL"""
     )
     for source, file in folders.fetchall():
         folder = index.place(source, file)
-        if not folder.is_dir():
-            yield str(folder), None
-        else:
-            yield from ((str(path), None) for path in sorted(folder.iterdir()) if path.is_file())
+        paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [folder]
+        yield from ((str(path), None) for path in paths)
 
 
-def _decoded(index: Store, total: int, progress: Progress | None) -> tuple[int, list[str]]:
-    """(how many images were decoded in full, what is wrong with the others), as they lie."""
+def _decode(index: Store, total: int, progress: Progress | None) -> tuple[int, list[str]]:
+    """Decode all images, in the order of their files. Return (number of decoded images, problems of the others)."""
     rows = index.cursor().execute(
         """SELECT dataset || '/' || image_id, source, file, "offset", length, member, position, compression,
                   coalesce(encoding, '')
            FROM images WHERE problem IS NULL
            ORDER BY source, file, CASE WHEN compression LIKE 'tar.gz%' THEN member END, coalesce("offset", position)"""
     )
-    wrong: list[str] = []
+    problems: list[str] = []
     pixels, n = Pixels(), 0
     with Descriptors(stamps=index.stamps) as files:
-        while found := rows.fetchmany(_ROWS):
-            for key, *where in found:
+        while batch := rows.fetchmany(_FETCHED_ROWS):
+            for key, *columns in batch:
                 try:
-                    pixels.add(key, payload.read(index.image_place(*where), files))
+                    pixels.add(key, payload.read(index.image_place(*columns), files))
                 except (ImagenetToolsError, OSError) as error:
-                    wrong.append(f"{key}: {error}")
-            n += len(found)
+                    problems.append(f"{key}: {error}")
+            n += len(batch)
             if progress:
                 progress("decoding", n, total)
-    wrong += pixels.finish()
-    return pixels.decoded, wrong
+    problems += pixels.finish()
+    return pixels.decoded, problems

@@ -1,4 +1,8 @@
-"""The tables of an index in a DuckDB in memory: a view of each over exact files, and the macros of views.sql."""
+"""Connections to the tables of an index, and to files of the user, in a DuckDB in memory. Nothing is written.
+
+Each table is a view of exact Parquet files; views.sql adds the other views and the macros. A CSV, JSON or Parquet file
+of the user becomes a view too.
+"""
 
 from __future__ import annotations
 
@@ -19,140 +23,11 @@ from imagenet_tools.store.layout import read_manifest
 if TYPE_CHECKING:
     import duckdb
 
-
-def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with a view of every table of an index, and the macros of views.sql. Writes nothing.
-
-    `memory` is what the process may use, in bytes, where it is bounded.
-    No table is held in memory: `closure` and `terms` would save 10 ms a query, and take 150 to read at the start.
-    NoIndexError: there is no index, or a file of it is gone or damaged.
-    """
-    import duckdb
-
-    manifest = read_manifest(path)
-    config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
-    if memory is not None:
-        # An error of DuckDB's own comes before allocations fail; and the stacks and heaps of its threads take part.
-        threads = max(1, min(os.cpu_count() or 1, memory // _THREAD_BYTES))
-        config |= {"memory_limit": f"{memory * 3 // 4}B", "threads": threads}
-    sql = duckdb.connect(config=config)
-    without_progress_bar(sql)
-    # Files are never changed under their names, so that what was read of their footers stays true.
-    sql.execute("SET GLOBAL parquet_metadata_cache = true")
-    sql.execute("CREATE SCHEMA _sets")
-    try:
-        for table, (_, columns) in TABLES.items():
-            if table in VIEWS:
-                continue
-            if files := manifest.paths(path.absolute(), table):
-                # A folder such as lab=3 on the way is no column.
-                listed = ", ".join(map(quoted, map(str, files)))
-                sql.execute(f"CREATE VIEW {table} AS FROM read_parquet([{listed}], hive_partitioning = false)")
-            else:
-                nothing = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
-                sql.execute(f"CREATE VIEW {table} AS SELECT {nothing} WHERE false")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        message = (
-            f"The index {path} is damaged; its table {table} cannot be read: {str(error).splitlines()[0]}. "
-            "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
-        )
-        raise NoIndexError(message) from error
-    sql.execute(Path(__file__).with_name("views.sql").read_text())
-    return sql
-
-
-def suit(sql: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Make is_a quick for a query in which each call of it names its synset by a value, such as is_a(wnid, 'dog').
-
-    A macro cannot tell a value from a column. The form that suits values takes a tenth of the time, and with a column
-    some gigabytes; what both give is the same, so a call that is not recognised costs time alone.
-    """
-    calls = len(_IS_A.findall(query))
-    values = _IS_A_VALUE.findall(query)
-    if calls and calls == len(values):
-        form = _of_one(sql, values[0]) if len(set(values)) == 1 and values[0] else None
-        form = form or "main._is_a_value(wnid, text)"
-        sql.execute(f"CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS {form}")
-    else:
-        sql.execute("DROP MACRO IF EXISTS temp.is_a")
-
-
-def _of_one(sql: duckdb.DuckDBPyConnection, text: str) -> str | None:
-    """What is_a is where all calls name this synset, a literal; None where it names none, or too many were asked.
-
-    The synsets below it are held as a table, whose first and last tell DuckDB which row groups to leave out.
-    """
-    import duckdb
-
-    name = '_sets."' + text[1:-1].replace("''", "'").replace('"', '""') + '"'
-    try:
-        with _making:
-            known = sql.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'").fetchall()[0][0]
-            if known >= _MANY:
-                return None
-            sql.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM main.under({text})")
-        first, last = sql.execute(f"SELECT min(wnid), max(wnid) FROM {name}").fetchall()[0]
-    except duckdb.Error:
-        return None  # the query itself will say what is wrong
-    return (
-        f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
-        f"AND coalesce(wnid IN (FROM {name}), false)"
-    )
-
-
-_THREAD_BYTES = 256 << 20  # of address space that a thread is given
-
-_making = threading.Lock()
-_MANY = 100  # synsets whose descendants a connection holds
-
-
-_IS_A = re.compile(r"\bis_a\s*\(", re.IGNORECASE)
-_IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:('(?:[^']|'')*')|\$\w+)\s*\)""", re.IGNORECASE)
-
-
-def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
-    """Have DuckDB draw no bar, which would be on stdout.
-
-    In Jupyter without ipywidgets even switching it off is an error, and none is drawn.
-    """
-    import duckdb
-
-    with contextlib.suppress(duckdb.InvalidInputException):
-        sql.execute("SET enable_progress_bar = false")
-
-
-def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
-    """A query as a relation, on a cursor of its own: two open readers on one connection cut each other short."""
-    import duckdb
-
-    cursor = sql.cursor()
-    suit(cursor, query)
-    if duckdb.__version__.startswith("1.4."):
-        _kept.append(cursor)
-    return cursor.sql(query, params=dict(parameters) or None)
-
-
-# DuckDB 1.4 closes a cursor that nothing but its relations holds; here one takes 25 KiB.
-_kept: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
-
-
-def quoted(text: str) -> str:
-    """A text as a SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def engine_errors() -> tuple[type[Exception], ...]:
-    """DuckDB's own errors, for who has run no SQL to catch them: none before DuckDB is loaded."""
-    if "duckdb" not in sys.modules:
-        return ()
-    import duckdb
-
-    return (duckdb.Error,)
-
-
-# The names that a cursor gives the table of groups, and the ids of a lock.
+# Names of two views of a cursor: the table of groups, and the ids of a lock.
 GROUPS = "_groups"
 LOCK = "_lock"
+
+_THREAD_BYTES = 256 << 20  # address space that one thread of DuckDB needs
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -165,73 +40,223 @@ _SQL_TYPES = {
     "binary": "BLOB",
     "list<string>": "VARCHAR[]",
     "units": (
-        "STRUCT(unit BIGINT, form VARCHAR, file VARCHAR, member VARCHAR, fingerprint VARCHAR, "
-        "n_images BIGINT, n_boxes BIGINT, n_labels BIGINT, n_problems BIGINT, "
-        "size BIGINT, digest VARCHAR)[]"
+        "STRUCT(unit BIGINT, form VARCHAR, file VARCHAR, member VARCHAR, fingerprint VARCHAR, n_images BIGINT, "
+        "n_boxes BIGINT, n_labels BIGINT, n_problems BIGINT, size BIGINT, digest VARCHAR, mtime_ns BIGINT)[]"
     ),
 }
 
-
-# ---- tables of the user: a csv, json or Parquet file as a view
-
-
+# How DuckDB reads a file of the user, by suffix.
 _READERS = {
-    ".csv": "read_csv",
-    ".tsv": "read_csv",
-    ".json": "read_json",
-    ".jsonl": "read_json",
-    ".ndjson": "read_json",
-    ".parquet": "read_parquet",
+    ".csv": ("read_csv", "CSV"),
+    ".tsv": ("read_csv", "CSV"),
+    ".json": ("read_json", "JSON"),
+    ".jsonl": ("read_json", "JSON"),
+    ".ndjson": ("read_json", "JSON"),
+    ".parquet": ("read_parquet", "Parquet"),
 }
+
+_IS_A = re.compile(r"\bis_a\s*\(", re.IGNORECASE)
+_IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:('(?:[^']|'')*')|\$\w+)\s*\)""", re.IGNORECASE)
+
+# Tables of descendants that a connection keeps, and the lock under which one is made.
+_MAX_DESCENDANT_TABLES = 100
+_descendants_lock = threading.Lock()
+
+# DuckDB 1.4 closes a cursor that only its relations refer to, so the last ones are kept; each takes 25 KiB.
+_kept_cursors: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
+
+
+def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB in memory with a view of every table of an index, and the macros of views.sql.
+
+    No table is held in memory: `closure` and `terms` would save 10 ms a query, and take 150 ms to read at the start.
+
+    Args:
+        path: Folder of the index.
+        memory: Bytes that the process may use, if it is bounded.
+
+    Raises:
+        NoIndexError: There is no index, or one of its files is missing or damaged.
+    """
+    import duckdb
+
+    manifest = read_manifest(path)
+    config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
+    if memory is not None:
+        # DuckDB must report its own error before an allocation fails. Stacks and heaps of its threads count too.
+        threads = max(1, min(os.cpu_count() or 1, memory // _THREAD_BYTES))
+        config |= {"memory_limit": f"{memory * 3 // 4}B", "threads": threads}
+    sql = duckdb.connect(config=config)
+    without_progress_bar(sql)
+    # A file never changes under its name, so its footer can be cached.
+    sql.execute("SET GLOBAL parquet_metadata_cache = true")
+    sql.execute("CREATE SCHEMA _sets")
+    try:
+        for table, (_, columns) in TABLES.items():
+            if table in VIEWS:
+                continue
+            if files := manifest.paths(path.absolute(), table):
+                rows = f"FROM {_files('read_parquet', *files)}"
+            else:
+                nulls = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
+                rows = f"SELECT {nulls} WHERE false"
+            sql.execute(f"CREATE VIEW {table} AS {rows}")
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        message = (
+            f"The index {path} is damaged; its table {table} cannot be read: {first_line(error)}. "
+            "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
+        )
+        raise NoIndexError(message) from error
+    sql.execute(Path(__file__).with_name("views.sql").read_text())
+    return sql
+
+
+def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
+    """Switch off DuckDB's progress bar, which writes to stdout.
+
+    In Jupyter without ipywidgets switching it off is an error, and there is no bar.
+    """
+    import duckdb
+
+    with contextlib.suppress(duckdb.InvalidInputException):
+        sql.execute("SET enable_progress_bar = false")
+
+
+def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
+    """Return a query as a relation on a new cursor. Two open readers on one connection end each other."""
+    import duckdb
+
+    cursor = sql.cursor()
+    suit(cursor, query)
+    if duckdb.__version__.startswith("1.4."):
+        _kept_cursors.append(cursor)
+    return cursor.sql(query, params=dict(parameters) or None)
+
+
+# ---- is_a
+
+
+def suit(sql: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Replace the macro is_a by a faster one for a query in which each call names a value, such as is_a(wnid, 'dog').
+
+    A macro cannot distinguish a value from a column. The form for values takes a tenth of the time; with a column it
+    would take gigabytes. Both give the same result, so a call that is not recognised only costs time.
+    """
+    calls = len(_IS_A.findall(query))
+    values = _IS_A_VALUE.findall(query)
+    if not calls or calls != len(values):
+        sql.execute("DROP MACRO IF EXISTS temp.is_a")
+        return
+    one_synset = len(set(values)) == 1 and values[0]
+    body = (_is_a_one_synset(sql, values[0]) if one_synset else None) or "main._is_a_value(wnid, text)"
+    sql.execute(f"CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS {body}")
+
+
+def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str) -> str | None:
+    """Return the body of is_a for calls that all name one synset, or None if it names none, or the tables are too many.
+
+    The synsets below it become a table, whose first and last wnid tell DuckDB which row groups to skip.
+    """
+    import duckdb
+
+    name = '_sets."' + literal[1:-1].replace("''", "'").replace('"', '""') + '"'
+    try:
+        with _descendants_lock:
+            known = sql.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'").fetchall()[0][0]
+            if known >= _MAX_DESCENDANT_TABLES:
+                return None
+            sql.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM main.under({literal})")
+        first, last = sql.execute(f"SELECT min(wnid), max(wnid) FROM {name}").fetchall()[0]
+    except duckdb.Error:
+        return None  # the query itself reports the error
+    return (
+        f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
+        f"AND coalesce(wnid IN (FROM {name}), false)"
+    )
+
+
+# ---- files of the user
 
 
 def add_table(
     sql: duckdb.DuckDBPyConnection, name: str, path: Path, *, said: str = "", temporary: bool = False
 ) -> None:
-    """Add a file as a view, of this connection alone if `temporary`; `said` is what an error calls it.
+    """Add a file as a view.
 
-    UsageError: its name is a table's, or no name, or its suffix tells no format. QueryError: it does not read.
+    Args:
+        sql: A connection to an index.
+        name: Name of the view.
+        path: A file .csv, .tsv, .json, .jsonl, .ndjson (each also .gz) or .parquet.
+        said: The file in words, for errors; default `--with NAME=PATH`.
+        temporary: Add it to this connection only.
+
+    Raises:
+        UsageError: The name is invalid or a table's, the file is missing, or its suffix is unknown.
+        QueryError: The file is not of the format that its suffix names.
     """
     import duckdb
 
-    given = said or f"--with {name}={path}"
+    said = said or f"--with {name}={path}"
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
         taken = ", which is a table of the index" if name.lower() in TABLES else ""
-        message = f"{given}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
+        message = f"{said}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
         raise UsageError(message)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes[-1:] == [".gz"]
-    reader = _READERS.get((suffixes[:-1] if packed else suffixes)[-1:][0] if suffixes[packed:] else "")
-    if reader is None or (packed and reader == "read_parquet") or not path.is_file():
-        what = "no such file" if not path.is_file() else "its suffix tells no format"
-        message = f"{given}: {what}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
+    unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
+    if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
+        problem = "no such file" if not path.is_file() else "its suffix tells no format"
+        message = f"{said}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
         raise UsageError(message)
-    kind = "TEMP VIEW" if temporary else "VIEW"
     try:
-        # A folder such as lab=3 on the way is no column.
-        sql.execute(f'CREATE {kind} "{name}" AS FROM {reader}({quoted(str(path))}, hive_partitioning = false)')
+        sql.execute(f'CREATE {"TEMP VIEW" if temporary else "VIEW"} "{name}" AS FROM {_files(reader, path)}')
     except duckdb.Error as error:
-        form = reader.removeprefix("read_").replace("csv", "CSV").replace("json", "JSON").replace("parquet", "Parquet")
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        message = f"{given}: it does not read as {form}. {said}"
+        message = f"{said}: it does not read as {form}. {first_line(error)}"
         raise QueryError(message) from error
 
 
 def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> str:
-    """The columns that join a view to images, ',' between: dataset and image_id, or photo.
+    """Return the columns that join a view to images: "dataset, image_id" or "photo".
 
-    UsageError: it has the columns of neither, or several rows for one image.
+    Raises:
+        UsageError: The view has the columns of neither, or several rows for one image.
     """
     columns = {str(row[0]) for row in sql.execute(f'DESCRIBE "{name}"').fetchall()}
-    keys = next((key for key in (("dataset", "image_id"), ("photo",)) if columns.issuperset(key)), None)
+    keys = next((keys for keys in (("dataset", "image_id"), ("photo",)) if columns.issuperset(keys)), None)
     if keys is None:
         found = ", ".join(sorted(columns))
         raise UsageError(f"{said}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
     listed = ", ".join(keys)
-    twice = sql.execute(
+    repeated = sql.execute(
         f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'
     ).fetchone()
-    if twice:
-        where = "/".join(map(str, twice))
-        raise UsageError(f"{said}: it has several rows for {where}. Expected one row an image at most.")
+    if repeated:
+        image = "/".join(map(str, repeated))
+        raise UsageError(f"{said}: it has several rows for {image}. Expected one row an image at most.")
     return listed
+
+
+def _files(reader: str, *paths: Path) -> str:
+    """Return the SQL table function that reads these files. A folder such as lab=3 in a path is no column."""
+    return f"{reader}([{', '.join(quoted(str(path)) for path in paths)}], hive_partitioning = false)"
+
+
+# ---- text
+
+
+def quoted(text: str) -> str:
+    """Return a text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without the full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """Return DuckDB's own errors for an except clause; none before DuckDB is loaded."""
+    if "duckdb" not in sys.modules:
+        return ()
+    import duckdb
+
+    return (duckdb.Error,)

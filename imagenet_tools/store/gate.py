@@ -1,7 +1,7 @@
-"""What a contained query may be: one SELECT of tables, as DuckDB's own parser and its syntax tree tell.
+"""Check what a contained query contains: one SELECT of tables, in the syntax tree of DuckDB's own parser.
 
-The kind of a statement alone does not tell: since DuckDB 2.0 a WITH may hold a COPY or a DELETE, before it a PRAGMA
-may count as a SELECT, and functions in FROM may read files, run SQL given as text, or write logs.
+The kind of a statement is not enough: since DuckDB 2.0 a WITH may hold a COPY or a DELETE, before it a PRAGMA may
+count as a SELECT, and functions in FROM may read files, run SQL given as text, or write logs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from imagenet_tools.errors import QueryError
 if TYPE_CHECKING:
     import duckdb
 
-# The nodes of a syntax tree that are queries; DuckDB ends the name of every kind of node with _NODE.
-_QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+# The query nodes of a syntax tree. DuckDB ends the name of every kind of node with _NODE.
+_QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
-# Functions that may stand in FROM: our own, and those that make rows of their arguments.
+# Functions that are allowed in FROM: the macros of views.sql, and those that make rows of their arguments.
 TABLE_FUNCTIONS = (
     *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
 )
 
-# Functions, by name and number of arguments, that DuckDB 1.4 or 2.0 calls consistent and that follow the clock or the
-# session.
+# Functions, by name and number of arguments, that DuckDB 1.4 or 2.0 calls consistent and that depend on the clock or
+# the session.
 _CHANGING = {
     ("age", 1),
     ("ago", 1),
@@ -33,26 +33,40 @@ _CHANGING = {
     ("current_setting", 1),
     ("getvariable", 1),
 }
-# Which argument of a macro names a synset.
-_SYNSET_ARGUMENT = {"is_a": 1, "under": 0, "above": 0, "synset": 0}
-# Names that stand for a function without parentheses.
+# Names that call a function of the clock without parentheses.
 _TIMES = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
+
+# The argument of a macro that names a synset.
+_SYNSET_ARGUMENT = {"is_a": 1, "under": 0, "above": 0, "synset": 0}
 
 _ONE_SELECT = "expected one SELECT (FROM, VALUES, DESCRIBE and SUMMARIZE count as one)"
 
 
 def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
-    """QueryError for everything but one SELECT of tables."""
+    """Raise QueryError unless a text is one SELECT of tables."""
     kinds = [_kind(statement) for statement in sql.extract_statements(text)]
     if kinds != ["SELECT"]:
-        advice = " PIVOT is one where its values are listed: ON split IN ('train', 'val')." * ("pivot" in text.lower())
-        message = f"Found {', '.join(kinds) or 'nothing'}; {_ONE_SELECT}.{advice}"
+        message = f"Found {', '.join(kinds) or 'nothing'}; {_ONE_SELECT}."
+        if "pivot" in text.lower():
+            message += " PIVOT is one where its values are listed: ON split IN ('train', 'val')."
         raise QueryError(message)
-    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
-    for kind, name in _nodes(tree):
-        if kind.endswith("_NODE") and kind not in _QUERIES:
+    try:
+        tree = _tree(sql, text)
+    except RecursionError:
+        raise QueryError(
+            "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
+        ) from None
+    if tree.get("error", True):
+        message = f"{tree.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
+        raise QueryError(message)
+    for node in _nodes(tree):
+        kind, function = node.get("type"), node.get("function")
+        if not isinstance(kind, str):
+            continue
+        if kind.endswith("_NODE") and kind not in _QUERY_NODES:
             message = f"Found {kind.removesuffix('_NODE').removesuffix('_QUERY')} inside the query; {_ONE_SELECT}."
             raise QueryError(message)
+        name = str(function.get("function_name", "")).lower() if isinstance(function, dict) else ""
         if kind == "TABLE_FUNCTION" and name not in TABLE_FUNCTIONS:
             message = (
                 f"Found the table function {name}. A query reads the tables of the index, and files that are named "
@@ -62,31 +76,32 @@ def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
 
 
 def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables: Iterable[str]) -> None:
-    """QueryError for everything but one condition, such as stands behind WHERE, over these tables and nothing else.
+    """Raise QueryError unless a text is one condition, as after WHERE, that uses only these tables.
 
-    What is asked is `SELECT (text)`: what ends the SELECT, or goes on behind the condition, shows in its tree; what
-    gets out of the parentheses does not parse without them.
+    The checked query is `SELECT (text)`. A text that ends the SELECT or continues after the condition shows in its
+    tree. A text that closes the parentheses does not parse without them.
     """
     import duckdb
 
     expected = "expected one condition, as it stands behind WHERE"
-    asked = f"SELECT ({text}\n)"
+    query = f"SELECT ({text}\n)"
     try:
-        kinds = [len(sql.extract_statements(one)) for one in (asked, f"SELECT {text}\n")]
+        counts = [len(sql.extract_statements(variant)) for variant in (query, f"SELECT {text}\n")]
     except duckdb.Error as error:
-        message = f"{flag} {text}: {' '.join(str(error).partition(chr(10) * 2)[0].split())}; {expected}."
-        raise QueryError(message) from error
-    if kinds != [1, 1]:
-        message = f"{flag} {text}: found a ';'; {expected}."
-        raise QueryError(message)
-    check(sql, asked)
-    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [asked]).fetchall()
-    node = json.loads(tree)["statements"][0]["node"]
-    alone = node["type"] == "SELECT_NODE" and len(node["select_list"]) == 1 and node["from_table"]["type"] == "EMPTY"
-    bare = alone and not node.get("where_clause") and not node["modifiers"] and not node["cte_map"]["map"]
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise QueryError(f"{flag} {text}: {reason}; {expected}.") from error
+    if counts != [1, 1]:
+        raise QueryError(f"{flag} {text}: found a ';'; {expected}.")
+    check(sql, query)
+    node = _tree(sql, query)["statements"][0]["node"]
+    bare = (
+        node["type"] == "SELECT_NODE"
+        and len(node["select_list"]) == 1
+        and node["from_table"]["type"] == "EMPTY"
+        and not (node.get("where_clause") or node["modifiers"] or node["cte_map"]["map"])
+    )
     if not bare:
-        message = f"{flag} {text}: found more than that; {expected}."
-        raise QueryError(message)
+        raise QueryError(f"{flag} {text}: found more than that; {expected}.")
     if changing := _changing(sql, node):
         message = (
             f"{flag} {text}: found {changing}, which gives something else at each run, so that the same words would "
@@ -94,20 +109,18 @@ def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables
         )
         raise QueryError(message)
     known = {name.lower() for name in tables}
-    unknown = sorted(_tables_of(node) - known)
-    if unknown:
-        message = f"{flag} {text}: found the table {unknown[0]}; expected {', '.join(sorted(known))}."
-        raise QueryError(message)
+    if unknown := sorted(_tables_of(node) - known):
+        raise QueryError(f"{flag} {text}: found the table {unknown[0]}; expected {', '.join(sorted(known))}.")
 
 
 def _changing(sql: duckdb.DuckDBPyConnection, tree: object) -> str | None:
-    """Return what in a syntax tree gives another value at each run or session, as DuckDB's catalogue says; else None.
+    """Return the part of a syntax tree that may change between runs or sessions, or None.
 
-    A function is known by its name and its number of arguments.
+    DuckDB's catalogue says whether a function is consistent; a function is its name and its number of arguments.
     """
     waiting, seen = [tree], set[tuple[str, int]]()
     while waiting:
-        for node in _objects(waiting.pop()):
+        for node in _nodes(waiting.pop()):
             if node.get("sample"):
                 return "a sample of a table"
             names = node.get("column_names")
@@ -128,86 +141,59 @@ def _changing(sql: duckdb.DuckDBPyConnection, tree: object) -> str | None:
             stable = {stability for stability, _ in rows if stability}
             if stable and "CONSISTENT" not in stable:
                 return f"{name}()"
-            for definition in {definition for _, definition in rows if definition}:
-                ((text,),) = sql.execute("SELECT json_serialize_sql($1)", [f"SELECT {definition}"]).fetchall()
-                waiting.append(json.loads(text))
+            waiting += [_tree(sql, f"SELECT {definition}") for definition in {macro for _, macro in rows if macro}]
     return None
 
 
-def _arguments(function: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the arguments of a function in a syntax tree; before DuckDB 2.0 they were called children."""
-    return [one.get("expression", one) for one in function.get("arguments") or function.get("children") or []]
-
-
 def senses_taken(sql: duckdb.DuckDBPyConnection, text: str) -> list[str]:
-    """Say which synset each lemma of several senses means in the is_a, under, above and synset of a query.
+    """Return a sentence for each lemma with several senses in the is_a, under, above and synset of a query.
 
-    `sql` has the tables and macros of an index. A synset that a column names, or that is unknown, is not said.
+    A synset that a column names, or that is unknown, has none. `sql` must have the tables and macros of an index.
     """
-    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
-    named: dict[str, None] = {}
     try:
-        nodes = list(_objects(json.loads(tree)))
+        nodes = list(_nodes(_tree(sql, text)))
     except RecursionError:
         return []
+    lemmas: dict[str, None] = {}
     for node in nodes:
         place = _SYNSET_ARGUMENT.get(str(node.get("function_name", "")).lower())
         for argument in _arguments(node)[place:] if place is not None else ():
             literal = argument.get("literal") or argument.get("value")
-            word = (literal.get("text") or literal.get("value")) if isinstance(literal, dict) else None
-            named |= {word: None} if isinstance(word, str) else {}
+            lemma = (literal.get("text") or literal.get("value")) if isinstance(literal, dict) else None
+            if isinstance(lemma, str):
+                lemmas[lemma] = None
     notes: list[str] = []
-    for word in named:
+    for lemma in lemmas:
         rows = sql.execute(
             """SELECT name, wnid, n FROM main.terms JOIN (SELECT name, wnid FROM main.synsets) USING (wnid)
                WHERE term = main._term($1) AND n > 1""",
-            [word],
+            [lemma],
         ).fetchall()
         notes += [
-            f"{word!r} is taken for {name} ({wnid}), alone of its {n} senses to have images." for name, wnid, n in rows
+            f"{lemma!r} is taken for {name} ({wnid}), alone of its {n} senses to have images." for name, wnid, n in rows
         ]
     return notes
 
 
-def _tables_of(tree: object) -> set[str]:
-    """The names of the tables in a syntax tree, less those of its own WITH."""
-    found: set[str] = set()
-    own: set[str] = set()
-    for node in _objects(tree):
-        if node.get("type") == "BASE_TABLE":
-            found.add(str(node.get("table_name", "")).lower())
-        if isinstance(node.get("cte_map"), dict):
-            own |= {str(one.get("key", "")).lower() for one in node["cte_map"].get("map", [])}
-    return found - own
+# ---- syntax trees
 
 
 def _kind(statement: duckdb.Statement) -> str:
     try:
         return statement.type.name
-    except ValueError:  # a kind that DuckDB's Python has no name for
+    except ValueError:  # a kind without a name in DuckDB's Python package
         return "another statement"
 
 
-def _nodes(tree: str) -> Iterator[tuple[str, str]]:
-    """(type, name of its function if it has one) of every node of a syntax tree, which DuckDB writes as JSON."""
-    try:
-        parsed = json.loads(tree)
-    except RecursionError:
-        raise QueryError(
-            "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
-        ) from None
-    if parsed.get("error", True):
-        message = f"{parsed.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
-        raise QueryError(message)
-    for node in _objects(parsed):
-        function = node.get("function")
-        name = str(function.get("function_name", "")) if isinstance(function, dict) else ""
-        if isinstance(node.get("type"), str):
-            yield node["type"], name.lower()
+def _tree(sql: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+    """Return the syntax tree of a query, from DuckDB's JSON."""
+    ((tree,),) = sql.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+    parsed: dict[str, Any] = json.loads(tree)
+    return parsed
 
 
-def _objects(tree: object) -> Iterator[dict[str, Any]]:
-    """Every object of a syntax tree: walked without recursion, however deep it is."""
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Yield every object of a syntax tree of any depth, without recursion."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -216,3 +202,21 @@ def _objects(tree: object) -> Iterator[dict[str, Any]]:
         elif isinstance(node, dict):
             waiting.extend(node.values())
             yield node
+
+
+def _arguments(function: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the arguments of a function in a syntax tree; before DuckDB 2.0 they were called children."""
+    arguments = function.get("arguments") or function.get("children") or []
+    return [argument.get("expression", argument) for argument in arguments]
+
+
+def _tables_of(tree: object) -> set[str]:
+    """Return the names of the tables in a syntax tree, without those of its own WITH."""
+    tables: set[str] = set()
+    defined: set[str] = set()
+    for node in _nodes(tree):
+        if node.get("type") == "BASE_TABLE":
+            tables.add(str(node.get("table_name", "")).lower())
+        if isinstance(node.get("cte_map"), dict):
+            defined |= {str(entry.get("key", "")).lower() for entry in node["cte_map"].get("map", [])}
+    return tables - defined

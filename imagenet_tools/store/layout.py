@@ -1,4 +1,4 @@
-"""An index on disk: a folder of Parquet files, and the manifest that names those in force.
+"""Layout of an index on disk: a folder of Parquet files, and the manifest that names the current ones.
 
     imagenet.index/
         manifest.json                                   replaced by rename, last
@@ -6,8 +6,8 @@
         boxes/ilsvrc2012-n02-<digest>.parquet
         synsets/all-<digest>.parquet  ...               a folder a table
 
-A file's name holds a digest of its bytes, so files are never changed: a new generation adds some, and the manifest
-moves over to them. What the generation before used stays until the next build, for those who still read it.
+A file's name holds a digest of its bytes, so files are never changed: a new generation adds files, and the manifest
+then names them. The files of the generation before stay until the next build, for processes that still read it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ DEFAULT = "imagenet.index"
 MANIFEST = "manifest.json"
 _FORMAT = "imagenet-tools index"
 
-# Rows in a row group: DuckDB reads row groups in parallel and skips those whose wnids lie outside a question.
-_ROW_GROUP = 131_072
-# Of the 32 KiB windows of seek points few are wanted at a time; of terms one, of closure what is at one synset.
-_FEW_ROWS = {"seek_points": 64, "synset_terms": 8192, "closure": 8192}
+# Rows of a row group. DuckDB reads row groups in parallel, and skips those without the wnids of a query.
+_GROUP_ROWS = 131_072
+# Tables of which a query needs few rows: some 32 KiB windows of seek points, one term, the closure of one synset.
+_SMALL_GROUP_ROWS = {"seek_points": 64, "synset_terms": 8192, "closure": 8192}
 
-# Long runs of few values; the rest is written as differences, which for ids, names and offsets are small.
+# Columns with long runs of few values. Ids, names and offsets are written as differences, which are small.
 _DICTIONARY = {
     "dataset", "wnid", "split", "source", "mode", "encoding", "problem", "code", "label_set", "lexfile", "unit",
     "width", "height", "stated_width", "stated_height", "name", "pose", "ancestor", "hypernym", "n",
@@ -49,10 +49,15 @@ _DELTA_NUMBER = {"offset", "length"}
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A Parquet file of an index: its place, its size in rows and bytes, and the SHA-256 of its bytes.
+    """A Parquet file of an index.
 
-    `part` names the share of the table that lies in it, such as ilsvrc2012-train-n02; `plain` says of images that all
-    in it are plain, as plain.py has it.
+    Attributes:
+        file: Path relative to the index.
+        part: The share of the table that the file holds, such as ilsvrc2012-train-n02.
+        rows: Number of rows.
+        bytes: Size.
+        sha256: Digest of its bytes; "" for the table sources.
+        plain: All rows are plain images (see build/plain.py).
     """
 
     file: str
@@ -65,23 +70,31 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files in force, by table; a table without files is empty. And the versions of what wrote them."""
+    """The current files of an index by table, and the versions of the software that wrote them.
+
+    A table without files is empty.
+    """
 
     tables: dict[str, list[FileEntry]]
     software: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def entries(self) -> list[FileEntry]:
+        """The files of all tables."""
+        return [entry for entries in self.tables.values() for entry in entries]
+
     def paths(self, folder: Path, table: str) -> list[Path]:
-        """The files of a table, in the order of its rows."""
+        """Return the files of a table, in the order of its rows."""
         return [folder / entry.file for entry in self.tables.get(table, [])]
 
 
 def default_index() -> Path:
-    """$IMAGENET_INDEX, else ./imagenet.index."""
+    """Return $IMAGENET_INDEX, or ./imagenet.index."""
     return Path(os.environ.get("IMAGENET_INDEX") or DEFAULT)
 
 
 def is_index(folder: Path) -> bool:
-    """Whether a folder is an index, of this or another schema."""
+    """Return True if a folder is an index, of this or another schema."""
     try:
         text = (folder / MANIFEST).read_text()
     except (OSError, UnicodeDecodeError):
@@ -90,78 +103,77 @@ def is_index(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an index; NoIndexError where there is none, or one of another schema."""
+    """Read the manifest of an index.
+
+    Raises:
+        NoIndexError: There is no manifest, it is damaged, or it is of another schema.
+    """
     path = folder / MANIFEST
     try:
         text = path.read_text()
     except (FileNotFoundError, NotADirectoryError):
-        what = "no such folder" if not folder.exists() else f"it holds no {MANIFEST}"
+        found = "no such folder" if not folder.exists() else f"it holds no {MANIFEST}"
         origin = ", which $IMAGENET_INDEX names" if os.environ.get("IMAGENET_INDEX") == str(folder) else ""
         message = (
-            f"No index at {folder}{origin}: {what}. Expected a folder that `imagenet-tools build-index PATH... "
+            f"No index at {folder}{origin}: {found}. Expected a folder that `imagenet-tools build-index PATH... "
             f"-o {folder}` made; name another with -i or $IMAGENET_INDEX."
         )
         raise NoIndexError(message) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise NoIndexError(_damaged(path, getattr(error, "strerror", None) or error)) from error
+        raise NoIndexError(_unreadable(path, getattr(error, "strerror", None) or error)) from error
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise NoIndexError(_damaged(path, f"it is no JSON: {error}")) from error
-    if not isinstance(found, dict):
-        raise NoIndexError(_damaged(path, f"found {text.strip()[:40]!r}, expected an object"))
-    if found.get("format") != _FORMAT or found.get("schema") != schema.VERSION:
+        raise NoIndexError(_unreadable(path, f"it is no JSON: {error}")) from error
+    if not isinstance(content, dict):
+        raise NoIndexError(_unreadable(path, f"found {text.strip()[:40]!r}, expected an object"))
+    if content.get("format") != _FORMAT or content.get("schema") != schema.VERSION:
         message = (
-            f"{path} is of format {found.get('format')!r}, schema {found.get('schema')!r}; expected {_FORMAT!r}, "
+            f"{path} is of format {content.get('format')!r}, schema {content.get('schema')!r}; expected {_FORMAT!r}, "
             f"schema {schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
         )
         raise NoIndexError(message)
     try:
-        tables = {table: [_entry(entry) for entry in files] for table, files in found["tables"].items()}
-        software_found = dict(found["software"])
+        tables = {table: [_entry(entry) for entry in files] for table, files in content["tables"].items()}
+        manifest = Manifest(tables, dict(content["software"]))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise NoIndexError(_damaged(path, f"it is not as it was written: {error}")) from error
-    for entry in (entry for entries in tables.values() for entry in entries):
+        raise NoIndexError(_unreadable(path, f"it is not as it was written: {error}")) from error
+    for entry in manifest.entries:
         inside(folder, entry.file)
-    return Manifest(tables, software_found)
+    return manifest
 
 
-def _entry(given: dict[str, Any]) -> FileEntry:
-    entry = FileEntry(**given)
-    kinds = [type(value).__name__ for value in (entry.file, entry.part, entry.rows, entry.bytes, entry.sha256)]
-    if kinds != ["str", "str", "int", "int", "str"]:
-        message = f"the types of an entry are {', '.join(kinds)}"
+def _entry(content: dict[str, Any]) -> FileEntry:
+    entry = FileEntry(**content)
+    types = [type(value).__name__ for value in (entry.file, entry.part, entry.rows, entry.bytes, entry.sha256)]
+    if types != ["str", "str", "int", "int", "str"]:
+        message = f"the types of an entry are {', '.join(types)}"
         raise TypeError(message)
     return entry
 
 
-def _damaged(path: Path, why: object) -> str:
+def _unreadable(path: Path, reason: object) -> str:
     return (
-        f"{path} cannot be read: {why}. Copy the index again, or build it again: `imagenet-tools build-index --fresh`."
+        f"{path} cannot be read: {reason}. Copy the index again, or build it again: `imagenet-tools build-index "
+        "--fresh`."
     )
 
 
 def software() -> dict[str, str]:
-    """The versions of what writes the files of an index here."""
+    """Return the versions of the software that writes the files of an index."""
     import pyarrow as pa
 
     return {"imagenet-tools": __version__, "pyarrow": pa.__version__}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Make a generation the one in force: every file is on the disk before the manifest names it."""
+    """Make a generation the current one. All its files must be on disk."""
     tables = {
-        # The names of the machine's roots stand in sources: its digest says nothing of the data.
         table: [{name: value for name, value in asdict(entry).items() if name != "plain" or value} for entry in entries]
         for table, entries in sorted(manifest.tables.items())
         if entries
     }
-    content = {
-        "format": _FORMAT,
-        "schema": schema.VERSION,
-        "software": software(),
-        "tables": tables,
-    }
+    content = {"format": _FORMAT, "schema": schema.VERSION, "software": software(), "tables": tables}
     with whole(folder / MANIFEST, replace=True) as out:
         out.write((json.dumps(content, indent=1) + "\n").encode())
     fsync_folder(folder)
@@ -169,9 +181,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def staged(index: Path) -> Iterator[Path]:
-    """The folder beside an index in which its next generation is made, locked; where nothing came into it, it goes.
+    """Lock the folder <index>.partial, where the next generation is made, and remove it in the end if it is empty.
 
-    ExistsError: another process has the lock.
+    Raises:
+        ExistsError: Another process holds the lock.
     """
     staging = index.with_name(index.name + ".partial")
     staging.mkdir(parents=True, exist_ok=True)
@@ -180,13 +193,13 @@ def staged(index: Path) -> Iterator[Path]:
             yield staging
     finally:
         with suppress(OSError):
-            staging.rmdir()  # what an interrupted build left there stays
+            staging.rmdir()  # fails, and keeps the parts, if a build was interrupted
 
 
 def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.RecordBatch]) -> FileEntry | None:
-    """Write the rows of one file of a table; None, and no file, where there are no rows.
+    """Write one file of a table. Return None, and write nothing, without rows.
 
-    The same rows in the same order give the same bytes, however they are cut into batches.
+    The same rows in the same order give the same bytes, for any sizes of the batches.
     """
     import pyarrow.parquet as pq
 
@@ -208,8 +221,8 @@ def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.Record
             write_page_checksum=True,
             store_schema=False,
         ) as writer:
-            for group in _recut(batches, form):
-                writer.write_table(group, row_group_size=_FEW_ROWS.get(table, _ROW_GROUP))
+            for group in _row_groups(batches, form):
+                writer.write_table(group, row_group_size=_SMALL_GROUP_ROWS.get(table, _GROUP_ROWS))
                 rows += group.num_rows
         out.flush()
         os.fsync(out.fileno())
@@ -225,7 +238,7 @@ def write_table(folder: Path, table: str, part: str, batches: Iterable[pa.Record
 
 
 def copy_table(folder: Path, table: str, part: str, source: Path) -> FileEntry:
-    """Copy a Parquet file of a table into an index; where the same bytes are there already, nothing is written."""
+    """Copy a Parquet file of a table into an index, unless it has the same file already."""
     import pyarrow.parquet as pq
 
     data = source.read_bytes()
@@ -239,8 +252,8 @@ def copy_table(folder: Path, table: str, part: str, source: Path) -> FileEntry:
     return FileEntry(file, part, pq.read_metadata(source).num_rows, len(data), digest)
 
 
-def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Table]:
-    """The rows as tables of a row group each, in one piece."""
+def _row_groups(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows as tables of _GROUP_ROWS rows, each in one chunk."""
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
@@ -250,10 +263,10 @@ def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Ta
             continue
         same = batch.schema.equals(form)
         rest = batch if same else pa.Table.from_batches([batch]).cast(form).combine_chunks().to_batches()[0]
-        while n + rest.num_rows >= _ROW_GROUP:
-            waiting.append(rest.slice(0, _ROW_GROUP - n))
+        while n + rest.num_rows >= _GROUP_ROWS:
+            waiting.append(rest.slice(0, _GROUP_ROWS - n))
             yield pa.Table.from_batches(waiting).combine_chunks()
-            rest = rest.slice(_ROW_GROUP - n)
+            rest = rest.slice(_GROUP_ROWS - n)
             waiting, n = [], 0
         if rest.num_rows:
             waiting.append(rest)
@@ -263,40 +276,40 @@ def _recut(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[pa.Ta
 
 
 def check_sums(folder: Path, manifest: Manifest) -> None:
-    """Raise NoIndexError if a file of an index is not there, or has other bytes than its manifest says.
+    """Raise NoIndexError if a file of an index is missing, or has other bytes than its manifest says.
 
-    About 1 GB/s, so 0.2 s for the 207 MB of 14.2 million images.
+    Reads about 1 GB/s, so 0.2 s for the 207 MB of an index of 14.2 million images.
     """
-    for found in wrong_files(folder, manifest):
-        raise damaged(folder, found)
+    for problem in wrong_files(folder, manifest):
+        raise damaged(folder, problem)
 
 
 def wrong_files(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield, in words, each file of an index that is not there, or has other bytes than its manifest says."""
-    for entry in (entry for entries in manifest.tables.values() for entry in entries):
+    """Yield a text for each file of an index that is missing, or has other bytes than its manifest says."""
+    for entry in manifest.entries:
         path = folder / entry.file
         try:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest() if entry.sha256 else ""
+                digest = hashlib.file_digest(file, "sha256").hexdigest() if entry.sha256 else ""
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror})"
             continue
-        if found != entry.sha256:
-            yield f"{path} has the SHA-256 {found[:12]}..., expected {entry.sha256[:12]}..."
+        if digest != entry.sha256:
+            yield f"{path} has the SHA-256 {digest[:12]}..., expected {entry.sha256[:12]}..."
 
 
-def damaged(folder: Path, found: str) -> NoIndexError:
+def damaged(folder: Path, problem: str) -> NoIndexError:
     """Return the error of an index that a build cannot add to."""
     message = (
-        f"The index {folder} is damaged: {found}. Nothing was changed. Build it again of all its sources: "
+        f"The index {folder} is damaged: {problem}. Nothing was changed. Build it again of all its sources: "
         f"imagenet-tools build-index PATH... -o {folder} --fresh"
     )
     return NoIndexError(message)
 
 
-def remove_unlisted(folder: Path, *manifests: Manifest) -> None:
-    """Remove the files that none of these generations uses."""
-    kept = {entry.file for manifest in manifests for entries in manifest.tables.values() for entry in entries}
+def remove_unlisted(folder: Path, manifest: Manifest) -> None:
+    """Remove the files of an index that its manifest does not name."""
+    kept = {entry.file for entry in manifest.entries}
     for path in sorted(folder.glob("*/*.par*")):
         if path.relative_to(folder).as_posix() not in kept:
             path.unlink()

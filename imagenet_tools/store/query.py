@@ -1,26 +1,27 @@
-"""One SELECT over an index, contained: it reads the index and the tables given to it, and nothing else.
+"""Run one SELECT over an index, contained: it reads the index and the tables of the caller, and nothing else.
 
-Three walls, each of which would do for most of what lies behind the others:
+There are three barriers, each of which would stop most of what the others stop:
 
-- A gate (imagenet_tools.store.gate): what DuckDB's parser sees must be one SELECT, with nothing else inside.
-- Views on exact files are made first; then the doors are shut: no other file, no extension, no Python object, no
-  setting. Alone, that would still let COPY overwrite a file of the index.
-- The command runs it in a process whose memory and time are bounded, because DuckDB's limits hold for few queries.
+- A gate (imagenet_tools.store.gate): DuckDB's parser must see one SELECT, with nothing else inside.
+- Views of exact files are made first; then DuckDB is locked: no other file, no extension, no Python object, no
+  setting. That alone would still let COPY overwrite a file of the index.
+- The command runs the query in a process with bounded memory and time, because DuckDB's limits hold for few queries.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from resource import RLIM_INFINITY
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import system
-from imagenet_tools.errors import ImagenetToolsError, QueryError
+from imagenet_tools.errors import QueryError
 from imagenet_tools.schema import TABLES
-from imagenet_tools.store.connection import add_table, connect, quoted, suit
+from imagenet_tools.store.connection import add_table, connect, first_line, quoted, suit
 from imagenet_tools.store.gate import check
 from imagenet_tools.store.layout import read_manifest
 from imagenet_tools.system import address_space
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# What views.sql defines for those who type.
+# The public macros of views.sql.
 MACROS = {
     "synset(text)": "the wnid that a wnid, a name (dog.n.01) or a lemma (dog) names; an error where it names several",
     "is_a(wnid, synset)": "whether a wnid is the synset or lies below it",
@@ -38,7 +39,7 @@ MACROS = {
     "draw(hash32, seed)": "the number that splits and samples order an image by, 0 to 4,294,967,295",
 }
 
-_SHUT = (
+_LOCK_SETTINGS = (
     "SET enable_external_access = false",
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
@@ -47,24 +48,31 @@ _SHUT = (
     "SET lock_configuration = true",
 )
 
-# Rows that are fetched at a time.
-_ROWS = 10_000
-_BATCH = 131_072
+_FETCHED_ROWS = 10_000
+_BATCH_ROWS = 131_072
 
-LEAST_MEMORY = 1 << 30  # bytes of address space: less, and DuckDB does not start
+LEAST_MEMORY = 1 << 30  # bytes of address space: with less, DuckDB does not start
 
 
 def default_memory() -> int:
-    """Return half the memory of this machine, or of the container this runs in, in bytes; 2 GiB at least."""
+    """Return half the memory of this machine or container in bytes, at least 2 GiB."""
     return max(2 << 30, system.memory() // 2)
 
 
 def connect_contained(
     index: Path, tables: Mapping[str, Path] | None = None, *, memory: int | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to an index, and to tables of one's own by name, that opens nothing else and cannot be changed.
+    """Return a connection to an index that opens no other file and whose settings cannot be changed.
 
-    `memory` is what the process may use, in bytes, where it is bounded.
+    Args:
+        index: Folder of the index.
+        tables: Files of the user to query beside it, by name: see connection.add_table.
+        memory: Bytes that the process may use, if it is bounded.
+
+    Raises:
+        NoIndexError: There is no index, or one of its files is missing or damaged.
+        UsageError: One of `tables` has an invalid name, is missing, or has an unknown suffix.
+        QueryError: One of `tables` is not of the format that its suffix names.
     """
     manifest = read_manifest(index)
     sql = connect(index, memory=memory)
@@ -73,120 +81,117 @@ def connect_contained(
         add_table(sql, name, path.absolute())
         allowed.append(str(path.absolute()))
     sql.execute(f"SET allowed_paths = [{', '.join(map(quoted, allowed))}]")
-    for setting in _SHUT:
+    for setting in _LOCK_SETTINGS:
         sql.execute(setting)
     return sql
 
 
 class Answer(NamedTuple):
-    """The answer to a query: its columns, all named differently, and its rows as they come."""
+    """Answer to a query: its columns, all named differently, and an iterator of its rows."""
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[object, ...]]
 
 
 def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> Answer:
-    """Run one SELECT on a contained connection, or only `explain` how it would run; its rows as Python values.
+    """Run one SELECT, and return its rows as Python values.
 
-    QueryError says what else the text is, or what DuckDB found wrong: here, or while the rows come.
+    Args:
+        sql: A connection of connect_contained().
+        text: The query.
+        explain: Return how DuckDB would run the query.
+
+    Raises:
+        QueryError: The text is not one SELECT, or DuckDB reports an error, also while the rows are read.
+
+    Example:
+        >>> run(connect_contained(index.path), "SELECT split, count(*) AS n FROM images GROUP BY split").columns
+        ('split', 'n')
     """
-    import duckdb
-
-    try:
+    with _duckdb_errors():
         check(sql, text)
         suit(sql, text)
-        found = sql.execute(("EXPLAIN " if explain else "") + text)
-        columns = [str(column[0]) for column in found.description or ()]
-        for name, form in ((str(column[0]), str(column[1])) for column in found.description or ()):
-            # DuckDB makes Python's values of these with pytz, which neither it nor this package brings.
-            if form.endswith("WITH TIME ZONE") and find_spec("pytz") is None:
-                message = f'Column {name} is a {form}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
+        cursor = sql.execute(("EXPLAIN " if explain else "") + text)
+        columns = [(str(name), str(kind)) for name, kind, *_ in cursor.description or ()]
+        for name, kind in columns:
+            # DuckDB makes Python values of these types with pytz, which neither DuckDB nor this package requires.
+            if kind.endswith("WITH TIME ZONE") and find_spec("pytz") is None:
+                message = f'Column {name} is a {kind}, which needs pytz. Cast it: "{name}"::TIMESTAMP, or ::VARCHAR.'
                 raise QueryError(message)
-        # The first rows at once: what goes wrong at once is said before anything is printed.
-        return Answer(_unlike(columns), _rows(found, found.fetchmany(_ROWS)))
-    except (duckdb.Error, MemoryError, RuntimeError) as error:
-        raise _worded(error) from error
+        # The first rows are fetched now, so that most errors come before anything is printed.
+        return Answer(_distinct([name for name, _ in columns]), _rows(cursor, cursor.fetchmany(_FETCHED_ROWS)))
 
 
-def _rows(found: duckdb.DuckDBPyConnection, first: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
-    import duckdb
-
-    rows = first
+def _rows(cursor: duckdb.DuckDBPyConnection, rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
     while rows:
         yield from rows
-        try:
-            rows = found.fetchmany(_ROWS)
-        except (duckdb.Error, MemoryError, RuntimeError) as error:
-            raise _worded(error) from error
+        with _duckdb_errors():
+            rows = cursor.fetchmany(_FETCHED_ROWS)
 
 
 def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Run one SELECT like run; its schema and its record batches, types kept, as they come."""
-    import duckdb
+    """Run one SELECT like run(), and return its schema and its record batches, with all types kept."""
     import pyarrow as pa
 
-    try:
+    with _duckdb_errors():
         check(sql, text)
         suit(sql, text)
-        relation = sql.sql(text)
-        reader = relation.arrow(_BATCH)
-    except (duckdb.Error, MemoryError, RuntimeError) as error:
-        raise _worded(error) from error
-    names = _unlike(reader.schema.names)
+        relation = sql.sql(text)  # its reader needs it
+        reader = relation.arrow(_BATCH_ROWS)
+    names = _distinct(reader.schema.names)
     schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
-    return schema, _batches(reader, schema)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        while True:
+            with _duckdb_errors(pa.ArrowException, OSError):
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+    return schema, batches()
 
 
-def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    import duckdb
-    import pyarrow as pa
-
-    while True:
-        try:
-            batch = next(reader, None)
-        except (duckdb.Error, pa.ArrowException, OSError, MemoryError, RuntimeError) as error:
-            raise _worded(error) from error
-        if batch is None:
-            return
-        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-
-
-def _unlike(names: Sequence[str]) -> tuple[str, ...]:
-    """Names made all different: of two columns `a` the second is `a_1`."""
-    unlike: list[str] = []
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names without duplicates: the second of two columns `a` becomes `a_1`."""
+    distinct: list[str] = []
     for name in names:
         n, new = 0, name
-        while new in unlike or (n and new in names):
+        while new in distinct or (n and new in names):
             n += 1
             new = f"{name}_{n}"
-        unlike.append(new)
-    return tuple(unlike)
+        distinct.append(new)
+    return tuple(distinct)
 
 
-# ---- what went wrong
+@contextmanager
+def _duckdb_errors(*others: type[Exception]) -> Iterator[None]:
+    """Raise an error of DuckDB as a QueryError with advice for the user."""
+    import duckdb
+
+    errors: tuple[type[Exception], ...] = (duckdb.Error, MemoryError, RuntimeError, *others)
+    try:
+        yield
+    except errors as error:
+        raise QueryError(_message(error)) from error
 
 
-def _worded(error: BaseException) -> ImagenetToolsError:
-    """What DuckDB says, for who typed the query."""
+def _message(error: Exception) -> str:
     import duckdb
 
     text = str(error).strip()
     if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
         bound = address_space()[0]
         limit = f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != RLIM_INFINITY else "than there is"
-        return QueryError(
+        return (
             f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
             "joins and list(); or raise --memory."
         )
     if isinstance(error, duckdb.PermissionException):
-        return QueryError(f"{_first_line(error)}. A query reads other files where they are named: --with NAME=FILE.")
+        return f"{first_line(error)}. A query reads other files where they are named: --with NAME=FILE."
     if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
         # DuckDB proposes its own system tables too.
-        tables = f"\nThe tables are {', '.join(TABLES)}."
         text = re.sub(r"\nDid you mean \"(pg_|sqlite_|duckdb_|pragma_)[^\n]*", "", text)
-        return QueryError(text if "Did you mean" in text else text.replace("\n", tables + "\n", 1))
-    return QueryError(text.removeprefix("Invalid Input Error: "))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        tables = f"\nThe tables are {', '.join(TABLES)}."
+        return text if "Did you mean" in text else text.replace("\n", tables + "\n", 1)
+    return text.removeprefix("Invalid Input Error: ")

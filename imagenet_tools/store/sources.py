@@ -1,4 +1,4 @@
-"""Sources of an index: the paths that were indexed, their units, and where they lie on this machine."""
+"""Sources of an index: the paths that were indexed, their units, and where they are on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class UnitRecord(NamedTuple):
-    """What the index remembers of a unit: what tells that it changed, and how many rows it gave."""
+    """What the index remembers of a unit: how to see that it has changed, and its number of rows."""
 
     unit: int
     form: str
@@ -30,20 +30,32 @@ class UnitRecord(NamedTuple):
     n_boxes: int
     n_labels: int
     n_problems: int
-    size: int = -1  # bytes of the file that it is, or lies in; -1 for a folder
-    digest: str = ""  # SHA-256 of its bytes, where --hash asked for it
-    mtime_ns: int = 0  # time of that file, or the newest of the files in the folder, nanoseconds since 1970
+    size: int = -1  # bytes of the file that holds the unit; -1 for a folder
+    digest: str = ""  # SHA-256 of its bytes, with --hash
+    mtime_ns: int = 0  # of that file, or the newest of the files in the folder, nanoseconds since 1970
 
 
 @dataclass(frozen=True)
 class Source:
-    """A path that is indexed: where it lies, what was found there, and the units it fell into."""
+    """A path that is indexed.
+
+    Attributes:
+        name: Name in the table sources.
+        root: Absolute folder that the files of the index are relative to.
+        path: The path relative to root; "." for root itself.
+        found: The detected forms; empty for a source that was read from an index.
+        ignored: Files and folders below it that nothing reads.
+        forms: The forms by name, sorted.
+        dataset: Its data sets, with ", " between.
+        evidence: The evidence of the forms, in words.
+        units: Its units.
+    """
 
     name: str
-    root: Path  # absolute; the files of the index are relative to it
-    path: str  # relative to root; "." for root itself
+    root: Path
+    path: str
     found: tuple[Detection, ...] = ()
-    ignored: tuple[str, ...] = ()  # what lies beside, and nothing reads
+    ignored: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
     dataset: str = ""
     evidence: str = ""
@@ -51,20 +63,23 @@ class Source:
 
     @property
     def place(self) -> Path:
-        """The path itself, on this machine; SourceError where an index from elsewhere names one outside the root."""
+        """The path on this machine. Raises SourceError if a foreign index names a path outside the root."""
         return Path(inside(self.root, self.path))
 
 
 def rooted(sources: Sequence[Source], roots: Mapping[str, Path]) -> list[Source]:
-    """Sources where `roots`, or NAME=PATH pairs in $IMAGENET_ROOTS, say that they lie now. UsageError: no such source.
+    """Return sources with the roots that `roots`, or NAME=PATH pairs in $IMAGENET_ROOTS, give them.
 
-    A root is the folder that a source lies in, or the source itself.
+    A root is the folder that contains the source, or the file of the source itself.
+
+    Raises:
+        UsageError: `roots` names an unknown source, or $IMAGENET_ROOTS is malformed.
     """
     _check_names(roots, sources)
     environment = parse_roots(filter(None, os.environ.get("IMAGENET_ROOTS", "").split(os.pathsep)))
-    said = environment | {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
-    moved = {name: root.parent if root.is_file() else root for name, root in said.items()}
-    return [replace(source, root=moved.get(source.name, source.root)) for source in sources]
+    moved = environment | {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
+    folders = {name: root.parent if root.is_file() else root for name, root in moved.items()}
+    return [replace(source, root=folders.get(source.name, source.root)) for source in sources]
 
 
 def _check_names(roots: Mapping[str, Path], sources: Sequence[Source]) -> None:
@@ -75,7 +90,7 @@ def _check_names(roots: Mapping[str, Path], sources: Sequence[Source]) -> None:
 
 
 def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
-    """NAME=PATH pairs as a mapping; UsageError for anything else."""
+    """Return NAME=PATH pairs as a mapping. Raise UsageError for any other text."""
     roots: dict[str, Path] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
@@ -87,62 +102,75 @@ def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
 
 
 def read_sources(index: Path, manifest: Manifest) -> list[Source]:
-    """The sources of an index, as they were when it was built."""
+    """Read the sources of an index, with the roots that are written in it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sources: list[Source] = []
     for path in manifest.paths(index, "sources"):
-        # The manifest has no sum of this file, which alone holds values of the machine: its pages have their own.
+        # The manifest has no digest of this file, which has values of the machine; its pages have checksums.
         try:
             rows = pq.ParquetFile(path, page_checksum_verification=True).read().to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise damaged(index, f"{path} cannot be read ({error})") from error
-        for row in rows:
-            units = tuple(UnitRecord(**unit) for unit in row["units"])
-            text = (row["dataset"], row["found"])
-            sources.append(
-                Source(row["source"], Path(row["root"]), row["path"], (), (), tuple(row["forms"]), *text, units)
+        sources += [
+            Source(
+                row["source"],
+                Path(row["root"]),
+                row["path"],
+                forms=tuple(row["forms"]),
+                dataset=row["dataset"],
+                evidence=row["found"],
+                units=tuple(UnitRecord(**unit) for unit in row["units"]),
             )
+            for row in rows
+        ]
     return sources
 
 
 def relocate(index: Path, roots: Mapping[str, Path]) -> dict[str, Path]:
-    """Say in an index itself where sources lie now; gives the new root of each. Nothing else of it changes.
+    """Write into an index where some sources are now. Nothing else in the index changes.
 
-    A root is the folder that the source lies in, or the source itself. UsageError: no source has that name;
-    SourceError: it is not there, or has another size than the one that was indexed; ExistsError: a build has the lock.
+    Args:
+        index: Folder of the index.
+        roots: By name of a source: the folder that contains it, or the file of the source itself.
+
+    Returns:
+        The new root of each of these sources.
+
+    Raises:
+        UsageError: No source has that name.
+        SourceError: The source is not there, or has another size than the indexed one.
+        ExistsError: A build holds the lock of the index.
     """
     read_manifest(index)
     with staged(index):
         manifest = read_manifest(index)
         sources = {source.name: source for source in read_sources(index, manifest)}
         _check_names(roots, list(sources.values()))
-        said = {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
-        moved = {name: _moved(sources[name], root) for name, root in said.items()}
-        written = write_sources(index, manifest, [moved.get(name, source) for name, source in sources.items()])
-        write_manifest(index, written)
+        moved = {name: _moved(sources[name], Path(os.path.abspath(root))) for name, root in roots.items()}  # noqa: PTH100
+        write_manifest(index, write_sources(index, manifest, list((sources | moved).values())))
     return {name: source.root for name, source in moved.items()}
 
 
 def _moved(source: Source, root: Path) -> Source:
-    is_it = source.path != "." and root.is_file()
-    found = replace(source, root=root.parent if is_it else root)
-    if is_it and root.name != source.path:
+    is_source = source.path != "." and root.is_file()
+    moved = replace(source, root=root.parent if is_source else root)
+    if is_source and root.name != source.path:
         message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it anew."
         raise SourceError(message)
-    if not found.place.exists():
+    if not moved.place.exists():
         message = (
-            f"{found.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
+            f"{moved.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
         )
         raise SourceError(message)
-    return replace(found, units=tuple(_as_it_lies(found)))
+    return replace(moved, units=tuple(_moved_units(moved)))
 
 
-def _as_it_lies(source: Source) -> Iterator[UnitRecord]:
-    """Yield the units of a source that has moved, with the times that its files have there."""
-    loose = (path for path in source.place.rglob("*") if path.is_file())
-    newest = max((path.stat().st_mtime_ns for path in loose), default=0)
+def _moved_units(source: Source) -> Iterator[UnitRecord]:
+    """Yield the units of a moved source with the times of its files in the new place."""
+    files = (path for path in source.place.rglob("*") if path.is_file())
+    newest = max((path.stat().st_mtime_ns for path in files), default=0)
     for unit in source.units:
         if unit.size < 0:
             yield unit._replace(mtime_ns=newest)
@@ -157,38 +185,34 @@ def _as_it_lies(source: Source) -> Iterator[UnitRecord]:
 
 
 def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:
-    """The manifest with the table sources in it, the one table with values of this machine.
+    """Write the table sources, and return the manifest with it.
 
-    Its file is named after the others, and the manifest holds no digest of it: an index of the same data is the same.
+    It is the only table with values of this machine. Its file is named after a digest of the other files, and the
+    manifest holds no digest of it, so that two indexes of the same data have the same manifest.
     """
     import pyarrow as pa
 
     rows: list[dict[str, object]] = []
     for source in sorted(sources, key=lambda source: source.name):
         status = source.place.stat() if source.place.exists() else None
-        counts = {
-            name: sum(getattr(unit, name) for unit in source.units)
-            for name in ("n_images", "n_boxes", "n_labels", "n_problems")
+        counts = ("n_images", "n_boxes", "n_labels", "n_problems")
+        row: dict[str, object] = {name: sum(getattr(unit, name) for unit in source.units) for name in counts}
+        row |= {
+            "source": source.name,
+            "root": str(source.root),
+            "path": source.path,
+            "forms": list(source.forms),
+            "dataset": source.dataset,
+            "found": source.evidence,
+            "size": status.st_size if status and source.place.is_file() else None,
+            "mtime_ns": status.st_mtime_ns if status else None,
+            "units": [unit._asdict() for unit in source.units],
         }
-        rows.append(
-            counts
-            | {
-                "source": source.name,
-                "root": str(source.root),
-                "path": source.path,
-                "forms": list(source.forms),
-                "dataset": source.dataset,
-                "found": source.evidence,
-                "size": status.st_size if status and source.place.is_file() else None,
-                "mtime_ns": status.st_mtime_ns if status else None,
-                "units": [unit._asdict() for unit in source.units],
-            }
-        )
-    # As the manifest on the disk has them: without those that are empty.
+        rows.append(row)
+    # Tables without files are not written to a manifest.
     others = {table: entries for table, entries in manifest.tables.items() if table != "sources" and entries}
     digest = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:12]
-    batch = pa.RecordBatch.from_pylist(rows, schema=arrow_schema("sources"))
-    written = write_table(index, "sources", "all", [batch])
+    written = write_table(index, "sources", "all", [pa.RecordBatch.from_pylist(rows, arrow_schema("sources"))])
     if written is None:
         return Manifest(others)
     file = f"sources/{digest}.parquet"

@@ -1,4 +1,4 @@
-"""An open index: its tables and macros in a DuckDB of its own, and its images as bytes."""
+"""An open index: its tables and macros in a DuckDB connection, and its images as bytes."""
 
 from __future__ import annotations
 
@@ -37,61 +37,111 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """One image of an index: where its bytes lie, and the bytes themselves when asked."""
+    """An image of an index.
+
+    Attributes:
+        dataset: First half of its key, such as ilsvrc2012.
+        image_id: Second half of its key, such as n01440764_10026.
+        wnid: Its class; None without a label.
+        place: Where its bytes are on this machine.
+        stamps: Size and time of its file when it was indexed.
+    """
 
     dataset: str
     image_id: str
     wnid: str | None
-    place: Place  # where its bytes lie on this machine
-    stamps: Stamps = field(repr=False)  # what its file was when it was indexed
+    place: Place
+    stamps: Stamps = field(repr=False)
 
     def read(self) -> bytes:
-        """Its bytes, untouched; SourceError if they are not there any more, or their file has changed."""
+        """Return the bytes of the image file, unchanged.
+
+        Raises:
+            SourceError: The file of the source is missing, or has changed since it was indexed.
+        """
         with blob.Descriptors(capacity=1, stamps=self.stamps) as files:
             return payload.read(self.place, files)
 
     def pil(self) -> PIL.Image.Image:
-        """As a Pillow image, of the mode and orientation it is stored in."""
+        """Return a Pillow image in its stored mode; the EXIF orientation is not applied.
+
+        Raises:
+            SourceError: As read().
+            FormatError: Pillow cannot decode the image.
+        """
         from imagenet_tools.images import probe
 
         return probe.image(self.read())
 
 
 class Store:
-    """An open index, without selections. Opening reads the manifest and the table of sources; it writes nothing.
+    """An open index without selections. Opening reads the manifest and the table sources; nothing is written.
 
-    imagenet_tools.index.Index is the same with selections: modules below them take a Store. It pickles by its path and
-    opens again where it is unpickled.
+    imagenet_tools.index.Index adds selections. A Store is pickled as its path, and opens again where it is unpickled.
+
+    Attributes:
+        path: Folder of the index.
+        roots: Folder of each source on this machine, by name.
     """
 
     def __init__(self, path: Path, *, roots: Mapping[str, Path] | None = None):
         self.path = path
-        self._given = dict(roots or {})
+        self._given_roots = dict(roots or {})
         self._connection = connect(path)
-        self._below: npt.NDArray[np.int64] | None = None
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
         self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
-        self.roots = {source.name: source.root for source in rooted(self._sources, self._given)}
+        self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (type(self), self.path, self._given)
+        return _reopen, (type(self), self.path, self._given_roots)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Self:
-        """Open an index: a path, else $IMAGENET_INDEX, else ./imagenet.index; NoIndexError says what is there instead.
+        """Open an index.
 
-        `roots` (and NAME=PATH pairs in $IMAGENET_ROOTS, ':' between) say where sources are now, if they moved.
+        Args:
+            path: Its folder; default $IMAGENET_INDEX, else ./imagenet.index.
+            roots: Where sources are now, by name, if they were moved. NAME=PATH pairs in $IMAGENET_ROOTS, with ':'
+                between, do the same.
+
+        Raises:
+            NoIndexError: There is no index, it is of another schema, or one of its files is missing or damaged.
+            UsageError: `roots` names an unknown source.
         """
         absolute = {name: Path(root).absolute() for name, root in (roots or {}).items()}
         return cls(Path(path) if path is not None else default_index(), roots=absolute)
 
-    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the tables, and to `tables` of one's own by name.
+    # ---- SQL
 
-        Two open readers on one connection cut each other short.
+    @checked
+    def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
+        """Return a query as a DuckDB relation, with .df(), .arrow(), .pl() and .fetchall().
+
+        Args:
+            query: SQL over the tables and macros of the index: see `imagenet-tools query --schema`.
+            parameters: A value for each `$name` in the query.
+
+        Raises:
+            duckdb.Error: DuckDB refuses the query.
+
+        Warns:
+            UserWarning: The query names a synset by a lemma with several senses, such as is_a(wnid, 'dog').
+
+        Example:
+            >>> index.sql("SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')").fetchall()
+            [(70,)]
+        """
+        for note in self.senses_taken(query):
+            warnings.warn(note, stacklevel=2)
+        return relation(self._connection, query, parameters)
+
+    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a new cursor with the tables of the index and of some files of the user, by name.
+
+        Two open readers on one connection end each other.
         """
         cursor = self._connection.cursor()
         for name, path in (tables or {}).items():
@@ -99,94 +149,121 @@ class Store:
         return cursor
 
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
-        """QueryError for everything but one SQL condition over the tables of the index and these."""
+        """Raise QueryError unless a text is one SQL condition over the tables of the index and these."""
         check_condition(self.cursor(), flag, text, (*TABLES, *tables))
 
     def senses_taken(self, query: str) -> list[str]:
-        """Which sense each lemma of a query was taken for, in sentences: see gate.senses_taken."""
+        """Return a sentence for each lemma of a query that has several senses: see gate.senses_taken."""
         return senses_taken(self.cursor(), query)
 
     def keys(self, table: str, path: Path) -> str:
-        """The columns, ',' between, that join a table of one's own to images; it has one row an image at most."""
+        """Return the columns that join a file of the user to images: see connection.join_keys."""
         return join_keys(self.cursor({table: path}), table, said=_said(table, path))
-
-    @checked
-    def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
-        """A query as a DuckDB relation (.df(), .arrow(), .pl(), .fetchall()); `$name` stands for a parameter.
-
-        A UserWarning says which sense a lemma such as is_a(wnid, 'dog') was taken for.
-        """
-        for taken in self.senses_taken(query):
-            warnings.warn(taken, stacklevel=2)
-        return relation(self._connection, query, parameters)
 
     # ---- synsets
 
     @checked
     def resolve(self, text: str, *, strict: bool = False) -> Taken:
-        """The synset that a text means here: a wnid, a name, or a lemma of which one sense alone has images.
+        """Return the synset that a text names in this index.
 
-        AmbiguousSynsetError lists the senses with their images; UnknownSynsetError: no synset is called so.
+        Args:
+            text: A wnid ("n02084071"), a name ("dog.n.01"), or a lemma of which only one sense has images ("dog").
+            strict: Refuse every lemma with several senses.
+
+        Raises:
+            AmbiguousSynsetError: Several senses have images; the message lists them.
+            UnknownSynsetError: No synset has this name.
+
+        Example:
+            >>> index.resolve("dog").wnid
+            'n02084071'
         """
         return terms.resolve(text, images=self.images_below(), strict=strict)
 
     def synset(self, text: str) -> str:
-        """The wnid that a text names: see resolve."""
+        """Return the wnid that a text names: see resolve()."""
         return self.resolve(text).wnid
 
     def images_below(self) -> npt.NDArray[np.int64]:
-        """Images at or below each synset, by row of imagenet_tools.wordnet.wordnet: (82,115,)."""
-        if self._below is None:
-            self._below = self._counts("n_images_inclusive")
-        return self._below
+        """Return the number of images at or below each synset, by row of wordnet.wordnet: shape (82115,)."""
+        return self._images_below
+
+    @functools.cached_property
+    def _images_below(self) -> npt.NDArray[np.int64]:
+        return self._counts("n_images_inclusive")
 
     @checked
     def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
-        """`images` or `boxes` at or below each synset, by row, each once; of `classes` alone where they are given."""
+        """Return the number of images or boxes at or below each synset, each counted once.
+
+        Args:
+            what: "images" or "boxes".
+            classes: Wnids to count; default all.
+
+        Returns:
+            Counts by row of wordnet.wordnet: shape (82115,).
+
+        Raises:
+            UsageError: `what` is another word.
+        """
         if classes is None and what == "images":
             return self.images_below()
         return hierarchy.inclusive(self.counts(what, classes=classes))
 
     @checked
     def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
-        """`images` or `boxes` at each synset itself, by row; of `classes` alone where they are given."""
+        """Return the number of images or boxes at each synset itself: see below()."""
         if what not in ("images", "boxes"):
             message = f"{what!r} is not counted by synset; expected images or boxes."
             raise UsageError(message)
-        direct = self._counts(f"n_{what}")
+        counts = self._counts(f"n_{what}")
         if classes is not None:
-            others = np.ones(len(direct), np.bool_)
-            others[wordnet.rows_of(classes)] = False
-            direct[others] = 0
-        return direct
+            excluded = np.ones(len(counts), np.bool_)
+            excluded[wordnet.rows_of(classes)] = False
+            counts[excluded] = 0
+        return counts
 
     def _counts(self, column: str) -> npt.NDArray[np.int64]:
-        found = self.cursor().execute(f"SELECT {column} FROM synsets ORDER BY wnid").fetchall()
-        return np.array(found, np.int64)[:, 0]
+        rows = self.cursor().execute(f"SELECT {column} FROM synsets ORDER BY wnid").fetchall()
+        return np.array(rows, np.int64)[:, 0]
 
     # ---- images
 
     @checked
     def image(self, image_id: str, *, dataset: str | None = None) -> Image:
-        """One image by its id; UsageError if none, or several data sets, have it."""
+        """Return one image.
+
+        Args:
+            image_id: Its id, such as n01440764_10026.
+            dataset: Its data set, needed if several have an image of this id.
+
+        Raises:
+            UsageError: No data set has the image, or several have it.
+
+        Example:
+            >>> index.image("ILSVRC2012_val_00000020").read()[:3]
+            b'\\xff\\xd8\\xff'
+        """
         rows = (
             self.cursor()
             .execute(
-                """SELECT dataset, image_id, wnid, source, file, "offset", length, member, position, compression,
-                      CASE WHEN problem IS NULL THEN coalesce(encoding, '') END
-               FROM images
-               WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
+                """SELECT dataset, wnid, source, file, "offset", length, member, position, compression,
+                          CASE WHEN problem IS NULL THEN coalesce(encoding, '') END
+                   FROM images WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
                 {"image_id": image_id, "dataset": dataset},
             )
             .fetchall()
         )
         if len(rows) != 1:
             sets = ", ".join(sorted(row[0] for row in rows))
-            what = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
-            message = f"{what} in {self.path}. Expected the id of one image, such as n01440764_10026; "
-            raise UsageError(message + "name its data set with dataset=.")
-        name, found, wnid, source, file, *where = rows[0]
-        return Image(name, found, wnid, self.image_place(source, file, *where), self.stamps)
+            found = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
+            message = (
+                f"{found} in {self.path}. Expected the id of one image, such as n01440764_10026; name its data set "
+                "with dataset=."
+            )
+            raise UsageError(message)
+        dataset, wnid, *columns = rows[0]
+        return Image(str(dataset), image_id, wnid, self.image_place(*columns), self.stamps)
 
     def image_place(
         self,
@@ -199,50 +276,49 @@ class Store:
         compression: str | None = None,
         encoding: str | None = None,
     ) -> Place:
-        """Where the bytes of an image lie on this machine, from the columns of the table images that say it."""
-        points = self._points.get(part_of(source, file)) if compression in STREAMED else None
+        """Return where the bytes of an image are on this machine, from columns of the table images."""
+        points = self._seek_points.get(part_of(source, file)) if compression in STREAMED else None
         return Place(self.place(source, file), offset, length, member, position, compression, points, encoding)
+
+    def place(self, source: str, file: str) -> Path:
+        """Return a file of a source on this machine. Raise SourceError if it is outside of the source's root."""
+        return Path(inside(self.roots[source], file))
 
     @functools.cached_property
     def stamps(self) -> Stamps:
-        """What the files of the sources were when they were indexed, by their places on this machine."""
+        """Size and time of the files of the sources when they were indexed, by their paths on this machine."""
         units = self.cursor().execute(
             """SELECT source, unit.file, unit.size, max(unit.mtime_ns)
                FROM (SELECT source, unnest(units) AS unit FROM sources) GROUP BY ALL ORDER BY ALL"""
         )
-        moved = {one.name for one in self._sources if one.root != self.roots[one.name]}
+        moved = {source.name for source in self._sources if source.root != self.roots[source.name]}
         archives: dict[str, Stamp] = {}
-        newest: dict[str, int | None] = {}
+        newest: dict[str, int] = {}
         for source, file, size, mtime_ns in units.fetchall():
-            known = None if source in moved else mtime_ns
             if size >= 0:
-                archives[str(self.place(source, file))] = Stamp(size, known)
-            elif known is not None:
-                newest[source] = max(known, newest.get(source) or 0)
+                archives[str(self.place(source, file))] = Stamp(size, None if source in moved else mtime_ns)
+            elif source not in moved and mtime_ns is not None:
+                newest[source] = max(mtime_ns, newest.get(source, 0))
         sources = tuple(
             IndexedSource(
-                str(self.place(one.name, one.path)),
-                newest.get(one.name),
-                f"{one.name}={self.roots[one.name]}" if one.name in moved else "",
+                str(self.place(source.name, source.path)),
+                newest.get(source.name),
+                f"{source.name}={self.roots[source.name]}" if source.name in moved else "",
             )
-            for one in self._sources
+            for source in self._sources
         )
         return Stamps(str(self.path), archives, sources)
 
     @functools.cached_property
-    def _points(self) -> dict[str, Path]:
-        """The files of seek points by their part."""
-        listed = read_manifest(self.path).tables.get("seek_points", [])
-        return {entry.part: self.path.absolute() / entry.file for entry in listed}
-
-    def place(self, source: str, file: str) -> Path:
-        """Return the file on this machine that `file` of a source means; SourceError where it leaves the root."""
-        return Path(inside(self.roots[source], file))
+    def _seek_points(self) -> dict[str, Path]:
+        """The files of seek points, by part."""
+        entries = read_manifest(self.path).tables.get("seek_points", [])
+        return {entry.part: self.path.absolute() / entry.file for entry in entries}
 
 
 def _said(name: str, path: Path) -> str:
-    known = {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}
-    return known.get(name, f"--with {name}={path}")
+    """Return a file of the user in the words of errors."""
+    return {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}.get(name, f"--with {name}={path}")
 
 
 def _reopen(kind: type[Store], path: Path, roots: Mapping[str, Path]) -> Store:

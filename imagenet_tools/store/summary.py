@@ -1,4 +1,4 @@
-"""What an index holds, in counts, beside what was published of the releases."""
+"""Count what an index holds, beside the published numbers of the releases."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 
 
 class Annotated(NamedTuple):
-    """What was published of the boxes of a split, and how other sources count them."""
+    """Published numbers of the annotations of a split."""
 
     images: int  # annotations, one an image
     boxes: int | None
-    note: str = ""
+    note: str = ""  # how other sources count them
 
 
 # ILSVRC2012: the archives ILSVRC2012_bbox_train_v2.tar.gz, as TensorFlow's slim counts it in process_bounding_boxes.py,
 # and ILSVRC2012_bbox_val_v3.tgz, whose boxes are those of Kaggle's LOC_val_solution.csv. The paper: Russakovsky et al.,
 # ImageNet Large Scale Visual Recognition Challenge, IJCV 115 (2015), arXiv:1409.0575. DET: the devkit's readme of
-# ILSVRC2015, and the files of its archive as those who read it count them. The whole ImageNet: image-net.org's
-# statistics.
+# ILSVRC2015, and the files of its archive as its readers count them. The whole ImageNet: image-net.org's statistics.
 _PAPER = "ILSVRC's paper counts"
 _WHOLE = Annotated(1_034_908, None, "images with boxes of all releases, as image-net.org counted them")
 ANNOTATED = {
@@ -50,15 +49,15 @@ class Summary(NamedTuple):
     """What an index holds, as plain values."""
 
     splits: Rows  # by data set and official split: images, published, classes, boxed, boxes, bytes
-    boxes: Rows  # by data set and split: annotations, boxes, those kept aside, published, and how others count
+    boxes: Rows  # by data set and split: annotations, boxes, boxes without image, published numbers, note
     sources: Rows
     problems: Rows  # code, n, and an example
-    box_flags: Rows  # flag, n, and what it means
+    box_flags: Rows  # flag, n, and its meaning
     copies: int
-    other_bytes: int  # copies whose bytes are not those of the image in images
+    other_bytes: int  # copies with other bytes than the image in images
     unused_boxes: dict[str, int]  # by reason
     labelled: int  # images of all data sets that have a class
-    photos: int  # the photographs that they are: one in several data sets counts once
+    photos: int  # distinct photographs of them: one in several data sets counts once
 
 
 def summarise(index: Store) -> Summary:
@@ -70,8 +69,7 @@ def summarise(index: Store) -> Summary:
            FROM images GROUP BY ALL ORDER BY ALL""",
     )
     for row in splits:
-        split = row["split"]
-        row["published"] = published(str(row["dataset"]), None if split is None else str(split))
+        row["published"] = published(*_split_of(row))
     sources = _rows(
         index, "SELECT source, root, forms, n_images, n_boxes, n_labels, n_problems FROM sources ORDER BY source"
     )
@@ -83,21 +81,31 @@ def summarise(index: Store) -> Summary:
     flags = _rows(index, "SELECT unnest(flags) AS flag, count(*) AS n FROM boxes GROUP BY flag ORDER BY n DESC, flag")
     for row in flags:
         row["meaning"] = bbox.FLAGS[str(row["flag"])]
-    unused = dict(index.sql("SELECT reason, count(*) FROM unused_boxes GROUP BY reason ORDER BY reason").fetchall())
-    copies, others = index.sql("SELECT count(*), count(*) FILTER (other_bytes) FROM copies").fetchall()[0]
-    kept_aside = {UNUSED[reason]: n for reason, n in unused.items()}
-    counted = "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
+    unused = index.sql("SELECT reason, count(*) FROM unused_boxes GROUP BY reason ORDER BY reason").fetchall()
+    ((copies, other_bytes),) = index.sql("SELECT count(*), count(*) FILTER (other_bytes) FROM copies").fetchall()
+    ((labelled, photos),) = index.sql(
+        "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
+    ).fetchall()
     return Summary(
-        splits, _boxes(index), sources, problems, flags, copies, others, kept_aside, *index.sql(counted).fetchall()[0]
+        splits,
+        _boxes(index),
+        sources,
+        problems,
+        flags,
+        copies,
+        other_bytes,
+        {UNUSED[reason]: n for reason, n in unused},
+        labelled,
+        photos,
     )
 
 
 def _boxes(index: Store) -> Rows:
-    """Annotations and boxes by data set and split, those whose images are not here too, beside what was published."""
-    found = _rows(
+    """Return annotations and boxes by data set and split, with those without image, and the published numbers."""
+    rows = _rows(
         index,
         """WITH annotated AS (
-               SELECT dataset, image_id, count(*) AS boxes, 0 AS aside FROM boxes GROUP BY ALL
+               SELECT dataset, image_id, count(*) AS boxes, 0 AS without_image FROM boxes GROUP BY ALL
                UNION ALL
                SELECT dataset, image_id, 0, count(*) FROM unused_boxes WHERE reason = 'no_image' GROUP BY ALL
                UNION ALL
@@ -108,17 +116,21 @@ def _boxes(index: Store) -> Rows:
                                 ELSE 'train' END AS split
                FROM annotated AS a LEFT JOIN images AS i USING (dataset, image_id))
            SELECT dataset, split, count(DISTINCT image_id) AS annotations, NULL AS annotations_published,
-                  sum(boxes)::BIGINT AS boxes, sum(aside)::BIGINT AS boxes_without_image, NULL AS boxes_published,
-                  '' AS note
+                  sum(boxes)::BIGINT AS boxes, sum(without_image)::BIGINT AS boxes_without_image,
+                  NULL AS boxes_published, '' AS note
            FROM placed GROUP BY ALL ORDER BY ALL""",
     )
-    for row in found:
-        known = ANNOTATED.get((str(row["dataset"]), None if row["split"] is None else str(row["split"])))
-        if known is not None:
+    for row in rows:
+        if known := ANNOTATED.get(_split_of(row)):
             row |= {"annotations_published": known.images, "boxes_published": known.boxes, "note": known.note}
-    return found
+    return rows
+
+
+def _split_of(row: dict[str, object]) -> tuple[str, str | None]:
+    split = row["split"]
+    return str(row["dataset"]), None if split is None else str(split)
 
 
 def _rows(index: Store, query: str) -> Rows:
-    found = index.sql(query)
-    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    relation = index.sql(query)
+    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]

@@ -1,6 +1,6 @@
-"""The tables of an index that are the same in every index, as Parquet files of this package.
+"""Bundled Parquet files of the tables of WordNet, which are the same in every index.
 
-data/make_index_tables.py makes them of the bundled WordNet 3.0 and class lists.
+data/make_index_tables.py makes them from the bundled WordNet 3.0 and class lists.
 """
 
 from __future__ import annotations
