@@ -18,7 +18,7 @@ from imagenet_tools.store.layout import is_index
 from imagenet_tools.wordnet.wnid import is_split_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from imagenet_tools.units import Detection, Reader, Unit
 
@@ -56,10 +56,10 @@ def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
         SourceError: The path does not exist.
     """
     path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
-    found, ignored = detect(path, readers)
-    root = path if path.is_dir() else path.parent
-    units = tuple(sum(1 for _ in _units(detection, readers, root)) for detection in found)
-    return Survey(path, tuple(found), units, tuple(ignored), "" if found else what_is(path))
+    units = _Units(readers, path if path.is_dir() else path.parent)
+    found, ignored = _detect(path, readers, units, with_exports=False)
+    n_units = tuple(len(units.of(detection)) for detection in found)
+    return Survey(path, tuple(found), n_units, tuple(ignored), "" if found else what_is(path))
 
 
 def detect(
@@ -77,6 +77,27 @@ def detect(
     Raises:
         SourceError: The path does not exist, or one form has files inside and outside of an export.
     """
+    return _detect(path, readers, _Units(readers, path), with_exports=with_exports)
+
+
+class _Units:
+    """The units of detections, each listed once: listing class folders opens many of them."""
+
+    def __init__(self, readers: Mapping[str, Reader], root: Path):
+        self._readers, self._root = readers, root
+        self._units: dict[Detection, list[Unit]] = {}
+
+    def of(self, detection: Detection) -> list[Unit]:
+        """Return the units of a detection; none if it holds nothing that is read."""
+        if detection not in self._units:
+            reader = self._readers[detection.form]
+            self._units[detection] = list(reader.units(detection, "", self._root)) if detection.holds else []
+        return self._units[detection]
+
+
+def _detect(
+    path: Path, readers: Mapping[str, Reader], units: _Units, *, with_exports: bool
+) -> tuple[list[Detection], list[str]]:
     if not path.exists():
         message = f"{path} does not exist. Expected a file or a folder of ImageNet."
         raise SourceError(message)
@@ -84,10 +105,10 @@ def detect(
     found = _forms(path, readers)
     if not path.is_dir() or any(detection.path == path and not detection.holds for detection in found):
         return _read_as(around, found), []  # a known form that is not read is not searched either
-    search = _FolderSearch(path, readers, found, with_exports=with_exports)
+    search = _FolderSearch(path, readers, units, found, with_exports=with_exports)
     found, exports = search.found, search.exports
     if not with_exports:
-        found, more = _without_exports(path, found, readers)
+        found, more = _without_exports(path, found, units)
         exports += [export for export in more if export not in exports]
     known = {name for detection in found for name in readers[detection.form].READS.beside}
     known |= search.known | (around.files if around else set())
@@ -115,10 +136,6 @@ def _split_order(split: str) -> int:
     return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
 
 
-def _units(detection: Detection, readers: Mapping[str, Reader], root: Path) -> Iterator[Unit]:
-    return readers[detection.form].units(detection, "", root) if detection.holds else iter(())
-
-
 class _FolderSearch:
     """Search of a folder for forms and for files that nothing reads.
 
@@ -131,8 +148,10 @@ class _FolderSearch:
         ignored: Files and folders that nothing reads.
     """
 
-    def __init__(self, path: Path, readers: Mapping[str, Reader], found: list[Detection], *, with_exports: bool):
-        self._path, self._readers, self._with_exports = path, readers, with_exports
+    def __init__(
+        self, path: Path, readers: Mapping[str, Reader], units: _Units, found: list[Detection], *, with_exports: bool
+    ):
+        self._path, self._readers, self._units, self._with_exports = path, readers, units, with_exports
         self.found: list[Detection] = []
         self.exports: list[OwnExport] = []
         self.known: set[str] = set()
@@ -147,7 +166,7 @@ class _FolderSearch:
 
     def _add(self, detection: Detection, *, alone: bool = False) -> bool:
         """Add a detection. Return False if `alone` and another detection reads some of the same files."""
-        units = list(_units(detection, self._readers, self._path))
+        units = self._units.of(detection)
         files = {unit.file for unit in units}
         if not detection.holds:
             files = {detection.path.relative_to(self._path).as_posix()}
@@ -240,9 +259,7 @@ def _with_split_warning(detection: Detection, path: Path, others: list[Detection
     return replace(detection, readings=(*detection.readings, reading))
 
 
-def _without_exports(
-    path: Path, found: Sequence[Detection], readers: Mapping[str, Reader]
-) -> tuple[list[Detection], list[OwnExport]]:
+def _without_exports(path: Path, found: Sequence[Detection], units: _Units) -> tuple[list[Detection], list[OwnExport]]:
     """Return (the detections outside of exports below a path, these exports)."""
     kept: list[Detection] = []
     met: dict[str, OwnExport] = {}
@@ -250,7 +267,7 @@ def _without_exports(
         if detection.path.is_file():  # listing the units of an archive would read it
             files = [detection.path.relative_to(path).as_posix()]
         else:
-            files = [unit.file for unit in _units(detection, readers, path)]
+            files = [unit.file for unit in units.of(detection)]
         exports = exports_on_the_way(path, files)
         if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
             first = next(iter(exports.values()))
