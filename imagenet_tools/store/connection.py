@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +29,8 @@ LOCK = "_lock"
 
 _THREAD_BYTES = 256 << 20  # address space that one thread of DuckDB needs
 
+# Types of schema.py that DuckDB does not know by the same name.
 _SQL_TYPES = {
-    "string": "VARCHAR",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "int16": "SMALLINT",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "uint32": "UINTEGER",
-    "binary": "BLOB",
     "list<string>": "VARCHAR[]",
     "units": (
         "STRUCT(unit BIGINT, form VARCHAR, file VARCHAR, member VARCHAR, fingerprint VARCHAR, n_images BIGINT, "
@@ -96,9 +89,9 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
             if table in VIEWS:
                 continue
             if files := manifest.paths(path.absolute(), table):
-                rows = f"FROM {_files('read_parquet', *files)}"
+                rows = f"FROM {read_files('read_parquet', files)}"
             else:
-                nulls = ", ".join(f'NULL::{_SQL_TYPES[column.type]} AS "{column.name}"' for column in columns)
+                nulls = ", ".join(f'NULL::{_SQL_TYPES.get(kind, kind)} AS "{name}"' for name, kind, _ in columns)
                 rows = f"SELECT {nulls} WHERE false"
             sql.execute(f"CREATE VIEW {table} AS {rows}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
@@ -127,7 +120,7 @@ def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str
     import duckdb
 
     cursor = sql.cursor()
-    suit(cursor, query)
+    specialise_is_a(cursor, query)
     if duckdb.__version__.startswith("1.4."):
         _kept_cursors.append(cursor)
     return cursor.sql(query, params=dict(parameters) or None)
@@ -136,7 +129,7 @@ def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str
 # ---- is_a
 
 
-def suit(sql: duckdb.DuckDBPyConnection, query: str) -> None:
+def specialise_is_a(sql: duckdb.DuckDBPyConnection, query: str) -> None:
     """Replace the macro is_a by a faster one for a query in which each call names a value, such as is_a(wnid, 'dog').
 
     A macro cannot distinguish a value from a column. The form for values takes a tenth of the time; with a column it
@@ -179,7 +172,7 @@ def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str) -> str | None
 
 
 def add_table(
-    sql: duckdb.DuckDBPyConnection, name: str, path: Path, *, said: str = "", temporary: bool = False
+    sql: duckdb.DuckDBPyConnection, name: str, path: Path, *, label: str = "", temporary: bool = False
 ) -> None:
     """Add a file as a view.
 
@@ -187,7 +180,7 @@ def add_table(
         sql: A connection to an index.
         name: Name of the view.
         path: A file .csv, .tsv, .json, .jsonl, .ndjson (each also .gz) or .parquet.
-        said: The file in words, for errors; default `--with NAME=PATH`.
+        label: The file in words, for errors; default `--with NAME=PATH`.
         temporary: Add it to this connection only.
 
     Raises:
@@ -196,25 +189,25 @@ def add_table(
     """
     import duckdb
 
-    said = said or f"--with {name}={path}"
+    label = label or f"--with {name}={path}"
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
         taken = ", which is a table of the index" if name.lower() in TABLES else ""
-        message = f"{said}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
+        message = f"{label}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
         raise UsageError(message)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
     if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
         problem = "no such file" if not path.is_file() else "its suffix tells no format"
-        message = f"{said}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
+        message = f"{label}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
         raise UsageError(message)
     try:
-        sql.execute(f'CREATE {"TEMP VIEW" if temporary else "VIEW"} "{name}" AS FROM {_files(reader, path)}')
+        sql.execute(f'CREATE {"TEMP VIEW" if temporary else "VIEW"} "{name}" AS FROM {read_files(reader, [path])}')
     except duckdb.Error as error:
-        message = f"{said}: it does not read as {form}. {first_line(error)}"
+        message = f"{label}: it does not read as {form}. {first_line(error)}"
         raise QueryError(message) from error
 
 
-def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> str:
+def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, label: str) -> str:
     """Return the columns that join a view to images: "dataset, image_id" or "photo".
 
     Raises:
@@ -224,23 +217,18 @@ def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, said: str) -> str:
     keys = next((keys for keys in (("dataset", "image_id"), ("photo",)) if columns.issuperset(keys)), None)
     if keys is None:
         found = ", ".join(sorted(columns))
-        raise UsageError(f"{said}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
+        raise UsageError(f"{label}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
     listed = ", ".join(keys)
     repeated = sql.execute(
         f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'
     ).fetchone()
     if repeated:
         image = "/".join(map(str, repeated))
-        raise UsageError(f"{said}: it has several rows for {image}. Expected one row an image at most.")
+        raise UsageError(f"{label}: it has several rows for {image}. Expected one row an image at most.")
     return listed
 
 
-def _files(reader: str, *paths: Path) -> str:
-    """Return the SQL table function that reads these files. A folder such as lab=3 in a path is no column."""
-    return f"{reader}([{', '.join(quoted(str(path)) for path in paths)}], hive_partitioning = false)"
-
-
-# ---- text
+# ---- SQL text, errors
 
 
 def quoted(text: str) -> str:
@@ -251,6 +239,11 @@ def quoted(text: str) -> str:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, without the full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def read_files(reader: str, paths: Iterable[Path]) -> str:
+    """Return the SQL table function `reader` of these files. A folder such as lab=3 in a path becomes no column."""
+    return f"{reader}([{', '.join(quoted(str(path)) for path in paths)}], hive_partitioning = false)"
 
 
 def engine_errors() -> tuple[type[Exception], ...]:

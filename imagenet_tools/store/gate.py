@@ -1,7 +1,7 @@
 """Check what a contained query contains: one SELECT of tables, in the syntax tree of DuckDB's own parser.
 
-The kind of a statement is not enough: since DuckDB 2.0 a WITH may hold a COPY or a DELETE, before it a PRAGMA may
-count as a SELECT, and functions in FROM may read files, run SQL given as text, or write logs.
+The kind of a statement is not enough. Since DuckDB 2.0 a WITH may hold a COPY or a DELETE; before it a PRAGMA may
+count as a SELECT. Functions in FROM may read files, run SQL that is passed as text, or write logs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 _QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
 # Functions that are allowed in FROM: the macros of views.sql, and those that make rows of their arguments.
-TABLE_FUNCTIONS = (
-    *("under", "above", "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram"),
-)
+_MACROS = ("under", "above")
+TABLE_FUNCTIONS = (*_MACROS, "unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram")
 
-# Functions, by name and number of arguments, that DuckDB 1.4 or 2.0 calls consistent and that depend on the clock or
-# the session.
+# Functions, by number of arguments, that DuckDB 1.4 or 2.0 calls consistent and that depend on the clock or session.
 _CHANGING = {
-    ("age", 1),
-    ("ago", 1),
-    ("current_localtime", 0),
-    ("current_localtimestamp", 0),
-    ("current_setting", 1),
-    ("getvariable", 1),
+    0: ("current_localtime", "current_localtimestamp"),
+    1: ("age", "ago", "current_setting", "getvariable"),
 }
 # Names that call a function of the clock without parentheses.
 _TIMES = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
@@ -83,7 +77,7 @@ def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables
     """
     import duckdb
 
-    expected = "expected one condition, as it stands behind WHERE"
+    expected = "expected one condition, as after WHERE"
     query = f"SELECT ({text}\n)"
     try:
         counts = [len(sql.extract_statements(variant)) for variant in (query, f"SELECT {text}\n")]
@@ -101,11 +95,11 @@ def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables
         and not (node.get("where_clause") or node["modifiers"] or node["cte_map"]["map"])
     )
     if not bare:
-        raise QueryError(f"{flag} {text}: found more than that; {expected}.")
+        raise QueryError(f"{flag} {text}: found more than a condition; {expected}.")
     if changing := _changing(sql, node):
         message = (
-            f"{flag} {text}: found {changing}, which gives something else at each run, so that the same words would "
-            "choose other images. Expected a condition on the tables and fixed values; --seed and --limit sample."
+            f"{flag} {text}: found {changing}, which gives something else at each run, so the same words would choose "
+            "other images. Expected a condition on the tables and fixed values; --seed and --limit sample."
         )
         raise QueryError(message)
     known = {name.lower() for name in tables}
@@ -130,7 +124,7 @@ def _changing(sql: duckdb.DuckDBPyConnection, tree: object) -> str | None:
             if not name or (name, n) in seen:
                 continue
             seen.add((name, n))
-            if (name, n) in _CHANGING:
+            if name in _CHANGING.get(n, ()):
                 return f"{name}() of {n} arguments"
             rows = sql.execute(
                 """SELECT stability, macro_definition FROM duckdb_functions()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import system
 from imagenet_tools.errors import QueryError
 from imagenet_tools.schema import TABLES
-from imagenet_tools.store.connection import add_table, connect, first_line, quoted, suit
+from imagenet_tools.store.connection import add_table, connect, first_line, quoted, specialise_is_a
 from imagenet_tools.store.gate import check
 from imagenet_tools.store.layout import read_manifest
 from imagenet_tools.system import address_space
@@ -110,7 +110,7 @@ def run(sql: duckdb.DuckDBPyConnection, text: str, *, explain: bool = False) -> 
     """
     with _duckdb_errors():
         check(sql, text)
-        suit(sql, text)
+        specialise_is_a(sql, text)
         cursor = sql.execute(("EXPLAIN " if explain else "") + text)
         columns = [(str(name), str(kind)) for name, kind, *_ in cursor.description or ()]
         for name, kind in columns:
@@ -135,7 +135,7 @@ def run_arrow(sql: duckdb.DuckDBPyConnection, text: str) -> tuple[pa.Schema, Ite
 
     with _duckdb_errors():
         check(sql, text)
-        suit(sql, text)
+        specialise_is_a(sql, text)
         relation = sql.sql(text)  # its reader needs it
         reader = relation.arrow(_BATCH_ROWS)
     names = _distinct(reader.schema.names)

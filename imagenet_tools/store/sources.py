@@ -157,7 +157,7 @@ def _moved(source: Source, root: Path) -> Source:
     is_source = source.path != "." and root.is_file()
     moved = replace(source, root=root.parent if is_source else root)
     if is_source and root.name != source.path:
-        message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it anew."
+        message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it again."
         raise SourceError(message)
     if not moved.place.exists():
         message = (
@@ -179,7 +179,7 @@ def _moved_units(source: Source) -> Iterator[UnitRecord]:
         status = path.stat() if path.is_file() else None
         if status is None or status.st_size != unit.size:
             found = f"{status.st_size:,} bytes" if status else "no file"
-            message = f"{path}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it anew."
+            message = f"{path}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it again."
             raise SourceError(message)
         yield unit._replace(mtime_ns=status.st_mtime_ns)
 
@@ -188,7 +188,7 @@ def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) ->
     """Write the table sources, and return the manifest with it.
 
     It is the only table with values of this machine. Its file is named after a digest of the other files, and the
-    manifest holds no digest of it, so that two indexes of the same data have the same manifest.
+    manifest holds no digest of it. Two indexes of the same data therefore have the same manifest.
     """
     import pyarrow as pa
 

@@ -145,7 +145,7 @@ class Store:
         """
         cursor = self._connection.cursor()
         for name, path in (tables or {}).items():
-            add_table(cursor, name, path, said=_said(name, path), temporary=True)
+            add_table(cursor, name, path, label=_label(name, path), temporary=True)
         return cursor
 
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
@@ -158,7 +158,7 @@ class Store:
 
     def keys(self, table: str, path: Path) -> str:
         """Return the columns that join a file of the user to images: see connection.join_keys."""
-        return join_keys(self.cursor({table: path}), table, said=_said(table, path))
+        return join_keys(self.cursor({table: path}), table, label=_label(table, path))
 
     # ---- synsets
 
@@ -316,7 +316,7 @@ class Store:
         return {entry.part: self.path.absolute() / entry.file for entry in entries}
 
 
-def _said(name: str, path: Path) -> str:
+def _label(name: str, path: Path) -> str:
     """Return a file of the user in the words of errors."""
     return {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}.get(name, f"--with {name}={path}")
 

@@ -86,18 +86,9 @@ def summarise(index: Store) -> Summary:
     ((labelled, photos),) = index.sql(
         "SELECT n_images_inclusive, n_photos_inclusive FROM synsets WHERE name = 'entity.n.01'"
     ).fetchall()
-    return Summary(
-        splits,
-        _boxes(index),
-        sources,
-        problems,
-        flags,
-        copies,
-        other_bytes,
-        {UNUSED[reason]: n for reason, n in unused},
-        labelled,
-        photos,
-    )
+    by_reason = {UNUSED[reason]: n for reason, n in unused}
+    boxes = _boxes(index)
+    return Summary(splits, boxes, sources, problems, flags, copies, other_bytes, by_reason, labelled, photos)
 
 
 def _boxes(index: Store) -> Rows:

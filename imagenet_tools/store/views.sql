@@ -1,4 +1,4 @@
--- The views and macros that a query may use over the tables of an index; the tables themselves stand in schema.py.
+-- Views and macros over the tables of an index. schema.py describes the tables.
 
 CREATE VIEW synsets AS
     SELECT facts.*,
@@ -7,7 +7,7 @@ CREATE VIEW synsets AS
            coalesce(n_boxes, 0) AS n_boxes, coalesce(n_boxes_inclusive, 0) AS n_boxes_inclusive
     FROM main.synset_facts AS facts LEFT JOIN main.synset_counts AS counts USING (wnid);
 
--- The rule of terms.resolve: of the synsets that a text names, the only one, or the only one that has images.
+-- A text means the only synset of that name, or the only one with images. terms.resolve has the same rule.
 CREATE VIEW terms AS
     SELECT term,
            count(*)::SMALLINT AS n,
@@ -20,13 +20,13 @@ CREATE VIEW terms AS
           FROM main.synset_terms LEFT JOIN main.synset_counts USING (wnid))
     GROUP BY term;
 
--- A synset may be given as a wnid, a name such as dog.n.01, or a lemma that one sense alone can mean here.
+-- A macro takes a synset as a wnid, a name such as dog.n.01, or a lemma of which one sense alone has images.
 --
--- A macro's argument is put in as it is written, and a column in it means the innermost table that has one so named:
--- synset(wnid) would look up terms.wnid. So the tables in here call their columns _names that no query uses, and are
--- named with their schema, which no WITH of a query can hide.
+-- A macro's argument is inserted as text, and a column in it means the innermost table with a column of that name:
+-- synset(wnid) would look up terms.wnid. Therefore the tables in these macros rename their columns to _names that no
+-- query uses, and are named with their schema, which no WITH of a query can hide.
 
--- _term(text): a text as the table terms spells it. The twin of wordnet.spelled: lower case, one space between words;
+-- _term(text): a text as the table terms spells it, the same as wordnet.spelled. Lower case, one space between words;
 -- in a name '_' for a space and a sense number of two digits (Toy Dog.n.1 is toy_dog.n.01), in a lemma a space for '_'.
 CREATE MACRO _words(text) AS trim(regexp_replace(lower(text), '[\s\p{Z}\x0b\x1c-\x1f\x85]+', ' ', 'g'));
 CREATE MACRO _term(text) AS
@@ -35,7 +35,7 @@ CREATE MACRO _term(text) AS
                              '\.n\.0*(\d)$', '.n.0\1'), '\.n\.0+(\d\d+)$', '.n.\1')
          ELSE replace(_words(text), '_', ' ') END;
 
--- synset(text): the wnid that a text names, null for null; an error, with the candidates, where nothing decides.
+-- synset(text): the wnid that a text names, null for null. An error lists the candidates if several synsets remain.
 CREATE MACRO synset(text) AS CASE WHEN text IS NOT NULL THEN coalesce(
     (SELECT max(CASE WHEN _wnid IS NULL
                      THEN error('''' || _term || ''' names several synsets: ' || _candidates || '. Use one of these names or wnids.')
@@ -44,34 +44,34 @@ CREATE MACRO synset(text) AS CASE WHEN text IS NOT NULL THEN coalesce(
      WHERE _term = _term(text)),
     error('No synset is called ''' || text || '''. Expected a wnid (n02084071), a name (dog.n.01) or a lemma (dog).')) END;
 
--- under(text): the synset and everything below it, a table of wnid; empty for null.
--- A join, not a condition on closure: with a column as argument that would look it up for each of closure's rows.
+-- under(text): a table of wnid, the synset and everything below it; empty for null.
+-- It is a join: a condition on closure would be evaluated for each row of closure if the argument is a column.
 CREATE MACRO under(text) AS TABLE
     SELECT _below AS wnid
     FROM (SELECT _below
           FROM (SELECT synset(text) AS _synset) AS _given
           JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _above = _synset);
 
--- above(text): the synset and everything above it, a table of wnid; empty for null.
+-- above(text): a table of wnid, the synset and everything above it; empty for null.
 CREATE MACRO above(text) AS TABLE
     SELECT _above AS wnid
     FROM (SELECT _above
           FROM (SELECT synset(text) AS _synset) AS _given
           JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _below = _synset);
 
--- is_a(wnid, text): whether a wnid is the synset or lies below it; false where either is null. A pair looked up in
--- closure, not a set built for each row: with a column as its second argument the set form spilled 30 GB.
+-- is_a(wnid, text): true if a wnid is the synset or below it; false if either is null. Each pair is looked up in
+-- closure. A set of descendants built for each row would spill 30 GB if the second argument is a column.
 CREATE MACRO is_a(wnid, text) AS (wnid, synset(text)) IN (SELECT (descendant, ancestor) FROM main.closure);
 
--- _is_a_value(wnid, text): the same for a text that is a value and no column: the set is of that synset alone.
--- connection.suit puts it in the place of is_a. A bare IN would become a join that holds all rows asked, not the set.
+-- _is_a_value(wnid, text): the same for a text that is a value, with a set of the descendants of that synset.
+-- connection.specialise_is_a replaces is_a by it. Without coalesce, IN becomes a join that holds all asked rows.
 CREATE MACRO _is_a_value(wnid, text) AS coalesce(wnid IN (
     SELECT _below
     FROM (SELECT synset(text) AS _synset) AS _given
     JOIN (SELECT ancestor AS _above, descendant AS _below FROM main.closure) AS _closure ON _above = _synset), false);
 
--- draw(hash32, seed): the number a photo draws, 0 to 4,294,967,295. The twin of draws.draw, for any whole seed.
--- Two rounds of multiply-and-shift; the seed alone xor-ed in would only permute the order of the hashes.
+-- draw(hash32, seed): the number of a photo in a draw, 0 to 4,294,967,295; the same as draws.draw for any integer seed.
+-- Two rounds of multiply and shift: a seed that is only xor-ed in would permute the order of the hashes.
 CREATE MACRO _mix1(x) AS (xor(x, x >> 16) * 2246822507::UBIGINT) & 4294967295::UBIGINT;
 CREATE MACRO _mix2(x) AS (xor(x, x >> 13) * 3266489909::UBIGINT) & 4294967295::UBIGINT;
 CREATE MACRO _mix3(x) AS xor(_mix2(_mix1(x)), _mix2(_mix1(x)) >> 16);

@@ -16,7 +16,7 @@ from imagenet_tools.catalogue import terms
 from imagenet_tools.index import Index
 from imagenet_tools.selection import splits
 from imagenet_tools.store import query
-from imagenet_tools.store.connection import connect, suit
+from imagenet_tools.store.connection import connect, specialise_is_a
 from imagenet_tools.wordnet import hierarchy, wordnet
 from tests.waiting import PATIENCE
 
@@ -145,7 +145,7 @@ def test_of_one_synset_is_a_gives_what_it_gives_of_any(sql: duckdb.DuckDBPyConne
     given = "(SELECT wnid FROM synsets UNION ALL VALUES (NULL), ('n99999999'), (''), ('n02084072'))"
     cursor = sql.cursor()
     query = f"SELECT count(*), count(*) FILTER (is_a(wnid, '{text}') = main.is_a(wnid, $1)) FROM {given}"
-    suit(cursor, "SELECT is_a(wnid, '{text}')".replace("{text}", text))
+    specialise_is_a(cursor, "SELECT is_a(wnid, '{text}')".replace("{text}", text))
     assert cursor.execute(query, [text]).fetchall() == [(82_119, 82_119)]
 
 
@@ -153,7 +153,7 @@ def test_so_many_synsets_are_held_and_no_more(index: Index) -> None:
     with connect(index.path) as sql:
         for (wnid,) in sql.execute("SELECT wnid FROM synsets ORDER BY wnid LIMIT 110").fetchall():
             query = f"SELECT count(*) FROM synsets WHERE is_a(wnid, '{wnid}')"
-            suit(sql, query)
+            specialise_is_a(sql, query)
             assert one(sql, query) == len(hierarchy.descendants(wnid))
         assert one(sql, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'") == 100
 
@@ -181,10 +181,10 @@ def test_is_a_takes_the_form_for_values_where_every_call_is_given_one(
     temporary = "function_name = 'is_a' AND database_name = 'temp'"
     said = f"SELECT string_agg(macro_definition) FROM duckdb_functions() WHERE {temporary}"
     for _ in range(2):
-        suit(cursor, query)
+        specialise_is_a(cursor, query)
         found = one(cursor, said)
         assert form in str(found) if form else found is None
-    suit(cursor, "SELECT 1")
+    specialise_is_a(cursor, "SELECT 1")
     assert one(cursor, said) is None
 
 
