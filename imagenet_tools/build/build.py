@@ -23,18 +23,10 @@ from imagenet_tools.build.unit_work import Task, UnitResult, work
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.files import named_when_full, publish_folder
-from imagenet_tools.storage.processes import in_processes, prepare_workers
-from imagenet_tools.store.layout import (
-    Manifest,
-    check_sums,
-    is_index,
-    read_manifest,
-    remove_unlisted,
-    staged,
-    write_manifest,
-    write_table,
-)
-from imagenet_tools.store.sources import Source, read_sources, rooted, write_sources
+from imagenet_tools.storage.processes import in_processes
+from imagenet_tools.store import layout
+from imagenet_tools.store.layout import Manifest
+from imagenet_tools.store.sources import Source, UnitRecord, read_sources, rooted, write_sources
 from imagenet_tools.units import Forecast
 from imagenet_tools.wordnet import nltk_bridge
 
@@ -91,35 +83,27 @@ def build_index(
     progress: Progress | None = None,
 ) -> Report:
     """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
-    exists = is_index(index)
-    if not exists and os.path.lexists(index):
-        what = "a folder that is no index" if index.is_dir() else "something else"
-        message = f"{index} exists: found {what}, expected an index or nothing there. Name another, or remove it."
-        raise ExistsError(message)
+    exists = _index_exists(index)
     cores = system.cores()
-    with named_when_full(index, index.with_name(index.name + ".partial")), staged(index) as staging:
-        old = read_manifest(index) if exists and not fresh else Manifest({})
-        check_sums(index, old)
+    with named_when_full(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
+        old = layout.read_manifest(index) if exists and not fresh else Manifest({})
+        layout.check_sums(index, old)
         known = read_sources(index, old)
         moved = rooted(known, roots or {})
         if old.tables:
-            remove_unlisted(index, old)
-        max_workers = workers or max(cores, _MAX_WORKERS)
-        if executor is None and max_workers > 1:
-            prepare_workers(work.__module__, "pyarrow.compute")
-        sources = find_sources(paths, readers, dataset=dataset, known=moved)
-        units = [unit._replace(probed=probe) for source in sources for unit in units_of(source, readers)]
+            layout.remove_unlisted(index, old)
+        found_sources = find_sources(paths, readers, dataset=dataset, known=moved)
+        units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
         borrowed = borrow(units, staging / "parts", like) if like else set()
-        before = {record.unit: record for source in known for record in source.units}
+        old_units = {record.unit: record for source in known for record in source.units}
         (staging / "parts").mkdir(exist_ok=True)
-        tasks = [Task(unit, staging / "parts", before.get(unit.key), by_hash) for unit in units]
+        tasks = [Task(unit, staging / "parts", old_units.get(unit.key), by_hash) for unit in units]
+        max_workers = workers or max(cores, _MAX_WORKERS)
         results = _scan(tasks, readers, workers or cores, max_workers, executor, progress)
 
-        scanned = [replace(s, units=tuple(r.record for r in results if r.unit.source == s.name)) for s in sources]
-        names = {source.name for source in sources}
-        all_sources = [source for source in known if source.name not in names] + scanned
-        kept = {result.unit.key for result in results if result.state == "unchanged"}
-        kept |= {record.unit for source in known if source.name not in names for record in source.units}
+        sources = _next_sources(known, found_sources, results)
+        new = {result.unit.key: result.part for result in results if result.state != "unchanged"}
+        unit_keys = {record.unit for source in sources for record in source.units}
         home = index if exists else staging / "index"
         home.mkdir(exist_ok=True)
         if progress:
@@ -127,29 +111,56 @@ def build_index(
         stage = Stage(
             home,
             old,
-            {result.unit.key: result.part for result in results if result.state != "unchanged"},
-            set(before) - kept,
+            new,
+            {key for key in old_units if key in new or key not in unit_keys},
             threads=workers or cores,
             aside=staging / "aside",
-            roots={source.name: source.root for source in (*moved, *sources)},
-            n_images={source.name: sum(unit.n_images for unit in source.units) for source in all_sources},
+            roots={source.name: source.root for source in (*moved, *found_sources)},
+            n_images={source.name: sum(unit.n_images for unit in source.units) for source in sources},
             by_hash=by_hash,
         )
         manifest, problems = merge(stage)
-        manifest.tables["glosses"] = _write_glosses(home, glosses) if glosses else old.tables.get("glosses", [])
-        manifest = write_sources(home, manifest, all_sources)
-        write_manifest(home, manifest)
-        if home != index:
+        manifest.tables["glosses"] = _write_glosses(home, glosses) if glosses else stage.old_entries("glosses")
+        manifest = write_sources(home, manifest, sources)
+        layout.write_manifest(home, manifest)
+        if not exists:
             publish_folder(home, index)
         shutil.rmtree(staging)
         if progress:
             progress("merging", 1, 1)
-    states = ["borrowed" if r.state == "resumed" and r.unit.key in borrowed else r.state for r in results]
-    names_of_states = ("scanned", "resumed", "unchanged", *(("borrowed",) if like else ()))
-    n_units = {state: states.count(state) for state in names_of_states}
-    n_units["removed"] = len(set(before) - {record.unit for source in all_sources for record in source.units})
+    n_units = _count_states(results, borrowed if like else None)
+    n_units["removed"] = len(old_units.keys() - unit_keys)
     rows = {table: sum(entry.rows for entry in entries) for table, entries in manifest.tables.items()}
-    return Report(index, sources, n_units, rows, problems)
+    return Report(index, found_sources, n_units, rows, problems)
+
+
+def _index_exists(index: Path) -> bool:
+    """Return True if there is an index. Raise ExistsError if there is anything else."""
+    exists = layout.is_index(index)
+    if not exists and os.path.lexists(index):
+        found = "a folder that is no index" if index.is_dir() else "something else"
+        message = f"{index} exists: found {found}, expected an index or nothing there. Name another, or remove it."
+        raise ExistsError(message)
+    return exists
+
+
+def _count_states(results: Sequence[UnitResult], borrowed: set[int] | None) -> Counts:
+    """Return the number of units by state; with `borrowed`, the keys of units of another index, count these apart."""
+    states = [result.state for result in results]
+    counts = {state: states.count(state) for state in ("scanned", "resumed", "unchanged")}
+    if borrowed is not None:
+        counts["borrowed"] = sum(result.state == "resumed" and result.unit.key in borrowed for result in results)
+        counts["resumed"] -= counts["borrowed"]
+    return counts
+
+
+def _next_sources(known: Sequence[Source], found: Sequence[Source], results: Sequence[UnitResult]) -> list[Source]:
+    """Return the sources of the next index: the old ones that were not found in this build, then the found ones."""
+    records: dict[str, list[UnitRecord]] = {source.name: [] for source in found}
+    for result in results:
+        records[result.unit.source].append(result.record)
+    kept = [source for source in known if source.name not in records]
+    return kept + [replace(source, units=tuple(records[source.name])) for source in found]
 
 
 def _scan(
@@ -162,8 +173,8 @@ def _scan(
 ) -> list[UnitResult]:
     """Scan the units in worker processes and return the results in order of the tasks.
 
-    Units without images go first: annotations are read whole and images only for their headers, so an archive of
-    annotations is the longest unit and would be waited for at the end.
+    Units without images go first. Annotations are read whole, images only for their headers, so an archive of
+    annotations is the longest unit. At the end, all other workers would wait for it.
     """
     light = {name for name, reader in readers.items() if "images" not in reader.READS.holds}
     order = sorted(range(len(tasks)), key=lambda n: tasks[n].unit.form not in light)
@@ -196,8 +207,8 @@ def _scan(
 def _weights(units: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:
     """Return (stage of the progress, weight of each unit): kilobytes, or 1 each if some units are folders.
 
-    Units of a whole file share the bytes that no other unit has of that file, because the scan of a tar of class tars
-    reads its headers only. Units of `light` forms weigh 0 beside others: annotations are few bytes that take long and
+    Units of a whole file share the bytes that no other unit has of that file: the scan of a tar of class tars reads
+    only its headers. Units of `light` forms weigh 0 beside others: annotations are few bytes that take long and
     go first, so the pace must be that of the images.
     """
     ranges: dict[tuple[str, str], int] = {}  # bytes of a file in units of a part of it
@@ -225,5 +236,5 @@ def _write_glosses(home: Path, origin: str) -> list[FileEntry]:
 
     rows = nltk_bridge.glosses_from_nltk() if origin == "nltk" else nltk_bridge.glosses_from_dict(Path(origin))
     pairs = [{"wnid": wnid, "gloss": gloss} for wnid, gloss in sorted(rows)]
-    entry = write_table(home, "glosses", "all", [pa.RecordBatch.from_pylist(pairs, arrow_schema("glosses"))])
+    entry = layout.write_table(home, "glosses", "all", [pa.RecordBatch.from_pylist(pairs, arrow_schema("glosses"))])
     return [entry] if entry else []

@@ -81,9 +81,9 @@ def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
         same = (other.place.name, other.forms, other.dataset) == (source.place.name, source.forms, source.dataset)
         if same and not other.place.exists():
             message = (
-                f"{source.place}: the index has a source {other.name} of the same kind at {other.place}, where nothing "
-                f"is any more. If that has moved here, say so: imagenet-tools relocate {other.name}={source.root}. If "
-                "this is another one, rename it."
+                f"{source.place}: the index has a source {other.name} of the same kind at {other.place}, which no "
+                f"longer exists. If it was moved here, run: imagenet-tools relocate {other.name}={source.root}. If "
+                "this is another source, rename it."
             )
             raise SourceError(message)
 

@@ -1,9 +1,9 @@
 """Make parts from another index of the same archives, so that they are not scanned.
 
-A unit is borrowed if the other index has one of the same form, member, data set, split, class and file size, and if a
-sample of its images is in the file here: the tar header before an image gives its name and size, and its first bytes
-give the width, height and encoding that the other index has. Only byte ranges can be checked in this way. Folders,
-streams, and units without images are scanned.
+A unit is borrowed under two conditions. The other index has one unit of the same form, member, data set, split, class
+and file size. And a sample of its images is in the file here: the tar header before an image has its name and size, and
+its first bytes have the same width, height and encoding. Only byte ranges can be checked in this way. Folders, streams,
+and units without images are scanned.
 """
 
 from __future__ import annotations

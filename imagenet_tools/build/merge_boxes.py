@@ -31,8 +31,8 @@ _ANNOTATION = "dataset, image_id, scope, source, file, unit"
 _NO_RELEASE = "imagenet21k"
 _RELEASES = ("fall11", "winter21", _NO_RELEASE)
 
-# Fractions made from pixels are rounded to four digits. They are the same boxes as pixels if the sums of their edges,
-# each a fraction of the stated size and clipped to the image, differ by at most 1e-4 a box.
+# Fractions made from pixels are rounded to four digits. Two annotations are the same boxes if the sums of their edges
+# differ by at most 1e-4 a box. Each edge is a fraction of the stated size, clipped to the image.
 _EDGES = (
     ("least(xmin, xmax)", "width"),
     ("least(ymin, ymax)", "height"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.merge_other_bytes import OtherBytes
@@ -16,10 +16,8 @@ from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.storage.processes import in_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
-
-    import pyarrow as pa
 
     from imagenet_tools.build.odd_images import OddImages
     from imagenet_tools.build.stage import Stage
@@ -60,7 +58,7 @@ class _Comparison:
     """Relations of the images that are compared with each other.
 
     Attributes:
-        foreign: Some images have foreign names.
+        settle: Returns a query of rows of images with settled ids, photos and box counts.
         counts: Table (dataset, image_id, n) of box counts.
         by_path: Table of the data sets whose ids are paths.
         misfiled: Table (dataset, image_id, wnid) of images that are in another class's folder and in their own.
@@ -68,7 +66,7 @@ class _Comparison:
         beside: Table of those in their own class that `misfiled` images are compared with.
     """
 
-    foreign: bool
+    settle: Callable[[str], str]
     counts: str
     by_path: str
     misfiled: str
@@ -114,8 +112,7 @@ def merge_images(
             odd_parts.add(part)
             continue
         images += [written.entry] if written.entry else []
-        if written.frames.num_rows:
-            stage.sql.execute(f"INSERT INTO {frames} FROM {stage.arrow(written.frames)}")
+        stage.insert(frames, written.frames)
     other_bytes = OtherBytes(stage, compared.misfiled, problems, seek_points)
     complete = True
     for part in sorted(touched & odd_parts):
@@ -153,8 +150,8 @@ def _compare(stage: Stage, odd: OddImages, counts: str) -> _Comparison:
                 SELECT dataset, {_STEM} AS stem FROM {rows} WHERE {_FOREIGN}
                 GROUP BY ALL HAVING count(DISTINCT {_PATH}) > 1)"""
     )
-    settled = _settled(rows, foreign=foreign, by_path=by_path, counts=counts)
-    named = classes_named(stage, rows) | classes_named(stage, f"({settled})")
+    settle = partial(_settled, foreign=foreign, by_path=by_path, counts=counts)
+    named = classes_named(stage, rows) | classes_named(stage, f"({settle(rows)})")
     near = plain_images(stage, odd, named | classes_in_splits(stage, odd.plain))
     unsettled = stage.view(f"FROM {rows} UNION ALL FROM {near.all}")
     misfiled = stage.table(
@@ -164,9 +161,9 @@ def _compare(stage: Stage, odd: OddImages, counts: str) -> _Comparison:
                 ON proper.dataset = odd.dataset AND proper.image_id = odd.image_id
                 AND proper.wnid = left(odd.image_id, 9) AND proper.split IS NOT DISTINCT FROM odd.split"""
     )
-    images = stage.view(_settled(unsettled, foreign=foreign, by_path=by_path, counts=counts))
+    images = stage.view(settle(unsettled))
     beside = stage.table(f"FROM {images} SEMI JOIN {misfiled} USING (dataset, image_id) WHERE wnid = left(image_id, 9)")
-    return _Comparison(foreign, counts, by_path, misfiled, images, beside)
+    return _Comparison(settle, counts, by_path, misfiled, images, beside)
 
 
 def _settled(rows: str, *, foreign: bool, by_path: str, counts: str) -> str:
@@ -183,15 +180,15 @@ def _settled(rows: str, *, foreign: bool, by_path: str, counts: str) -> str:
 
 def _refuse_contradictions(stage: Stage, compared: _Comparison, problems: str) -> None:
     stage.refuse(
-        "lie in a folder of another class than the official ground truth gives",
+        "are in a folder of another class than the official ground truth gives",
         "Were they sorted by another list, or by ILSVRC ids taken for sorted indices? Sort them again, or index the "
         "flat tar.",
         f"""SELECT image_id, reason AS found, 'they must agree' AS expected
             FROM {problems} WHERE code = 'label_contradiction'""",
     )
     stage.refuse(
-        "stand in two classes or two splits of one data set",
-        "Where a source is a data set of its own, name it: --dataset NAME.",
+        "are in two classes or two splits of one data set",
+        "If a source is a data set of its own, name it: --dataset NAME.",
         f"""SELECT image_id, min(place) AS found, max(place) AS expected FROM (
                 SELECT dataset, image_id, coalesce(split, '') || coalesce(wnid, '') AS kind,
                        'it is in ' || coalesce(split, 'no split') || ', ' || coalesce(wnid, 'no class')
@@ -284,23 +281,16 @@ def _write_plain_parts(
 
 def _tasks(stage: Stage, parts: dict[str, set[int]], counts: str) -> Iterator[PlainFileTask]:
     old = {entry.part: stage.folder / entry.file for entry in stage.old_entries("images")}
-    boxes, places = _counts_by_head(stage, counts)
     for part, units in parts.items():
         dataset, _, head = part.rsplit("-", 2)
+        boxes = stage.sql.sql(
+            f"""SELECT image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts})
+                WHERE dataset = $dataset AND {HEAD} = $head""",
+            params={"dataset": dataset, "head": head},
+        ).to_arrow_table()
         before = (old[part],) if part in old else ()
         new = tuple(stage.parts[unit] for unit in sorted(units))
-        start, n = places.get((dataset, head), (0, 0))
-        dropped = stage.dropped if before else ()
-        yield PlainFileTask(stage.folder, part, new, before, dropped, boxes.slice(start, n))
-
-
-def _counts_by_head(stage: Stage, counts: str) -> tuple[pa.Table, dict[tuple[str, str], tuple[int, int]]]:
-    """Return (image_id and n, sorted by data set and head of the id; the first row and number of rows of each)."""
-    rows = f"SELECT dataset, {HEAD} AS head, image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts})"
-    runs = stage.fetch(f"SELECT dataset, head, count(*) FROM ({rows}) GROUP BY ALL ORDER BY ALL")
-    starts = list(accumulate((n for *_, n in runs), initial=0))
-    boxes = stage.sql.sql(f"SELECT image_id, n FROM ({rows}) ORDER BY dataset, head, image_id").to_arrow_table()
-    return boxes, {(dataset, head): (start, n) for (dataset, head, n), start in zip(runs, starts, strict=False)}
+        yield PlainFileTask(stage.folder, part, new, before, stage.dropped if before else (), boxes)
 
 
 # ---- files of compared images
@@ -319,9 +309,7 @@ def _write_part(
     rows = f"SELECT {columns} FROM {new} WHERE {PART} = '{part}'"
     if images or copies:
         rows += f" UNION ALL SELECT {columns} FROM {parquet([*images, *copies])} WHERE NOT {DROPPED}"
-    settled = stage.table(
-        _settled(f"({rows})", foreign=compared.foreign, by_path=compared.by_path, counts=compared.counts)
-    )
+    settled = stage.table(compared.settle(f"({rows})"))
     stage.sql.unregister(new)
     # Numbering the places of each image is the slowest step, and is needed only if an image has two.
     key = "USING (dataset, image_id, wnid)"

@@ -1,9 +1,14 @@
 """Choose between images of one key with other bytes: which is kept, which copies are flagged, when a build stops.
 
 Two rows of one key differ if their lengths or their widths and heights differ, and with --hash if their bytes do. The
-choice between them depends on no name. The first of these rules that decides is applied: an image that can be decoded
-to its end, the one that the index has already, the larger raster, one that no converter encoded again, more bytes,
-the lower digest.
+choice between them depends on no name. The first of these rules that decides is applied:
+
+1. an image that can be decoded to its end
+2. the image that the index has already
+3. the larger raster
+4. an image that no converter encoded again
+5. more bytes
+6. the lower digest
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 # A build stops if more of a source's images differ.
 _MAX_DIFFERING_PERCENT = 1
 _MAX_NAMED_IMAGES = 3
-_BATCH_IMAGES = 1_000  # images whose bytes and rows are in memory at a time
+_BATCH_IMAGES = 1_000  # images whose rows are Python objects at a time
 
 _KEY = "dataset, image_id"
 # SQL: the place of an image as a number, the same in two generations of the index.
@@ -214,16 +219,15 @@ class OtherBytes:
 
         with Descriptors() as files:
             for batch in rows.to_batches(max_chunksize=_BATCH_IMAGES):
-                images = [self._bytes(row, files) for row in batch.to_pylist()]
-                columns = [
-                    batch["row"],
-                    pa.array([None if data is None else len(data) for data in images], pa.int64()),
-                    pa.array(
-                        [None if data is None else hashlib.sha256(data).hexdigest() for data in images], pa.string()
-                    ),
-                    pa.array([_is_whole(data) if decode and data is not None else None for data in images], pa.bool_()),
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                facts = []
+                for row in batch.to_pylist():
+                    fact = {"row": row["row"]}
+                    data = self._bytes(row, files)
+                    if data is not None:
+                        whole = _is_whole(data) if decode else None
+                        fact |= {"size": len(data), "digest": hashlib.sha256(data).hexdigest(), "whole": whole}
+                    facts.append(fact)
+                yield pa.RecordBatch.from_pylist(facts, schema)
 
     def _bytes(self, row: dict[str, Any], files: Descriptors) -> bytes | None:
         """Return the bytes of an image, or None if its source is missing or has changed."""

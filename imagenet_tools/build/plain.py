@@ -1,8 +1,8 @@
-"""Plain images: an image whose id begins with its class, and that needs no comparison with other images.
+"""Plain images: images whose id begins with their class, so that they need no comparison with all others.
 
 n01440764_10026 of class n01440764, with photo = image_id, is plain. Nearly all images of a release are. Two rows of one
-plain image have the same class, so they belong to the same file of the index, or to the files of two splits. A merge
-therefore checks plain images file by file, and compares only the other ("odd") images with all the rest.
+plain image have the same class, so they belong to one file of the index, or to files of two splits. A merge therefore
+checks plain images file by file, and compares only the other ("odd") images with all the rest.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imagenet_tools.build.parts import Part, map_part, open_part
 from imagenet_tools.errors import SourceError
 from imagenet_tools.schema import TABLES, arrow_schema
-from imagenet_tools.store.connection import quoted, without_progress_bar
+from imagenet_tools.store.connection import read_files, without_progress_bar
 from imagenet_tools.store.layout import FileEntry, Manifest, write_table
 
 if TYPE_CHECKING:
@@ -108,6 +108,12 @@ class Stage:
         self.sql.register(name, rows)
         return name
 
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Insert the rows of an Arrow table into a table."""
+        name = self.arrow(rows)
+        self.sql.execute(f"INSERT INTO {table} FROM {name}")
+        self.sql.unregister(name)
+
     def drop_table(self, name: str) -> None:
         """Drop a table, which frees its memory."""
         self.sql.execute(f"DROP TABLE {name}")
@@ -178,19 +184,19 @@ class Stage:
         return [replace(entry, plain=plain)] if entry else []
 
     def refuse(self, problem: str, advice: str, query: str) -> None:
-        """Raise SourceError if a query of (image_id, found, expected) has rows."""
+        """Raise SourceError if a query of (image_id, found, expected) has rows: the images that `problem`."""
         rows = self.fetch(f"SELECT DISTINCT image_id, found, expected FROM ({query}) ORDER BY ALL")
         if rows:
             named = "\n".join(f"  {image}: {found}, but {other}" for image, found, other in rows[:_MAX_NAMED_IMAGES])
             more = len(rows) - _MAX_NAMED_IMAGES
             rest = f"\n  ... and {more:,} more" if more > 0 else ""
-            message = f"{len(rows):,} images {problem}; nothing was indexed.\n{named}{rest}\n{advice}"
+            message = f"Images that {problem}: {len(rows):,}. Nothing was indexed.\n{named}{rest}\n{advice}"
             raise SourceError(message)
 
 
 def parquet(files: Iterable[Path]) -> str:
     """Return the SQL table function that reads these files."""
-    return f"read_parquet([{', '.join(quoted(str(file)) for file in files)}])"
+    return read_files("read_parquet", files)
 
 
 def columns_of(table: str) -> str:

@@ -73,15 +73,13 @@ def work(task: Task) -> UnitResult:
     if known is not None:
         # A unit that was probed stays so in a build that does not probe.
         for same in (unit, unit._replace(probed=True)):
-            if task.by_hash:
-                unchanged = known.digest == _digest(same, content)
-                fingerprint_now = _fingerprint(same, state)
-            else:
-                unchanged = known.fingerprint == _fingerprint(same, state)
-                fingerprint_now = known.fingerprint
+            same_fingerprint = _fingerprint(same, state)
+            unchanged = (
+                known.digest == _digest(same, content) if task.by_hash else known.fingerprint == same_fingerprint
+            )
             if unchanged:
                 old = {name: getattr(known, f"n_{name}") for name in _COUNTED}
-                return UnitResult(unit, "unchanged", fingerprint_now, known.digest, size, path, old, mtime_ns)
+                return UnitResult(unit, "unchanged", same_fingerprint, known.digest, size, path, old, mtime_ns)
     for part in (path, borrowed_part(task.parts, unit, fingerprint)):
         if (resumed := part_counts(part)) is not None:
             return UnitResult(unit, "resumed", fingerprint, digest, size, part, resumed, mtime_ns)

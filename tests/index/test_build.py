@@ -417,7 +417,7 @@ def test_a_validation_image_in_the_folder_of_another_class_is_an_error_that_name
     folder = tmp_path / "val" / "n04355933"
     folder.mkdir(parents=True)
     shutil.copy(extracted.val / "ILSVRC2012_val_00000020.JPEG", folder)
-    with pytest.raises(SourceError, match=r"1 images lie in a folder of another class.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"are in a folder of another class.*: 1\. .*\n.*ILSVRC2012_val_00000020"):
         build([tmp_path / "val"], tmp_path / "x.index")
     assert not (tmp_path / "x.index").exists()
 
@@ -431,7 +431,7 @@ def test_a_devkit_that_contradicts_the_official_labels_is_an_error_that_names_th
     lines = truth.read_text().split("\n")
     lines[19] = "1" if lines[19] != "1" else "2"
     truth.write_text("\n".join(lines))
-    with pytest.raises(SourceError, match=r"1 images have another label.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"have another label.*: 1\. .*\n.*ILSVRC2012_val_00000020"):
         build([sample / "ILSVRC2012_img_val.tar", tmp_path / "ILSVRC2012_devkit_t12"], tmp_path / "x.index")
 
 
@@ -443,7 +443,7 @@ def test_a_validation_box_of_another_class_is_an_error_that_names_the_image(samp
         "</annotation>"
     )
     (tmp_path / "val" / "ILSVRC2012_val_00000020.xml").write_text(text)
-    with pytest.raises(SourceError, match=r"1 images have a box of another class.*\n.*ILSVRC2012_val_00000020"):
+    with pytest.raises(SourceError, match=r"have a box of another class.*: 1\. .*\n.*ILSVRC2012_val_00000020"):
         build([sample / "ILSVRC2012_img_val.tar", tmp_path / "val"], tmp_path / "x.index")
 
 
