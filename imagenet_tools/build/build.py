@@ -84,7 +84,6 @@ def build_index(
 ) -> Report:
     """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
     exists = _index_exists(index)
-    cores = system.cores()
     with named_when_full(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
         old = layout.read_manifest(index) if exists and not fresh else Manifest({})
         layout.check_sums(index, old)
@@ -94,18 +93,15 @@ def build_index(
             layout.remove_unlisted(index, old)
         found_sources = find_sources(paths, readers, dataset=dataset, known=moved)
         units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
-        borrowed = borrow(units, staging / "parts", like) if like else set()
+        borrowed = borrow(units, staging / "parts", like) if like else None
         old_units = {record.unit: record for source in known for record in source.units}
         (staging / "parts").mkdir(exist_ok=True)
         tasks = [Task(unit, staging / "parts", old_units.get(unit.key), by_hash) for unit in units]
-        max_workers = workers or max(cores, _MAX_WORKERS)
-        results = _scan(tasks, readers, workers or cores, max_workers, executor, progress)
-
+        results = _scan(tasks, readers, workers, executor, progress)
         sources = _next_sources(known, found_sources, results)
         new = {result.unit.key: result.part for result in results if result.state != "unchanged"}
         unit_keys = {record.unit for source in sources for record in source.units}
         home = index if exists else staging / "index"
-        home.mkdir(exist_ok=True)
         if progress:
             progress("merging", 0, 1)
         stage = Stage(
@@ -113,7 +109,7 @@ def build_index(
             old,
             new,
             {key for key in old_units if key in new or key not in unit_keys},
-            threads=workers or cores,
+            threads=workers or system.cores(),
             aside=staging / "aside",
             roots={source.name: source.root for source in (*moved, *found_sources)},
             n_images={source.name: sum(unit.n_images for unit in source.units) for source in sources},
@@ -128,10 +124,8 @@ def build_index(
         shutil.rmtree(staging)
         if progress:
             progress("merging", 1, 1)
-    n_units = _count_states(results, borrowed if like else None)
-    n_units["removed"] = len(old_units.keys() - unit_keys)
-    rows = {table: sum(entry.rows for entry in entries) for table, entries in manifest.tables.items()}
-    return Report(index, found_sources, n_units, rows, problems)
+    n_units = _count_states(results, borrowed) | {"removed": len(old_units.keys() - unit_keys)}
+    return Report(index, found_sources, n_units, manifest.rows, problems)
 
 
 def _index_exists(index: Path) -> bool:
@@ -166,8 +160,7 @@ def _next_sources(known: Sequence[Source], found: Sequence[Source], results: Seq
 def _scan(
     tasks: Sequence[Task],
     readers: Mapping[str, Reader],
-    workers: int,
-    max_workers: int,
+    workers: int | None,
     executor: Executor | None,
     progress: Progress | None,
 ) -> list[UnitResult]:
@@ -176,6 +169,7 @@ def _scan(
     Units without images go first. Annotations are read whole, images only for their headers, so an archive of
     annotations is the longest unit. At the end, all other workers would wait for it.
     """
+    cores = system.cores()
     light = {name for name, reader in readers.items() if "images" not in reader.READS.holds}
     order = sorted(range(len(tasks)), key=lambda n: tasks[n].unit.form not in light)
     ordered = [tasks[n] for n in order]
@@ -188,17 +182,18 @@ def _scan(
         pending: Iterable[UnitResult]
         if executor is not None:
             pending = executor.map(work, ordered)
-        elif max_workers == 1 or len(tasks) < _MIN_UNITS_FOR_WORKERS:
+        elif workers == 1 or len(tasks) < _MIN_UNITS_FOR_WORKERS:
             pending = map(work, ordered)
         else:
-            pending = stack.enter_context(closing(in_processes(work, ordered, workers, most=max_workers)))
+            most = workers or max(cores, _MAX_WORKERS)
+            pending = stack.enter_context(closing(in_processes(work, ordered, workers or cores, most=most)))
         for n, weight, result in zip(order, weights, pending, strict=True):
             results[n] = result
             scanned += weight
             if result.state != "unchanged":
                 merge_seconds += sum(_MERGE_SECONDS.get(table, 0) * rows for table, rows in result.counts.items())
             if isinstance(progress, Forecast):
-                progress.then(merge_seconds * total / max(scanned, 1) / workers)
+                progress.then(merge_seconds * total / max(scanned, 1) / (workers or cores))
             if progress:
                 progress(stage, scanned, total)
     return [results[n] for n in range(len(tasks))]

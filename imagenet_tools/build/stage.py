@@ -64,10 +64,11 @@ class Stage:
         n_images: Mapping[str, int] | None = None,
         by_hash: bool = False,
     ):
-        """Open the parts and a DuckDB in memory that spills to the folder `aside`, if any."""
+        """Make the folder, open the parts, and open a DuckDB in memory that spills to the folder `aside`, if any."""
         import duckdb
         import pyarrow as pa
 
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.old = old
         self.parts: dict[int, Part] = {unit: open_part(path) for unit, path in parts.items()}

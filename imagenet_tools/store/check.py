@@ -80,7 +80,7 @@ def check_index(path: Path, *, read_data: bool = False, progress: Progress | Non
         index = Store(path)
         sources = len(index.roots)
         findings += _check_sources(index)
-        images = sum(entry.rows for entry in manifest.tables.get("images", []))
+        images = manifest.rows.get("images", 0)
         if not images:
             findings.append(Finding("W201", "it has no images"))
         if read_data:

@@ -83,6 +83,11 @@ class Manifest:
         """The files of all tables."""
         return [entry for entries in self.tables.values() for entry in entries]
 
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of rows by table."""
+        return {table: sum(entry.rows for entry in entries) for table, entries in self.tables.items()}
+
     def paths(self, folder: Path, table: str) -> list[Path]:
         """Return the files of a table, in the order of its rows."""
         return [folder / entry.file for entry in self.tables.get(table, [])]
