@@ -18,7 +18,7 @@ from imagenet_tools.containers.gzip_stream import part_of
 from imagenet_tools.store.layout import Manifest, software
 
 if TYPE_CHECKING:
-    from imagenet_tools.build.stage import Stage
+    from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
 # Label sets that are official ground truth: they may not contradict each other.
@@ -70,7 +70,7 @@ def _count_problems(stage: Stage, entries: list[FileEntry]) -> dict[str, int]:
     return dict(stage.fetch(counts))
 
 
-def _merge_labels(stage: Stage, all_labels: str) -> list[FileEntry]:
+def _merge_labels(stage: Stage, all_labels: Relation) -> list[FileEntry]:
     import pyarrow as pa
 
     truth = labels.validation_wnids()
@@ -114,7 +114,9 @@ def _merge_seek_points(stage: Stage) -> list[FileEntry]:
     return sorted(entries, key=lambda entry: entry.part)
 
 
-def _merge_problems(stage: Stage, unit_problems: str, all_labels: str, written: dict[str, str]) -> list[FileEntry]:
+def _merge_problems(
+    stage: Stage, unit_problems: Relation, all_labels: Relation, written: dict[str, Relation]
+) -> list[FileEntry]:
     """Write the problems of the units, and those of the whole index, whose unit is null."""
     return stage.write(
         "problems",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.build.odd_images import OddImages
-    from imagenet_tools.build.stage import Stage
+    from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
 _PART = f"dataset || '-' || coalesce({HEAD}, 'nolabel')"
@@ -48,10 +48,10 @@ _BATCH_BOXES = 65_536  # rows that are normalised at a time: about 20 MB
 class ChosenBoxes(NamedTuple):
     """The boxes of a merge, and which of them are used."""
 
-    counts: str  # table (dataset, image_id, n) of the boxes that are used
+    counts: Relation  # table (dataset, image_id, n) of the boxes that are used
     changed: set[str] | None  # classes, as ids name them, whose counts may change; None: no box changes
-    boxes: str = ""  # view of all boxes, with `scope`
-    spare: str = ""  # table of the annotations that are not used, with the reason
+    boxes: Relation | None = None  # view of all boxes, with `scope`
+    spare: Relation | None = None  # table of the annotations that are not used, with the reason
 
 
 def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
@@ -115,7 +115,7 @@ def _unchanged(stage: Stage) -> bool:
     return bool(unchanged)
 
 
-def _adopted(stage: Stage, odd: OddImages, boxes: str) -> str:
+def _adopted(stage: Stage, odd: OddImages, boxes: Relation) -> Relation:
     """Return a table (image_id, home): the release of each image of which there are boxes without a release."""
     ids = f"SELECT DISTINCT image_id FROM {boxes} WHERE dataset = '{_NO_RELEASE}'"
     adopted = stage.table("SELECT NULL::VARCHAR AS image_id, NULL::VARCHAR AS home LIMIT 0")
@@ -133,7 +133,7 @@ def _adopted(stage: Stage, odd: OddImages, boxes: str) -> str:
     return adopted
 
 
-def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: str) -> dict[str, list[FileEntry]]:
+def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: Relation) -> dict[str, list[FileEntry]]:
     """Write the boxes of the images in the index, and the others to unused_boxes. Return the files by table.
 
     Args:
@@ -169,7 +169,7 @@ def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: str) -> dict[str, lis
     return {"boxes": boxes, "unused_boxes": unused}
 
 
-def _sorted(stage: Stage, placed: str, table: str, part: str) -> Iterator[pa.RecordBatch]:
+def _sorted(stage: Stage, placed: Relation, table: str, part: str) -> Iterator[pa.RecordBatch]:
     """Yield the boxes of a part in order, normalised."""
     rows = stage.sql.sql(f"FROM {placed} WHERE part = $part ORDER BY {_ORDER}", params={"part": part})
     for batch in rows.arrow(_BATCH_BOXES):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagenet_tools.build.odd_images import OddImages
-    from imagenet_tools.build.stage import Stage
+    from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
 # SQL condition: a foreign name, which no release shares. The id of such an image is its stem if the data set's stems
@@ -49,7 +49,7 @@ class MergedImages(NamedTuple):
 
     images: list[FileEntry]
     copies: list[FileEntry]
-    frames: str  # table of FRAME: images with boxes, in files that were written from plain images
+    frames: Relation  # table of FRAME: images with boxes, in files that were written from plain images
     others: list[Path]  # the other files of images
 
 
@@ -67,19 +67,19 @@ class _Comparison:
     """
 
     settle: Callable[[str], str]
-    counts: str
-    by_path: str
-    misfiled: str
-    images: str
-    beside: str
+    counts: Relation
+    by_path: Relation
+    misfiled: Relation
+    images: Relation
+    beside: Relation
 
 
 def merge_images(
     stage: Stage,
     odd: OddImages,
     *,
-    counts: str,
-    problems: str,
+    counts: Relation,
+    problems: Relation,
     seek_points: Sequence[FileEntry],
     changed: Collection[str] = (),
 ) -> MergedImages:
@@ -132,7 +132,7 @@ def merge_images(
     return MergedImages(images, copies, frames, others)
 
 
-def frames_of(stage: Stage, merged: MergedImages) -> str:
+def frames_of(stage: Stage, merged: MergedImages) -> Relation:
     """Return the table of FRAME of all images with boxes."""
     if merged.others:
         stage.sql.execute(
@@ -141,7 +141,7 @@ def frames_of(stage: Stage, merged: MergedImages) -> str:
     return merged.frames
 
 
-def _compare(stage: Stage, odd: OddImages, counts: str) -> _Comparison:
+def _compare(stage: Stage, odd: OddImages, counts: Relation) -> _Comparison:
     """Return the relations of the odd images and of the plain images that may be the same."""
     rows = odd.rows.all
     ((foreign,),) = stage.fetch(f"SELECT count(*) > 0 FROM {rows} WHERE {_FOREIGN}")
@@ -166,7 +166,7 @@ def _compare(stage: Stage, odd: OddImages, counts: str) -> _Comparison:
     return _Comparison(settle, counts, by_path, misfiled, images, beside)
 
 
-def _settled(rows: str, *, foreign: bool, by_path: str, counts: str) -> str:
+def _settled(rows: str, *, foreign: bool, by_path: Relation, counts: Relation) -> str:
     """Return a query of rows of images with settled ids, photos and box counts."""
     if foreign:
         rows = f"""(SELECT * REPLACE (CASE WHEN {_FOREIGN} THEN {_HASH32} ELSE hash32 END AS hash32) FROM (
@@ -178,7 +178,7 @@ def _settled(rows: str, *, foreign: bool, by_path: str, counts: str) -> str:
                FROM {rows} AS rows LEFT JOIN {counts} AS chosen USING (dataset, image_id)"""
 
 
-def _refuse_contradictions(stage: Stage, compared: _Comparison, problems: str) -> None:
+def _refuse_contradictions(stage: Stage, compared: _Comparison, problems: Relation) -> None:
     stage.refuse(
         "are in a folder of another class than the official ground truth gives",
         "Were they sorted by another list, or by ILSVRC ids taken for sorted indices? Sort them again, or index the "
@@ -267,7 +267,7 @@ def _touched_parts(stage: Stage, odd: OddImages, compared: _Comparison, changed:
 
 
 def _write_plain_parts(
-    stage: Stage, parts: dict[str, set[int]], counts: str
+    stage: Stage, parts: dict[str, set[int]], counts: Relation
 ) -> Iterator[tuple[str, WrittenFile | None]]:
     """Write the files of parts whose images are all plain. Yield (part, None) if an image is in it twice."""
     tasks = list(_tasks(stage, parts, counts))
@@ -279,7 +279,7 @@ def _write_plain_parts(
     yield from zip(parts, results, strict=True)
 
 
-def _tasks(stage: Stage, parts: dict[str, set[int]], counts: str) -> Iterator[PlainFileTask]:
+def _tasks(stage: Stage, parts: dict[str, set[int]], counts: Relation) -> Iterator[PlainFileTask]:
     old = {entry.part: stage.folder / entry.file for entry in stage.old_entries("images")}
     for part, units in parts.items():
         dataset, _, head = part.rsplit("-", 2)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from imagenet_tools.build.stage import Stage
+    from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
 # A build stops if more of a source's images differ.
@@ -61,7 +61,7 @@ _NO_DIFFERING_ROWS = """SELECT NULL::BIGINT AS row, NULL::VARCHAR AS dataset, NU
 class OtherBytes:
     """The comparison of a merge's images of one key, part by part."""
 
-    def __init__(self, stage: Stage, misfiled: str, problems: str, seek_points: Sequence[FileEntry]):
+    def __init__(self, stage: Stage, misfiled: Relation, problems: Relation, seek_points: Sequence[FileEntry]):
         """Start a comparison.
 
         Args:
@@ -76,7 +76,7 @@ class OtherBytes:
         self._points = {entry.part: stage.folder / entry.file for entry in seek_points}
         self._differing = stage.table(_NO_DIFFERING_ROWS)  # in all parts so far
 
-    def rank(self, settled: str, images: Sequence[Path], copies: Sequence[Path], visitors: str) -> str | None:
+    def rank(self, settled: Relation, images: Sequence[Path], copies: Sequence[Path], visitors: str) -> Relation | None:
         """Compare the rows of one part that are one image.
 
         Args:
@@ -182,7 +182,7 @@ class OtherBytes:
             "--dataset NAME. If one is damaged, leave it out."
         )
 
-    def _compared(self, settled: str, copies: Sequence[Path], visitors: str) -> str:
+    def _compared(self, settled: Relation, copies: Sequence[Path], visitors: str) -> Relation:
         """Return a table of the rows of one key that may differ; rows of other parts have negative numbers."""
         flagged = f"SELECT {_SPOT} FROM {parquet(copies)} WHERE other_bytes" if copies else "SELECT 0::UBIGINT LIMIT 0"
         rows = f"""(SELECT rowid AS row, * FROM {settled}
@@ -199,7 +199,7 @@ class OtherBytes:
 
     # ---- bytes
 
-    def _read(self, query: str, *, decode: bool = False) -> str:
+    def _read(self, query: str, *, decode: bool = False) -> Relation:
         """Return a table (row, size, digest, whole) of the images of a query, read from their sources.
 
         The values are null if the bytes cannot be read; `whole` is null too without `decode`.

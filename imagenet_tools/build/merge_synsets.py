@@ -8,13 +8,13 @@ from imagenet_tools.store.layout import copy_table
 from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
 
 if TYPE_CHECKING:
-    from imagenet_tools.build.stage import Stage
+    from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
 _COUNTED = ("images", "photos", "boxes")
 
 
-def merge_synsets(stage: Stage, images: str, boxes: str) -> dict[str, list[FileEntry]]:
+def merge_synsets(stage: Stage, images: Relation, boxes: Relation) -> dict[str, list[FileEntry]]:
     """Write the tables of WordNet, with the counts of these images and boxes. Return the files by table."""
     tables = {table: [copy_table(stage.folder, table, "all", path_of(table))] for table in CONSTANT}
     closure = stage.written_rows("closure", tables["closure"])
@@ -41,7 +41,7 @@ def merge_synsets(stage: Stage, images: str, boxes: str) -> dict[str, list[FileE
     return tables
 
 
-def _photos(stage: Stage, images: str) -> tuple[str, str]:
+def _photos(stage: Stage, images: Relation) -> tuple[Relation, Relation]:
     """Return tables (wnid, n) of photos by class, and (photo, wnid) of the photos that data sets class differently.
 
     Photos are counted class by class, and searched by their hash first: 14 million names at once take 1 GB.

@@ -1,7 +1,7 @@
 """Inputs and DuckDB connection of one merge.
 
-A step of a merge gets the relations that it reads as arguments and returns those that it makes. A relation is passed
-as the name that `Stage.view` and `Stage.table` choose for it, so no step depends on a name in another module.
+A step of a merge gets the relations that it reads as arguments and returns those that it makes. A Relation is the name
+that `Stage.view` or `Stage.table` chose for a view or table, so no step depends on a name in another module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 
 from imagenet_tools.build.parts import Part, map_part, open_part
 from imagenet_tools.errors import SourceError
@@ -29,11 +29,14 @@ _MAX_NAMED_IMAGES = 10
 DROPPED = "unit IN (FROM dropped_units)"
 
 
+Relation = NewType("Relation", str)
+
+
 class TableRows(NamedTuple):
     """Two views of one table's rows."""
 
-    new: str  # rows of the new parts
-    all: str  # the same, and rows of old files whose units stay
+    new: Relation  # rows of the new parts
+    all: Relation  # the same, and rows of old files whose units stay
 
 
 class Stage:
@@ -82,7 +85,7 @@ class Stage:
         without_progress_bar(self.sql)
         self.sql.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
         self._numbers = count()
-        self._tables: list[str] = []
+        self._tables: list[Relation] = []
 
     # ---- relations
 
@@ -90,35 +93,35 @@ class Stage:
         """Return all rows of a query."""
         return self.sql.execute(query, parameters).fetchall()
 
-    def view(self, query: str) -> str:
-        """Return the name of a new view of a query."""
-        name = f"view_{next(self._numbers)}"
+    def view(self, query: str) -> Relation:
+        """Return a new view of a query."""
+        name = Relation(f"view_{next(self._numbers)}")
         self.sql.execute(f"CREATE TEMP VIEW {name} AS {query}")
         return name
 
-    def table(self, query: str, parameters: Mapping[str, object] | None = None) -> str:
-        """Return the name of a new table with the rows of a query."""
-        name = f"table_{next(self._numbers)}"
+    def table(self, query: str, parameters: Mapping[str, object] | None = None) -> Relation:
+        """Return a new table with the rows of a query."""
+        name = Relation(f"table_{next(self._numbers)}")
         self.sql.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
         self._tables.append(name)
         return name
 
-    def arrow(self, rows: pa.Table) -> str:
-        """Return the name under which SQL reads an Arrow table, without a copy."""
-        name = f"arrow_{next(self._numbers)}"
+    def arrow(self, rows: pa.Table) -> Relation:
+        """Return a view of an Arrow table, without a copy."""
+        name = Relation(f"arrow_{next(self._numbers)}")
         self.sql.register(name, rows)
         return name
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def insert(self, table: Relation, rows: pa.Table) -> None:
         """Insert the rows of an Arrow table into a table."""
         name = self.arrow(rows)
         self.sql.execute(f"INSERT INTO {table} FROM {name}")
         self.sql.unregister(name)
 
-    def drop_table(self, name: str) -> None:
+    def drop_table(self, table: Relation) -> None:
         """Drop a table, which frees its memory."""
-        self.sql.execute(f"DROP TABLE {name}")
-        self._tables.remove(name)
+        self.sql.execute(f"DROP TABLE {table}")
+        self._tables.remove(table)
 
     def drop_rows(self, rows: TableRows) -> None:
         """Drop views that rows() made, which unmaps the files of their parts."""
@@ -130,8 +133,8 @@ class Stage:
         """Drop the tables that are made in a block when it ends."""
         before = len(self._tables)
         yield
-        for name in self._tables[before:]:
-            self.drop_table(name)
+        for table in self._tables[before:]:
+            self.drop_table(table)
 
     def rows(self, table: str, units: Iterable[int] | None, files: Iterable[Path], *, only: str = "") -> TableRows:
         """Return views of the rows of new units (None: of all), and of old files without dropped units.
@@ -147,7 +150,7 @@ class Stage:
         """Return views of all rows of a table in the next index."""
         return self.rows(table, None, self.old_paths(table))
 
-    def written_rows(self, table: str, entries: Iterable[FileEntry]) -> str:
+    def written_rows(self, table: str, entries: Iterable[FileEntry]) -> Relation:
         """Return a view of the rows of files of the next index."""
         files = [self.folder / entry.file for entry in entries]
         return self.view(f"FROM {parquet(files)}") if files else self.arrow(arrow_schema(table).empty_table())
