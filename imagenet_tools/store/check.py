@@ -51,10 +51,10 @@ class CheckedIndex(NamedTuple):
     @property
     def summary(self) -> str:
         """What was checked, in words."""
+        counts = ((self.files, "file"), (self.sources, "source"), (self.images, "image"))
+        listed = ", ".join(f"{n:,} {noun if n == 1 else noun + 's'}" for n, noun in counts)
         decoded = f", {self.decoded:,} decoded in full" if self.decoded else ""
-        return (
-            f"an index as it was built: {self.files:,} files, {self.sources:,} sources, {self.images:,} images{decoded}"
-        )
+        return f"an index as it was built: {listed}{decoded}"
 
 
 def check_index(path: Path, *, read_data: bool = False, progress: Progress | None = None) -> CheckedIndex:
