@@ -21,7 +21,6 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import FormatError, SourceError
@@ -298,12 +297,11 @@ class Streams:
     ) -> _OpenStream:
         n = max(0, bisect_right(rows, position, key=lambda row: row.position) - 1)
         row = rows[n]
-        read = partial(_read_range, self._files, path, row.start)
         points = (point_file.point(rows[0]), point_file.point(row)) if n else ()
+
+        def read(offset: int, n: int) -> bytes:
+            return self._files.read(path, row.start + offset, n)
+
         stream = GzipStream(read, row.size, label=str(path), points=points, ahead=ahead)
         end = rows[n + 1].position if n + 1 < len(rows) and not ahead else float("inf")
         return _OpenStream(stream, row.position, end, ahead, threading.Lock())
-
-
-def _read_range(files: Descriptors, path: Path, start: int, offset: int, n: int) -> bytes:
-    return files.read(path, start + offset, n)

@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -225,11 +226,7 @@ class Descriptors:
         self.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpickled_descriptors, (self._capacity, self._stamps)
-
-
-def _unpickled_descriptors(capacity: int, stamps: Stamps | None) -> Descriptors:
-    return Descriptors(capacity=capacity, stamps=stamps)
+        return partial(Descriptors, capacity=self._capacity, stamps=self._stamps), ()
 
 
 class _File:
