@@ -166,7 +166,7 @@ def _in_order(
         wanted = _workers_wanted(timings, workers, most)
         # After an error no task is started: those before the failed one are running or done.
         while n_started < len(tasks) and len(running) < wanted and not errors:
-            with _signals_deferred(), _main_module_hidden():
+            with signals_deferred(), _main_module_hidden():
                 running[pool.submit(_timed, work, tasks[n_started])] = n_started
             n_started += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -209,11 +209,11 @@ def _timed(work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, _Tim
 
 
 @contextmanager
-def _signals_deferred() -> Iterator[None]:
-    """Deliver signals that have a Python handler after the block.
+def signals_deferred() -> Iterator[None]:
+    """Deliver signals that have a Python handler after the block, for code that an exception would break.
 
-    A KeyboardInterrupt inside the pool, between the start of a process and its registration, would leave a process
-    that nobody ends. Threads other than the main thread receive no signals.
+    A KeyboardInterrupt inside a pool, between the start of a process and its registration, would leave a process that
+    nobody ends. One inside the import of an extension module may abort the process. Only the main thread gets signals.
     """
     arrived: list[int] = []
     handlers: dict[int, Any] = {}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import NoIndexError, QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
+from imagenet_tools.storage.processes import signals_deferred
 from imagenet_tools.store.layout import read_manifest
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
     Raises:
         NoIndexError: There is no index, or one of its files is missing or damaged.
     """
-    import duckdb
+    with signals_deferred():  # a KeyboardInterrupt inside the import of DuckDB aborts the process
+        import duckdb
 
     manifest = read_manifest(path)
     config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
