@@ -1,54 +1,54 @@
-"""An open index with selections: what users have in hand."""
+"""An open index with selections: the object that users hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+import textwrap
 from functools import partial
-from pathlib import Path
+from typing import Unpack
 
 from imagenet_tools.arguments import checked
 from imagenet_tools.selection.choosing import choose
 from imagenet_tools.selection.selection import Selection
-from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.selection.words import SELECTION, SelectionWords, Word
 from imagenet_tools.store.store import Store
 
 
+def _explained(word: Word) -> str:
+    """Return the lines of a docstring that explain a word."""
+    value = word.kind if "|" in word.kind else word.metavar
+    text = f"{word.keyword}{f' ({value})' if value else ''}: {word.help[0].upper()}{word.help[1:]}."
+    return textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+
+
 class Index(Store):
-    """An open index: ask it in SQL, look at its images, and select some of them."""
+    """An open index: run SQL on it, read its images, and select some of them."""
 
     @property
     def images(self) -> Selection:
-        """Every image, to choose from."""
+        """Return all images as a selection, to choose from with its methods."""
         return Selection(self)
 
     @partial(checked, meanings={word.keyword: word.help for word in SELECTION})
-    def select(
-        self,
-        *,
-        dataset: str | Iterable[str] | None = None,
-        from_: str | Iterable[str] | None = None,
-        under: str | Iterable[str] | None = None,
-        also_under: str | Iterable[str] | None = None,
-        without: str | Iterable[str] | None = None,
-        classes: str | Iterable[str] | None = None,
-        class_where: str | Iterable[str] | None = None,
-        nested: str | None = None,
-        superclasses: str | Iterable[str] | None = None,
-        images: str | Iterable[str] | None = None,
-        where: str | Iterable[str] | None = None,
-        parameter: Mapping[str, object] | None = None,
-        with_: Mapping[str, str | Path] | None = None,
-        exclude: str | Iterable[str] | None = None,
-        boxed: bool | None = None,
-        min_images: int | None = None,
-        max_images: int | None = None,
-        split: str | Mapping[str, float] | None = None,
-        groups: str | Path | None = None,
-        per_class: int | str | Mapping[str, int] | None = None,
-        limit: int | None = None,
-        order: str | None = None,
-        seed: int | None = None,
-    ) -> Selection:
-        """A selection by the words of the command line: see imagenet_tools.selection.words.SELECTION. Lazy."""
-        words = {name: value for name, value in locals().items() if name != "self"}
+    def select(self, **words: Unpack[SelectionWords]) -> Selection:
+        """Return a selection of images; each word is also a flag of the command line and a key of a recipe.
+
+        A selection is lazy: it queries the index when it is asked for counts, rows or a data set.
+
+        Args:
+            WORDS
+
+        Returns:
+            The selection, to count, to train on, to export, or to choose from further.
+
+        Raises:
+            UsageError: A value is not understood, such as an unknown synset.
+            QueryError: A condition is not one SQL condition over the tables.
+
+        Example:
+            dogs = index.select(under="dog", without="toy_dog", per_class={"train": 300, "val": 50})
+            dogs.counts()["train"]
+        """
         return choose(self, words)
+
+    select.__doc__ = inspect.cleandoc(select.__doc__ or "").replace("    WORDS", "\n".join(map(_explained, SELECTION)))

@@ -44,7 +44,7 @@ HOMES = {
     "PIL": {"images.probe", "images.transform"},
     "duckdb": {
         "build.stage",
-        "selection.asking",
+        "selection.query",
         "selection.differences",
         "store.connection",
         "store.gate",

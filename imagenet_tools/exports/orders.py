@@ -21,7 +21,7 @@ import numpy as np
 from imagenet_tools.exports import arrays, boxes
 from imagenet_tools.exports.kept import seed_of
 from imagenet_tools.exports.sorting import ROWS, as_arrow, in_order, sorted_by
-from imagenet_tools.selection.ranges import ranges
+from imagenet_tools.selection.query import ranges
 
 if TYPE_CHECKING:
     import numpy.typing as npt

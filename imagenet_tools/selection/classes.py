@@ -1,4 +1,4 @@
-"""The classes of a selection: what each wnid of the images becomes, or the step that leaves it out."""
+"""Choose the classes of a selection: the class that each wnid of images becomes, or the step that leaves it out."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.choice import Choice
+    from imagenet_tools.selection.query import Prepared
+    from imagenet_tools.selection.words import Choice
 
-_NAMED = 3  # how many classes a message names
+_NAMED_CLASSES = 3  # classes that a note names
 
 
 class SelectedClasses(NamedTuple):
     """The classes that wnids become."""
 
-    of: Mapping[str, str]  # the class of each wnid that has one, by wnid, in the order of the wnids
+    of: Mapping[str, str]  # the class of each wnid that has one, sorted by wnid
     reasons: Mapping[str, str]  # the step that left out each other wnid
-    notes: tuple[str, ...]  # what there is to say of nested classes and of superclasses, in sentences
+    notes: tuple[str, ...]  # sentences on nested classes
 
 
 def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -> SelectedClasses:
-    """The classes that these wnids become by the words of a choice.
+    """Return the classes that wnids become by the words of a choice.
 
-    `holds` are the wnids for which the conditions of class_where hold, None where there are none. UsageError: classes
-    are nested and must not be.
+    Args:
+        choice: The words.
+        wnids: The wnids of the images, and those of the list of classes.
+        holds: The wnids for which the conditions of class_where hold; None without conditions.
+
+    Raises:
+        UsageError: Classes are nested, and `nested` is "error".
     """
-    known = {wnid for wnid in wnids if wordnet.find_row(wnid) is not None}
     reasons: dict[str, str] = {}
     left = sorted(set(wnids))
 
-    def keep(step: str, kept: set[str] | frozenset[str]) -> None:
+    def keep(step: str, kept: Iterable[str]) -> None:
+        kept = set(kept)
         reasons.update({wnid: step for wnid in left if wnid not in kept})
         left[:] = [wnid for wnid in left if wnid in kept]
 
@@ -43,114 +49,111 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
     if choice.without:
         keep("without", set(left) - _below(choice.without))
     if choice.classes is not None:
-        keep("classes", set(choice.classes.wnids))
+        keep("classes", choice.classes.wnids)
     if holds is not None:
         keep("class_where", holds)
-    tops = _nested([wnid for wnid in left if wnid in known])
-    notes = _said_of_nested(choice, left, tops)
+    above = _classes_above(left)
+    notes = _nested_notes(choice, left, above)
     of = {wnid: wnid for wnid in left}
     if choice.nested == "leaves":
-        keep("nested", set(left) - _parents(tops))
-        of = {wnid: wnid for wnid in left}
+        keep("nested", set(left) - _parents(above))
     elif choice.nested == "merge":
-        of |= {wnid: tops.top_of[wnid] for wnid in tops.top_of}
+        of |= {wnid: tops[0] for wnid, tops in _topmost(above).items()}
     if choice.superclasses is not None:
-        # What becomes of the class that a wnid was merged into.
-        above = choice.superclasses.of(sorted(set(of.values())))
-        keep("superclasses", {wnid for wnid in left if of[wnid] in above})
-        of = {wnid: above[of[wnid]] for wnid in left}
-    return SelectedClasses(of, reasons, notes)
+        superclass_of = choice.superclasses.superclass_of(sorted({of[wnid] for wnid in left}))
+        keep("superclasses", [wnid for wnid in left if of[wnid] in superclass_of])
+        of = {wnid: superclass_of[of[wnid]] for wnid in left}
+    return SelectedClasses({wnid: of[wnid] for wnid in left}, reasons, notes)
 
 
 def _below(synsets: Iterable[str]) -> set[str]:
     return {wnid for synset in synsets for wnid in hierarchy.descendants(synset)}
 
 
-class _Nested(NamedTuple):
-    above: Mapping[str, Sequence[str]]  # the classes above each class that has some
-    top_of: Mapping[str, str]  # the class that a nested one merges into
-    unclear: Mapping[str, Sequence[str]]  # nested classes below several topmost ones, and these, nearest first
+# ---- Nested classes
 
 
-def _nested(wnids: Sequence[str]) -> _Nested:
-    """Which of some classes lie below others of them."""
-    if not wnids:
-        return _Nested({}, {}, {})
-    rows = wordnet.rows_of(wnids)
-    name = dict(zip(rows.tolist(), wnids, strict=True))
+def _classes_above(wnids: Sequence[str]) -> dict[str, list[str]]:
+    """Return, for each class that lies below others of the classes, these: nearest first, equally near ones by wnid."""
+    known = [wnid for wnid in wnids if wordnet.find_row(wnid) is not None]
+    if not known:
+        return {}
+    rows = wordnet.rows_of(known)
+    wnid_of = dict(zip(rows.tolist(), known, strict=True))
     below, node, edges = graph.pairs(hierarchy.edges_up(), rows)
-    found: dict[str, list[tuple[int, str]]] = {}
-    for row, above, n in zip(below.tolist(), node.tolist(), edges.tolist(), strict=True):
-        if n and above in name:
-            found.setdefault(name[row], []).append((n, name[above]))
-    tops = {
-        wnid: [one for _, one in sorted(over) if one not in found]  # nearest first, equally near ones by wnid
-        for wnid, over in found.items()
-    }
-    return _Nested(
-        {wnid: [one for _, one in over] for wnid, over in found.items()},
-        {wnid: over[0] for wnid, over in tops.items()},
-        {wnid: over for wnid, over in tops.items() if len(over) > 1},
-    )
+    above: dict[str, list[tuple[int, str]]] = {}
+    for row, above_row, distance in zip(below.tolist(), node.tolist(), edges.tolist(), strict=True):
+        if distance and above_row in wnid_of:
+            above.setdefault(wnid_of[row], []).append((distance, wnid_of[above_row]))
+    return {wnid: [name for _, name in sorted(pairs)] for wnid, pairs in above.items()}
 
 
-def _parents(nested: _Nested) -> set[str]:
-    return {one for over in nested.above.values() for one in over}
+def _parents(above: Mapping[str, Sequence[str]]) -> set[str]:
+    return {wnid for wnids in above.values() for wnid in wnids}
 
 
-def _said_of_nested(choice: Choice, left: Sequence[str], nested: _Nested) -> tuple[str, ...]:
-    parents = sorted(_parents(nested))
+def _topmost(above: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the classes above each nested class that are not nested themselves, nearest first."""
+    return {wnid: [one for one in wnids if one not in above] for wnid, wnids in above.items()}
+
+
+def _nested_notes(choice: Choice, left: Sequence[str], above: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    parents = sorted(_parents(above))
     if not parents:
         return ()
-    example = next(wnid for wnid in nested.above if parents[0] in nested.above[wnid])
-    said = (
+    example = next(wnid for wnid, wnids in above.items() if parents[0] in wnids)
+    text = (
         f"{len(parents):,} of {len(left):,} classes have others of them below ({_named(parents[0])} has "
         f"{_named(example)})"
     )
     if choice.nested == "error":
-        raise UsageError(f"--nested error: {said}. --nested leaves leaves them out, merge joins what is below to them.")
-    if choice.nested == "merge":
-        unclear = [
-            f"{_named(wnid)} lies below {' and '.join(map(_named, over))}, and went to the first"
-            for wnid, over in sorted(nested.unclear.items())
-        ]
-        more = [f"{len(unclear) - _NAMED:,} more lie below several"] if len(unclear) > _NAMED else []
-        merged = f"{said}: {len(nested.top_of):,} classes are merged into the topmost above them"
-        return (merged, *unclear[:_NAMED], *more)
-    return (f"{said}: they are left out" if choice.nested == "leaves" else f"{said}: both are kept (--nested)",)
+        raise UsageError(f"--nested error: {text}. --nested leaves leaves them out, merge joins what is below to them.")
+    if choice.nested != "merge":
+        return (f"{text}: they are left out" if choice.nested == "leaves" else f"{text}: both are kept (--nested)",)
+    unclear = [
+        f"{_named(wnid)} lies below {' and '.join(map(_named, tops))}, and went to the first"
+        for wnid, tops in sorted(_topmost(above).items())
+        if len(tops) > 1
+    ]
+    n_more = len(unclear) - _NAMED_CLASSES
+    more = [f"{n_more:,} more lie below several"] if n_more > 0 else []
+    merged = f"{text}: {len(above):,} classes are merged into the topmost above them"
+    return (merged, *unclear[:_NAMED_CLASSES], *more)
 
 
 def _named(wnid: str) -> str:
     return f"{wnid} {wordnet.synset(wnid).name}"
 
 
-def in_order(
-    choice: Choice, classes: SelectedClasses, chosen: Iterable[str], dropped: Iterable[str]
-) -> tuple[str, ...]:
-    """The classes of a selection, numbered by their place: those of the list, or those that have images.
+# ---- Order
 
-    `chosen` are the classes of the images; `dropped` those that were left out whole. An empty class of a list keeps
-    its place. UsageError: a class has no ILSVRC id to be ordered by.
+
+def in_order(choice: Choice, prepared: Prepared, chosen: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes of a selection in the order of their numbers.
+
+    These are the classes of the list or of the superclasses, else those with images. A listed class without images
+    keeps its place, unless it was left out as a whole.
+
+    Args:
+        choice: The words.
+        prepared: The class that each wnid becomes, and the classes that were left out as a whole.
+        chosen: The classes that have images.
+
+    Raises:
+        UsageError: A class has no ILSVRC id to be ordered by.
     """
-    found = set(chosen)
-    listed = _as_listed(choice, classes)
-    if listed:
-        gone = set(dropped)
-        found |= {wnid for wnid in listed if wnid not in gone}
-    if choice.order == "ilsvrc-id":
-        return _by_ilsvrc_id(found)
-    if listed and choice.order in (None, "listed"):
-        place = {wnid: n for n, wnid in enumerate(listed)}
-        return tuple(sorted(found, key=place.__getitem__))
-    return tuple(sorted(found))
-
-
-def _as_listed(choice: Choice, classes: SelectedClasses) -> list[str]:
+    listed: list[str] = []
     if choice.superclasses is not None:
-        return list(choice.superclasses.order)
-    if choice.classes is not None:
-        return list(dict.fromkeys(classes.of[wnid] for wnid in choice.classes.wnids if wnid in classes.of))
-    return []
+        listed = list(choice.superclasses.wnids)
+    elif choice.classes is not None:
+        listed = list(dict.fromkeys(prepared.of[wnid] for wnid in choice.classes.wnids if wnid in prepared.of))
+    wnids = {*chosen, *(wnid for wnid in listed if wnid not in prepared.late)}
+    if choice.order == "ilsvrc-id":
+        return _by_ilsvrc_id(wnids)
+    if listed and choice.order in (None, "listed"):
+        places = {wnid: place for place, wnid in enumerate(listed)}
+        return tuple(sorted(wnids, key=places.__getitem__))
+    return tuple(sorted(wnids))
 
 
 def _by_ilsvrc_id(wnids: Iterable[str]) -> tuple[str, ...]:
@@ -166,23 +169,41 @@ def _by_ilsvrc_id(wnids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(ids, key=lambda wnid: ids[wnid] or 0))
 
 
+# ---- Chunks
+
+
+def members(of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the wnids of images that each class has."""
+    found: dict[str, list[str]] = {}
+    for wnid, class_wnid in of.items():
+        found.setdefault(class_wnid, []).append(wnid)
+    return found
+
+
+def chunks(sizes: Mapping[str, int], at_once: int) -> Iterator[list[str]]:
+    """Yield classes in order, some at a time: at most `at_once` images together, or one class."""
+    chunk, n_images = list[str](), 0
+    for wnid, size in sizes.items():
+        if chunk and n_images + size > at_once:
+            yield chunk
+            chunk, n_images = [], 0
+        chunk.append(wnid)
+        n_images += size
+    if chunk:
+        yield chunk
+
+
 def in_chunks(
     of: Mapping[str, str], counts: Mapping[str, Mapping[str, int]], at_once: int
 ) -> Iterator[tuple[list[str], str]]:
-    """(wnids of images, split), in the order of split and class: of classes that have so many images, or of one.
+    """Yield (wnids of images, split) in the order of split and class, of at most `at_once` images or of one class.
 
-    `of` is the class of each wnid of images, `counts` the images by split and class.
+    Args:
+        of: The class of each wnid of images.
+        counts: Images by split and class.
+        at_once: Images of a chunk.
     """
-    members: dict[str, list[str]] = {}
-    for wnid, one in of.items():
-        members.setdefault(one, []).append(wnid)
+    wnids_of = members(of)
     for split, counted in counts.items():
-        chunk, n = list[str](), 0
-        for wnid, size in counted.items():
-            if chunk and n + size > at_once:
-                yield chunk, split
-                chunk, n = [], 0
-            chunk += members[wnid]
-            n += size
-        if chunk:
-            yield chunk, split
+        for chunk in chunks(counted, at_once):
+            yield [wnid for class_wnid in chunk for wnid in wnids_of[class_wnid]], split

@@ -1,184 +1,163 @@
-"""What a selection finds before its query: its classes, those with enough images, and the last image of each amount.
+"""Find what a selection needs before its query: classes, class counts, and the last image of each amount.
 
-Classes are taken some at a time, so that the memory taken does not grow with the number of images.
+Classes are queried some at a time, so that memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import class_splits, classes, query, steps
-from imagenet_tools.selection.query import Cut, Prepared, Sql
+from imagenet_tools.selection import classes, query, splits, steps
+from imagenet_tools.selection.query import Asked, Cut, Prepared, Sql
 from imagenet_tools.selection.splits import EVERY, OFFICIAL
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.choice import Choice
+    from imagenet_tools.selection.words import Choice
 
-Rows = list[tuple[object, ...]]
+Ask = Callable[[str, Mapping[str, object]], list[Any]]  # runs SQL for a selection
 
-_AT_ONCE = 1_000_000  # images whose order is found at once
-_BUCKETS = 16  # bits of a draw that are counted first, to find the place of the last of all
+_AT_ONCE_IMAGES = 1_000_000  # images that are ranked in one query
+_BUCKET_BITS = 16  # bits of a draw that are counted first, to find the last image of a limit
+_NAMED_CLASSES = 5  # classes that a note names
 
-
-class Asks(Protocol):
-    """What runs SQL for a selection."""
-
-    def __call__(self, text: str, values: Mapping[str, object]) -> Rows:
-        """The rows of a query."""
+_Batches = Sequence[list[str] | None]
 
 
-def find(
-    choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, ask: Asks
-) -> tuple[Prepared, tuple[str, ...]]:
-    """What was found, and what there is to say of it, in sentences."""
-    words = replace(
+def find(asked: Asked, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
+    """Return what the query of a selection needs, and notes for the user.
+
+    Raises:
+        UsageError: A data set, split or number of classes is not in the index, or nested classes are an error.
+    """
+    choice = asked.choice
+    # The words that choose images before a new split is made.
+    before_split = replace(
         choice, split=OFFICIAL, groups=None, nested="keep", min_images=None, max_images=None, per_class={}, limit=None
     )
     _check_names(choice, ask)
-    first = " AND ".join(f"coalesce({condition}, false)" for _, condition in steps.first(words, mixed=False))
-    counted = ask(
+    conditions = (f"coalesce({condition}, false)" for _, condition in steps.first(before_split, mixed=False))
+    rows = ask(
         f"""SELECT wnid, count(*), count(split), count(*) FILTER (split = 'train')
-            FROM images WHERE {first} GROUP BY wnid ORDER BY wnid""",
+            FROM images WHERE {" AND ".join(conditions)} GROUP BY wnid ORDER BY wnid""",
         {},
     )
-    rows = [(str(wnid), int(str(n)), int(str(split)), int(str(train))) for wnid, n, split, train in counted]
     mixed, notes = False, list[str]()
-    if any(n > split for _, n, split, _ in rows):
-        mixed, notes = _splits(words, [wnid for wnid, *_ in rows], joins, ask)
-    drawn = bool(choice.from_) or choice.split.by == "official"
-    present = {
-        wnid: left
-        for wnid, n, split, train in rows
-        if (left := (split if drawn else train) + (0 if mixed else n - split))
-    }
+    if any(n > n_split for _, n, n_split, _ in rows):
+        mixed, notes = _split_mix(asked._replace(choice=before_split, demands=()), [wnid for wnid, *_ in rows], ask)
+    any_split = bool(choice.from_) or choice.split.by == "official"
+    present: dict[str, int] = {}  # images of each wnid that can be chosen
+    for wnid, n, n_split, n_train in rows:
+        n_present = (n_split if any_split else n_train) + (0 if mixed else n - n_split)
+        if n_present:
+            present[wnid] = n_present
     wnids = sorted({*present, *(choice.classes.wnids if choice.classes else ())})
-    chosen = classes.choose(choice, wnids, _holds(choice, wnids, ask))
+    chosen = classes.choose(choice, wnids, _where_holds(choice, wnids, ask))
     notes[:0] = chosen.notes
-    found = Prepared(chosen.of, chosen.reasons, {}, {}, {}, {}, None, mixed)
-    batches = list(_batches(found, present, whole=choice.groups is not None))
-
-    def tables(found: Prepared, only: Sequence[str] | None) -> Sql:
-        parts = [query.classed(found), query.divided(choice, found)]
-        values: dict[str, object] = {name: value for part in parts for name, value in part.values.items()}
-        values |= {"_only": list(only)} if only is not None else {}
-        begin = query.tested(choice, demands, joins, mixed=mixed, only=only is not None)
-        return Sql("WITH" + ",".join([begin, *(part.text for part in parts)]), values)
-
+    prepared = Prepared(chosen.of, chosen.reasons, mixed=mixed)
     if choice.min_images is not None or choice.max_images is not None or choice.split.by == "classes":
-        # For now no class has a split, a cut or a step of its own.
-        text, values = tables(found._replace(counts={}), None)
-        counted = ask(
-            f"{text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL", values
-        )
-        found = _by_number(choice, found, {str(wnid): int(str(n)) for wnid, n in counted})
-        if choice.split.by == "classes":
-            eligible = [str(wnid) for wnid, _ in counted if str(wnid) not in found.late]
-            found = found._replace(sides=class_splits.divide(eligible, choice.split, choice.seed))
-            dropped = sorted(set(eligible) - set(found.sides))
-            if dropped:
-                named = ", ".join(dropped[:5]) + (" ..." if len(dropped) > 5 else "")
-                notes.append(f"{len(dropped):,} of {len(eligible):,} classes are in no split ({named})")
+        prepared, more_notes = _count_classes(asked, prepared, ask)
+        notes += more_notes
+    # Groups join classes, so they are ranked in one query.
+    batches: _Batches = [None] if choice.groups is not None else list(_batches(prepared, present))
     if choice.split.by == "count":
-        found = found._replace(counts=_count_cuts(choice, found, batches, tables, ask))
-        _check_rest(choice, *tables(found, None), ask)
+        prepared = prepared._replace(counts=_count_cuts(asked, prepared, batches, ask))
+        _check_rest(choice, query.divided(asked, prepared), ask)
     if choice.per_class:
-        found = found._replace(amounts=_amount_cuts(choice, found, batches, tables, ask))
+        prepared = prepared._replace(amounts=_amount_cuts(asked, prepared, batches, ask))
     if choice.limit is not None:
-        found = found._replace(limit=_limit(choice, demands, joins, found, ask))
-    return found, tuple(notes)
+        prepared = prepared._replace(limit=_limit_cut(choice, query.whole(asked, prepared), choice.limit, ask))
+    return prepared, tuple(notes)
 
 
-def _check_names(choice: Choice, ask: Asks) -> None:
-    """UsageError where no image is of a data set, or of an official split of the data sets, that was asked for."""
+def _check_names(choice: Choice, ask: Ask) -> None:
+    """Raise UsageError if no image has a data set, or an official split of the data sets, that was named."""
     within = "dataset IN (SELECT unnest($_dataset::VARCHAR[]))" if choice.dataset else "true"
-    for flag, column, asked, where in (
-        ("--dataset", "dataset", choice.dataset, "true"),
-        ("--from", "split", choice.from_, within),
+    for flag, column, kind, names, where in (
+        ("--dataset", "dataset", "data set", choice.dataset, "true"),
+        ("--from", "split", "official split", choice.from_, within),
     ):
-        if not asked:
+        if not names:
             continue
         rows = ask(f"SELECT DISTINCT {column} FROM images WHERE {column} IS NOT NULL AND {where} ORDER BY ALL", {})
-        names = [str(name) for (name,) in rows]
-        for name in asked:
-            if name not in names:
-                close = difflib.get_close_matches(name, names, 1)
+        known = [name for (name,) in rows]
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
                 meant = f"Did you mean {close[0]}? " if close else ""
-                what = "data set" if column == "dataset" else "official split"
-                there = f"Expected {' or '.join(names)}." if names else f"No image has any {what}: leave {flag} out."
-                raise UsageError(f"{flag} {name}: the index has no image of this {what}. {meant}{there}")
+                expected = f"Expected {' or '.join(known)}." if known else f"No image has any {kind}: leave {flag} out."
+                raise UsageError(f"{flag} {name}: the index has no image of this {kind}. {meant}{expected}")
 
 
-def _splits(words: Choice, wnids: Sequence[str], joins: str, ask: Asks) -> tuple[bool, list[str]]:
-    """(whether some images have an official split and others have none, notes if none has one).
+def _split_mix(asked: Asked, wnids: Sequence[str], ask: Ask) -> tuple[bool, list[str]]:
+    """Return whether some images have an official split and others have none, and a note if none has one.
 
-    `words` are those that choose images before a new split is made, `wnids` the classes of images. What an export
-    demands of an image does not count, so that a selection has the same splits in every target.
+    `asked` is without the demands of an export, so that a selection has the same splits in every target.
     """
-    chosen = classes.choose(words, wnids, _holds(words, wnids, ask))
-    text, values = query.classed(Prepared(chosen.of, chosen.reasons, {}, {}, {}, {}, None))
-    begin = query.tested(words, (), joins, mixed=False)
-    ((n, n_split),) = ask(f"WITH{begin},{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
+    chosen = classes.choose(asked.choice, wnids, _where_holds(asked.choice, wnids, ask))
+    text, values = query.classed(asked, Prepared(chosen.of, chosen.reasons))
+    ((n, n_split),) = ask(f"{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
     if n_split or not n:
         return n_split != n, []
     return False, [f"none of the {n:,} images has an official split: all of them count as train"]
 
 
-def _holds(choice: Choice, wnids: Sequence[str], ask: Asks) -> frozenset[str] | None:
+def _where_holds(choice: Choice, wnids: Sequence[str], ask: Ask) -> frozenset[str] | None:
+    """Return the wnids for which all conditions of class_where hold; None without conditions."""
     if not choice.class_where:
         return None
     conditions = " AND ".join(f"coalesce(({condition}\n), false)" for condition in choice.class_where)
     text = f"SELECT wnid FROM synsets WHERE wnid IN (SELECT unnest($_own::VARCHAR[])) AND {conditions}"
-    return frozenset(str(wnid) for (wnid,) in ask(text, {"_own": list(wnids)}))
+    return frozenset(wnid for (wnid,) in ask(text, {"_own": list(wnids)}))
 
 
-def _by_number(choice: Choice, found: Prepared, counted: Mapping[str, int]) -> Prepared:
+def _count_classes(asked: Asked, prepared: Prepared, ask: Ask) -> tuple[Prepared, list[str]]:
+    """Leave out classes with too few or too many images, and divide the others if the split is one of classes."""
+    choice = asked.choice
+    begin = query.divided(asked, prepared)
+    rows = ask(
+        f"{begin.text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL",
+        begin.values,
+    )
+    counts: dict[str, int] = dict(rows)
     late: dict[str, str] = {}
-    for wnid in {*found.of.values()}:
-        n = counted.get(wnid, 0)
+    for wnid in prepared.of.values():
+        n = counts.get(wnid, 0)
         if choice.min_images is not None and n < choice.min_images:
             late[wnid] = "min_images"
         elif choice.max_images is not None and n > choice.max_images:
             late[wnid] = "max_images"
-    return found._replace(late=late)
+    prepared = prepared._replace(late=late)
+    if choice.split.by != "classes":
+        return prepared, []
+    eligible = [wnid for wnid in counts if wnid not in late]
+    sides = splits.divide(eligible, choice.split, choice.seed)
+    dropped = sorted(set(eligible) - set(sides))
+    notes = []
+    if dropped:
+        named = ", ".join(dropped[:_NAMED_CLASSES]) + (" ..." if len(dropped) > _NAMED_CLASSES else "")
+        notes.append(f"{len(dropped):,} of {len(eligible):,} classes are in no split ({named})")
+    return prepared._replace(sides=sides), notes
 
 
-def _batches(found: Prepared, present: Mapping[str, int], *, whole: bool) -> Iterator[list[str] | None]:
-    """The wnids of the classes, some classes at a time; None for all of them, where groups join classes."""
-    if whole:
-        yield None
-        return
-    members: dict[str, list[str]] = {}
-    for wnid, one in found.of.items():
-        members.setdefault(one, []).append(wnid)
-    batch, n = list[str](), 0
-    for _, wnids in sorted(members.items()):
-        size = sum(present.get(wnid, 0) for wnid in wnids)
-        if batch and n + size > _AT_ONCE:
-            yield batch
-            batch, n = [], 0
-        batch += wnids
-        n += size
-    if batch:
-        yield batch
+def _batches(prepared: Prepared, present: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield the wnids of some classes at a time, of _AT_ONCE_IMAGES images or of one class."""
+    members = classes.members(prepared.of)
+    sizes = {wnid: sum(present.get(member, 0) for member in members[wnid]) for wnid in sorted(members)}
+    for chunk in classes.chunks(sizes, _AT_ONCE_IMAGES):
+        yield [member for wnid in chunk for member in members[wnid]]
 
 
-class _Tables(Protocol):
-    def __call__(self, found: Prepared, only: Sequence[str] | None) -> Sql: ...
-
-
-def _count_cuts(
-    choice: Choice, found: Prepared, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
-) -> dict[str, tuple[Cut, ...]]:
-    totals: list[int] = []
-    for _, n in choice.split.amounts:
-        totals.append(int(n) + (totals[-1] if totals else 0))
-    cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in found.of.values()}
+def _count_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[str, tuple[Cut, ...]]:
+    """Return the last image of each split of a count split, by class; EVERY if the class has too few images."""
+    totals = list(accumulate(int(n) for _, n in asked.choice.split.amounts))
+    cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in prepared.of.values()}
     for batch in batches:
-        text, values = tables(found, batch)
+        text, values = query.divided(asked, prepared, batch)
         rows = ask(
             f"""{text}, _ranked AS (
                 SELECT _class, _side_draw, _side_key,
@@ -188,34 +167,33 @@ def _count_cuts(
             {**values, "_totals": totals},
         )
         for wnid, drawn, key, rank in rows:
-            cuts[str(wnid)][totals.index(int(str(rank)))] = Cut(int(str(drawn)), str(key))
-    return {wnid: tuple(one) for wnid, one in cuts.items()}
+            cuts[wnid][totals.index(rank)] = Cut(drawn, key)
+    return {wnid: tuple(class_cuts) for wnid, class_cuts in cuts.items()}
 
 
-def _check_rest(choice: Choice, text: str, values: Mapping[str, object], ask: Asks) -> None:
-    """UsageError where the counts a class take all images, and leave none to the rest, which is train."""
+def _check_rest(choice: Choice, begin: Sql, ask: Ask) -> None:
+    """Raise UsageError if the counts take all images, and none is left for the rest, which is train."""
     split = choice.split
     if split.rest in dict(split.amounts):
         return
-    of_rest = f"count(*) FILTER (_split = '{split.rest}')"
-    counted = ask(f"{text} SELECT count(*), {of_rest} FROM _divided WHERE _step IS NULL GROUP BY _class", values)
-    if counted and not any(rest for _, rest in counted):
-        most = max(int(str(n)) for n, _ in counted)
+    n_rest = f"count(*) FILTER (_split = '{split.rest}')"
+    rows = ask(
+        f"{begin.text} SELECT count(*), {n_rest} FROM _divided WHERE _step IS NULL GROUP BY _class", begin.values
+    )
+    if rows and not any(rest for _, rest in rows):
         raise UsageError(
-            f"--split {split}: it leaves no image for {split.rest}; the largest class has {most:,} images to split. "
-            "Ask for fewer a class."
+            f"--split {split}: it leaves no image for {split.rest}; the largest class has {max(rows)[0]:,} images to "
+            "split. Ask for fewer a class."
         )
 
 
-def _amount_cuts(
-    choice: Choice, found: Prepared, batches: Sequence[list[str] | None], tables: _Tables, ask: Asks
-) -> dict[tuple[str, str], Cut]:
-    named = {name: n for name, n in choice.per_class.items() if name}
-    anywhere = choice.per_class.get("")
-    values = {"_names": list(named), "_numbers": list(named.values()), "_anywhere": anywhere}
+def _amount_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[tuple[str, str], Cut]:
+    """Return the last image that per_class takes, by split and class; only where there are enough images."""
+    amounts = {name: n for name, n in asked.choice.per_class.items() if name}
+    wanted = {"_names": list(amounts), "_numbers": list(amounts.values()), "_any": asked.choice.per_class.get("")}
     cuts: dict[tuple[str, str], Cut] = {}
     for batch in batches:
-        text, more = tables(found, batch)
+        text, values = query.divided(asked, prepared, batch)
         rows = ask(
             f"""{text}, _ranked AS (
                 SELECT _split, _class, _draw, _key,
@@ -223,31 +201,30 @@ def _amount_cuts(
                 FROM _divided WHERE _step IS NULL AND _split IS NOT NULL),
             _wanted AS (SELECT unnest($_names::VARCHAR[]) AS _name, unnest($_numbers::BIGINT[]) AS _most)
             SELECT _split, _class, _draw, _key
-            FROM _ranked LEFT JOIN _wanted ON _split = _name WHERE _rank = coalesce(_most, $_anywhere::BIGINT)""",
-            {**more, **values},
+            FROM _ranked LEFT JOIN _wanted ON _split = _name WHERE _rank = coalesce(_most, $_any::BIGINT)""",
+            {**values, **wanted},
         )
-        for split, wnid, drawn, key in rows:
-            cuts[str(split), str(wnid)] = Cut(int(str(drawn)), str(key))
+        cuts |= {(split, wnid): Cut(drawn, key) for split, wnid, drawn, key in rows}
     return cuts
 
 
-def _limit(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Prepared, ask: Asks) -> Cut | None:
-    """The cut of the limit; None: there are no more images than that."""
-    limit = choice.limit or 0
-    text, values = query.whole(choice, demands, joins, found)
-    bucket = f"(draw(hash32, {int(choice.seed)}) >> {32 - _BUCKETS})"
-    counted = ask(
-        f"{text} SELECT {bucket} AS bucket, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL", values
-    )
-    before = 0
-    for number, n in counted:
-        if before + int(str(n)) >= limit:
-            rows = ask(
-                f"""{text} SELECT draw(hash32, {int(choice.seed)}) AS drawn, {query.KEY} AS key FROM made
-                    WHERE left_out IS NULL AND {bucket} = $_bucket ORDER BY ALL LIMIT 1 OFFSET {limit - before - 1}""",
-                {**values, "_bucket": number},
+def _limit_cut(choice: Choice, begin: Sql, limit: int, ask: Ask) -> Cut | None:
+    """Return the last image of a limit; None if there are no more images than that.
+
+    Images are counted by the first bits of their draw, then one bucket is sorted: sorting all of them would take
+    memory for each image.
+    """
+    draw = f"draw(hash32, {int(choice.seed)})"
+    bucket = f"({draw} >> {32 - _BUCKET_BITS})"
+    chosen = "FROM made WHERE left_out IS NULL"
+    n_before = 0
+    for number, n in ask(f"{begin.text} SELECT {bucket}, count(*) {chosen} GROUP BY ALL ORDER BY ALL", begin.values):
+        if n_before + n >= limit:
+            ((drawn, key),) = ask(
+                f"""{begin.text} SELECT {draw} AS drawn, {query.KEY} AS key {chosen} AND {bucket} = $_bucket
+                    ORDER BY ALL LIMIT 1 OFFSET {limit - n_before - 1}""",
+                {**begin.values, "_bucket": number},
             )
-            ((drawn, key),) = rows
-            return Cut(int(str(drawn)), str(key))
-        before += int(str(n))
+            return Cut(drawn, key)
+        n_before += n
     return None

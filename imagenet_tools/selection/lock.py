@@ -36,7 +36,7 @@ from imagenet_tools import __version__
 from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.ranges import ranges
+from imagenet_tools.selection.query import ranges
 from imagenet_tools.storage.files import whole, write_whole
 
 if TYPE_CHECKING:

@@ -1,98 +1,190 @@
-"""The query that a selection becomes: every image of the index, its class and split, or the step that left it out.
+"""The SQL of a selection: every image of the index, with its class and split, or the step that left it out.
 
     _tested     images, with the step that leaves each out: before the classes are known, and after
     _classed    with the class that its wnid becomes
-    _divided    with its draws and the split it falls in
-    made        what is asked: the columns of images, split and wnid made anew, the official ones beside them, left_out
+    _divided    with its draws and the split it falls into
+    made        the result: the columns of images, with the selection's split and wnid, the official ones beside them,
+                and left_out
     class_boxes the table boxes, with the wnids of the selection's classes
 
-What depends on all images of a class (the place of its n-th lowest draw) is found before, by cuts.py, and comes in as
-values, so that each image goes through alone and the memory taken does not grow with their number.
+Some values depend on all images of a class, such as the place of its n-th lowest draw. cuts.py finds them before and
+passes them in. So the query handles each image alone, and its memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.selection import steps
 from imagenet_tools.selection.splits import thresholds
 from imagenet_tools.store.connection import GROUPS, LOCK
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.choice import Choice
+    import duckdb
 
-# Of images that draw the same the one whose key is lower comes first.
+    from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.selection.selection import Selection
+    from imagenet_tools.selection.words import Choice
+    from imagenet_tools.store.store import Store
+
+_Result = TypeVar("_Result")
+
+# Images with the same draw are ordered by this key.
 KEY = "photo || chr(9) || dataset || chr(9) || image_id"
 
-
-class Cut(NamedTuple):
-    """The last image that is taken: its draw, 0 to EVERY, and its key."""
-
-    drawn: int
-    key: str
-
-
-class Prepared(NamedTuple):
-    """What was found before the query, for all images at once."""
-
-    of: Mapping[str, str]  # the class that each wnid becomes
-    reasons: Mapping[str, str]  # the step that leaves out each other wnid
-    late: Mapping[str, str]  # the step that leaves out a class whole, once its images are counted
-    sides: Mapping[str, str]  # of a split of classes, the split of each class
-    counts: Mapping[str, tuple[Cut, ...]]  # of a count split, the cuts of each class
-    amounts: Mapping[tuple[str, str], Cut]  # of per_class, the cut of each split and class that has too many
-    limit: Cut | None
-    mixed: bool = False  # whether some images have an official split and others have none: see steps.first
+_SAMPLE_IMAGES = 1_000  # images sampled for each place where ranges() cuts the order
 
 
 class Sql(NamedTuple):
-    """SQL that begins a query, and the values it needs."""
+    """SQL text and the values of its parameters."""
 
     text: str
     values: dict[str, object]
 
 
-def tested(choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, *, mixed: bool, only: bool = False) -> str:
-    """The first of the tables: images and the step that leaves each out. `only`: of the wnids $_only alone."""
-    where = "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))" if only else ""
-    early = _cases(list(steps.first(choice, mixed=mixed)))
-    # Conditions see the columns of the tables that were joined; nothing else does, so that no name of theirs matters.
-    holds = [(f"_where{n}", f"({condition}\n)") for n, condition in enumerate(choice.where)] if choice.with_ else []
-    late = _cases(list(steps.of_images(choice, demands, where=[name for name, _ in holds] or choice.where)))
-    columns = [*(f"{condition} AS {name}" for name, condition in holds), *(["_group"] if choice.groups else [])]
-    images = f"(SELECT {', '.join(['images.*', *columns])} FROM images {joins} {where}) AS images"
-    return f"""
-_tested AS (
-    SELECT images.*, {early} AS _early, {late} AS _image_step
-    FROM {images})"""
+class Cut(NamedTuple):
+    """The last image that is taken: its draw, 0 to splits.EVERY, and its key."""
+
+    drawn: int
+    key: str
 
 
-def groups(keys: str) -> str:
-    """The table of groups, with no column but those it is joined by and _group."""
-    return f'(SELECT {keys}, "group"::VARCHAR AS _group FROM {GROUPS}) AS {GROUPS}'
+class Asked(NamedTuple):
+    """What a selection asks of the images of an index."""
+
+    choice: Choice
+    demands: tuple[tuple[str, str], ...]  # (reason, SQL condition) of an export target
+    joins: str  # SQL that joins the user's tables to images
 
 
-def _cases(tests: list[tuple[str, str]]) -> str:
-    if not tests:
-        return "NULL::VARCHAR"
-    cases = "".join(f"\n        WHEN NOT coalesce({condition}, false) THEN '{step}'" for step, condition in tests)
-    return f"CASE {cases}\n    END"
+class Prepared(NamedTuple):
+    """What was found for all images at once, before the query."""
+
+    of: Mapping[str, str]  # the class that each wnid becomes
+    reasons: Mapping[str, str] = {}  # the step that leaves out each other wnid
+    late: Mapping[str, str] = {}  # the step that leaves out a whole class, once its images are counted
+    sides: Mapping[str, str] = {}  # for a split of classes: the split of each class
+    counts: Mapping[str, tuple[Cut, ...]] = {}  # for a count split: the cuts of each class
+    amounts: Mapping[tuple[str, str], Cut] = {}  # for per_class: the cut of each (split, class) that has too many
+    limit: Cut | None = None
+    mixed: bool = False  # some images have an official split and others have none: see steps.first
 
 
-def classed(found: Prepared) -> Sql:
-    """The classes as a table, and the images with theirs."""
-    wnids = sorted({*found.of, *found.reasons})
-    classes = [found.of.get(wnid) for wnid in wnids]
+# ---- Tables of the user
+
+
+def user_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path]:
+    """Return the files that a cursor has as tables, by name: those of --with, the groups, or the ids of a lock."""
+    if pinned is not None and pinned.ids is not None:
+        return {LOCK: pinned.ids}
+    tables = {name: Path(path) for name, path in choice.with_.items()}
+    return tables | ({GROUPS: Path(choice.groups)} if choice.groups else {})
+
+
+def joins(index: Store, choice: Choice, cursor: duckdb.DuckDBPyConnection) -> tuple[str, list[str]]:
+    """Return SQL that joins the user's tables to images, and notes on tables with rows that join no image.
+
+    Args:
+        index: An open index.
+        choice: The words that name the tables.
+        cursor: A cursor that has the tables.
+
+    Raises:
+        UsageError: A table has no row that joins an image.
+        QueryError: A table cannot be joined by its key.
+    """
+    import duckdb
+
+    clauses: list[str] = []
+    notes: list[str] = []
+    for name, path in user_tables(choice, None).items():
+        flag = f"--groups {path.name}" if name == GROUPS else f"--with {name}={path.name}"
+        keys = index.keys(name, path)
+        # The groups come without other columns, so that none of these hides a column in a condition.
+        table = f'(SELECT {keys}, "group"::VARCHAR AS _group FROM {GROUPS}) AS {GROUPS}'
+        clauses.append(f"LEFT JOIN {table if name == GROUPS else _quoted(name)} USING ({keys})")
+        lost = f"(SELECT {keys} FROM {_quoted(name)} ANTI JOIN images USING ({keys}))"
+        try:
+            ((n_rows, n_lost),) = cursor.execute(
+                f"SELECT (SELECT count(*) FROM {_quoted(name)}), (SELECT count(*) FROM {lost})"
+            ).fetchall()
+            first = cursor.execute(f"FROM {lost} ORDER BY ALL LIMIT 1").fetchall()
+        except duckdb.Error as error:
+            raise QueryError(f"{flag}: it cannot be joined to images by {keys}. {_first_line(error)}") from error
+        named = "".join(f", {'/'.join(map(str, row))} first" for row in first)
+        if n_lost == n_rows:
+            raise UsageError(
+                f"{flag}: none of its {n_rows:,} rows joins an image of the index by {keys}{named}. Expected values as "
+                "the table images has them; `query` shows them."
+            )
+        if n_lost:
+            notes.append(f"{flag}: {n_lost:,} of its {n_rows:,} rows join no image of the index{named}")
+    return " ".join(clauses), notes
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _first_line(error: Exception) -> str:
+    """Return the message of DuckDB on one line, without the part of the query that it prints."""
+    return " ".join(str(error).partition("\n\n")[0].split("\n"))
+
+
+def ask(run: Callable[[str, dict[str, object]], _Result], sql: Sql, choice: Choice) -> _Result:
+    """Run SQL with those of its values that it names.
+
+    Raises:
+        QueryError: DuckDB refused the query, and the user's conditions are in it.
+    """
+    import duckdb
+
+    names = set(re.findall(r"\$(\w+)", sql.text))
+    try:
+        return run(sql.text, {name: value for name, value in sql.values.items() if name in names})
+    except duckdb.Error as error:
+        conditions = [f"--where {condition}" for condition in choice.where]
+        conditions += [f"--class-where {condition}" for condition in choice.class_where]
+        if not conditions:
+            raise
+        raise QueryError(f"{' '.join(conditions)}: {_first_line(error)}") from error
+
+
+# ---- The query
+
+
+def whole(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
+    """Return the WITH clause with all tables; `only` restricts it to images of these official wnids."""
+    begin, end = divided(asked, prepared, only), _made(asked.choice, prepared)
+    return Sql(f"{begin.text},{end.text}", {**begin.values, **end.values})
+
+
+def divided(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
+    """Return the WITH clause up to `_divided`."""
+    begin, end = classed(asked, prepared, only), _divided(asked.choice, prepared)
+    return Sql(f"{begin.text},{end.text}", {**begin.values, **end.values})
+
+
+def classed(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
+    """Return the WITH clause up to `_classed`, with the classes as the table `_classes`."""
+    wnids = sorted({*prepared.of, *prepared.reasons})
+    classes = [prepared.of.get(wnid) for wnid in wnids]
     values: dict[str, object] = {
         "_own": wnids,
         "_class": classes,
-        "_reason": [found.reasons.get(wnid) for wnid in wnids],
-        "_late": [found.late.get(one) if one else None for one in classes],
-        "_side": [found.sides.get(one) if one else None for one in classes],
+        "_reason": [prepared.reasons.get(wnid) for wnid in wnids],
+        "_late": [prepared.late.get(wnid) if wnid else None for wnid in classes],
+        "_side": [prepared.sides.get(wnid) if wnid else None for wnid in classes],
     }
-    text = """
+    if only is not None:
+        values["_only"] = list(only)
+    text = f"""WITH
+_tested AS ({_tested(asked, mixed=prepared.mixed, only=only is not None)}),
 _classes AS (
     SELECT unnest($_own::VARCHAR[]) AS _own, unnest($_class::VARCHAR[]) AS _class,
            unnest($_reason::VARCHAR[]) AS _reason, unnest($_late::VARCHAR[]) AS _late,
@@ -103,33 +195,56 @@ _classed AS (
     return Sql(text, values)
 
 
-def divided(choice: Choice, found: Prepared) -> Sql:
-    """The images with their draws, and the split that each falls in; null for none."""
-    own = f"draw(hash32, {int(choice.seed)})"
-    side_draw, home, homes = own, "_class", ""
+def _tested(asked: Asked, *, mixed: bool, only: bool) -> str:
+    choice = asked.choice
+    where = "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))" if only else ""
+    early = _first_failed(list(steps.first(choice, mixed=mixed)))
+    # With joined tables, conditions are evaluated where the tables are joined. Nothing else sees their columns, so
+    # that these may have any names.
+    holds = [(f"_where{n}", f"({condition}\n)") for n, condition in enumerate(choice.where)] if choice.with_ else []
+    conditions = [name for name, _ in holds] or choice.where
+    late = _first_failed(list(steps.of_images(choice, asked.demands, where=conditions)))
+    columns = ["images.*", *(f"{condition} AS {name}" for name, condition in holds)]
+    columns += ["_group"] if choice.groups else []
+    return f"""
+    SELECT images.*, {early} AS _early, {late} AS _image_step
+    FROM (SELECT {", ".join(columns)} FROM images {asked.joins} {where}) AS images"""
+
+
+def _first_failed(tests: list[tuple[str, str]]) -> str:
+    """Return SQL for the name of the first step whose condition does not hold, of (name, condition)."""
+    if not tests:
+        return "NULL::VARCHAR"
+    cases = "".join(f"\n        WHEN NOT coalesce({condition}, false) THEN '{step}'" for step, condition in tests)
+    return f"CASE {cases}\n    END"
+
+
+def _divided(choice: Choice, prepared: Prepared) -> Sql:
+    draw = f"draw(hash32, {int(choice.seed)})"
+    counts = _count_table(choice, prepared)
+    join_counts = "LEFT JOIN _counts ON _home = _count_class" if counts.text else ""
     if choice.groups:
-        # A group draws once, on its own name: a member more or less moves no other.
+        # A group draws once, by its name, so that one member more or less moves no other group.
         hashed = "('0x' || left(sha256(_group), 8))::UBIGINT"
-        side_draw = f"CASE WHEN _group IS NULL THEN {own} ELSE draw({hashed}, {int(choice.seed)}) END"
-        home = "coalesce(_home, _class)"
-        homes = """
+        groups = """
 _homes AS (
     SELECT _group AS _of, min(_class) AS _home, count(DISTINCT _side) > 1 AS _torn
     FROM _classed WHERE _step IS NULL AND _group IS NOT NULL GROUP BY _group),"""
-    key = f"CASE WHEN _group IS NULL THEN {KEY} ELSE _group END" if choice.groups else KEY
-    torn = ", _torn" if choice.groups else ""
-    joined = "LEFT JOIN _homes ON _group = _of" if choice.groups else ""
-    counts, values, join = _counts(choice, found)
-    text = f"""{homes}
-_drawn AS (
-    SELECT _classed.*, {own} AS _draw, {KEY} AS _key, {side_draw} AS _side_draw, {key} AS _side_key, {home} AS _home
-           {torn} FROM _classed {joined}),{counts}
+        sides = f"""
+           CASE WHEN _group IS NULL THEN {draw} ELSE draw({hashed}, {int(choice.seed)}) END AS _side_draw,
+           CASE WHEN _group IS NULL THEN {KEY} ELSE _group END AS _side_key, coalesce(_home, _class) AS _home, _torn
+    FROM _classed LEFT JOIN _homes ON _group = _of"""
+    else:
+        groups, sides = "", f"{draw} AS _side_draw, {KEY} AS _side_key, _class AS _home FROM _classed"
+    text = f"""{groups}
+_drawn AS (SELECT _classed.*, {draw} AS _draw, {KEY} AS _key, {sides}),{counts.text}
 _divided AS (
-    SELECT _drawn.*, CASE WHEN _step IS NULL THEN {_target(choice)} END AS _split FROM _drawn {join})"""
-    return Sql(text, values)
+    SELECT _drawn.*, CASE WHEN _step IS NULL THEN {_target_split(choice)} END AS _split FROM _drawn {join_counts})"""
+    return Sql(text, counts.values)
 
 
-def _target(choice: Choice) -> str:
+def _target_split(choice: Choice) -> str:
+    """Return SQL for the split that a chosen image falls into; null for none."""
     split = choice.split
     if split.by == "official":
         return "coalesce(split, 'train')"
@@ -145,94 +260,127 @@ def _target(choice: Choice) -> str:
     return f"CASE {tests} ELSE '{split.rest}' END"
 
 
-def _counts(choice: Choice, found: Prepared) -> tuple[str, dict[str, object], str]:
-    """Of a count split the table of its cuts, its values, and how it is joined."""
+def _count_table(choice: Choice, prepared: Prepared) -> Sql:
+    """Return the table of the cuts of a count split; empty for other splits."""
     if choice.split.by != "count":
-        return "", {}, ""
-    names = sorted(found.counts)
-    columns, values = ["unnest($_count_class::VARCHAR[]) AS _count_class"], {"_count_class": list[object](names)}
+        return Sql("", {})
+    names = sorted(prepared.counts)
+    columns = ["unnest($_count_class::VARCHAR[]) AS _count_class"]
+    values: dict[str, object] = {"_count_class": names}
     for n in range(len(choice.split.amounts)):
         columns.append(f"unnest($_cut{n}::UBIGINT[]) AS _cut{n}, unnest($_cut_key{n}::VARCHAR[]) AS _cut_key{n}")
-        values[f"_cut{n}"] = [found.counts[name][n].drawn for name in names]
-        values[f"_cut_key{n}"] = [found.counts[name][n].key for name in names]
-    return (
-        f"\n_counts AS (SELECT {', '.join(columns)}),",
-        dict(values),
-        "LEFT JOIN _counts ON _home = _count_class",
-    )
+        values[f"_cut{n}"] = [prepared.counts[name][n].drawn for name in names]
+        values[f"_cut_key{n}"] = [prepared.counts[name][n].key for name in names]
+    return Sql(f"\n_counts AS (SELECT {', '.join(columns)}),", values)
 
 
-def made(choice: Choice, found: Prepared) -> Sql:
-    """The last of the tables: what the query asks."""
+def _made(choice: Choice, prepared: Prepared) -> Sql:
     torn = "WHEN _torn THEN 'groups'" if choice.groups and choice.split.by == "classes" else ""
-    over, limited = "false", "false"
     values: dict[str, object] = {}
-    cuts = join = ""
-    if found.amounts:
-        rows = sorted(found.amounts.items())
+    amounts = join = over = limited = ""
+    if prepared.amounts:
+        rows = sorted(prepared.amounts.items())
         values["_amount_split"] = [split for (split, _), _ in rows]
         values["_amount_class"] = [wnid for (_, wnid), _ in rows]
         values["_amount_cut"] = [cut.drawn for _, cut in rows]
         values["_amount_key"] = [cut.key for _, cut in rows]
-        cuts = """
+        amounts = """
 _amounts AS (
     SELECT unnest($_amount_split::VARCHAR[]) AS _amount_split, unnest($_amount_class::VARCHAR[]) AS _amount_class,
            unnest($_amount_cut::UBIGINT[]) AS _amount_cut, unnest($_amount_key::VARCHAR[]) AS _amount_key),"""
         join = "LEFT JOIN _amounts ON _split = _amount_split AND _class = _amount_class"
-        over = "coalesce(_draw > _amount_cut OR (_draw = _amount_cut AND _key > _amount_key), false)"
-    if found.limit is not None:
-        values |= {"_limit": found.limit.drawn, "_limit_key": found.limit.key}
-        limited = "_draw > $_limit OR (_draw = $_limit AND _key > $_limit_key)"
-    text = f"""{cuts}
+        over = "WHEN _draw > _amount_cut OR (_draw = _amount_cut AND _key > _amount_key) THEN 'per_class'"
+    if prepared.limit is not None:
+        values |= {"_limit": prepared.limit.drawn, "_limit_key": prepared.limit.key}
+        limited = "WHEN _draw > $_limit OR (_draw = $_limit AND _key > $_limit_key) THEN 'limit'"
+    text = f"""{amounts}
 _placed AS (
-    SELECT _divided.*, CASE WHEN _step IS NOT NULL THEN _step WHEN _split IS NULL THEN 'split' {torn}
-                            WHEN {over} THEN 'per_class' END AS _out FROM _divided {join}),
+    SELECT _divided.*, CASE WHEN _step IS NOT NULL THEN _step WHEN _split IS NULL THEN 'split' {torn} {over} END AS _out
+    FROM _divided {join}),
 made AS (
     SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
-           CASE WHEN _out IS NOT NULL THEN _out WHEN {limited} THEN 'limit' END AS left_out FROM _placed),{_BOXES}
+           CASE WHEN _out IS NOT NULL THEN _out {limited} END AS left_out FROM _placed),{_BOXES}
 """
     return Sql(text, values)
 
 
-def pinned(demands: tuple[tuple[str, str], ...], *, only: bool = False) -> Sql:
-    """All the tables of a selection that a lock pins: the images, classes and splits are the lock's.
+def pinned(demands: tuple[tuple[str, str], ...], only: Sequence[str] | None = None) -> Sql:
+    """Return the WITH clause of a selection that a lock pins: images, classes and splits are those of the lock.
 
-    `only`: of the images of the lock, those that were of the wnids $_only when it was made, and no others.
+    `only` restricts it to images of the lock that had one of these official wnids when it was made.
     """
-    early = _cases([("lock", "_locked")])
-    side, where = ("", "WHERE official_wnid IN (SELECT unnest($_only::VARCHAR[]))") if only else ("LEFT ", "")
+    where = "WHERE official_wnid IN (SELECT unnest($_only::VARCHAR[]))" if only is not None else ""
     text = f"""WITH
 _tested AS (
-    SELECT images.*, {early} AS _early, {_cases(list(demands))} AS _image_step, _class,
-           _split
-    FROM images {side}JOIN (
+    SELECT images.*, {_first_failed([("lock", "_locked")])} AS _early, {_first_failed(list(demands))} AS _image_step,
+           _class, _split
+    FROM images {"" if where else "LEFT "}JOIN (
         SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK} {where})
-         USING (dataset, image_id)),
+        USING (dataset, image_id)),
 made AS (
     SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
            coalesce(_early, _image_step) AS left_out FROM _tested),
 _classes AS (SELECT DISTINCT official_wnid AS _own, wnid AS _class FROM {LOCK}),{_BOXES}
 """
-    return Sql(text, {})
+    return Sql(text, {"_only": list(only)} if only is not None else {})
 
 
-# Boxes, their wnid the class that it becomes, where it becomes one.
+# Boxes with the selection's class as wnid, for wnids that have one.
 _BOXES = """
 class_boxes AS (
     SELECT boxes.* REPLACE (coalesce(_class, boxes.wnid) AS wnid) FROM boxes LEFT JOIN _classes ON boxes.wnid = _own)"""
 
-# All columns of images but those that are made anew.
+# The columns of images that `made` does not change.
 _COLUMNS = ", ".join(f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))
 
 
-def whole(
-    choice: Choice, demands: tuple[tuple[str, str], ...], joins: str, found: Prepared, *, only: bool = False
-) -> Sql:
-    """All the tables, up to `made`."""
-    parts = [classed(found), divided(choice, found), made(choice, found)]
-    values = {name: value for part in parts for name, value in part.values.items()}
-    return Sql(
-        "WITH"
-        + ",".join([tested(choice, demands, joins, mixed=found.mixed, only=only), *(part.text for part in parts)]),
-        values,
-    )
+# ---- Stretches of the chosen images, in an order
+
+
+def ranges(selection: Selection, keys: Mapping[str, str], at_once: int) -> Iterator[Sql]:
+    """Yield conditions on `made` that cut the chosen images, sorted by keys, into stretches of about `at_once` images.
+
+    If the images are stored almost in this order, the first key that differs between two cuts lets DuckDB skip row
+    groups.
+
+    Args:
+        selection: The images.
+        keys: SQL expressions without nulls, by a name for their values.
+        at_once: Images in a stretch, about.
+    """
+    n_images = sum(sum(counted.values()) for counted in selection.counts().values())
+    n_parts = n_images // at_once + 1
+    bounds: list[tuple[object, ...]] = []
+    if n_parts > 1:
+        share = min(1 << 32, (_SAMPLE_IMAGES * n_parts << 32) // n_images)  # of the 2^32 values of hash32
+        sample = selection.run(
+            f"SELECT {', '.join(keys.values())} FROM made WHERE left_out IS NULL AND hash32 < $_share ORDER BY ALL",
+            {"_share": share},
+        ).fetchall()
+        bounds = list(dict.fromkeys(sample[_SAMPLE_IMAGES::_SAMPLE_IMAGES]))
+    for low, high in zip([None, *bounds], [*bounds, None], strict=True):
+        yield _between(list(keys.items()), low, high)
+
+
+def _between(keys: Sequence[tuple[str, str]], low: tuple[object, ...] | None, high: tuple[object, ...] | None) -> Sql:
+    """Return the condition low <= keys < high; a bound that is None is open."""
+    n_shared = 0
+    if low is not None and high is not None:
+        n_shared = next(n for n, (a, b) in enumerate(zip(low, high, strict=True)) if a != b)
+    values: dict[str, object] = {}
+    tests = [f"{key} = $_low_{name}" for name, key in keys[:n_shared]]
+    name, key = keys[n_shared]
+    for side, bound, compare, negate in (("low", low, ">=", ""), ("high", high, "<=", "NOT ")):
+        if bound is not None:
+            values |= {f"_{side}_{name}": value for (name, _), value in zip(keys, bound, strict=True)}
+            tests += [f"{key} {compare} $_{side}_{name}", negate + _from(keys[n_shared:], side)]
+    return Sql(" AND ".join(tests) or "true", values)
+
+
+def _from(keys: Sequence[tuple[str, str]], side: str) -> str:
+    """Return the condition keys >= the bound of a side."""
+    (name, key), *others = keys
+    value = f"$_{side}_{name}"
+    if not others:
+        return f"({key} >= {value})"
+    return f"({key} > {value} OR ({key} = {value} AND {_from(others, side)}))"

@@ -1,4 +1,4 @@
-"""A selection of images: a query that nothing has run yet, made of the words of words.py in their order."""
+"""A selection of images: words in, and a lazy query that gives counts, rows, data sets, recipes and locks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import choice as said
-from imagenet_tools.selection import classes, cuts, image_ids, query, steps
-from imagenet_tools.selection.asking import asked, joins, own_tables
-from imagenet_tools.selection.choice import Choice, joined
+from imagenet_tools.selection import classes, cuts, query, steps
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
-from imagenet_tools.selection.query import Prepared, Sql
-from imagenet_tools.selection.splits import Split, parse_amount, parse_split
+from imagenet_tools.selection.query import Asked, Prepared, Sql
+from imagenet_tools.selection.splits import Split
 from imagenet_tools.selection.steps import Step
+from imagenet_tools.selection.words import Choice, read_words
 from imagenet_tools.store.connection import LOCK
 
 if TYPE_CHECKING:
@@ -29,137 +27,403 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
-_Asked = TypeVar("_Asked")
+_Result = TypeVar("_Result")
 
-_BATCH = 131_072  # rows of a record batch, at most; and images that are put in order at once, but for larger classes
+# Most rows of a record batch. Also the images that are sorted at once, unless one class has more.
+_BATCH = 131_072
 
 
 @checked_methods
 @dataclass(frozen=True)
 class Selection:
-    """Images chosen by data set, official split, class, condition, new split and amount. Lazy: rows come when asked.
+    """Images chosen by data set, official split, class, condition, new split and amount.
 
-    Every method gives a new selection. In the rows, `split` is the split that the selection puts the image in, and
-    `official_split` the one it has in its data set; `wnid` its class here, and `official_wnid` its own. Rows are
-    ordered by split, wnid, data set and image_id.
+    Get one from `index.select(...)` or `index.images`. Each method that chooses returns a new selection. A selection
+    is lazy: it queries the index when it is asked for counts or rows, and its memory does not grow with the images.
+
+    In its rows, `split` and `wnid` are the split and the class that the selection gives an image; `official_split`
+    and `official_wnid` are those of its data set. Rows are ordered by split, wnid, data set and image_id.
+
+    Example:
+        dogs = index.images.under("dog", without=["toy_dog"]).split("train=0.9,val=0.1").sample(300)
+        dogs.counts()
     """
 
     index: Store
     choice: Choice = field(default_factory=Choice)
-    # Conditions of an export target, as (reason, SQL condition): eligible images are counted after them.
+    # Conditions of an export target, as (reason, SQL condition). Amounts are counted after them.
     demands: tuple[tuple[str, str], ...] = ()
-    near: Path = field(default_factory=Path.cwd, compare=False)  # the folder that paths of files are relative to
-    pinned: Lock | None = None  # the images, classes and splits are those of a lock, and no word changes them
+    near: Path = field(default_factory=Path.cwd, compare=False)  # paths of files are relative to this folder
+    pinned: Lock | None = None  # the images, classes and splits are those of this lock; words cannot change them
 
-    # ---- the words
+    # ---- Choose
 
     def of(self, *names: str) -> Selection:
-        """Only images of these data sets."""
-        return self._with(dataset=(*self.choice.dataset, *names))
+        """Return only images of these data sets.
+
+        Example:
+            index.images.of("ilsvrc2012")
+        """
+        return self._add(dataset=names)
 
     def from_(self, *splits: str) -> Selection:
-        """Only images of these official splits."""
-        return self._with(from_=(*self.choice.from_, *splits))
+        """Return only images of these official splits.
+
+        Example:
+            index.images.from_("train", "val")
+        """
+        return self._add(from_=splits)
 
     def under(self, *synsets: str, also: Iterable[str] = (), without: Iterable[str] = ()) -> Selection:
-        """Only classes that are one of these synsets or lie below one, and below each of `also`; and not `without`."""
-        below = (*self.choice.under, *map(self.index.synset, synsets))
-        both = (*self.choice.also_under, *map(self.index.synset, also))
-        return self._with(under=below, also_under=both).without(*without)
+        """Return only classes that are, or lie below, one of the synsets, each of `also`, and none of `without`.
+
+        Example:
+            index.images.under("canine", also=["domestic_animal"], without=["toy_dog"])
+        """
+        return self._add(under=synsets, also_under=also).without(*without)
 
     def without(self, *synsets: str) -> Selection:
-        """Not these synsets, and nothing below them."""
-        return self._with(without=(*self.choice.without, *map(self.index.synset, synsets)))
+        """Return only classes that are none of these synsets and lie below none of them.
+
+        Example:
+            index.images.under("dog").without("toy_dog")
+        """
+        return self._add(without=synsets)
 
     def classes(self, listed: str | Iterable[str]) -> Selection:
-        """Only these classes: a published list, a file, a,b,c or synsets; an empty class keeps its place."""
-        return self._with(classes=said.listed(listed, self.index.synset, self.near))
+        """Return only the classes of a list: a published name, a file, a,b,c, or synsets.
+
+        A class of the list without images keeps its place in the numbering.
+
+        Example:
+            index.images.classes("imagenet100-cmc")
+        """
+        return self._set(classes=listed)
 
     def class_where(self, condition: str) -> Selection:
-        """Only classes for which a SQL condition on the columns of synsets holds."""
+        """Return only classes for which a SQL condition on the columns of the table synsets holds.
+
+        Example:
+            index.images.class_where("n_boxes > 100")
+        """
         self.index.condition("--class-where", condition)
-        return self._with(class_where=(*self.choice.class_where, condition))
+        return self._add(class_where=[condition])
 
     def nested(self, how: str) -> Selection:
-        """What becomes of classes above other chosen ones: keep, leaves, merge or error."""
-        return self._with(nested=how)
+        """Choose what happens to classes above other chosen classes: "keep", "leaves", "merge" or "error".
+
+        Example:
+            index.images.under("dog").nested("leaves")
+        """
+        return self._set(nested=how)
 
     def superclasses(self, given: str | Iterable[str]) -> Selection:
-        """Join classes to superclasses: a file of `classes cut`, a published list, a,b,c or synsets."""
-        return self._with(superclasses=joined(given, self.index.synset, self.near))
+        """Join classes to superclasses: a file of `classes cut`, a published list, a,b,c, or synsets.
+
+        Example:
+            index.images.superclasses(["dog.n.01", "cat.n.01"])
+        """
+        return self._set(superclasses=given)
 
     def images(self, *lists: str) -> Selection:
-        """Only the images of these lists, any of them: published names or files of ids."""
-        found = (image_ids.absolute("--images", text, self.near) for text in lists)
-        return self._with(images=(*self.choice.images, *found))
+        """Return only images that are on one of these lists: published names, or files of ids.
+
+        Example:
+            index.images.images("simclr-1pct")
+        """
+        return self._add(images=lists)
 
     def where(self, condition: str, **parameters: object) -> Selection:
-        """Only images for which a SQL condition on the columns of images holds; `$name` stands for a parameter."""
+        """Return only images for which a SQL condition on the columns of the table images holds.
+
+        Args:
+            condition: A condition; `$name` stands for the parameter of this name.
+            parameters: Values by name.
+
+        Example:
+            index.images.where("least(width, height) >= $side", side=128)
+        """
         self.index.condition("--where", condition, self.choice.with_)
-        return self._with(where=(*self.choice.where, condition), parameter={**self.choice.parameter, **parameters})
+        chosen = self._add(where=[condition])
+        return replace(chosen, choice=replace(chosen.choice, parameter={**self.choice.parameter, **parameters}))
 
     def join(self, **tables: str | Path) -> Selection:
-        """Tables of one's own, for conditions: files by name, joined on (dataset, image_id) or photo."""
-        found = {name: said.absolute(str(path), self.near) for name, path in tables.items()}
-        return self._with(with_={**self.choice.with_, **found})
+        """Add tables for conditions: csv, json or Parquet files by name, joined on (dataset, image_id) or photo.
+
+        Example:
+            index.images.join(preds="scores.csv").where("preds.score > 0.5")
+        """
+        return self._set(with_={**self.choice.with_, **tables})
 
     def exclude(self, *lists: str) -> Selection:
-        """Not the images of these lists: published names, files of ids, `defects`, `blacklist`."""
-        found = (image_ids.absolute("--exclude", text, self.near) for text in lists)
-        return self._with(exclude=(*self.choice.exclude, *found))
+        """Return only images that are on none of these lists: published names, files of ids, defects or blacklist.
+
+        Example:
+            index.images.exclude("blacklist", "defects")
+        """
+        return self._add(exclude=lists)
 
     def boxed(self) -> Selection:
-        """Only images that have boxes."""
-        return self._with(boxed=True)
+        """Return only images that have boxes.
+
+        Example:
+            index.images.boxed()
+        """
+        return self._set(boxed=True)
 
     def sized(self, least: int | None = None, most: int | None = None) -> Selection:
-        """Only classes with so many images left, or more, or fewer."""
-        return self._with(min_images=least, max_images=most)
+        """Return only classes with at least `least` and at most `most` images left.
+
+        Example:
+            index.images.sized(least=500)
+        """
+        return self._replace(min_images=least, max_images=most)
 
     def split(
         self, how: str | Mapping[str, float] | Split, *, groups: str | Path | None = None, seed: int | None = None
     ) -> Selection:
-        """Split anew; draws on the official train alone unless from_ says more. `groups`, a table, ties images."""
-        tied = self.choice.groups if groups is None else said.absolute(str(groups), self.near)
-        return self._with(split=parse_split(how), groups=tied, seed=self.choice.seed if seed is None else seed)
+        """Split the images anew. Images are drawn from the official train split, unless `from_` names others.
+
+        Args:
+            how: "train=0.9,val=0.1", "val=50/class", "folds=5", "classes:train=64,val=16", or fractions by name.
+            groups: A table of images and their group; a group falls into one split.
+            seed: The number that draws depend on.
+
+        Example:
+            index.images.split("train=0.9,val=0.1", seed=3)
+        """
+        return self._set(split=how, groups=groups, seed=seed)
 
     def sample(self, per_class: int | str | Mapping[str, int], *, seed: int | None = None) -> Selection:
-        """At most so many images of each class, in every split or by split, by lowest draw."""
-        return self._with(per_class=parse_amount(per_class), seed=self.choice.seed if seed is None else seed)
+        """Return at most this many images a class, in every split or by split; those with the lowest draws.
+
+        Example:
+            index.images.sample({"train": 300, "val": 50})
+        """
+        return self._set(per_class=per_class, seed=seed)
 
     def limit(self, n: int) -> Selection:
-        """At most n images in all, by lowest draw."""
-        return self._with(limit=n)
+        """Return at most n images in all; those with the lowest draws.
+
+        Example:
+            index.images.limit(10_000)
+        """
+        return self._set(limit=n)
 
     def order(self, how: str) -> Selection:
-        """How the classes are numbered: wnid, listed or ilsvrc-id."""
-        return self._with(order=how)
+        """Number the classes by "wnid", as "listed", or by "ilsvrc-id".
+
+        Example:
+            index.images.classes("ilsvrc2012").order("ilsvrc-id")
+        """
+        return self._set(order=how)
 
     def demand(self, reason: str, condition: str) -> Selection:
-        """Only images for which a condition of an export target holds; `reason` is one of REASONS."""
+        """Return only images for which a condition of an export target holds.
+
+        Args:
+            reason: A key of steps.REASONS, under which the other images are counted.
+            condition: SQL over the columns of images.
+
+        Example:
+            index.images.demand("unboxed", "images.n_boxes > 0")
+        """
         return replace(self, demands=(*self.demands, (reason, condition)))
 
-    def _with(self, **words: Any) -> Selection:
+    def _read(self, words: Mapping[str, object]) -> dict[str, Any]:
+        return read_words(words, self.index.synset, self.near)
+
+    def _set(self, **words: object) -> Selection:
+        """Return the selection with other values of some words; a word that is None is left as it is."""
+        return self._replace(**self._read(words))
+
+    def _add(self, **words: Iterable[str]) -> Selection:
+        """Return the selection with more values of some words."""
+        return self._replace(**{name: getattr(self.choice, name) + value for name, value in self._read(words).items()})
+
+    def _replace(self, **values: Any) -> Selection:
         if self.pinned is not None:
             raise UsageError(f"The lock {self.pinned.name} pins its images. Choose in its recipe, and lock that.")
-        return replace(self, choice=replace(self.choice, **words))
+        return replace(self, choice=replace(self.choice, **values))
 
-    # ---- the query
+    # ---- Answers
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of images by split and class, {split: {wnid: n}}, both sorted.
+
+        Example:
+            sum(index.select(under="dog").counts()["train"].values())
+        """
+        found: dict[str, dict[str, int]] = {}
+        for step, split, wnid, n in self._counted:
+            if step is None:
+                found.setdefault(str(split), {})[str(wnid)] = n
+        return found
+
+    def left_out(self) -> dict[str, int]:
+        """Return how many images of the index are left out, by the step that does it, in the order of the steps.
+
+        Example:
+            index.select(from_="train").left_out()    # {"from": 50000}
+        """
+        return {step.name: step.left_out for step in self.steps()[1:] if step.left_out}
+
+    def steps(self) -> list[Step]:
+        """Return the steps in order, with the images that each left out and left. The first is the whole index.
+
+        Example:
+            index.select(under="dog").steps()[-1].left
+        """
+        rows: Counter[str | None] = Counter()
+        for step, _, _, n in self._counted:
+            rows[step] += n
+        return steps.counted(self.choice, self.demands, rows)
+
+    def wnids(self) -> tuple[str, ...]:
+        """Return the classes in the order of their numbers: those of the list of classes, else those with images.
+
+        Example:
+            index.select(classes="imagenet100-cmc").wnids()[0]
+        """
+        if self.pinned is not None:
+            return self.pinned.classes
+        chosen = {wnid for counted in self.counts().values() for wnid in counted}
+        return classes.in_order(self.choice, self._found[0], chosen)
+
+    def classes_of(self) -> Mapping[str, str]:
+        """Return the class that each wnid of images becomes, by wnid; conditions on images are not applied.
+
+        Example:
+            index.select(superclasses="dog,cat").classes_of()["n02085620"]    # "n02084071"
+        """
+        prepared = self._found[0]
+        return {wnid: class_wnid for wnid, class_wnid in prepared.of.items() if class_wnid not in prepared.late}
+
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences on what the user should know, such as ids of a list that are not in the index.
+
+        Example:
+            print(*index.select(exclude="blacklist").notes(), sep="\\n")
+        """
+        if self.pinned is not None:
+            return ()
+        conditions = (*self.choice.where, *self.choice.class_where)
+        senses = dict.fromkeys(note for text in conditions for note in self.index.senses_taken(f"SELECT ({text}\n)"))
+        return (*senses, *self._lists[1], *self._joined[1], *self._found[1])
+
+    def words(self) -> dict[str, object]:
+        """Return the words that make this selection, as a recipe holds them, without those at their defaults.
+
+        Example:
+            index.select(under="dog").words()    # {"under": ["n02084071 dog.n.01"], "seed": 0}
+        """
+        if self.pinned is not None:
+            return {"lock": self.pinned.sha256, "recipe": self.pinned.recipe}
+        return self.choice.values()
+
+    def save(self, path: str | Path, *, name: str = "") -> Path:
+        """Write the words as a recipe.
+
+        Raises:
+            ExistsError: Something is at `path`.
+
+        Example:
+            index.select(under="dog").save("dogs.toml")
+        """
+        from imagenet_tools.selection import recipe
+
+        return recipe.save(self, path, name=name)
+
+    def lock(self, path: str | Path | None = None, *, name: str = "") -> Lock:
+        """Return the images as they are chosen now, with their checksum; write them if `path` is given.
+
+        Raises:
+            ExistsError: Something is at `path`, or at the .parquet beside it.
+
+        Example:
+            index.select(under="dog").lock("dogs.lock.toml")
+        """
+        from imagenet_tools.selection import lock
+
+        return lock.make(self, path, name=name)
+
+    dataset = split_to_train_on
+
+    # ---- Rows
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the chosen images as Arrow record batches, ordered by split, wnid, data set and image_id.
+
+        Example:
+            next(index.select(under="dog").batches()).to_pandas()
+        """
+        for sql in self._chunks("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id", {}):
+            yield from self._record_batches(sql)
+
+    def run(self, query_text: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
+        """Run a query over `made`: all images of the index, with split, official_split and left_out (null: chosen).
+
+        `made` also has the columns of images, with the selection's class as wnid, and official_wnid.
+
+        Example:
+            index.select(under="dog").run("SELECT file FROM made WHERE left_out IS NULL LIMIT 1").fetchall()
+        """
+        return self._execute(self._sql(query_text, values))
+
+    def read(self, query_text: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the result of a query over `made` as Arrow record batches. See run.
+
+        Example:
+            next(index.select(under="dog").read("SELECT width, height FROM made WHERE left_out IS NULL"))
+        """
+        return self._record_batches(self._sql(query_text, values))
+
+    def stream(
+        self, query_text: str, values: Mapping[str, object] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield the results of a query over `chosen`, the chosen images of `made`, for some classes at a time.
+
+        Splits and classes come in order. So a query that orders by wnid, dataset and image_id gives all rows in
+        order, with memory for the largest class, or for 131,072 images if that is more.
+
+        Example:
+            for cursor in index.select(under="dog").stream("SELECT image_id FROM chosen ORDER BY ALL"):
+                cursor.fetchall()
+        """
+        for sql in self._chunks(query_text, values or {}):
+            yield self._execute(sql)
+
+    def chosen(self, columns: str, suffix: str = "") -> Sql:
+        """Return SQL for columns of the chosen images, to use in a query of a selection that differs in demands alone.
+
+        Args:
+            columns: SQL over the columns of `made`, here named images, and of joined tables.
+            suffix: Is added to the names of the values, so that several such texts fit into one query.
+
+        Example:
+            sql = index.select(under="dog").chosen("images.width")
+        """
+        sql = self._sql(f" SELECT {columns} FROM made AS images {self._joined[0]} WHERE left_out IS NULL")
+        text = re.sub(r"\$(\w+)", lambda name: name[0] + suffix if name[1] in sql.values else name[0], sql.text)
+        return Sql(text, {f"{name}{suffix}": value for name, value in sql.values.items()})
+
+    # ---- The query
 
     def __getstate__(self) -> dict[str, object]:
+        """Return the fields without cached results, which hold open cursors."""
         return {name: getattr(self, name) for name in ("index", "choice", "demands", "near", "pinned")}
 
     @functools.cached_property
     def _tables(self) -> dict[str, Path]:
-        return own_tables(self.choice, self.pinned)
+        return query.user_tables(self.choice, self.pinned)
 
     @functools.cached_property
     def _joined(self) -> tuple[str, list[str]]:
-        return joins(self.index, self.choice, self.index.cursor(self._tables))
+        return query.joins(self.index, self.choice, self.index.cursor(self._tables))
 
     @property
-    def _joins(self) -> str:
-        return self._joined[0]
+    def _asked(self) -> Asked:
+        return Asked(self.choice, self.demands, self._joined[0])
 
     @functools.cached_property
     def _lists(self) -> tuple[dict[str, list[str]], list[str]]:
@@ -169,148 +433,41 @@ class Selection:
     def _found(self) -> tuple[Prepared, tuple[str, ...]]:
         if self.pinned is not None:
             pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {LOCK} ORDER BY ALL", {})
-            return Prepared({str(own): str(wnid) for own, wnid in pairs}, {}, {}, {}, {}, {}, None), ()
-        return cuts.find(self.choice, self.demands, self._joins, self._rows)
+            return Prepared({str(official): str(wnid) for official, wnid in pairs}), ()
+        return cuts.find(self._asked, self._rows)
 
-    def _rows(self, text: str, values: Mapping[str, object]) -> list[tuple[object, ...]]:
+    @functools.cached_property
+    def _counted(self) -> list[tuple[str | None, str | None, str | None, int]]:
+        """Images by (step that left them out, split, class), sorted; from one pass over the images."""
+        return self.run("SELECT left_out, split, wnid, count(*) FROM made GROUP BY ALL ORDER BY ALL").fetchall()
+
+    def _rows(self, text: str, values: Mapping[str, object]) -> list[Any]:
+        return self._execute(Sql(text, dict(values))).fetchall()
+
+    def _execute(self, sql: Sql) -> duckdb.DuckDBPyConnection:
         cursor = self.index.cursor(self._tables)
-        rows: list[tuple[object, ...]] = self._ask(
-            lambda *given: cursor.execute(*given).fetchall(), Sql(text, dict(values))
-        )
-        return rows
-
-    def run(self, query_text: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
-        """Run a query over `made`: the images of the index with split, official_split and left_out (null: chosen).
-
-        Beside them are the images' columns, with wnid as the selection's class, and official_wnid.
-        """
-        cursor = self.index.cursor(self._tables)
-        self._ask(cursor.execute, self._sql(query_text, values))
+        self._ask(cursor.execute, sql)
         return cursor
+
+    def _record_batches(self, sql: Sql) -> Iterator[pa.RecordBatch]:
+        cursor = self.index.cursor(self._tables)
+        yield from self._ask(lambda text, values: cursor.sql(text, params=values), sql).arrow(_BATCH)
+
+    def _ask(self, ask: Callable[[str, dict[str, object]], _Result], sql: Sql) -> _Result:
+        values = {**self._lists[0], **self.choice.parameter, **sql.values}
+        return query.ask(ask, Sql(sql.text, values), self.choice)
 
     def _sql(
         self, query_text: str, values: Mapping[str, object] | None = None, *, only: Sequence[str] | None = None
     ) -> Sql:
+        """Return a query over `made`; `only` restricts it to images of these official wnids."""
         if self.pinned is not None:
-            begin = query.pinned(self.demands, only=only is not None)
+            begin = query.pinned(self.demands, only)
         else:
-            begin = query.whole(self.choice, self.demands, self._joins, self._found[0], only=only is not None)
-        more = {"_only": list(only)} if only is not None else {}
-        return Sql(begin.text + query_text, {**begin.values, **(values or {}), **more})
-
-    def _ask(self, ask: Callable[[str, Mapping[str, object]], _Asked], sql: Sql) -> _Asked:
-        known = {**self._lists[0], **self.choice.parameter, **sql.values}
-        return asked(ask, Sql(sql.text, known), self.choice)
-
-    # ---- answers
-
-    @functools.cached_property
-    def _counted(self) -> list[tuple[str | None, str | None, str | None, int]]:
-        """(step that left it out, split, class, images), in one pass over the images; in order."""
-        rows: list[tuple[str | None, str | None, str | None, int]] = self.run(
-            "SELECT left_out, split, wnid, count(*) FROM made GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
-        return rows
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Images by split and class: {split: {wnid: n}}, both in order."""
-        found: dict[str, dict[str, int]] = {}
-        for step, split, wnid, n in self._counted:
-            if step is None:
-                found.setdefault(str(split), {})[str(wnid)] = n
-        return found
-
-    def left_out(self) -> dict[str, int]:
-        """How many images of the index are left out, by the step that did it, in the order of the steps."""
-        return {step.name: step.left_out for step in self.steps()[1:] if step.left_out}
-
-    def steps(self) -> list[Step]:
-        """The steps in order: how many images each left out, and how many it left. The first is the whole index."""
-        rows: Counter[str | None] = Counter()
-        for step, _, _, n in self._counted:
-            rows[step] += n
-        return steps.counted(self.choice, self.demands, rows)
-
-    def wnids(self) -> tuple[str, ...]:
-        """The classes, in order: those of the list if one was given, else those with images."""
-        if self.pinned is not None:
-            return self.pinned.classes
-        found = self._found[0]
-        of = classes.SelectedClasses(found.of, found.reasons, ())
-        chosen = {wnid for counted in self.counts().values() for wnid in counted}
-        return classes.in_order(self.choice, of, chosen, found.late)
-
-    def classes_of(self) -> Mapping[str, str]:
-        """The class that each wnid of the images becomes, by wnid; what else is asked of an image is not asked here."""
-        late = self._found[0].late
-        return {wnid: one for wnid, one in self._found[0].of.items() if one not in late}
-
-    def notes(self) -> tuple[str, ...]:
-        """What there is to say of the selection, in sentences, such as ids of a list that are not in the index."""
-        if self.pinned is not None:
-            return ()
-        conditions = (*self.choice.where, *self.choice.class_where)
-        taken = dict.fromkeys(one for text in conditions for one in self.index.senses_taken(f"SELECT ({text}\n)"))
-        return (*taken, *self._lists[1], *self._joined[1], *self._found[1])
-
-    def stream(
-        self, query_text: str, values: Mapping[str, object] | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Run a query over `chosen`, the chosen images of `made`, some classes of a split at a time, in their order.
-
-        A query that orders by wnid, dataset and image_id so gives all rows in order, in the memory of the largest
-        class, or of 131,072 images where that is more.
-        """
-        for sql in self._chunks(query_text, values or {}):
-            cursor = self.index.cursor(self._tables)
-            self._ask(cursor.execute, sql)
-            yield cursor
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the chosen images as Arrow record batches, ordered by split, wnid, data set and image_id."""
-        for sql in self._chunks("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id", {}):
-            yield from self._read(sql)
-
-    def read(self, query_text: str, values: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
-        """What `run` runs, as Arrow record batches."""
-        return self._read(self._sql(query_text, values))
-
-    def _read(self, sql: Sql) -> Iterator[pa.RecordBatch]:
-        cursor = self.index.cursor(self._tables)
-        rows = self._ask(lambda text, used: cursor.sql(text, params=dict(used)), sql)
-        yield from rows.arrow(_BATCH)
-
-    def chosen(self, columns: str, suffix: str = "") -> Sql:
-        """The chosen images and what is joined to them, for a query of a selection that differs in demands alone.
-
-        The columns are those of `made`, there called images, and of tables of one's own; `suffix` tells the values
-        apart where several such stand in one query.
-        """
-        found = self._sql(f" SELECT {columns} FROM made AS images {self._joins} WHERE left_out IS NULL")
-        text = re.sub(r"\$(\w+)", lambda name: name[0] + suffix * (name[1] in found.values), found.text)
-        return Sql(text, {f"{name}{suffix}": value for name, value in found.values.items()})
+            begin = query.whole(self._asked, self._found[0], only)
+        return Sql(begin.text + query_text, {**begin.values, **(values or {})})
 
     def _chunks(self, query_text: str, values: Mapping[str, object]) -> Iterator[Sql]:
         begin = ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) "
         for only, split in classes.in_chunks(self.classes_of(), self.counts(), _BATCH):
             yield self._sql(begin + query_text, {**values, "_split": split}, only=only)
-
-    dataset = split_to_train_on
-
-    def words(self) -> dict[str, object]:
-        """The words that make this selection, as a recipe holds them: only those that were said."""
-        if self.pinned is not None:
-            return {"lock": self.pinned.sha256, "recipe": self.pinned.recipe}
-        return self.choice.values()
-
-    def save(self, path: str | Path, *, name: str = "") -> Path:
-        """Write the words as a recipe; ExistsError where something is at `path`."""
-        from imagenet_tools.selection import recipe
-
-        return recipe.save(self, path, name=name)
-
-    def lock(self, path: str | Path | None = None, *, name: str = "") -> Lock:
-        """The images as they are chosen now, with their sum; with `path`, such as dogs.lock.toml, written there."""
-        from imagenet_tools.selection import lock
-
-        return lock.make(self, path, name=name)

@@ -1,16 +1,16 @@
-"""The steps of a selection: their names, in order, and the SQL conditions that an image must meet."""
+"""The steps of a selection: names, SQL conditions on images, and the lists of images that the conditions read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import image_ids
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.choice import Choice
+    from imagenet_tools.selection.words import Choice
 
 # Why an image is not in a selection, by the step that left it out; in the order of the steps.
 REASONS = {
@@ -46,19 +46,37 @@ REASONS = {
 CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
 
 
+_BLACKLIST = "ilsvrc2012-val-blacklist"
+_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
+# What comes before a label: a column of a table, a file name, or anything before numbers or a wnid.
+_BEFORE_LABEL = (
+    re.compile(r"([^\t]+)\t"),
+    re.compile(r"([^,]+),"),
+    re.compile(r"(.+?\.(?:jpe?g|png|webp))\s", re.IGNORECASE),
+    re.compile(r"(.*\S)(?:\s+(?:[-+]?\d+(?:\.\d+)?|n\d{8}))+$"),
+)
+# Damaged, of another format than the file name says, or of colours that loaders fail on.
+_DEFECTS = "problem IS NOT NULL OR mode = 'CMYK' OR (encoding <> 'jpeg' AND coalesce(member, file) ILIKE '%.jp%g')"
+
+
 class Step(NamedTuple):
-    """A step of a selection, and how many images it left out and left."""
+    """A step of a selection, with the number of images that it left out and left."""
 
     name: str
     left_out: int
     left: int
 
 
-def first(choice: Choice, *, mixed: bool) -> Iterator[tuple[str, str]]:
-    """(step, condition) of what comes before the classes.
+# ---- Conditions
 
-    `mixed`: some images of the selection have an official split and others have none, which are then left out. Where
-    none has one, all are train.
+
+def first(choice: Choice, *, mixed: bool) -> Iterator[tuple[str, str]]:
+    """Yield (step, condition) for the steps before the classes.
+
+    Args:
+        choice: The words.
+        mixed: Some images of the selection have an official split and others have none, which are then left out.
+            If no image has one, all count as train.
     """
     if choice.dataset:
         yield "dataset", "dataset IN (SELECT unnest($_dataset::VARCHAR[]))"
@@ -74,20 +92,20 @@ def first(choice: Choice, *, mixed: bool) -> Iterator[tuple[str, str]]:
 def of_images(
     choice: Choice, demands: tuple[tuple[str, str], ...], *, where: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """(step, condition) of what is asked of an image once its class is known; `where` are the conditions of where."""
+    """Yield (step, condition) for the steps after the classes; `where` are the conditions of the word where."""
     if choice.images:
-        yield "images", _on_a_list("_images")
+        yield "images", _on_list("_images")
     yield from (("where", f"({condition}\n)") for condition in where)
     if any(text != "defects" for text in choice.exclude):
-        yield "exclude", f"NOT {_on_a_list('_exclude')}"
+        yield "exclude", f"NOT {_on_list('_exclude')}"
     if "defects" in choice.exclude:
-        yield "exclude", f"NOT coalesce({image_ids.DEFECTS}, false)"
+        yield "exclude", f"NOT coalesce({_DEFECTS}, false)"
     if choice.boxed:
         yield "boxed", "n_boxes > 0"
     yield from demands
 
 
-def _on_a_list(name: str) -> str:
+def _on_list(name: str) -> str:
     key = "images.dataset || '/' || images.image_id"
     return (
         f"(images.photo IN (SELECT unnest(${name}_photos::VARCHAR[])) "
@@ -95,66 +113,182 @@ def _on_a_list(name: str) -> str:
     )
 
 
-def lists(
-    choice: Choice, ask: Callable[[str, dict[str, object]], image_ids.Rows]
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the values of the parameters that the conditions name, and notes on lists with ids that are not here.
+# ---- Counts
 
-    UsageError: a list of images matches nothing. A published list that is excluded may: the index may lack its split.
+
+def counted(choice: Choice, demands: tuple[tuple[str, str], ...], n_images: Mapping[str | None, int]) -> list[Step]:
+    """Return the steps that were asked for or left something out, in order.
+
+    `n_images` are the images that each step left out; under None, the chosen ones.
+    """
+    left = sum(n_images.values())
+    rows = [Step("index", 0, left)]
+    asked = _asked_steps(choice) | {reason for reason, _ in demands}
+    for name in _order(demands):
+        if name in n_images or name in asked:
+            left -= n_images.get(name, 0)
+            rows.append(Step(name, n_images.get(name, 0), left))
+    return rows
+
+
+def _order(demands: tuple[tuple[str, str], ...]) -> list[str]:
+    """Return the names of the steps in order: that of REASONS, with demands in the order of the target."""
+    demanded = list(dict.fromkeys(reason for reason, _ in demands))
+    others = [name for name in REASONS if name not in demanded]
+    place = others.index("exclude" if "boxed" in demanded else "boxed") + 1
+    return [*others[:place], *demanded, *others[place:]]
+
+
+def _asked_steps(choice: Choice) -> set[str]:
+    names = choice.values().keys() & REASONS.keys()
+    names |= {"split", "from"} if choice.split.by != "official" else set()
+    names -= {"nested"} if choice.nested != "leaves" else set()
+    names -= {"groups"} if choice.split.by != "classes" else set()
+    return names
+
+
+# ---- Lists of images
+
+
+class ListedImage(NamedTuple):
+    """A line of a list, and the ids that it may mean: the first that is in the index counts."""
+
+    text: str
+    ids: tuple[str, ...]
+
+
+class MatchedList(NamedTuple):
+    """The images of a list that are in an index."""
+
+    photos: set[str]  # file stems; a stem identifies a photo in every release that keeps ImageNet's names
+    keys: set[str]  # dataset/image_id
+    unmatched: list[ListedImage]
+
+
+def image_list(flag: str, text: str, folder: Path) -> str:
+    """Return the value of --images or --exclude to keep: a published or special name, or the absolute path of a file.
+
+    Raises:
+        UsageError: There is no such list or file.
+    """
+    from imagenet_tools.catalogue import image_lists
+
+    special = ("defects", "blacklist") if flag == "--exclude" else ()
+    if text in special or text in image_lists.names():
+        return text
+    if text.startswith("overlap:"):
+        raise UsageError(
+            f"{flag} {text}: no list of what is shared with {text[8:] or 'others'} is bundled. Give a FILE."
+        )
+    path = (folder / Path(text).expanduser()).absolute()
+    if not path.is_file():
+        known = ", ".join((*special, *image_lists.names()))
+        raise UsageError(f"{flag} {text}: no such list or file. Expected a file of ids, or one of {known}.")
+    return str(path)
+
+
+def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the values of the parameters in the conditions, and notes on lists with ids that the index lacks.
+
+    Raises:
+        UsageError: A list of images matches nothing. A published list to exclude may: the index may lack its split.
     """
     values: dict[str, list[str]] = {"_dataset": list(choice.dataset), "_from": list(choice.from_)}
     notes: list[str] = []
     datasets = list(choice.dataset)
     if not datasets and (choice.images or choice.exclude):
-        datasets = [str(name) for (name,) in ask("SELECT DISTINCT dataset FROM images ORDER BY ALL", {})]
+        datasets = [name for (name,) in ask("SELECT DISTINCT dataset FROM images ORDER BY ALL", {})]
     for name, texts in (("images", choice.images), ("exclude", choice.exclude)):
         photos, keys = values.setdefault(f"_{name}_photos", []), values.setdefault(f"_{name}_keys", [])
         for text in texts:
             if text == "defects":
                 continue
-            lines = image_ids.read(text)
-            found = image_ids.match(lines, datasets, ask)
-            photos += sorted(found.photos)
-            keys += sorted(found.keys)
-            about = f"--{name} {Path(text).name}"
-            if len(found.unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
-                sets = ", ".join(datasets) or "none"
+            lines = _read_list(text)
+            matched = _match(lines, datasets, ask)
+            photos += sorted(matched.photos)
+            keys += sorted(matched.keys)
+            flag = f"--{name} {Path(text).name}"
+            if len(matched.unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
                 raise UsageError(
-                    f"{about}: none of its {len(lines):,} images is in the index (data sets: {sets}); its first is "
-                    f"{lines[0].text!r}. Expected ids such as n01440764_10026 or DATASET/IMAGE_ID."
+                    f"{flag}: none of its {len(lines):,} images is in the index (data sets: "
+                    f"{', '.join(datasets) or 'none'}); its first is {lines[0].text!r}. Expected ids such as "
+                    "n01440764_10026 or DATASET/IMAGE_ID."
                 )
-            if found.unmatched:
+            if matched.unmatched:
                 notes.append(
-                    f"{about}: {len(found.unmatched):,} of its {len(lines):,} images are not in the index, "
-                    f"{found.unmatched[0].text!r} first"
+                    f"{flag}: {len(matched.unmatched):,} of its {len(lines):,} images are not in the index, "
+                    f"{matched.unmatched[0].text!r} first"
                 )
     return values, notes
 
 
-def counted(choice: Choice, demands: tuple[tuple[str, str], ...], rows: Mapping[str | None, int]) -> list[Step]:
-    """The steps that were asked for or left something out, in order, by the images of each; None: the chosen ones."""
-    left = sum(rows.values())
-    found = [Step("index", 0, left)]
-    asked = _asked(choice, demands)
-    for name in _order(demands):
-        if name in rows or name in asked:
-            left -= rows.get(name, 0)
-            found.append(Step(name, rows.get(name, 0), left))
-    return found
+def _read_list(text: str) -> list[ListedImage]:
+    """Read the images of a published list, or of a file of ids: one a line, with or without folders and suffix.
+
+    A line `n01440764_10026` or `train/n01440764/n01440764_10026.JPEG` means a photo; `ilsvrc2012/n01440764_10026` means
+    an image of that data set alone. A label after the image, as in `n01440764/n01440764_10026.JPEG 0`, is not part of
+    the id. '#' begins a comment.
+
+    Raises:
+        UsageError: The file has no ids, or is no text.
+    """
+    from imagenet_tools.catalogue import image_lists
+
+    name = _BLACKLIST if text == "blacklist" else text
+    if name in image_lists.names():
+        return [ListedImage(stem, (stem,)) for stem in image_lists.get(name).images]
+    try:
+        lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{text}: it cannot be read as a text of ids, one a line: {error}.") from error
+    images = [image for line in lines if (image := line.partition("#")[0].strip())]
+    if not images:
+        raise UsageError(f"{text}: found no ids. Expected one a line, such as n01440764_10026.")
+    return [ListedImage(image, _ids_of_line(image)) for image in images]
 
 
-def _order(demands: tuple[tuple[str, str], ...]) -> list[str]:
-    """The steps as they are taken: as REASONS has them, but demands as they were made."""
-    demanded = list(dict.fromkeys(reason for reason, _ in demands))
-    others = [name for name in REASONS if name not in demanded]
-    place = others.index("exclude") + 1 if "boxed" in demanded else others.index("boxed") + 1
-    return [*others[:place], *demanded, *others[place:]]
+def _ids_of_line(line: str) -> tuple[str, ...]:
+    """Return the ids that a line may mean: with all of the line as the image, or all but the label after it."""
+    parts = [line, *(match[1].strip() for pattern in _BEFORE_LABEL if (match := pattern.match(line)))]
+    return tuple(dict.fromkeys(image_id for part in parts for image_id in _ids_of_path(part)))
 
 
-def _asked(choice: Choice, demands: tuple[tuple[str, str], ...]) -> set[str]:
-    said = choice.values()
-    names = {name for name in REASONS if said.get(name) is not None}
-    names |= {"split", "from"} if choice.split.by != "official" else set()
-    names -= {"nested"} if choice.nested != "leaves" else set()
-    names -= {"groups"} if choice.split.by != "classes" else set()
-    return names | {name for name, _ in demands}
+def _ids_of_path(text: str) -> tuple[str, ...]:
+    """Return the ids that a path may mean: its stem if releases share it, or the path without its suffix."""
+    from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, without_label
+
+    path = text.replace("\\", "/").removeprefix("./")
+    has_suffix = path.lower().endswith(_SUFFIXES)
+    path = path[: path.rfind(".")] if has_suffix else path
+    folder, _, name = path.rpartition("/")
+    stem = without_label(name)[0]
+    if not keeps_imagenet_name(stem):
+        return (path,)
+    # A path with a suffix is a file in some folder. Without a suffix, the folder may be a data set.
+    if has_suffix or not folder or "/" in folder:
+        return (stem,)
+    return (path, stem) if is_wnid(folder) or folder in SPLIT_FOLDERS else (path,)
+
+
+def _match(
+    lines: Sequence[ListedImage], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], list[Any]]
+) -> MatchedList:
+    """Find the images of a list in some data sets of an index; in a single data set also by image_id alone."""
+    values: dict[str, object] = {"_ids": sorted({image_id for line in lines for image_id in line.ids})}
+    values["_sets"] = list(datasets)
+    listed, within = "(SELECT unnest($_ids::VARCHAR[]))", "dataset IN (SELECT unnest($_sets::VARCHAR[]))"
+    photos = {photo for (photo,) in ask(f"SELECT photo FROM images WHERE photo IN {listed} AND {within}", values)}
+    name = "image_id" if len(datasets) == 1 else "NULL"
+    key = "dataset || '/' || image_id"
+    rows = ask(f"SELECT {key}, {name} FROM images WHERE ({key} IN {listed} OR {name} IN {listed}) AND {within}", values)
+    keys = {name: key for key, image_id in rows for name in (key, image_id) if name is not None}
+    matched = MatchedList(set(), set(), [])
+    for line in lines:
+        image_id = next((one for one in line.ids if one in photos or one in keys), None)
+        if image_id is None:
+            matched.unmatched.append(line)
+        elif image_id in photos:
+            matched.photos.add(image_id)
+        if image_id in keys:
+            matched.keys.add(keys[image_id])
+    return matched

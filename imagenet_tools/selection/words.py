@@ -1,96 +1,229 @@
-"""The one table of the words of a selection and of an export: each a flag, a recipe key and a Python keyword."""
+"""The words of a selection: the one table of their flags, recipe keys and Python keywords.
+
+`Choice` is the table. Each field is a word, with its place in a recipe, its help, and how its value is read and
+written. `SelectionWords` has the types that users pass. To add a word, add it to both, and to the step that applies
+it (steps.py, classes.py or query.py). The flags, the recipe, `Index.select` and the README follow from here.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+from imagenet_tools.errors import UsageError
+from imagenet_tools.selection import choice as forms
+from imagenet_tools.selection.choice import ClassSelection, SuperclassSelection, ValueContext, ValueForm
+from imagenet_tools.selection.splits import OFFICIAL, Split
 
 
 class Word(NamedTuple):
-    """A word: how it is typed, and what it means.
+    """A word: where it belongs, how its value is typed, and its help.
 
-    `kind` is flag (given or not), text, number, texts (may be repeated, or be a list), pairs (NAME=VALUE, may be
-    repeated), amount (a number, or a number by split) or one of several choices, with '|' between them.
+    `kind` is flag (present or absent), text, number, texts (repeatable, or a list), pairs (NAME=VALUE, repeatable),
+    amount (a number, or a number for each split), or the allowed values with '|' between them.
     """
 
     keyword: str  # the Python keyword
-    section: str  # the table of a recipe that it stands in; empty for the top
+    section: str  # the table of a recipe that holds it; empty for the top level
     kind: str
     metavar: str
     help: str
+    form: ValueForm = forms.PLAIN
 
     @property
     def flag(self) -> str:
-        """The flag of the command line."""
+        """Return the flag of the command line."""
         return "--" + self.keyword.rstrip("_").replace("_", "-")
 
     @property
     def key(self) -> str:
-        """The key in a recipe: the keyword without its last '_'; of split, whose table bears the name, `by`."""
+        """Return the key in a recipe: the keyword without a final '_', and `by` for split, in the table [split]."""
         return "by" if self.keyword == "split" else self.keyword.rstrip("_")
 
 
-# In the order in which a selection is made.
-SELECTION = (
-    Word("dataset", "images", "texts", "NAME", "only these data sets"),
-    Word(
-        "from_",
+_EMPTY: dict[str, Callable[[], object]] = {"flag": bool, "texts": tuple, "pairs": dict, "amount": dict}
+
+
+def _word(
+    section: str, kind: str, metavar: str, help_text: str, form: ValueForm = forms.PLAIN, *, default: object = None
+) -> Any:
+    """Return the field of a word; `default` is the value that changes nothing."""
+    factory = _EMPTY.get(kind, lambda: default)
+    return dataclasses.field(default_factory=factory, metadata={"word": (section, kind, metavar, help_text, form)})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The value of each word of a selection, in the order of the steps; defaults select every image."""
+
+    dataset: tuple[str, ...] = _word("images", "texts", "NAME", "only these data sets", forms.TEXTS)
+    from_: tuple[str, ...] = _word(
         "images",
         "texts",
         "SPLIT,..",
         "only these official splits; a new split draws on train unless this says more",
-    ),
-    Word("under", "classes", "texts", "SYNSET", "classes that are one of these synsets or lie below it"),
-    Word("also_under", "classes", "texts", "SYNSET", "and that are, or lie below, each of these as well"),
-    Word("without", "classes", "texts", "SYNSET", "but not these synsets and what lies below them"),
-    Word("classes", "classes", "text", "LIST", "only the classes of a list: a published name, a file, or a,b,c"),
-    Word("class_where", "classes", "texts", "SQL", "only classes for which a condition on the table synsets holds"),
-    Word(
-        "nested",
+        forms.COMMA_SEPARATED,
+    )
+    under: tuple[str, ...] = _word(
+        "classes", "texts", "SYNSET", "classes that are one of these synsets or lie below it", forms.SYNSETS
+    )
+    also_under: tuple[str, ...] = _word(
+        "classes", "texts", "SYNSET", "and that are, or lie below, each of these as well", forms.SYNSETS
+    )
+    without: tuple[str, ...] = _word(
+        "classes", "texts", "SYNSET", "but not these synsets and what lies below them", forms.SYNSETS
+    )
+    classes: ClassSelection | None = _word(  # noqa: RUF009  # a field
+        "classes", "text", "LIST", "only the classes of a list: a published name, a file, or a,b,c", forms.CLASS_LIST
+    )
+    class_where: tuple[str, ...] = _word(
+        "classes", "texts", "SQL", "only classes for which a condition on the table synsets holds", forms.TEXTS
+    )
+    nested: str = _word(
         "classes",
         "keep|leaves|merge|error",
         "",
         "classes above others that are chosen: kept (default), left out, joined with all below them, or an error",
-    ),
-    Word(
-        "superclasses",
+        default="keep",
+    )
+    superclasses: SuperclassSelection | None = _word(  # noqa: RUF009  # a field
         "classes",
         "text",
         "FILE|LIST",
         "join classes to superclasses: a file of `classes cut`, a published name, or a,b,c",
-    ),
-    Word("images", "images", "texts", "LIST", "only the images of a list: a published name, or a file of ids"),
-    Word("where", "images", "texts", "SQL", "only images for which a condition on the table images holds"),
-    Word("parameter", "images", "pairs", "NAME=VALUE", "what $NAME in a condition stands for"),
-    Word("with_", "images", "pairs", "NAME=FILE", "a table of one's own for conditions, joined by its key"),
-    Word(
-        "exclude",
+        forms.SUPERCLASSES,
+    )
+    images: tuple[str, ...] = _word(
+        "images", "texts", "LIST", "only the images of a list: a published name, or a file of ids", forms.IMAGE_LISTS
+    )
+    where: tuple[str, ...] = _word(
+        "images", "texts", "SQL", "only images for which a condition on the table images holds", forms.TEXTS
+    )
+    parameter: Mapping[str, object] = _word(
+        "images", "pairs", "NAME=VALUE", "what $NAME in a condition stands for", forms.PARAMETERS
+    )
+    with_: Mapping[str, str] = _word(
+        "images", "pairs", "NAME=FILE", "a table of one's own for conditions, joined by its key", forms.FILES
+    )
+    exclude: tuple[str, ...] = _word(
         "images",
         "texts",
         "LIST|defects|blacklist",
         "but not the images of a list, or defects, or ILSVRC's blacklist of validation images",
-    ),
-    Word("boxed", "images", "flag", "", "only images that have boxes"),
-    Word("min_images", "classes", "number", "N", "only classes with so many images left, or more"),
-    Word("max_images", "classes", "number", "N", "only classes with so many images left, or fewer"),
-    Word(
-        "split",
+        forms.IMAGE_LISTS,
+    )
+    boxed: bool = _word("images", "flag", "", "only images that have boxes")
+    min_images: int | None = _word("classes", "number", "N", "only classes with so many images left, or more")
+    max_images: int | None = _word("classes", "number", "N", "only classes with so many images left, or fewer")
+    split: Split = _word(  # noqa: RUF009  # a field
         "split",
         "text",
         "SPLIT",
         "official (default), train=0.9,val=0.1 by hash, val=50/class, folds=5, or classes:train=64,val=16,test=20",
-    ),
-    Word("groups", "split", "text", "FILE", "a table of images and their group: a new split parts no group"),
-    Word("per_class", "split", "amount", "N|train=N,val=N", "at most so many images a class, by lowest hash"),
-    Word("limit", "split", "number", "N", "at most so many images in all, by lowest hash"),
-    Word(
-        "order",
+        forms.SPLIT,
+        default=OFFICIAL,
+    )
+    groups: str | None = _word(
+        "split", "text", "FILE", "a table of images and their group: a new split parts no group", forms.FILE
+    )
+    per_class: Mapping[str, int] = _word(
+        "split", "amount", "N|train=N,val=N", "at most so many images a class, by lowest hash", forms.AMOUNT
+    )
+    limit: int | None = _word("split", "number", "N", "at most so many images in all, by lowest hash")
+    order: str | None = _word(
         "classes",
         "wnid|listed|ilsvrc-id",
         "",
         "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids",
-    ),
-    Word("seed", "", "number", "N", "the number that splits and samples depend on (default 0)"),
-)
+    )
+    seed: int = _word("", "number", "N", "the number that splits and samples depend on (default 0)", default=0)
+
+    def __post_init__(self) -> None:
+        for word in SELECTION:
+            value = getattr(self, word.keyword)
+            allowed = word.kind.split("|")
+            if len(allowed) > 1 and value is not None and value not in allowed:
+                raise UsageError(f"{word.flag} {value}: expected one of {', '.join(allowed)}.")
+            if word.kind == "number" and word.keyword != "seed" and value is not None and value < 1:
+                raise UsageError(f"{word.flag} {value}: expected a whole number above 0.")
+        if self.groups is not None and self.split.by == "official":
+            raise UsageError("--groups keeps groups together in a new split; expected --split as well, found none.")
+        if self.order == "listed" and self.classes is None and self.superclasses is None:
+            raise UsageError("--order listed: found no list; expected --classes or --superclasses as well.")
+
+    def values(self, near: Path | None = None) -> dict[str, object]:
+        """Return the words that differ from their defaults, and the seed, as plain values by recipe key.
+
+        Synsets are `wnid name`. Files are relative to `near`; without `near` only their names are returned, so that
+        the result is the same on every machine.
+        """
+        plain = {
+            word.key: word.form.write(getattr(self, word.keyword), near)
+            for word in SELECTION
+            if getattr(self, word.keyword) != getattr(_DEFAULTS, word.keyword)
+        }
+        return plain | {"seed": self.seed}
+
+    def files(self) -> dict[str, str]:
+        """Return the absolute paths of the files that the words name, by the name that values() gives them."""
+        paths = [*self.with_.values(), self.groups or "", *self.images, *self.exclude]
+        paths += [self.superclasses.source] if self.superclasses else []
+        return {Path(path).name: path for path in paths if Path(path).is_absolute()}
+
+
+# In the order of the steps.
+SELECTION = tuple(Word(field.name, *field.metadata["word"]) for field in dataclasses.fields(Choice))
+_DEFAULTS = Choice()
+
+
+class SelectionWords(TypedDict, total=False):
+    """The words of a selection as users pass them; None is the same as absent."""
+
+    dataset: str | Iterable[str] | None
+    from_: str | Iterable[str] | None
+    under: str | Iterable[str] | None
+    also_under: str | Iterable[str] | None
+    without: str | Iterable[str] | None
+    classes: str | Iterable[str] | None
+    class_where: str | Iterable[str] | None
+    nested: str | None
+    superclasses: str | Iterable[str] | None
+    images: str | Iterable[str] | None
+    where: str | Iterable[str] | None
+    parameter: Mapping[str, object] | None
+    with_: Mapping[str, str | Path] | None
+    exclude: str | Iterable[str] | None
+    boxed: bool | None
+    min_images: int | None
+    max_images: int | None
+    split: str | Mapping[str, float] | None
+    groups: str | Path | None
+    per_class: int | str | Mapping[str, int] | None
+    limit: int | None
+    order: str | None
+    seed: int | None
+
+
+def read_words(words: Mapping[str, Any], resolve: Callable[[str], str], folder: Path) -> dict[str, Any]:
+    """Return the values of words as `Choice` holds them, by keyword; a word that is None is left out.
+
+    Args:
+        words: Values as users pass them, by Python keyword.
+        resolve: Gives the wnid of a synset's name.
+        folder: Paths of files are relative to it.
+
+    Raises:
+        UsageError: A value cannot be read.
+    """
+    return {
+        word.keyword: word.form.read(words[word.keyword], ValueContext(word.flag, resolve, folder))
+        for word in SELECTION
+        if words.get(word.keyword) is not None
+    }
+
 
 EXPORT = (
     Word("link", "export", "auto|hard|sym|reflink|copy", "", "how images that are files of their own are placed"),

@@ -12,8 +12,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.options import Options
 from imagenet_tools.index import Index
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.choice import Choice
-from imagenet_tools.selection.words import EXPORT, SELECTION
+from imagenet_tools.selection.words import EXPORT, SELECTION, Choice
 
 # What a command takes besides the words.
 OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
