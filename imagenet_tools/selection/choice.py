@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,10 +26,15 @@ class ValueContext(NamedTuple):
 
 
 class ValueForm(NamedTuple):
-    """How the value of a word is read, and how it is written in a recipe near a folder (None: file names alone)."""
+    """How the value of a word is typed, read, and written in a recipe near a folder (None: file names alone).
 
-    read: Callable[[Any, ValueContext], Any]
-    write: Callable[[Any, Path | None], Any]
+    `kind` is flag (present or absent), text, number, texts (repeatable, or a list), pairs (NAME=VALUE, repeatable),
+    amount (a number, or a number for each split), or the allowed values with '|' between them.
+    """
+
+    kind: str
+    read: Callable[[Any, ValueContext], Any] = lambda given, _: given
+    write: Callable[[Any, Path | None], Any] = lambda value, _: value
     synsets: bool = False  # a recipe may give a list of `wnid name`
 
 
@@ -71,10 +77,6 @@ def texts(given: str | Iterable[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _comma_separated(given: str | Iterable[str], _: ValueContext) -> tuple[str, ...]:
-    return tuple(part.strip() for text in texts(given) for part in text.split(",") if part.strip())
-
-
 def pairs(flag: str, given: Mapping[str, object] | Iterable[str]) -> dict[str, object]:
     """Return a mapping, or texts NAME=VALUE, as a dictionary.
 
@@ -96,10 +98,8 @@ def _number_or_text(value: object) -> object:
     """Return the number that a text spells, else the value: the command line gives texts alone."""
     if isinstance(value, str):
         for number in (int, float):
-            try:
+            with contextlib.suppress(ValueError):
                 return number(value)
-            except ValueError:
-                continue
     return value
 
 
@@ -188,42 +188,50 @@ def _category_wnids(name: str, categories: Iterable[Category]) -> tuple[str, ...
 def _lowest_above(members: tuple[str, ...]) -> str | None:
     from imagenet_tools.wordnet import hierarchy
 
-    if not members:
-        return None
-    shared = set.intersection(*(set(hierarchy.ancestors(member)) for member in members))
-    return max(sorted(shared), key=hierarchy.max_depth)
+    above = [set(hierarchy.ancestors(member)) for member in members]
+    return max(sorted(set.intersection(*above)), key=hierarchy.max_depth) if above else None
 
 
 # ---- The forms of values
 
-PLAIN = ValueForm(lambda given, _: given, lambda value, _: value)
-TEXTS = ValueForm(lambda given, _: texts(given), lambda value, _: list(value))
-COMMA_SEPARATED = ValueForm(_comma_separated, lambda value, _: list(value))
-SYNSETS = ValueForm(
-    lambda given, context: tuple(map(context.resolve, texts(given))), lambda value, _: _named(value), synsets=True
+FLAG = ValueForm("flag")
+NUMBER = ValueForm("number")
+TEXTS = ValueForm("texts", lambda given, _: texts(given), lambda value, _: list(value))
+COMMA_SEPARATED = ValueForm(
+    "texts",
+    lambda given, _: tuple(part.strip() for text in texts(given) for part in text.split(",") if part.strip()),
+    lambda value, _: list(value),
 )
-CLASS_LIST = ValueForm(_class_list, lambda value, _: value.source or _named(value.wnids), synsets=True)
+SYNSETS = ValueForm(
+    "texts",
+    lambda given, context: tuple(map(context.resolve, texts(given))),
+    lambda value, _: _named(value),
+    synsets=True,
+)
+CLASS_LIST = ValueForm("text", _class_list, lambda value, _: value.source or _named(value.wnids), synsets=True)
 SUPERCLASSES = ValueForm(
+    "text",
     _superclasses,
     lambda value, near: _relative(value.source, near) if value.source else _named(value.wnids),
     synsets=True,
 )
 IMAGE_LISTS = ValueForm(
+    "texts",
     lambda given, context: tuple(steps.image_list(context.flag, text, context.folder) for text in texts(given)),
     lambda value, near: [_relative(text, near) for text in value],
 )
 PARAMETERS = ValueForm(
+    "pairs",
     lambda given, context: {name: _number_or_text(value) for name, value in pairs(context.flag, given).items()},
     lambda value, _: dict(value),
 )
 FILES = ValueForm(
-    lambda given, context: {
-        name: absolute(str(path), context.folder) for name, path in pairs(context.flag, given).items()
-    },
+    "pairs",
+    lambda given, context: {n: absolute(str(path), context.folder) for n, path in pairs(context.flag, given).items()},
     lambda value, near: {name: _relative(path, near) for name, path in value.items()},
 )
-FILE = ValueForm(lambda given, context: absolute(str(given), context.folder), _relative)
-SPLIT = ValueForm(lambda given, _: parse_split(given), lambda value, _: str(value))
+FILE = ValueForm("text", lambda given, context: absolute(str(given), context.folder), _relative)
+SPLIT = ValueForm("text", lambda given, _: parse_split(given), lambda value, _: str(value))
 AMOUNT = ValueForm(
-    lambda given, _: parse_amount(given), lambda value, _: value[""] if list(value) == [""] else dict(value)
+    "amount", lambda given, _: parse_amount(given), lambda value, _: value[""] if list(value) == [""] else dict(value)
 )

@@ -1,4 +1,4 @@
-"""A lock: exactly which images a selection chose, their classes and splits, to be made again from any form of them.
+"""A lock: exactly which images a selection chose, their classes and splits, to select again from any form of them.
 
 dogs.lock.toml          to commit
     format = 2
@@ -8,10 +8,10 @@ dogs.lock.toml          to commit
     n_images = 350
     sha256 = "..."                          of images, classes and counts, as below
     ids = "dogs.lock.parquet"
-    classes = ["n02085620 chihuahua.n.03", ...]     in order: a class is numbered by its place
-    folders = ["n02085620", ...]            what each class is called in paths, and for people
+    classes = ["n02085620 chihuahua.n.03", ...]     in order: the number of a class is its place
+    folders = ["n02085620", ...]            the name of each class in paths, and for people
     display = ["Chihuahua", ...]
-    [recipe] ...                            the words that made it; in an export with [recipe.export.TARGET]
+    [recipe] ...                            the words that chose the images; in an export with [recipe.export.TARGET]
     [counts.train]                          images by split and class
     n02085620 = 300
 dogs.lock.parquet       beside it, in the order of the lines: dataset, image_id, wnid, split, official_wnid
@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
 
 _FORMAT = 2
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
-_ROW_GROUP = 131_072
-_AT_ONCE = 500_000  # images that are put in order at once
-_LINES = 16_384  # lines that are in memory at once
+_ROW_GROUP_ROWS = 131_072
+_SORTED_IMAGES = 500_000  # images that are sorted at once
+_NAMED_IMAGES = 5  # images that an error names
 _KEY = "dataset || '/' || image_id"
 
 
 class Lock(NamedTuple):
-    """What is locked."""
+    """The content of a lock."""
 
     name: str
     version: str
@@ -65,29 +65,33 @@ class Lock(NamedTuple):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The wnids of the classes, in order."""
+        """Return the wnids of the classes, in order."""
         return tuple(one.wnid for one in self.named)
 
     @property
     def n_images(self) -> int:
-        """Images in all."""
+        """Return the number of images in all splits."""
         return sum(n for counted in self.counts.values() for n in counted.values())
 
 
-# ---- made
+# ---- Write
 
 
 def make(selection: Selection, path: str | Path | None = None, *, name: str = "") -> Lock:
-    """Lock a selection; with `path`, NAME.lock.toml, write it and its ids. ExistsError: one of the files exists."""
+    """Lock a selection; if `path`, NAME.lock.toml, is given, write the lock and its ids.
+
+    Raises:
+        ExistsError: One of the files exists.
+    """
     if path is None:
         return write_ids(selection, None, name=name)
     toml = Path(path)
     ids = toml.with_suffix(".parquet")
-    called = name or toml.name.removesuffix(".toml").removesuffix(".lock")
+    name = name or toml.name.removesuffix(".toml").removesuffix(".lock")
     with whole(ids) as out:
-        made = write_ids(selection, out, name=called)._replace(ids=ids)
-        write_whole(toml, text(made).encode())
-    return made
+        lock = write_ids(selection, out, name=name)._replace(ids=ids)
+        write_whole(toml, text(lock).encode())
+    return lock
 
 
 def write_ids(
@@ -98,19 +102,23 @@ def write_ids(
     without: Collection[str] = (),
     classes: Sequence[Class] = (),
 ) -> Lock:
-    """Write the ids of a lock, if `out` is there to take them; gives the lock, that does not yet know where they lie.
+    """Write the ids of a lock, and return the lock, without the path of the ids.
 
-    `without` are images, as dataset/image_id, that are not locked though they were chosen; `classes` are those of an
-    export, which may call them by other names.
+    Args:
+        selection: The images.
+        out: The file of the ids; None: they are not written.
+        name: The name of the lock.
+        without: Chosen images that are not locked, as dataset/image_id.
+        classes: The classes of an export, which may have other names.
     """
     exported = {one.wnid: one for one in classes or order_classes(selection.wnids())}
     named = tuple(replace(exported[wnid], index=n) for n, wnid in enumerate(selection.wnids()))
-    sha256, counts = _digest(_rows(selection, without), named, out)
+    sha256, counts = _digest(_sorted_images(selection, without), named, out)
     return Lock(name, __version__, sha256, counts, named, recipe.tables(selection))
 
 
 def text(lock: Lock) -> str:
-    """The TOML file of a lock."""
+    """Return a lock as the text of its TOML file."""
     import tomli_w
 
     content = {
@@ -125,74 +133,77 @@ def text(lock: Lock) -> str:
         "folders": [one.folder for one in lock.named],
         "display": [one.display for one in lock.named],
         "recipe": lock.recipe,
-        # The last of all: a file that is cut short has other counts than its sum.
+        # The last key: a file that is cut short has other counts than its checksum.
         "counts": lock.counts,
     }
     return tomli_w.dumps(content, indent=2)
 
 
-def _rows(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """The chosen images in the order of the lines, some at a time."""
-    columns = ", ".join(_COLUMNS)
+def _sorted_images(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the chosen images in the order of the lines, some at a time."""
     others = f" AND {_KEY} NOT IN (SELECT unnest($_without::VARCHAR[]))" if without else ""
-    # The order of dataset/image_id: no name of a data set has a '/' in it.
+    # The order of dataset/image_id, because no name of a data set has a '/' in it.
     order = {"_set": "dataset || '/'", "_image": "image_id"}
-    for stretch in ranges(selection, order, _AT_ONCE):
+    for stretch in ranges(selection, order, _SORTED_IMAGES):
         yield from selection.read(
-            f"""SELECT {columns} FROM made WHERE left_out IS NULL AND {stretch.text}{others}
+            f"""SELECT {", ".join(_COLUMNS)} FROM made WHERE left_out IS NULL AND {stretch.text}{others}
                 ORDER BY {", ".join(order.values())}""",
             {**stretch.values, "_without": sorted(without)},
         )
 
 
+# ---- The checksum
+
+
 def _digest(
-    batches: Iterator[pa.RecordBatch], classes: Sequence[Class], out: BinaryIO | None
+    batches: Iterable[pa.RecordBatch], classes: Sequence[Class], out: BinaryIO | None
 ) -> tuple[str, dict[str, dict[str, int]]]:
-    """(SHA-256 of all lines, counts); the rows go to `out` as Parquet, cut the same however they come."""
+    """Return the SHA-256 of all lines, and images by split and class; write the rows as Parquet to `out`.
+
+    Row groups have the same rows whatever the size of the batches, so the file has the same bytes.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
-    digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[tuple[str, str]]()
-    for batch in batches:
-        for line in _lines(batch):
-            digest.update(line)
-        counted.update(_counts(batch))
+    digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[str]()
+    for batch in filter(len, batches):
+        dataset, image_id, wnid, split = (batch.column(name) for name in _COLUMNS[:4])
+        digest.update(_characters(_join(dataset, "/", image_id, "\t", wnid, "\t", split, "\n")))
+        for pair in pc.value_counts(_join(split, "\t", wnid)).to_pylist():
+            counted[pair["values"]] += pair["counts"]
         if writer is None:
             continue
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
-        while waiting.num_rows >= _ROW_GROUP:
-            writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
-            waiting = waiting.slice(_ROW_GROUP)
+        while waiting.num_rows >= _ROW_GROUP_ROWS:
+            writer.write_table(waiting.slice(0, _ROW_GROUP_ROWS).combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
+            waiting = waiting.slice(_ROW_GROUP_ROWS)
     if writer is not None:
-        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
         writer.close()
     for one in classes:
         digest.update(f"class\t{one.wnid}\t{one.name}\t{one.folder}\t{one.display}\n".encode())
     counts: dict[str, dict[str, int]] = {}
-    for (split_of, class_of), n in sorted(counted.items()):
-        counts.setdefault(split_of, {})[class_of] = n
-        digest.update(f"count\t{split_of}\t{class_of}\t{n}\n".encode())
+    for pair, n in sorted(counted.items()):
+        split_name, _, class_wnid = pair.rpartition("\t")
+        counts.setdefault(split_name, {})[class_wnid] = n
+        digest.update(f"count\t{pair}\t{n}\n".encode())
     return digest.hexdigest(), counts
 
 
-def _lines(batch: pa.RecordBatch) -> Iterator[memoryview]:
-    """The lines of some images, one after the other, as they lie in memory: some thousand to a piece."""
+def _join(*parts: pa.Array | str) -> pa.Array:
+    """Return the texts of some columns and constants, joined row by row; a null is None."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for start in range(0, len(batch), _LINES):
-        dataset, image_id, wnid, split = (batch.column(name)[start : start + _LINES] for name in _COLUMNS[:4])
-        parts = [dataset, "/", image_id, "\t", wnid, "\t", split, "\n", ""]
-        texts = [_scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in parts]
-        lines = pc.binary_join_element_wise(*texts, null_handling="replace", null_replacement="None")
-        ends = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
-        yield memoryview(lines.buffers()[2])[int(ends[0]) : int(ends[-1])]
+    texts = [_scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in (*parts, "")]
+    return pc.binary_join_element_wise(*texts, null_handling="replace", null_replacement="None")
 
 
 def _scalar(text: str) -> pa.Scalar:
-    """A text for Arrow; not pa.scalar, which imports pandas where it is installed."""
+    """Return a text for Arrow. pa.scalar would import pandas, if it is installed."""
     import pyarrow as pa
 
     data = text.encode()
@@ -200,21 +211,17 @@ def _scalar(text: str) -> pa.Scalar:
     return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)])[0]
 
 
-def _counts(batch: pa.RecordBatch) -> dict[tuple[str, str], int]:
-    """Images by split and class."""
-    split, wnid = (batch.column(name).cast("string").dictionary_encode() for name in ("split", "wnid"))
-    width = len(wnid.dictionary)
-    both = np.from_dlpack(split.indices).astype(np.int64) * width + np.from_dlpack(wnid.indices)
-    numbers = np.bincount(both, minlength=len(split.dictionary) * width)
-    splits, wnids = split.dictionary.to_pylist(), wnid.dictionary.to_pylist()
-    return {(splits[n // width], wnids[n % width]): int(numbers[n]) for n in np.flatnonzero(numbers).tolist()}
+def _characters(texts: pa.Array) -> memoryview:
+    """Return the bytes of all texts, one after the other, without a copy."""
+    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(texts.buffers()[2])[int(ends[0]) : int(ends[-1])]
 
 
-# ---- read
+# ---- Read
 
 
 def is_lock(path: Path) -> bool:
-    """Return True if a file is a lock by its name, or by a key that no recipe has, however damaged it is."""
+    """Return True if a file is a lock by its name, or by a key that no recipe has, even if it is damaged."""
     if recipe.is_lock_name(path):
         return True
     try:
@@ -225,10 +232,11 @@ def is_lock(path: Path) -> bool:
 
 
 def read(path: str | Path) -> Lock:
-    """Read a lock, and compare its images, classes and counts with its sum.
+    """Read a lock, and compare its images, classes and counts with its checksum.
 
-    SourceError: it is no whole lock of this format, or something in it or in its ids was changed. UsageError: there is
-    no such file.
+    Raises:
+        SourceError: It is no complete lock of this format, or the lock or its ids were changed.
+        UsageError: There is no such file.
     """
     path = Path(path)
     try:
@@ -237,15 +245,7 @@ def read(path: str | Path) -> Lock:
         if isinstance(error.__cause__, OSError):
             raise
         raise _wrong(path, f"it is no whole TOML: {error.__cause__ or str(error).removeprefix(f'{path}: ')}") from error
-    if table.get("kind") != "lock" or table.get("format") != _FORMAT:
-        found = f"kind {table.get('kind')!r}, format {table.get('format')!r}"
-        old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""
-        raise _wrong(path, f"found {found}.{old}")
-    for key, (holds, expected) in _KEYS.items():
-        if key not in table or not holds(table[key]):
-            raise _wrong(path, f"{key} is {table[key]!r}" if key in table else f"found no {key}", f"{key}, {expected}")
-    if unknown := sorted(set(table) - set(_KEYS)):
-        raise _wrong(path, f"found the key {unknown[0]!r}", f"the keys {', '.join(_KEYS)} alone")
+    _check_keys(path, table)
     pairs = [text.partition(" ") for text in table["classes"]]
     wnids = [wnid for wnid, _, _ in pairs]
     if len(set(wnids)) < len(wnids) or not len(wnids) == len(table["folders"]) == len(table["display"]):
@@ -259,7 +259,7 @@ def read(path: str | Path) -> Lock:
         raise _wrong(path, str(error)) from error
     ids = path.parent / table["ids"]
     lock = Lock(table["name"], table["version"], table["sha256"], table["counts"], named, table["recipe"], ids)
-    sha256, counts = _sum_of(ids, path, named)
+    sha256, counts = _digest_of_file(ids, path, named)
     if (sha256, counts, lock.n_images) != (lock.sha256, lock.counts, table["n_images"]):
         raise _wrong(
             path,
@@ -270,20 +270,21 @@ def read(path: str | Path) -> Lock:
     return lock
 
 
-def _wrong(path: Path, found: str, expected: str = f"a lock of format {_FORMAT}") -> SourceError:
+def _check_keys(path: Path, table: dict[str, Any]) -> None:
+    if table.get("kind") != "lock" or table.get("format") != _FORMAT:
+        old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""
+        raise _wrong(path, f"found kind {table.get('kind')!r}, format {table.get('format')!r}.{old}")
+    for key, (is_valid, expected) in _KEYS.items():
+        if key not in table or not is_valid(table[key]):
+            raise _wrong(path, f"{key} is {table[key]!r}" if key in table else f"found no {key}", f"{key}, {expected}")
+    if unknown := sorted(set(table) - set(_KEYS)):
+        raise _wrong(path, f"found the key {unknown[0]!r}", f"the keys {', '.join(_KEYS)} alone")
+
+
+def _wrong(path: Path, problem: str, expected: str = f"a lock of format {_FORMAT}") -> SourceError:
     return SourceError(
-        f"{path}: {found.removesuffix('.')}. Expected {expected}. Bring it and its .parquet back from where they were "
-        "made, or remove both and lock again with `subset FILE.toml --lock`; an export is made again from its recipe."
-    )
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-def _is_counts(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(split, dict) and all(type(n) is int for n in split.values()) for split in value.values()
+        f"{path}: {problem.removesuffix('.')}. Expected {expected}. Copy it and its .parquet again from where they "
+        "were written, or remove both and lock again with `subset FILE.toml --lock`; export again from the recipe."
     )
 
 
@@ -291,13 +292,27 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-# What each key of a lock holds: a test, and in words.
+def _is_number(value: object) -> bool:
+    return type(value) is int
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(split, dict) and all(map(_is_number, split.values())) for split in value.values()
+    )
+
+
+# The test of the value of each key, and the value in words.
 _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "format": (lambda value: type(value) is int, "a whole number"),
+    "format": (_is_number, "a whole number"),
     "kind": (_is_text, '"lock"'),
     "name": (_is_text, "a text"),
     "version": (_is_text, "a text"),
-    "n_images": (lambda value: type(value) is int, "a whole number"),
+    "n_images": (_is_number, "a whole number"),
     "sha256": (_is_text, "a text"),
     "ids": (lambda value: _is_text(value) and Path(value).name == value, "the name of a file beside the lock"),
     "classes": (_is_texts, "a list of texts such as 'n02084071 dog.n.01'"),
@@ -308,40 +323,48 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _sum_of(ids: Path, path: Path, classes: Sequence[Class]) -> tuple[str, dict[str, dict[str, int]]]:
+def _digest_of_file(ids: Path, path: Path, classes: Sequence[Class]) -> tuple[str, dict[str, dict[str, int]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(ids) as file:
-            found = {field.name: str(field.type) for field in file.schema_arrow}
-            if {name: found.get(name) for name in _COLUMNS} != dict.fromkeys(_COLUMNS, "string"):
-                raise _wrong(path, f"{ids.name} has the columns {found}", f"texts in {', '.join(_COLUMNS)}")
+            types = {field.name: str(field.type) for field in file.schema_arrow}
+            if {name: types.get(name) for name in _COLUMNS} != dict.fromkeys(_COLUMNS, "string"):
+                raise _wrong(path, f"{ids.name} has the columns {types}", f"texts in {', '.join(_COLUMNS)}")
             return _digest(file.iter_batches(columns=list(_COLUMNS)), classes, None)
     except (OSError, pa.ArrowException) as error:
         raise _wrong(path, f"{ids.name}, where it keeps its ids, cannot be read: {error}") from error
 
 
+# ---- Compare with an index
+
+
 def missing(selection: Selection) -> list[str]:
-    """The images of a pinned selection that are not in its index, as dataset/image_id, sorted."""
+    """Return the images of a pinned selection that are not in its index, as dataset/image_id, sorted."""
     query = f"SELECT {_KEY} FROM _lock ANTI JOIN images USING (dataset, image_id) ORDER BY 1"
     return [key for (key,) in selection.run(query).fetchall()]
 
 
 def relabelled(selection: Selection) -> list[tuple[str, str, str]]:
-    """(image, class when it was locked, class here) of images of a pinned selection whose own class is another here."""
-    query = """SELECT images.dataset || '/' || images.image_id AS key, _lock.official_wnid, images.wnid
-                FROM _lock JOIN images USING (dataset, image_id)
-                WHERE _lock.official_wnid IS DISTINCT FROM images.wnid ORDER BY ALL"""
-    return [(str(key), str(was), str(here)) for key, was, here in selection.run(query).fetchall()]
+    """Return the images of a pinned selection with another official class in its index than when they were locked.
+
+    Each is (dataset/image_id, class when it was locked, class in the index).
+    """
+    return selection.run(
+        """SELECT images.dataset || '/' || images.image_id AS key, _lock.official_wnid, images.wnid
+           FROM _lock JOIN images USING (dataset, image_id)
+           WHERE _lock.official_wnid IS DISTINCT FROM images.wnid ORDER BY ALL"""
+    ).fetchall()
 
 
 def check_all_here(selection: Selection) -> None:
-    """SourceError: images of a pinned selection are not in its index, or are of another class there."""
+    """Raise SourceError if images of a pinned selection are not in its index, or have another class there."""
     gone, other = missing(selection), relabelled(selection)
     if gone or other:
-        named = ", ".join([*gone[:5], *(f"{key} (was {was}, is {here})" for key, was, here in other[:5])])
+        first = [*gone[:_NAMED_IMAGES], *(f"{key} (was {was}, is {now})" for key, was, now in other[:_NAMED_IMAGES])]
+        more = " ..." if max(len(gone), len(other)) > _NAMED_IMAGES else ""
         raise SourceError(
             f"{len(gone):,} images of the lock are not in the index, and {len(other):,} are of another class there: "
-            f"{named}{' ...' if len(gone) > 5 or len(other) > 5 else ''}. `check LOCK` names all."
+            f"{', '.join(first)}{more}. `check LOCK` names all."
         )

@@ -174,25 +174,30 @@ def classed(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None)
     """Return the WITH clause up to `_classed`, with the classes as the table `_classes`."""
     wnids = sorted({*prepared.of, *prepared.reasons})
     classes = [prepared.of.get(wnid) for wnid in wnids]
-    values: dict[str, object] = {
-        "_own": wnids,
-        "_class": classes,
-        "_reason": [prepared.reasons.get(wnid) for wnid in wnids],
-        "_late": [prepared.late.get(wnid) if wnid else None for wnid in classes],
-        "_side": [prepared.sides.get(wnid) if wnid else None for wnid in classes],
-    }
-    if only is not None:
-        values["_only"] = list(only)
+    table = _table(
+        "_classes",
+        _own=wnids,
+        _class=classes,
+        _reason=[prepared.reasons.get(wnid) for wnid in wnids],
+        _late=[prepared.late.get(wnid) if wnid else None for wnid in classes],
+        _side=[prepared.sides.get(wnid) if wnid else None for wnid in classes],
+    )
     text = f"""WITH
 _tested AS ({_tested(asked, mixed=prepared.mixed, only=only is not None)}),
-_classes AS (
-    SELECT unnest($_own::VARCHAR[]) AS _own, unnest($_class::VARCHAR[]) AS _class,
-           unnest($_reason::VARCHAR[]) AS _reason, unnest($_late::VARCHAR[]) AS _late,
-           unnest($_side::VARCHAR[]) AS _side),
+{table.text},
 _classed AS (
     SELECT _tested.*, _class, _side, coalesce(_early, _reason, _image_step, _late) AS _step
     FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _own)"""
-    return Sql(text, values)
+    return Sql(text, table.values | ({"_only": list(only)} if only is not None else {}))
+
+
+def _table(name: str, **columns: Sequence[object]) -> Sql:
+    """Return a table of values; a column whose name begins with _cut holds draws, any other texts."""
+    parts = (
+        f"unnest(${column}::{'UBIGINT' if column.startswith('_cut') else 'VARCHAR'}[]) AS {column}"
+        for column in columns
+    )
+    return Sql(f"{name} AS (SELECT {', '.join(parts)})", dict(columns))
 
 
 def _tested(asked: Asked, *, mixed: bool, only: bool) -> str:
@@ -237,7 +242,8 @@ _homes AS (
     else:
         groups, sides = "", f"{draw} AS _side_draw, {KEY} AS _side_key, _class AS _home FROM _classed"
     text = f"""{groups}
-_drawn AS (SELECT _classed.*, {draw} AS _draw, {KEY} AS _key, {sides}),{counts.text}
+_drawn AS (SELECT _classed.*, {draw} AS _draw, {KEY} AS _key, {sides}),
+{counts.text}{"," if counts.text else ""}
 _divided AS (
     SELECT _drawn.*, CASE WHEN _step IS NULL THEN {_target_split(choice)} END AS _split FROM _drawn {join_counts})"""
     return Sql(text, counts.values)
@@ -254,7 +260,7 @@ def _target_split(choice: Choice) -> str:
     if split.by == "classes":
         return "_side"
     tests = " ".join(
-        f"WHEN _side_draw < _cut{n} OR (_side_draw = _cut{n} AND _side_key <= _cut_key{n}) THEN '{name}'"
+        f"WHEN _side_draw < _cut{n} OR (_side_draw = _cut{n} AND _side_key <= _key{n}) THEN '{name}'"
         for n, (name, _) in enumerate(split.amounts)
     )
     return f"CASE {tests} ELSE '{split.rest}' END"
@@ -264,14 +270,12 @@ def _count_table(choice: Choice, prepared: Prepared) -> Sql:
     """Return the table of the cuts of a count split; empty for other splits."""
     if choice.split.by != "count":
         return Sql("", {})
-    names = sorted(prepared.counts)
-    columns = ["unnest($_count_class::VARCHAR[]) AS _count_class"]
-    values: dict[str, object] = {"_count_class": names}
+    classes = sorted(prepared.counts)
+    columns: dict[str, list[object]] = {"_count_class": list(classes)}
     for n in range(len(choice.split.amounts)):
-        columns.append(f"unnest($_cut{n}::UBIGINT[]) AS _cut{n}, unnest($_cut_key{n}::VARCHAR[]) AS _cut_key{n}")
-        values[f"_cut{n}"] = [prepared.counts[name][n].drawn for name in names]
-        values[f"_cut_key{n}"] = [prepared.counts[name][n].key for name in names]
-    return Sql(f"\n_counts AS (SELECT {', '.join(columns)}),", values)
+        columns[f"_cut{n}"] = [prepared.counts[wnid][n].drawn for wnid in classes]
+        columns[f"_key{n}"] = [prepared.counts[wnid][n].key for wnid in classes]
+    return _table("_counts", **columns)
 
 
 def _made(choice: Choice, prepared: Prepared) -> Sql:
@@ -280,16 +284,16 @@ def _made(choice: Choice, prepared: Prepared) -> Sql:
     amounts = join = over = limited = ""
     if prepared.amounts:
         rows = sorted(prepared.amounts.items())
-        values["_amount_split"] = [split for (split, _), _ in rows]
-        values["_amount_class"] = [wnid for (_, wnid), _ in rows]
-        values["_amount_cut"] = [cut.drawn for _, cut in rows]
-        values["_amount_key"] = [cut.key for _, cut in rows]
-        amounts = """
-_amounts AS (
-    SELECT unnest($_amount_split::VARCHAR[]) AS _amount_split, unnest($_amount_class::VARCHAR[]) AS _amount_class,
-           unnest($_amount_cut::UBIGINT[]) AS _amount_cut, unnest($_amount_key::VARCHAR[]) AS _amount_key),"""
+        table = _table(
+            "_amounts",
+            _amount_split=[split for (split, _), _ in rows],
+            _amount_class=[wnid for (_, wnid), _ in rows],
+            _cut_amount=[cut.drawn for _, cut in rows],
+            _amount_key=[cut.key for _, cut in rows],
+        )
+        amounts, values = f"{table.text},", table.values
         join = "LEFT JOIN _amounts ON _split = _amount_split AND _class = _amount_class"
-        over = "WHEN _draw > _amount_cut OR (_draw = _amount_cut AND _key > _amount_key) THEN 'per_class'"
+        over = "WHEN _draw > _cut_amount OR (_draw = _cut_amount AND _key > _amount_key) THEN 'per_class'"
     if prepared.limit is not None:
         values |= {"_limit": prepared.limit.drawn, "_limit_key": prepared.limit.key}
         limited = "WHEN _draw > $_limit OR (_draw = $_limit AND _key > $_limit_key) THEN 'limit'"

@@ -78,14 +78,11 @@ def tables(selection: Selection, *, near: Path | None = None) -> dict[str, Any]:
     if selection.pinned is not None:
         return dict(selection.pinned.recipe)
     values = selection.choice.values(near)
-    found: dict[str, Any] = {}
-    for section in ("", *_SECTIONS):
-        rows = {word.key: values[word.key] for word in SELECTION if word.section == section and word.key in values}
-        if section and rows:
-            found[section] = rows
-        elif not section:
-            found |= rows
-    return found
+    found: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
+    for word in SELECTION:
+        if word.key in values:
+            found[word.section][word.key] = values[word.key]
+    return found.pop("") | {section: rows for section, rows in found.items() if rows}
 
 
 # ---- Read

@@ -20,18 +20,14 @@ from imagenet_tools.selection.splits import OFFICIAL, Split
 
 
 class Word(NamedTuple):
-    """A word: where it belongs, how its value is typed, and its help.
-
-    `kind` is flag (present or absent), text, number, texts (repeatable, or a list), pairs (NAME=VALUE, repeatable),
-    amount (a number, or a number for each split), or the allowed values with '|' between them.
-    """
+    """A word: where it belongs, how its value is typed, and its help."""
 
     keyword: str  # the Python keyword
     section: str  # the table of a recipe that holds it; empty for the top level
-    kind: str
+    kind: str  # see ValueForm
     metavar: str
     help: str
-    form: ValueForm = forms.PLAIN
+    form: ValueForm = forms.FLAG
 
     @property
     def flag(self) -> str:
@@ -47,99 +43,60 @@ class Word(NamedTuple):
 _EMPTY: dict[str, Callable[[], object]] = {"flag": bool, "texts": tuple, "pairs": dict, "amount": dict}
 
 
-def _word(
-    section: str, kind: str, metavar: str, help_text: str, form: ValueForm = forms.PLAIN, *, default: object = None
-) -> Any:
+def _word(section: str, form: ValueForm, metavar: str, help_text: str, *, default: object = None) -> Any:
     """Return the field of a word; `default` is the value that changes nothing."""
-    factory = _EMPTY.get(kind, lambda: default)
-    return dataclasses.field(default_factory=factory, metadata={"word": (section, kind, metavar, help_text, form)})
+    word = (section, form.kind, metavar, help_text, form)
+    return dataclasses.field(default_factory=_EMPTY.get(form.kind, lambda: default), metadata={"word": word})
 
 
 @dataclass(frozen=True)
 class Choice:
     """The value of each word of a selection, in the order of the steps; defaults select every image."""
 
-    dataset: tuple[str, ...] = _word("images", "texts", "NAME", "only these data sets", forms.TEXTS)
-    from_: tuple[str, ...] = _word(
-        "images",
-        "texts",
-        "SPLIT,..",
-        "only these official splits; a new split draws on train unless this says more",
-        forms.COMMA_SEPARATED,
-    )
-    under: tuple[str, ...] = _word(
-        "classes", "texts", "SYNSET", "classes that are one of these synsets or lie below it", forms.SYNSETS
-    )
-    also_under: tuple[str, ...] = _word(
-        "classes", "texts", "SYNSET", "and that are, or lie below, each of these as well", forms.SYNSETS
-    )
-    without: tuple[str, ...] = _word(
-        "classes", "texts", "SYNSET", "but not these synsets and what lies below them", forms.SYNSETS
-    )
-    classes: ClassSelection | None = _word(  # noqa: RUF009  # a field
-        "classes", "text", "LIST", "only the classes of a list: a published name, a file, or a,b,c", forms.CLASS_LIST
-    )
-    class_where: tuple[str, ...] = _word(
-        "classes", "texts", "SQL", "only classes for which a condition on the table synsets holds", forms.TEXTS
-    )
-    nested: str = _word(
-        "classes",
-        "keep|leaves|merge|error",
-        "",
+    # fmt: off
+    dataset: tuple[str, ...] = _word("images", forms.TEXTS, "NAME", "only these data sets")
+    from_: tuple[str, ...] = _word("images", forms.COMMA_SEPARATED, "SPLIT,..",
+        "only these official splits; a new split draws on train unless this says more")
+    under: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+        "classes that are one of these synsets or lie below it")
+    also_under: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+        "and that are, or lie below, each of these as well")
+    without: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+        "but not these synsets and what lies below them")
+    classes: ClassSelection | None = _word("classes", forms.CLASS_LIST, "LIST",  # noqa: RUF009  # a field
+        "only the classes of a list: a published name, a file, or a,b,c")
+    class_where: tuple[str, ...] = _word("classes", forms.TEXTS, "SQL",
+        "only classes for which a condition on the table synsets holds")
+    nested: str = _word("classes", forms.ValueForm("keep|leaves|merge|error"), "",
         "classes above others that are chosen: kept (default), left out, joined with all below them, or an error",
-        default="keep",
-    )
-    superclasses: SuperclassSelection | None = _word(  # noqa: RUF009  # a field
-        "classes",
-        "text",
-        "FILE|LIST",
-        "join classes to superclasses: a file of `classes cut`, a published name, or a,b,c",
-        forms.SUPERCLASSES,
-    )
-    images: tuple[str, ...] = _word(
-        "images", "texts", "LIST", "only the images of a list: a published name, or a file of ids", forms.IMAGE_LISTS
-    )
-    where: tuple[str, ...] = _word(
-        "images", "texts", "SQL", "only images for which a condition on the table images holds", forms.TEXTS
-    )
-    parameter: Mapping[str, object] = _word(
-        "images", "pairs", "NAME=VALUE", "what $NAME in a condition stands for", forms.PARAMETERS
-    )
-    with_: Mapping[str, str] = _word(
-        "images", "pairs", "NAME=FILE", "a table of one's own for conditions, joined by its key", forms.FILES
-    )
-    exclude: tuple[str, ...] = _word(
-        "images",
-        "texts",
-        "LIST|defects|blacklist",
-        "but not the images of a list, or defects, or ILSVRC's blacklist of validation images",
-        forms.IMAGE_LISTS,
-    )
-    boxed: bool = _word("images", "flag", "", "only images that have boxes")
-    min_images: int | None = _word("classes", "number", "N", "only classes with so many images left, or more")
-    max_images: int | None = _word("classes", "number", "N", "only classes with so many images left, or fewer")
-    split: Split = _word(  # noqa: RUF009  # a field
-        "split",
-        "text",
-        "SPLIT",
+        default="keep")
+    superclasses: SuperclassSelection | None = _word("classes", forms.SUPERCLASSES, "FILE|LIST",  # noqa: RUF009  # a field
+        "join classes to superclasses: a file of `classes cut`, a published name, or a,b,c")
+    images: tuple[str, ...] = _word("images", forms.IMAGE_LISTS, "LIST",
+        "only the images of a list: a published name, or a file of ids")
+    where: tuple[str, ...] = _word("images", forms.TEXTS, "SQL",
+        "only images for which a condition on the table images holds")
+    parameter: Mapping[str, object] = _word("images", forms.PARAMETERS, "NAME=VALUE",
+        "what $NAME in a condition stands for")
+    with_: Mapping[str, str] = _word("images", forms.FILES, "NAME=FILE",
+        "a table of one's own for conditions, joined by its key")
+    exclude: tuple[str, ...] = _word("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
+        "but not the images of a list, or defects, or ILSVRC's blacklist of validation images")
+    boxed: bool = _word("images", forms.FLAG, "", "only images that have boxes")
+    min_images: int | None = _word("classes", forms.NUMBER, "N", "only classes with so many images left, or more")
+    max_images: int | None = _word("classes", forms.NUMBER, "N", "only classes with so many images left, or fewer")
+    split: Split = _word("split", forms.SPLIT, "SPLIT",  # noqa: RUF009  # a field
         "official (default), train=0.9,val=0.1 by hash, val=50/class, folds=5, or classes:train=64,val=16,test=20",
-        forms.SPLIT,
-        default=OFFICIAL,
-    )
-    groups: str | None = _word(
-        "split", "text", "FILE", "a table of images and their group: a new split parts no group", forms.FILE
-    )
-    per_class: Mapping[str, int] = _word(
-        "split", "amount", "N|train=N,val=N", "at most so many images a class, by lowest hash", forms.AMOUNT
-    )
-    limit: int | None = _word("split", "number", "N", "at most so many images in all, by lowest hash")
-    order: str | None = _word(
-        "classes",
-        "wnid|listed|ilsvrc-id",
-        "",
-        "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids",
-    )
-    seed: int = _word("", "number", "N", "the number that splits and samples depend on (default 0)", default=0)
+        default=OFFICIAL)
+    groups: str | None = _word("split", forms.FILE, "FILE",
+        "a table of images and their group: a new split parts no group")
+    per_class: Mapping[str, int] = _word("split", forms.AMOUNT, "N|train=N,val=N",
+        "at most so many images a class, by lowest hash")
+    limit: int | None = _word("split", forms.NUMBER, "N", "at most so many images in all, by lowest hash")
+    order: str | None = _word("classes", forms.ValueForm("wnid|listed|ilsvrc-id"), "",
+        "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids")
+    seed: int = _word("", forms.NUMBER, "N", "the number that splits and samples depend on (default 0)", default=0)
+    # fmt: on
 
     def __post_init__(self) -> None:
         for word in SELECTION:
