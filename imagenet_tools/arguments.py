@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import re
 import reprlib
@@ -52,38 +51,29 @@ def checked(function: Callable[_P, _R], meanings: Mapping[str, str] | None = Non
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     others = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if code.co_flags & 0x04 else ""  # *args
-    words = _unpacked(function)
-    kinds = {name: kind for name, kind in function.__annotations__.items() if name != "return"} | words
-    face = _signature(function, words)
+    kinds = _kinds(function)
 
     @functools.wraps(function)
     def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        if words:
-            face.bind(*args, **keywords)  # TypeError: a keyword is unknown
         more = [(others, value) for value in args[len(names) :]]
         for name, value in (*zip(names, args, strict=False), *more, *keywords.items()):
             if name in kinds and not fits(value, kinds[name]):
                 raise UsageError(_message(name, value, kinds[name], (meanings or {}).get(name, "")))
         return function(*args, **keywords)
 
-    call.__signature__ = face  # type: ignore[attr-defined]  # help() and inspect show each word
     return call
 
 
-def _unpacked(function: Callable[..., object]) -> dict[str, str]:
-    """Return the annotations of the keywords of a function that takes `**words: Unpack[X]`; X is a TypedDict."""
-    named = re.fullmatch(r"Unpack\[(\w+)\]", function.__annotations__.get("words", ""))
-    keys = function.__globals__[named[1]].__annotations__ if named else {}
-    return {name: getattr(kind, "__forward_arg__", kind) for name, kind in keys.items()}
-
-
-def _signature(function: Callable[..., object], words: Mapping[str, str]) -> inspect.Signature:
-    """Return the signature of a function, with a keyword for each of the words in place of `**words`."""
-    face = inspect.signature(function)
-    given = [one for one in face.parameters.values() if not (words and one.kind is inspect.Parameter.VAR_KEYWORD)]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    given += [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in words.items()]
-    return face.replace(parameters=given)
+def _kinds(function: Callable[..., object]) -> dict[str, str]:
+    """Return the annotations of the arguments by name; of `**options: Unpack[Kind]` those of the TypedDict Kind."""
+    kinds: dict[str, str] = {}
+    for name, kind in function.__annotations__.items():
+        if kind.startswith("Unpack["):
+            typed_dict = function.__globals__[kind[len("Unpack[") : -1]]
+            kinds |= {key: value.__forward_arg__ for key, value in typed_dict.__annotations__.items()}
+        elif name != "return":
+            kinds[name] = kind
+    return kinds
 
 
 def checked_methods(kind: _Class) -> _Class:

@@ -21,6 +21,16 @@ def _explained(word: Word) -> str:
     return textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
+def _signature(words: type) -> inspect.Signature:
+    """Return the signature of a method with a keyword for each key of a TypedDict."""
+    keys = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
+        for name, kind in words.__annotations__.items()
+    ]
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature([own, *keys], return_annotation="Selection")
+
+
 class Index(Store):
     """An open index: run SQL on it, read its images, and select some of them."""
 
@@ -52,3 +62,4 @@ class Index(Store):
         return choose(self, words)
 
     select.__doc__ = inspect.cleandoc(select.__doc__ or "").replace("    WORDS", "\n".join(map(_explained, SELECTION)))
+    select.__signature__ = _signature(SelectionWords)  # type: ignore[attr-defined]  # help() shows each word

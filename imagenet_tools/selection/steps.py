@@ -157,14 +157,6 @@ class ListedImage(NamedTuple):
     ids: tuple[str, ...]
 
 
-class MatchedList(NamedTuple):
-    """The images of a list that are in an index."""
-
-    photos: set[str]  # file stems; a stem identifies a photo in every release that keeps ImageNet's names
-    keys: set[str]  # dataset/image_id
-    unmatched: list[ListedImage]
-
-
 def image_list(flag: str, text: str, folder: Path) -> str:
     """Return the value of --images or --exclude to keep: a published or special name, or the absolute path of a file.
 
@@ -204,20 +196,20 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
             if text == "defects":
                 continue
             lines = _read_list(text)
-            matched = _match(lines, datasets, ask)
-            photos += sorted(matched.photos)
-            keys += sorted(matched.keys)
+            list_photos, list_keys, unmatched = _match(lines, datasets, ask)
+            photos += sorted(list_photos)
+            keys += sorted(list_keys)
             flag = f"--{name} {Path(text).name}"
-            if len(matched.unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
+            if len(unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
                 raise UsageError(
                     f"{flag}: none of its {len(lines):,} images is in the index (data sets: "
                     f"{', '.join(datasets) or 'none'}); its first is {lines[0].text!r}. Expected ids such as "
                     "n01440764_10026 or DATASET/IMAGE_ID."
                 )
-            if matched.unmatched:
+            if unmatched:
                 notes.append(
-                    f"{flag}: {len(matched.unmatched):,} of its {len(lines):,} images are not in the index, "
-                    f"{matched.unmatched[0].text!r} first"
+                    f"{flag}: {len(unmatched):,} of its {len(lines):,} images are not in the index, "
+                    f"{unmatched[0].text!r} first"
                 )
     return values, notes
 
@@ -272,23 +264,24 @@ def _ids_of_path(text: str) -> tuple[str, ...]:
 
 def _match(
     lines: Sequence[ListedImage], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], list[Any]]
-) -> MatchedList:
-    """Find the images of a list in some data sets of an index; in a single data set also by image_id alone."""
-    values: dict[str, object] = {"_ids": sorted({image_id for line in lines for image_id in line.ids})}
-    values["_sets"] = list(datasets)
+) -> tuple[set[str], set[str], list[ListedImage]]:
+    """Find the images of a list in some data sets of an index; in a single data set also by image_id alone.
+
+    Returns:
+        Photos, by a file stem, which identifies a photo in every release that keeps ImageNet's names; images, as
+        dataset/image_id; and the lines that match nothing.
+    """
+    values = {"_ids": sorted({image_id for line in lines for image_id in line.ids}), "_sets": list(datasets)}
     listed, within = "(SELECT unnest($_ids::VARCHAR[]))", "dataset IN (SELECT unnest($_sets::VARCHAR[]))"
-    photos = {photo for (photo,) in ask(f"SELECT photo FROM images WHERE photo IN {listed} AND {within}", values)}
+    photos = {photo for (photo,) in ask(f"SELECT photo FROM images WHERE photo IN {listed} AND {within}", {**values})}
     name = "image_id" if len(datasets) == 1 else "NULL"
     key = "dataset || '/' || image_id"
-    rows = ask(f"SELECT {key}, {name} FROM images WHERE ({key} IN {listed} OR {name} IN {listed}) AND {within}", values)
+    where = f"({key} IN {listed} OR {name} IN {listed}) AND {within}"
+    rows = ask(f"SELECT {key}, {name} FROM images WHERE {where}", {**values})
     keys = {name: key for key, image_id in rows for name in (key, image_id) if name is not None}
-    matched = MatchedList(set(), set(), [])
-    for line in lines:
-        image_id = next((one for one in line.ids if one in photos or one in keys), None)
-        if image_id is None:
-            matched.unmatched.append(line)
-        elif image_id in photos:
-            matched.photos.add(image_id)
-        if image_id in keys:
-            matched.keys.add(keys[image_id])
-    return matched
+    found = [(line, next((one for one in line.ids if one in photos or one in keys), "")) for line in lines]
+    return (
+        {image_id for _, image_id in found if image_id in photos},
+        {keys[image_id] for _, image_id in found if image_id in keys},
+        [line for line, image_id in found if not image_id],
+    )

@@ -173,8 +173,14 @@ def read_words(words: Mapping[str, Any], resolve: Callable[[str], str], folder: 
         folder: Paths of files are relative to it.
 
     Raises:
+        TypeError: A keyword is no word.
         UsageError: A value cannot be read.
     """
+    unknown = sorted(words.keys() - {word.keyword for word in SELECTION})
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]!r} is no word of a selection. Expected {', '.join(SelectionWords.__annotations__)}."
+        )
     return {
         word.keyword: word.form.read(words[word.keyword], ValueContext(word.flag, resolve, folder))
         for word in SELECTION
