@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ValueContext(NamedTuple):
-    """What a value is read with."""
+    """The context in which a value is read."""
 
     flag: str  # the word's flag, for errors
     resolve: Callable[[str], str]  # gives the wnid of a synset's name
@@ -26,14 +26,14 @@ class ValueContext(NamedTuple):
 
 
 class ValueForm(NamedTuple):
-    """How the value of a word is typed, read, and written in a recipe near a folder (None: file names alone).
+    """The way the value of a word is typed, read, and written in a recipe near a folder (None: file names alone).
 
     `kind` is flag (present or absent), text, number, texts (repeatable, or a list), pairs (NAME=VALUE, repeatable),
     amount (a number, or a number for each split), or the allowed values with '|' between them.
     """
 
     kind: str
-    read: Callable[[Any, ValueContext], Any] = lambda given, _: given
+    read: Callable[[Any, ValueContext], Any] = lambda raw, _: raw
     write: Callable[[Any, Path | None], Any] = lambda value, _: value
     synsets: bool = False  # a recipe may give a list of `wnid name`
 
@@ -72,21 +72,21 @@ class SuperclassSelection:
 # ---- Texts, pairs and paths
 
 
-def texts(given: str | Iterable[str]) -> tuple[str, ...]:
+def texts(raw: str | Iterable[str]) -> tuple[str, ...]:
     """Return one text, or several, as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (raw,) if isinstance(raw, str) else tuple(raw)
 
 
-def pairs(flag: str, given: Mapping[str, object] | Iterable[str]) -> dict[str, object]:
+def pairs(flag: str, raw: Mapping[str, object] | Iterable[str]) -> dict[str, object]:
     """Return a mapping, or texts NAME=VALUE, as a dictionary.
 
     Raises:
         UsageError: A text is no NAME=VALUE, or a name is there twice.
     """
-    if isinstance(given, Mapping):
-        return dict(given)
+    if isinstance(raw, Mapping):
+        return dict(raw)
     values: dict[str, object] = {}
-    for text in texts(given):
+    for text in texts(raw):
         name, equals, value = text.partition("=")
         if not (name.isidentifier() and equals and value) or name in values:
             raise UsageError(f"{flag} {text}: expected NAME=VALUE, each name once.")
@@ -125,16 +125,16 @@ def _named(wnids: Iterable[str]) -> list[str]:
 # ---- Lists of classes, and superclasses
 
 
-def _class_list(given: str | Iterable[str], context: ValueContext) -> ClassSelection:
+def _class_list(raw: str | Iterable[str], context: ValueContext) -> ClassSelection:
     """Read a published list, a file, a,b,c, or synsets."""
     from imagenet_tools.catalogue import given_lists
 
-    published = given_lists.published(given) if isinstance(given, str) else None
-    if isinstance(given, str):
-        path = absolute(given, context.folder)
-        wnids = given_lists.read_list(path if given_lists.is_file(path) else given, context.resolve)
+    published = given_lists.published(raw) if isinstance(raw, str) else None
+    if isinstance(raw, str):
+        path = absolute(raw, context.folder)
+        wnids = given_lists.read_list(path if given_lists.is_file(path) else raw, context.resolve)
     else:
-        wnids = given_lists.resolve_all(list(given), context.resolve)
+        wnids = given_lists.resolve_all(list(raw), context.resolve)
     if published is not None:
         return ClassSelection(published.name, tuple(dict.fromkeys(wnids)))
     twice = sorted({wnid for wnid in wnids if wnids.count(wnid) > 1}) if len(set(wnids)) < len(wnids) else []
@@ -143,13 +143,13 @@ def _class_list(given: str | Iterable[str], context: ValueContext) -> ClassSelec
     return ClassSelection("", tuple(wnids))
 
 
-def _superclasses(given: str | Iterable[str], context: ValueContext) -> SuperclassSelection:
+def _superclasses(raw: str | Iterable[str], context: ValueContext) -> SuperclassSelection:
     """Read a file that `classes cut` wrote, a published list, a,b,c, or synsets."""
     from imagenet_tools.catalogue import lists
     from imagenet_tools.superclasses import superclass_file
 
-    if isinstance(given, str):
-        name, path = given.strip().lower(), Path(absolute(given, context.folder))
+    if isinstance(raw, str):
+        name, path = raw.strip().lower(), Path(absolute(raw, context.folder))
         if name in lists.names(parts=True):
             target = lists.get(name)
             wnids = _category_wnids(name, target.categories) if target.categories else target.wnids
@@ -157,13 +157,11 @@ def _superclasses(given: str | Iterable[str], context: ValueContext) -> Supercla
         if path.is_file():
             cut = superclass_file.read(path)
             members = tuple(sorted(cut.superclass_of().items()))
-            return SuperclassSelection(str(path), tuple(one.wnid for one in cut.superclasses), members)
-        if "/" in given or path.suffix == ".toml":
-            raise UsageError(
-                f"{context.flag} {given}: no such file. Expected a file of `classes cut`, a list, or a,b,c."
-            )
-        given = [text.strip() for text in given.split(",") if text.strip()]
-    synsets = tuple(map(context.resolve, given))
+            return SuperclassSelection(str(path), tuple(superclass.wnid for superclass in cut.superclasses), members)
+        if "/" in raw or path.suffix == ".toml":
+            raise UsageError(f"{context.flag} {raw}: no such file. Expected a file of `classes cut`, a list, or a,b,c.")
+        raw = [text.strip() for text in raw.split(",") if text.strip()]
+    synsets = tuple(map(context.resolve, raw))
     if not synsets or len(set(synsets)) < len(synsets):
         raise UsageError(f"{context.flag}: found {', '.join(synsets) or 'none'}; expected synsets, each once.")
     return SuperclassSelection("", synsets)
@@ -196,15 +194,15 @@ def _lowest_above(members: tuple[str, ...]) -> str | None:
 
 FLAG = ValueForm("flag")
 NUMBER = ValueForm("number")
-TEXTS = ValueForm("texts", lambda given, _: texts(given), lambda value, _: list(value))
+TEXTS = ValueForm("texts", lambda raw, _: texts(raw), lambda value, _: list(value))
 COMMA_SEPARATED = ValueForm(
     "texts",
-    lambda given, _: tuple(part.strip() for text in texts(given) for part in text.split(",") if part.strip()),
+    lambda raw, _: tuple(part.strip() for text in texts(raw) for part in text.split(",") if part.strip()),
     lambda value, _: list(value),
 )
 SYNSETS = ValueForm(
     "texts",
-    lambda given, context: tuple(map(context.resolve, texts(given))),
+    lambda raw, context: tuple(map(context.resolve, texts(raw))),
     lambda value, _: _named(value),
     synsets=True,
 )
@@ -217,21 +215,21 @@ SUPERCLASSES = ValueForm(
 )
 IMAGE_LISTS = ValueForm(
     "texts",
-    lambda given, context: tuple(steps.image_list(context.flag, text, context.folder) for text in texts(given)),
+    lambda raw, context: tuple(steps.image_list(context.flag, text, context.folder) for text in texts(raw)),
     lambda value, near: [_relative(text, near) for text in value],
 )
 PARAMETERS = ValueForm(
     "pairs",
-    lambda given, context: {name: _number_or_text(value) for name, value in pairs(context.flag, given).items()},
+    lambda raw, context: {name: _number_or_text(value) for name, value in pairs(context.flag, raw).items()},
     lambda value, _: dict(value),
 )
 FILES = ValueForm(
     "pairs",
-    lambda given, context: {n: absolute(str(path), context.folder) for n, path in pairs(context.flag, given).items()},
+    lambda raw, context: {n: absolute(str(path), context.folder) for n, path in pairs(context.flag, raw).items()},
     lambda value, near: {name: _relative(path, near) for name, path in value.items()},
 )
-FILE = ValueForm("text", lambda given, context: absolute(str(given), context.folder), _relative)
-SPLIT = ValueForm("text", lambda given, _: parse_split(given), lambda value, _: str(value))
+FILE = ValueForm("text", lambda raw, context: absolute(str(raw), context.folder), _relative)
+SPLIT = ValueForm("text", lambda raw, _: parse_split(raw), lambda value, _: str(value))
 AMOUNT = ValueForm(
-    "amount", lambda given, _: parse_amount(given), lambda value, _: value[""] if list(value) == [""] else dict(value)
+    "amount", lambda raw, _: parse_amount(raw), lambda value, _: value[""] if list(value) == [""] else dict(value)
 )

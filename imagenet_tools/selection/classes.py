@@ -94,7 +94,7 @@ def _parents(above: Mapping[str, Sequence[str]]) -> set[str]:
 
 def _topmost(above: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the classes above each nested class that are not nested themselves, nearest first."""
-    return {wnid: [one for one in wnids if one not in above] for wnid, wnids in above.items()}
+    return {wnid: [name for name in wnids if name not in above] for wnid, wnids in above.items()}
 
 
 def _nested_notes(choice: Choice, left: Sequence[str], above: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Di
 
     Args:
         a: A folder of an index, a lock, a recipe, a published list, a file of classes, or a,b,c.
-        b: Another one.
+        b: Another entry.
         by: "id" (images by data set and id: presence, class and split), "wnid" (classes, and the images of each) or
             "bytes" (the bytes of images, read from both indexes). Default: id for images, wnid for classes.
         limit: The number of differences of each kind in `some`.
@@ -122,8 +122,8 @@ def _wnids(text: str, kind: str) -> list[str]:
 
 def _compare_lists(a: list[str], b: list[str]) -> Iterator[Difference]:
     places_a, places_b = ({wnid: n for n, wnid in enumerate(wnids)} for wnids in (a, b))
-    yield from (Difference("only_a", wnid, _name(wnid), None) for wnid in a if wnid not in places_b)
-    yield from (Difference("only_b", wnid, None, _name(wnid)) for wnid in b if wnid not in places_a)
+    yield from (Difference("only_a", wnid, _synset_name(wnid), None) for wnid in a if wnid not in places_b)
+    yield from (Difference("only_b", wnid, None, _synset_name(wnid)) for wnid in b if wnid not in places_a)
     for place, wnid in enumerate(a):
         if places_b.get(wnid, place) != place:
             yield Difference("place", wnid, place, places_b[wnid])
@@ -131,17 +131,17 @@ def _compare_lists(a: list[str], b: list[str]) -> Iterator[Difference]:
 
 def _compare_classes(a: Lock, b: Lock) -> Iterator[Difference]:
     """Yield the classes of two locks with other numbers or names."""
-    others = {one.wnid: one for one in b.named}
-    for one in a.named:
-        other = others.get(one.wnid, one)
-        key = f"{one.wnid} {one.name}"
-        if one.index != other.index:
-            yield Difference("place", key, one.index, other.index)
-        if (one.folder, one.display) != (other.folder, other.display):
-            yield Difference("value", key, [one.folder, one.display], [other.folder, other.display])
+    others = {entry.wnid: entry for entry in b.named}
+    for entry in a.named:
+        other = others.get(entry.wnid, entry)
+        key = f"{entry.wnid} {entry.name}"
+        if entry.index != other.index:
+            yield Difference("place", key, entry.index, other.index)
+        if (entry.folder, entry.display) != (other.folder, other.display):
+            yield Difference("value", key, [entry.folder, entry.display], [other.folder, other.display])
 
 
-def _name(wnid: str | None) -> str:
+def _synset_name(wnid: str | None) -> str:
     return wordnet.synset(wnid).name if wnid and wordnet.find_row(wnid) is not None else ""
 
 
@@ -206,7 +206,7 @@ def _by_wnid(sql: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
                WHERE x.n IS DISTINCT FROM y.n ORDER BY wnid"""
     for wnid, n_a, n_b in _rows(sql, query):
         what = "only_a" if n_b is None else "only_b" if n_a is None else "n"
-        yield Difference(what, f"{wnid} {_name(wnid)}", n_a, n_b)
+        yield Difference(what, f"{wnid} {_synset_name(wnid)}", n_a, n_b)
 
 
 def _by_bytes(sql: duckdb.DuckDBPyConnection, a: str, b: str) -> Iterator[Difference]:

@@ -66,7 +66,7 @@ class Lock(NamedTuple):
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the wnids of the classes, in order."""
-        return tuple(one.wnid for one in self.named)
+        return tuple(entry.wnid for entry in self.named)
 
     @property
     def n_images(self) -> int:
@@ -111,7 +111,7 @@ def write_ids(
         without: Chosen images that are not locked, as dataset/image_id.
         classes: The classes of an export, which may have other names.
     """
-    exported = {one.wnid: one for one in classes or order_classes(selection.wnids())}
+    exported = {entry.wnid: entry for entry in classes or order_classes(selection.wnids())}
     named = tuple(replace(exported[wnid], index=n) for n, wnid in enumerate(selection.wnids()))
     sha256, counts = _digest(_sorted_images(selection, without), named, out)
     return Lock(name, __version__, sha256, counts, named, recipe.tables(selection))
@@ -129,9 +129,9 @@ def text(lock: Lock) -> str:
         "n_images": lock.n_images,
         "sha256": lock.sha256,
         "ids": lock.ids.name if lock.ids else "",
-        "classes": [f"{one.wnid} {one.name}" for one in lock.named],
-        "folders": [one.folder for one in lock.named],
-        "display": [one.display for one in lock.named],
+        "classes": [f"{entry.wnid} {entry.name}" for entry in lock.named],
+        "folders": [entry.folder for entry in lock.named],
+        "display": [entry.display for entry in lock.named],
         "recipe": lock.recipe,
         # The last key: a file that is cut short has other counts than its checksum.
         "counts": lock.counts,
@@ -183,8 +183,8 @@ def _digest(
     if writer is not None:
         writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
         writer.close()
-    for one in classes:
-        digest.update(f"class\t{one.wnid}\t{one.name}\t{one.folder}\t{one.display}\n".encode())
+    for entry in classes:
+        digest.update(f"class\t{entry.wnid}\t{entry.name}\t{entry.folder}\t{entry.display}\n".encode())
     counts: dict[str, dict[str, int]] = {}
     for pair, n in sorted(counted.items()):
         split_name, _, class_wnid = pair.rpartition("\t")

@@ -55,7 +55,7 @@ class Cut(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a selection asks of the images of an index."""
+    """The conditions that a selection puts on the images of an index."""
 
     choice: Choice
     demands: tuple[tuple[str, str], ...]  # (reason, SQL condition) of an export target
@@ -63,7 +63,7 @@ class Asked(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What was found for all images at once, before the query."""
+    """The values that depend on all images, found before the query."""
 
     of: Mapping[str, str]  # the class that each wnid becomes
     reasons: Mapping[str, str] = {}  # the step that leaves out each other wnid

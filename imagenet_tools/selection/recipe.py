@@ -78,11 +78,11 @@ def tables(selection: Selection, *, near: Path | None = None) -> dict[str, Any]:
     if selection.pinned is not None:
         return dict(selection.pinned.recipe)
     values = selection.choice.values(near)
-    found: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
     for word in SELECTION:
         if word.key in values:
-            found[word.section][word.key] = values[word.key]
-    return found.pop("") | {section: rows for section, rows in found.items() if rows}
+            sections[word.section][word.key] = values[word.key]
+    return sections.pop("") | {section: rows for section, rows in sections.items() if rows}
 
 
 # ---- Read

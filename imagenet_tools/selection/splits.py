@@ -136,15 +136,15 @@ def parse_amount(text: str | int | Mapping[str, int]) -> dict[str, int]:
     """
     if isinstance(text, str) and "=" in text:
         pairs = [pair.partition("=") for pair in text.split(",")]
-        given: Mapping[str, object] = {name.strip(): n.strip() for name, _, n in pairs}
+        amounts: Mapping[str, object] = {name.strip(): n.strip() for name, _, n in pairs}
     elif isinstance(text, Mapping):
-        given = text
+        amounts = text
     else:
-        given = {"": str(text).strip()}
-    for name, n in given.items():
+        amounts = {"": str(text).strip()}
+    for name, n in amounts.items():
         if not _is_count(str(n)) or (name and not _NAME.fullmatch(name)):
             raise UsageError(f"--per-class {text}: expected a whole number above 0, such as 300 or train=300,val=50.")
-    return {name: int(str(n)) for name, n in given.items()}
+    return {name: int(str(n)) for name, n in amounts.items()}
 
 
 # ---- Draws

@@ -48,7 +48,7 @@ CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nest
 
 _BLACKLIST = "ilsvrc2012-val-blacklist"
 _SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
-# What comes before a label: a column of a table, a file name, or anything before numbers or a wnid.
+# The part of a line before a label: a column of a table, a file name, or anything before numbers or a wnid.
 _BEFORE_LABEL = (
     re.compile(r"([^\t]+)\t"),
     re.compile(r"([^,]+),"),
@@ -279,9 +279,12 @@ def _match(
     where = f"({key} IN {listed} OR {name} IN {listed}) AND {within}"
     rows = ask(f"SELECT {key}, {name} FROM images WHERE {where}", {**values})
     keys = {name: key for key, image_id in rows for name in (key, image_id) if name is not None}
-    found = [(line, next((one for one in line.ids if one in photos or one in keys), "")) for line in lines]
+    pairs = [
+        (line, next((image_id for image_id in line.ids if image_id in photos or image_id in keys), ""))
+        for line in lines
+    ]
     return (
-        {image_id for _, image_id in found if image_id in photos},
-        {keys[image_id] for _, image_id in found if image_id in keys},
-        [line for line, image_id in found if not image_id],
+        {image_id for _, image_id in pairs if image_id in photos},
+        {keys[image_id] for _, image_id in pairs if image_id in keys},
+        [line for line, image_id in pairs if not image_id],
     )
