@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,7 @@ def _class_list(raw: str | Iterable[str], context: ValueContext) -> ClassSelecti
         wnids = given_lists.resolve_all(list(raw), context.resolve)
     if published is not None:
         return ClassSelection(published.name, tuple(dict.fromkeys(wnids)))
-    twice = sorted({wnid for wnid in wnids if wnids.count(wnid) > 1}) if len(set(wnids)) < len(wnids) else []
+    twice = sorted(wnid for wnid, n in Counter(wnids).items() if n > 1)
     if twice:
         raise UsageError(f"The list of classes names {', '.join(twice)} more than once. Expected each class once.")
     return ClassSelection("", tuple(wnids))

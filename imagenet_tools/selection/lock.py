@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from imagenet_tools import __version__
+from imagenet_tools.arguments import fits
 from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.selection import recipe
@@ -274,8 +275,8 @@ def _check_keys(path: Path, table: dict[str, Any]) -> None:
     if table.get("kind") != "lock" or table.get("format") != _FORMAT:
         old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""
         raise _wrong(path, f"found kind {table.get('kind')!r}, format {table.get('format')!r}.{old}")
-    for key, (is_valid, expected) in _KEYS.items():
-        if key not in table or not is_valid(table[key]):
+    for key, (_, expected) in _KEYS.items():
+        if key not in table or not _is_valid(key, table[key]):
             raise _wrong(path, f"{key} is {table[key]!r}" if key in table else f"found no {key}", f"{key}, {expected}")
     if unknown := sorted(set(table) - set(_KEYS)):
         raise _wrong(path, f"found the key {unknown[0]!r}", f"the keys {', '.join(_KEYS)} alone")
@@ -288,39 +289,28 @@ def _wrong(path: Path, problem: str, expected: str = f"a lock of format {_FORMAT
     )
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_counts(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(split, dict) and all(map(_is_number, split.values())) for split in value.values()
-    )
-
-
-# The test of the value of each key, and the value in words.
-_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "format": (_is_number, "a whole number"),
-    "kind": (_is_text, '"lock"'),
-    "name": (_is_text, "a text"),
-    "version": (_is_text, "a text"),
-    "n_images": (_is_number, "a whole number"),
-    "sha256": (_is_text, "a text"),
-    "ids": (lambda value: _is_text(value) and Path(value).name == value, "the name of a file beside the lock"),
-    "classes": (_is_texts, "a list of texts such as 'n02084071 dog.n.01'"),
-    "folders": (_is_texts, "a list of texts"),
-    "display": (_is_texts, "a list of texts"),
-    "counts": (_is_counts, "whole numbers by split and class"),
-    "recipe": (lambda value: isinstance(value, dict), "a table"),
+# The type of the value of each key, and the value in words.
+_KEYS = {
+    "format": ("int", "a whole number"),
+    "kind": ("str", '"lock"'),
+    "name": ("str", "a text"),
+    "version": ("str", "a text"),
+    "n_images": ("int", "a whole number"),
+    "sha256": ("str", "a text"),
+    "ids": ("str", "the name of a file beside the lock"),
+    "classes": ("Sequence[str]", "a list of texts such as 'n02084071 dog.n.01'"),
+    "folders": ("Sequence[str]", "a list of texts"),
+    "display": ("Sequence[str]", "a list of texts"),
+    "counts": ("Mapping[str, object]", "whole numbers by split and class"),
+    "recipe": ("Mapping[str, object]", "a table"),
 }
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    """Return True if a key has a value of its type, `ids` is a file name, and `counts` are numbers by class."""
+    if not fits(value, _KEYS[key][0]) or (key == "ids" and Path(value).name != value):
+        return False
+    return key != "counts" or all(fits(counted, "Mapping[str, int]") for counted in value.values())
 
 
 def _digest_of_file(ids: Path, path: Path, classes: Sequence[Class]) -> tuple[str, dict[str, dict[str, int]]]:

@@ -19,10 +19,11 @@ Files are named relative to the recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imagenet_tools.arguments import fits
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 from imagenet_tools.storage.files import parse_toml, read_text, write_whole
@@ -151,7 +152,7 @@ def _check_keys(where: str, table: Mapping[str, Any], keys: Iterable[str]) -> No
 def _value(where: str, word: Word, value: Any) -> Any:
     """Return a value after a check of its type and of the synsets in it."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    if not _fits(word, value) or any("\0" in str(part) for part in parts):
+    if not fits(value, _type(word)) or any("\0" in str(part) for part in parts):
         metavar = word.metavar or word.kind
         raise UsageError(f"{where}: found {value!r}; expected {metavar}: {word.help}.")
     if word.form.synsets and (word.kind == "texts" or isinstance(value, list)):
@@ -159,31 +160,21 @@ def _value(where: str, word: Word, value: Any) -> Any:
     return value
 
 
-def _fits(word: Word, value: Any) -> bool:
-    """Return True if a TOML value has a type that the word takes."""
-    if word.kind in _TYPES:
-        return _TYPES[word.kind](value)
-    also = {"split": _is_table(value, (int, float)), "shard_size": type(value) is int}
-    return isinstance(value, str) or also.get(word.keyword, word.form.synsets and _is_texts(value))
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(text, str) for text in value))
-
-
-def _is_table(value: Any, types: type | tuple[type, ...]) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(part, types) and not isinstance(part, bool) for part in value.values()
-    )
-
-
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "flag": lambda value: isinstance(value, bool),
-    "number": lambda value: type(value) is int,
-    "amount": lambda value: type(value) is int or _is_table(value, int),
-    "pairs": lambda value: _is_table(value, (int, float, str)),
-    "texts": _is_texts,
+# The type of a value in TOML, by the kind of the word; other words take texts.
+_TYPES = {
+    "flag": "bool",
+    "number": "int",
+    "amount": "int | Mapping[str, int]",
+    "pairs": "Mapping[str, int | float | str]",
+    "texts": "str | Sequence[str]",
 }
+_OTHER_TYPES = {"split": "str | Mapping[str, float]", "shard_size": "str | int"}  # by keyword
+
+
+def _type(word: Word) -> str:
+    """Return the type that a word takes in TOML, as an annotation."""
+    text = _TYPES["texts"] if word.form.synsets else "str"
+    return _TYPES.get(word.kind) or _OTHER_TYPES.get(word.keyword, text)
 
 
 def _synset(where: str, text: str) -> str:

@@ -40,6 +40,7 @@ class Word(NamedTuple):
         return "by" if self.keyword == "split" else self.keyword.rstrip("_")
 
 
+# Makes the default of a word, by its kind; for other kinds it is named in the table, or None.
 _EMPTY: dict[str, Callable[[], object]] = {"flag": bool, "texts": tuple, "pairs": dict, "amount": dict}
 
 

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import click
+import pytest
 
 import imagenet_tools
 from imagenet_tools.cli import group
@@ -49,6 +50,18 @@ def test_a_word_of_a_selection_is_spelled_in_python_as_a_flag_and_in_a_recipe() 
         expected = words | {word.keyword for word in EXPORT} if command == "export" else words
         assert set(taken) - others == expected, command
         assert {taken[word.keyword] for word in SELECTION} == {word.flag for word in SELECTION}
+
+
+def test_help_of_select_explains_every_word() -> None:
+    text = " ".join((inspect.getdoc(Index.select) or "").split())
+    for word in SELECTION:
+        assert f" {word.keyword}" in text
+        assert f": {word.help[0].upper()}{word.help[1:]}." in text
+
+
+def test_a_keyword_that_is_no_word_is_a_type_error(index: Index) -> None:
+    with pytest.raises(TypeError, match=r"'undre' is no word of a selection\. Expected dataset, from_, under"):
+        index.select(undre="dog")  # type: ignore[call-arg]
 
 
 def test_a_word_of_an_export_is_spelled_in_python_and_as_a_flag() -> None:
