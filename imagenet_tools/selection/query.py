@@ -160,44 +160,52 @@ def ask(run: Callable[[str, dict[str, object]], _Result], sql: Sql, choice: Choi
 
 def whole(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause with all tables; `only` restricts it to images of these official wnids."""
-    begin, end = divided(asked, prepared, only), _made(asked.choice, prepared)
-    return Sql(f"{begin.text},{end.text}", {**begin.values, **end.values})
+    return _with(*_classed(asked, prepared, only), *_divided(asked.choice, prepared), *_made(asked.choice, prepared))
 
 
 def divided(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause up to `_divided`."""
-    begin, end = classed(asked, prepared, only), _divided(asked.choice, prepared)
-    return Sql(f"{begin.text},{end.text}", {**begin.values, **end.values})
+    return _with(*_classed(asked, prepared, only), *_divided(asked.choice, prepared))
 
 
-def classed(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
-    """Return the WITH clause up to `_classed`, with the classes as the table `_classes`."""
+def classed(asked: Asked, prepared: Prepared) -> Sql:
+    """Return the WITH clause up to `_classed`."""
+    return _with(*_classed(asked, prepared, None))
+
+
+def _with(*tables: Sql) -> Sql:
+    values = {name: value for table in tables for name, value in table.values.items()}
+    return Sql(f"WITH {', '.join(table.text for table in tables)}\n", values)
+
+
+def _value_table(name: str, **columns: Sequence[object]) -> Sql:
+    """Return a table of values; a column whose name begins with _cut holds draws, any other texts."""
+    types = {column: "UBIGINT" if column.startswith("_cut") else "VARCHAR" for column in columns}
+    parts = (f"unnest(${column}::{kind}[]) AS {column}" for column, kind in types.items())
+    return Sql(f"{name} AS (SELECT {', '.join(parts)})", dict(columns))
+
+
+def _classed(asked: Asked, prepared: Prepared, only: Sequence[str] | None) -> list[Sql]:
     wnids = sorted({*prepared.of, *prepared.reasons})
     classes = [prepared.of.get(wnid) for wnid in wnids]
-    table = _table(
-        "_classes",
-        _own=wnids,
-        _class=classes,
-        _reason=[prepared.reasons.get(wnid) for wnid in wnids],
-        _late=[prepared.late.get(wnid) if wnid else None for wnid in classes],
-        _side=[prepared.sides.get(wnid) if wnid else None for wnid in classes],
-    )
-    text = f"""WITH
-_tested AS ({_tested(asked, mixed=prepared.mixed, only=only is not None)}),
-{table.text},
-_classed AS (
+    tested = f"_tested AS ({_tested(asked, mixed=prepared.mixed, only=only is not None)})"
+    return [
+        Sql(tested, {"_only": list(only)} if only is not None else {}),
+        _value_table(
+            "_classes",
+            _own=wnids,
+            _class=classes,
+            _reason=[prepared.reasons.get(wnid) for wnid in wnids],
+            _late=[prepared.late.get(wnid) if wnid else None for wnid in classes],
+            _side=[prepared.sides.get(wnid) if wnid else None for wnid in classes],
+        ),
+        Sql(
+            """_classed AS (
     SELECT _tested.*, _class, _side, coalesce(_early, _reason, _image_step, _late) AS _step
-    FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _own)"""
-    return Sql(text, table.values | ({"_only": list(only)} if only is not None else {}))
-
-
-def _table(name: str, **columns: Sequence[object]) -> Sql:
-    """Return a table of values; a column whose name begins with _cut holds draws, any other texts."""
-    parts = (
-        f"unnest(${column}::{'UBIGINT' if column.startswith('_cut') else 'VARCHAR'}[]) AS {column}"
-        for column in columns
-    )
-    return Sql(f"{name} AS (SELECT {', '.join(parts)})", dict(columns))
+    FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _own)""",
+            {},
+        ),
+    ]
 
 
 def _tested(asked: Asked, *, mixed: bool, only: bool) -> str:
@@ -224,29 +232,34 @@ def _first_failed(tests: list[tuple[str, str]]) -> str:
     return f"CASE {cases}\n    END"
 
 
-def _divided(choice: Choice, prepared: Prepared) -> Sql:
+def _divided(choice: Choice, prepared: Prepared) -> list[Sql]:
     draw = f"draw(hash32, {int(choice.seed)})"
-    counts = _count_table(choice, prepared)
-    join_counts = "LEFT JOIN _counts ON _home = _count_class" if counts.text else ""
+    tables: list[Sql] = []
     if choice.groups:
         # A group draws once, by its name, so that one member more or less moves no other group.
         hashed = "('0x' || left(sha256(_group), 8))::UBIGINT"
-        groups = """
-_homes AS (
+        homes = """_homes AS (
     SELECT _group AS _of, min(_class) AS _home, count(DISTINCT _side) > 1 AS _torn
-    FROM _classed WHERE _step IS NULL AND _group IS NOT NULL GROUP BY _group),"""
+    FROM _classed WHERE _step IS NULL AND _group IS NOT NULL GROUP BY _group)"""
+        tables.append(Sql(homes, {}))
         sides = f"""
            CASE WHEN _group IS NULL THEN {draw} ELSE draw({hashed}, {int(choice.seed)}) END AS _side_draw,
            CASE WHEN _group IS NULL THEN {KEY} ELSE _group END AS _side_key, coalesce(_home, _class) AS _home, _torn
     FROM _classed LEFT JOIN _homes ON _group = _of"""
     else:
-        groups, sides = "", f"{draw} AS _side_draw, {KEY} AS _side_key, _class AS _home FROM _classed"
-    text = f"""{groups}
-_drawn AS (SELECT _classed.*, {draw} AS _draw, {KEY} AS _key, {sides}),
-{counts.text}{"," if counts.text else ""}
-_divided AS (
-    SELECT _drawn.*, CASE WHEN _step IS NULL THEN {_target_split(choice)} END AS _split FROM _drawn {join_counts})"""
-    return Sql(text, counts.values)
+        sides = f"{draw} AS _side_draw, {KEY} AS _side_key, _class AS _home FROM _classed"
+    tables.append(Sql(f"_drawn AS (SELECT _classed.*, {draw} AS _draw, {KEY} AS _key, {sides})", {}))
+    join = ""
+    if choice.split.by == "count":
+        classes = sorted(prepared.counts)
+        columns: dict[str, list[object]] = {"_count_class": list(classes)}
+        for n in range(len(choice.split.amounts)):
+            columns[f"_cut{n}"] = [prepared.counts[wnid][n].drawn for wnid in classes]
+            columns[f"_key{n}"] = [prepared.counts[wnid][n].key for wnid in classes]
+        tables.append(_value_table("_counts", **columns))
+        join = "LEFT JOIN _counts ON _home = _count_class"
+    split = f"CASE WHEN _step IS NULL THEN {_target_split(choice)} END"
+    return [*tables, Sql(f"_divided AS (SELECT _drawn.*, {split} AS _split FROM _drawn {join})", {})]
 
 
 def _target_split(choice: Choice) -> str:
@@ -266,46 +279,31 @@ def _target_split(choice: Choice) -> str:
     return f"CASE {tests} ELSE '{split.rest}' END"
 
 
-def _count_table(choice: Choice, prepared: Prepared) -> Sql:
-    """Return the table of the cuts of a count split; empty for other splits."""
-    if choice.split.by != "count":
-        return Sql("", {})
-    classes = sorted(prepared.counts)
-    columns: dict[str, list[object]] = {"_count_class": list(classes)}
-    for n in range(len(choice.split.amounts)):
-        columns[f"_cut{n}"] = [prepared.counts[wnid][n].drawn for wnid in classes]
-        columns[f"_key{n}"] = [prepared.counts[wnid][n].key for wnid in classes]
-    return _table("_counts", **columns)
-
-
-def _made(choice: Choice, prepared: Prepared) -> Sql:
+def _made(choice: Choice, prepared: Prepared) -> list[Sql]:
     torn = "WHEN _torn THEN 'groups'" if choice.groups and choice.split.by == "classes" else ""
-    values: dict[str, object] = {}
-    amounts = join = over = limited = ""
+    tables: list[Sql] = []
+    join = over = limited = ""
     if prepared.amounts:
         rows = sorted(prepared.amounts.items())
-        table = _table(
+        amounts = _value_table(
             "_amounts",
             _amount_split=[split for (split, _), _ in rows],
             _amount_class=[wnid for (_, wnid), _ in rows],
             _cut_amount=[cut.drawn for _, cut in rows],
             _amount_key=[cut.key for _, cut in rows],
         )
-        amounts, values = f"{table.text},", table.values
+        tables.append(amounts)
         join = "LEFT JOIN _amounts ON _split = _amount_split AND _class = _amount_class"
         over = "WHEN _draw > _cut_amount OR (_draw = _cut_amount AND _key > _amount_key) THEN 'per_class'"
+    values: dict[str, object] = {}
     if prepared.limit is not None:
-        values |= {"_limit": prepared.limit.drawn, "_limit_key": prepared.limit.key}
+        values = {"_limit": prepared.limit.drawn, "_limit_key": prepared.limit.key}
         limited = "WHEN _draw > $_limit OR (_draw = $_limit AND _key > $_limit_key) THEN 'limit'"
-    text = f"""{amounts}
-_placed AS (
+    placed = f"""_placed AS (
     SELECT _divided.*, CASE WHEN _step IS NOT NULL THEN _step WHEN _split IS NULL THEN 'split' {torn} {over} END AS _out
-    FROM _divided {join}),
-made AS (
-    SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
-           CASE WHEN _out IS NOT NULL THEN _out {limited} END AS left_out FROM _placed),{_BOXES}
-"""
-    return Sql(text, values)
+    FROM _divided {join})"""
+    made = f"made AS (SELECT {_COLUMNS}, CASE WHEN _out IS NOT NULL THEN _out {limited} END AS left_out FROM _placed)"
+    return [*tables, Sql(placed, {}), Sql(made, values), Sql(_CLASS_BOXES, {})]
 
 
 def pinned(demands: tuple[tuple[str, str], ...], only: Sequence[str] | None = None) -> Sql:
@@ -314,28 +312,28 @@ def pinned(demands: tuple[tuple[str, str], ...], only: Sequence[str] | None = No
     `only` restricts it to images of the lock that had one of these official wnids when it was made.
     """
     where = "WHERE official_wnid IN (SELECT unnest($_only::VARCHAR[]))" if only is not None else ""
-    text = f"""WITH
-_tested AS (
+    tested = f"""_tested AS (
     SELECT images.*, {_first_failed([("lock", "_locked")])} AS _early, {_first_failed(list(demands))} AS _image_step,
            _class, _split
     FROM images {"" if where else "LEFT "}JOIN (
         SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK} {where})
-        USING (dataset, image_id)),
-made AS (
-    SELECT {_COLUMNS}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, split AS official_split,
-           coalesce(_early, _image_step) AS left_out FROM _tested),
-_classes AS (SELECT DISTINCT official_wnid AS _own, wnid AS _class FROM {LOCK}),{_BOXES}
-"""
-    return Sql(text, {"_only": list(only)} if only is not None else {})
+        USING (dataset, image_id))"""
+    made = f"made AS (SELECT {_COLUMNS}, coalesce(_early, _image_step) AS left_out FROM _tested)"
+    classes = f"_classes AS (SELECT DISTINCT official_wnid AS _own, wnid AS _class FROM {LOCK})"
+    values: dict[str, object] = {"_only": list(only)} if only is not None else {}
+    return _with(Sql(tested, values), Sql(made, {}), Sql(classes, {}), Sql(_CLASS_BOXES, {}))
 
 
 # Boxes with the selection's class as wnid, for wnids that have one.
-_BOXES = """
-class_boxes AS (
+_CLASS_BOXES = """class_boxes AS (
     SELECT boxes.* REPLACE (coalesce(_class, boxes.wnid) AS wnid) FROM boxes LEFT JOIN _classes ON boxes.wnid = _own)"""
 
-# The columns of images that `made` does not change.
-_COLUMNS = ", ".join(f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))
+# The columns of `made`, without left_out.
+_UNCHANGED = (f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))
+_COLUMNS = (
+    f"{', '.join(_UNCHANGED)}, coalesce(_class, wnid) AS wnid, wnid AS official_wnid, _split AS split, "
+    "split AS official_split"
+)
 
 
 # ---- Stretches of the chosen images, in an order

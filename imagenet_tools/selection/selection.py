@@ -383,8 +383,8 @@ class Selection:
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield the results of a query over `chosen`, the chosen images of `made`, for some classes at a time.
 
-        Splits and classes come in order. So a query that orders by wnid, dataset and image_id gives all rows in
-        order, with memory for the largest class, or for 131,072 images if that is more.
+        Splits and classes come in order, so a query that orders by wnid, dataset and image_id gives all rows in
+        order. It takes memory for the largest class, or for 131,072 images if that is more.
 
         Example:
             for cursor in index.select(under="dog").stream("SELECT image_id FROM chosen ORDER BY ALL"):
