@@ -1,4 +1,4 @@
-"""The arguments of public functions: a value that does not fit its annotation is an error in one sentence."""
+"""Checks of the arguments of public functions against their annotations, with an error of one sentence."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ _NAMES = {
     "ClassList": "a class list, as classes() gives it",
 }
 
-# The parts of an annotation between its outermost '|'.
-_PART = re.compile(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\]]*\])*\])+")
+_CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
+
+# An alternative of an annotation, between its outermost '|'.
+_ALTERNATIVE = re.compile(r"(?:[^|\[]|\[(?:[^\[\]]|\[[^\]]*\])*\])+")
 
 
 def checked(function: Callable[_P, _R], meanings: Mapping[str, str] | None = None) -> Callable[_P, _R]:
@@ -50,12 +52,13 @@ def checked(function: Callable[_P, _R], meanings: Mapping[str, str] | None = Non
     """
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
-    others = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if code.co_flags & 0x04 else ""  # *args
+    has_star_args = code.co_flags & _CO_VARARGS
+    star_args = code.co_varnames[code.co_argcount + code.co_kwonlyargcount] if has_star_args else ""
     kinds = _kinds(function)
 
     @functools.wraps(function)
     def call(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        more = [(others, value) for value in args[len(names) :]]
+        more = [(star_args, value) for value in args[len(names) :]]
         for name, value in (*zip(names, args, strict=False), *more, *keywords.items()):
             if name in kinds and not fits(value, kinds[name]):
                 raise UsageError(_message(name, value, kinds[name], (meanings or {}).get(name, "")))
@@ -85,8 +88,8 @@ def checked_methods(kind: _Class) -> _Class:
 
 
 def fits(value: object, kind: str) -> bool:
-    """Return True if a value is of one of the types of an annotation, such as `str | Iterable[str] | None`."""
-    parts = [part.strip() for part in _PART.findall(kind)]
+    """Return True if a value has one of the types of an annotation, such as `str | Iterable[str] | None`."""
+    parts = [part.strip() for part in _ALTERNATIVE.findall(kind)]
     if isinstance(value, str) and "Path" in parts:
         return "\0" not in value
     return any(_fits(value, *part.rstrip("]").partition("[")[::2]) for part in parts)
@@ -98,11 +101,11 @@ def _fits(value: object, outer: str, inner: str) -> bool:
     if outer == "None":
         return value is None
     if outer in ("Iterable", "Sequence"):
-        several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-        return several and (not isinstance(value, Collection) or all(fits(one, inner) for one in value))
+        is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+        return is_list and (not isinstance(value, Collection) or all(fits(item, inner) for item in value))
     if outer == "Mapping":
         return isinstance(value, Mapping) and all(
-            isinstance(key, str) and fits(one, inner.partition(", ")[2]) for key, one in value.items()
+            isinstance(key, str) and fits(item, inner.partition(", ")[2]) for key, item in value.items()
         )
     if outer in ("Callable", "Progress"):
         return callable(value)
@@ -111,11 +114,12 @@ def _fits(value: object, outer: str, inner: str) -> bool:
     plain: dict[str, type] = {"str": str, "How": str, "Path": os.PathLike, "int": Integral, "float": Real}
     if outer in plain:
         return isinstance(value, plain[outer]) and not isinstance(value, bool)
-    return outer in {one.__name__ for one in type(value).__mro__}
+    return outer in {base.__name__ for base in type(value).__mro__}
 
 
 def _message(name: str, value: object, kind: str, meaning: str) -> str:
-    outer = [part.strip().partition("[")[0] for part in _PART.findall(kind)]
-    expected = " or ".join(dict.fromkeys(_NAMES.get(one, f"a {one}") for one in outer if one != "None"))
+    outer = [part.strip().partition("[")[0] for part in _ALTERNATIVE.findall(kind)]
+    expected = " or ".join(dict.fromkeys(_NAMES.get(part, f"a {part}") for part in outer if part != "None"))
     found = f"{reprlib.repr(value)} ({type(value).__name__})"
-    return f"{name}: found {found}; expected {expected}{': ' if meaning else ''}{meaning}."
+    explanation = f": {meaning}" if meaning else ""
+    return f"{name}: found {found}; expected {expected}{explanation}."
