@@ -1,4 +1,4 @@
-"""The images in a tar: listed, probed where they lie, and gathered as rows."""
+"""Scan the images of a tar: list its members, read the header of each image in place, and gather rows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 import re
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from imagenet_tools.containers import tar, tar_batch
+from imagenet_tools.containers import tar
 from imagenet_tools.containers.gzip_stream import GzipStream, point_rows
 from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST
-from imagenet_tools.containers.tar_header import BLOCK, truncated
+from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images import image_rows
-from imagenet_tools.images.image_rows import HEAD, ImageRows, Unwrapped, is_image_name
-from imagenet_tools.images.plain_rows import NAME, ImageBatch, add_images
-from imagenet_tools.storage.blob import ReadBuffer, read_buffer
+from imagenet_tools.images import batch, image_rows
+from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, told_by_path
 
 if TYPE_CHECKING:
@@ -27,143 +25,189 @@ if TYPE_CHECKING:
     from imagenet_tools.images.jpeg import ImageFacts, More
     from imagenet_tools.units import Unit
 
-# What scan_tar() may report, for the table problems.
+    Batches = Iterator[tuple[str, pa.RecordBatch]]
+
+# Codes that scan_tar() may report, for the table problems.
 PROBLEMS = (
     image_rows.PROBLEMS
     | tar.PROBLEMS
     | {"stray_file": "a member that is no image, or a link to what is not in the archive"}
 )
 
-# The tar of a class, wherever it lies.
+# The tar of a class, in any folder.
 CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
 
-# What publishers put beside the images of a tree, and its images do not need.
+# Files that publishers add beside the images of a tree; they are ignored.
 BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
 
 
 class Beside(Protocol):
-    """What takes the files of a tar that are no images, and makes rows of them, as annotations that lie with them."""
+    """Makes rows of the files of a tar that are no images, such as annotations."""
 
     def take(self, member: tar.Member, read: More) -> bool:
-        """Whether it takes a file, of which read(offset, n) gives bytes."""
+        """Return True if it uses a file, whose bytes read(offset, n) returns."""
 
     def full(self) -> bool:
-        """Whether it is time to hand its rows on."""
+        """Return True when the rows should be handed on."""
 
-    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Hand on what was gathered, as (table, rows), and begin anew."""
-
-
-class _Gathered(NamedTuple):
-    """The rows of a tar's images, and what takes the files beside them."""
-
-    rows: ImageRows
-    beside: Beside | None
-
-    def full(self) -> bool:
-        return self.rows.full() or (self.beside is not None and self.beside.full())
-
-    def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        yield from self.rows.batches()
-        if self.beside is not None:
-            yield from self.beside.batches()
+    def batches(self) -> Batches:
+        """Yield the gathered rows as (table, rows), and forget them."""
 
 
-def scan_tar(
-    unit: Unit, rows: ImageRows | None = None, *, beside: Beside | None = None
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a tar, or of the part of a file that a unit names; what nothing takes becomes a problem.
+def scan_tar(unit: Unit, rows: ImageRows | None = None, *, beside: Beside | None = None) -> Batches:
+    """Yield the images of a tar, or of the part of a file that a unit names; other members become problems.
 
-    A tar in gzip, whatever it is called, is read in one pass that leaves seek points; the tars in it are read too.
+    A tar in gzip, detected by its content, is read in one pass that records seek points, class tars in it included.
     """
-    gathered = _Gathered(rows or ImageRows(unit), beside)
+    scan = _TarScan(unit, rows or ImageRows(unit), beside)
     fd = os.open(unit.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if os.pread(fd, 2, unit.offset) == GZIP_MAGIC:
-            yield from _scan_gzip(unit, gathered, fd)
-        else:
-            for _ in _scan_plain(unit, gathered, fd):
-                yield from gathered.batches()
+        is_gzip = os.pread(fd, 2, unit.offset) == GZIP_MAGIC
+        yield from _scan_gzip(scan, fd) if is_gzip else _scan_plain(scan, fd)
     finally:
         os.close(fd)
-    yield from gathered.batches()
+    yield from scan.batches()
 
 
-def _scan_plain(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[None]:
-    """Gather the members of a tar, in batches while their headers are plain; stops when rows are full."""
-    prefix = f"{unit.member}/" if unit.member else ""
+def add_member(rows: ImageRows, unit: Unit, member: tar.Member, head: bytes, more: More) -> None:
+    """Add a member of another kind of archive to the rows, as scan_tar adds one of a tar."""
+    _TarScan(unit, rows, None).add(member, head, more)
+
+
+class _TarScan:
+    """The rows of a tar's images, and of the files beside them."""
+
+    def __init__(self, unit: Unit, rows: ImageRows, beside: Beside | None):
+        self.unit, self.rows, self._beside = unit, rows, beside
+        self._prefix = f"{unit.member}/" if unit.member else ""
+
+    def batches(self) -> Batches:
+        """Yield all gathered rows."""
+        yield from self.rows.batches()
+        if self._beside is not None:
+            yield from self._beside.batches()
+
+    def full_batches(self) -> Batches:
+        """Yield the gathered rows if there are enough of them."""
+        if self.rows.full() or (self._beside is not None and self._beside.full()):
+            yield from self.batches()
+
+    def problem(self, error: FormatError, member: str = "") -> None:
+        """Add a break of the tar to the problems; the members before it are kept."""
+        self.rows.problem(error.code, self.unit.file, str(error), self.unit.member or member or None)
+
+    def add(
+        self,
+        member: tar.Member,
+        head: bytes,
+        more: More,
+        *,
+        facts: ImageFacts | None = None,
+        above: str = "",
+        wnid: str | None = None,
+        streams: bool = False,
+    ) -> None:
+        """Add a member: an image, a file for `beside`, or a problem.
+
+        Args:
+            member: The member.
+            head: Its first bytes.
+            more: Returns n of its bytes at an offset.
+            facts: Facts of the image, if they are known already.
+            above: The name of the inner tar that holds it, with "/" at its end.
+            wnid: The class of that inner tar.
+            streams: Whether it lies in a gzip stream, so that its offset is a position there.
+        """
+        path, offset, length, kind, target = member
+        unit, rows = self.unit, self.rows
+        if kind == "dir":
+            return
+        name = path.rpartition("/")[2]
+        if kind != "file" or not is_image_name(name):
+            used = kind == "file" and self._beside is not None and self._beside.take(member, more)
+            if not used and name not in BESIDE_IMAGES:
+                what = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
+                rows.problem("stray_file", unit.file, f"{what}, not an image", self._prefix + above + path)
+            return
+        stem, path_wnid, split = told_by_path(path)
+        head, more, size, compression = unwrapped(head, length, more)
+        if streams:
+            compression = "tar.gz" if compression is None else f"tar.gz+{compression}"
+        named_by_id = not streams and path == f"{stem}.JPEG" and keeps_imagenet_name(stem)
+        rows.add(
+            stem,
+            file=unit.file,
+            member=None if named_by_id else self._prefix + above + path,
+            offset=None if streams else offset,
+            position=offset if streams else None,
+            length=length,
+            head=head,
+            more=more,
+            size=size,
+            compression=compression,
+            wnid=wnid or (None if unit.wnid else path_wnid),
+            split=split,
+            facts=facts,
+        )
+
+
+def _scan_plain(scan: _TarScan, fd: int) -> Batches:
+    """Scan a tar without gzip: many members together while their headers are plain, then one by one."""
+    unit = scan.unit
     place, end = unit.offset, os.fstat(fd).st_size
     if unit.length >= 0:
         end = min(end, unit.offset + unit.length)
     ahead = HEAD if unit.probed else 0
-    with read_buffer() as buffer:
-        while (heads := tar_batch.read_heads(fd, place, end, ahead, buffer)) is not None:
-            _add_heads(gathered, unit, prefix, heads, buffer, fd)
-            place = heads.after
-            if gathered.full():
-                yield
+    for next_place in batch.scan_members(scan.rows, fd, place, end, ahead=ahead, add=scan.add):
+        place = next_place
+        yield from scan.full_batches()
     try:
         for member, head in tar.walk_ahead(fd, start=place, end=end, ahead=ahead, begin=unit.offset):
-            _add(gathered, unit, prefix, member, head, partial(_of_file, fd, member.offset))
-            if gathered.full():
-                yield
+            scan.add(member, head, partial(_pread, fd, member.offset))
+            yield from scan.full_batches()
     except FormatError as error:
-        # The good members before the break are kept; the break is said.
-        gathered.rows.problem(error.code, unit.file, str(error), unit.member or None)
+        scan.problem(error)
 
 
-def _of_file(fd: int, start: int, offset: int, n: int) -> bytes:
-    return os.pread(fd, n, start + offset)
-
-
-def _add_heads(
-    gathered: _Gathered, unit: Unit, prefix: str, heads: tar_batch.Heads, buffer: ReadBuffer, fd: int
-) -> None:
-    """Add members that were read together."""
-
-    def read(n: int, offset: int, size: int) -> bytes:
-        return os.pread(fd, size, int(heads.offset[n]) + offset)
-
-    def add(n: int, found: ImageFacts | None) -> None:
-        member = tar_batch.member(heads, n, buffer)
-        start = int(heads.at[n]) + BLOCK
-        head = b"" if found is not None else bytes(buffer.raw[start : start + int(heads.held[n])])
-        _add(gathered, unit, prefix, member, head, partial(read, n), found=found)
-
-    images = ImageBatch(
-        names=tar_batch.names(heads, buffer, NAME),
-        file=unit.file,
-        start=heads.at + BLOCK,
-        held=heads.held,
-        offset=heads.offset,
-        size=heads.size,
-        known=tar_batch.are_files(heads),
-    )
-    add_images(gathered.rows, images, buffer, read=read, add=add)
-
-
-def _scan_gzip(unit: Unit, gathered: _Gathered, fd: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _scan_gzip(scan: _TarScan, fd: int) -> Batches:
+    unit = scan.unit
     size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
-    stream = GzipStream(lambda offset, n: os.pread(fd, n, unit.offset + offset), size, label=unit.file)
+    stream = GzipStream(partial(_pread, fd, unit.offset), size, label=unit.file)
     try:
-        for _ in _in_stream(stream, gathered, unit):
-            if gathered.full():
-                yield from gathered.batches()
+        yield from _scan_stream(scan, stream)
     except FormatError as error:
-        gathered.rows.problem(error.code, unit.file, str(error), unit.member or error.member or None)
+        scan.problem(error, error.member)
     else:
         if stream.damage:
-            gathered.rows.problem("gzip_damaged", unit.file, stream.damage, unit.member or None)
+            scan.rows.problem("gzip_damaged", unit.file, stream.damage, unit.member or None)
     yield "seek_points", point_rows(unit, stream, start=unit.offset, size=size)
     stream.close()
 
 
-def _piece(data: bytes, offset: int, n: int) -> bytes:
-    return data[offset : offset + n]
+def _scan_stream(scan: _TarScan, stream: GzipStream) -> Batches:
+    """Scan a tar in a gzip stream, and the class tars in it."""
+    unit = scan.unit
+    for member in _members(stream, 0, sys.maxsize, unit.file):
+        class_tar = CLASS_TAR.fullmatch(member.name) if member.kind == "file" else None
+        if class_tar is None:
+            _add_streamed(scan, stream, member)
+            yield from scan.full_batches()
+            continue
+        end = member.offset + member.size
+        try:
+            for inner in _members(stream, member.offset, end, f"{unit.file}: {member.name}"):
+                _add_streamed(scan, stream, inner, above=f"{member.name}/", wnid=class_tar[1])
+                yield from scan.full_batches()
+        except FormatError as error:
+            # A break in a class tar loses only what follows in that tar; a break of the stream loses all the rest.
+            if error.code.startswith("gzip") or (member.size and not stream.read(end - 1, 1)):
+                raise
+            above = f"{unit.member}/{member.name}" if unit.member else member.name
+            scan.rows.problem(error.code, unit.file, str(error), above)
 
 
-def _streamed(stream: GzipStream, start: int, end: int, label: str) -> Iterator[tar.Member]:
-    """Yield the members of a tar in a stream, hard links last, for what they name lies before."""
+def _members(stream: GzipStream, start: int, end: int, label: str) -> Iterator[tar.Member]:
+    """Yield the members of a tar in a stream; hard links come last, because their targets precede them."""
     links: list[tar.Member] = []
     fault: FormatError | None = None
     try:
@@ -179,94 +223,30 @@ def _streamed(stream: GzipStream, start: int, end: int, label: str) -> Iterator[
         raise fault
 
 
-def _in_stream(stream: GzipStream, gathered: _Gathered, unit: Unit) -> Iterator[None]:
-    """Gather the members of a tar that streams by, and those of the class tars in it; stops after each."""
-    prefix = f"{unit.member}/" if unit.member else ""
-    for member in _streamed(stream, 0, sys.maxsize, unit.file):
-        inner = CLASS_TAR.fullmatch(member.name)
-        if member.kind != "file" or not inner:
-            _add_streamed(gathered, unit, prefix, member, stream)
-            yield
-            continue
-        end = member.offset + member.size
-        above = prefix + member.name
-        try:
-            for one in _streamed(stream, member.offset, end, f"{unit.file}: {member.name}"):
-                _add_streamed(gathered, unit, f"{above}/", one, stream, wnid=inner[1])
-                yield
-        except FormatError as error:
-            # A break in a class tar costs what is behind it in that one alone; one of the stream costs all the rest.
-            if error.code.startswith("gzip") or (member.size and not stream.read(end - 1, 1)):
-                raise
-            gathered.rows.problem(error.code, unit.file, str(error), above)
-
-
 def _add_streamed(
-    gathered: _Gathered, unit: Unit, prefix: str, member: tar.Member, stream: GzipStream, *, wnid: str | None = None
+    scan: _TarScan, stream: GzipStream, member: tar.Member, *, above: str = "", wnid: str | None = None
 ) -> None:
-    """Add a member of a tar that streams by, an image with all its bytes read."""
-
-    def more(offset: int, n: int) -> bytes:
-        return stream.read(member.offset + offset, n)
-
+    """Add a member of a tar in a stream, with all bytes of an image."""
+    more: More = partial(_read_stream, stream, member.offset)
     data = b""
     if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
-        data = more(0, min(member.size, LARGEST))
-        more = partial(_piece, data)
-        if len(data) < min(member.size, LARGEST):
-            what, stated = f"{len(data):,} bytes of {member.name!r}", f"the {member.size:,} that its header states"
-            raise truncated(unit.file, member.offset, f"{what} before its end", stated, member.name)
-    _add(gathered, unit, prefix, member, data[:HEAD], more, wnid=wnid, streams=True)
+        wanted = min(member.size, LARGEST)
+        data = more(0, wanted)
+        more = partial(_slice, data)
+        if len(data) < wanted:
+            found = f"{len(data):,} bytes of {member.name!r} before its end"
+            expected = f"the {member.size:,} that its header states"
+            raise truncated(scan.unit.file, member.offset, found, expected, member.name)
+    scan.add(member, data[:HEAD], more, above=above, wnid=wnid, streams=True)
 
 
-def _add(
-    gathered: _Gathered,
-    unit: Unit,
-    prefix: str,
-    member: tar.Member,
-    head: bytes,
-    more: More,
-    *,
-    wnid: str | None = None,
-    streams: bool = False,
-    found: ImageFacts | None = None,
-) -> None:
-    """Add a member of a tar to the rows: an image, what is taken beside, or a problem."""
-    path, offset, length, kind, target = member
-    if kind == "dir":
-        return
-    rows, beside = gathered
-    name = path.rpartition("/")[2]
-    if kind != "file" or not is_image_name(name):
-        taken = kind == "file" and beside is not None and beside.take(member, more)
-        if not taken and name not in BESIDE_IMAGES:
-            what = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
-            rows.problem("stray_file", unit.file, f"{what}, not an image", prefix + path)
-        return
-    stem, told, split = told_by_path(path)
-    size, compression = length, None
-    if head.startswith(GZIP_MAGIC):
-        head, more, size, compression = Unwrapped.of(head, length, more)
-    if streams:
-        compression = "tar.gz" if compression is None else f"tar.gz+{compression}"
-    plain = not streams and path == f"{stem}.JPEG" and keeps_imagenet_name(stem)
-    rows.add(
-        stem,
-        file=unit.file,
-        member=None if plain else prefix + path,
-        offset=None if streams else offset,
-        position=offset if streams else None,
-        length=length,
-        head=head,
-        more=more,
-        size=size,
-        compression=compression,
-        wnid=wnid or (None if unit.wnid else told),
-        split=split,
-        found=found,
-    )
+def _pread(fd: int, start: int, offset: int, n: int) -> bytes:
+    return os.pread(fd, n, start + offset)
 
 
-def add_member(rows: ImageRows, unit: Unit, member: tar.Member, head: bytes, more: More) -> None:
-    """Add a member of another archive than a tar to the rows, as scan_tar adds one of a tar."""
-    _add(_Gathered(rows, None), unit, "", member, head, more)
+def _read_stream(stream: GzipStream, start: int, offset: int, n: int) -> bytes:
+    return stream.read(start + offset, n)
+
+
+def _slice(data: bytes, offset: int, n: int) -> bytes:
+    return data[offset : offset + n]

@@ -1,7 +1,7 @@
-"""An image's facts and what is wrong with its bytes, from its header alone; the only user of Pillow for reading.
+"""Check an image by its header or by decoding it in full; the only user of Pillow for reading.
 
-JPEG and PNG are read by `jpeg`. GIF, BMP, TIFF, WebP and PPM go through Pillow, each to the reader that its signature
-names and to no other. A TIFF is told as Pillow gives it: turned already, and so without an orientation.
+Headers of JPEG and PNG are read by `jpeg`. Headers of GIF, BMP, TIFF, WebP and PPM are read by Pillow, by the reader
+that the signature names and no other. Pillow applies the orientation of a TIFF itself, so none is returned for it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
-from imagenet_tools.containers.payload import HEAD_BYTES, encoding_of
+from imagenet_tools.containers.payload import GZIP_MAGIC, HEAD_BYTES, encoding_of
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.images.jpeg import Begun, ImageFacts, More, facts
+from imagenet_tools.images.jpeg import ORIENTATION, ImageFacts, More, facts
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-# The codes of the column problem of the table images, and what each says.
+# Codes of the column problem of the table images.
 PROBLEMS = {
     "empty": "no bytes at all",
     "not_an_image": "no signature of JPEG, PNG, GIF, BMP, TIFF, WebP or PPM: often a web page in place of the photo",
@@ -33,36 +33,38 @@ PROBLEMS = {
     "too_many_pixels": "more pixels than are decoded without being asked for: over 89,478,485",
 }
 
-# Pillow's own first limit, Image.MAX_IMAGE_PIXELS as shipped: 256 MiB of RGB.
+# Image.MAX_IMAGE_PIXELS as Pillow ships it: 256 MiB of RGB.
 PIXEL_LIMIT = 89_478_485
 
-# Pillow reads the whole of a WebP to open it; other headers are small. A read counts as this many bytes at least, for
-# some readers go byte by byte.
-_READ_LIMIT, _READ_COST = 16 << 20, 512
+# Pillow reads the whole of a WebP to open it; other headers are small. Some readers go byte by byte, so each read
+# counts as at least _MIN_READ_BYTES.
+_MAX_READ_BYTES = 16 << 20
+_MIN_READ_BYTES = 512
 
-# The readers that may see bytes from strangers, by Pillow's names; the others are many, rare, and have had many holes.
+# Pillow's readers that may see untrusted bytes. The others are many, rare, and have had many security holes.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-_GZIP = b"\x1f\x8b"
-_ORIENTATION = 0x0112
-_ENDS = {"jpeg": b"\xff\xd9", "png": b"\xae\x42\x60\x82"}  # of a PNG, the CRC of its last chunk, IEND
 
-# What Pillow's readers raise on bad bytes, beside its own errors, which derive from these.
+# How an encoding ends; a PNG with the CRC of its last chunk, IEND.
+_ENDS = {"jpeg": b"\xff\xd9", "png": b"\xae\x42\x60\x82"}
+
+# What Pillow's readers raise on bad bytes; its own errors derive from these.
 PILLOW_ERRORS = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
     struct.error,
 )  # fmt: skip
 
+_MAX_WAITING_IMAGES = 64  # images that Pixels keeps in memory
 
-def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> ImageFacts:
-    """The facts of an image of `length` bytes that begins with `head`; what is wrong with it is its `problem`.
 
-    `more(offset, n)` is asked for the bytes from `offset` of the image that `head` does not hold. What it raises is
-    passed on: a disk that fails is no bad image. Bad bytes never raise. 4,096 bytes of head are enough for most.
-    A JPEG's header may have been `begun`.
+def probe(head: bytes, length: int, more: More) -> ImageFacts:
+    """Return the facts of an image of `length` bytes that begins with `head`; `problem` says what is wrong with it.
+
+    `more(offset, n)` returns bytes behind `head`; 4,096 bytes of head are enough for most images. Bad bytes never
+    raise. Errors of `more` are passed on: a failing disk does not make a bad image.
     """
     if length <= 0:
-        return _nothing("empty")
-    found = facts(head, length, more, begun)
+        return _no_facts("empty")
+    found = facts(head, length, more)
     if found is None:
         found = _by_pillow(head[:length], length, more)
     if found.problem is None and (found.width or 0) * (found.height or 0) > PIXEL_LIMIT:
@@ -71,7 +73,7 @@ def probe(head: bytes, length: int, more: More, begun: Begun | None = None) -> I
 
 
 def why_undecodable(data: bytes) -> str:
-    """Return why Pillow stops before the last pixel of an image, in words; "" if it decodes all of them."""
+    """Return why Pillow cannot decode all pixels of an image, in words; "" if it can."""
     try:
         with warnings.catch_warnings(action="ignore"), image(data) as opened:
             opened.load()
@@ -83,37 +85,39 @@ def why_undecodable(data: bytes) -> str:
 
 
 def ends_whole(tail: bytes, encoding: str = "jpeg") -> bool:
-    """Whether an image that ends with these bytes, four at least, ends as its encoding must; true where none must.
+    """Return True if an image that ends with these four or more bytes ends as its encoding requires.
 
-    Some trainers write a JPEG anew that does not end with FF D9, so such a file is better copied than linked.
+    Some trainers rewrite a JPEG that does not end with FF D9, so such a file should be copied and not linked.
     """
     return tail.endswith(_ENDS.get(encoding, b""))
 
 
 def image(data: bytes) -> Image.Image:
-    """The image in these bytes, as Pillow opens it: its pixels are decoded when they are first asked for.
+    """Return an image as Pillow opens it; its pixels are decoded when they are first used.
 
-    Raises FormatError, its code one of PROBLEMS, where the bytes are no image of the known kinds, or one of more than
-    PIXEL_LIMIT pixels.
+    Raises:
+        FormatError: The bytes are no image of FORMATS, or one of more than PIXEL_LIMIT pixels. Its code is one of
+            PROBLEMS.
     """
     from PIL import Image
 
-    found = probe(data[:4096], len(data), lambda offset, n: data[offset : offset + n])
+    problem = probe(data[:4096], len(data), lambda offset, n: data[offset : offset + n]).problem
     cause: Exception | None = None
-    if found.problem is None:
+    if problem is None:
         try:
             return Image.open(io.BytesIO(data), formats=FORMATS)
         except PILLOW_ERRORS as error:
             cause = error
-    code = found.problem or "damaged"
+    code = problem or "damaged"
     message = f"No image: found {len(data):,} bytes that begin {data[:12]!r}: {PROBLEMS[code]}; expected a whole JPEG."
     raise FormatError(message, code=code) from cause
 
 
 def rgb(data: bytes) -> Image.Image:
-    """The image in these bytes, decoded to RGB as torchvision's loader does: the EXIF orientation is not applied.
+    """Return an image decoded to RGB, as torchvision's loader does: the EXIF orientation is not applied.
 
-    Raises FormatError as `image` does, and where the pixels cannot be decoded.
+    Raises:
+        FormatError: As `image`, or the pixels cannot be decoded.
     """
     opened = image(data)
     try:
@@ -123,46 +127,79 @@ def rgb(data: bytes) -> Image.Image:
         raise FormatError(message + f"{opened.format} of {opened.width} x {opened.height}.", code="damaged") from error
 
 
-def _nothing(problem: str, encoding: str | None = None) -> ImageFacts:
+class Pixels:
+    """Decodes images in full, in threads, and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor()
+        self._waiting: list[tuple[str, bytes]] = []
+        self._wrong: list[str] = []
+        self.decoded = 0
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add an image."""
+        self._waiting.append((name, data))
+        if len(self._waiting) >= _MAX_WAITING_IMAGES:
+            self._decode()
+
+    def finish(self) -> list[str]:
+        """Return one sentence for each image that cannot be decoded."""
+        self._decode()
+        self._pool.shutdown()
+        return self._wrong
+
+    def _decode(self) -> None:
+        reasons = self._pool.map(why_undecodable, [data for _, data in self._waiting])
+        for (name, _), reason in zip(self._waiting, reasons, strict=True):
+            if reason:
+                self._wrong.append(f"{name}: {reason}")
+            else:
+                self.decoded += 1
+        self._waiting = []
+
+
+def _no_facts(problem: str, encoding: str | None = None) -> ImageFacts:
     return ImageFacts(None, None, None, encoding, None, problem)
 
 
 def _by_pillow(head: bytes, length: int, more: More) -> ImageFacts:
-    file = _Lazy(head, length, more)
+    """Return the facts of an image that is neither JPEG nor PNG."""
+    file = _LazyFile(head, length, more)
     start = file.read(HEAD_BYTES) or b""
     encoding = encoding_of(start)
     if encoding is None:
-        return _nothing("gzipped" if start.startswith(_GZIP) else "not_an_image")
+        return _no_facts("gzipped" if start.startswith(GZIP_MAGIC) else "not_an_image")
     from PIL import Image
 
-    found = _nothing("damaged", encoding)
+    found = _no_facts("damaged", encoding)
     try:
         with warnings.catch_warnings(action="ignore"):
             opened = Image.open(cast("IO[bytes]", file), formats=(encoding.upper(),))
             found = ImageFacts(opened.width, opened.height, opened.mode, encoding, None, None)
-            written = opened.getexif().get(_ORIENTATION)
+            orientation = opened.getexif().get(ORIENTATION)
     except Image.DecompressionBombError:
         return found._replace(problem="too_many_pixels")
     except PILLOW_ERRORS:
         if file.failure is not None:
             raise file.failure from None
         return found if found.problem is None else found._replace(problem=file.shortage or "damaged")
-    if written is not None and encoding != "tiff":  # Pillow turns a TIFF by itself, its size included
-        plain = isinstance(written, int) and 0 <= written < 1 << 15
-        found = found._replace(orientation=written if plain else -1)
-    return found
+    if orientation is None or encoding == "tiff":
+        return found
+    valid = isinstance(orientation, int) and 0 <= orientation < 1 << 15
+    return found._replace(orientation=orientation if valid else -1)
 
 
-class _Lazy(io.RawIOBase):
-    """The bytes of an image as a file that reads what Pillow asks for, up to a limit.
+class _LazyFile(io.RawIOBase):
+    """An image as a file that reads what Pillow asks for, up to a limit of bytes.
 
-    `failure` is what reading raised, to be told from what Pillow raises; `shortage` the problem of bytes that were
-    asked for and were not to be had.
+    `failure` is what reading raised, to distinguish it from Pillow's errors. `shortage` is the problem of an image
+    whose bytes ended, or were too many, before Pillow had read enough.
     """
 
     def __init__(self, head: bytes, length: int, more: More):
         self._head, self._length, self._more = head, length, more
-        self._place, self._left = 0, _READ_LIMIT
+        self._place = 0
+        self._left = _MAX_READ_BYTES
         self.failure: Exception | None = None
         self.shortage: str | None = None
 
@@ -184,9 +221,9 @@ class _Lazy(io.RawIOBase):
         n = max(min(len(buffer), self._length - self._place), 0)
         if n < len(buffer):
             self.shortage = self.shortage or "cut_short"
-        if max(n, _READ_COST) > self._left:
+        if max(n, _MIN_READ_BYTES) > self._left:
             self.shortage, n = "header_too_long", 0
-        self._left -= max(n, _READ_COST)
+        self._left -= max(n, _MIN_READ_BYTES)
         data = self._head[self._place : self._place + n]
         if len(data) < n:
             try:
@@ -197,39 +234,3 @@ class _Lazy(io.RawIOBase):
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
-
-
-# ---- Decode images in full, many at a time: Pillow lets other threads run while it decodes.
-
-
-_AT_ONCE = 64  # images whose bytes are in memory
-
-
-class Pixels:
-    """Takes the bytes of images, and keeps what is wrong with those that Pillow does not decode in full."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor()
-        self._waiting: list[tuple[str, bytes]] = []
-        self._wrong: list[str] = []
-        self.decoded = 0
-
-    def add(self, name: str, data: bytes) -> None:
-        """Take an image."""
-        self._waiting.append((name, data))
-        if len(self._waiting) >= _AT_ONCE:
-            self._decode()
-
-    def finish(self) -> list[str]:
-        """Return what is wrong, an image each."""
-        self._decode()
-        self._pool.shutdown()
-        return self._wrong
-
-    def _decode(self) -> None:
-        names, data = zip(*self._waiting, strict=True) if self._waiting else ((), ())
-        self._waiting = []
-        for name, why in zip(names, self._pool.map(why_undecodable, data), strict=True):
-            if why:
-                self._wrong.append(f"{name}: {why}")
-            self.decoded += not why
