@@ -1,11 +1,11 @@
-"""The rows of boxes, labels and problems as a reader of annotations gathers them."""
+"""Gather the rows of boxes, labels and problems for one unit of annotations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.annotations.annotation import PLAIN, class_of, filename_differs, parse, plain
+from imagenet_tools.annotations.annotation import class_of, filename_differs, parse
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wordnet.wnid import is_wnid, photo_of
 
@@ -16,30 +16,14 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Unit
 
-# Boxes gathered before they are handed on: few enough that a processor's cache holds what they are made of.
+# Rows of a batch: few enough to stay in a processor's cache.
 _BATCH = 4096
-
-
-class _Numbers(dict[str, Any]):
-    """Texts as numbers: looking up those that boxes are made of is thrice as fast as reading them each time."""
-
-    def __init__(self, kind: type[int] | type[float]):
-        super().__init__((str(n), kind(n)) for n in range(4096))
-        self._kind = kind
-
-    def __missing__(self, text: str) -> float:
-        return self._kind(text)
-
-
-_INTEGERS, _FLOATS = _Numbers(int), _Numbers(float)
-
-_NAME = 3  # which text of an object's, by plain(), its name is
 
 _RANK = {flag: rank for rank, flag in enumerate(bbox.FLAGS)}
 
 
 class AnnotatedBox(NamedTuple):
-    """A box as its annotation gives it, under the names of the table boxes."""
+    """A box as its annotation states it; the fields are columns of the table boxes."""
 
     image_id: str
     wnid: str | None
@@ -61,85 +45,59 @@ class AnnotatedBox(NamedTuple):
 class AnnotationRows:
     """Gathers the boxes, labels and problems of one unit, and hands them on as record batches.
 
-    With a `label_set` an image may hold objects of many classes, or none: the class of each is the one that its own
-    name says, which is expected to be one of `classes`, and each is a label of the image in that set.
+    Args:
+        unit: The unit.
+        label_set: For annotations with objects of many classes, or none. The class of each object is its name, and
+            each class becomes a label of the image in this set.
+        classes: The classes that are expected with a label set.
     """
 
     def __init__(self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset()):
         self._unit = unit
         self._label_set = label_set
         self._classes = classes
-        # By column: a hundred thousand tuples would keep the garbage collector busy for a third of the time.
+        # Columns and not tuples: garbage collection of a hundred thousand tuples took a third of the time.
         self._boxes: dict[str, list[object]] = {name: [] for name in AnnotatedBox._fields}
-        self._add = tuple(column.append for column in self._boxes.values())
-        self._ids = self._boxes["image_id"]
-        # The texts of plain files, which belong to the last boxes whose ids are there: see _settle.
-        self._texts: list[str] = []
+        self._append = tuple(column.append for column in self._boxes.values())
         self._labels: dict[str, list[str]] = {"image_id": [], "label_set": [], "wnid": []}
         self._problems: list[dict[str, object]] = []
 
     def box(self, box: AnnotatedBox) -> None:
-        """Add a box; its flags are put in the order of bbox.FLAGS, each once."""
-        if self._texts:
-            self._settle()
+        """Add a box, with its flags in the order of bbox.FLAGS and without repeats."""
         if len(box.flags) > 1:
-            box = box._replace(flags=_in_order(box.flags))
-        for append, value in zip(self._add, box, strict=True):
+            box = box._replace(flags=tuple(sorted(set(box.flags), key=_RANK.__getitem__)))
+        for append, value in zip(self._append, box, strict=True):
             append(value)
 
     def xml(self, data: bytes, stem: str, *, folder: str | None, file: str, member: str | None = None) -> None:
-        """Add the boxes of a box XML, and what is wrong with it; `folder` is the wnid that its folder is called by."""
-        if self._label_set is None:
-            texts = plain(data)
-            if texts is not None and (len(texts) == PLAIN or len(set(texts[_NAME::PLAIN])) == 1):
-                self._plain(texts, stem, folder, file)
-                return
-        found = parse(data)
-        shared = found.flags
-        if found.filename != stem and filename_differs(found.filename, stem):
+        """Add the boxes of a box XML, and its problems.
+
+        Args:
+            data: Content of the XML file.
+            stem: Name of the XML file without its suffix: the image id.
+            folder: The wnid that its folder is called by.
+            file: The file that holds it, relative to the source's root.
+            member: Its name in an archive.
+        """
+        annotation = parse(data)
+        width, height = annotation.width, annotation.height
+        shared = annotation.flags
+        if filename_differs(annotation.filename, stem):
             shared = (*shared, "filename_differs")
-        several = self._label_set is not None
         classes: dict[str | None, tuple[str | None, tuple[str, ...]]] = {}  # by name: nearly always one
-        for name, pose, truncated, difficult, xmin, ymin, xmax, ymax, own, narrower in found.objects:
+        for name, pose, truncated, difficult, xmin, ymin, xmax, ymax, flags, subcategory in annotation.objects:
             if name not in classes:
-                classes[name] = _said(name, self._classes) if several else class_of(name, stem, folder)
-            wnid, by_name = classes[name]
-            flags = by_name + shared + own
-            size = found.width, found.height
-            rest = flags, *size, pose, truncated, difficult, narrower
+                by_place = self._label_set is None
+                classes[name] = class_of(name, stem, folder) if by_place else _class_by_name(name, self._classes)
+            wnid, class_flags = classes[name]
+            rest = class_flags + shared + flags, width, height, pose, truncated, difficult, subcategory
             self.box(AnnotatedBox(stem, wnid, xmin, ymin, xmax, ymax, file, name, *rest))
-        for code, reason in found.problems:
-            if not (several and code == "xml_no_object"):
+        for code, reason in annotation.problems:
+            if self._label_set is None or code != "xml_no_object":
                 self.problem(code, file, reason, member, stem)
         if self._label_set is not None:
             for wnid in sorted({wnid for wnid, _ in classes.values() if wnid is not None}):
                 self.label(stem, self._label_set, wnid)
-
-    def _plain(self, texts: tuple[str, ...], stem: str, folder: str | None, file: str) -> None:
-        """Add the boxes of a file of the published shape, all of one name, by the texts that plain() gives of it."""
-        wnid, flags = class_of(texts[_NAME], stem, folder)
-        if texts[0] != stem and filename_differs(texts[0], stem):
-            flags = _in_order((*flags, "filename_differs"))
-        self._texts += texts
-        boxes, n = self._boxes, len(texts) // PLAIN
-        boxes["wnid"] += (wnid,) * n
-        boxes["file"] += (file,) * n
-        boxes["flags"] += (flags,) * n
-        self._ids += (stem,) * n
-
-    def _settle(self) -> None:
-        """Put the texts of plain files into the columns that they are of."""
-        texts, boxes = self._texts, self._boxes
-        for n, name in enumerate(("stated_width", "stated_height"), 1):
-            boxes[name] += map(_INTEGERS.__getitem__, texts[n::PLAIN])
-        for n, name in enumerate(("name", "pose"), _NAME):
-            boxes[name] += texts[n::PLAIN]
-        for n, name in enumerate(("truncated", "difficult"), _NAME + 2):
-            boxes[name] += map("1".__eq__, texts[n::PLAIN])
-        for n, name in enumerate(("xmin", "ymin", "xmax", "ymax"), _NAME + 4):
-            boxes[name] += map(_FLOATS.__getitem__, texts[n::PLAIN])
-        boxes["subcategory"] += (None,) * (len(texts) // PLAIN)
-        texts.clear()
 
     def label(self, image_id: str, label_set: str, wnid: str) -> None:
         """Add a label of an image."""
@@ -151,21 +109,20 @@ class AnnotationRows:
     def problem(
         self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
     ) -> None:
-        """Add a row to the table problems: what was found, and what was expected."""
+        """Add a row to the table problems; `reason` says what was found and what was expected."""
         row: dict[str, object] = {"code": code, "file": file, "member": member, "image_id": image_id, "reason": reason}
         self._problems.append(row)
 
     def full(self) -> bool:
-        """Whether it is time to hand the rows on."""
-        return len(self._ids) + len(self._labels["wnid"]) + len(self._problems) >= _BATCH
+        """Return True when the rows should be handed on."""
+        return len(self._boxes["image_id"]) + len(self._labels["wnid"]) + len(self._problems) >= _BATCH
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Hand on what was gathered, as (table, rows), and begin anew."""
-        if self._texts:
-            self._settle()
-        if self._ids:
-            photos = {image_id: photo_of(self._unit.dataset, str(image_id)) for image_id in set(self._ids)}
-            yield "boxes", self._batch("boxes", self._boxes | {"photo": [photos[image_id] for image_id in self._ids]})
+        """Yield the gathered rows as (table, rows), and forget them."""
+        image_ids = self._boxes["image_id"]
+        if image_ids:
+            photos = {image_id: photo_of(self._unit.dataset, str(image_id)) for image_id in set(image_ids)}
+            yield "boxes", self._batch("boxes", self._boxes | {"photo": [photos[image_id] for image_id in image_ids]})
             for column in self._boxes.values():
                 column.clear()
         if self._labels["wnid"]:
@@ -178,7 +135,7 @@ class AnnotationRows:
             self._problems.clear()
 
     def _batch(self, table: str, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
-        """A batch of the columns given, with those that are one value in all of a unit; the rest is null."""
+        """Return a batch of these columns and of those that are the same in all rows of a unit; others are null."""
         import pyarrow as pa
 
         same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key}
@@ -193,13 +150,10 @@ class AnnotationRows:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _in_order(flags: tuple[str, ...]) -> tuple[str, ...]:
-    """Flags in the order of bbox.FLAGS, each once."""
-    return tuple(sorted(set(flags), key=_RANK.__getitem__))
-
-
-def _said(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:
-    """The class that an object's own name says, where its place says nothing of it."""
-    if name is None or not is_wnid(name):
-        return None, ("no_name" if name is None else "name_is_word",)
+def _class_by_name(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the class of an object and its flags, from its name alone."""
+    if name is None:
+        return None, ("no_name",)
+    if not is_wnid(name):
+        return None, ("name_is_word",)
     return name, () if name in classes else ("not_det_class",)

@@ -41,10 +41,10 @@ def test_real_files_are_read_by_both_ways_alike(real):
     for path in sorted((real / "xml").rglob("*")):
         if path.is_file():
             text = path.read_text()
-            assert annotation._canonical(text.encode()) in {None, annotation._by_tags(text)}
+            assert annotation.parse_published_shape(text.encode()) in {None, annotation.parse_any_shape(text.encode())}
     published = real / "xml/clsloc/val/ILSVRC2012_val_00026567.xml"
     for path in (published, *(real / "xml/bbox21k").rglob("*.xml"), *(real / "xml/stanford_dogs").rglob("n*_*")):
-        assert path.is_dir() or annotation._canonical(path.read_bytes()) is not None, path
+        assert path.is_dir() or annotation.parse_published_shape(path.read_bytes()) is not None, path
     assert [box[4:8] for box in parse(published.read_bytes()).objects] == [(163, 200, 246, 269), (147, 43, 409, 329)]
 
 
@@ -60,8 +60,8 @@ def test_the_short_way_says_what_expat_says_or_nothing(edits):
     text = WHOLE.replace("><", ">\n\t<") if len(edits) % 2 else WHOLE
     for place, cut, piece in edits:
         text = text[:place] + piece + text[place + cut :]
-    short = annotation._canonical(text.encode())
-    assert short is None or short == annotation._by_tags(text)
+    short = annotation.parse_published_shape(text.encode())
+    assert short is None or short == annotation.parse_any_shape(text.encode())
 
 
 values = st.text("&#48;]>%s.-+_09 \t\n\x0bé", max_size=7) | st.sampled_from(["n02119789", "a&lt;b", "7"])
@@ -76,9 +76,9 @@ values = st.text("&#48;]>%s.-+_09 \t\n\x0bé", max_size=7) | st.sampled_from(["n
 def test_the_short_way_agrees_with_expat_on_every_value(old, new, of_dogs):
     text = WHOLE.replace(f">{old}<", f">{new}<")
     text = text.replace("segmented>", "segment>") if of_dogs else text
-    short = annotation._canonical(text.encode())
-    assert short is None or short == annotation._by_tags(text)
-    assert annotation._canonical(WHOLE.encode()) is not None
+    short = annotation.parse_published_shape(text.encode())
+    assert short is None or short == annotation.parse_any_shape(text.encode())
+    assert annotation.parse_published_shape(WHOLE.encode()) is not None
 
 
 @settings(deadline=None, max_examples=30)

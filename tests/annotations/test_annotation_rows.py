@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.annotations import annotation, annotation_rows
+from imagenet_tools.annotations import annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.units import Unit
 
@@ -24,8 +24,7 @@ def rows_of(files: list[File], *, by_pattern: bool) -> dict[str, pa.Table]:
     found: dict[str, list[pa.RecordBatch]] = {}
     with pytest.MonkeyPatch.context() as patch:
         if not by_pattern:
-            patch.setattr(annotation, "plain", lambda data: None)
-            patch.setattr(annotation_rows, "plain", lambda data: None)
+            patch.setattr(annotation, "parse_published_shape", lambda data: None)
         for n, (stem, folder, data) in enumerate(files):
             rows.xml(data, stem, folder=folder, file="a.tgz", member=f"{n}/{stem}.xml")
             if n % 3 == 2:
@@ -97,13 +96,19 @@ def test_the_pattern_and_expat_give_the_same_rows(some: list[File]) -> None:
 def test_what_the_pattern_takes_another_parser_reads_alike(file: File) -> None:
     """ElementTree's reading, each value found by its own path."""
     _, _, data = file
-    texts = annotation.plain(data)
-    if texts is None:
+    found = annotation.parse_published_shape(data)
+    if found is None:
         return
     root = ElementTree.fromstring(data)
-    head = [root.findtext(path) for path in ("filename", "size/width", "size/height")]
-    tags = ("name", "pose", "truncated", "difficult", *(f"bndbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax")))
-    assert [*texts] == [text for one in root.iter("object") for text in (*head, *map(one.findtext, tags))]
+    numbers = [int(root.findtext(path) or "") for path in ("size/width", "size/height")]
+    assert [found.filename, found.width, found.height] == [root.findtext("filename"), *numbers]
+    for one, element in zip(found.objects, root.iter("object"), strict=True):
+        edges = [float(element.findtext(f"bndbox/{edge}") or "") for edge in ("xmin", "ymin", "xmax", "ymax")]
+        texts = [element.findtext(tag) for tag in ("name", "pose", "truncated", "difficult")]
+        expected = (*texts[:2], texts[2] == "1", texts[3] == "1", *edges)
+        assert repr(one[:8]) == repr(expected)  # -0.0 apart from 0.0
+        assert one[8:] == ((), None)
+    assert found[4:] == ((), ())
 
 
 def test_real_files_give_the_same_rows_by_either_way(real: Path) -> None:
@@ -115,7 +120,7 @@ def test_real_files_give_the_same_rows_by_either_way(real: Path) -> None:
     found = rows_of(files, by_pattern=True)
     assert same(found, rows_of(files, by_pattern=False))
     assert found["boxes"].num_rows > len(files)
-    assert sum(annotation.plain(data) is not None for _, _, data in files) > len(files) // 2
+    assert sum(annotation.parse_published_shape(data) is not None for _, _, data in files) > len(files) // 2
 
 
 def test_more_objects_than_are_read_are_left_to_expat() -> None:
@@ -129,7 +134,7 @@ def test_more_objects_than_are_read_are_left_to_expat() -> None:
     )
     for n in (1, annotation.MAX_OBJECTS, annotation.MAX_OBJECTS + 1):
         file = ("n01440764_1", "n01440764", f"{head}{one * n}</annotation>".encode())
-        assert (annotation.plain(file[2]) is not None) == (n <= annotation.MAX_OBJECTS)
+        assert (annotation.parse_published_shape(file[2]) is not None) == (n <= annotation.MAX_OBJECTS)
         found = rows_of([file], by_pattern=True)
         assert same(found, rows_of([file], by_pattern=False))
         assert found["boxes"].num_rows == min(n, annotation.MAX_OBJECTS)
