@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import class_of, filename_differs, parse
-from imagenet_tools.schema import arrow_schema
+from imagenet_tools.images.image_rows import record_batch
 from imagenet_tools.wordnet.wnid import is_wnid, photo_of
 
 if TYPE_CHECKING:
@@ -135,19 +135,9 @@ class AnnotationRows:
             self._problems.clear()
 
     def _batch(self, table: str, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
-        """Return a batch of these columns and of those that are the same in all rows of a unit; others are null."""
-        import pyarrow as pa
-
+        """Return a batch of these columns and of those that are the same in all rows of a unit."""
         same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key}
-        schema = arrow_schema(table)
-        n = len(next(iter(columns.values())))
-        arrays = [
-            pa.array(columns[field.name], field.type)
-            if field.name in columns
-            else pa.repeat(pa.scalar(same.get(field.name), field.type), n)
-            for field in schema
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return record_batch(table, len(next(iter(columns.values()))), {**same, **columns})
 
 
 def _class_by_name(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:

@@ -189,25 +189,32 @@ class ImageRows:
 
     def _finish_rows(self) -> None:
         """Make a batch of the rows that were gathered one by one."""
-        import pyarrow as pa
-
-        n = len(self._rows)
-        if n == 0:
+        if not self._rows:
             return
         columns: dict[str, Sequence[Any]] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
         columns |= dict(zip(ImageFacts._fields, zip(*self._facts, strict=True), strict=True))
         columns["hash32"] = hashes32(columns["photo"])
         same = {"dataset": self.unit.dataset, "source": self.unit.source, "unit": self.unit.key, "n_boxes": 0}
-        schema = arrow_schema("images")
-        arrays = [
-            pa.array(columns[field.name], field.type)
-            if field.name in columns
-            else pa.repeat(pa.scalar(same[field.name], field.type), n)
-            for field in schema
-        ]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        self._batches.append(record_batch("images", len(self._rows), same | columns))
         self._rows.clear()
         self._facts.clear()
+
+
+def record_batch(table: str, n: int, columns: Mapping[str, object]) -> pa.RecordBatch:
+    """Return n rows of a table. A column is n values, or one value for all rows; a column that is absent is null."""
+    import pyarrow as pa
+
+    schema = arrow_schema(table)
+    arrays: list[pa.Array] = []
+    for field in schema:
+        values = columns.get(field.name)
+        if isinstance(values, pa.Array):
+            arrays.append(values)
+        elif values is None or isinstance(values, str | int):
+            arrays.append(pa.repeat(pa.scalar(values, field.type), n))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def is_image_name(name: str) -> bool:

@@ -9,6 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from imagenet_tools.images.batch.jpeg_batch import NONE
+from imagenet_tools.images.image_rows import record_batch
 from imagenet_tools.images.jpeg import MODES
 from imagenet_tools.schema import arrow_schema
 
@@ -75,7 +76,6 @@ def plain_batch(
         probed: Facts of the rows that are not plain in `headers`.
     """
     import numpy as np
-    import pyarrow as pa
 
     n = len(names)
     stems = np.where(np.arange(NAME_BYTES) < lengths[:, None], names, 0)
@@ -97,20 +97,7 @@ def plain_batch(
     }
     if headers is not None:
         columns |= _fact_columns(headers, probed)
-    schema = arrow_schema("images")
-    return pa.RecordBatch.from_arrays(
-        [_column(columns.get(field.name), field.type, n) for field in schema], schema=schema
-    )
-
-
-def _column(value: object, kind: pa.DataType, n: int) -> pa.Array:
-    """Return a column of values, or of one value n times."""
-    import numpy as np
-    import pyarrow as pa
-
-    if isinstance(value, pa.Array):
-        return value
-    return pa.array(value, kind) if isinstance(value, np.ndarray) else pa.repeat(pa.scalar(value, kind), n)
+    return record_batch("images", n, columns)
 
 
 def _text_column(letters: Names, lengths: Numbers) -> pa.StringArray:
