@@ -1,1 +1,1 @@
-"""What readers of annotations share: boxes, the XML they stand in, and lists of images."""
+"""Boxes, box XML and lists of images, for the readers of annotations."""
