@@ -1,1 +1,1 @@
-"""Training without exporting: images of an index as a data set that any framework's loader reads."""
+"""Data sets for training over the original bytes of an index, for the loader of any framework."""

@@ -1,7 +1,7 @@
-"""A split as a map-style data set with ImageFolder's face, over the original archives and folders.
+"""A split as a map-style data set with ImageFolder's interface, read from the original archives and folders.
 
-It holds arrays and no connection, so it pickles (some 35 bytes an image, whole: a worker asks no index) and is shared
-by workers that fork. Files are opened in the process that reads, and kept open there.
+A data set holds arrays and no connection. So it pickles (about 35 bytes an image; workers never open the index), and
+forked workers share it. Files are opened in the process that reads, and stay open there.
 """
 
 from __future__ import annotations
@@ -30,16 +30,13 @@ if TYPE_CHECKING:
     from imagenet_tools.training.images import ImagePlaces
 
 
-# ---- `targets` and `samples`: what looks like ImageFolder's lists, and is made of arrays when it is asked for.
-
-
 _Item = TypeVar("_Item")
 
 
 class LazyList(Sequence[_Item]):
-    """A sequence of what `item` gives for each row, equal to a list of the same; its slices are lists.
+    """A sequence that computes item(row) on access and equals a list of the same items; slices are lists.
 
-    Where its items are numbers, `array` holds them as well, for those who want all at once, numpy among them.
+    `array` holds all items if they are numbers, for users that want them at once, such as NumPy.
     """
 
     def __init__(self, n: int, item: Callable[[int], _Item], array: npt.NDArray[Any] | None = None):
@@ -75,38 +72,36 @@ class LazyList(Sequence[_Item]):
         return f"[{', '.join([*map(repr, self[:3]), *(['...'] if len(self) > 3 else [])])}] ({len(self):,} in all)"
 
 
-# ----
-
-
-# Of the files that a process may open, the share that is kept open here, and the most.
-_SHARE, _MOST = 4, 4096
-# Images that are skipped one after another before it is an error: so many are not a few bad images.
-_MOST_IN_A_ROW = 100
+# A data set keeps at most this part of the files open that a process may open, and at most _MAX_OPEN_FILES.
+_OPEN_FILES_DIVISOR = 4
+_MAX_OPEN_FILES = 4096
+# More unreadable images in a row are not a few bad images but an error of the source.
+_MAX_SKIPPED_IN_A_ROW = 100
 
 Transform = Callable[[Any], Any]
 
 
 class Boxes(NamedTuple):
-    """The boxes of all images in their order: those of image n are the rows from starts[n] up to starts[n + 1]."""
+    """The boxes of all images, in their order: those of image n are the rows from starts[n] to starts[n + 1]."""
 
     starts: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]  # 0-based class index
     fractions: npt.NDArray[np.float32]  # (boxes, 4): xmin, ymin, xmax, ymax of the stored raster, 0 to 1
-    pixels: npt.NDArray[np.float32]  # the same in pixels: 0 to the width, 0 to the height
+    pixels: npt.NDArray[np.float32]  # the same in pixels, 0 to width and 0 to height
 
     def of(self, row: int) -> slice:
-        """The rows of the boxes of an image."""
+        """Return the rows of the boxes of an image."""
         return slice(self.starts[row], self.starts[row + 1])
 
 
 class Dataset:
-    """The images of a split: `dataset[n]` is (image, label), or what `fields` asks for, as a tuple.
+    """The images of a split: `dataset[n]` is (image, label), or the values of `fields`, as a tuple.
 
-    `loader` makes an image of its bytes; by default Pillow, in RGB, and the EXIF orientation is not applied, as in
-    torchvision. `transform` is given the image, `target_transform` the label; all four may be set at any time.
+    `loader` makes an image of its bytes. By default it is Pillow, in RGB, without applying the EXIF orientation, as in
+    torchvision. `transform` is called with the image, `target_transform` with the label. All can be set at any time.
 
-    With `on_error="skip"`, the next image that can be read comes in the place of one that cannot, and each process
-    warns of those that it meets. `skipped` names them, also those that forked workers met.
+    With `on_error="skip"`, an image that cannot be read is replaced by the next one that can. Each process warns about
+    the images that it skips. `skipped` lists them, those of forked workers included.
     """
 
     def __init__(
@@ -129,34 +124,35 @@ class Dataset:
         self.classes = list(wnids)  # wnids, in the order of the class indices
         self.class_to_idx = {wnid: label for label, wnid in enumerate(wnids)}
         self.fields = tuple(fields)
-        self.left_out = dict(left_out or {})  # images of the index that are not in it, by reason
+        self.left_out = dict(left_out or {})  # reason: images of the index that are not in the data set
         self.transform, self.target_transform = transform, target_transform
         self.loader = loader or probe.rgb
         self._images, self._columns, self._boxes = images, dict(columns or {}), boxes
         self._stamps = stamps
-        self._reads = "image" in fields or "bytes" in fields
+        self._reads_bytes = "image" in fields or "bytes" in fields
         self._opened: tuple[int, Descriptors] | None = None
-        self._bad: mmap.mmap | None = _marks(len(self)) if on_error == "skip" else None
+        # A byte for each image, shared with forked processes: 1 if it cannot be read.
+        self._bad_marks: mmap.mmap | None = _marks(len(self)) if on_error == "skip" else None
 
     @property
     def skipped(self) -> list[str]:
-        """The images that could not be read and were left, as dataset/image_id, each once."""
-        marks = np.frombuffer(b"" if self._bad is None else self._bad[:], np.uint8)[: len(self)]
+        """Return the images that could not be read and were skipped, as dataset/image_id."""
+        marks = np.frombuffer(b"" if self._bad_marks is None else self._bad_marks[:], np.uint8)[: len(self)]
         return [self._images.key(row) for row in np.flatnonzero(marks).tolist()]
 
     @property
     def names(self) -> list[str]:
-        """What people call the classes, in their order; unique without regard to case."""
-        return [one.display for one in order_classes(self.classes)]
+        """Return display names of the classes, in their order; unique ignoring case."""
+        return [ordered.display for ordered in order_classes(self.classes)]
 
     @property
     def targets(self) -> LazyList[int]:
-        """The class index of every image, as a list would have it."""
+        """Return the class index of every image, in place of a list."""
         return LazyList(len(self), self._images.target, self._images.label)
 
     @property
     def samples(self) -> LazyList[tuple[str, int]]:
-        """(path, class index) of every image, as a list would have it; an image in an archive is archive/name."""
+        """Return (path, class index) of every image, in place of a list; the path in an archive is archive/name."""
         return LazyList(len(self), self._images.sample)
 
     def __len__(self) -> int:
@@ -166,16 +162,16 @@ class Dataset:
         return self._item(self._row(index))
 
     def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[tuple[Any, ...]]:
-        """A batch, as torch's DataLoader asks for one: read in the order of the archives, given in the order asked."""
-        if type(self).__getitem__ is not Dataset.__getitem__:  # somebody's own items, which torch must not get round
+        """Return a batch for torch's DataLoader; images are read in the order in which they are stored."""
+        if type(self).__getitem__ is not Dataset.__getitem__:  # a subclass changes items: use its method
             return [self[index] for index in indices]
         rows = [self._row(index) for index in indices]
         data: dict[int, bytes] = {}
-        for row in self._images.on_disk(set(rows)) if self._reads else ():
+        for row in self._images.on_disk(set(rows)) if self._reads_bytes else ():
             try:
                 data[row] = self._read(row)
             except SourceError:
-                if self._bad is None:
+                if self._bad_marks is None:
                     raise
         return [self._item(row, data.get(row)) for row in rows]
 
@@ -183,11 +179,15 @@ class Dataset:
         return map(self.__getitem__, range(len(self)))
 
     def read(self, index: SupportsIndex) -> bytes:
-        """The bytes of an image, undecoded. SourceError names the image, its file and what was found there."""
+        """Return the bytes of an image, undecoded.
+
+        Raises:
+            SourceError: The image cannot be read. The message names the image, its file and what was found.
+        """
         return self._read(self._row(index))
 
     def close(self) -> None:
-        """Close the files that are open in this process; they are opened again when an image is asked for."""
+        """Close the files that are open in this process; the next read opens them again."""
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
@@ -196,15 +196,13 @@ class Dataset:
         return f"Dataset({self.split!r}: {len(self):,} images, {len(self.classes):,} classes)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None, "_bad": None if self._bad is None else self._bad[:]}
+        return self.__dict__ | {"_opened": None, "_bad_marks": None if self._bad_marks is None else self._bad_marks[:]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if state["_bad"] is not None:
-            self._bad = _marks(len(self))
-            self._bad[:] = state["_bad"]
-
-    # ---- one image
+        if state["_bad_marks"] is not None:
+            self._bad_marks = _marks(len(self))
+            self._bad_marks[:] = state["_bad_marks"]
 
     def _row(self, index: SupportsIndex) -> int:
         row = operator.index(index)
@@ -220,27 +218,27 @@ class Dataset:
             raise self._unreadable(row, error) from error
 
     def _item(self, row: int, data: bytes | None = None) -> tuple[Any, ...]:
-        row, data, image = self._loaded(row, data) if self._reads else (row, b"", None)
+        row, data, image = self._loaded(row, data) if self._reads_bytes else (row, b"", None)
         return tuple(self._field(field, row, data, image) for field in self.fields)
 
     def _loaded(self, row: int, data: bytes | None) -> tuple[int, bytes, Any]:
-        """(row, bytes, image) of an image, or of the next one that can be read, where that is asked for."""
+        """Return (row, bytes, image) of an image or, with on_error="skip", of the next one that can be read."""
         failure: Exception | None = None
-        most = min(_MOST_IN_A_ROW, len(self))
-        for n in (place % len(self) for place in range(row, row + most)):
-            if self._bad is not None and self._bad[n]:
+        attempts = min(_MAX_SKIPPED_IN_A_ROW, len(self))
+        for n in (row_or_next % len(self) for row_or_next in range(row, row + attempts)):
+            if self._bad_marks is not None and self._bad_marks[n]:
                 continue
             try:
                 read = data if n == row and data is not None else self._read(n)
                 return n, read, self._decoded(n, read) if "image" in self.fields else None
             except Exception as error:
-                if self._bad is None or not _of_one_image(error):
+                if self._bad_marks is None or not _is_of_one_image(error):
                     raise
                 failure = error
-                self._bad[n] = 1
-                said = str(error).partition(" To train without it")[0]
-                warnings.warn(f"Skipped an image. {said}", stacklevel=4)
-        message = f"Skipped {most} images in a row from {self._images.key(row)} on, expected one that can be "
+                self._bad_marks[n] = 1
+                reason = str(error).partition(" To train without it")[0]
+                warnings.warn(f"Skipped an image. {reason}", stacklevel=4)
+        message = f"Skipped {attempts} images in a row from {self._images.key(row)} on, expected one that can be "
         raise SourceError(message + "read. Look at their source: imagenet-tools check INDEX --read-data") from failure
 
     def _field(self, field: str, row: int, data: bytes, image: Any) -> Any:
@@ -253,7 +251,7 @@ class Dataset:
             return data
         if field in BOX_FIELDS and self._boxes is not None:
             values: npt.NDArray[Any] = getattr(self._boxes, BOX_FIELDS[field])[self._boxes.of(row)]
-            return values.copy()  # what is changed on the way must not change for the next epoch
+            return values.copy()  # a transform that changes them in place must not change the next epoch
         return self._columns[field][row].as_py()
 
     def _decoded(self, row: int, data: bytes) -> Any:
@@ -265,33 +263,33 @@ class Dataset:
             raise self._unreadable(row, error) from error
 
     def _unreadable(self, row: int, error: Exception) -> SourceError:
-        what = str(error) if isinstance(error, ImagenetToolsError) else f"{type(error).__name__}: {error}."
+        reason = str(error) if isinstance(error, ImagenetToolsError) else f"{type(error).__name__}: {error}."
         key = self._images.key(row)
-        named = key.partition("/")[2].replace("'", "''")
-        message = f"Image {key}, in {self._images.path(row)}, cannot be read. {what}"
-        without = f'select(where="image_id <> \'{named}\'"), or dataset(on_error="skip")'
+        quoted = key.partition("/")[2].replace("'", "''")
+        message = f"Image {key}, in {self._images.path(row)}, cannot be read. {reason}"
+        without = f'select(where="image_id <> \'{quoted}\'"), or dataset(on_error="skip")'
         return SourceError(f"{message} To train without it: {without}.")
 
     def _descriptors(self) -> Descriptors:
-        """The open files of this process: a lock of the parent's may have been held when it forked."""
-        opened, process = self._opened, os.getpid()
-        if opened is None or opened[0] != process:
+        """Return the open files of this process; those of a parent may have a lock held while it forked."""
+        process = os.getpid()
+        if self._opened is None or self._opened[0] != process:
             allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            most = _MOST if allowed == resource.RLIM_INFINITY else min(allowed // _SHARE, _MOST)
-            opened = self._opened = (process, Descriptors(capacity=most, stamps=self._stamps))
-        return opened[1]
+            share = _MAX_OPEN_FILES if allowed == resource.RLIM_INFINITY else allowed // _OPEN_FILES_DIVISOR
+            self._opened = process, Descriptors(capacity=min(share, _MAX_OPEN_FILES), stamps=self._stamps)
+        return self._opened[1]
 
 
 def _marks(n: int) -> mmap.mmap:
-    """Return a byte for each image, shared with processes that are forked."""
+    """Return a byte for each image, shared with forked processes."""
     return mmap.mmap(-1, max(n, 1))
 
 
-def _of_one_image(error: Exception) -> bool:
-    """Return True if an error is about one image, and not about its source, which is gone or has changed."""
+def _is_of_one_image(error: Exception) -> bool:
+    """Return True if an error is about one image, and not about a source that is gone or has changed."""
     cause = error.__cause__ if isinstance(error, SourceError) else error
     return isinstance(cause, FormatError) or not isinstance(cause, ImagenetToolsError | MemoryError)
 
 
-# The fields of a data set that are made of boxes: the arrays of Boxes that they are.
+# Fields of a data set that are arrays of Boxes.
 BOX_FIELDS = {"boxes": "pixels", "boxes_normalised": "fractions", "box_labels": "label"}
