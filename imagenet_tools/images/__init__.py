@@ -1,1 +1,1 @@
-"""What readers of images share: the facts of an image, the rows they become, what names and numbers say of them."""
+"""Facts of images, the rows of the table images, and what names and class numbers of images mean."""

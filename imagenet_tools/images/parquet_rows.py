@@ -1,4 +1,4 @@
-"""The rows of a Parquet shard of the hub: each image, the path that names it, and its label.
+"""Read the rows of a Parquet shard of the hub: each image, its path and its label.
 
 image { bytes, path }, label: a whole number, or a text
 metadata of the schema, under `huggingface`: {"info": {"features": {"label": {"names": [...]}}}}
@@ -6,6 +6,7 @@ metadata of the schema, under `huggingface`: {"info": {"features": {"label": {"n
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +29,7 @@ RESIZED = b"imagenet-tools resized"
 
 
 class Own(NamedTuple):
-    """What an export of this project says of an image."""
+    """What an export of this project states about an image."""
 
     dataset: str
     image_id: str
@@ -37,7 +38,7 @@ class Own(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What stands beside an image."""
+    """The values beside an image."""
 
     name: str | None
     label: int | str | None
@@ -45,44 +46,52 @@ class Said(NamedTuple):
 
 
 class LabelledShard(NamedTuple):
-    """An open shard, the columns of it that are read beside the images, and what its numbers mean."""
+    """An open shard, the columns that are read beside the images, and the meaning of its class numbers."""
 
     file: ParquetShard
-    beside: tuple[str, ...]  # the names, and the labels where there are some
-    unread: list[str]  # columns that nothing reads
-    meaning: ListedNumbering | None  # where it lists the wnids of its numbers itself
-    resized: bool  # whether it is an export of this project that resized its images
+    beside: tuple[str, ...]  # columns of names and, if there are any, of labels
+    unread: list[str]  # other columns
+    meaning: ListedNumbering | None  # the numbering that the shard itself lists
+    resized: bool  # whether an export of this project resized its images
 
     @classmethod
     def open(cls, files: Descriptors, path: Path, label: str) -> LabelledShard:
-        """FormatError, with the code parquet_damaged, where it cannot be read, or has no column of images."""
+        """Open a shard.
+
+        Raises:
+            FormatError: It cannot be read or has no column of images. Its code is parquet_damaged.
+        """
         shard = ParquetShard(files, str(path), label=label)
         with shard.told("a schema that cannot be read"):
             schema = shard.file.schema_arrow
-            own = Own._fields if all(_is_text(schema, name) for name in Own._fields) else ()
+            exported = Own._fields if all(_is_text(schema, name) for name in Own._fields) else ()
             labels = (_LABEL,) if _LABEL in schema.names and _is_read(schema.field(_LABEL).type) else ()
             listed = _listed(schema.metadata or {})
-            unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels, *own)]
+            unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels, *exported)]
         names = shard.column.removesuffix("bytes") + "path"
         return cls(
             shard,
-            (names, *(own or labels)),
+            (names, *(exported or labels)),
             unread,
             ListedNumbering(listed) if listed else None,
             RESIZED in (schema.metadata or {}),
         )
 
     def first(self, n: int) -> list[Said]:
-        """What is said of the first images, which themselves are not read."""
+        """Return the values beside the first n images, without reading the images."""
         import pyarrow as pa
 
         with self.file.told("names or labels that cannot be read"):
             batches = self.file.file.iter_batches(n, columns=list(self.beside), use_threads=False)
-            first = pa.Table.from_batches([batch for batch, _ in zip(batches, range(1), strict=False)] or [])
+            first = pa.Table.from_batches(itertools.islice(batches, 1))
             return _said([leaf_of(first, column) for column in self.beside])
 
     def rows(self, group: int) -> Iterator[tuple[pa.Buffer | None, Said]]:
-        """The images of a row group, and what is said of them; FormatError, before any, where it is damaged."""
+        """Return the images of a row group, and the values beside them.
+
+        Raises:
+            FormatError: The row group is damaged. Raised before any image.
+        """
         images, beside = self.file.images(group, self.beside)
         return zip((image.as_buffer() for image in images), _said(beside), strict=True)
 
@@ -100,27 +109,29 @@ def _is_text(schema: pa.Schema, name: str) -> bool:
 
 
 def _said(columns: Sequence[pa.ChunkedArray]) -> list[Said]:
-    names, *labels = (_values(column) for column in columns)
-    if len(labels) == len(Own._fields):
-        own = [Own(*map(str, values)) if None not in values else None for values in zip(*labels, strict=True)]
-        return [Said(None if name is None else str(name), None, one) for name, one in zip(names, own, strict=True)]
-    rows = zip(names, labels[0] if labels else [None] * len(names), strict=True)
-    return [Said(None if name is None else str(name), label) for name, label in rows]
+    """Return the values of the columns `LabelledShard.beside`, row by row."""
+    names, *others = (_values(column) for column in columns)
+    texts = [None if name is None else str(name) for name in names]
+    if len(others) == len(Own._fields):
+        exported = [Own(*map(str, values)) if None not in values else None for values in zip(*others, strict=True)]
+        return [Said(name, None, own) for name, own in zip(texts, exported, strict=True)]
+    labels = others[0] if others else [None] * len(texts)
+    return [Said(name, label) for name, label in zip(texts, labels, strict=True)]
 
 
 def _values(column: pa.ChunkedArray) -> list[int | str | None]:
-    """The values of a column of texts or of whole numbers; a text that is no UTF-8 keeps what can be read of it."""
+    """Return the values of a column of texts or whole numbers; bytes that are not UTF-8 become U+FFFD."""
     import pyarrow as pa
 
     if pa.types.is_integer(column.type):
-        found: list[int | str | None] = column.to_pylist()
-        return found
+        numbers: list[int | str | None] = column.to_pylist()
+        return numbers
     texts = column.cast(pa.large_binary()).to_pylist()
     return [None if text is None else text.decode(errors="replace") for text in texts]
 
 
 def _listed(metadata: dict[bytes, bytes]) -> Sequence[str]:
-    """The names of the classes in the schema's metadata where every one is a wnid; else nothing."""
+    """Return the names of the classes in the schema's metadata if all are wnids; else nothing."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][_LABEL]["names"]
     except (KeyError, TypeError, ValueError):

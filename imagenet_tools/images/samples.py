@@ -1,11 +1,12 @@
-"""Samples in a tar, as WebDataset has them: the members of one key, which follow each other, and what they say.
+"""Read the samples of a tar as WebDataset stores them: consecutive members with the same key.
 
-    n01440764_10026.cls     the key goes up to the first dot of the name; the rest is the field
+    n01440764_10026.cls     the key ends at the first dot of the name; the rest is the field
     n01440764_10026.jpg
     n01440764_10026.json
 
-An image is placed and not read; the small texts beside it, the class number and the JSON, are. A tar made of a folder
-without --sort=name has the members of a key apart; loaders cannot read it, and here its samples are put together.
+Images are located and not read; the small texts beside them, class number and JSON, are read. In a tar made from a
+folder without --sort=name, the members of a key are scattered. Loaders cannot read such a tar; here its samples are
+put together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import tar, tar_header
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.image_rows import HEAD, is_image_name
 from imagenet_tools.images.probe import probe
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, without_label, wnid_of_stem
 
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Samples that are looked at to tell whether the members of a key lie apart, and bytes of the tar's end.
-_LOOKED_AT, _TAIL = 64, 1 << 16
+# How much of a tar is searched for signs that the members of a key are scattered.
+_CHECKED_SAMPLES = 64
+_TAIL_BYTES = 1 << 16
 
-# The first bytes of a member that come with its header, and the most that are read of a text.
-_HEAD, _LARGEST = 4096, 1 << 20
+_MAX_TEXT_BYTES = 1 << 20
+_NUMBER = re.compile(rb"-?\d{1,9}")
 
-# What samples() and a sample may report, for the table problems.
+# Codes that samples() and a sample may report, for the table problems.
 PROBLEMS = {
     "no_name": "a sample whose key and filename are none of ImageNet's names; it is not indexed",
     "no_image": "a sample without an image",
@@ -48,92 +50,92 @@ PROBLEMS = {
 
 @dataclass
 class Sample:
-    """The members of a tar that have one key; `problems` are (code, reason)."""
+    """The members of a tar that have the same key."""
 
     key: str
     image: tar.Member | None = None
-    head: bytes = b""  # the image's first bytes
-    fields: list[str] = field(default_factory=list)
-    texts: dict[str, bytes] = field(default_factory=dict)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)  # what the JSON says
-    apart: bool = False  # its members do not follow each other
+    head: bytes = b""  # first bytes of the image
+    fields: list[str] = field(default_factory=list)  # other members
+    texts: dict[str, bytes] = field(default_factory=dict)  # content of "cls" and "json"
+    problems: list[tuple[str, str]] = field(default_factory=list)  # (code, reason)
+    facts: dict[str, Any] = field(default_factory=dict)  # content of the JSON
+    apart: bool = False  # its members are scattered
 
     @property
     def exported(self) -> bool:
-        """Whether an export of this project wrote it: its JSON says which image it is, and of which class."""
-        told = (self.facts.get(name) for name in ("dataset", "image_id", "photo", "wnid"))
-        return all(isinstance(text, str) for text in told) and is_wnid(self.facts["wnid"])
+        """Return True if an export of this project wrote it: its JSON identifies the image and its class."""
+        values = [self.facts.get(name) for name in ("dataset", "image_id", "photo", "wnid")]
+        return all(isinstance(value, str) for value in values) and is_wnid(self.facts["wnid"])
 
     @property
     def told(self) -> tuple[str, str | None] | None:
-        """(the image's stem as ImageNet spells it, the class put behind it); None where nothing names it so."""
+        """Return (the image's stem in ImageNet's spelling, the class appended to it); None if nothing names it."""
         if self.exported:
             return self.facts["image_id"], None
         for name in (self.key, self.facts.get("filename"), self.facts.get("image_id")):
             if isinstance(name, str):
-                stem, put = without_label(re.sub(r"\.[A-Za-z]+\Z", "", name.rpartition("/")[2]))
+                stem, appended_wnid = without_label(re.sub(r"\.[A-Za-z]+\Z", "", name.rpartition("/")[2]))
                 if keeps_imagenet_name(stem):
-                    return stem, put
+                    return stem, appended_wnid
         return None
 
     @property
     def wnid(self) -> str | None:
-        """The class that the JSON says in so many letters, as timm's `class_name` does."""
-        said = (self.facts.get(name) for name in ("wnid", "class_name", "synset"))
-        return next((text for text in said if isinstance(text, str) and is_wnid(text)), None)
+        """Return the class that the JSON states as a wnid, as timm's `class_name` does."""
+        values = (self.facts.get(name) for name in ("wnid", "class_name", "synset"))
+        return next((value for value in values if isinstance(value, str) and is_wnid(value)), None)
 
     @property
     def labels(self) -> list[int]:
-        """The class numbers beside the image, each once: the .cls, and the JSON's label; none of an export's.
+        """Return the class numbers of the .cls and the JSON, without repeats; none for an export of this project.
 
-        They count in the order of the export's own classes, and the JSON says the class.
+        The numbers of an export count its own classes, and its JSON states the class.
         """
         if self.exported:
             return []
         text = self.texts.get("cls", b"").strip()
-        found = [int(text)] if re.fullmatch(rb"-?\d{1,9}", text) else []
+        numbers = [int(text)] if _NUMBER.fullmatch(text) else []
         if isinstance(self.facts.get("label"), int):
-            found.append(self.facts["label"])
-        return list(dict.fromkeys(found))
+            numbers.append(self.facts["label"])
+        return list(dict.fromkeys(numbers))
 
     def resized(self, width: int | None, height: int | None) -> str:
-        """What the JSON says of the image's size before, where its own is another, in words; else ""."""
+        """Return the image's size before it was resized, in words, if the JSON states another size; else ""."""
         if self.exported:
             return "another number of" if self.facts.get("resized") is True else ""
-        before = self.facts.get("orig_width"), self.facts.get("orig_height")
+        original = self.facts.get("orig_width"), self.facts.get("orig_height")
         stated = self.facts.get("width"), self.facts.get("height")
-        if all(isinstance(side, int) for side in before):
-            return f"{before[0]} x {before[1]}"
+        if all(isinstance(side, int) for side in original):
+            return f"{original[0]} x {original[1]}"
         if width and height and all(isinstance(side, int) for side in stated) and stated != (width, height):
             return f"{stated[0]} x {stated[1]}"
         return ""
 
 
 class Seen(NamedTuple):
-    """A sample as it is looked at to tell what a shard holds."""
+    """A sample that was read to identify the content of a shard."""
 
     sample: Sample
-    stem: str  # as ImageNet spells it; "" where nothing names it so
-    wnid: str | None  # the class that the stem tells
-    before: str  # the size that the image had before it was resized, in words; "" where it was not
+    stem: str  # in ImageNet's spelling; "" if nothing names it
+    wnid: str | None  # the class by the stem
+    before: str  # size before it was resized, in words; "" if it was not
 
 
 def first_samples(path: Path, n: int) -> list[Seen]:
-    """The first samples of a tar; none where it is no tar, or one of images alone."""
+    """Return the first n samples of a tar; none if it is no tar, or one of images alone."""
     if not tar.is_tar(path):
         return []
-    found: list[Seen] = []
-    # What comes before a break tells the form; the scan reports the break.
+    seen: list[Seen] = []
+    # The samples before a break identify the form. The scan reports the break.
     with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
         for sample in islice(samples(file.fileno(), path.name), n):
             stem = sample.told[0] if sample.told else ""
             wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
-            found.append(Seen(sample, stem, wnid, _before(sample, file.fileno())))
-    return found if any(one.sample.image and one.sample.texts for one in found) else []
+            seen.append(Seen(sample, stem, wnid, _size_before(sample, file.fileno())))
+    return seen if any(one.sample.image and one.sample.texts for one in seen) else []
 
 
-def _before(sample: Sample, fd: int) -> str:
+def _size_before(sample: Sample, fd: int) -> str:
     image = sample.image
     if image is None:
         return ""
@@ -142,21 +144,49 @@ def _before(sample: Sample, fd: int) -> str:
 
 
 def samples(fd: int, label: str) -> Iterator[Sample]:
-    """The samples of an open tar, in its order; FormatError after the last that is whole before a fault."""
-    return _gathered(fd, label) if _lie_apart(fd) else _in_order(fd, label)
+    """Yield the samples of an open tar, in its order.
+
+    Raises:
+        FormatError: The tar is damaged. Raised after the samples before the break; the text begins with `label`.
+    """
+    return _grouped(fd, label, scattered=_are_scattered(fd))
 
 
-def _lie_apart(fd: int) -> bool:
-    """Return True if some key comes back after another one, so that the members of a sample do not lie together.
+def _grouped(fd: int, label: str, *, scattered: bool) -> Iterator[Sample]:
+    """Yield samples: with `scattered` all members of a key, otherwise members of a key that follow each other."""
+    held: dict[str, Sample] = {}  # all samples if they are scattered, otherwise the last one
+    fault: FormatError | None = None
+    try:
+        for member, head in tar.walk_ahead(fd, ahead=0 if scattered else HEAD):
+            if member.kind == "dir":
+                continue
+            key, ext = _key(member.name)
+            if not scattered and held and key not in held:
+                yield _read(held.popitem()[1])
+            _put(held.setdefault(key, Sample(key, apart=scattered)), fd, member, head, ext)
+    except FormatError as error:
+        fault = error
+    for sample in held.values():
+        if scattered and sample.image is not None:
+            sample.head = os.pread(fd, min(HEAD, sample.image.size), sample.image.offset)
+        # If the archive breaks before a sample's image, only the break is reported.
+        if fault is None or sample.image is not None:
+            yield _read(sample)
+    if fault is not None:
+        raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
 
-    All headers are read to know it, but only where the first samples or the end of the tar speak for it: a text without
-    an image, or images without texts before texts at the end. An archive of images alone, or one in order, has neither.
+
+def _are_scattered(fd: int) -> bool:
+    """Return True if a key comes back after another one, so that the members of a sample are scattered.
+
+    All headers must be read to know. This is done only if the first samples or the end of the tar give a sign: a text
+    without an image, or an image without texts and texts at the end. A tar of images alone, or in order, has neither.
     """
     first: list[Sample] = []
     with contextlib.suppress(FormatError):
-        first.extend(islice(_in_order(fd, ""), _LOOKED_AT))
-    lone_texts = any(one.texts and not one.image for one in first)
-    lone_images = any(one.image and not one.texts for one in first)
+        first.extend(islice(_grouped(fd, "", scattered=False), _CHECKED_SAMPLES))
+    lone_texts = any(sample.texts and not sample.image for sample in first)
+    lone_images = any(sample.image and not sample.texts for sample in first)
     if not lone_texts and not (lone_images and ends_in_texts(fd)):
         return False
     seen: set[str] = set()
@@ -173,62 +203,19 @@ def _lie_apart(fd: int) -> bool:
 
 
 def ends_in_texts(fd: int) -> bool:
-    """Return True if there is the header of a .cls or .json in the last 64 KiB of a tar."""
+    """Return True if the last 64 KiB of a tar hold the header of a .cls or .json."""
     end = os.fstat(fd).st_size // tar_header.BLOCK * tar_header.BLOCK
-    tail = os.pread(fd, _TAIL, max(end - _TAIL, 0))
+    tail = os.pread(fd, _TAIL_BYTES, max(end - _TAIL_BYTES, 0))
     blocks = (tail[at : at + tar_header.BLOCK] for at in range(0, len(tail), tar_header.BLOCK))
     suffixes = (b".cls", b".json")
-    return any(one[:100].rstrip(b"\0").endswith(suffixes) and tar_header.is_header(one) for one in blocks)
+    return any(block[:100].rstrip(b"\0").endswith(suffixes) and tar_header.is_header(block) for block in blocks)
 
 
 def _key(name: str) -> tuple[str, str]:
-    """Return the key and the field of a member: the key goes up to the first dot behind the folders."""
+    """Return the key and the field of a member: the key ends at the first dot behind the folders."""
     above, slash, last = name.rpartition("/")
     stem, _, ext = last.partition(".")
     return (above + slash + stem if stem else name), ext.lower()
-
-
-def _gathered(fd: int, label: str) -> Iterator[Sample]:
-    """The samples of a tar in which the members of a key lie apart, by their first members: all are held."""
-    found: dict[str, Sample] = {}
-    fault: FormatError | None = None
-    try:
-        for member in tar.walk(fd):
-            key, ext = _key(member.name)
-            if member.kind != "dir":
-                _put(found.setdefault(key, Sample(key, apart=True)), fd, member, b"", ext)
-    except FormatError as error:
-        fault = error
-    for sample in found.values():
-        if sample.image is not None:
-            sample.head = os.pread(fd, min(_HEAD, sample.image.size), sample.image.offset)
-        if fault is None or sample.image is not None:
-            yield _read(sample)
-    if fault is not None:
-        raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
-
-
-def _in_order(fd: int, label: str) -> Iterator[Sample]:
-    """The samples of a tar in which the members of a key follow each other, one held at a time."""
-    sample: Sample | None = None
-    fault: FormatError | None = None
-    try:
-        for member, head in tar.walk_ahead(fd, ahead=_HEAD):
-            if member.kind == "dir":
-                continue
-            key, ext = _key(member.name)
-            if sample is None or sample.key != key:
-                if sample is not None:
-                    yield _read(sample)
-                sample = Sample(key)
-            _put(sample, fd, member, head, ext)
-    except FormatError as error:
-        fault = error
-    # Of a sample that a fault cuts before its image there is nothing to say beside the fault.
-    if sample is not None and (fault is None or sample.image is not None):
-        yield _read(sample)
-    if fault is not None:
-        raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
 
 
 def _put(sample: Sample, fd: int, member: tar.Member, head: bytes, ext: str) -> None:
@@ -236,31 +223,30 @@ def _put(sample: Sample, fd: int, member: tar.Member, head: bytes, ext: str) -> 
     if member.kind != "file":
         sample.problems.append(("stray_file", f"a {member.kind}, no part of a sample"))
     elif ext in {"cls", "json"}:
-        if member.size > _LARGEST:
+        if member.size > _MAX_TEXT_BYTES:
             code = "label_unread" if ext == "cls" else "json_unread"
-            sample.problems.append((code, f"a .{ext} of {member.size:,} bytes; at most {_LARGEST:,} are read"))
+            sample.problems.append((code, f"a .{ext} of {member.size:,} bytes; at most {_MAX_TEXT_BYTES:,} are read"))
         else:
             sample.texts[ext] = head if len(head) == member.size else os.pread(fd, member.size, member.offset)
-    elif is_image_name(member.name.rpartition("/")[2]):
-        if sample.image is None:
-            sample.image, sample.head = member, head
-        else:
-            sample.problems.append(("second_image", f"{member.name} stands beside {sample.image.name}, which is kept"))
-    else:
+    elif not is_image_name(member.name.rpartition("/")[2]):
         sample.fields.append(ext)
+    elif sample.image is None:
+        sample.image, sample.head = member, head
+    else:
+        sample.problems.append(("second_image", f"{member.name} stands beside {sample.image.name}, which is kept"))
 
 
 def _read(sample: Sample) -> Sample:
-    """The sample with its JSON read, and with what is wrong with its texts."""
+    """Return the sample with its JSON parsed, and with the problems of its texts."""
     text = sample.texts.get("cls", b"").strip()
-    if "cls" in sample.texts and not re.fullmatch(rb"-?\d{1,9}", text):
+    if "cls" in sample.texts and not _NUMBER.fullmatch(text):
         sample.problems.append(("label_unread", f"the .cls is {text[:40]!r}; expected a number"))
     if "json" in sample.texts:
-        found: object = None
+        facts: object = None
         with contextlib.suppress(ValueError, RecursionError):
-            found = json.loads(sample.texts["json"])
-        if isinstance(found, dict):
-            sample.facts = found
+            facts = json.loads(sample.texts["json"])
+        if isinstance(facts, dict):
+            sample.facts = facts
         else:
             sample.problems.append(("json_unread", f"the .json is {sample.texts['json'][:40]!r}; expected an object"))
     return sample

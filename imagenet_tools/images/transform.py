@@ -1,7 +1,7 @@
-"""An image encoded anew as JPEG: resized, cut to its middle square, turned, made RGB. The other user of Pillow.
+"""Encode an image as JPEG again: resized, cropped to its middle square, turned, converted to RGB.
 
-Pixels are resampled by Lanczos, after the decoder has scaled by 1/2, 1/4 or 1/8 where that leaves twice the size asked
-for. An EXIF block and an ICC profile are kept, but for an image whose pixels are turned as its EXIF block said.
+Pixels are resampled by Lanczos. Before that, the decoder scales by 1/2, 1/4 or 1/8 if this leaves at least twice the
+wanted size. EXIF and ICC profile are kept; EXIF is dropped if its orientation was applied to the pixels.
 """
 
 from __future__ import annotations
@@ -16,51 +16,52 @@ from imagenet_tools.images.probe import PILLOW_ERRORS, image
 if TYPE_CHECKING:
     from PIL import Image
 
-EOI = b"\xff\xd9"  # how a JPEG ends
+EOI = b"\xff\xd9"  # the end of a JPEG
 
-# Modes that a JPEG can be of; the others become RGB.
-_JPEG_MODES = ("L", "RGB", "CMYK")
-# The decoder leaves this many times the pixels a side that are asked for, so that resampling has something to do.
-_SPARE = 2
+_JPEG_MODES = ("L", "RGB", "CMYK")  # other modes become RGB
+_DECODER_SCALE = 2  # the decoder leaves this many times the wanted pixels a side, so that resampling is not coarse
 
 
 class Change(NamedTuple):
-    """What is to be done to an image."""
+    """What to do to an image."""
 
-    width: int  # pixels, of the raster before it is turned
+    width: int  # pixels, before the image is turned
     height: int
-    square: bool = False  # whether the middle square is cut out first
-    rgb: bool = False  # whether CMYK becomes RGB
-    orientation: int | None = None  # the EXIF orientation that the pixels are turned by; None: they are not
+    square: bool = False  # whether to crop to the middle square first
+    rgb: bool = False  # whether to convert CMYK to RGB
+    orientation: int | None = None  # EXIF orientation to apply to the pixels
     quality: int = 90
 
 
 def mode_after(mode: str, *, rgb: bool) -> str:
-    """The mode of an image that was of this mode."""
+    """Return the mode that an image of this mode has after `encode_anew`."""
     return "RGB" if mode not in _JPEG_MODES or (rgb and mode == "CMYK") else mode
 
 
 def encode_anew(data: bytes, change: Change) -> bytes:
-    """The image in these bytes, changed, as a JPEG. FormatError, code undecodable: its pixels cannot be decoded."""
+    """Return the changed image as a JPEG.
+
+    Raises:
+        FormatError: The pixels cannot be decoded. Its code is undecodable.
+    """
     from PIL import Image
 
     try:
         with warnings.catch_warnings(action="ignore"), image(data) as opened:
-            found = _resized(opened, change)
-            found = found.convert(mode_after(found.mode, rgb=change.rgb))
+            resized = _resized(opened, change)
+            result = resized.convert(mode_after(resized.mode, rgb=change.rgb))
             kept = {name: opened.info[name] for name in ("exif", "icc_profile") if opened.info.get(name)}
             if change.orientation is not None:
-                found = found.transpose(_turns(Image.Transpose)[change.orientation])
+                result = result.transpose(_turns(Image.Transpose)[change.orientation])
                 kept.pop("exif", None)
-            if found.mode != opened.mode:
-                kept.pop("icc_profile", None)  # it describes the other colours
+            if result.mode != opened.mode:
+                kept.pop("icc_profile", None)  # it describes other colours
             out = io.BytesIO()
-            found.save(out, "JPEG", quality=change.quality, **kept)
+            result.save(out, "JPEG", quality=change.quality, **kept)
+    except FormatError as error:
+        raise FormatError(str(error), code="undecodable") from error
     except PILLOW_ERRORS as error:
-        if isinstance(error, FormatError):
-            message = str(error)
-        else:
-            message = f"Found pixels that Pillow does not decode: {error}; expected a whole image."
+        message = f"Found pixels that Pillow does not decode: {error}; expected a whole image."
         raise FormatError(message, code="undecodable") from error
     return out.getvalue()
 
@@ -75,17 +76,19 @@ def _resized(opened: Image.Image, change: Change) -> Image.Image:
     if whole == size and not change.square:
         opened.load()
         return opened
-    opened.draft(opened.mode, (size[0] * width // whole[0] * _SPARE, size[1] * height // whole[1] * _SPARE))
+    opened.draft(
+        opened.mode, (size[0] * width // whole[0] * _DECODER_SCALE, size[1] * height // whole[1] * _DECODER_SCALE)
+    )
     opened.load()
     left, top = (width - whole[0]) / 2, (height - whole[1]) / 2
     x, y = opened.width / width, opened.height / height
     box = (left * x, top * y, min((left + whole[0]) * x, opened.width), min((top + whole[1]) * y, opened.height))
-    smooth = opened if opened.mode in _JPEG_MODES else opened.convert("RGB")
-    return smooth.resize(size, Image.Resampling.LANCZOS, box=box)
+    resampled = opened if opened.mode in _JPEG_MODES else opened.convert("RGB")  # a palette cannot be resampled
+    return resampled.resize(size, Image.Resampling.LANCZOS, box=box)
 
 
 def _turns(transpose: type[Image.Transpose]) -> dict[int, Image.Transpose]:
-    """What EXIF orientations ask for (Exif 2.3, tag 0x0112)."""
+    """Return how each EXIF orientation is applied (Exif 2.3, tag 0x0112)."""
     return {
         2: transpose.FLIP_LEFT_RIGHT,
         3: transpose.ROTATE_180,
