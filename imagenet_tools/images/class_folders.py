@@ -1,22 +1,50 @@
-"""Folders called by a wnid that hold images of the class: told from those that hold annotations or anything else.
+"""Find class folders, and read the table beside the images of a folder.
 
-A class folder is n02085620 or n02085620-Chihuahua. Its images lie in it or in folders below it, as torchvision's
-ImageFolder reads them. Folders of Stanford Dogs' breeds called in the second way are Stanford Dogs'.
+A class folder is called by a wnid and holds images, and not annotations or anything else: n02085620 or
+n02085620-Chihuahua. Its images are in it or in folders below it, as torchvision's ImageFolder reads them. Folders with
+the second spelling and the breeds of Stanford Dogs belong to Stanford Dogs.
+
+The table is that of Hugging Face's imagefolder, metadata.csv or metadata.jsonl:
+
+file_name,label                     file_name is relative to the table; other columns may be anything
+n01440764_10026.JPEG,0
 """
 
 from __future__ import annotations
 
+import csv
+import itertools
+import json
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import are_stanford_dogs
+from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_split_folder, wnid_of_folder
+from imagenet_tools.wordnet.wnid import (
+    SPLIT_FOLDERS,
+    is_split_folder,
+    is_wnid,
+    keeps_imagenet_name,
+    told_by_path,
+    wnid_of_folder,
+    wnid_of_stem,
+)
 from imagenet_tools.wordnet.wordnet import find_row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+TABLES = ("metadata.csv", "metadata.jsonl")
+_FIRST_ROWS = 1_000
+
+# Columns that may hold the class of an image, as a wnid.
+_CLASS_COLUMNS = ("wnid", "synset", "label", "class")
+
+Row = dict[str, str]
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -51,9 +79,9 @@ def split_folders(path: Path) -> list[str]:
 
 
 def image_names(folder: Path, most: int, seen: frozenset[tuple[int, int]] = frozenset()) -> list[str]:
-    """Return some images in a folder, or below it where none lies in it directly, relative to it; at most `most`.
+    """Return at most `most` images in a folder or, if it has none, in a folder below it; relative to the folder.
 
-    A folder that cannot be opened holds none here: the scan reports it. `seen` are the folders above, so that a link
+    A folder that cannot be opened counts as empty; the scan reports it. `seen` are the folders above, so that a link
     to one of them ends.
     """
     names: list[str] = []
@@ -74,3 +102,56 @@ def image_names(folder: Path, most: int, seen: frozenset[tuple[int, int]] = froz
         if found := image_names(folder / name, most, seen | {place}):
             return [f"{name}/{image}" for image in found]
     return []
+
+
+def find_table(folder: Path) -> tuple[str, list[Row]]:
+    """Return (name of the table in a folder, its first rows) if names or a column state classes; else ("", [])."""
+    for name in TABLES:
+        rows = first_rows(folder / name) if (folder / name).is_file() else []
+        if class_column(rows) or any(told_class(row["file_name"]) for row in rows):
+            return name, rows
+    return "", []
+
+
+def first_rows(path: Path) -> list[Row]:
+    """Return the first rows of a table, up to a break: they identify its form. The scan reports the break."""
+    rows: list[Row] = []
+    with suppress(FormatError):
+        rows.extend(itertools.islice(read_rows(path), _FIRST_ROWS))
+    return rows
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a table, with every value as text and file_name always present.
+
+    Raises:
+        FormatError: A row cannot be read. Its code is table_damaged.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, filter(str.strip, file))
+            for row in rows:
+                texts = {str(name): str(value) for name, value in row.items() if isinstance(value, str | int)}
+                yield {"file_name": ""} | texts
+    except (ValueError, AttributeError, csv.Error, RecursionError) as error:
+        message = f"{path}: found a row that cannot be read ({error}); expected a table with a column file_name. "
+        raise FormatError(message + "Mend it, or leave it out.", code="table_damaged") from error
+
+
+def class_column(rows: Sequence[Row]) -> str:
+    """Return the first column in which every value is a wnid of WordNet; "" if there is none."""
+    if not rows:
+        return ""
+    return next((name for name in _CLASS_COLUMNS if all(is_synset(row.get(name)) for row in rows)), "")
+
+
+def told_class(file_name: str) -> str | None:
+    """Return the class that a file name states; None if the name is not ImageNet's."""
+    stem = told_by_path(file_name).stem
+    wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
+    return wnid if keeps_imagenet_name(stem) and is_synset(wnid) else None
+
+
+def is_synset(text: str | None) -> bool:
+    """Return True if a text is the wnid of a synset that exists."""
+    return text is not None and is_wnid(text) and find_row(text) is not None

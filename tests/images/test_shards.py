@@ -1,7 +1,7 @@
 """What shards tell together: an official name never makes other images official."""
 
+from imagenet_tools.images.detection import dataset_told, own_name, split_told, spread
 from imagenet_tools.images.numbering import Numbering, Reading, read_numbers
-from imagenet_tools.images.shards import dataset_told, own_name, split_told, spread
 
 NO_NUMBERS = Reading(None, "")
 VAL = "ILSVRC2012_val_00000001"

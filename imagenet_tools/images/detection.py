@@ -1,0 +1,347 @@
+"""Detect which data set, classes and splits a source of images holds, by names of images, folders and archives.
+
+ILSVRC2012's images in class folders are called n01440764_10026 or ILSVRC2012_val_00000001. If more than half of the
+checked names are none of ImageNet's, the images are another data set of the same classes: the known one that the
+folder is called after, or a new one with the folder's name. If fewer are, they are odd images of the release, which
+the scan reports.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
+
+from imagenet_tools.catalogue import lists
+from imagenet_tools.catalogue.releases import (
+    RELEASES,
+    Verdict,
+    are_stanford_dogs,
+    other_set,
+    published,
+    release_of,
+    release_of_21k_p,
+)
+from imagenet_tools.containers.payload import GZIP_MAGIC
+from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
+from imagenet_tools.images.image_rows import HEAD, is_image_name
+from imagenet_tools.images.image_scan import CLASS_TAR
+from imagenet_tools.images.probe import probe
+from imagenet_tools.units import Detection, Labelling
+from imagenet_tools.wordnet.wnid import (
+    SPLIT_FOLDERS,
+    is_of_detection,
+    is_split_folder,
+    is_training_stem,
+    is_wnid,
+    keeps_imagenet_name,
+    official_split,
+    spelled_by,
+    split_of_folder,
+    task_of,
+    told_by_path,
+    wnid_of_folder,
+    wnid_of_stem,
+)
+from imagenet_tools.wordnet.wordnet import find_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import PurePath
+
+    from imagenet_tools.images.numbering import Reading
+
+_Shard = TypeVar("_Shard")
+
+TINY = "tiny-imagenet-200"
+
+_TINY_IMAGES = 500  # Tiny-ImageNet numbers the images of a class from 0 to 499
+_TINY_SIZE = (64, 64)  # pixels
+TINY_LISTS = ("wnids.txt", "val_annotations.txt")
+TINY_BOXES = "_boxes.txt"
+
+TINY_RELEASED = (
+    "Tiny-ImageNet as it is released, which is not read yet: its validation images are in no class folders, and its "
+    "images are not ILSVRC2012's of the same names"
+)
+SORT_TINY = (
+    "unpack it, sort val/images/ into val/<wnid>/ by val_annotations.txt, and index the folder; or index train/ alone"
+)
+
+_PROBED_IMAGES = 8
+
+
+def folder_names(path: PurePath) -> list[str]:
+    """Return the names that identify a folder: for the folder of a split or class, first those of its parent."""
+    if is_split_folder(path.name) or wnid_of_folder(path.name):
+        return [*folder_names(path.parent), path.name]
+    return [path.name]
+
+
+def set_of(
+    wnids: Collection[str],
+    images: Sequence[str],
+    names: Sequence[str],
+    *,
+    tiny: Callable[[], bool] = lambda: False,
+) -> Verdict:
+    """Return the data set that classes, names of images and names of folders identify.
+
+    Args:
+        wnids: The classes of the images.
+        images: File names of some of the images.
+        names: Names of the folders or the archive around them, the outermost first.
+        tiny: Returns True if more than the names indicates Tiny-ImageNet; called only if the names may be its.
+    """
+    stems = [told_by_path(name).stem for name in images]
+    odd = [name for name, stem in zip(images, stems, strict=True) if not keeps_imagenet_name(stem)]
+    known = next(filter(None, map(other_set, names)), None)
+    has_tiny_classes = set(wnids) <= set(lists.get(TINY).wnids)
+    if known == TINY:
+        return Verdict(TINY if has_tiny_classes else _name_by_folder(names), "its name says so")
+    if has_tiny_classes and all(_is_tiny(stem) for stem in stems) and tiny():
+        why = "the classes, numbers and sizes of Tiny-ImageNet's images, which are not ILSVRC2012's of the same names"
+        return Verdict(TINY, why, ("ilsvrc2012",))
+    if 2 * len(odd) <= len(images):
+        return release_of(wnids, name=" ".join(names))
+    why = f"names that ILSVRC2012 never gives, such as {min(odd)}: another set of its classes, called after its folder"
+    return Verdict(known or _name_by_folder(names), why, own=True)
+
+
+def _name_by_folder(names: Sequence[str]) -> str:
+    """Return the name of a data set that is called after its folder; it is never the name of a release."""
+    name = own_name(names[0])
+    return f"other-{name}" if name in RELEASES or name.startswith("ilsvrc") else name
+
+
+def _is_tiny(stem: str) -> bool:
+    """Return True if a stem may be Tiny-ImageNet's: n01443537_0 to n01443537_499, or val_0 of its validation images."""
+    number = spelled_by(stem)[1]
+    return stem.startswith("val_") or (number is not None and len(number) < 4 and int(number) < _TINY_IMAGES)
+
+
+def are_tiny(images: Sequence[Path]) -> bool:
+    """Return True if Tiny-ImageNet's lists or boxes are beside images, or if the images have its size."""
+    some = images[:: len(images) // _PROBED_IMAGES + 1]
+    return any(map(_has_tiny_lists, some)) or all(map(_has_tiny_size, some))
+
+
+def _has_tiny_lists(image: Path) -> bool:
+    folder = image.parent.parent if image.parent.name == "images" else image.parent
+    home = folder.parent.parent if is_split_folder(folder.parent.name) else folder.parent
+    places = [folder / f"{folder.name}{TINY_BOXES}", *(home / name for name in TINY_LISTS)]
+    return any(place.is_file() for place in [*places, home / "val" / TINY_LISTS[1]])
+
+
+def _has_tiny_size(image: Path) -> bool:
+    with suppress(OSError), image.open("rb", buffering=0) as file:
+
+        def more(offset: int, n: int) -> bytes:
+            return os.pread(file.fileno(), n, offset)
+
+        facts = probe(more(0, HEAD), os.fstat(file.fileno()).st_size, more)
+        return (facts.width, facts.height) == _TINY_SIZE
+    return False
+
+
+# Members that are looked at: enough to reach a second class of a tree that is not shuffled.
+SEEN = 2_048
+
+# Side files of WebDataset's samples. Archives with them are another form.
+_SIDE_FILES = frozenset({".cls", ".json"})
+
+# The source of the classes of validation images that are in no class folders.
+VALIDATION_LABELS = "the official labels of the validation images, bundled"
+
+# Folders of a whole tree with annotations and lists, which is another form.
+_WHOLE_TREE = re.compile(r"(?:.*/)?(?:Annotations/|(?:Data|ImageSets)/CLS-LOC/)")
+
+# A tar ends in two blocks of zeros.
+_END = bytes(1024)
+
+
+def first_class(names: Sequence[str]) -> str | None:
+    """Return the class of the first class tar among an archive's files; None if an image comes before it."""
+    for name in names:
+        if match := CLASS_TAR.fullmatch(name):
+            return match[1]
+        if is_image_name(name.rpartition("/")[2]):
+            return None
+    return None
+
+
+def of_class_tars(
+    form: str, path: Path, wnids: Sequence[str], what: str, *, images: Sequence[str] = (), all_seen: bool = True
+) -> Detection:
+    """Return the detection of class tars in a folder or in a tar.
+
+    Args:
+        form: The name of the form.
+        path: The folder or the tar.
+        wnids: Classes of the tars.
+        what: What was seen, in words.
+        images: Names of some images in the tars.
+        all_seen: Whether `wnids` are all classes.
+    """
+    names = folder_names(path.absolute()) if path.is_dir() else [_without_suffix(path)]
+    verdict = set_of(wnids, _image_names(images), names)
+    split = split_of_folder(path.name) or ("train" if verdict.dataset == "ilsvrc2012" else None)
+    splits = (split,) if split else ()
+    release = RELEASES.get(verdict.dataset)
+    missing = []
+    if all_seen and release and len(wnids) < release.classes and verdict.dataset != "imagenet21k":
+        missing.append(f"{release.classes - len(wnids):,} of the {release.classes:,} classes")
+    missing += _missing_end(path)
+    labels = Labelling("the names of the class tars", verdict.dataset)
+    evidence = f"{what}, {wnids[0]} first; {verdict.why}"
+    return Detection(
+        form, path, verdict.dataset, ("images",), evidence, splits, "; ".join(missing), labels, verdict.readings
+    )
+
+
+def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_seen: bool = False) -> Detection | None:
+    """Return the detection of an archive of images by the names of its first files; None if it is not ImageNet's.
+
+    With `all_seen`, `names` are all files.
+    """
+    images = _image_names(names)
+    if not images or _is_webdataset(names) or any(map(_WHOLE_TREE.match, names)):
+        return None
+    paths = [told_by_path(name) for name in images]
+    task = task_of(PurePosixPath(path.name)) or task_of(PurePosixPath(images[0]).parent)
+    if task or any(is_of_detection(image.stem) for image in paths):
+        return None
+    if are_stanford_dogs([part for part in PurePosixPath(images[0]).parts[:-1] if wnid_of_folder(part)][:1]):
+        return None
+    names_around = _names_around(path, images[0])
+    tiny = any(name.endswith((*TINY_LISTS, TINY_BOXES)) for name in names)
+    if (tiny or TINY in map(other_set, names_around)) and any(
+        image.wnid and "/images/" in name for image, name in zip(paths, images, strict=True)
+    ):
+        return Detection(form, path, TINY, (), f"{what} of {TINY_RELEASED}", advice=SORT_TINY)
+    official = [official_split(image.stem) for image in paths]  # (year, split) or None
+    years = sorted(found[0] for found in official if found)
+    image_wnids = [image.wnid or wnid_of_stem(image.stem) for image in paths]
+    wnids = {wnid for wnid in image_wnids if wnid is not None}
+    if class_tar := CLASS_TAR.fullmatch(path.name.removesuffix(".gz")):
+        wnids.add(class_tar[1])
+    elif not all(wnid or found for wnid, found in zip(image_wnids, official, strict=True)):
+        return None
+    if not years and not any(find_row(wnid) is not None for wnid in wnids):
+        return None
+    treed = any(wnid_of_folder(part) for name in images for part in name.split("/")[:-1])
+    verdict = _verdict(wnids, images, years, names_around, treed=treed, tiny=tiny)
+    by_image = [image.split or (found[1] if found else "") for image, found in zip(paths, official, strict=True)]
+    splits = dict.fromkeys(filter(None, by_image))
+    if verdict.dataset == "ilsvrc2012" and any(image.split is None and is_training_stem(image.stem) for image in paths):
+        splits = {"train": None} | splits
+    source = "class folders" if treed else "the images' names" if wnids else VALIDATION_LABELS
+    labels = None if set(splits) == {"test"} else Labelling(source, verdict.dataset)
+    evidence = f"{what} of images, the first {images[0]}; {verdict.why}"
+    missing_images = [] if treed or wnids or not all_seen else _missing_images(verdict.dataset, [*splits], len(images))
+    missing = "; ".join([*missing_images, *_missing_end(path)])
+    return Detection(
+        form, path, verdict.dataset, ("images",), evidence, tuple(splits), missing, labels, verdict.readings
+    )
+
+
+def _image_names(names: Sequence[str]) -> list[str]:
+    return [name for name in names if is_image_name(name.rpartition("/")[2])]
+
+
+def _without_suffix(path: Path) -> str:
+    return re.sub(r"\.(?:zip|tgz|tar|tar\.gz)\Z", "", path.name)
+
+
+def _names_around(path: Path, image: str) -> list[str]:
+    """Return the names that identify an archive: of the folder around its splits or classes, and its own."""
+    name = _without_suffix(path)
+    if is_wnid(name):
+        return folder_names(path.absolute().parent)
+    folders = image.split("/")[:-1]
+    tops = itertools.takewhile(lambda part: not is_split_folder(part) and not wnid_of_folder(part), folders)
+    return [*list(tops)[-1:], name]
+
+
+def _verdict(
+    wnids: set[str], images: Sequence[str], years: Sequence[str], names: Sequence[str], *, treed: bool, tiny: bool
+) -> Verdict:
+    """Return the data set of an archive; `years` are those of ILSVRC's official names, sorted."""
+    folders = images[0].split("/")
+    if any(folder.startswith("imagenet21k_") and folder in SPLIT_FOLDERS for folder in folders):
+        return release_of_21k_p(wnids, name=" ".join(names))
+    verdict = set_of(wnids, images, names, tiny=lambda: tiny)
+    if years and verdict.dataset == "ilsvrc2012":
+        # Other data sets, such as Imagenette, are trees of classes made of ILSVRC's images.
+        return Verdict(f"ilsvrc{years[0]}", f"the names of ILSVRC{years[0]}", verdict.others if treed else ())
+    return verdict
+
+
+def _is_webdataset(names: Sequence[str]) -> bool:
+    """Return True if files with the label and the facts of an image are beside it, under the same stem."""
+    stems = {name.rpartition(".")[0] for name in _image_names(names)}
+    return any(PurePosixPath(name).suffix in _SIDE_FILES and name.rpartition(".")[0] in stems for name in names)
+
+
+def _missing_images(dataset: str, splits: Sequence[str], n: int) -> list[str]:
+    """Return how many images of its only split are not in an archive of n images, in words."""
+    whole = published(dataset, splits[0]) if len(splits) == 1 else None
+    return [f"{whole - n:,} of the {whole:,} images of {splits[0]}"] if whole and n < whole else []
+
+
+def _missing_end(path: Path) -> list[str]:
+    """Return a text if a plain tar has no end, because it is cut or still being copied."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        if file.read(4).startswith((GZIP_MAGIC, *ZIP_MAGICS)) or path.stat().st_size < len(_END):
+            return []
+        file.seek(-len(_END), 2)
+        return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]
+
+
+_ADVICE = (
+    "an image without its name is no known photograph: no box, no other release and no official split can be joined "
+    "with it, and the meaning of its class number cannot be checked. Index a release that keeps the names, "
+    "such as image-net.org's archives, ILSVRC/imagenet-1k or timm/imagenet-1k-wds"
+)
+
+
+def spread(shards: Sequence[_Shard], n: int = 16) -> Sequence[_Shard]:
+    """Return at most n of many shards, from the first to the last; an unshuffled shard holds a class or two."""
+    return [shards[k * (len(shards) - 1) // (n - 1)] for k in range(n)] if len(shards) > n else shards
+
+
+def split_told(stems: Iterable[str], called: str | None) -> str | None:
+    """Return the split of official names, if all are official and of one split; else `called`, by the shards' name."""
+    splits = {official[1] if (official := official_split(stem)) else "" for stem in stems}
+    return (splits.pop() if len(splits) == 1 else "") or called
+
+
+def dataset_told(
+    stems: Iterable[str], wnids: Collection[str], *, name: str, reading: Reading
+) -> tuple[str, tuple[str, ...]]:
+    """Return (the data set by official names, classes and the shards' name, what else it may be)."""
+    verdict = release_of(wnids, name=name)
+    official = next(filter(None, map(official_split, stems)), None)
+    if official and not verdict.dataset.startswith("imagenette"):  # made of official images
+        return f"ilsvrc{official[0]}", ()
+    decided = reading.numbering is not None and reading.numbering.space == verdict.dataset
+    return verdict.dataset, () if decided else verdict.readings
+
+
+def nameless(form: str, path: Path, called: str, what: str) -> list[Detection]:
+    """Return the detection of shards whose images have no names; none if neither shards nor folder name ImageNet."""
+    folder = path.absolute().parent if path.name == "data" else path
+    if "imagenet" not in f"{folder.name} {called}".lower():
+        return []
+    return [Detection(form, path, own_name(called or folder.name), (), what, advice=_ADVICE)]
+
+
+def own_name(wanted: str) -> str:
+    """Return a name as names of data sets are spelled: lower-case letters, digits, '.', '_' and '-'."""
+    return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "imagenet"
