@@ -41,6 +41,22 @@ def index_boxes(n: str, index: str, *sources: str) -> Callable[[], int]:
     return work
 
 
+def build_index_one_by_one(index: str, *sources: str) -> Callable[[], int]:
+    """Index tars with each member read by itself: without images.batch."""
+    from imagenet_tools.images.batch import tar_batch
+
+    tar_batch.read_members = lambda *_: None  # type: ignore[assignment]
+    return build_index(index, *sources)
+
+
+def index_boxes_by_expat(n: str, index: str, *sources: str) -> Callable[[], int]:
+    """Index `n` annotations, each read by expat: without the pattern of the published shape."""
+    from imagenet_tools.annotations import annotation
+
+    annotation.parse_published_shape = lambda _: None  # type: ignore[assignment]
+    return index_boxes(n, index, *sources)
+
+
 # ---- asking
 
 
