@@ -1,14 +1,14 @@
-"""One module a format, named as the format: its reader beside its writer.
+"""One module or folder for each format, named after it: the reader beside the writer.
 
-A module reads when it offers what `imagenet_tools.units.Reader` lists, and is a target of exports when it offers what
-`imagenet_tools.exports.writer` lists: that module's docstring is the whole contract of a writer. The smallest target is
-three constants' worth of layout and
+A module is a reader if it has `scan`; `imagenet_tools.units.Reader` lists all that a reader offers. It is a target of
+exports if it has `open_shard`; the docstring of `imagenet_tools.exports.writer` is the whole contract of a writer.
+Nothing registers a module. The smallest target is READS or WRITES, a few defaults of `_shared.contract`, and
 
     def open_shard(job, shard):
         return FilePerImage(job, lambda row: f"{row.split}/{row.name}")
 
-tests/exports/test_contract.py runs over every module here that has `open_shard`, tests/formats/test_reader_contract.py
-over every one that has `scan`, with nothing to be registered.
+tests/formats/example_format.py is a complete small format. tests/exports/test_contract.py runs over every target here,
+tests/formats/test_reader_contract.py over every reader.
 """
 
 from __future__ import annotations

@@ -1,52 +1,44 @@
-"""File lists of DALI, Caffe and PaddleClas: `path label` lines of images that stay where they are.
+"""File lists of DALI, Caffe and PaddleClas: lines `path label` that point to images in their original places.
 
     root/train.txt          n01440764/n01440764_10026.JPEG 0
-    root/val.txt            a list a split; labels are the class indices of classes.json
+    root/val.txt            one list for each split; labels are the class indices of classes.json
 
-Paths are relative to the root of the indexed source, or to the folder above all sources that a split draws from: DALI's
-file_root, Caffe's ROOTFOLDER. The label is what comes after the last space, so paths may have spaces, and no line ends
-with one. Images in archives have no path, and are refused. --shuffle orders the lines.
+Paths are relative to the root of the indexed source, or to the folder above all sources of a split: DALI's file_root,
+Caffe's ROOTFOLDER. The label follows the last space, so paths may contain spaces. No line ends with a space. Images in
+archives have no path, and are refused. --shuffle orders the lines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.exports.writer import Writes
+from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.exports.writer import ReadBack, Shard
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split"),
-    ordered=True,
-    holds_bytes=False,
-)
+WRITES = Writes(keeps=("image_id", "wnid", "split"), ordered=True, holds_bytes=False)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """What the paths are relative to."""
-    return listing.notes_on_paths(plan, "{split}.txt")
+    """Yield the folder that paths are relative to. ExportError: some images have no path."""
+    return listing.path_hazards(plan, "{split}.txt")
 
 
-def open_shard(job: Job, shard: Shard) -> listing.ListSink:
-    """The lines of a shard's images."""
-    return listing.ListSink(listing.place)
+open_shard = listing.open_path_shard
 
 
 def finish(job: Job) -> None:
-    """The list of each split."""
+    """Write the list of each split."""
     for split in job.plan.splits:
-        job.write(f"{split}.txt", listing.lines(job, split))
+        job.write(f"{split}.txt", listing.path_lines(job, split))
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:
-    """The images of the lists."""
+    """Yield the images of the lists."""
     for file in sorted(root.glob("*.txt")):
-        yield from listing.read_lines(file, file.stem)
+        yield from listing.read_path_lines(file)

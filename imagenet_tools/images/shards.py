@@ -1,11 +1,10 @@
-"""Old name of images.detection, until its importers are renamed."""
+"""The name of a data set that is called after its folder or its shards."""
 
-from imagenet_tools.images.detection import (
-    dataset_told,
-    nameless,
-    own_name,
-    split_told,
-    spread,
-)
+from __future__ import annotations
 
-__all__ = ["dataset_told", "nameless", "own_name", "split_told", "spread"]
+import re
+
+
+def own_name(wanted: str) -> str:
+    """Return a name as data sets have it: lower-case letters, digits, '.', '_' and '-'."""
+    return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "imagenet"

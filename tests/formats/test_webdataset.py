@@ -135,7 +135,7 @@ def test_shards_called_imagenet_without_its_names_are_told_and_not_read(extracte
     form.write_shard(tmp_path / "a" / "imagenet-train-000000.tar", samples)
     [found] = webdataset.detect(tmp_path / "a")
     assert (found.holds, found.dataset) == ((), "imagenet")
-    with pytest.raises(SourceError, match="1 WebDataset shards whose samples have none of ImageNet's names"):
+    with pytest.raises(SourceError, match="1 WebDataset shard whose images have none of ImageNet's names"):
         imagenet_tools.build_index([tmp_path / "a"], tmp_path / "x.index", workers=1)
     form.write_shard(tmp_path / "b" / "pets-train-000000.tar", samples)
     assert webdataset.detect(tmp_path / "b") == []

@@ -1,1 +1,1 @@
-"""What several targets share: lists of places, class folders, and an export set aside for a loader."""
+"""Parts that several formats share: contract defaults, shards, class folders, lists and Ultralytics' demands."""

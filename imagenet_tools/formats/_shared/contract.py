@@ -1,0 +1,63 @@
+"""Defaults for names that the contracts of readers and writers ask for, and small parts that most formats use.
+
+A format assigns a default where it has nothing of its own to do:
+
+    units = one_unit        the detected file or folder is one unit
+    hazards = no_hazards    nothing can go wrong in the target's loader
+    finish = no_finish      the files of the shards are the whole export
+
+`imagenet_tools.units.unit_file` is the default of `files`: the rows depend on the unit's own file only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from imagenet_tools.units import Detection, Unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imagenet_tools.exports.job import Job
+    from imagenet_tools.exports.plan import Plan
+
+# The result of scan(): (table of schema.py, rows).
+Tables: TypeAlias = "Iterator[tuple[str, pa.RecordBatch]]"
+
+PARTIAL_BOXES = "boxes are partial: in each image, only objects of its own class are boxed"
+
+
+def unit_at(detection: Detection, source: str, root: Path, path: Path | None = None, **values: Any) -> Unit:
+    """Return a unit of a detection: the file or folder at `path`, or the detected one; `values` are Unit's fields."""
+    file = (path or detection.path).relative_to(root).as_posix()
+    return Unit(detection.form, source, str(root), "" if file == "." else file, detection.dataset, **values)
+
+
+def one_unit(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """Yield the detected file or folder as one unit, with the split if the detection has exactly one."""
+    yield unit_at(detection, source, root, split=detection.splits[0] if len(detection.splits) == 1 else None)
+
+
+def no_hazards(plan: Plan) -> Iterator[str]:
+    """Yield nothing: this target's loader reads every export."""
+    return iter(())
+
+
+def no_finish(job: Job) -> None:
+    """Write nothing: the files of the shards are the whole export."""
+
+
+def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = False) -> list[str]:
+    """Return the names of the files in a folder that match, sorted; with `folders`, those of the folders in it."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name for entry in entries if matches(entry.name) and (entry.is_dir() if folders else entry.is_file())
+        )
+
+
+def count_of(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 class folder", "1,000 class folders"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -1,0 +1,192 @@
+"""Shards of Parquet, WebDataset and TFRecord: found by name, grouped by data set and split, identified by first images.
+
+Each format parses the names of its shards and reads their first images. The rest stands here: the split, the data set,
+the meaning of class numbers, the shards that are missing, and the detection.
+
+Names of shards are hints. Official names of images (ILSVRC2012_val_00000001) decide the split where all images of a
+group have one. The classes of the images, and the numbers beside them, decide the data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue.releases import release_of
+from imagenet_tools.formats._shared.contract import count_of, unit_at
+from imagenet_tools.images.numbering import Reading, numbering_of, read_numbers
+from imagenet_tools.images.shards import own_name
+from imagenet_tools.units import Detection, Labelling, Unit
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, official_split, wnid_of_stem
+from imagenet_tools.wordnet.wordnet import find_row
+
+T = TypeVar("T")
+
+_LOOKED_AT_SHARDS = 16
+_SPLITS = ("train", "val", "test", None)
+
+_ADVICE = (
+    "an image without its name is no known photograph: no box, no other release and no official split can be joined "
+    "with it, and the meaning of its class number cannot be checked. Index a release that keeps the names, "
+    "such as image-net.org's archives, ILSVRC/imagenet-1k or timm/imagenet-1k-wds"
+)
+
+
+class ShardName(NamedTuple):
+    """What the path of a shard says."""
+
+    home: Path  # the folder that all splits of the data set share
+    dataset: str  # the name of the data set; "" if the path has none
+    group: str  # equal for the shards of one split only
+    split: str | None
+    of: int = 0  # the number of shards in the group; 0 if the name does not say it
+
+
+class FirstImage(NamedTuple, Generic[T]):
+    """What a shard says about one of its first images."""
+
+    name: str  # as the shard spells it
+    stem: str  # as ImageNet spells it; "" if nothing gives it such a name
+    wnid: str | None  # the class that the name gives
+    numbers: Sequence[int]  # class numbers beside the image
+    facts: T  # what only the format knows
+    exported: str | None = None  # the data set, if an export of this project wrote the image
+
+    @property
+    def is_imagenets(self) -> bool:
+        """Return True if it has a name of ImageNet's, of a class that exists, or if an export wrote it."""
+        wnid = wnid_of_stem(self.stem)
+        named = keeps_imagenet_name(self.stem) and (wnid is None or find_row(wnid) is not None)
+        return self.exported is not None or named
+
+
+def class_of_stem(stem: str) -> str | None:
+    """Return the class that a stem names, or the official label of a validation image."""
+    return wnid_of_stem(stem) or labels.validation_wnid(stem)
+
+
+class ShardGroup(NamedTuple, Generic[T]):
+    """The shards of one data set and split, and their first images that have names of ImageNet's."""
+
+    home: Path
+    dataset: str
+    split: str | None
+    shards: list[Path]
+    of: int
+    images: list[FirstImage[T]]
+
+
+def group_shards(
+    files: Iterable[Path],
+    parse: Callable[[Path], ShardName],
+    look: Callable[[Sequence[Path]], list[FirstImage[T]]],
+) -> list[ShardGroup[T]]:
+    """Return the shards by data set and split: training, validation, test, unknown. Files without images are left out.
+
+    Args:
+        files: The candidates, sorted.
+        parse: Gives what the path of a shard says.
+        look: Gives the first images of some shards of one group.
+    """
+    by_name: dict[tuple[Path, str, str], list[tuple[Path, ShardName]]] = {}
+    for file in files:
+        name = parse(file)
+        by_name.setdefault(name[:3], []).append((file, name))
+    groups: list[ShardGroup[T]] = []
+    for (home, dataset, _), members in by_name.items():
+        shards = [file for file, _ in members]
+        if images := look(shards):
+            images = [image for image in images if image.is_imagenets]
+            split = split_of_images((image.stem for image in images), members[0][1].split)
+            groups.append(ShardGroup(home, dataset, split, shards, max(name.of for _, name in members), images))
+    return sorted(groups, key=lambda group: (group.home, group.dataset, _SPLITS.index(group.split)))
+
+
+class ShardSet(Generic[T]):
+    """The shard groups of one data set; each holds an image with a name of ImageNet's."""
+
+    def __init__(self, title: str, path: Path, groups: Sequence[ShardGroup[T]]):
+        self.title, self.path, self.groups = title, path, groups
+        self.images = [image for group in groups for image in group.images]
+        self.wnids = {image.wnid for image in self.images if image.wnid}
+        self.exported = {image.exported for image in self.images if image.exported}
+        self.reading = read_numbers(
+            (image.wnid, number) for image in self.images if image.wnid for number in image.numbers if number >= 0
+        )
+
+    def dataset(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """Return (the data set, what else it may be) by the images and by a name of the shards or their folder."""
+        return dataset_of_images((image.stem for image in self.images), self.wnids, name=name, reading=self.reading)
+
+    def labelling(self, space: str) -> Labelling:
+        """Return what gives the classes: numbers whose meaning is known, else names of images in `space`."""
+        if self.reading.numbering:
+            return self.reading.numbering.labelling("class numbers, compared with the images' names")
+        return Labelling("the images' names", space)
+
+    def evidence(self, *parts: str) -> str:
+        """Return the number of shards, the first image, and the parts that are not empty."""
+        count = count_of(sum(len(group.shards) for group in self.groups), f"{self.title} shard")
+        return "; ".join([f"{count}, the first image {self.images[0].name}", *filter(None, parts)])
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the groups, each once."""
+        return tuple(dict.fromkeys(group.split for group in self.groups if group.split))
+
+    @cached_property
+    def missing(self) -> str:
+        """The shards that are not there, by the numbers in the names of the others."""
+        return "; ".join(
+            f"{group.of - len(group.shards):,} of {group.of:,} shards of {group.split or 'the data set'}"
+            for group in self.groups
+            if len(group.shards) < group.of
+        )
+
+
+def nameless_shards(form: str, title: str, path: Path, groups: Sequence[ShardGroup[T]]) -> list[Detection]:
+    """Return a detection that holds nothing, for shards called ImageNet's whose images have no names of ImageNet's.
+
+    Shards with any other name, in a folder with any other name, are nothing of ImageNet's.
+    """
+    folder = path.absolute().parent if path.name == "data" else path
+    name = groups[0].dataset if groups else ""
+    if not groups or "imagenet" not in f"{folder.name} {name}".lower():
+        return []
+    count = count_of(sum(len(group.shards) for group in groups), f"{title} shard")
+    evidence = f"{count} whose images have none of ImageNet's names"
+    return [Detection(form, path, own_name(name or folder.name), (), evidence, advice=_ADVICE)]
+
+
+def units_of_shards(groups: Iterable[ShardGroup[T]], detection: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """Yield one unit for each shard, by split and number; its class numbers mean what the detection says."""
+    numbers = str(numbering_of(detection.labels) or "")
+    for group in groups:
+        for shard in group.shards:
+            yield unit_at(detection, source, root, shard, split=group.split, numbers=numbers)
+
+
+def spread(shards: Sequence[T], n: int = _LOOKED_AT_SHARDS) -> Sequence[T]:
+    """Return n shards, evenly from the first to the last: unshuffled shards hold one or two classes each."""
+    return [shards[k * (len(shards) - 1) // (n - 1)] for k in range(n)] if len(shards) > n else shards
+
+
+def split_of_images(stems: Iterable[str], named: str | None) -> str | None:
+    """Return the split of the official names, if all are official and of one split; else `named`, the shards' own."""
+    splits = {official[1] if (official := official_split(stem)) else "" for stem in stems}
+    return (splits.pop() if len(splits) == 1 else "") or named
+
+
+def dataset_of_images(
+    stems: Iterable[str], wnids: Collection[str], *, name: str, reading: Reading
+) -> tuple[str, tuple[str, ...]]:
+    """Return (the data set, what else it may be) by official names, classes, class numbers and a name."""
+    verdict = release_of(wnids, name=name)
+    official = next((found for stem in stems if (found := official_split(stem))), None)
+    if official and not verdict.dataset.startswith("imagenette"):  # Imagenette is made of official images
+        return f"ilsvrc{official[0]}", ()
+    decided = reading.numbering is not None and reading.numbering.space == verdict.dataset
+    return verdict.dataset, () if decided else verdict.readings
