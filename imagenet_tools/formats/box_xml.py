@@ -1,39 +1,40 @@
-"""The box annotations of ILSVRC and of the whole ImageNet in XML, in folders and in archives read as they stream by.
+"""The box annotations of ILSVRC and of the whole ImageNet in XML, in folders and in archives, which are streamed.
 
     ILSVRC2012_bbox_train_v2.tar.gz
         n01440764/n01440764_96.xml              <wnid>/<image>.xml
     ILSVRC2012_bbox_val_v3.tgz
         val/ILSVRC2012_val_00000001.xml         flat
     bboxes_annotations.tar.gz                   of the whole ImageNet
-        n00007846.tar.gz                        an archive a class
+        n00007846.tar.gz                        one archive for each class
             Annotation/n00007846/n00007846_6247.xml
-    n00007846.tar.gz ...                        these alone, in a folder or one by one
-    Annotation.tar.gz                           older: all classes in one
+    n00007846.tar.gz ...                        these archives without the outer one, in a folder or one by one
+    Annotation.tar.gz                           older: all classes in one archive
         Annotation/n00007846/*.xml
     Annotations/CLS-LOC/train/n01440764/*.xml   the tree of ILSVRC2015 and later; also from ILSVRC/ above, or CLS-LOC/
     Annotations/CLS-LOC/val/*.xml
     train/n01440764/*.xml   val/*.xml           the archives unpacked
     Annotation/n01440764/*.xml
-    n01440764/*.xml   *.xml                     or either of them bare
+    n01440764/*.xml   *.xml                     or these folders alone
 
 The stem of the XML file is the image's id, whatever the annotation's own <filename> says. In the whole ImageNet an
-image may lie in the folder of another class than its stem names: that folder boxes its own class in it. Its boxes are
-others than ILSVRC's of the same images; they state their database as "ImageNet database", ILSVRC's as ILSVRC_2012.
+image may be in the folder of another class than its stem names: that folder boxes its own class in the image. The
+boxes of the whole ImageNet differ from ILSVRC's of the same images. They state the database "ImageNet database",
+ILSVRC's state ILSVRC_2012.
 
-The boxes of ILSVRC's detection task have several classes an image: ilsvrc_det reads them.
+The boxes of ILSVRC's detection task have several classes in one image: ilsvrc_det reads them.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
+from imagenet_tools.formats._shared.contract import count_of, names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files
 from imagenet_tools.images.image_rows import dataset_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
@@ -46,85 +47,82 @@ from imagenet_tools.wordnet.wnid import (
     wnid_of_stem,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+READS = Reads(holds=("boxes",), problems=annotation_files.PROBLEMS)
 
-READS = Reads(
-    holds=("boxes",),
-    problems=annotation_files.PROBLEMS,
-)
-
-# Where folders of annotations may lie below a path.
+# Places of annotations below a path.
 _TREES = ("CLS-LOC", *(f"{top}Annotations/CLS-LOC" for top in ("", "ILSVRC/", "ILSVRC2015/")))
 _PLACES = ("", "train", "val", "Annotation", *(f"{tree}/{split}" for tree in _TREES for split in ("train", "val")))
 
-# How many members of an archive, and how many class folders, are looked at to tell whether they hold annotations.
-_SEEN = 16
+# Members of an archive, and class folders, that detect() looks at.
+_LOOKED_AT = 16
+_LOOKED_AT_BYTES = 4096
 
-# What an annotation of the whole ImageNet says of its origin; ILSVRC's say ILSVRC_2012.
+# The database that annotations of the whole ImageNet state.
 _WHOLE = b"<database>ImageNet database</database>"
 _WHOLE_DATASET = "imagenet21k"
 
 
 def detect(path: Path) -> list[Detection]:
-    """The box XML at a path: one detection an archive, one a folder that holds class folders or loose files."""
+    """Return the box XML at a path: one detection for an archive, and for each folder of classes or of loose files."""
     if not path.is_dir():
-        return _archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
+        return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
     folders = (path / place for place in _PLACES)
-    return [found for folder in folders if folder.is_dir() and (found := _folder(folder)) is not None]
+    return [found for folder in folders if folder.is_dir() and (found := _detect_folder(folder)) is not None]
 
 
-def _archive(path: Path) -> list[Detection]:
-    members = [(PurePosixPath(name), data) for name, data in first_members(path, _SEEN)]
-    own = [name for name, _ in members if is_annotation(name.name) and keeps_imagenet_name(name.stem)]
-    # An archive of a whole tree holds the images behind the annotations.
-    if not own or any(task_of(name.parent) or name.parts[0] == "ILSVRC" for name, _ in members):
+def _detect_archive(path: Path) -> list[Detection]:
+    members = [(PurePosixPath(name), data) for name, data in first_members(path, _LOOKED_AT)]
+    names = [name for name, _ in members if is_annotation(name.name) and keeps_imagenet_name(name.stem)]
+    # The archive of a whole tree has images after the annotations: kaggle_tree reads it, ilsvrc_det the detection task.
+    if not names or any(task_of(name.parent) or name.parts[0] == "ILSVRC" for name, _ in members):
         return []
     if any(task_in(data) is not None for _, data in members):
-        return []  # of the detection task
-    stems = [wnid_of_folder(name.parent.name) or name.stem for name in own]
-    nested = ARCHIVE.fullmatch("/".join(part for part in own[0].parts if ARCHIVE.fullmatch(part)))
+        return []
+    nested = any(map(ARCHIVE.fullmatch, names[0].parts))
     what = "an archive of class archives" if nested else "an archive"
+    stems = [wnid_of_folder(name.parent.name) or name.stem for name in names]
     whole = any(_WHOLE in data for _, data in members)
-    return [_found(path, stems, f"{what} of box XML, the first {own[0]}", whole=whole)]
+    return [_detection(path, stems, f"{what} of box XML, the first {names[0]}", whole=whole)]
 
 
-def _folder(folder: Path) -> Detection | None:
-    """What lies in one folder: class folders of XML, class archives of it, or loose XML."""
+def _detect_folder(folder: Path) -> Detection | None:
+    """Return the class folders of XML, the class archives, or the loose XML in a folder."""
     if task_of(PurePosixPath(folder.absolute())):
         return None
-    wnids = _class_folders(folder)
-    for wnid in wnids[:_SEEN]:
-        if names := _xml_names(folder / wnid):
-            whole = _WHOLE in (folder / wnid / names[0]).read_bytes()[:4096]
-            return _of_classes(folder, wnids, "class folders", whole=whole)
-    archives = _class_archives(folder)
-    if archives:
+    wnids = names_in(folder, is_wnid, folders=True)
+    for wnid in wnids[:_LOOKED_AT]:
+        if names := names_in(folder / wnid, is_annotation):
+            return _detect_classes(folder, wnids, "class folder", whole=_is_whole(folder / wnid / names[0]))
+    if archives := names_in(folder, ARCHIVE.fullmatch):
         first = first_members(folder / archives[0], 1)
-        if not (first and is_annotation(PurePosixPath(first[0][0]).name)):
+        if not first or not is_annotation(PurePosixPath(first[0][0]).name):
             return None
-        return _of_classes(folder, [name[:9] for name in archives], "class archives", whole=_WHOLE in first[0][1])
-    names = [name for name in _xml_names(folder) if keeps_imagenet_name(PurePosixPath(name).stem)]
+        return _detect_classes(folder, [name[:9] for name in archives], "class archive", whole=_WHOLE in first[0][1])
+    names = [name for name in names_in(folder, is_annotation) if keeps_imagenet_name(PurePosixPath(name).stem)]
     if not names:
         return None
     stems = [PurePosixPath(name).stem for name in names]
-    whole = _WHOLE in (folder / names[0]).read_bytes()[:4096]
-    found = _found(folder, stems, f"{len(stems):,} files of box XML, the first {stems[0]}.xml", whole=whole)
+    evidence = f"{count_of(len(stems), 'file')} of box XML, the first {stems[0]}.xml"
+    found = _detection(folder, stems, evidence, whole=_is_whole(folder / names[0]))
     if found.dataset == "ilsvrc2012" and found.splits == ("val",) and len(stems) < 50_000:
         return replace(found, missing=f"{50_000 - len(stems):,} of the 50,000 validation images")
     return found
 
 
-def _of_classes(folder: Path, wnids: Sequence[str], what: str, *, whole: bool) -> Detection:
-    found = _found(folder, wnids, f"{len(wnids):,} {what} of box XML", whole=whole)
+def _is_whole(file: Path) -> bool:
+    """Return True for an annotation of the whole ImageNet."""
+    return _WHOLE in file.read_bytes()[:_LOOKED_AT_BYTES]
+
+
+def _detect_classes(folder: Path, wnids: Sequence[str], noun: str, *, whole: bool) -> Detection:
+    found = _detection(folder, wnids, f"{count_of(len(wnids), noun)} of box XML", whole=whole)
     if found.dataset == "ilsvrc2012" and len(wnids) < 1000:
         return replace(found, missing=f"{1000 - len(wnids):,} of the 1,000 classes")
     return found
 
 
-def _found(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> Detection:
-    """A detection whose data set and splits are those that the names of the images, or wnids, speak for."""
+def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> Detection:
+    """Return a detection with the data set and the splits that stems of images, or wnids, give."""
     official = sorted({found for stem in stems if (found := official_split(stem)) is not None})
     wnids = {wnid for stem in stems if (wnid := stem if is_wnid(stem) else wnid_of_stem(stem)) is not None}
     thousand = dataset_of(wnids) == "ilsvrc2012"
@@ -136,45 +134,25 @@ def _found(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> D
         others = ("fall11", "winter21", *(("ilsvrc2012",) if thousand else ()))
         readings = tuple(f"boxes for the images of {title(other)} alone (--dataset {other})" for other in others)
     labels = Labelling("the classes that the boxes name", dataset if dataset == "ilsvrc2012" else "wordnet")
-    about = (evidence, tuple(sorted(splits)), "", labels, readings)
-    return Detection("box_xml", path, dataset, ("boxes",), *about)
-
-
-def _class_folders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_wnid(entry.name) and entry.is_dir())
-
-
-def _class_archives(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if ARCHIVE.fullmatch(entry.name) and entry.is_file())
-
-
-def _xml_names(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_annotation(entry.name) and entry.is_file())
+    return Detection("box_xml", path, dataset, ("boxes",), evidence, tuple(sorted(splits)), "", labels, readings)
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit an archive, a class folder or a folder of loose files; class folders and archives by wnid.
+    """Yield one unit for each archive, class folder or folder of loose files; class folders and archives by wnid.
 
-    A large archive of class archives is several, each of a share of its classes.
+    A large archive of class archives is several units, each with a share of the classes.
     """
-    file = found.path.relative_to(root).as_posix()
     split = found.splits[0] if len(found.splits) == 1 else None
-    whole = Unit("box_xml", source, str(root), "" if file == "." else file, found.dataset, split)
-    if found.path.is_dir():
-        classes = [*_class_folders(found.path), *_class_archives(found.path)]
-        for name in classes:
-            yield whole._replace(file=f"{whole.file}/{name}" if whole.file else name, wnid=name[:9])
-        if classes and not _xml_names(found.path):
-            return
-        if is_wnid(found.path.name):
-            whole = whole._replace(wnid=found.path.name)
-        yield whole
+    if not found.path.is_dir():
+        for share in shares(found.path):
+            yield unit_at(found, source, root, split=split, member=share)
         return
-    for share in shares(found.path):
-        yield whole._replace(member=share)
+    classes = [*names_in(found.path, is_wnid, folders=True), *names_in(found.path, ARCHIVE.fullmatch)]
+    for name in classes:
+        yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9])
+    if not classes or names_in(found.path, is_annotation):
+        wnid = found.path.name if is_wnid(found.path.name) else None
+        yield unit_at(found, source, root, split=split, wnid=wnid)
 
 
 files = folder_files

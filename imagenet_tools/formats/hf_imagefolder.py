@@ -4,9 +4,9 @@
     root/train/metadata.csv                     file_name, relative to the table, and other columns; or metadata.jsonl
     root/train/n01440764_10026.JPEG
 
-What a word means is not guessed: "crane" is two classes. The class of an image is told by its name, or by a column of
-the table whose values are wnids (the first of wnid, synset, label, class); where neither tells it, the folder is not
-recognised. Class numbers are held against the names. Class folders called by wnids are read by image_folder.
+The meaning of a word is not guessed: "crane" is two classes. The class of an image is in its name, or in a column of
+the table whose values are wnids: the first of wnid, synset, label, class. If neither gives it, the folder is not
+recognised. Class numbers are compared with the names. image_folder reads class folders called by wnids.
 """
 
 from __future__ import annotations
@@ -14,25 +14,19 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
-from imagenet_tools.images import folder_scan, numbering
+from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, unit_at
+from imagenet_tools.images import folder_scan, metadata_table, numbering
 from imagenet_tools.images.class_folders import class_folders, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.metadata_table import (
-    Row,
-    class_column,
-    find_table,
-    first_rows,
-    is_synset,
-    read_rows,
-    told_class,
-)
+from imagenet_tools.images.metadata_table import Row, class_column, is_synset, read_rows, told_class
 from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
@@ -46,14 +40,6 @@ from imagenet_tools.wordnet.wnid import (
     wnid_of_folder,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-
-# What scan() may report, for the table problems.
 READS = Reads(
     holds=("images",),
     problems=folder_scan.PROBLEMS
@@ -67,116 +53,113 @@ READS = Reads(
 
 # Folders that hold images and are no class.
 _NO_CLASS = frozenset({*SPLIT_FOLDERS, "images", "data"})
-# Folders, and images of a folder, that are looked at.
-_FOLDERS, _IMAGES = 16, 64
-_HEAD = 4096
+
+_LOOKED_AT_FOLDERS = 16
+_LOOKED_AT_IMAGES = 64  # of each folder
+_HEAD_BYTES = 4096
 
 
-class _ClassRoot(NamedTuple):
-    """A folder of class folders or of a table: below a split's folder, or the path itself."""
+class _Home(NamedTuple):
+    """A folder of class folders, or of a table and its images: the folder of a split, or the path itself."""
 
     folder: Path
     split: str | None
     folders: list[str]  # the class folders
-    table: str  # the table's name
-    rows: list[Row]  # its first, or what the images' names are in place of them
+    table: str  # the table's name; "" if there is none
+    rows: list[Row]  # the table's first rows, or rows made of the names of images
+
+    @property
+    def evidence(self) -> str:
+        """What is in the folder, in words."""
+        if self.table:
+            return f"{self.table} in {self.folder.name}/, {self.rows[0]['file_name']} first"
+        words = "numbers" if all(name.isdecimal() for name in self.folders) else "words"
+        folders = count_of(len(self.folders), "class folder")
+        return f"{folders} called by {words} in {self.folder.name}/, {self.folders[0]} first"
 
 
 def detect(path: Path) -> list[Detection]:
-    """The tables or the class folders in a folder, or in its train, val and test, whose images' classes are told."""
-    places = _places(path)
-    if not places:
+    """Return the tables or class folders in a folder, or in its train, val and test, if they give classes."""
+    homes = _homes(path)
+    if not homes:
         return []
-    rows = [row for place in places for row in place.rows]
+    rows = [row for home in homes for row in home.rows]
     stems = [told_by_path(row["file_name"]).stem for row in rows]
-    told = [(told_class(row["file_name"]), row) for row in rows]
-    said = {row[column] for place in places if (column := class_column(place.rows)) for row in place.rows}
-    reading = read_numbers((wnid, int(row["label"])) for wnid, row in told if wnid and _is_number(row))
-    wnids = {wnid for wnid, _ in told if wnid} | said
+    named = [(told_class(row["file_name"]), row) for row in rows]
+    in_columns = {row[column] for home in homes if (column := class_column(home.rows)) for row in home.rows}
+    reading = read_numbers((wnid, int(row["label"])) for wnid, row in named if wnid and _has_number(row))
     official = next((found for stem in stems if (found := official_split(stem))), None)
-    verdict = release_of(wnids, name=path.name)
+    verdict = release_of({wnid for wnid, _ in named if wnid} | in_columns, name=path.name)
     dataset, readings = (f"ilsvrc{official[0]}", ()) if official else (verdict.dataset, verdict.readings)
     if not all(map(keeps_imagenet_name, stems)):
         dataset, readings = "imagefolder", ("images of your own (--dataset NAME)",)
-    numbered = any(_is_number(row) for _, row in told)
-    labelling = Labelling("a column of the table" if said else "the images' names", "wordnet")
-    if reading.numbering and not said and any(place.table for place in places):
-        labelling = reading.numbering.labelling("class numbers of the table, held against the images' names")
-    parts = [
-        f"{place.table} in {place.folder.name}/, {place.rows[0]['file_name']} first"
-        if place.table
-        else f"{len(place.folders):,} class folders called by {_words(place)} in {place.folder.name}/, "
-        f"{place.folders[0]} first"
-        for place in places
-    ]
-    evidence = "; ".join([*parts, reading.evidence if numbered else f"{labelling.by} tell the classes"])
-    splits = tuple(dict.fromkeys(place.split for place in places if place.split))
+    labelling = Labelling("a column of the table" if in_columns else "the images' names", "wordnet")
+    if reading.numbering and not in_columns and any(home.table for home in homes):
+        labelling = reading.numbering.labelling("class numbers of the table, compared with the images' names")
+    by = reading.evidence if any(map(_has_number, rows)) else f"{labelling.by} tell the classes"
+    evidence = "; ".join([*(home.evidence for home in homes), by])
+    splits = tuple(dict.fromkeys(home.split for home in homes if home.split))
     return [Detection("hf_imagefolder", path, dataset, ("images",), evidence, splits, "", labelling, readings)]
 
 
-def _words(place: _ClassRoot) -> str:
-    return "numbers" if all(name.isdecimal() for name in place.folders) else "words"
-
-
-def _is_number(row: Row) -> bool:
+def _has_number(row: Row) -> bool:
     return row.get("label", "").isdecimal()
 
 
-def _places(path: Path) -> list[_ClassRoot]:
-    """The folder of each split, or the path itself, that holds what is read here."""
+def _homes(path: Path) -> list[_Home]:
+    """Return the folders of splits that this format reads; if there is none, the path itself."""
     if not path.is_dir():
         return []
     folders = [path / name for name in split_folders(path)]
-    found = [place for folder in folders if (place := _place(folder, split_of_folder(folder.name))) is not None]
-    bare = None if found else _place(path, split_of_folder(path.name))
-    return found or ([bare] if bare else [])
+    return list(filter(None, map(_home, folders))) or list(filter(None, [_home(path)]))
 
 
-def _place(folder: Path, split: str | None) -> _ClassRoot | None:
-    table, rows = find_table(folder)
+def _home(folder: Path) -> _Home | None:
+    split = split_of_folder(folder.name)
+    table, rows = metadata_table.find_table(folder)
     if table:
-        return None if class_folders(folder) else _ClassRoot(folder, split, [], table, rows)
+        return None if class_folders(folder) else _Home(folder, split, [], table, rows)
     folders = _word_folders(folder)
-    named = [list(_image_names(folder / name)) for name in folders[:_FOLDERS]]
+    named = [list(_image_names(folder / name)) for name in folders[:_LOOKED_AT_FOLDERS]]
     classes = [{told_class(name) for name in names} for names in named]
     if not folders or None in set().union(*classes):
         return None
-    # Two classes may share a word. Without a split around them, folders of anything are not taken for classes.
-    alone = sum(len(found) == 1 for found in classes)
-    if not is_split_folder(folder.name) and (len(folders) < 2 or alone * 2 <= len(classes)):
+    # Two classes may share a word. Outside a split's folder, most folders must hold one class, so that folders of
+    # anything are not taken for classes.
+    of_one_class = sum(len(wnids) == 1 for wnids in classes)
+    if not is_split_folder(folder.name) and (len(folders) < 2 or of_one_class * 2 <= len(classes)):
         return None
     rows = [
-        {"file_name": name} | ({"label": called} if called.isdecimal() else {})
-        for called, names in zip(folders, named, strict=False)
+        {"file_name": name} | ({"label": word} if word.isdecimal() else {})
+        for word, names in zip(folders, named, strict=False)
         for name in names
     ]
-    return _ClassRoot(folder, split, folders, "", rows)
+    return _Home(folder, split, folders, "", rows)
 
 
 def _word_folders(folder: Path) -> list[str]:
-    """The folders in a folder that hold images; none where one is called by a wnid, also as n02085620-Chihuahua."""
+    """Return the folders in a folder that hold images; none if one is called by a wnid, also n02085620-Chihuahua."""
     if task_of(folder.absolute()):
         return []
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    names = names_in(folder, lambda name: not name.startswith("."), folders=True)
     if any(map(wnid_of_folder, names)):
         return []
     return [name for name in names if name.lower() not in _NO_CLASS and next(_image_names(folder / name), None)]
 
 
 def _image_names(folder: Path) -> Iterator[str]:
-    """Some images of a folder; none of one that may not be looked into, such as lost+found."""
+    """Yield some images of a folder; none if the folder may not be opened, such as lost+found."""
     with suppress(PermissionError), os.scandir(folder) as entries:
-        yield from itertools.islice((entry.name for entry in entries if is_image_name(entry.name)), _IMAGES)
+        names = (entry.name for entry in entries if is_image_name(entry.name))
+        yield from itertools.islice(names, _LOOKED_AT_IMAGES)
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a class folder, by split and name, or one a table."""
+    """Yield one unit for each class folder, by split and name, or for each table."""
     numbers = str(numbering_of(found.labels) or "")
-    for place in _places(found.path):
-        whole = Unit("hf_imagefolder", source, str(root), "", found.dataset, place.split, numbers=numbers)
-        for name in place.folders or [place.table]:
-            yield whole._replace(file=(place.folder / name).relative_to(root).as_posix())
+    for home in _homes(found.path):
+        for name in home.folders or [home.table]:
+            yield unit_at(found, source, root, home.folder / name, split=home.split, numbers=numbers)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:
@@ -184,13 +167,13 @@ def files(unit: Unit) -> Iterator[FileRange]:
     yield from folder_files(unit, deep=True)
     if unit.path.is_dir():
         return
-    home, folders = PurePosixPath(unit.file).parent, set()
+    home, listed = PurePosixPath(unit.file).parent, set()
     with suppress(FormatError):  # scan() reports the break
         for row in read_rows(unit.path):
             if _is_below(row["file_name"]):
-                folders.add(PurePosixPath(row["file_name"]).parent)
+                listed.add(PurePosixPath(row["file_name"]).parent)
                 yield FileRange((home / row["file_name"]).as_posix())
-    yield from (FileRange((home / folder).as_posix()) for folder in _folders(unit.path.parent, folders))
+    yield from (FileRange((home / folder).as_posix()) for folder in _folders(unit.path.parent, listed))
 
 
 def _is_below(file_name: str) -> bool:
@@ -200,71 +183,77 @@ def _is_below(file_name: str) -> bool:
 
 
 def _folders(home: Path, listed: Iterable[PurePosixPath]) -> list[PurePosixPath]:
-    """Return all folders below the table's folder, itself included, and those that it lists, relative to it."""
+    """Return the table's folder, all folders below it, and those that the table lists, relative to the first."""
     below = {PurePosixPath(folder).relative_to(home) for folder, _, _ in os.walk(home)}
     return sorted(below.union(listed))
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a class folder, or those that a table lists."""
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a class folder, or those that a table lists."""
     if unit.path.is_dir():
         yield from scan_folder(unit, deep=True)
         return
     rows = ImageRows(unit)
     home = PurePosixPath(unit.file).parent
     listed: Counter[PurePosixPath] = Counter()
-    column = class_column(first_rows(unit.path))
+    column = class_column(metadata_table.first_rows(unit.path))
+    meaning = Numbering.parse(unit.numbers)
     try:
         for row in read_rows(unit.path):
-            if _add(rows, unit, home, row, column):
+            wnid = row.get(column) if column else None
+            wnid = wnid if is_synset(wnid) else None
+            if reason := _unusable(row["file_name"], wnid):
+                rows.problem("row_unread", unit.file, reason, row["file_name"] or None)
+            elif _add(rows, unit, home, row, wnid):
                 listed[PurePosixPath(row["file_name"]).parent] += 1
+                if not column:
+                    label = int(row["label"]) if _has_number(row) else None
+                    stem = told_by_path(row["file_name"]).stem
+                    hold_label(rows, stem, label, meaning, unit.file, row["file_name"])
             if rows.full():
                 yield from rows.batches()
     except FormatError as error:
         rows.problem(error.code, unit.file, str(error))
     for folder in _folders(unit.path.parent, listed):
-        with os.scandir(unit.path.parent / folder) as entries:
-            there = sum(is_image_name(entry.name) for entry in entries)
+        there = sum(is_image_name(path.name) for path in (unit.path.parent / folder).iterdir())
         if there > listed[folder]:
             reason = f"{there:,} images lie in {home / folder}, and the table lists {listed[folder]:,} of them"
             rows.problem("not_listed", unit.file, reason)
     yield from rows.batches()
 
 
-def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, column: str) -> bool:
-    """Add the image of a row; False, and a problem, where there is none."""
-    name = row["file_name"]
-    path = PurePosixPath(name)
-    told = told_by_path(name)
-    wnid = row.get(column) if column else None
-    reason, code = "", "row_unread"
+def _unusable(name: str, wnid: str | None) -> str:
+    """Return why a row with a file name, and the class in its column, gives no image; "" if it may give one."""
     if not _is_below(name):
-        reason = f"a row with the file name {name!r}; expected one relative to the table"
-    elif not keeps_imagenet_name(told.stem) and not is_synset(wnid):
-        reason = "neither the name nor a column tells the class; expected a wnid"
-    fd = -1
+        return f"a row with the file name {name!r}; expected one relative to the table"
+    if not keeps_imagenet_name(told_by_path(name).stem) and wnid is None:
+        return "neither the name nor a column tells the class; expected a wnid"
+    return ""
+
+
+def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, wnid: str | None) -> bool:
+    """Add the image of a row. Return False, and add a problem, if its file cannot be read."""
+    name = row["file_name"]
+    told = told_by_path(name)
     try:
-        if not reason:
-            fd = os.open(unit.path.parent / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(unit.path.parent / name, "rb", buffering=0, opener=_open) as file:
+            fd = file.fileno()
             rows.add(
                 told.stem,
-                file=(home / path).as_posix(),
+                file=(home / name).as_posix(),
                 length=os.fstat(fd).st_size,
-                head=os.pread(fd, _HEAD, 0),
+                head=os.pread(fd, _HEAD_BYTES, 0),
                 more=lambda offset, n: os.pread(fd, n, offset),
-                wnid=wnid if is_synset(wnid) else told.wnid,
+                wnid=wnid or told.wnid,
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = f"the file {name} cannot be read: {getattr(error, 'strerror', error)}"
-        if not isinstance(error, FileNotFoundError | ValueError):
-            code = UNREADABLE
-    finally:
-        if fd >= 0:
-            os.close(fd)
-    if reason:
-        rows.problem(code, unit.file, reason, name or None)
+        code = "row_unread" if isinstance(error, FileNotFoundError | ValueError) else UNREADABLE
+        rows.problem(code, unit.file, reason, name)
         return False
-    if not column:
-        label = int(row["label"]) if _is_number(row) else None
-        hold_label(rows, told.stem, label, Numbering.parse(unit.numbers), unit.file, name)
     return True
+
+
+def _open(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)

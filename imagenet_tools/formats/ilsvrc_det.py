@@ -10,27 +10,28 @@
         Annotations/DET/                        the same folders, *.xml; an image without objects may have none
         ImageSets/DET/
             train_1.txt ... train_200.txt       ILSVRC2013_train/n02672831/n02672831_9812 1
-            train.txt, val.txt, test.txt        ILSVRC2012_val_00000001 1: the line, no label
+            train.txt, val.txt, test.txt        ILSVRC2012_val_00000001 1: the number of the line, no label
     ILSVRC2014_DET_train/n01440764/, ILSVRC2013_DET_val/ ...        the archives of 2013 and 2014 unpacked
     ILSVRC2014_DET_bbox_train.tgz, ILSVRC2013_DET_bbox_val.tgz      their boxes, unpacked or not
     devkit/data/det_lists/train_pos_1.txt, train_part_1.txt, train_neg_1.txt    their lists, without labels
 
-What is in an image is in the table labels: label set `det` has the classes of its boxes; of the lists, `det_positive`
-has the classes all of whose objects are boxed (label 1), `det_partial` those with some boxed (0), `det_negative` those
-that were looked for and are not there (-1). images.wnid is the synset of the folder in train/ILSVRC2013_train, one of
-ImageNet's and often none of the 200, and null elsewhere.
+The classes in an image are in the table labels. Label set `det` has the classes of its boxes. From the lists,
+`det_positive` has the classes all of whose objects are boxed (label 1), `det_partial` those with some boxed (0), and
+`det_negative` those that were looked for and are not there (-1). images.wnid is the synset of the folder in
+train/ILSVRC2013_train, which is one of ImageNet's and often none of the 200. It is null elsewhere.
 
 The photos called ILSVRC2012_val_* are those of the classification task, with the same numbers: 15,522 of DET's 20,121,
-as many as the devkit's readme says the tasks share, and of the 7,681 of them in val2, 7,519 have the very box of the
-classification task. Their labels are not: its class of an image is a breed where DET's is a dog, and is not given here.
+as the devkit's readme counts the photos that the tasks share. Of the 7,681 of them in val2, 7,519 have exactly the box
+of the classification task. Their labels differ: the classification task names a breed where DET has a dog. Labels of
+the classification task are not given here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
@@ -38,6 +39,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
+from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, unit_at
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -45,33 +47,6 @@ from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import is_of_detection, is_wnid, official_split, task_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-
-DATASET = "ilsvrc-det"
-_CLASSES = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
-
-_TOPS = ("", "ILSVRC/", "ILSVRC2013/", "ILSVRC2014/", "ILSVRC2015/", "ILSVRC2016/", "ILSVRC2017/")
-_PLACES = tuple(f"{top}{kind}/DET" for top in _TOPS for kind in ("Data", "Annotations", "ImageSets"))
-_LISTS = ("devkit/data/det_lists", "data/det_lists", "det_lists")
-
-_SPLITS = ("train", "val", "test")
-_SPLIT = re.compile(r"(?:^|_)(train|val|test)(?:_|$)")
-_DEPTH = 3  # of train/ILSVRC2013_train/n01440764 below DET
-
-# What a unit reads, where it reads no images: written into Unit.member.
-_BOXES, _LABELS, _IMAGE_SETS = "boxes", "labels", "image sets"
-
-# The list of a class: its number among the 200, and what its images are, where the lines do not say it.
-_LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d{1,3})\.txt")
-_SET_OF = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
-_SET_OF_LIST = {"pos": "det_positive", "part": "det_partial", "neg": "det_negative"}
-
-# What scan() may report, for the table problems.
 READS = Reads(
     holds=("images", "boxes", "labels"),
     problems=folder_scan.PROBLEMS
@@ -81,167 +56,181 @@ READS = Reads(
     | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"},
 )
 
+DATASET = "ilsvrc-det"
+_CLASS_LIST = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
+_N_VAL = 20_121
+
+_TOPS = ("", "ILSVRC/", "ILSVRC2013/", "ILSVRC2014/", "ILSVRC2015/", "ILSVRC2016/", "ILSVRC2017/")
+_PLACES = tuple(f"{top}{kind}/DET" for top in _TOPS for kind in ("Data", "Annotations", "ImageSets"))
+_LIST_PLACES = ("", "devkit/data/det_lists", "data/det_lists", "det_lists")
+_LEAF_DEPTH = 3  # of train/ILSVRC2013_train/n01440764 below DET
+_LOOKED_AT_FILES = 8
+
+_SPLIT = re.compile(r"(?:^|_)(train|val|test)(?:_|$)")
+
+# Unit.member of a unit that reads no images.
+_BOXES = "boxes"
+_LABELS = "labels"
+_IMAGE_SETS = "image sets"
+
+# The list of a class: the kind of its images if the lines do not say it, and the number of the class among the 200.
+_LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d{1,3})\.txt")
+_LABEL_OF_LIST = {"pos": "1", "part": "0", "neg": "-1"}
+_LABEL_SETS = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
+
+_VIDEO = "frames of ILSVRC's video task (VID), which are not read: their names are numbers within a snippet"
+_VIDEO_ADVICE = "name the folder of the still images, of DET or of CLS-LOC"
+
 
 def detect(path: Path) -> list[Detection]:
-    """What of DET lies at a path: images, boxes and lists are a detection each; VID is named, and not read."""
+    """Return what of DET is at a path, one detection each for images, boxes and lists; VID is named, and not read."""
     if not path.is_dir():
-        return _archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
+        return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
     places = [path, path / "DET", *(path / place for place in _PLACES)]
-    folders = [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == "DET"]
+    folders = _folders_of_task(places, "DET")
     if not folders:
-        folders = [folder for folder in (path, *(path / split for split in _SPLITS)) if _told_by_images(folder)]
-    found = [one for folder in folders for one in _folder(folder)]
-    lists = [folder for place in ("", *_LISTS) if _lists(folder := path / place)]
-    found += [_of_lists(folder) for folder in lists if all(one.path != folder for one in found)]
-    return found + _video(path)
+        folders = [folder for folder in (path, path / "train", path / "val", path / "test") if _has_images(folder)]
+    found = [one for folder in folders for one in _detect_folder(folder)]
+    listed = [folder for place in _LIST_PLACES if _lists(folder := path / place)]
+    found += [_detect_lists(folder) for folder in listed if all(one.path != folder for one in found)]
+    videos = _folders_of_task([path, path / "VID", *(path / place.replace("/DET", "/VID") for place in _PLACES)], "VID")
+    return found + [_detect_video(folder) for folder in videos[:1]]
 
 
-def _told_by_images(folder: Path) -> bool:
-    """Whether images of the detection task lie loose in a folder, whatever it is called."""
-    if not folder.is_dir():
-        return False
-    with os.scandir(folder) as entries:
-        return any(is_image_name(entry.name) and is_of_detection(PurePosixPath(entry.name).stem) for entry in entries)
+def _folders_of_task(places: list[Path], task: str) -> list[Path]:
+    return [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == task]
 
 
-def _archive(path: Path) -> list[Detection]:
-    named = task_of(PurePosixPath(path.name))
-    members = [(PurePosixPath(name), data) for name, data in first_members(path, 8)]
+def _has_images(folder: Path) -> bool:
+    """Return True if images of the detection task are directly in a folder, whatever its name."""
+    return folder.is_dir() and any(
+        is_image_name(path.name) and is_of_detection(PurePosixPath(path.name).stem) for path in folder.iterdir()
+    )
+
+
+def _detect_video(path: Path) -> Detection:
+    return Detection("ilsvrc_det", path, DATASET, (), _VIDEO, advice=_VIDEO_ADVICE)
+
+
+def _detect_archive(path: Path) -> list[Detection]:
+    members = [(PurePosixPath(name), data) for name, data in first_members(path, _LOOKED_AT_FILES)]
     if not members:
         return []
     first = members[0][0]
-    boxes = [(name, data) for name, data in members if is_annotation(name.name)]
-    said = {task_in(data) for _, data in boxes} - {None}
-    task = named or task_of(first.parent) or next(iter(sorted(said, key=str)), None)
+    boxes = [data for name, data in members if is_annotation(name.name)]
+    stated = sorted({task for data in boxes if (task := task_in(data)) is not None})
+    task = task_of(PurePosixPath(path.name)) or task_of(first.parent) or next(iter(stated), None)
     if task == "VID":
-        return [Detection("ilsvrc_det", path, DATASET, (), _VIDEO, advice=_INSTEAD)]
+        return [_detect_video(path)]
     if task != "DET" or not (boxes or is_image_name(first.name)):
         return []
-    holds = ("boxes", "labels") if boxes else ("images",)
-    what = "boxes" if boxes else "images"
-    splits = sorted({split for text in (path.name, *map(str, first.parts)) if (split := _split_of(text))})
+    holds, what = (("boxes", "labels"), "boxes") if boxes else (("images",), "images")
+    splits = sorted({split for text in (path.name, *first.parts) if (split := _split_of(text))})
     evidence = f"an archive of {what} of ILSVRC's detection task, the first {first}"
     labels = Labelling("the annotations", "wordnet") if boxes else None
     return [Detection("ilsvrc_det", path, DATASET, holds, evidence, tuple(splits[:1]), labels=labels)]
 
 
-def _folder(folder: Path) -> list[Detection]:
-    """The images and the boxes below a folder of DET, and the lists in it."""
+def _detect_folder(folder: Path) -> list[Detection]:
+    """Return the images, the boxes and the lists below a folder of DET."""
     leaves = list(_leaves(folder))
-    found = []
-    for kind, what in (("", "images"), (_BOXES, "boxes")):
-        places = [leaf for leaf, one in leaves if one == kind]
-        if places:
-            found.append(_of_leaves(folder, places, kind, what))
-    if _lists(folder):
-        found.append(_of_lists(folder))
-    return found
+    found = [
+        _detect_leaves(folder, places, kind)
+        for kind in ("", _BOXES)
+        if (places := [leaf for leaf, leaf_kind in leaves if leaf_kind == kind])
+    ]
+    return found + ([_detect_lists(folder)] if _lists(folder) else [])
 
 
-def _of_leaves(folder: Path, places: list[Path], kind: str, what: str) -> Detection:
+def _detect_leaves(folder: Path, places: list[Path], kind: str) -> Detection:
+    what = kind or "images"
     splits = {split for place in places if (split := _split_below(folder, place))}
     classes = sum(is_wnid(place.name) for place in places)
-    counts = [f"{classes:,} folders of synsets"] if classes else []
-    counts += [f"{place.name} with {_count(place):,}" for place in places if not is_wnid(place.name)]
-    evidence = f"{what} of ILSVRC's detection task: {', '.join(counts)}"
+    sizes = [(place.name, _count(place)) for place in places if not is_wnid(place.name)]
+    parts = [count_of(classes, "synset folder")] if classes else []
+    parts += [f"{name} with {n:,}" for name, n in sizes]
     missing = [f"the {split} {what}" for split in ("train", "val") if split not in splits]
-    for place in places:
-        if place.name.endswith("val") and (n := _count(place)) < _N_VAL:
-            missing.append(f"{_N_VAL - n:,} of the {_N_VAL:,} validation {what}")
+    missing += [
+        f"{_N_VAL - n:,} of the {_N_VAL:,} validation {what}"
+        for name, n in sizes
+        if name.endswith("val") and n < _N_VAL
+    ]
     holds = ("boxes", "labels") if kind else ("images",)
     by = "the annotations" if kind else "the folders of train, and no others" if classes else ""
-    about = (evidence, tuple(sorted(splits)), "; ".join(missing), Labelling(by, "wordnet") if by else None)
-    return Detection("ilsvrc_det", folder, DATASET, holds, *about)
+    labels = Labelling(by, "wordnet") if by else None
+    evidence = f"{what} of ILSVRC's detection task: {', '.join(parts)}"
+    return Detection("ilsvrc_det", folder, DATASET, holds, evidence, tuple(sorted(splits)), "; ".join(missing), labels)
 
 
-_N_VAL = 20_121
-_VIDEO = "frames of ILSVRC's video task (VID), which are not read: their names are numbers within a snippet"
-_INSTEAD = "name the folder of the still images, of DET or of CLS-LOC"
-
-
-def _of_lists(folder: Path) -> Detection:
+def _detect_lists(folder: Path) -> Detection:
     names = _lists(folder)
-    numbered = [name for name in names if _LIST.fullmatch(name)]
-    evidence = f"{len(numbered):,} lists of DET's training images by class" if numbered else "lists of DET's images"
-    if others := [name for name in names if name not in numbered]:
-        evidence += f", {', '.join(others)} ({', '.join(f'{counted(folder / name):,}' for name in others)} lines)"
+    others = {name: counted(folder / name) for name in names if not _LIST.fullmatch(name)}
+    numbered = len(names) - len(others)
+    evidence = "lists of DET's images"
+    if numbered:
+        evidence = f"{count_of(numbered, 'list')} of DET's training images by class"
+    if others:
+        evidence += f", {', '.join(others)} ({', '.join(f'{n:,}' for n in others.values())} lines)"
     labels = Labelling("the lists, one a class, by its number", DATASET, "det_id", 1)
     return Detection("ilsvrc_det", folder, DATASET, ("labels",), evidence, ("train",), labels=labels)
 
 
-def _video(path: Path) -> list[Detection]:
-    """A word on VID, where it is all that lies at a path or beside DET."""
-    places = [path, path / "VID", *(path / place.replace("/DET", "/VID") for place in _PLACES)]
-    folders = [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == "VID"]
-    return [Detection("ilsvrc_det", folder, DATASET, (), _VIDEO, advice=_INSTEAD) for folder in folders[:1]]
-
-
-def _leaves(folder: Path, depth: int = _DEPTH) -> Iterator[tuple[Path, str]]:
-    """(folder, what is in it) of those that hold images or annotations, by name; what decides is the first file."""
+def _leaves(folder: Path, depth: int = _LEAF_DEPTH) -> Iterator[tuple[Path, str]]:
+    """Yield (folder, "" for images or "boxes"), by name, of folders whose first files are images or annotations."""
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    names = [name for name, is_dir in listed if not is_dir]
-    if any(map(is_image_name, names[:8])):
+    names = [name for name, is_folder in listed if not is_folder][:_LOOKED_AT_FILES]
+    if any(map(is_image_name, names)):
         yield folder, ""
-    elif any(is_annotation(name) for name in names[:8]):
+    elif any(map(is_annotation, names)):
         yield folder, _BOXES
     if depth:
-        for name, is_dir in listed:
-            if is_dir:
+        for name, is_folder in listed:
+            if is_folder:
                 yield from _leaves(folder / name, depth - 1)
 
 
 def _lists(folder: Path) -> list[str]:
-    """The lists of DET that lie directly in a folder, those of classes in the order of their numbers."""
+    """Return the lists of DET in a folder: of the splits, then of the classes by number."""
     if not folder.is_dir() or not (folder.name == "det_lists" or task_of(folder.absolute()) == "DET"):
         return []
-    names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
-    numbered = sorted((int(found[2]), found[1] or "", name) for name in names if (found := _LIST.fullmatch(name)))
+    names = names_in(folder, lambda name: name.endswith(".txt"))
+    numbered = sorted((int(match[2]), match[1] or "", name) for name in names if (match := _LIST.fullmatch(name)))
     plain = [name for name in ("train.txt", "val.txt", "test.txt") if name in names]
     return [*plain, *(name for _, _, name in numbered)]
 
 
 def _count(folder: Path) -> int:
-    with os.scandir(folder) as entries:
-        return sum(is_image_name(entry.name) or is_annotation(entry.name) for entry in entries)
+    return sum(is_image_name(path.name) or is_annotation(path.name) for path in folder.iterdir())
 
 
 def _split_below(folder: Path, place: Path) -> str | None:
-    """The split of a folder by its own name or those of the folders around it, up to that of DET and one above."""
+    """Return the split of a folder by its name or the names around it, up to the parent of DET's folder."""
     parts = [folder.parent.name, folder.name, *place.relative_to(folder).parts]
     return next((split for part in reversed(parts) if (split := _split_of(part))), None)
 
 
 def _split_of(text: str) -> str | None:
-    found = _SPLIT.search(PurePosixPath(text).name.partition(".")[0])
-    return found[1] if found else None
+    match = _SPLIT.search(PurePosixPath(text).name.partition(".")[0])
+    return match[1] if match else None
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a folder of images or of annotations, an archive, or a list of a class; one for the other lists."""
+    """Yield one unit for each folder of images or annotations, archive, and list of a class; one for other lists."""
+    kind = _BOXES if "boxes" in found.holds else ""
     if not found.holds:
         return
-    whole = Unit("ilsvrc_det", source, str(root), "", found.dataset)
-
-    def place(path: Path) -> str:
-        file = path.relative_to(root).as_posix()
-        return "" if file == "." else file
-
     if not found.path.is_dir():
-        split = found.splits[0] if found.splits else None
-        member = _BOXES if "boxes" in found.holds else ""
-        yield whole._replace(file=place(found.path), split=split, member=member)
+        yield unit_at(found, source, root, split=found.splits[0] if found.splits else None, member=kind)
     elif found.holds == ("labels",):
-        for name in _lists(found.path):
-            if _LIST.fullmatch(name):
-                yield whole._replace(file=place(found.path / name), split="train", member=_LABELS)
-        yield whole._replace(file=place(found.path), member=_IMAGE_SETS)
+        for name in filter(_LIST.fullmatch, _lists(found.path)):
+            yield unit_at(found, source, root, found.path / name, split="train", member=_LABELS)
+        yield unit_at(found, source, root, member=_IMAGE_SETS)
     else:
-        kind = _BOXES if "boxes" in found.holds else ""
-        for leaf, one in _leaves(found.path):
-            if one == kind:
+        for leaf, leaf_kind in _leaves(found.path):
+            if leaf_kind == kind:
                 wnid = leaf.name if is_wnid(leaf.name) and not kind else None
-                yield whole._replace(file=place(leaf), split=_split_below(found.path, leaf), wnid=wnid, member=kind)
+                yield unit_at(found, source, root, leaf, split=_split_below(found.path, leaf), wnid=wnid, member=kind)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:
@@ -249,41 +238,39 @@ def files(unit: Unit) -> Iterator[FileRange]:
     yield from list_files(unit, "DET") if unit.member == _IMAGE_SETS else folder_files(unit)
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a unit, or its boxes and labels, and what is wrong with its files."""
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a unit, or its boxes and labels, and the problems of its files."""
     if unit.member == _IMAGE_SETS:
         yield from scan_lists(unit, "DET")
     elif unit.member == _LABELS:
         yield from _scan_list(unit)
     elif unit.member == _BOXES:
-        yield from scan_xml(unit, label_set="det", classes=frozenset(lists.get(_CLASSES).wnids))
-    elif unit.path.is_dir():
-        yield from scan_folder(unit, ImageRows(unit, bundled=False))
+        yield from scan_xml(unit, label_set="det", classes=frozenset(lists.get(_CLASS_LIST).wnids))
     else:
-        yield from scan_tar(unit, ImageRows(unit, bundled=False))
+        scan_images = scan_folder if unit.path.is_dir() else scan_tar
+        yield from scan_images(unit, ImageRows(unit, bundled=False))
 
 
-def _scan_list(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The labels of one class's list."""
+def _scan_list(unit: Unit) -> Tables:
+    """Yield the labels of the list of one class."""
     rows = AnnotationRows(unit)
-    found = _LIST.fullmatch(unit.path.name)
-    number = int(found[2]) if found else 0
-    classes = lists.get(_CLASSES).wnids
-    if found is None or not 1 <= number <= len(classes):
+    match = _LIST.fullmatch(unit.path.name)
+    number = int(match[2]) if match else 0
+    classes = lists.get(_CLASS_LIST).wnids
+    if match is None or not 1 <= number <= len(classes):
         rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(classes)}")
-    else:
-        wnid, all_of = classes[number - 1], _SET_OF_LIST.get(found[1] or "")
-        with unit.path.open(encoding="utf-8", errors="backslashreplace") as file:
-            for n, line in enumerate(file, 1):
-                image, _, label = line.rstrip().partition(" ")
-                image_id = image.rpartition("/")[2]
-                label_set = all_of or _SET_OF.get(label.strip())
-                if label_set is None or not (is_wnid(image_id[:9]) or official_split(image_id)):
-                    if line.strip():
-                        reason = f"{line[:100]!r}; expected an image and its label, 1, 0 or -1"
-                        rows.problem("det_bad_line", unit.file, reason, f"line {n}")
-                    continue
-                rows.label(image_id, label_set, wnid)
-                if rows.full():
-                    yield from rows.batches()
+        yield from rows.batches()
+        return
+    with unit.path.open(encoding="utf-8", errors="backslashreplace") as file:
+        for n, line in enumerate(file, 1):
+            image, _, label = line.rstrip().partition(" ")
+            image_id = image.rpartition("/")[2]
+            label_set = _LABEL_SETS.get(_LABEL_OF_LIST.get(match[1] or "", label.strip()))
+            if label_set and (is_wnid(image_id[:9]) or official_split(image_id)):
+                rows.label(image_id, label_set, classes[number - 1])
+            elif line.strip():
+                reason = f"{line[:100]!r}; expected an image and its label, 1, 0 or -1"
+                rows.problem("det_bad_line", unit.file, reason, f"line {n}")
+            if rows.full():
+                yield from rows.batches()
     yield from rows.batches()

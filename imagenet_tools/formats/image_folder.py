@@ -1,10 +1,10 @@
-"""Class folders: read as people hold them, written as torchvision's ImageFolder and every classifier reads them.
+"""Class folders: read as people have them, written as torchvision's ImageFolder and every classifier reads them.
 
 root/train/n01440764/n01440764_10026.JPEG       <split>/<wnid>/<image>
 root/val/n01440764/ILSVRC2012_val_00000293.JPEG
-root/n01440764/n01440764_10026.JPEG             or a bare folder of wnid folders
-root/Train/n01440764-tench/night/1.JPEG         a split in any case; a word behind the wnid; images in folders below
-root/meta.bin                                   where --meta-bin asks: torchvision's ImageNet then needs no devkit
+root/n01440764/n01440764_10026.JPEG             or a folder of wnid folders, without splits
+root/Train/n01440764-tench/night/1.JPEG         a split in any case; a word after the wnid; images in folders below
+root/meta.bin                                   with --meta-bin: torchvision's ImageNet then needs no devkit
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import importlib.util
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.catalogue.releases import RELEASES
+from imagenet_tools.catalogue.releases import RELEASES, Verdict
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
+from imagenet_tools.formats._shared.contract import count_of, unit_at
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -28,113 +31,10 @@ from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from imagenet_tools.catalogue.releases import Verdict
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
 
-READS = Reads(
-    holds=("images",),
-    problems=folder_scan.PROBLEMS,
-)
-
-# Images of each class folder whose names are looked at.
-_NAMES_OF_A_CLASS = 16
-
-
-class _Place(NamedTuple):
-    """The class folders in a folder of a split, or in the path itself."""
-
-    name: str  # of the split's folder; "" for the path itself
-    folders: list[str]  # those with images
-    empty: list[str]  # those without
-    images: list[str]  # some images, relative to the path
-
-    @property
-    def text(self) -> str:
-        """The numbers of its class folders in words."""
-        of, first = (f"{self.name}/ with ", "") if self.name else ("", f", {self.folders[0]} first")
-        few = ", ".join(self.empty[:3]) + (" ..." if len(self.empty) > 3 else "")
-        without = f", and {len(self.empty):,} without images ({few})" if self.empty else ""
-        return f"{of}{len(self.folders):,} class folders{first}{without}"
-
-
-def detect(path: Path) -> list[Detection]:
-    """The class folders directly in a folder, and those in its train, val and test."""
-    if not path.is_dir() or _is_of_21k_p(path.name) or task_of(path.absolute()):
-        return []
-    if wnid_of_folder(path.name) and "/" not in next(iter(image_names(path, 1)), "/"):
-        return []  # a class folder itself: flat_folder reads it with the folders below
-    homes = [home for home in (path, path / "val") if (home / "val_annotations.txt").is_file()]
-    if any(image_names(home / "images", 1) for home in homes):
-        return [Detection("image_folder", path, TINY, (), TINY_RELEASED, advice=SORT_TINY)]
-    places = [_place(path, name, folders) for name, folders in _splits(path).items()]
-    if not places:
-        return []
-    verdict = _verdict(path, places)
-    own = [_verdict(path, [place]).own for place in places]
-    if verdict.dataset != TINY and any(own) and not all(own):
-        # A test set beside ILSVRC's train is a data set of its own.
-        return [found for place in places if place.name for found in detect(path / place.name)]
-    splits = tuple(dict.fromkeys(split for place in places if (split := _split(path, place.name))))
-    classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
-    lacking = {place.name: classes - len(place.folders) for place in places if verdict.dataset != "imagenet21k"}
-    missing = "; ".join(
-        f"{n:,} of the {classes:,} classes{f' in {name}/' if name else ''}" for name, n in lacking.items() if n > 0
-    )
-    by = Labelling("class folders", verdict.dataset)
-    evidence = f"{', '.join(place.text for place in places)}; {verdict.why}"
-    return [
-        Detection("image_folder", path, verdict.dataset, ("images",), evidence, splits, missing, by, verdict.readings)
-    ]
-
-
-def _is_of_21k_p(name: str) -> bool:
-    """Whether a folder is one of ImageNet-21K-P's, which is a form of its own."""
-    return is_split_folder(name) and name.startswith("imagenet21k_")
-
-
-def _splits(path: Path) -> dict[str, list[str]]:
-    """The class folders by the folder of the split that they lie in; "" for the path itself."""
-    names = [name for name in split_folders(path) if not _is_of_21k_p(name)]
-    return {name: folders for name in ("", *names) if (folders := class_folders(path / name))}
-
-
-def _split(path: Path, name: str) -> str | None:
-    return split_of_folder(name or path.name)
-
-
-def _place(path: Path, name: str, folders: list[str]) -> _Place:
-    """Look at every class folder of a split."""
-    place = _Place(name, [], [], [])
-    for folder in folders:
-        images = image_names(path / name / folder, _NAMES_OF_A_CLASS)
-        (place.folders if images else place.empty).append(folder)
-        place.images.extend(f"{name}/{folder}/{image}".lstrip("/") for image in images)
-    return place
-
-
-def _verdict(path: Path, places: list[_Place]) -> Verdict:
-    """The data set that the class folders of some splits speak for."""
-    wnids = {folder[:9] for place in places for folder in place.folders}
-    images = [image for place in places for image in place.images]
-    return set_of(wnids, images, folder_names(path), tiny=lambda: are_tiny([path / image for image in images]))
-
-
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a class folder, by split and wnid."""
-    for name, folders in _splits(found.path).items():
-        for folder in folders:
-            file = (found.path / name / folder).relative_to(root).as_posix()
-            split = _split(found.path, name)
-            yield Unit("image_folder", source, str(root), file, found.dataset, split, folder[:9])
-
-
-files = folder_files
-scan = scan_folder
-
+READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
 
 WRITES = Writes(
     keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
@@ -142,12 +42,109 @@ WRITES = Writes(
     files_per_image=1,
 )
 
+_LOOKED_AT_IMAGES = 16  # of each class folder
+
+
+class _SplitFolder(NamedTuple):
+    """The class folders in a folder of a split, or in the path itself."""
+
+    name: str  # of the split's folder; "" for the path itself
+    folders: list[str]  # class folders with images
+    empty: list[str]  # class folders without images
+    images: list[str]  # some images, relative to the path
+
+    @property
+    def text(self) -> str:
+        """The numbers of its class folders, in words."""
+        count = count_of(len(self.folders), "class folder")
+        text = f"{self.name}/ with {count}" if self.name else f"{count}, {self.folders[0]} first"
+        if self.empty:
+            few = ", ".join(self.empty[:3]) + (" ..." if len(self.empty) > 3 else "")
+            text += f", and {len(self.empty):,} without images ({few})"
+        return text
+
+
+def detect(path: Path) -> list[Detection]:
+    """Return the class folders in a folder, and those in its train, val and test."""
+    if not path.is_dir() or _is_of_21k_p(path.name) or task_of(path.absolute()):
+        return []
+    if wnid_of_folder(path.name) and "/" not in next(iter(image_names(path, 1)), "/"):
+        return []  # a class folder itself: flat_folder reads it with the folders below
+    homes = [home for home in (path, path / "val") if (home / "val_annotations.txt").is_file()]
+    if any(image_names(home / "images", 1) for home in homes):
+        return [Detection("image_folder", path, TINY, (), TINY_RELEASED, advice=SORT_TINY)]
+    splits = [_split_folder(path, name, folders) for name, folders in _class_folders(path).items()]
+    if not splits:
+        return []
+    verdict = _verdict(path, splits)
+    other_sets = [_verdict(path, [split]).own for split in splits]
+    if verdict.dataset != TINY and any(other_sets) and not all(other_sets):
+        # A test set beside ILSVRC's train is a data set of its own.
+        return [found for split in splits if split.name for found in detect(path / split.name)]
+    names = tuple(dict.fromkeys(name for split in splits if (name := _split_of(path, split.name))))
+    classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
+    missing = "; ".join(
+        f"{classes - len(split.folders):,} of the {classes:,} classes{f' in {split.name}/' if split.name else ''}"
+        for split in splits
+        if len(split.folders) < classes and verdict.dataset != "imagenet21k"
+    )
+    evidence = f"{', '.join(split.text for split in splits)}; {verdict.why}"
+    about = (evidence, names, missing, Labelling("class folders", verdict.dataset), verdict.readings)
+    return [Detection("image_folder", path, verdict.dataset, ("images",), *about)]
+
+
+def _is_of_21k_p(name: str) -> bool:
+    """Return True for a folder of ImageNet-21K-P, which is a format of its own."""
+    return is_split_folder(name) and name.startswith("imagenet21k_")
+
+
+def _class_folders(path: Path) -> dict[str, list[str]]:
+    """Return the class folders by the folder of their split; "" for the path itself."""
+    names = [name for name in split_folders(path) if not _is_of_21k_p(name)]
+    return {name: folders for name in ("", *names) if (folders := class_folders(path / name))}
+
+
+def _split_of(path: Path, name: str) -> str | None:
+    return split_of_folder(name or path.name)
+
+
+def _split_folder(path: Path, name: str, folders: list[str]) -> _SplitFolder:
+    """Look into every class folder of a split."""
+    split = _SplitFolder(name, [], [], [])
+    for folder in folders:
+        images = image_names(path / name / folder, _LOOKED_AT_IMAGES)
+        (split.folders if images else split.empty).append(folder)
+        split.images.extend(f"{name}/{folder}/{image}".lstrip("/") for image in images)
+    return split
+
+
+def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
+    """Return the data set that the class folders of some splits speak for."""
+    wnids = {folder[:9] for split in splits for folder in split.folders}
+    images = [image for split in splits for image in split.images]
+    return set_of(wnids, images, folder_names(path), tiny=lambda: are_tiny([path / image for image in images]))
+
+
+def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """Yield one unit for each class folder, by split and wnid."""
+    for name, folders in _class_folders(found.path).items():
+        for folder in folders:
+            path = found.path / name / folder
+            yield unit_at(found, source, root, path, split=_split_of(found.path, name), wnid=folder[:9])
+
+
+files = folder_files
+scan = scan_folder
+
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """What torchvision's ImageFolder does not forgive, and where timm numbers otherwise."""
-    if any(len(found) < len(plan.classes) for found in plan.tallies.values()):
+    """Yield what stops torchvision's ImageFolder, and whether timm numbers classes differently.
+
+    ExportError: meta.bin is asked for and cannot be written.
+    """
+    if any(len(tallies) < len(plan.classes) for tallies in plan.tallies.values()):
         yield "a class folder without images stops torchvision's ImageFolder unless it is told allow_empty=True"
-    folders = [one.folder for one in plan.classes]
+    folders = [cls.folder for cls in plan.classes]
     if sorted(folders, key=_natural) != folders:
         yield (
             "timm sorts folders without regard to case, and digits as numbers: its class indices are not those of "
@@ -158,16 +155,16 @@ def hazards(plan: Plan) -> Iterator[str]:
 
 
 def _natural(folder: str) -> list[tuple[bool, int, str]]:
-    """What timm sorts folders by."""
+    """Return timm's sort key of a folder."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", folder.lower())]
 
 
 def _check_meta_bin(plan: Plan) -> None:
-    """What is found wrong before anything is written: torch is missing, or folders are called by names."""
+    """Raise ExportError before anything is written if torch is missing, or if folders are not called by wnids."""
     if importlib.util.find_spec("torch") is None:
         message = "--meta-bin: torch, which writes it, is not installed here. Install torch, or leave the option out."
         raise ExportError(message)
-    other = next((one for one in plan.classes if one.folder != one.wnid), None)
+    other = next((cls for cls in plan.classes if cls.folder != cls.wnid), None)
     if other is not None:
         message = f"--meta-bin: torchvision's ImageNet looks for folders called by wnids; found {other.folder}, "
         raise ExportError(message + f"expected {other.wnid}. Leave --names out.")
@@ -177,19 +174,19 @@ open_shard = class_folder_layout.open_shard
 
 
 def finish(job: Job) -> None:
-    """The folders of all classes, and meta.bin where it is asked for."""
+    """Create the folders of all classes, and with --meta-bin write meta.bin."""
     class_folder_layout.finish(job)
     if job.plan.options.meta_bin:
         job.write("meta.bin", _meta_bin(job))
 
 
 def _meta_bin(job: Job) -> bytes:
-    """What torchvision makes of the devkit: the words of each wnid, and the wnids of the val images by name."""
+    """Return what torchvision makes of the devkit: the words of each wnid, and the wnids of the val images by name."""
     import torch
 
     words = {
-        one.wnid: tuple(lemma.replace("_", " ") for lemma in wordnet.synset(one.wnid).lemmas)
-        for one in job.plan.classes
+        cls.wnid: tuple(lemma.replace("_", " ") for lemma in wordnet.synset(cls.wnid).lemmas)
+        for cls in job.plan.classes
     }
     val = [wnid for _, wnid in sorted((row.stem, row.wnid) for row in job.rows("val"))]
     out = io.BytesIO()
@@ -201,13 +198,13 @@ read_back = class_folder_layout.read_back
 
 
 def load(root: Path) -> Loaded:
-    """What torchvision's ImageFolder finds in each split."""
+    """Return what torchvision's ImageFolder finds in each split."""
     import torchvision
     from torchvision.datasets import ImageFolder
 
     counts, classes = {}, None
     for split in sorted(path for path in root.iterdir() if path.is_dir()):
-        found = ImageFolder(str(split), allow_empty=True)
-        counts[split.name] = Counter(found.targets)
-        classes = tuple(found.classes)
+        loaded = ImageFolder(str(split), allow_empty=True)
+        counts[split.name] = Counter(loaded.targets)
+        classes = tuple(loaded.classes)
     return Loaded(f"torchvision {torchvision.__version__} ImageFolder", classes, "folder", counts)

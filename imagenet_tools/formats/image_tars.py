@@ -3,7 +3,7 @@
 ILSVRC2012_img_train.tar            a tar of class tars
     n01440764.tar
         n01440764_10026.JPEG        the number is neither of fixed width nor consecutive
-fall11_whole.tar                    likewise, 21,841; a few images, or a class tar, are wrapped in gzip
+fall11_whole.tar                    the same, 21,841 class tars; a few images, or a class tar, are wrapped in gzip
 winter21_whole/n01440764.tar        a folder of class tars, as image-net.org gives winter 2021 class by class
 n01440764.tar                       one class tar
 ILSVRC2012_img_val.tar              ILSVRC2012_val_00000001.JPEG ... 00050000, flat, not in order
@@ -14,62 +14,51 @@ imagenette2.tar                     imagenette2/train/n01440764/*.JPEG, a tree o
 from __future__ import annotations
 
 import itertools
-import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.images.samples import ends_in_texts
-from imagenet_tools.units import Reads, Unit, unit_file
+from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+READS = Reads(holds=("images",), problems=image_scan.PROBLEMS)
 
-    import pyarrow as pa
+# Class tars, and images of each, whose names separate ILSVRC2012 from other sets of its classes.
+_LOOKED_AT_TARS = 8
+_LOOKED_AT_IMAGES = 16
 
-    from imagenet_tools.units import Detection
-
-READS = Reads(
-    holds=("images",),
-    problems=image_scan.PROBLEMS,
-)
-
-# Class tars, and images of each, whose names are looked at to tell ILSVRC2012 from other sets of its classes.
-_LOOKED_INTO = 8
-_NAMES_OF_A_CLASS = 16
-
-# The unit that stands for an outer tar itself: it holds the faults of the archive around its class tars.
+# Unit.member of the unit for the tar around class tars: it reports the faults between them.
 _OUTER = "/"
 
 
 def detect(path: Path) -> list[Detection]:
-    """The tars of images at a path, told by the names of their first members, whatever the file is called."""
+    """Return the tars of images at a path, by the names of their first members, whatever the file is called."""
     if path.is_dir():
         files = _class_files(path)
-        if not files:
-            return []
-        images = [name for file in files[:_LOOKED_INTO] for name in _first_names(path / file, _NAMES_OF_A_CLASS)]
+        images = [name for file in files[:_LOOKED_AT_TARS] for name in _first_names(path / file, _LOOKED_AT_IMAGES)]
+        what = f"a folder of {count_of(len(files), 'class tar')}"
         wnids = [name[:9] for name in files]
-        what = f"a folder of {len(wnids):,} class tars"
-        return [of_class_tars("image_tars", path, wnids, what, images=images)]
+        return [of_class_tars("image_tars", path, wnids, what, images=images)] if files else []
     if not tar.is_tar(path):
         return []
     names = _first_names(path)
     if first_class(names):
-        inner = list(_class_tars(path))
+        class_tars = list(_class_tars(path))
         images = [
             name
-            for _, member in inner[:_LOOKED_INTO]
-            for name in _first_names(path, _NAMES_OF_A_CLASS, member.offset, member.offset + member.size)
+            for _, member in class_tars[:_LOOKED_AT_TARS]
+            for name in _first_names(path, _LOOKED_AT_IMAGES, member.offset, member.offset + member.size)
         ]
-        what = f"a tar of {len(inner):,} class tars"
-        return [of_class_tars("image_tars", path, [wnid for wnid, _ in inner], what, images=images)]
+        what = f"a tar of {count_of(len(class_tars), 'class tar')}"
+        return [of_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], what, images=images)]
     if len(names) == SEEN and _is_shard(path):
         return []
     found = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
@@ -77,18 +66,16 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _class_files(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if CLASS_TAR.fullmatch(entry.name))
+    return sorted(path.name for path in folder.iterdir() if CLASS_TAR.fullmatch(path.name))
 
 
 def _first_names(path: Path, most: int = SEEN, start: int = 0, end: int | None = None) -> list[str]:
-    """The names of the first files in a tar, or in the part of a file from start to end."""
+    """Return the names of the first files in a tar, or in the part of a file from start to end."""
     names: list[str] = []
-    try:
+    # What comes before a break identifies the tar; the scan reports the break.
+    with suppress(FormatError, PermissionError):
         files = (member.name for member in tar.walk(path, start=start, end=end) if member.kind == "file")
         names.extend(itertools.islice(files, most))
-    except (FormatError, PermissionError):
-        pass  # what came before the break tells the form; the scan reports the break
     return names
 
 
@@ -99,43 +86,38 @@ def _is_shard(path: Path) -> bool:
 
 
 def _class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
-    """The class tars in a tar; the one that its end cuts too, for the whole images in it."""
-    try:
+    """Yield the class tars in a tar; also one that the end of the file cuts, for the whole images in it."""
+    with suppress(FormatError):  # the scan of the outer tar's unit reports it
         for member in tar.walk(path, cut=True):
-            if member.kind == "file" and (found := CLASS_TAR.fullmatch(member.name)):
-                yield found[1], member
-    except FormatError:
-        return  # reported by the scan of the unit that stands for the outer tar
+            if member.kind == "file" and (match := CLASS_TAR.fullmatch(member.name)):
+                yield match[1], member
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a class tar, in the order of the archive, and one for the tar around them; one a flat tar or a tree."""
-    file = found.path.relative_to(root).as_posix()
-    whole = Unit("image_tars", source, str(root), file, found.dataset)
+    """Yield one unit for each class tar, in the archive's order, and one for the tar around; one for any other tar."""
     if found.path.is_dir():
-        prefix = "" if file == "." else f"{file}/"
-        split = split_of_folder(found.path.name)
         for name in _class_files(found.path):
-            yield whole._replace(file=prefix + name, split=split, wnid=name[:9])
+            split = split_of_folder(found.path.name)
+            yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9])
         return
     if not first_class(_first_names(found.path)):
-        named = CLASS_TAR.fullmatch(found.path.name)
-        yield whole._replace(wnid=named[1] if named else None)
+        match = CLASS_TAR.fullmatch(found.path.name)
+        yield unit_at(found, source, root, wnid=match[1] if match else None)
         return
     seen: set[str] = set()
     for wnid, member in _class_tars(found.path):
-        # A class tar that was added to the tar once more has the name of the first; a unit has one of its own.
+        # A class tar may be in the tar twice under one name. The offset makes the second unit's name unique.
         name = f"{member.name}@{member.offset}" if member.name in seen else member.name
         seen.add(name)
-        yield whole._replace(wnid=wnid, member=name, offset=member.offset, length=member.size)
-    yield whole._replace(member=_OUTER)
+        yield unit_at(found, source, root, wnid=wnid, member=name, offset=member.offset, length=member.size)
+    yield unit_at(found, source, root, member=_OUTER)
 
 
 files = unit_file
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a unit's tar; of the tar around class tars, only what is wrong with it."""
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a unit's tar; of the tar around class tars, only its problems."""
     if unit.member != _OUTER:
         yield from scan_tar(unit)
         return
