@@ -4,35 +4,23 @@
     ILSVRC2012_val_00008726,n02119789 255 142 454 329 n02119789 44 21 322 295
     n02017213_4263,n02017213 355 155 430 273
 
-A box is wnid xmin ymin xmax ymax, in pixels, 0-based; a space follows the last one. The table does not say what size
-of the image the pixels are of, as the box XML does. The class of its boxes is an image's label. The sample submission
-has the same header, and is not taken for a table of boxes.
+A box is wnid xmin ymin xmax ymax, in pixels, 0-based; a space follows the last box. Unlike the box XML, the table does
+not say the size of the image that the pixels refer to. The class of its boxes is an image's label. The sample
+submission has the same header, and is not taken for a table of boxes.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
 
 from imagenet_tools.annotations.annotation import class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
 from imagenet_tools.catalogue import labels
+from imagenet_tools.formats._shared.contract import Tables, count_of, one_unit
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-
-_HEADER = ("ImageId", "PredictionString")
-_LABEL_SET = "loc_csv"
-_VALIDATION_ROWS = 50_000
-_HEAD, _SEEN = 1 << 16, 16  # bytes and lines that are looked at to tell a table of boxes from any other
-
-# What scan() may report, for the table problems.
 READS = Reads(
     holds=("boxes", "labels"),
     beside=frozenset({"LOC_synset_mapping.txt", "LOC_sample_submission.csv"}),
@@ -45,45 +33,56 @@ READS = Reads(
     },
 )
 
+_HEADER = ("ImageId", "PredictionString")
+_LABEL_SET = "loc_csv"
+_VALIDATION_ROWS = 50_000
+_LOOKED_AT_BYTES = 1 << 16
+_LOOKED_AT_LINES = 16
+
 
 def detect(path: Path) -> list[Detection]:
-    """The table, if the file's header and first row are those of one."""
+    """Return the table, if the file's header and one of its first rows are those of a table of boxes."""
     if not path.is_file():
         return []
     with path.open("rb") as file:
         if _HEADER[0].encode() not in file.read(16):
             return []
         file.seek(0)
-        lines = file.read(_HEAD).decode("utf-8-sig", "backslashreplace").splitlines()
+        lines = file.read(_LOOKED_AT_BYTES).decode("utf-8-sig", "backslashreplace").splitlines()
     if tuple(cell.strip('"') for cell in _cells(lines[0])) != _HEADER:
         return []
-    rows = (_cells(line) for line in lines[1:_SEEN])
-    image_id = next((name for name, text in rows if keeps_imagenet_name(name) and _split_boxes(text).boxes), None)
+    rows = map(_cells, lines[1:_LOOKED_AT_LINES])
+    image_id = next((name for name, text in rows if keeps_imagenet_name(name) and _split_boxes(text)[0]), None)
     if image_id is None:
         return []
     split = (official_split(image_id) or ("", "train"))[1]
     if split == "test":
-        return []  # their boxes are not published: this is a submission, or the sample of one
+        return []  # the boxes of test are not published: the table is a submission, or the sample of one
     n = _count_rows(path)
     missing = f"{_VALIDATION_ROWS - n:,} of the 50,000 rows" if split == "val" and n < _VALIDATION_ROWS else ""
-    evidence = f"{n:,} rows of Kaggle's table of boxes, the first of {image_id}"
+    evidence = f"{count_of(n, 'row')} of Kaggle's table of boxes, the first of {image_id}"
     by = Labelling("the class of the boxes", "ilsvrc2012")
     return [Detection("loc_csv", path, "ilsvrc2012", ("boxes", "labels"), evidence, (split,), missing, by)]
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit: the file."""
-    yield Unit("loc_csv", source, str(root), found.path.relative_to(root).as_posix(), found.dataset, found.splits[0])
+def _count_rows(path: Path) -> int:
+    """Return the number of rows below the header."""
+    n, last = 0, b"\n"
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            n, last = n + chunk.count(b"\n"), chunk[-1:]
+    return n - (last == b"\n")
 
 
+units = one_unit
 files = unit_file
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The boxes and the labels of the table, and what is wrong with its rows."""
+def scan(unit: Unit) -> Tables:
+    """Yield the boxes and the labels of the table, and the problems of its rows."""
     rows = AnnotationRows(unit)
     classes = frozenset(labels.ilsvrc2012_sorted())
-    # Bytes that are no UTF-8 become text that is no wnid and no number, and so a problem of their row alone.
+    # Invalid UTF-8 becomes text that is no wnid and no number, and so a problem of its row only.
     with unit.path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
         for n, line in enumerate(file, 1):
             if n > 1 and line.strip():
@@ -93,29 +92,29 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     yield from rows.batches()
 
 
-class _Boxes(NamedTuple):
-    boxes: list[tuple[str, list[float]]]  # (wnid, xmin ymin xmax ymax)
-    bad: list[str]  # stretches of text that are none
-
-
 def _cells(line: str) -> tuple[str, str]:
-    """The two cells of a line; nothing in them needs quotes, but who writes such a table anew may add them."""
+    """Return the two cells of a line. Nothing in them needs quotes, but a tool that rewrites the table may add them."""
     image_id, _, text = line.partition(",")
     return image_id.strip(' "\r\n'), text.strip(' "\r\n')
 
 
-def _split_boxes(text: str) -> _Boxes:
-    """Cut a cell before each wnid, so that a number too few or too many spoils one box and not those behind it."""
-    tokens, found = text.split(), _Boxes([], [])
+def _split_boxes(text: str) -> tuple[list[tuple[str, list[float]]], list[str]]:
+    """Return the boxes (wnid, [xmin, ymin, xmax, ymax]) of a cell, and the stretches of text that are no box.
+
+    The text is cut before each wnid, so a missing or extra number spoils one box and not those after it.
+    """
+    tokens = text.split()
+    boxes: list[tuple[str, list[float]]] = []
+    bad: list[str] = []
     cuts = sorted({0, len(tokens)} | {place for place, token in enumerate(tokens) if is_wnid(token)})
     for start, end in itertools.pairwise(cuts):
         name, *rest = tokens[start:end]
         numbers = [number for token in rest if (number := read_number(token)) is not None]
         if is_wnid(name) and len(numbers) == len(rest) == 4:
-            found.boxes.append((name, numbers))
+            boxes.append((name, numbers))
         else:
-            found.bad.append(" ".join(tokens[start:end]))
-    return found
+            bad.append(" ".join(tokens[start:end]))
+    return boxes, bad
 
 
 def _add_row(rows: AnnotationRows, file: str, place: str, line: str, classes: frozenset[str]) -> None:
@@ -124,32 +123,22 @@ def _add_row(rows: AnnotationRows, file: str, place: str, line: str, classes: fr
         reason = f"{line[:100]!r}; expected a row such as ILSVRC2012_val_00000001,n01751748 111 108 441 193"
         rows.problem("csv_bad_row", file, reason, place)
         return
-    found = _split_boxes(text)
-    for bad in found.bad:
-        reason = f"{bad[:100]!r}; expected a wnid and four numbers"
-        rows.problem("csv_bad_box", file, reason, place, image_id)
-    wnids = []
-    for name, edges in found.boxes:
+    boxes, bad = _split_boxes(text)
+    for part in bad:
+        rows.problem("csv_bad_box", file, f"{part[:100]!r}; expected a wnid and four numbers", place, image_id)
+    wnids: set[str] = set()
+    for name, edges in boxes:
         if name not in classes:
             reason = f"{name} is none of the 1,000 classes of ILSVRC2012"
             rows.problem("csv_unknown_class", file, reason, place, image_id)
             continue
         wnid, flags = class_of(name, image_id, None)
         rows.box(AnnotatedBox(image_id, wnid, edges[0], edges[1], edges[2], edges[3], file, name, flags))
-        wnids.append(name)
-    if len(set(wnids)) == 1:
-        rows.label(image_id, _LABEL_SET, wnids[0])
+        wnids.add(name)
+    if len(wnids) == 1:
+        rows.label(image_id, _LABEL_SET, wnids.pop())
     elif wnids:
-        reason = f"boxes of {', '.join(sorted(set(wnids)))}; expected one class an image"
+        reason = f"boxes of {', '.join(sorted(wnids))}; expected one class an image"
         rows.problem("csv_two_classes", file, reason, place, image_id)
     elif not text:
         rows.problem("csv_no_box", file, "no box; expected at least one", place, image_id)
-
-
-def _count_rows(path: Path) -> int:
-    """Rows below the header."""
-    n, last = 0, b"\n"
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            n, last = n + chunk.count(b"\n"), chunk[-1:]
-    return n - (last == b"\n")

@@ -1,22 +1,23 @@
 """Stanford Dogs: 20,580 photos of ImageNet, of 120 breeds, with a box file each and a split of its own.
 
     Images/n02085620-Chihuahua/n02085620_10074.jpg      or images.tar
-    Annotation/n02085620-Chihuahua/n02085620_10074      or annotation.tar; XML, though nothing says so
+    Annotation/n02085620-Chihuahua/n02085620_10074      or annotation.tar; XML, without a suffix
     train_list.mat, test_list.mat                       or lists.tar: 12,000 and 8,580 names; beside the two above
     train/n02085620-Chihuahua/n02085620_10074.jpg       or the images sorted into folders of the splits
 
 The stems are ImageNet's, and so are the photos. The annotations call the class by a word, and their <folder> has no n:
-the folder that they lie in decides. Without the lists, the folder of a split tells the split; without it, nothing does.
-Folders called by the wnid and a word of other classes are image_folder's.
+the folder that they are in decides. The lists give the split. Without the lists, the folder of a split gives it;
+without such a folder, the split is unknown. image_folder reads folders of other classes called by a wnid and a word.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
@@ -24,6 +25,7 @@ from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
+from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -31,11 +33,6 @@ from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import split_of_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
 
 READS = Reads(
     holds=("images", "boxes"),
@@ -45,110 +42,103 @@ READS = Reads(
 
 DATASET = "stanford-dogs"
 
-_CLASSES = 120
-_FOLDERS = {"Images": "images", "Annotation": "boxes"}
-_BOXES = "boxes"  # Unit.member, where annotations are meant
+_N_BREEDS = 120
+_FOLDERS = ("Images", "Annotation")
+_BOXES = "boxes"  # Unit.member of annotations
 _LISTS = {"train_list.mat": "train", "test_list.mat": "test"}
-
-# A list has 0.2 MB.
-_CAP = 16 << 20
+_LIST_BYTES = 16 << 20  # at most; a published list has 0.2 MB
 
 
 def detect(path: Path) -> list[Detection]:
-    """The images and the annotations at a path: folders called by a wnid and a word tell them."""
+    """Return the images and the annotations at a path, by folders that are called by a wnid and a word."""
     if not path.is_dir():
-        found = _archive(path) if tar.is_tar(path) else None
+        found = _detect_archive(path) if tar.is_tar(path) else None
         return [found] if found else []
     places = [path, *(path / name for name in (*_FOLDERS, *split_folders(path)))]
-    return [found for place in places if place.is_dir() and (found := _folder(place)) is not None]
+    return [found for place in places if place.is_dir() and (found := _detect_folder(place)) is not None]
 
 
-def _archive(path: Path) -> Detection | None:
-    try:
+def _detect_archive(path: Path) -> Detection | None:
+    first = ""
+    with suppress(FormatError):
         first = next((member.name for member in tar.walk(path) if member.kind == "file"), "")
-    except FormatError:
-        return None
     name = PurePosixPath(first)
-    if not are_stanford_dogs([name.parent.name]):
+    holds = "images" if is_image_name(name.name) else _BOXES if _is_annotation(name.name) else ""
+    if not holds or not are_stanford_dogs([name.parent.name]):
         return None
-    holds = "images" if is_image_name(name.name) else "boxes" if is_annotation(name.name, "") else None
-    return _found(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}") if holds else None
+    return _detection(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}")
 
 
-def _folder(folder: Path) -> Detection | None:
+def _detect_folder(folder: Path) -> Detection | None:
     breeds = _breeds(folder)
-    if not breeds:
-        return None
     if any(image_names(folder / name, 1) for name in breeds):
         holds = "images"
-    elif any(_is_own(entry.name) for name in breeds for entry in os.scandir(folder / name)):
-        holds = "boxes"
+    elif any(_is_annotation(path.name) for name in breeds for path in (folder / name).iterdir()):
+        holds = _BOXES
     else:
         return None
-    found = _found(folder, holds, f"{len(breeds):,} folders of {holds} of Stanford Dogs, {breeds[0]} first")
-    absent = _CLASSES - len(breeds)
-    return replace(found, missing=f"{absent:,} of the {_CLASSES:,} breeds") if absent > 0 else found
+    folders = count_of(len(breeds), "folder")
+    found = _detection(folder, holds, f"{folders} of {holds} of Stanford Dogs, {breeds[0]} first")
+    absent = _N_BREEDS - len(breeds)
+    return replace(found, missing=f"{absent:,} of the {_N_BREEDS:,} breeds") if absent > 0 else found
 
 
-def _found(path: Path, holds: str, evidence: str) -> Detection:
-    lists = sorted({place.name for place in _list_files(path.parent)})
+def _detection(path: Path, holds: str, evidence: str) -> Detection:
+    lists = sorted(file.name for file in _list_files(path.parent))
     split = split_of_folder(path.name)
-    known = f"; split by {' and '.join(lists)}" if lists else "; the split is not known without train_list.mat"
-    if split and not lists:
-        known = f"; split by the folder {path.name}/"
     splits = ("train", "test") if lists else (split,) if split else ()
+    by = " and ".join(lists) or (f"the folder {path.name}/" if split else "")
+    known = f"split by {by}" if by else "the split is not known without train_list.mat"
     labels = Labelling("class folders", "wordnet")
-    return Detection("stanford_dogs", path, DATASET, (holds,), evidence + known, splits, labels=labels)
+    return Detection("stanford_dogs", path, DATASET, (holds,), f"{evidence}; {known}", splits, labels=labels)
 
 
-def _is_own(name: str) -> bool:
+def _is_annotation(name: str) -> bool:
     return is_annotation(name, "")
 
 
 def _breeds(folder: Path) -> list[str]:
-    """The folders of breeds; none where a folder is called by a wnid that is none of the 120."""
+    """Return the folders of breeds; none if a folder is called by a wnid of no breed."""
     names = folders_by_wnid(folder)
     return names if are_stanford_dogs(names) else []
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """The lists of the split that lie in a folder, in lists.tar or beside it."""
+    """Return the lists of the split in a folder, or the lists.tar in it."""
     plain = [folder / name for name in _LISTS if (folder / name).is_file()]
     archive = folder / "lists.tar"
     return plain or ([archive] if archive.is_file() else [])
 
 
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit a breed, or a tar."""
-    file = found.path.relative_to(root).as_posix()
-    member = _BOXES if found.holds == ("boxes",) else ""
+    """Yield one unit for each breed, or one for a tar."""
+    member = _BOXES if found.holds == (_BOXES,) else ""
     split = split_of_folder(found.path.name)
-    whole = Unit("stanford_dogs", source, str(root), "" if file == "." else file, found.dataset, split, member=member)
     if not found.path.is_dir():
-        yield whole
+        yield unit_at(found, source, root, split=split, member=member)
         return
     for name in _breeds(found.path):
-        yield whole._replace(file=f"{whole.file}/{name}" if whole.file else name, wnid=name[:9])
+        yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9], member=member)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:
-    """Yield the files of a breed's folder, or the tar; and the lists that say the split."""
+    """Yield the files of a breed's folder, or the tar; and the lists that give the split."""
     yield from folder_files(unit)
-    yield from (FileRange(os.path.relpath(place, unit.root)) for place in _lists_of(unit))
+    yield from (FileRange(os.path.relpath(file, unit.root)) for file in _lists_of(unit))
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a unit with their split, or its boxes, and what is wrong with its files."""
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a unit with their split, or its boxes, and the problems of its files."""
     if unit.member == _BOXES:
         yield from scan_xml(unit, suffix="")
         return
-    lists = tuple(one for place in _lists_of(unit) for one in _read(place))
+    lists = tuple(content for file in _lists_of(unit) for content in _read_lists(file))
     rows = ImageRows(unit, split_of=_splits(lists).get)
     yield from scan_folder(unit, rows) if unit.path.is_dir() else scan_tar(unit, rows)
 
 
 def _lists_of(unit: Unit) -> list[Path]:
-    """The lists beside Images/ or images.tar; annotations need none."""
+    """Return the lists beside Images/ or images.tar; annotations need none."""
     if unit.member == _BOXES:
         return []
     return _list_files(unit.path.parent.parent if unit.path.is_dir() else unit.path.parent)
@@ -156,19 +146,17 @@ def _lists_of(unit: Unit) -> list[Path]:
 
 @functools.lru_cache(maxsize=2)
 def _splits(lists: tuple[tuple[str, bytes], ...]) -> dict[str, str]:
-    """The split of each image by its stem, from the names and bytes of the lists; FormatError where one is damaged."""
-    found: dict[str, str] = {}
-    for name, data in lists:
-        found |= {PurePosixPath(file).stem: _LISTS[name] for file in read_texts(data, "file_list")}
-    return found
+    """Return the split of each image by stem, from the names and bytes of the lists. FormatError: one is damaged."""
+    return {PurePosixPath(file).stem: _LISTS[name] for name, data in lists for file in read_texts(data, "file_list")}
 
 
-def _read(place: Path) -> Iterator[tuple[str, bytes]]:
-    if place.name in _LISTS:
-        yield place.name, place.read_bytes()
+def _read_lists(file: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of a list, or of the lists in a tar."""
+    if file.name in _LISTS:
+        yield file.name, file.read_bytes()
         return
-    with tar.open_stream(place) as file:
-        for member, data in tar.stream(file, cap=_CAP):
+    with tar.open_stream(file) as stream:
+        for member, data in tar.stream(stream, cap=_LIST_BYTES):
             name = PurePosixPath(member.name).name
             if name in _LISTS and data is not None:
                 yield name, data

@@ -1,53 +1,47 @@
 """Zips of images, not compressed: a split in one file in place of a million, for clusters with few inodes.
 
     root/train.zip          train/n01440764/n01440764_10026.JPEG, stored; a folder for every class, images or none
-    root/train_map.txt      the path in the zip, a tab, the class index: a line an image
+    root/train_map.txt      the path in the zip, a tab, the class index: one line for each image
     root/val.zip            root/val_map.txt
-    any.zip                 read as a tar of the same members is: class folders, or images whose names tell the class
+    any.zip                 read like a tar of the same members: class folders, or images whose names give the class
 
 With --shard-size, train-00000-of-00012.zip and so on, and no maps. Unzipped in one folder, they are an image_folder.
 
-Swin Transformer's data set, and those made after it, read the zips by the maps (--zip). Hugging Face's imagefolder
-opens the zips, but gives images in archives no right label (datasets 5.2, huggingface/datasets#8419): with it, use
-drop_labels=True, or hf_parquet. torchvision's ImageFolder and timm read no zips. The format has the CRC-32 of every
-image, and ZIP64 where there are more than 65,535 of them, or 2 GiB.
+Swin Transformer's data set, and those derived from it, read the zips by the maps (--zip). Hugging Face's imagefolder
+opens the zips, but gives images in archives no right label (datasets 5.2, huggingface/datasets#8419): use it with
+drop_labels=True, or use hf_parquet. torchvision's ImageFolder and timm read no zips. The format has the CRC-32 of every
+image, and ZIP64 for more than 65,535 images or 2 GiB.
 
-An image is read where it lies, so it must be stored in the zip. A compressed one is a row of problems; a zip of nothing
-else is refused, and unzip makes class folders of it.
+An image is read in place, so it must be stored in the zip. A compressed image is a row of problems. A zip of only
+compressed images is refused; unzip makes class folders of it.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.writer import ReadBack, SinkOutput, Writes
+from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
+from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, of_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.image_scan import add_member
-from imagenet_tools.units import Reads, Unit, unit_file
+from imagenet_tools.units import Detection, Reads, Unit, unit_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.exports.writer import Row, Shard
-    from imagenet_tools.units import Detection
 
-
-# What scan() may report, for the table problems.
 READS = Reads(
     holds=("images",),
     beside=frozenset({"train_map.txt", "val_map.txt", "test_map.txt"}),
@@ -58,52 +52,65 @@ READS = Reads(
     },
 )
 
+_WHOLE_SPLIT_BYTES = 1 << 50  # larger than any split: a split is one file
+
+WRITES = Writes(
+    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
+    by_folder=True,
+    shard_bytes=_WHOLE_SPLIT_BYTES,
+)
+
+_LARGE_BYTES = 20 << 30  # one process writes it in some minutes
+_FILE_ATTRIBUTES = 0o100644 << 16
+_FOLDER_ATTRIBUTES = 0o40755 << 16 | 0x10
+
 
 def detect(path: Path) -> list[Detection]:
-    """The zip at a path, told by the names of its first members; one of compressed images is named and not read."""
+    """Return the zip at a path, by the names of its first members; one of compressed images is named and not read."""
     if not zip_directory.is_zip(path):
         return []
     try:
         members = zip_directory.first_members(path, SEEN)
     except FormatError:
         return []
-    found = of_images("zip", path, [one.name for one in members], "a zip", all_seen=len(members) < SEEN)
-    if found is None:
-        return []
-    images = [one for one in members if is_image_name(one.name.rpartition("/")[2])]
-    faults = [one.fault for one in images if one.fault]
-    if not faults:
-        return [found]
+    found = of_images("zip", path, [member.name for member in members], "a zip", all_seen=len(members) < SEEN)
+    images = [member for member in members if _is_image(member.name)]
+    faults = [member.fault for member in images if member.fault]
+    if found is None or not faults:
+        return [found] if found else []
     why, _, _ = faults[0].partition(";")
-    evidence = (
-        f"{found.evidence}; of the first {len(images):,} images {len(faults):,} cannot be read where they lie: {why}"
-    )
+    first = f"the first {count_of(len(images), 'image')}"
+    evidence = f"{found.evidence}; of {first} {len(faults):,} cannot be read where they lie: {why}"
     advice = f"unpack it once with `unzip {shlex.quote(str(path))}`, and index the folder"
     holds = () if len(faults) == len(images) else found.holds
     return [replace(found, holds=holds, evidence=evidence, advice=advice)]
 
 
+def _is_image(member: str) -> bool:
+    return is_image_name(member.rpartition("/")[2])
+
+
 def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """One unit: the zip. None where its images cannot be read."""
+    """Yield one unit: the zip. None if its images cannot be read."""
     if found.holds:
-        yield Unit("zip", source, str(root), found.path.relative_to(root).as_posix(), found.dataset)
+        yield unit_at(found, source, root)
 
 
 files = unit_file
 
 
-def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The images of a zip, as byte ranges; what is no image, or cannot be read, becomes a problem."""
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a zip as byte ranges; any other member, and an image that cannot be read, is a problem."""
     rows = ImageRows(unit)
     with unit.path.open("rb", buffering=0) as file:
         fd = file.fileno()
         try:
             for member, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
-                if member.fault and is_image_name(member.name.rpartition("/")[2]):
+                if member.fault and _is_image(member.name):
                     rows.problem("zip_member", unit.file, member.fault, member.name)
                 else:
                     name, offset, size, kind, _ = member
-                    more = partial(_bytes, fd, offset)
+                    more = partial(_read, fd, offset)
                     add_member(rows, unit, tar.Member(name, offset, size, kind), head, more)
                 if rows.full():
                     yield from rows.batches()
@@ -112,27 +119,14 @@ def scan(unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
     yield from rows.batches()
 
 
-def _bytes(fd: int, start: int, offset: int, n: int) -> bytes:
+def _read(fd: int, start: int, offset: int, n: int) -> bytes:
     return os.pread(fd, n, start + offset)
 
 
-_WHOLE_SPLIT = 1 << 50  # bytes: a split is one file
-
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    by_folder=True,
-    shard_bytes=_WHOLE_SPLIT,
-)
-
-_LARGE = 20 << 30  # bytes; some minutes
-_FILE, _FOLDER = 0o100644 << 16, 0o40755 << 16 | 0x10
-
-
 def hazards(plan: Plan) -> Iterator[str]:
-    """One process writes a zip, and whoever opens one reads its list of members."""
-    size = plan.options.shard_size or _WHOLE_SPLIT
+    """Yield notes on large zips: one process writes each, and every reader keeps the whole list of members."""
     largest = max(plan.splits, key=plan.bytes)
-    if min(plan.bytes(largest), size) > _LARGE:
+    if min(plan.bytes(largest), plan.options.shard_size or _WHOLE_SPLIT_BYTES) > _LARGE_BYTES:
         yield (
             f"one process writes a zip, and begins it anew when it was interrupted: {largest} has "
             f"{plan.bytes(largest):,} bytes. --shard-size 10GB makes several zips of it, without maps"
@@ -141,21 +135,22 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "Python's zipfile keeps some 0.4 kB for each member of an open zip, in every process that opens it"
 
 
-class _Zip:
-    """Puts images into a zip, in their order."""
+class _ZipSink:
+    """Writes the images of a split, or of a part of it, into a zip."""
 
     def __init__(self, job: Job, shard: Shard):
         number = f"-{shard.number:05d}-of-{shard.of:05d}" if shard.of > 1 else ""
         self._name = f"{shard.split}{number}.zip"
-        self._folders = [f"{shard.split}/{one.folder}/" for one in job.plan.classes]
+        self._folders = [f"{shard.split}/{cls.folder}/" for cls in job.plan.classes]
         self._out = job.create(self._name)
         self._zip = ZipFile(self._out, "w")
-        for folder in self._folders if shard.number == 0 else ():
-            self._zip.writestr(_info(folder, _FOLDER), b"")
+        if shard.number == 0:
+            for folder in self._folders:
+                self._zip.writestr(_info(folder, _FOLDER_ATTRIBUTES), b"")
 
     def add(self, row: Row, picture: Picture) -> None:
-        """Put an image behind those that are there."""
-        self._zip.writestr(_info(self._folders[row.class_index] + row.name, _FILE), picture.data())
+        """Append an image."""
+        self._zip.writestr(_info(self._folders[row.class_index] + row.name, _FILE_ATTRIBUTES), picture.data())
 
     def close(self) -> SinkOutput:
         """Write the zip's list of its members."""
@@ -165,27 +160,25 @@ class _Zip:
 
 
 def _info(name: str, attributes: int) -> ZipInfo:
-    info = ZipInfo(name)  # of 1 January 1980, the first day that a zip knows
+    info = ZipInfo(name)  # dated 1 January 1980, the first day that a zip can state
     info.external_attr = attributes
     return info
 
 
-def open_shard(job: Job, shard: Shard) -> _Zip:
-    """A zip, of a split or of a part of it."""
-    return _Zip(job, shard)
+open_shard = _ZipSink
 
 
 def finish(job: Job) -> None:
-    """The maps, where a split is one zip."""
-    folders = [one.folder for one in job.plan.classes]
+    """Write the maps of splits that are one zip."""
+    folders = [cls.folder for cls in job.plan.classes]
     for split in sorted({shard.split for shard in job.shards if shard.of == 1}):
         lines = (f"{split}/{folders[row.class_index]}/{row.name}\t{row.class_index}\n" for row in job.rows(split))
         job.write(f"{split}_map.txt", (line.encode() for line in lines))
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:
-    """The images, their class by the sorted folders of their split, as loaders of class folders number them."""
-    zips = [_opened(path) for path in sorted(root.glob("*.zip"))]
+    """Yield the images; a class index is the place of the folder among the sorted folders of its split."""
+    zips = [_open(path) for path in sorted(root.glob("*.zip"))]
     names = [name.split("/") for file in zips for name in file.namelist()]
     folders = {split: sorted({name[1] for name in names if name[0] == split}) for split, *_ in names}
     index_of = {(split, folder): n for split, found in folders.items() for n, folder in enumerate(found)}
@@ -196,7 +189,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
                 yield ReadBack(image.rpartition(".")[0], split, index_of[split, folder], None, partial(file.read, name))
 
 
-def _opened(path: Path) -> ZipFile:
+def _open(path: Path) -> ZipFile:
     try:
         return ZipFile(path)
     except BadZipFile as error:

@@ -55,8 +55,8 @@ def test_the_metadata_types_every_column_with_sequence_and_never_list(odd: Index
 
 
 def test_row_groups_are_small_checked_and_indexed(odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_IMAGES", 4)
-    monkeypatch.setattr(shards, "_BYTES", 4_000)
+    monkeypatch.setattr(shards, "_ROW_GROUP_IMAGES", 4)
+    monkeypatch.setattr(shards, "_ROW_GROUP_BYTES", 4_000)
     imagenet_tools.export(odd.select(), tmp_path / "x", to="hf_parquet", workers=1)
     groups = 0
     for path in (tmp_path / "x" / "data").glob("*.parquet"):

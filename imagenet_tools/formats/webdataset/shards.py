@@ -1,18 +1,18 @@
-"""WebDataset shards as they are written: samples of a class number, an image and what the index knows of it.
+"""WebDataset shards as this project writes them: samples of a class number, an image and its facts in the index.
 
     train-000000.tar                a sample: the members of one key, together, sorted by their fields
         n01440764_10026.cls         the class index of the export, in ASCII
-        n01440764_10026.jpg         the bytes as they are. Also those that are no JPEG: loaders ask for jpg, tell the
-                                    encoding by content, and want the same fields in every sample
-        n01440764_10026.json        see webdataset_json
+        n01440764_10026.jpg         the original bytes, also of images that are no JPEG: loaders ask for jpg, detect the
+                                    encoding from the content, and want the same fields in every sample
+        n01440764_10026.json        see sidecar.py
     README.md                       types and splits, for Hugging Face's datasets
     with --side-files
     train-000000.idx                DALI's index, as its wds2idx writes it
     train.wids.json                 wids' index: shards, their samples, sizes and MD5
-    _info.json                      timm's; besides the splits, one a label space that some class has a number in
+    _info.json                      timm's; it has each split, and each split again for every label space with numbers
 
-A key has no dot, and no other sample has it, whatever the case; what is neither a letter nor a digit of ASCII, nor '_'
-or '-', becomes %XX.
+A key has no dot, and is unique without regard to case. A character other than an ASCII letter or digit, '_' or '-'
+becomes %XX.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,21 +30,20 @@ from urllib.parse import quote
 
 from imagenet_tools.containers import tar_header
 from imagenet_tools.errors import ExportError, FormatError
-from imagenet_tools.exports.writer import Loaded, ReadBack, SinkOutput
-from imagenet_tools.formats.hf_parquet import card
+from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.formats._shared import card
+from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.exports.writer import Row, Shard
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_KEY = tar_header.LONGEST_NAME - len(".json")
+_QUOTED_BYTES = 3  # at most, of one byte of an image's id
 
 _NOTES = """A sample has `cls`, the class index, `jpg`, the image's bytes as they are in ImageNet, and `json`:
 
@@ -55,17 +55,19 @@ _NOTES = """A sample has `cls`, the class index, `jpg`, the image's bytes as the
 
 
 def key_of(stem: str) -> str:
-    """The key of a sample; no two stems have the same."""
-    return stem if _PLAIN.fullmatch(stem) else quote(stem, safe="").replace(".", "%2E").replace("~", "%7E")
+    """Return the key of a sample; two stems never have the same key."""
+    return stem if _PLAIN_KEY.fullmatch(stem) else quote(stem, safe="").replace(".", "%2E").replace("~", "%7E")
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """What no loader can take is refused: keys that are too long, fields that hide one of ours."""
+    """Yield notes on images that are no JPEG and on boxes.
+
+    ExportError: a key is too long for a tar, or a field would hide a key of the JSON.
+    """
     sidecar.refuse_fields(plan)
-    # Three bytes are the most that one becomes.
     long = plan.selection.run(
-        "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) * 3 > $most ORDER BY 1",
-        {"most": _LONGEST_KEY},
+        "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) * $growth > $most ORDER BY 1",
+        {"growth": _QUOTED_BYTES, "most": _LONGEST_KEY},
     ).fetchall()
     for (image_id,) in long:
         key = key_of(image_id.replace("/", "_"))
@@ -79,12 +81,7 @@ def hazards(plan: Plan) -> Iterator[str]:
         kinds = ", ".join(f"{n:,} {encoding}" for encoding, n in others)
         yield f"images that are no JPEG are called .jpg too, for all samples must have one: {kinds}; --repair png"
     if plan.boxes():
-        yield "boxes are partial: in each image, only objects of its own class are boxed"
-
-
-def open_shard(job: Job, shard: Shard) -> ShardSink:
-    """A tar."""
-    return ShardSink(job, shard)
+        yield PARTIAL_BOXES
 
 
 def _name(shard: Shard, suffix: str = "tar") -> str:
@@ -97,63 +94,68 @@ class ShardSink:
     def __init__(self, job: Job, shard: Shard):
         self._job, self._shard = job, shard
         self._tar = job.create(_name(shard))
-        self._about = sidecar.About(job.plan)
+        self._facts = sidecar.SampleFacts(job.plan)
         self._side_files = job.plan.options.side_files
         self._index: list[str] = []
         self._n = 0
 
     def add(self, row: Row, picture: Picture) -> None:
-        """Put a sample behind the others."""
+        """Append a sample."""
         tar, key, length = self._tar, key_of(row.stem), picture.length
-        name, cls, about = key.encode(), b"%d" % row.class_index, self._about.of(row)
+        name, label, facts = key.encode(), b"%d" % row.class_index, self._facts.of(row)
+        header, padding = tar_header.header, tar_header.padding
         start = tar.tell()
-        jpg = tar_header.header(name + b".jpg", length)
-        tar.write(b"".join((tar_header.header(name + b".cls", len(cls)), cls, tar_header.padding(len(cls)), jpg)))
+        tar.write(header(name + b".cls", len(label)) + label + padding(len(label)) + header(name + b".jpg", length))
         tar.send(picture)
-        padding = tar_header.padding(len(about))
-        tar.write(
-            b"".join((tar_header.padding(length), tar_header.header(name + b".json", len(about)), about, padding))
-        )
+        tar.write(padding(length) + header(name + b".json", len(facts)) + facts + padding(len(facts)))
         self._n += 1
         if self._side_files:
-            places = (start + 512, start + 3 * 512, tar.tell() - len(about) - len(padding))
-            of = zip(("cls", "jpg", "json"), places, (len(cls), length, len(about)), strict=True)
-            self._index.append(" ".join(f"{ext} {place} {size} {key}.{ext}" for ext, place, size in of))
+            block = tar_header.BLOCK
+            image_at = start + 3 * block  # after header and block of the label, and its own header
+            facts_at = image_at + length + len(padding(length)) + block
+            members = (("cls", start + block, len(label)), ("jpg", image_at, length), ("json", facts_at, len(facts)))
+            self._index.append(" ".join(f"{ext} {place} {size} {key}.{ext}" for ext, place, size in members))
 
     def close(self) -> SinkOutput:
-        """End the tar, and write its index."""
+        """Complete the tar, and write its index."""
         self._tar.write(tar_header.END)
         self._tar.close()
-        name = _name(self._shard)
-        note: dict[str, Any] = {"samples": self._n, "spaces": self._about.numbered}
+        name, index_name = _name(self._shard), _name(self._shard, "idx")
+        note: dict[str, Any] = {"samples": self._n, "spaces": self._facts.numbered}
         if not self._side_files:
             return SinkOutput(files=(name,), note=note)
         with (self._job.out / name).open("rb") as file:
             note |= {"md5": hashlib.file_digest(file, "md5").hexdigest(), "bytes": os.fstat(file.fileno()).st_size}
-        index = self._job.create(_name(self._shard, "idx"))
+        index = self._job.create(index_name)
         index.write("".join(f"{line}\n" for line in (f"v1.2 {self._n}", *self._index)).encode())
         index.close()
-        return SinkOutput(files=(name, _name(self._shard, "idx")), note=note)
+        return SinkOutput(files=(name, index_name), note=note)
+
+
+open_shard = ShardSink
 
 
 def finish(job: Job) -> None:
-    """README.md, and where they are asked for the indexes of wids and timm."""
-    notes = list(job.notes())
-    images = {split: sum(note["samples"] for shard, note in notes if shard.split == split) for split in job.plan.splits}
+    """Write README.md, and with --side-files the indexes of wids and timm."""
+    notes: dict[str, list[tuple[Shard, Any]]] = {split: [] for split in job.plan.splits}
+    for shard, note in job.notes():
+        notes[shard.split].append((shard, note))
+    images = {split: sum(note["samples"] for _, note in of_split) for split, of_split in notes.items()}
     files = {split: f"{split}-*.tar" for split in job.plan.splits}
     features = {
         "__key__": card.value("string"),
         "__url__": card.value("string"),
         "cls": card.class_label(card.label_names(job.plan)),
         "jpg": card.IMAGE,
-        "json": sidecar.About(job.plan).features(job),
+        "json": sidecar.SampleFacts(job.plan).features(job),
     }
     card.write_card(job, card.Card("ImageNet in WebDataset shards", files, images, features, _NOTES))
     if job.plan.options.side_files:
-        for split in job.plan.splits:
-            own = [(shard, note) for shard, note in notes if shard.split == split]
-            job.write(f"{split}.wids.json", _as_json(_wids(split, own)))
-        job.write("_info.json", _as_json({"splits": dict(_timm_splits(job.plan, notes))}))
+        timm_splits: dict[str, object] = {}
+        for split, of_split in notes.items():
+            job.write(f"{split}.wids.json", _as_json(_wids(split, of_split)))
+            timm_splits |= _timm_splits(split, of_split)
+        job.write("_info.json", _as_json({"splits": timm_splits}))
 
 
 def _as_json(content: object) -> bytes:
@@ -168,32 +170,27 @@ def _wids(split: str, notes: list[tuple[Shard, Any]]) -> dict[str, object]:
     return {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": split, "base": "", "shardlist": shards}
 
 
-def _timm_splits(plan: Plan, notes: list[tuple[Shard, Any]]) -> Iterator[tuple[str, dict[str, object]]]:
-    """Each split, and each once more for every label space: timm then leaves out the samples without a number in it."""
-    for split in plan.splits:
-        own = [(shard, note) for shard, note in notes if shard.split == split]
-        called = card.CALLED.get(split, split)
-        spaces = sorted({space for _, note in own for space in note["spaces"]})
-        for space in ("", *spaces):
-            lengths = [note["spaces"].get(space, 0) if space else note["samples"] for _, note in own]
-            name = f"{called}-{space}" if space else called
-            yield (
-                name,
-                {
-                    "name": name,
-                    "num_samples": sum(lengths),
-                    "filenames": [_name(shard) for shard, _ in own],
-                    "shard_lengths": lengths,
-                    "alt_label": space,
-                },
-            )
-
-
-# ---- read again
+def _timm_splits(split: str, notes: list[tuple[Shard, Any]]) -> dict[str, object]:
+    """Return the split, and the split again for each label space: timm skips samples without a number in that space."""
+    called = card.CALLED.get(split, split)
+    lengths = {"": [note["samples"] for _, note in notes]}
+    for space in sorted({space for _, note in notes for space in note["spaces"]}):
+        lengths[space] = [note["spaces"].get(space, 0) for _, note in notes]
+    splits: dict[str, object] = {}
+    for space, shard_lengths in lengths.items():
+        name = f"{called}-{space}" if space else called
+        splits[name] = {
+            "name": name,
+            "num_samples": sum(shard_lengths),
+            "filenames": [_name(shard) for shard, _ in notes],
+            "shard_lengths": shard_lengths,
+            "alt_label": space,
+        }
+    return splits
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:
-    """The samples of the tars, with the boxes that their JSON tells."""
+    """Yield the samples of the tars, with the boxes in their JSON."""
     for path in sorted(root.glob("*.tar")):
         split = path.name.rpartition("-")[0]
         with path.open("rb", buffering=0) as file:
@@ -201,10 +198,10 @@ def read_back(root: Path) -> Iterator[ReadBack]:
                 if sample.image is None or not sample.exported or sample.problems:
                     message = f"{path}: found {sample.key} with {sorted(sample.texts)}; expected cls, jpg and json."
                     raise FormatError(message, code="no_image")
-                told = sample.facts
-                boxes = zip(told["box_labels"], told["boxes_normalised"], strict=True)
+                facts = sample.facts
+                boxes = zip(facts["box_labels"], facts["boxes_normalised"], strict=True)
                 yield ReadBack(
-                    told["image_id"].replace("/", "_"),
+                    facts["image_id"].replace("/", "_"),
                     split,
                     int(sample.texts["cls"]),
                     tuple((label, *edges) for label, edges in boxes),
@@ -219,7 +216,7 @@ def _read(path: Path, offset: int, size: int) -> bytes:
 
 
 def load(root: Path) -> Loaded:
-    """What the library webdataset makes of the tars."""
+    """Return what the library webdataset finds in the tars."""
     import webdataset
 
     images: dict[str, Counter[int]] = {}

@@ -1,8 +1,8 @@
-"""What Hugging Face's datasets reads of an export beside its rows: the types of its features, and README.md, its card.
+"""The types of an export's features, and its README.md, a dataset card, as Hugging Face's datasets reads them.
 
-Types are spelled as the metadata of a Parquet file has them, under `huggingface`: {"_type": "Value", "dtype": "int64"},
-ClassLabel, Image, a plain object for a struct, and Sequence, which every release knows; List is unknown to those before
-4.0.
+Types are spelled as in the metadata of a Parquet file under `huggingface`: {"_type": "Value", "dtype": "int64"},
+ClassLabel, Image, and a plain object for a struct. Lists are Sequence, which every release knows; List is unknown to
+releases before 4.0.
 """
 
 from __future__ import annotations
@@ -24,54 +24,54 @@ if TYPE_CHECKING:
 
 Feature = Mapping[str, Any]
 
-# What Hugging Face and timm call a split, where that differs.
+# Names of splits that Hugging Face and timm spell differently.
 CALLED = {"val": "validation"}
 
 IMAGE: Feature = {"_type": "Image"}
 
 
 def value(dtype: str) -> Feature:
-    """A plain value of a type such as int64, float32 or string."""
+    """Return a plain value of a type such as int64, float32 or string."""
     return {"dtype": dtype, "_type": "Value"}
 
 
 def class_label(names: Sequence[str]) -> Feature:
-    """A class number, and the names of the classes."""
+    """Return a class number with the names of the classes."""
     return {"names": list(names), "_type": "ClassLabel"}
 
 
 def sequence(feature: Feature, length: int = -1) -> Feature:
-    """A list; of so many items, where that is always the same."""
+    """Return a list, of a fixed length unless it is negative."""
     return {"feature": feature, **({"length": length} if length >= 0 else {}), "_type": "Sequence"}
 
 
 def label_names(plan: Plan) -> list[str]:
-    """What classes are called in ClassLabel: for people, unless --names wnid asks for wnids."""
-    return [one.wnid if plan.options.names == "wnid" else one.display for one in plan.classes]
+    """Return the names of classes for ClassLabel: display names, or wnids with --names wnid."""
+    return [cls.wnid if plan.options.names == "wnid" else cls.display for cls in plan.classes]
 
 
-def feature_of(kind: pa.DataType, said: str) -> Feature:
-    """The feature of an Arrow type; ExportError, which repeats what was `said`, where there is none of it."""
+def feature_of(kind: pa.DataType, option: str) -> Feature:
+    """Return the feature of an Arrow type. ExportError, which repeats the `option`: there is no such feature."""
     import pyarrow as pa
 
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = feature_of(kind.value_type, said)
+        inner = feature_of(kind.value_type, option)
         if "_type" in inner:
             return sequence(inner)
     elif pa.types.is_struct(kind):
-        return {field.name: feature_of(field.type, said) for field in kind}
+        return {field.name: feature_of(field.type, option) for field in kind}
     elif pa.types.is_decimal(kind):
         return value(f"decimal128({kind.precision}, {kind.scale})")
     elif pa.types.is_floating(kind):
         return value(f"float{kind.bit_width}")
     elif not pa.types.is_nested(kind) and not pa.types.is_dictionary(kind):
         return value(str(kind))
-    message = f"{said}: found values of the type {kind}; expected numbers, texts, times, lists or structs of them."
+    message = f"{option}: found values of the type {kind}; expected numbers, texts, times, lists or structs of them."
     raise ExportError(message)
 
 
 def in_yaml(features: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Features as the card spells them."""
+    """Return features as the card spells them."""
     return [{"name": name, **_typed(feature)} for name, feature in features.items()]
 
 
@@ -89,17 +89,17 @@ def _typed(feature: Feature) -> dict[str, Any]:
 
 
 class Card(NamedTuple):
-    """What a format says of itself in its card."""
+    """The parts of a card that depend on the format."""
 
     title: str
     files: Mapping[str, str]  # a pattern of the files of each split
-    images: Mapping[str, int]  # how many images were written, by split
+    images: Mapping[str, int]  # the number of images that were written, by split
     features: Mapping[str, Any]
     notes: str
 
 
 def write_card(job: Job, card: Card) -> None:
-    """README.md, whose head tells Hugging Face's loaders where the splits are and of what types the features."""
+    """Write README.md. Its head tells Hugging Face's loaders the files of the splits and the types of the features."""
     job.write("README.md", f"---\n{_head(job.plan, card)}---\n\n{_text(job.plan, card)}\n".encode())
 
 
@@ -113,25 +113,25 @@ def _head(plan: Plan, card: Card) -> str:
         "configs": [{"config_name": "default", "data_files": data_files}],
         "dataset_info": {"features": in_yaml(card.features), "splits": splits},
     }
-    # JSON is YAML: names with colons, quotes or '#' come through.
+    # JSON is YAML, also for names with colons, quotes or '#' in them.
     return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
 
 
 def _text(plan: Plan, card: Card) -> str:
-    counts = [(CALLED.get(split, split), f"{card.images[split]:,}") for split in plan.splits]
-    lost = plan.images() - sum(card.images.values())
-    left = {**plan.left_out, **({"undecodable": lost} if lost else {})}
+    n = sum(card.images.values())
+    undecodable = plan.images() - n
+    left_out = {**plan.left_out, **({"undecodable": undecodable} if undecodable else {})}
     parts = [
         f"# {card.title}",
-        f"{sum(card.images.values()):,} images of {len(plan.classes):,} classes, written by imagenet-tools. "
+        f"{n:,} images of {len(plan.classes):,} classes, written by imagenet-tools. "
         "`classes.json` lists the classes and their place in WordNet, `manifest.json` what was asked and made of it.",
-        _table(("split", "images"), counts),
+        _table(("split", "images"), [(CALLED.get(split, split), f"{card.images[split]:,}") for split in plan.splits]),
         card.notes,
         f"Boxes are {describe(plan)['boxes_are']}. An image without boxes is no background.",
         TERMS,
     ]
-    if left:
-        rows = [(reason, f"{n:,}", REASONS[reason]) for reason, n in left.items()]
+    if left_out:
+        rows = [(reason, f"{n:,}", REASONS[reason]) for reason, n in left_out.items()]
         parts += ["## Images of the index that are not here", _table(("step", "images", "why"), rows)]
     return "\n\n".join(parts)
 
