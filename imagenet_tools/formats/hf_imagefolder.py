@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, reader_at, unit_at
 from imagenet_tools.images import folder_scan, metadata_table, numbering
 from imagenet_tools.images.class_folders import class_folders, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -243,7 +243,7 @@ def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, wnid: str |
                 file=(home / name).as_posix(),
                 length=os.fstat(fd).st_size,
                 head=os.pread(fd, _HEAD_BYTES, 0),
-                more=lambda offset, n: os.pread(fd, n, offset),
+                more=reader_at(fd, 0),
                 wnid=wnid or told.wnid,
             )
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

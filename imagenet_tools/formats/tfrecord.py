@@ -20,7 +20,6 @@ flag `fractions`.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -31,7 +30,7 @@ from imagenet_tools.containers import tfrecords
 from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import Tables, names_in
+from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, hold_label
@@ -188,10 +187,7 @@ def _add(
     if image is None:
         rows.problem("no_image", unit.file, f"record {n:,} has no image", example.name, stem)
         return
-
-    def more(offset: int, size: int) -> bytes:
-        return os.pread(fd, size, image.offset + offset)
-
+    more = reader_at(fd, image.offset)
     head = more(0, min(_HEAD_BYTES, image.length))
     rows.add(
         stem,

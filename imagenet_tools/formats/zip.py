@@ -18,7 +18,6 @@ compressed images is refused; unzip makes class folders of it.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +29,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
+from imagenet_tools.formats._shared.contract import FileSink, Tables, count_of, reader_at, unit_at
 from imagenet_tools.images import image_scan
 from imagenet_tools.images.image_archives import SEEN, of_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
@@ -110,17 +109,12 @@ def scan(unit: Unit) -> Tables:
                     rows.problem("zip_member", unit.file, member.fault, member.name)
                 else:
                     name, offset, size, kind, _ = member
-                    more = partial(_read, fd, offset)
-                    add_member(rows, unit, tar.Member(name, offset, size, kind), head, more)
+                    add_member(rows, unit, tar.Member(name, offset, size, kind), head, reader_at(fd, offset))
                 if rows.full():
                     yield from rows.batches()
         except FormatError as error:
             rows.problem(error.code, unit.file, str(error))
     yield from rows.batches()
-
-
-def _read(fd: int, start: int, offset: int, n: int) -> bytes:
-    return os.pread(fd, n, start + offset)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -135,15 +129,14 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "Python's zipfile keeps some 0.4 kB for each member of an open zip, in every process that opens it"
 
 
-class _ZipSink:
+class _ZipSink(FileSink):
     """Writes the images of a split, or of a part of it, into a zip."""
 
     def __init__(self, job: Job, shard: Shard):
         number = f"-{shard.number:05d}-of-{shard.of:05d}" if shard.of > 1 else ""
-        self._name = f"{shard.split}{number}.zip"
+        super().__init__(job, f"{shard.split}{number}.zip")
         self._folders = [f"{shard.split}/{cls.folder}/" for cls in job.plan.classes]
-        self._out = job.create(self._name)
-        self._zip = ZipFile(self._out, "w")
+        self._zip = ZipFile(self.out, "w")
         if shard.number == 0:
             for folder in self._folders:
                 self._zip.writestr(_info(folder, _FOLDER_ATTRIBUTES), b"")
@@ -155,8 +148,7 @@ class _ZipSink:
     def close(self) -> SinkOutput:
         """Write the zip's list of its members."""
         self._zip.close()
-        self._out.close()
-        return SinkOutput(files=(self._name,))
+        return super().close()
 
 
 def _info(name: str, attributes: int) -> ZipInfo:

@@ -302,6 +302,6 @@ def test_21k_ps_small_classes_are_said_to_be_of_neither_split(tmp_path: Path) ->
     home = put(
         tmp_path / "r", [f"imagenet21k_{part}/{wnid}/{wnid}_{n}.JPEG" for n, (part, wnid) in enumerate(names.items())]
     )
-    assert "imagenet21k_small_classes/ with 1 class folders, of neither split" in only(home).evidence
+    assert "imagenet21k_small_classes/ with 1 class folder, of neither split" in only(home).evidence
     build(home, tmp_path / "x.index")
     assert sorted(rows(tmp_path / "x.index", "coalesce(split, 'none')")) == [("none",), ("train",), ("val",)]

@@ -6,7 +6,8 @@ A format assigns a default where it has nothing of its own to do:
     hazards = no_hazards    nothing can go wrong in the target's loader
     finish = no_finish      the files of the shards are the whole export
 
-`imagenet_tools.units.unit_file` is the default of `files`: the rows depend on the unit's own file only.
+`imagenet_tools.units.unit_file` is the default of `files`: the rows depend on the unit's own file only. FileSink is the
+base of sinks that write one file for each shard.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.units import Detection, Unit
 
 if TYPE_CHECKING:
@@ -50,12 +52,37 @@ def no_finish(job: Job) -> None:
     """Write nothing: the files of the shards are the whole export."""
 
 
+class FileSink:
+    """Base of a sink that writes the images of a shard into one file, `self.out`; a format adds `add`."""
+
+    def __init__(self, job: Job, name: str):
+        self.name = name
+        self.out = job.create(name)
+
+    def close(self) -> SinkOutput:
+        """Complete the file."""
+        self.out.close()
+        return SinkOutput(files=(self.name,))
+
+
 def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = False) -> list[str]:
     """Return the names of the files in a folder that match, sorted; with `folders`, those of the folders in it."""
     with os.scandir(folder) as entries:
         return sorted(
             entry.name for entry in entries if matches(entry.name) and (entry.is_dir() if folders else entry.is_file())
         )
+
+
+def reader_at(fd: int, start: int) -> Callable[[int, int], bytes]:
+    """Return `more(offset, n)` for ImageRows.add: n bytes of an image that begins at byte `start` of an open file."""
+    return lambda offset, n: os.pread(fd, n, start + offset)
+
+
+def read_range(path: Path, offset: int, length: int) -> bytes:
+    """Return the bytes of a part of a file."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(length)
 
 
 def count_of(n: int, noun: str) -> str:

@@ -25,7 +25,7 @@ from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
 from imagenet_tools.formats._shared import card
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink
 from imagenet_tools.images.parquet_rows import RESIZED
 from imagenet_tools.wordnet import hierarchy
 
@@ -87,24 +87,21 @@ def _schema(job: Job) -> pa.Schema:
     return pa.schema([*zip(_COLUMNS, kinds, strict=True), *fields], metadata)
 
 
-def _name(shard: Shard) -> str:
-    return f"data/{card.CALLED.get(shard.split, shard.split)}-{shard.number:05d}-of-{shard.of:05d}.parquet"
-
-
-class ParquetSink:
+class ParquetSink(FileSink):
     """Writes the rows of one file, a row group at a time."""
 
     def __init__(self, job: Job, shard: Shard):
         import pyarrow.parquet as pq
 
-        self._name, self._fields = _name(shard), [key for key, _ in job.plan.options.fields]
+        called = card.CALLED.get(shard.split, shard.split)
+        super().__init__(job, f"data/{called}-{shard.number:05d}-of-{shard.of:05d}.parquet")
+        self._fields = [key for key, _ in job.plan.options.fields]
         self._schema = _schema(job)
-        self._out = job.create(self._name)
         unique = ["image.bytes", "image.path", "image_id", "photo"]  # no value repeats: no dictionary
         repeated = [path for path in _leaves(self._schema) if path not in unique]
         small = [*repeated, *unique[1:]]  # all columns except the images: a JPEG does not compress
         self._writer = pq.ParquetWriter(
-            self._out,
+            self.out,
             self._schema,
             compression=dict.fromkeys(small, "zstd"),
             use_dictionary=repeated,
@@ -166,8 +163,7 @@ class ParquetSink:
         if self._waiting:
             self._flush()
         self._writer.close()
-        self._out.close()
-        return SinkOutput(files=(self._name,), note={"rows": self._n_written})
+        return super().close()._replace(note={"rows": self._n_written})
 
 
 open_shard = ParquetSink

@@ -21,7 +21,6 @@ image and its class.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -32,7 +31,7 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import Tables, names_in
+from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
 from imagenet_tools.formats.webdataset import shards
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -235,10 +234,7 @@ def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numberin
         reason = f"neither the key {sample.key} nor a filename is one of ImageNet's names, such as n01440764_10026"
         rows.problem("no_name", unit.file, reason, image.name)
         return
-
-    def more(offset: int, n: int) -> bytes:
-        return os.pread(fd, n, image.offset + offset)
-
+    more = reader_at(fd, image.offset)
     facts = rows.add(
         stem,
         file=unit.file,

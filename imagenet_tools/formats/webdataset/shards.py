@@ -32,7 +32,7 @@ from imagenet_tools.containers import tar_header
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
 from imagenet_tools.formats._shared import card
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
 from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
 
@@ -205,14 +205,8 @@ def read_back(root: Path) -> Iterator[ReadBack]:
                     split,
                     int(sample.texts["cls"]),
                     tuple((label, *edges) for label, edges in boxes),
-                    partial(_read, path, sample.image.offset, sample.image.size),
+                    partial(read_range, path, sample.image.offset, sample.image.size),
                 )
-
-
-def _read(path: Path, offset: int, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size)
 
 
 def load(root: Path) -> Loaded:
