@@ -26,23 +26,20 @@ from contextlib import redirect_stdout
 from io import StringIO
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from imagenet_tools.annotations import bbox
+from imagenet_tools.catalogue.export_classes import Class
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.job import FilePerImage
+from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import TERMS
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.plan import Plan, Tally
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.wordnet import wordnet
-
-if TYPE_CHECKING:
-    from imagenet_tools.catalogue.export_classes import Class
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan, Tally
 
 WRITES = Writes(
     keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),

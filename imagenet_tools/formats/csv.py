@@ -15,14 +15,11 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import no_hazards
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
 
 WRITES = Writes(
     keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),

@@ -15,10 +15,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import RELEASES, Verdict
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.formats._shared.contract import count_of, unit_at
@@ -29,10 +31,6 @@ from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_RELEASED, are_t
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
 

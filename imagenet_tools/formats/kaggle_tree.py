@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation import MAX_BYTES
@@ -35,11 +34,9 @@ from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.images.jpeg import More
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
-
-if TYPE_CHECKING:
-    from imagenet_tools.images.jpeg import More
 
 READS = Reads(
     holds=("images", "boxes"),

@@ -15,14 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(keeps=("image_id", "wnid", "split"), ordered=True, holds_bytes=False)
 

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports import arrays, kept
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(
     keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation", "boxes"),

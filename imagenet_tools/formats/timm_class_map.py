@@ -16,16 +16,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.listing import ListSink
 from imagenet_tools.selection.steps import CLASS_STEPS
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(keeps=(), holds_bytes=False, names_images=False)
 

@@ -17,7 +17,6 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -25,14 +24,11 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.job import FilePerImage
+from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.names import check_stems
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(
     keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),

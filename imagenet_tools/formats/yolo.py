@@ -13,18 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.job import FilePerImage
+from imagenet_tools.exports.job import FilePerImage, Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared import ultralytics
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(
     keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),

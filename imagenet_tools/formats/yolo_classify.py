@@ -12,13 +12,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout, ultralytics
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.plan import Plan
 
 WRITES = Writes(
     keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),

@@ -23,11 +23,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from imagenet_tools.containers import tar, zip_directory
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.contract import FileSink, Tables, count_of, reader_at, unit_at
 from imagenet_tools.images import image_scan
@@ -35,11 +37,6 @@ from imagenet_tools.images.image_archives import SEEN, of_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.image_scan import add_member
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan
 
 READS = Reads(
     holds=("images",),

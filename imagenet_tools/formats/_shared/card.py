@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.estimate import describe
+from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import TERMS
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.selection.steps import REASONS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 Feature = Mapping[str, Any]
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from imagenet_tools.exports.job import FilePerImage
+from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.writer import ReadBack, Shard
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
 
 
 def open_shard(job: Job, shard: Shard) -> FilePerImage:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.units import Detection, Unit
 
+# Readers use this module too: without the imports below, their processes load no code of exports.
 if TYPE_CHECKING:
     import pyarrow as pa
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Origin, ReadBack, Row, Shard, SinkOutput
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan
 
 _IDENTITY = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")
 _RASTER = ("width", "height", "mode", "encoding", "orientation")

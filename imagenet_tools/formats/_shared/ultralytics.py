@@ -8,13 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.images.probe import ends_whole
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.plan import Plan
 
 # Ultralytics opens no image with a side of less than 10 pixels.
 DEMANDS = (("small", "least(images.width, images.height) >= 10"),)

@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports import arrays
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
 from imagenet_tools.formats._shared import card
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink
@@ -31,10 +34,6 @@ from imagenet_tools.wordnet import hierarchy
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan
 
 _ROW_GROUP_IMAGES = 100
 _ROW_GROUP_BYTES = 100_000_000

@@ -25,21 +25,19 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from imagenet_tools.containers import tar_header
 from imagenet_tools.errors import ExportError, FormatError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
 from imagenet_tools.formats._shared import card
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
 from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
-
-if TYPE_CHECKING:
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.pictures import Picture
-    from imagenet_tools.exports.plan import Plan
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_KEY = tar_header.LONGEST_NAME - len(".json")

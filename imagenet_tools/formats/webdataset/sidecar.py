@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Row
 from imagenet_tools.formats._shared import card
 from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
 
 _TEXT = card.value("string")
 _NUMBER = card.value("int64")
