@@ -45,8 +45,8 @@ READS = Reads(
     problems=folder_scan.PROBLEMS
     | numbering.PROBLEMS
     | {
-        "row_unread": "a row without a file name, of a file that is not there, or of no class that is told",
-        "not_listed": "images that lie beside the table and are not in it; they are not indexed",
+        "row_unread": "a row without a file name, without its file, or without a known class",
+        "not_listed": "images beside the table that are not in it; they are not indexed",
         "table_damaged": "the table cannot be read on; the rows before are kept",
     },
 )
@@ -70,7 +70,7 @@ class _Home(NamedTuple):
 
     @property
     def evidence(self) -> str:
-        """What is in the folder, in words."""
+        """Description of the folder's contents."""
         if self.table:
             return f"{self.table} in {self.folder.name}/, {self.rows[0]['file_name']} first"
         words = "numbers" if all(name.isdecimal() for name in self.folders) else "words"
@@ -217,7 +217,7 @@ def scan(unit: Unit) -> Tables:
     for folder in _folders(unit.path.parent, listed):
         there = sum(is_image_name(path.name) for path in (unit.path.parent / folder).iterdir())
         if there > listed[folder]:
-            reason = f"{there:,} images lie in {home / folder}, and the table lists {listed[folder]:,} of them"
+            reason = f"{there:,} images are in {home / folder}, and the table lists {listed[folder]:,} of them"
             rows.problem("not_listed", unit.file, reason)
     yield from rows.batches()
 

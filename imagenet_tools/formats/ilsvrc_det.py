@@ -21,9 +21,9 @@ The classes in an image are in the table labels. Label set `det` has the classes
 train/ILSVRC2013_train, which is one of ImageNet's and often none of the 200. It is null elsewhere.
 
 The photos called ILSVRC2012_val_* are those of the classification task, with the same numbers: 15,522 of DET's 20,121,
-as the devkit's readme counts the photos that the tasks share. Of the 7,681 of them in val2, 7,519 have exactly the box
-of the classification task. Their labels differ: the classification task names a breed where DET has a dog. Labels of
-the classification task are not given here.
+the number of shared photos in the devkit's readme. val2 has 7,681 of them, and 7,519 of these have exactly the box of
+the classification task. Their labels differ: the classification task names a breed where DET has a dog. Labels of the
+classification task are not given here.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     ExportError: meta.bin is asked for and cannot be written.
     """
     if any(len(tallies) < len(plan.classes) for tallies in plan.tallies.values()):
-        yield "a class folder without images stops torchvision's ImageFolder unless it is told allow_empty=True"
+        yield "a class folder without images stops torchvision's ImageFolder without allow_empty=True"
     folders = [cls.folder for cls in plan.classes]
     if sorted(folders, key=_natural) != folders:
         yield (

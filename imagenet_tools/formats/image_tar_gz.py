@@ -62,7 +62,7 @@ def _class_files(folder: Path) -> list[str]:
 
 def _detect_file(path: Path) -> Detection | None:
     names: list[str] = []
-    with suppress(FormatError):  # what comes before a break identifies the archive; the scan reports the break
+    with suppress(FormatError):  # the members before a break identify the archive; the scan reports the break
         for member in tar.members(path):
             if member.kind == "file":
                 names.append(member.name)

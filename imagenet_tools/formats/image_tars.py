@@ -72,7 +72,7 @@ def _class_files(folder: Path) -> list[str]:
 def _first_names(path: Path, most: int = SEEN, start: int = 0, end: int | None = None) -> list[str]:
     """Return the names of the first files in a tar, or in the part of a file from start to end."""
     names: list[str] = []
-    # What comes before a break identifies the tar; the scan reports the break.
+    # The members before a break identify the tar; the scan reports the break.
     with suppress(FormatError, PermissionError):
         files = (member.name for member in tar.walk(path, start=start, end=end) if member.kind == "file")
         names.extend(itertools.islice(files, most))

@@ -126,7 +126,7 @@ def _parse(file: Path) -> sharding.ShardName:
 
 def _look(path: Path) -> Iterator[sharding.FirstImage[Example]]:
     """Yield the images of the first records of a file; none if it is no TFRecord."""
-    # What comes before a break identifies the shard; the scan reports the break.
+    # The records before a break identify the shard; the scan reports the break.
     with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
         fd = file.fileno()
         for record in islice(tfrecords.walk(fd, path.name), _LOOKED_AT_RECORDS):

@@ -57,7 +57,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     if within or plan.selection.choice.split.by != "official":
         what = ", ".join(f"{n:,} by {step}" for step, n in within.items()) or "a split that is not the official one"
         message = (
-            f"A class map chooses whole classes, as they lie; found images chosen among them ({what}). "
+            f"A class map chooses whole classes; found a choice of images within classes ({what}). "
             "Export to image_folder with --link hard, or choose by class alone."
         )
         raise ExportError(message)
@@ -67,7 +67,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     ).fetchall()
     if n:
         message = (
-            f"{n:,} images of {', '.join(splits)} lie in no folder or tar called by their wnid ({first} in "
+            f"{n:,} images of {', '.join(splits)} are in no folder or tar called by their wnid ({first} in "
             f"'{folder}'), and timm takes the folder for the class. Choose others with --from, or export to "
             "image_folder."
         )

@@ -76,7 +76,7 @@ def detect(path: Path) -> list[Detection]:
         return [found] if found else []
     why, _, _ = faults[0].partition(";")
     first = f"the first {count_of(len(images), 'image')}"
-    evidence = f"{found.evidence}; of {first} {len(faults):,} cannot be read where they lie: {why}"
+    evidence = f"{found.evidence}; of {first} {len(faults):,} cannot be read in place: {why}"
     advice = f"unpack it once with `unzip {shlex.quote(str(path))}`, and index the folder"
     holds = () if len(faults) == len(images) else found.holds
     return [replace(found, holds=holds, evidence=evidence, advice=advice)]
@@ -119,7 +119,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     largest = max(plan.splits, key=plan.bytes)
     if min(plan.bytes(largest), plan.options.shard_size or _WHOLE_SPLIT_BYTES) > _LARGE_BYTES:
         yield (
-            f"one process writes a zip, and begins it anew when it was interrupted: {largest} has "
+            f"one process writes a zip, and starts again if it is interrupted: {largest} has "
             f"{plan.bytes(largest):,} bytes. --shard-size 10GB makes several zips of it, without maps"
         )
     if plan.images(largest) > 100_000:

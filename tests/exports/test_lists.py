@@ -54,7 +54,7 @@ def test_a_split_of_several_sources_is_relative_to_the_folder_above_them(odd: In
 
 def test_images_in_archives_have_no_path_and_are_refused(index: Index, tmp_path: Path) -> None:
     for target in ("file_list", "mmpretrain"):
-        with pytest.raises(ExportError, match=r"182 images lie in archives.*image_folder"):
+        with pytest.raises(ExportError, match=r"182 images are in archives.*image_folder"):
             imagenet_tools.plan_export(index.select(), to=target)
 
 
@@ -107,7 +107,7 @@ def test_a_class_map_is_refused_where_timm_would_read_something_else(index: Inde
     for words in ({"per_class": 2}, {"boxed": True}, {"where": "width > 60"}, {"split": "train=0.5,val=0.5"}):
         with pytest.raises(ExportError, match="whole classes"):
             imagenet_tools.plan_export(odd.select(**words), to="timm_class_map")  # type: ignore[arg-type]
-    with pytest.raises(ExportError, match=r"52 images of val lie in no folder or tar called by their wnid"):
+    with pytest.raises(ExportError, match=r"52 images of val are in no folder or tar called by their wnid"):
         imagenet_tools.plan_export(index.select(), to="timm_class_map")
     assert imagenet_tools.plan_export(index.select(from_="train"), to="timm_class_map").images() == 130
     make_odd(tmp_path / "source")

@@ -83,7 +83,7 @@ def path_hazards(plan: Plan, list_name: str) -> Iterator[str]:
     ).fetchall()
     if n:
         message = (
-            f"{n:,} images lie in archives, or have names of several lines, in {first} first: {plan.target} names "
+            f"{n:,} images are in archives, or have names of several lines, in {first} first: {plan.target} names "
             "files by their paths. Export to image_folder, or to csv or parquet, which name places in archives."
         )
         raise ExportError(message)

@@ -1,7 +1,7 @@
 """Shards of Parquet, WebDataset and TFRecord: found by name, grouped by data set and split, identified by first images.
 
-Each format parses the names of its shards and reads their first images. The rest stands here: the split, the data set,
-the meaning of class numbers, the shards that are missing, and the detection.
+Each format parses the names of its shards and reads their first images. This module does the rest: the split, the data
+set, the meaning of class numbers, the shards that are missing, and the detection.
 
 Names of shards are hints. Official names of images (ILSVRC2012_val_00000001) decide the split where all images of a
 group have one. The classes of the images, and the numbers beside them, decide the data set.
@@ -36,7 +36,7 @@ _ADVICE = (
 
 
 class ShardName(NamedTuple):
-    """What the path of a shard says."""
+    """Facts from the path of a shard."""
 
     home: Path  # the folder that all splits of the data set share
     dataset: str  # the name of the data set; "" if the path has none
@@ -46,7 +46,7 @@ class ShardName(NamedTuple):
 
 
 class FirstImage(NamedTuple, Generic[T]):
-    """What a shard says about one of its first images."""
+    """Facts about one of the first images of a shard."""
 
     name: str  # as the shard spells it
     stem: str  # as ImageNet spells it; "" if nothing gives it such a name

@@ -74,7 +74,7 @@ _HEAD_BYTES = 4096
 
 
 class _ShardFacts(NamedTuple):
-    """What a shard's footer says about all its images."""
+    """Facts about all images of a shard, from its footer."""
 
     lists_wnids: bool  # it lists the wnids of its numbers itself
     resized: bool  # an export of this project that resized its images
@@ -96,19 +96,19 @@ def detect(path: Path) -> list[Detection]:
         evidence = "an export of this project, whose columns give images and classes"
         labelling = Labelling("the column wnid", "wordnet")
         exported = found.exported
-        if any(one.resized for one in facts):
+        if any(shard.resized for shard in facts):
             evidence += ", resized: a data set of its own"
             exported = {own_name(f"{(path if path.is_dir() else path.parent).name}-parquet")}
         if len(exported) == 1:
             [dataset], readings = exported, ()
-    elif any(one.lists_wnids for one in facts):
+    elif any(shard.lists_wnids for shard in facts):
         evidence = "class numbers of the files' own list of wnids"
         labelling = Labelling("the files' own list of wnids, compared with the images' names", "wordnet")
-    unread = ", ".join(sorted({column for one in facts for column in one.unread}))
+    unread = ", ".join(sorted({column for shard in facts for column in shard.unread}))
     evidence = found.evidence(evidence, f"columns that are not read: {unread}" if unread else "")
     advice = (
         "an image read by itself costs the decoding of its row group, "
-        f"up to {max(one.largest for one in facts) / 1e6:,.1f} MB here; read in order, each is decoded once"
+        f"up to {max(shard.largest for shard in facts) / 1e6:,.1f} MB here; read in order, each is decoded once"
     )
     about = (evidence, found.splits, found.missing, labelling, readings, advice)
     return [Detection("hf_parquet", path, dataset, ("images",), *about)]
@@ -162,7 +162,7 @@ def _look(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
 
 
 def _stem_and_class(row: Said) -> tuple[str, str | None]:
-    """Return the stem of a row's image as ImageNet spells it, and the class that stands behind it or in a column."""
+    """Return the stem of a row's image as ImageNet spells it, and the class behind it or in a column."""
     if row.own:
         return row.own.image_id, row.own.wnid
     return without_label(PurePosixPath(row.name or "").stem)

@@ -77,7 +77,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     ).fetchall()
     if others and plan.options.resize is None and "png" not in plan.options.repair:
         kinds = ", ".join(f"{n:,} {encoding}" for encoding, n in others)
-        yield f"images that are no JPEG are called .jpg too, for all samples must have one: {kinds}; --repair png"
+        yield f"images that are no JPEG also get the suffix .jpg, which every sample must have: {kinds}; --repair png"
     if plan.boxes():
         yield PARTIAL_BOXES
 
