@@ -74,7 +74,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect(path: Path, groups: list[sharding.ShardGroup[Example]]) -> Detection:
-    found = sharding.ShardSet("TFRecord", path, groups)
+    found = sharding.ShardSet("TFRecord", groups)
     name = groups[0].dataset
     dataset, readings = found.dataset(name or path.name)
     if name:

@@ -148,7 +148,7 @@ def test_a_row_that_is_no_utf_8_costs_itself_alone(tmp_path):
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from(["n01751748", "n00007846", "1", "-2.5", "nan", "x", ","]), max_size=20))
 def test_every_word_of_a_row_ends_in_a_box_or_in_a_bad_stretch(words):
-    found = loc_csv._split_boxes(" ".join(words))
-    kept = [word for wnid, _ in found.boxes for word in (wnid, 0, 0, 0, 0)]
-    assert len(kept) + sum(len(bad.split()) for bad in found.bad) == len(words)
-    assert all(len(edges) == 4 for _, edges in found.boxes)
+    boxes, bad = loc_csv._split_boxes(" ".join(words))
+    kept = [word for wnid, _ in boxes for word in (wnid, 0, 0, 0, 0)]
+    assert len(kept) + sum(len(part.split()) for part in bad) == len(words)
+    assert all(len(edges) == 4 for _, edges in boxes)

@@ -108,8 +108,9 @@ def group_shards(
 class ShardSet(Generic[T]):
     """The shard groups of one data set; each holds an image with a name of ImageNet's."""
 
-    def __init__(self, title: str, path: Path, groups: Sequence[ShardGroup[T]]):
-        self.title, self.path, self.groups = title, path, groups
+    def __init__(self, title: str, groups: Sequence[ShardGroup[T]]):
+        self.title = title
+        self.groups = groups
         self.images = [image for group in groups for image in group.images]
         self.wnids = {image.wnid for image in self.images if image.wnid}
         self.exported = {image.exported for image in self.images if image.exported}

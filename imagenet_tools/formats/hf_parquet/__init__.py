@@ -88,7 +88,7 @@ def detect(path: Path) -> list[Detection]:
     named = [group for group in groups if group.images]
     if not named:
         return sharding.nameless_shards("hf_parquet", "Parquet", path, groups)
-    found = sharding.ShardSet("Parquet", path, named)
+    found = sharding.ShardSet("Parquet", named)
     facts = {image.facts for image in found.images}
     dataset, readings = found.dataset(path.name)
     labelling, evidence = found.labelling(dataset), found.reading.evidence

@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 _ROW_GROUP_IMAGES = 100
 _ROW_GROUP_BYTES = 100_000_000
 
-_COLUMNS = (
-    *("image", "label", "wnid", "image_id", "dataset", "photo"),
-    *("width", "height", "parents", "ancestors", "objects"),
-)
-
 _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the class, `wnid` the image's own synset,
 `parents` and `ancestors` are the synsets above it. `objects.bbox` is x, y, width, height in pixels of the image as
 `datasets` shows it, turned by its EXIF orientation, as are `width` and `height`; `objects.category` is the class."""
@@ -51,39 +46,50 @@ _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the clas
 def hazards(plan: Plan) -> Iterator[str]:
     """Yield a note that boxes are partial. ExportError: a field would hide a column."""
     for key, column in plan.options.fields:
-        if key in _COLUMNS:
+        if key in _column_types():
             message = f"--field {key}={column}: {key} is a column of every file. Choose another name."
             raise ExportError(message)
     if plan.boxes():
         yield PARTIAL_BOXES
 
 
+def _column_types() -> dict[str, pa.DataType]:
+    """Return the columns of every file with their Arrow types."""
+    import pyarrow as pa
+
+    texts = pa.list_(pa.string())
+    return {
+        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        "label": pa.int64(),
+        **dict.fromkeys(("wnid", "image_id", "dataset", "photo"), pa.string()),
+        **dict.fromkeys(("width", "height"), pa.int32()),
+        **dict.fromkeys(("parents", "ancestors"), texts),
+        "objects": pa.struct([("bbox", pa.list_(pa.list_(pa.float32(), 4))), ("category", pa.list_(pa.int64()))]),
+    }
+
+
 def features(job: Job) -> dict[str, Any]:
     """Return the types of the columns, as Hugging Face spells them."""
-    text, number = card.value("string"), card.value("int32")
     label = card.class_label(card.label_names(job.plan))
-    objects = {"bbox": card.sequence(card.sequence(card.value("float32"), 4)), "category": card.sequence(label)}
-    texts = card.sequence(text)
-    kinds = (card.IMAGE, label, text, text, text, text, number, number, texts, texts, objects)
+    boxes = card.sequence(card.sequence(card.value("float32"), 4))
+    # Arrow has no type for an image, for the names of classes, or for a list of structs as Hugging Face spells it.
+    special = {"image": card.IMAGE, "label": label, "objects": {"bbox": boxes, "category": card.sequence(label)}}
+    columns = {name: special.get(name) or card.feature_of(kind, name) for name, kind in _column_types().items()}
     fields = {
         key: card.feature_of(job.pieces.field_type(key), f"--field {key}={column}")
         for key, column in job.plan.options.fields
     }
-    return dict(zip(_COLUMNS, kinds, strict=True)) | fields
+    return columns | fields
 
 
 def _schema(job: Job) -> pa.Schema:
     import pyarrow as pa
 
-    text, number, texts = pa.string(), pa.int32(), pa.list_(pa.string())
-    image = pa.struct([("bytes", pa.binary()), ("path", text)])
-    objects = pa.struct([("bbox", pa.list_(pa.list_(pa.float32(), 4))), ("category", pa.list_(pa.int64()))])
-    kinds = (image, pa.int64(), text, text, text, text, number, number, texts, texts, objects)
-    fields = [(key, job.pieces.field_type(key)) for key, _ in job.plan.options.fields]
-    metadata: dict[bytes, str] = {b"huggingface": json.dumps({"info": {"features": features(job)}}, ensure_ascii=False)}
+    types = _column_types() | {key: job.pieces.field_type(key) for key, _ in job.plan.options.fields}
+    metadata = {b"huggingface": json.dumps({"info": {"features": features(job)}}, ensure_ascii=False)}
     if job.plan.options.resize is not None:
         metadata[RESIZED] = str(job.plan.options.resize)
-    return pa.schema([*zip(_COLUMNS, kinds, strict=True), *fields], metadata)
+    return pa.schema(list(types.items()), metadata)
 
 
 class ParquetSink(FileSink):

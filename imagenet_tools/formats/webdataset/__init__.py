@@ -104,7 +104,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect(path: Path, groups: list[sharding.ShardGroup[Seen]]) -> Detection:
-    found = sharding.ShardSet("WebDataset", path, groups)
+    found = sharding.ShardSet("WebDataset", groups)
     name, folder = groups[0].dataset, path if path.is_dir() else path.parent
     resized = sum(bool(image.facts.before) for image in found.images)
     dataset, readings = found.dataset(f"{name} {path.name}")
