@@ -67,7 +67,7 @@ def detect(path: Path) -> list[Detection]:
     if not path.is_dir():
         return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
     folders = (path / place for place in _PLACES)
-    return [found for folder in folders if folder.is_dir() and (found := _detect_folder(folder)) is not None]
+    return [detection for folder in folders if folder.is_dir() and (detection := _detect_folder(folder)) is not None]
 
 
 def _detect_archive(path: Path) -> list[Detection]:
@@ -103,10 +103,10 @@ def _detect_folder(folder: Path) -> Detection | None:
         return None
     stems = [PurePosixPath(name).stem for name in names]
     evidence = f"{count_of(len(stems), 'file')} of box XML, the first {stems[0]}.xml"
-    found = _detection(folder, stems, evidence, whole=_is_whole(folder / names[0]))
-    if found.dataset == "ilsvrc2012" and found.splits == ("val",) and len(stems) < 50_000:
-        return replace(found, missing=f"{50_000 - len(stems):,} of the 50,000 validation images")
-    return found
+    detection = _detection(folder, stems, evidence, whole=_is_whole(folder / names[0]))
+    if detection.dataset == "ilsvrc2012" and detection.splits == ("val",) and len(stems) < 50_000:
+        return replace(detection, missing=f"{50_000 - len(stems):,} of the 50,000 validation images")
+    return detection
 
 
 def _is_whole(file: Path) -> bool:
@@ -115,10 +115,10 @@ def _is_whole(file: Path) -> bool:
 
 
 def _detect_classes(folder: Path, wnids: Sequence[str], noun: str, *, whole: bool) -> Detection:
-    found = _detection(folder, wnids, f"{count_of(len(wnids), noun)} of box XML", whole=whole)
-    if found.dataset == "ilsvrc2012" and len(wnids) < 1000:
-        return replace(found, missing=f"{1000 - len(wnids):,} of the 1,000 classes")
-    return found
+    detection = _detection(folder, wnids, f"{count_of(len(wnids), noun)} of box XML", whole=whole)
+    if detection.dataset == "ilsvrc2012" and len(wnids) < 1000:
+        return replace(detection, missing=f"{1000 - len(wnids):,} of the 1,000 classes")
+    return detection
 
 
 def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> Detection:
@@ -137,22 +137,22 @@ def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) 
     return Detection("box_xml", path, dataset, ("boxes",), evidence, tuple(sorted(splits)), "", labels, readings)
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each archive, class folder or folder of loose files; class folders and archives by wnid.
 
     A large archive of class archives is several units, each with a share of the classes.
     """
-    split = found.splits[0] if len(found.splits) == 1 else None
-    if not found.path.is_dir():
-        for share in shares(found.path):
-            yield unit_at(found, source, root, split=split, member=share)
+    split = detection.splits[0] if len(detection.splits) == 1 else None
+    if not detection.path.is_dir():
+        for share in shares(detection.path):
+            yield unit_at(detection, source, root, split=split, member=share)
         return
-    classes = [*names_in(found.path, is_wnid, folders=True), *names_in(found.path, ARCHIVE.fullmatch)]
+    classes = [*names_in(detection.path, is_wnid, folders=True), *names_in(detection.path, ARCHIVE.fullmatch)]
     for name in classes:
-        yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9])
-    if not classes or names_in(found.path, is_annotation):
-        wnid = found.path.name if is_wnid(found.path.name) else None
-        yield unit_at(found, source, root, split=split, wnid=wnid)
+        yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9])
+    if not classes or names_in(detection.path, is_annotation):
+        wnid = detection.path.name if is_wnid(detection.path.name) else None
+        yield unit_at(detection, source, root, split=split, wnid=wnid)
 
 
 files = folder_files

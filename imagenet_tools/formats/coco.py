@@ -177,7 +177,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
             boxes: list[tuple[int, float, float, float, float]] = []
             if boxed_image == image["id"]:
                 size = {"width": image["width"], "height": image["height"]}
-                boxes = [(one["category_id"] - 1, *bbox.from_coco(*one["bbox"], **size)) for one in records]
+                boxes = [(record["category_id"] - 1, *bbox.from_coco(*record["bbox"], **size)) for record in records]
                 boxed_image, records = next(by_image, (None, iter(())))
             path = root / "images" / split / image["file_name"]
             yield ReadBack(path.stem, split, id_of[image["wnid"]] - 1, tuple(boxes), path.read_bytes)

@@ -43,7 +43,7 @@ def detect(path: Path) -> list[Detection]:
     if not path.is_dir():
         return []
     folders = [path, *(path / name for name in split_folders(path))]
-    return [found for folder in folders if (found := _detect_folder(folder)) is not None]
+    return [detection for folder in folders if (detection := _detect_folder(folder)) is not None]
 
 
 def _detect_folder(folder: Path) -> Detection | None:
@@ -72,9 +72,9 @@ def _detect_folder(folder: Path) -> Detection | None:
     return Detection("flat_folder", folder, dataset, ("images",), evidence, splits, missing, labels, readings)
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit: the folder."""
-    yield unit_at(found, source, root, split=_split_of(found.path), wnid=wnid_of_folder(found.path.name))
+    yield unit_at(detection, source, root, split=_split_of(detection.path), wnid=wnid_of_folder(detection.path.name))
 
 
 def _split_of(folder: Path) -> str | None:

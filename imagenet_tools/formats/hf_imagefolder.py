@@ -154,12 +154,12 @@ def _image_names(folder: Path) -> Iterator[str]:
         yield from itertools.islice(names, _LOOKED_AT_IMAGES)
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and name, or for each table."""
-    numbers = str(numbering_of(found.labels) or "")
-    for home in _homes(found.path):
+    numbers = str(numbering_of(detection.labels) or "")
+    for home in _homes(detection.path):
         for name in home.folders or [home.table]:
-            yield unit_at(found, source, root, home.folder / name, split=home.split, numbers=numbers)
+            yield unit_at(detection, source, root, home.folder / name, split=home.split, numbers=numbers)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:

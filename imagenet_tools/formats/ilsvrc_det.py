@@ -83,18 +83,20 @@ _VIDEO_ADVICE = "name the folder of the still images, of DET or of CLS-LOC"
 
 
 def detect(path: Path) -> list[Detection]:
-    """Return what of DET is at a path, one detection each for images, boxes and lists; VID is named, and not read."""
+    """Return what of DET is at a path: images, boxes and lists, one detection each. VID is named, and not read."""
     if not path.is_dir():
         return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
     places = [path, path / "DET", *(path / place for place in _PLACES)]
     folders = _folders_of_task(places, "DET")
     if not folders:
         folders = [folder for folder in (path, path / "train", path / "val", path / "test") if _has_images(folder)]
-    found = [one for folder in folders for one in _detect_folder(folder)]
+    detections = [detection for folder in folders for detection in _detect_folder(folder)]
     listed = [folder for place in _LIST_PLACES if _lists(folder := path / place)]
-    found += [_detect_lists(folder) for folder in listed if all(one.path != folder for one in found)]
+    detections += [
+        _detect_lists(folder) for folder in listed if all(detection.path != folder for detection in detections)
+    ]
     videos = _folders_of_task([path, path / "VID", *(path / place.replace("/DET", "/VID") for place in _PLACES)], "VID")
-    return found + [_detect_video(folder) for folder in videos[:1]]
+    return detections + [_detect_video(folder) for folder in videos[:1]]
 
 
 def _folders_of_task(places: list[Path], task: str) -> list[Path]:
@@ -134,12 +136,12 @@ def _detect_archive(path: Path) -> list[Detection]:
 def _detect_folder(folder: Path) -> list[Detection]:
     """Return the images, the boxes and the lists below a folder of DET."""
     leaves = list(_leaves(folder))
-    found = [
+    detections = [
         _detect_leaves(folder, places, kind)
         for kind in ("", _BOXES)
         if (places := [leaf for leaf, leaf_kind in leaves if leaf_kind == kind])
     ]
-    return found + ([_detect_lists(folder)] if _lists(folder) else [])
+    return detections + ([_detect_lists(folder)] if _lists(folder) else [])
 
 
 def _detect_leaves(folder: Path, places: list[Path], kind: str) -> Detection:
@@ -215,22 +217,24 @@ def _split_of(text: str) -> str | None:
     return match[1] if match else None
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each folder of images or annotations, archive, and list of a class; one for other lists."""
-    kind = _BOXES if "boxes" in found.holds else ""
-    if not found.holds:
+    kind = _BOXES if "boxes" in detection.holds else ""
+    if not detection.holds:
         return
-    if not found.path.is_dir():
-        yield unit_at(found, source, root, split=found.splits[0] if found.splits else None, member=kind)
-    elif found.holds == ("labels",):
-        for name in filter(_LIST.fullmatch, _lists(found.path)):
-            yield unit_at(found, source, root, found.path / name, split="train", member=_LABELS)
-        yield unit_at(found, source, root, member=_IMAGE_SETS)
+    if not detection.path.is_dir():
+        yield unit_at(detection, source, root, split=detection.splits[0] if detection.splits else None, member=kind)
+    elif detection.holds == ("labels",):
+        for name in filter(_LIST.fullmatch, _lists(detection.path)):
+            yield unit_at(detection, source, root, detection.path / name, split="train", member=_LABELS)
+        yield unit_at(detection, source, root, member=_IMAGE_SETS)
     else:
-        for leaf, leaf_kind in _leaves(found.path):
+        for leaf, leaf_kind in _leaves(detection.path):
             if leaf_kind == kind:
                 wnid = leaf.name if is_wnid(leaf.name) and not kind else None
-                yield unit_at(found, source, root, leaf, split=_split_below(found.path, leaf), wnid=wnid, member=kind)
+                yield unit_at(
+                    detection, source, root, leaf, split=_split_below(detection.path, leaf), wnid=wnid, member=kind
+                )
 
 
 def files(unit: Unit) -> Iterator[FileRange]:

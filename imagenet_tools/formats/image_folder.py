@@ -78,7 +78,7 @@ def detect(path: Path) -> list[Detection]:
     other_sets = [_verdict(path, [split]).own for split in splits]
     if verdict.dataset != TINY and any(other_sets) and not all(other_sets):
         # A test set beside ILSVRC's train is a data set of its own.
-        return [found for split in splits if split.name for found in detect(path / split.name)]
+        return [detection for split in splits if split.name for detection in detect(path / split.name)]
     names = tuple(dict.fromkeys(name for split in splits if (name := _split_of(path, split.name))))
     classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
     missing = "; ".join(
@@ -123,12 +123,12 @@ def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
     return set_of(wnids, images, folder_names(path), tiny=lambda: are_tiny([path / image for image in images]))
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and wnid."""
-    for name, folders in _class_folders(found.path).items():
+    for name, folders in _class_folders(detection.path).items():
         for folder in folders:
-            path = found.path / name / folder
-            yield unit_at(found, source, root, path, split=_split_of(found.path, name), wnid=folder[:9])
+            path = detection.path / name / folder
+            yield unit_at(detection, source, root, path, split=_split_of(detection.path, name), wnid=folder[:9])
 
 
 files = folder_files

@@ -46,14 +46,14 @@ _ADVICE = (
 def detect(path: Path) -> list[Detection]:
     """Return the archive at a path, by the names of its first members; or a folder of class archives or of the hub."""
     if not path.is_dir():
-        found = [_detect_file(path)] if tar.is_gzip(path) else []
+        detections = [_detect_file(path)] if tar.is_gzip(path) else []
     elif (names := _class_files(path)) and _detect_file(path / names[0]):
         what = f"a folder of {count_of(len(names), 'class tar')}, each in gzip"
-        found = [of_class_tars("image_tar_gz", path, [name[:9] for name in names], what)]
+        detections = [of_class_tars("image_tar_gz", path, [name[:9] for name in names], what)]
     else:
         files = sorted((path / "data").glob("*.tar.gz"))
-        found = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
-    return [replace(one, advice=_ADVICE) for one in found if one]
+        detections = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
+    return [replace(detection, advice=_ADVICE) for detection in detections if detection]
 
 
 def _class_files(folder: Path) -> list[str]:
@@ -74,14 +74,14 @@ def _detect_file(path: Path) -> Detection | None:
     return of_images("image_tar_gz", path, names, "a gzip stream")
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each stream: one process reads it from front to back."""
-    if found.path.is_dir():
-        for name in _class_files(found.path):
-            yield unit_at(found, source, root, found.path / name, wnid=name[:9])
+    if detection.path.is_dir():
+        for name in _class_files(detection.path):
+            yield unit_at(detection, source, root, detection.path / name, wnid=name[:9])
     else:
-        match = _CLASS_FILE.fullmatch(found.path.name) or CLASS_TAR.fullmatch(found.path.name)
-        yield unit_at(found, source, root, wnid=match[1] if match else None)
+        match = _CLASS_FILE.fullmatch(detection.path.name) or CLASS_TAR.fullmatch(detection.path.name)
+        yield unit_at(detection, source, root, wnid=match[1] if match else None)
 
 
 files = unit_file

@@ -61,8 +61,8 @@ def detect(path: Path) -> list[Detection]:
         return [of_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], what, images=images)]
     if len(names) == SEEN and _is_shard(path):
         return []
-    found = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
-    return [found] if found else []
+    detection = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
+    return [detection] if detection else []
 
 
 def _class_files(folder: Path) -> list[str]:
@@ -93,24 +93,24 @@ def _class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
                 yield match[1], member
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class tar, in the archive's order, and one for the tar around; one for any other tar."""
-    if found.path.is_dir():
-        for name in _class_files(found.path):
-            split = split_of_folder(found.path.name)
-            yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9])
+    if detection.path.is_dir():
+        for name in _class_files(detection.path):
+            split = split_of_folder(detection.path.name)
+            yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9])
         return
-    if not first_class(_first_names(found.path)):
-        match = CLASS_TAR.fullmatch(found.path.name)
-        yield unit_at(found, source, root, wnid=match[1] if match else None)
+    if not first_class(_first_names(detection.path)):
+        match = CLASS_TAR.fullmatch(detection.path.name)
+        yield unit_at(detection, source, root, wnid=match[1] if match else None)
         return
     seen: set[str] = set()
-    for wnid, member in _class_tars(found.path):
+    for wnid, member in _class_tars(detection.path):
         # A class tar may be in the tar twice under one name. The offset makes the second unit's name unique.
         name = f"{member.name}@{member.offset}" if member.name in seen else member.name
         seen.add(name)
-        yield unit_at(found, source, root, wnid=wnid, member=name, offset=member.offset, length=member.size)
-    yield unit_at(found, source, root, member=_OUTER)
+        yield unit_at(detection, source, root, wnid=wnid, member=name, offset=member.offset, length=member.size)
+    yield unit_at(detection, source, root, member=_OUTER)
 
 
 files = unit_file

@@ -62,11 +62,11 @@ def _class_folders(path: Path) -> dict[Path, list[str]]:
     return {}
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and wnid."""
-    for folder, wnids in _class_folders(found.path).items():
+    for folder, wnids in _class_folders(detection.path).items():
         for wnid in wnids:
-            yield unit_at(found, source, root, folder / wnid, split=SPLIT_FOLDERS[folder.name], wnid=wnid)
+            yield unit_at(detection, source, root, folder / wnid, split=SPLIT_FOLDERS[folder.name], wnid=wnid)
 
 
 files = folder_files

@@ -71,7 +71,7 @@ def detect(path: Path) -> list[Detection]:
     """Return the images of a tree, with the lists beside them; or an archive of the whole tree, with annotations."""
     if not path.is_dir():
         return _detect_archive(path) if tar.is_gzip(path) or tar.is_tar(path) else []
-    return [found for top in _TOPS if (found := _detect_tree(path / top)) is not None]
+    return [detection for top in _TOPS if (detection := _detect_tree(path / top)) is not None]
 
 
 def _detect_archive(path: Path) -> list[Detection]:
@@ -112,20 +112,20 @@ def _count(folder: Path, split: str) -> int:
     return images or len(class_folders(folder))
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder of train and each flat folder, one for the lists; or one for the archive."""
-    if not found.path.is_dir():
-        yield unit_at(found, source, root)
+    if not detection.path.is_dir():
+        yield unit_at(detection, source, root)
         return
-    for split in found.splits:
-        wnids = class_folders(found.path / split)
+    for split in detection.splits:
+        wnids = class_folders(detection.path / split)
         for wnid in wnids:
-            yield unit_at(found, source, root, found.path / split / wnid, split=split, wnid=wnid)
+            yield unit_at(detection, source, root, detection.path / split / wnid, split=split, wnid=wnid)
         if not wnids:
-            yield unit_at(found, source, root, found.path / split, split=split)
-    sets = found.path.parent.parent / "ImageSets" / _TASK
+            yield unit_at(detection, source, root, detection.path / split, split=split)
+    sets = detection.path.parent.parent / "ImageSets" / _TASK
     if sets.is_dir():
-        yield unit_at(found, source, root, sets, member=_IMAGE_SETS)
+        yield unit_at(detection, source, root, sets, member=_IMAGE_SETS)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:

@@ -52,10 +52,10 @@ _LIST_BYTES = 16 << 20  # at most; a published list has 0.2 MB
 def detect(path: Path) -> list[Detection]:
     """Return the images and the annotations at a path, by folders that are called by a wnid and a word."""
     if not path.is_dir():
-        found = _detect_archive(path) if tar.is_tar(path) else None
-        return [found] if found else []
+        detection = _detect_archive(path) if tar.is_tar(path) else None
+        return [detection] if detection else []
     places = [path, *(path / name for name in (*_FOLDERS, *split_folders(path)))]
-    return [found for place in places if place.is_dir() and (found := _detect_folder(place)) is not None]
+    return [detection for place in places if place.is_dir() and (detection := _detect_folder(place)) is not None]
 
 
 def _detect_archive(path: Path) -> Detection | None:
@@ -78,9 +78,9 @@ def _detect_folder(folder: Path) -> Detection | None:
     else:
         return None
     folders = count_of(len(breeds), "folder")
-    found = _detection(folder, holds, f"{folders} of {holds} of Stanford Dogs, {breeds[0]} first")
+    detection = _detection(folder, holds, f"{folders} of {holds} of Stanford Dogs, {breeds[0]} first")
     absent = _N_BREEDS - len(breeds)
-    return replace(found, missing=f"{absent:,} of the {_N_BREEDS:,} breeds") if absent > 0 else found
+    return replace(detection, missing=f"{absent:,} of the {_N_BREEDS:,} breeds") if absent > 0 else detection
 
 
 def _detection(path: Path, holds: str, evidence: str) -> Detection:
@@ -110,15 +110,15 @@ def _list_files(folder: Path) -> list[Path]:
     return plain or ([archive] if archive.is_file() else [])
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each breed, or one for a tar."""
-    member = _BOXES if found.holds == (_BOXES,) else ""
-    split = split_of_folder(found.path.name)
-    if not found.path.is_dir():
-        yield unit_at(found, source, root, split=split, member=member)
+    member = _BOXES if detection.holds == (_BOXES,) else ""
+    split = split_of_folder(detection.path.name)
+    if not detection.path.is_dir():
+        yield unit_at(detection, source, root, split=split, member=member)
         return
-    for name in _breeds(found.path):
-        yield unit_at(found, source, root, found.path / name, split=split, wnid=name[:9], member=member)
+    for name in _breeds(detection.path):
+        yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9], member=member)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:

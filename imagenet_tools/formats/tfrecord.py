@@ -74,14 +74,14 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect(path: Path, groups: list[sharding.ShardGroup[Example]]) -> Detection:
-    found = sharding.ShardSet("TFRecord", groups)
+    shard_set = sharding.ShardSet("TFRecord", groups)
     name = groups[0].dataset
-    dataset, readings = found.dataset(name or path.name)
+    dataset, readings = shard_set.dataset(name or path.name)
     if name:
         dataset, readings = "ilsvrc2012" if _ORIGINALS.fullmatch(name) else own_name(name), ()
-    holds = ("images", "boxes") if any(image.facts.boxes for image in found.images) else ("images",)
-    evidence = found.evidence(f"TensorFlow Datasets' {name}" if name else "", found.reading.evidence)
-    about = (evidence, found.splits, found.missing, found.labelling(dataset), readings)
+    holds = ("images", "boxes") if any(image.facts.boxes for image in shard_set.images) else ("images",)
+    evidence = shard_set.evidence(f"TensorFlow Datasets' {name}" if name else "", shard_set.reading.evidence)
+    about = (evidence, shard_set.splits, shard_set.missing, shard_set.labelling(dataset), readings)
     return Detection("tfrecord", groups[0].home if path.is_dir() else path, dataset, holds, *about)
 
 
@@ -137,9 +137,11 @@ def _look(path: Path) -> Iterator[sharding.FirstImage[Example]]:
                 yield sharding.FirstImage(example.name, stem, sharding.class_of_stem(stem), numbers, example)
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards([group for group in _groups(found.path) if group.images], found, source, root)
+    return sharding.units_of_shards(
+        [group for group in _groups(detection.path) if group.images], detection, source, root
+    )
 
 
 files = unit_file

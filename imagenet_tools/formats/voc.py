@@ -113,13 +113,13 @@ def _read_boxes(path: Path, index_of: dict[str, int]) -> Iterator[tuple[int, flo
     if width is None or height is None or annotation.filename != f"{path.stem}.jpg":
         message = f"{path}: found no size, or the name {annotation.filename}; expected {path.stem}.jpg."
         raise FormatError(message, code="label_unread")
-    for one in annotation.objects:
-        edges = (one.xmin, one.ymin, one.xmax, one.ymax)
-        if one.name not in index_of or None in edges:
-            message = f"{path}: found an object of {one.name} at {edges}: no class of classes.json, or no box."
+    for item in annotation.objects:
+        edges = (item.xmin, item.ymin, item.xmax, item.ymax)
+        if item.name not in index_of or None in edges:
+            message = f"{path}: found an object of {item.name} at {edges}: no class of classes.json, or no box."
             raise FormatError(message, code="label_unread")
         pixels = (float(edge or 0) for edge in edges)
-        yield index_of[one.name], *bbox.from_voc(*pixels, width=width, height=height)
+        yield index_of[item.name], *bbox.from_voc(*pixels, width=width, height=height)
 
 
 def load(root: Path) -> Loaded:

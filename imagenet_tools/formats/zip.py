@@ -69,27 +69,27 @@ def detect(path: Path) -> list[Detection]:
         members = zip_directory.first_members(path, SEEN)
     except FormatError:
         return []
-    found = of_images("zip", path, [member.name for member in members], "a zip", all_seen=len(members) < SEEN)
+    detection = of_images("zip", path, [member.name for member in members], "a zip", all_seen=len(members) < SEEN)
     images = [member for member in members if _is_image(member.name)]
     faults = [member.fault for member in images if member.fault]
-    if found is None or not faults:
-        return [found] if found else []
+    if detection is None or not faults:
+        return [detection] if detection else []
     why, _, _ = faults[0].partition(";")
     first = f"the first {count_of(len(images), 'image')}"
-    evidence = f"{found.evidence}; of {first} {len(faults):,} cannot be read in place: {why}"
+    evidence = f"{detection.evidence}; of {first} {len(faults):,} cannot be read in place: {why}"
     advice = f"unpack it once with `unzip {shlex.quote(str(path))}`, and index the folder"
-    holds = () if len(faults) == len(images) else found.holds
-    return [replace(found, holds=holds, evidence=evidence, advice=advice)]
+    holds = () if len(faults) == len(images) else detection.holds
+    return [replace(detection, holds=holds, evidence=evidence, advice=advice)]
 
 
 def _is_image(member: str) -> bool:
     return is_image_name(member.rpartition("/")[2])
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit: the zip. None if its images cannot be read."""
-    if found.holds:
-        yield unit_at(found, source, root)
+    if detection.holds:
+        yield unit_at(detection, source, root)
 
 
 files = unit_file
@@ -170,7 +170,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     zips = [_open(path) for path in sorted(root.glob("*.zip"))]
     names = [name.split("/") for file in zips for name in file.namelist()]
     folders = {split: sorted({name[1] for name in names if name[0] == split}) for split, *_ in names}
-    index_of = {(split, folder): n for split, found in folders.items() for n, folder in enumerate(found)}
+    index_of = {(split, folder): n for split, names in folders.items() for n, folder in enumerate(names)}
     for file in zips:
         for name in file.namelist():
             split, folder, image = name.split("/")

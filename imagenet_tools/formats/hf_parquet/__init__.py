@@ -88,14 +88,14 @@ def detect(path: Path) -> list[Detection]:
     named = [group for group in groups if group.images]
     if not named:
         return sharding.nameless_shards("hf_parquet", "Parquet", path, groups)
-    found = sharding.ShardSet("Parquet", named)
-    facts = {image.facts for image in found.images}
-    dataset, readings = found.dataset(path.name)
-    labelling, evidence = found.labelling(dataset), found.reading.evidence
-    if found.exported:
+    shard_set = sharding.ShardSet("Parquet", named)
+    facts = {image.facts for image in shard_set.images}
+    dataset, readings = shard_set.dataset(path.name)
+    labelling, evidence = shard_set.labelling(dataset), shard_set.reading.evidence
+    if shard_set.exported:
         evidence = "an export of this project, whose columns give images and classes"
         labelling = Labelling("the column wnid", "wordnet")
-        exported = found.exported
+        exported = shard_set.exported
         if any(shard.resized for shard in facts):
             evidence += ", resized: a data set of its own"
             exported = {own_name(f"{(path if path.is_dir() else path.parent).name}-parquet")}
@@ -105,12 +105,12 @@ def detect(path: Path) -> list[Detection]:
         evidence = "class numbers of the files' own list of wnids"
         labelling = Labelling("the files' own list of wnids, compared with the images' names", "wordnet")
     unread = ", ".join(sorted({column for shard in facts for column in shard.unread}))
-    evidence = found.evidence(evidence, f"columns that are not read: {unread}" if unread else "")
+    evidence = shard_set.evidence(evidence, f"columns that are not read: {unread}" if unread else "")
     advice = (
         "an image read by itself costs the decoding of its row group, "
         f"up to {max(shard.largest for shard in facts) / 1e6:,.1f} MB here; read in order, each is decoded once"
     )
-    about = (evidence, found.splits, found.missing, labelling, readings, advice)
+    about = (evidence, shard_set.splits, shard_set.missing, labelling, readings, advice)
     return [Detection("hf_parquet", path, dataset, ("images",), *about)]
 
 
@@ -168,9 +168,11 @@ def _stem_and_class(row: Said) -> tuple[str, str | None]:
     return without_label(PurePosixPath(row.name or "").stem)
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards([group for group in _groups(found.path) if group.images], found, source, root)
+    return sharding.units_of_shards(
+        [group for group in _groups(detection.path) if group.images], detection, source, root
+    )
 
 
 files = unit_file

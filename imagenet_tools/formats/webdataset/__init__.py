@@ -104,36 +104,42 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect(path: Path, groups: list[sharding.ShardGroup[Seen]]) -> Detection:
-    found = sharding.ShardSet("WebDataset", groups)
+    shard_set = sharding.ShardSet("WebDataset", groups)
     name, folder = groups[0].dataset, path if path.is_dir() else path.parent
-    resized = sum(bool(image.facts.before) for image in found.images)
-    dataset, readings = found.dataset(f"{name} {path.name}")
-    contradiction = _contradiction(name, found)
-    if len(found.exported) == 1 and not resized:
-        [dataset], readings = found.exported, ()
-    elif resized or not dataset.startswith(_ORIGINALS) or not found.reading.may_be(_ORIGINALS):
+    resized = sum(bool(image.facts.before) for image in shard_set.images)
+    dataset, readings = shard_set.dataset(f"{name} {path.name}")
+    contradiction = _contradiction(name, shard_set)
+    if len(shard_set.exported) == 1 and not resized:
+        [dataset], readings = shard_set.exported, ()
+    elif resized or not dataset.startswith(_ORIGINALS) or not shard_set.reading.may_be(_ORIGINALS):
         called = folder.name if contradiction or not name else name
         dataset, readings = own_name(folder.name if folder.name.endswith("-wds") else f"{called}-wds"), ()
-    unread = ", ".join(sorted({field for image in found.images for field in image.facts.sample.fields}))
-    evidence = found.evidence(
-        "an export of this project, whose JSON gives images and classes" if found.exported else found.reading.evidence,
+    unread = ", ".join(sorted({field for image in shard_set.images for field in image.facts.sample.fields}))
+    evidence = shard_set.evidence(
+        "an export of this project, whose JSON gives images and classes"
+        if shard_set.exported
+        else shard_set.reading.evidence,
         contradiction,
-        f"{resized:,} of {len(found.images):,} images seen were resized: a data set of its own" if resized else "",
+        f"{resized:,} of {len(shard_set.images):,} images seen were resized: a data set of its own" if resized else "",
         f"fields that are not read: {unread}" if unread else "",
     )
-    labelling = Labelling("the samples' JSON", "wordnet") if found.exported else found.labelling("wordnet")
-    advice = _ADVICE if any(image.facts.sample.apart for image in found.images) else ""
-    about = (evidence, found.splits, _missing(folder, groups), labelling, readings, advice)
+    labelling = Labelling("the samples' JSON", "wordnet") if shard_set.exported else shard_set.labelling("wordnet")
+    advice = _ADVICE if any(image.facts.sample.apart for image in shard_set.images) else ""
+    about = (evidence, shard_set.splits, _missing(folder, groups), labelling, readings, advice)
     return Detection("webdataset", path, dataset, ("images",), *about)
 
 
-def _contradiction(name: str, found: sharding.ShardSet[Seen]) -> str:
+def _contradiction(name: str, shard_set: sharding.ShardSet[Seen]) -> str:
     """Return what contradicts the name of the shards: winter 2021's are published as imagenet12k; "" for nothing."""
     class_list = _CLASS_LISTS.get(name.lower())
-    others = len(found.wnids - set(lists.get(class_list).wnids)) if class_list else 0
-    if class_list is None or (not others and found.reading.may_be(class_list)):
+    others = len(shard_set.wnids - set(lists.get(class_list).wnids)) if class_list else 0
+    if class_list is None or (not others and shard_set.reading.may_be(class_list)):
         return ""
-    why = f"{others:,} of {len(found.wnids):,} classes seen are none of its" if others else "their numbers are not its"
+    why = (
+        f"{others:,} of {len(shard_set.wnids):,} classes seen are none of its"
+        if others
+        else "their numbers are not its"
+    )
     return f"the shards are called {name}, and {why}: the name is not trusted"
 
 
@@ -170,17 +176,13 @@ def _look(files: Sequence[Path]) -> list[sharding.FirstImage[Seen]]:
     seen = first_samples(files[first], _LOOKED_AT_SAMPLES)
     for file in sharding.spread(files[first + 1 :]):
         seen += first_samples(file, _LOOKED_AT_SAMPLES_OF_OTHERS)
-    return [
-        sharding.FirstImage(
-            one.sample.key,
-            one.stem,
-            one.wnid,
-            one.sample.labels,
-            one,
-            one.sample.facts["dataset"] if one.sample.exported else None,
-        )
-        for one in seen
-    ]
+    return [_first_image(sample) for sample in seen]
+
+
+def _first_image(seen: Seen) -> sharding.FirstImage[Seen]:
+    sample = seen.sample
+    dataset = sample.facts["dataset"] if sample.exported else None
+    return sharding.FirstImage(sample.key, seen.stem, seen.wnid, sample.labels, seen, dataset)
 
 
 def _missing(folder: Path, groups: list[sharding.ShardGroup[Seen]]) -> str:
@@ -197,9 +199,9 @@ def _missing(folder: Path, groups: list[sharding.ShardGroup[Seen]]) -> str:
     return ""
 
 
-def units(found: Detection, source: str, root: Path) -> Iterator[Unit]:
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards(_groups(found.path), found, source, root)
+    return sharding.units_of_shards(_groups(detection.path), detection, source, root)
 
 
 files = unit_file
