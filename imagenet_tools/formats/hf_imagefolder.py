@@ -217,7 +217,7 @@ def scan(unit: Unit) -> Tables:
     for folder in _folders(unit.path.parent, listed):
         there = sum(is_image_name(path.name) for path in (unit.path.parent / folder).iterdir())
         if there > listed[folder]:
-            reason = f"{there:,} images are in {home / folder}, and the table lists {listed[folder]:,} of them"
+            reason = f"{home / folder} holds {count_of(there, 'image')}, and the table lists {listed[folder]:,} of them"
             rows.problem("not_listed", unit.file, reason)
     yield from rows.batches()
 
