@@ -34,7 +34,7 @@ from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import count_of, names_in, unit_at
+from imagenet_tools.formats._shared.contract import count_of, lacking, names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files
 from imagenet_tools.images.image_rows import dataset_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
@@ -104,9 +104,8 @@ def _detect_folder(folder: Path) -> Detection | None:
     stems = [PurePosixPath(name).stem for name in names]
     evidence = f"{count_of(len(stems), 'file')} of box XML, the first {stems[0]}.xml"
     detection = _detection(folder, stems, evidence, whole=_is_whole(folder / names[0]))
-    if detection.dataset == "ilsvrc2012" and detection.splits == ("val",) and len(stems) < 50_000:
-        return replace(detection, missing=f"{50_000 - len(stems):,} of the 50,000 validation images")
-    return detection
+    whole_split = detection.dataset == "ilsvrc2012" and detection.splits == ("val",)
+    return replace(detection, missing=lacking(len(stems), 50_000, "validation images")) if whole_split else detection
 
 
 def _is_whole(file: Path) -> bool:
@@ -116,9 +115,8 @@ def _is_whole(file: Path) -> bool:
 
 def _detect_classes(folder: Path, wnids: Sequence[str], noun: str, *, whole: bool) -> Detection:
     detection = _detection(folder, wnids, f"{count_of(len(wnids), noun)} of box XML", whole=whole)
-    if detection.dataset == "ilsvrc2012" and len(wnids) < 1000:
-        return replace(detection, missing=f"{1000 - len(wnids):,} of the 1,000 classes")
-    return detection
+    thousand = detection.dataset == "ilsvrc2012"
+    return replace(detection, missing=lacking(len(wnids), 1_000, "classes")) if thousand else detection
 
 
 def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> Detection:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.catalogue.releases import published
-from imagenet_tools.formats._shared.contract import count_of, unit_at
+from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -66,7 +66,7 @@ def _detect_folder(folder: Path) -> Detection | None:
     splits = tuple(dict.fromkeys([*([split] if wnids and split else []), *(split for _, split in official)]))
     evidence = f"{count_of(len(names), 'image')} loose in a folder, such as {names[0]}"
     whole = (published(dataset, splits[0]) if len(splits) == 1 else None) or 0
-    missing = f"{whole - len(names):,} of the {whole:,} images of {splits[0]}" if len(names) < whole else ""
+    missing = lacking(len(names), whole, f"images of {''.join(splits)}")
     labels = Labelling("the images' names" if wnids else VALIDATION_LABELS, dataset) if splits != ("test",) else None
     readings = () if official else verdict.readings
     return Detection("flat_folder", folder, dataset, ("images",), evidence, splits, missing, labels, readings)

@@ -39,7 +39,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, names_in, unit_at
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -152,16 +152,14 @@ def _detect_leaves(folder: Path, places: list[Path], kind: str) -> Detection:
     parts = [count_of(classes, "synset folder")] if classes else []
     parts += [f"{name} with {n:,}" for name, n in sizes]
     missing = [f"the {split} {what}" for split in ("train", "val") if split not in splits]
-    missing += [
-        f"{_N_VAL - n:,} of the {_N_VAL:,} validation {what}"
-        for name, n in sizes
-        if name.endswith("val") and n < _N_VAL
-    ]
+    missing += [lacking(n, _N_VAL, f"validation {what}") for name, n in sizes if name.endswith("val")]
     holds = ("boxes", "labels") if kind else ("images",)
     by = "the annotations" if kind else "the folders of train, and no others" if classes else ""
     labels = Labelling(by, "wordnet") if by else None
     evidence = f"{what} of ILSVRC's detection task: {', '.join(parts)}"
-    return Detection("ilsvrc_det", folder, DATASET, holds, evidence, tuple(sorted(splits)), "; ".join(missing), labels)
+    return Detection(
+        "ilsvrc_det", folder, DATASET, holds, evidence, tuple(sorted(splits)), "; ".join(filter(None, missing)), labels
+    )
 
 
 def _detect_lists(folder: Path) -> Detection:

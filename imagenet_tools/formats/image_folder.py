@@ -23,7 +23,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
-from imagenet_tools.formats._shared.contract import count_of, unit_at
+from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -80,12 +80,13 @@ def detect(path: Path) -> list[Detection]:
         # A test set beside ILSVRC's train is a data set of its own.
         return [detection for split in splits if split.name for detection in detect(path / split.name)]
     names = tuple(dict.fromkeys(name for split in splits if (name := _split_of(path, split.name))))
-    classes = RELEASES[verdict.dataset].classes if verdict.dataset in RELEASES else 0
-    missing = "; ".join(
-        f"{classes - len(split.folders):,} of the {classes:,} classes{f' in {split.name}/' if split.name else ''}"
-        for split in splits
-        if len(split.folders) < classes and verdict.dataset != "imagenet21k"
+    # The classes of "imagenet21k" are those of an unknown release: none is known to be missing.
+    known = verdict.dataset in RELEASES and verdict.dataset != "imagenet21k"
+    whole = RELEASES[verdict.dataset].classes if known else 0
+    absent = (
+        lacking(len(split.folders), whole, f"classes in {split.name}/" if split.name else "classes") for split in splits
     )
+    missing = "; ".join(filter(None, absent))
     evidence = f"{', '.join(split.text for split in splits)}; {verdict.why}"
     about = (evidence, names, missing, Labelling("class folders", verdict.dataset), verdict.readings)
     return [Detection("image_folder", path, verdict.dataset, ("images",), *about)]

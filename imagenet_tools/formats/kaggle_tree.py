@@ -28,7 +28,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.tar import Member
-from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -96,11 +96,11 @@ def _detect_tree(home: Path) -> Detection | None:
     if lists:
         evidence += f"; ImageSets list {', '.join(lists)}"
     missing = [f"{split}/" for split in _PUBLISHED if split not in counts]
-    for split, n in counts.items():
-        if n < _PUBLISHED[split]:
-            what = "classes" if split == "train" else f"images of {split}"
-            missing.append(f"{_PUBLISHED[split] - n:,} of the {_PUBLISHED[split]:,} {what}")
-    about = (evidence, tuple(counts), "; ".join(missing), _LABELS)
+    missing += [
+        lacking(n, _PUBLISHED[split], "classes" if split == "train" else f"images of {split}")
+        for split, n in counts.items()
+    ]
+    about = (evidence, tuple(counts), "; ".join(filter(None, missing)), _LABELS)
     return Detection("kaggle_tree", data, "ilsvrc2012", ("images",), *about)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from imagenet_tools.annotations.annotation import class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
 from imagenet_tools.catalogue import labels
-from imagenet_tools.formats._shared.contract import Tables, count_of, one_unit
+from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, one_unit
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 
@@ -59,7 +59,7 @@ def detect(path: Path) -> list[Detection]:
     if split == "test":
         return []  # the boxes of test are not published: the table is a submission, or the sample of one
     n = _count_rows(path)
-    missing = f"{_VALIDATION_ROWS - n:,} of the 50,000 rows" if split == "val" and n < _VALIDATION_ROWS else ""
+    missing = lacking(n, _VALIDATION_ROWS, "rows") if split == "val" else ""
     evidence = f"{count_of(n, 'row')} of Kaggle's table of boxes, the first of {image_id}"
     by = Labelling("the class of the boxes", "ilsvrc2012")
     return [Detection("loc_csv", path, "ilsvrc2012", ("boxes", "labels"), evidence, (split,), missing, by)]

@@ -25,7 +25,7 @@ from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan, image_scan
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -79,8 +79,7 @@ def _detect_folder(folder: Path) -> Detection | None:
         return None
     folders = count_of(len(breeds), "folder")
     detection = _detection(folder, holds, f"{folders} of {holds} of Stanford Dogs, {breeds[0]} first")
-    absent = _N_BREEDS - len(breeds)
-    return replace(detection, missing=f"{absent:,} of the {_N_BREEDS:,} breeds") if absent > 0 else detection
+    return replace(detection, missing=lacking(len(breeds), _N_BREEDS, "breeds"))
 
 
 def _detection(path: Path, holds: str, evidence: str) -> Detection:

@@ -89,3 +89,8 @@ def read_range(path: Path, offset: int, length: int) -> bytes:
 def count_of(n: int, noun: str) -> str:
     """Return a number with its noun: "1 class folder", "1,000 class folders"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def lacking(n: int, whole: int, noun: str) -> str:
+    """Return how much of a whole is missing, "2 of the 1,000 classes"; "" if nothing is."""
+    return f"{whole - n:,} of the {whole:,} {noun}" if n < whole else ""
