@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import PurePath
 
-    from imagenet_tools.images.numbering import Reading
 
 _Shard = TypeVar("_Shard")
 
@@ -302,44 +301,6 @@ def _missing_end(path: Path) -> list[str]:
             return []
         file.seek(-len(_END), 2)
         return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]
-
-
-_ADVICE = (
-    "an image without its name is no known photograph: no box, no other release and no official split can be joined "
-    "with it, and the meaning of its class number cannot be checked. Index a release that keeps the names, "
-    "such as image-net.org's archives, ILSVRC/imagenet-1k or timm/imagenet-1k-wds"
-)
-
-
-def spread(shards: Sequence[_Shard], n: int = 16) -> Sequence[_Shard]:
-    """Return at most n of many shards, from the first to the last; an unshuffled shard holds a class or two."""
-    return [shards[k * (len(shards) - 1) // (n - 1)] for k in range(n)] if len(shards) > n else shards
-
-
-def split_told(stems: Iterable[str], called: str | None) -> str | None:
-    """Return the split of official names, if all are official and of one split; else `called`, by the shards' name."""
-    splits = {official[1] if (official := official_split(stem)) else "" for stem in stems}
-    return (splits.pop() if len(splits) == 1 else "") or called
-
-
-def dataset_told(
-    stems: Iterable[str], wnids: Collection[str], *, name: str, reading: Reading
-) -> tuple[str, tuple[str, ...]]:
-    """Return (the data set by official names, classes and the shards' name, what else it may be)."""
-    verdict = release_of(wnids, name=name)
-    official = next(filter(None, map(official_split, stems)), None)
-    if official and not verdict.dataset.startswith("imagenette"):  # made of official images
-        return f"ilsvrc{official[0]}", ()
-    decided = reading.numbering is not None and reading.numbering.space == verdict.dataset
-    return verdict.dataset, () if decided else verdict.readings
-
-
-def nameless(form: str, path: Path, called: str, what: str) -> list[Detection]:
-    """Return the detection of shards whose images have no names; none if neither shards nor folder name ImageNet."""
-    folder = path.absolute().parent if path.name == "data" else path
-    if "imagenet" not in f"{folder.name} {called}".lower():
-        return []
-    return [Detection(form, path, own_name(called or folder.name), (), what, advice=_ADVICE)]
 
 
 def own_name(wanted: str) -> str:

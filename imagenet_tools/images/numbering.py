@@ -11,15 +11,13 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from imagenet_tools.catalogue import labels, lists
-from imagenet_tools.units import Labelling, Unit
+from imagenet_tools.units import Labelling
 from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from imagenet_tools.images.image_rows import ImageRows
-    from imagenet_tools.units import Detection
 
 
 class Numbering(NamedTuple):
@@ -131,23 +129,6 @@ def numbering_of(labelling: Labelling | None) -> Numbering | None:
     if labelling is None or labelling.base is None or (labelling.space, labelling.order) not in _LISTS:
         return None
     return Numbering(labelling.space, labelling.order, labelling.base)
-
-
-def shard_units(
-    form: str, found: Detection, source: str, root: Path, shards: Iterable[tuple[str | None, Path]]
-) -> Iterator[Unit]:
-    """Yield a unit for each shard (split, file) of a detection, with the numbering of the detection."""
-    numbers = str(numbering_of(found.labels) or "")
-    for split, shard in shards:
-        yield Unit(form, source, str(root), shard.relative_to(root).as_posix(), found.dataset, split, numbers=numbers)
-
-
-# Codes that hold_label() may report, for the table problems.
-PROBLEMS = {
-    "label_differs": "the label is another class than the name says; the name's is kept",
-    "label_contradiction": "the label of a validation image is another class than the official one: nothing is indexed",
-    "label_unread": "a label that is no class; the name's is kept",
-}
 
 
 def hold_label(
