@@ -19,7 +19,7 @@ from imagenet_tools.exports.check import check_export
 from imagenet_tools.index import Index
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.store.layout import read_manifest
-from imagenet_tools.superclasses import exclusive_tree_file, superclass_file
+from imagenet_tools.superclasses import exclusive_tree, superclasses
 from tests.conftest import Extracted
 
 HEAD = f'"format": "imagenet-tools index", "schema": {schema.VERSION}'
@@ -76,8 +76,8 @@ def test_links_to_themselves_are_errors_that_name_them(index: Index, tmp_path: P
 READERS: dict[str, Callable[[Path], object]] = {
     "recipe": recipe.read,
     "lock": lock.read,
-    "superclasses": superclass_file.read,
-    "exclusive tree": exclusive_tree_file.read,
+    "superclasses": superclasses.read,
+    "exclusive tree": exclusive_tree.read,
 }
 
 

@@ -54,7 +54,7 @@ _SINCE_2013 = re.compile(rb"<database>\s*ILSVRC_201[3-9]\s*</database>")
 _SHARE = re.compile(r"share ([1-9]) of ([1-9])")
 
 _AHEAD_BYTES = 4096  # read at once when only the first files of an archive are needed
-_A_UNIT = 1 << 20  # of an archive of class archives
+_UNIT_BYTES = 1 << 20  # of an archive of class archives
 _MAX_UNITS = 4
 _MAX_DEPTH = 2  # archives in archives
 
@@ -79,7 +79,7 @@ def scan_xml(
 
 def shares(path: Path) -> list[str]:
     """Return the `member` of each unit of an archive: one "" for the whole archive, or several shares of it."""
-    n = min(_MAX_UNITS, path.stat().st_size // _A_UNIT)
+    n = min(_MAX_UNITS, path.stat().st_size // _UNIT_BYTES)
     if n < 2 or not _holds_class_archives(path):
         return [""]
     return [f"share {k} of {n}" for k in range(1, n + 1)]
@@ -104,7 +104,7 @@ class _Share(NamedTuple):
         return self.n == 1 or zlib.crc32(wnid.encode()) % self.n == self.k
 
 
-def first_members(path: Path, n: int) -> list[tuple[str, bytes]]:
+def first_files(path: Path, n: int) -> list[tuple[str, bytes]]:
     """Return (name, payload) of the first n files of an archive and of archives in it, up to the first image.
 
     Only annotations have a payload; other files are not read.

@@ -22,7 +22,7 @@ from imagenet_tools.build.stage import Stage
 from imagenet_tools.build.unit_work import Task, UnitResult, work
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.storage.files import named_when_full, publish_folder
+from imagenet_tools.storage.files import explain_full_disk, publish_folder
 from imagenet_tools.storage.processes import in_processes
 from imagenet_tools.store import layout
 from imagenet_tools.store.layout import Manifest
@@ -84,7 +84,7 @@ def build_index(
 ) -> Report:
     """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
     exists = _index_exists(index)
-    with named_when_full(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
+    with explain_full_disk(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
         old = layout.read_manifest(index) if exists and not fresh else Manifest({})
         layout.check_sums(index, old)
         known = read_sources(index, old)

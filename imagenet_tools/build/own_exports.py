@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.catalogue.releases import RELEASES
-from imagenet_tools.images.shards import own_name
+from imagenet_tools.images.detection import dataset_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ class OwnExport(NamedTuple):
         if self.changes or not self.finished:
             dataset = detection.dataset
             if dataset in RELEASES or dataset in self.datasets:  # else its reader has named it already
-                dataset = own_name(self.folder.name)
+                dataset = dataset_name(self.folder.name)
                 dataset += "-export" if dataset in RELEASES or dataset in self.datasets else ""
             reason = f"a data set of its own, {dataset}, unless --dataset NAME says otherwise"
         else:

@@ -11,9 +11,8 @@ from imagenet_tools.build.own_exports import OwnExport, export_around, export_at
 from imagenet_tools.build.unread import unread_file, unread_folder
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError, SourceError
-from imagenet_tools.images.class_folders import folders_by_wnid, is_folder, split_folders
+from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
-from imagenet_tools.images.metadata_table import TABLES
 from imagenet_tools.store.layout import is_index
 from imagenet_tools.wordnet.wnid import is_split_folder
 

@@ -12,7 +12,7 @@ from imagenet_tools.build.own_exports import exports_in
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, told_by_path, wnid_of_folder
+from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, path_facts, wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def _unnamed_classes(folder: Path) -> str:
         image = next((entry.name for entry in _listed(folder / name) if is_image_name(entry.name)), None)
         if image is not None and name not in SPLIT_FOLDERS and not wnid_of_folder(name):
             first_images[name] = image
-    unnamed = (name for name, image in first_images.items() if not keeps_imagenet_name(told_by_path(image).stem))
+    unnamed = (name for name, image in first_images.items() if not keeps_imagenet_name(path_facts(image).stem))
     sample = next(unnamed, None)
     if len(first_images) < 2 or sample is None:  # one folder of images is no set of classes
         return ""

@@ -166,7 +166,7 @@ def listed(text: str | ClassList) -> ClassList:
     published = given_lists.published(text)
     if published is not None:
         return published
-    return lists.made(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
+    return lists.from_wnids(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
 
 
 class _Choice(NamedTuple):

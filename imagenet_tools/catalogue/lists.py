@@ -159,7 +159,7 @@ def _without_marks(name: str) -> str:
     return name.replace("-", "").replace("_", "")
 
 
-def made(name: str, wnids: Sequence[str]) -> ClassList:
+def from_wnids(name: str, wnids: Sequence[str]) -> ClassList:
     """Return a list of the caller's classes.
 
     Example:
@@ -177,7 +177,7 @@ def equal(wnids: Sequence[str]) -> str | None:
         >>> equal(get("imagewoof").wnids)
         'imagewoof'
     """
-    sha256 = made("", wnids).sha256
+    sha256 = from_wnids("", wnids).sha256
     return next((name for name, row in _rows().items() if _texts("sha256")[row] == sha256), None)
 
 

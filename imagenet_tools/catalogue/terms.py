@@ -30,7 +30,7 @@ Counts = npt.NDArray[np.integer]
 _NUMBER, _WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(6)
 
 
-class Taken(NamedTuple):
+class ResolvedSynset(NamedTuple):
     """The synset that a text means."""
 
     wnid: str
@@ -72,7 +72,7 @@ def ilsvrc2012_below() -> npt.NDArray[np.int64]:
     return below
 
 
-def resolve(text: str, *, images: Counts | None = None, strict: bool = False) -> Taken:
+def resolve(text: str, *, images: Counts | None = None, strict: bool = False) -> ResolvedSynset:
     """Return the synset that a text means.
 
     Args:
@@ -94,12 +94,12 @@ def resolve(text: str, *, images: Counts | None = None, strict: bool = False) ->
     if not named:
         raise UnknownSynsetError(_unknown(text))
     if len(named) == 1:
-        return Taken(named[0].wnid, False, "")
+        return ResolvedSynset(named[0].wnid, False, "")
     counted = [sense for sense in named if sense.below > 0]
     if len(counted) == 1 and not strict:
         sense, unit = counted[0], "ILSVRC2012 classes" if images is None else "images"
         note = f"{text!r} is taken for {sense.name} ({sense.wnid}), alone of its {len(named)} senses to have {unit}."
-        return Taken(sense.wnid, True, note)
+        return ResolvedSynset(sense.wnid, True, note)
     raise AmbiguousSynsetError(_ambiguous(text, named, by_class=images is None))
 
 
@@ -137,7 +137,7 @@ def close_lemmas(text: str) -> list[str]:
 
 
 def _underlined(text: str) -> str:
-    return wordnet.spelled(text).replace(" ", "_")
+    return wordnet.normalised(text).replace(" ", "_")
 
 
 @functools.cache
@@ -170,7 +170,7 @@ def _ambiguous(text: str, named: list[Sense], *, by_class: bool) -> str:
 
 
 def _unknown(text: str) -> str:
-    spelled = wordnet.spelled(text)
+    spelled = wordnet.normalised(text)
     lemma = re.sub(r"\.n\.\d+$", "", spelled).replace("_", " ")
     named = [sense.name for sense in senses(lemma)] if lemma != spelled else []
     if named:
@@ -213,7 +213,7 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
     index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
     is_class = wordnet.mask_of(wordnet.rows_of(index_of))
     best: dict[int, tuple[tuple[int, ...], list[str]]] = {}  # by row: the sort key, and the reasons
-    for place, (rank, row, why) in enumerate(_matches(wordnet.spelled(text))):
+    for place, (rank, row, why) in enumerate(_matches(wordnet.normalised(text))):
         not_class = int(not is_class[row])
         whole = (0, rank, place if rank == _NUMBER else 0)
         key = (*(whole if rank < _WORD else (1, not_class, rank)), not_class, -int(below[row]), row)

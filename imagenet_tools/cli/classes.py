@@ -349,7 +349,8 @@ def cut_command(
     A class below two superclasses goes to the lower one, or by --overlap.
     """
     from imagenet_tools.catalogue.given_lists import read_list
-    from imagenet_tools.superclasses import cuts, superclass_file
+    from imagenet_tools.superclasses import cuts
+    from imagenet_tools.superclasses import superclasses as superclass_file
 
     if (rule["balanced"] and rule["k"] is None) or (rule["disjoint"] and rule["k"] is not None):
         raise UsageError(
@@ -429,18 +430,17 @@ def tree_command(
     file with each choice. It can be edited, and `tree --exclusive FILE` draws it or converts it to JSON.
     """
     from imagenet_tools.catalogue.given_lists import read_list
-    from imagenet_tools.superclasses import exclusive_tree_file
-    from imagenet_tools.superclasses.exclusive_tree import exclusive_tree
+    from imagenet_tools.superclasses import exclusive_tree as trees
 
     images = open_index(index_path).counts("images") if rule == "most-images" else None
     wnids = read_list(classes, resolve)
-    tree = exclusive_tree(wnids, rule=rule, under=resolve(under), images=images, instances=not kinds_only)
+    tree = trees.exclusive_tree(wnids, rule=rule, under=resolve(under), images=images, instances=not kinds_only)
     if output is not None:
-        exclusive_tree_file.write(tree, output)
+        trees.write(tree, output)
     if as_json:
         print_json(dataclasses.asdict(tree) | {"choices": [choice._asdict() for choice in tree.choices]})
     elif output is None:
-        click.echo(exclusive_tree_file.text(tree), nl=False)
+        click.echo(trees.text(tree), nl=False)
     n_classes = len({choice.wnid for choice in tree.choices} & set(tree.classes))
     note(
         f"{counted(len(tree.hypernyms) + 1, 'synset')} of {counted(len(tree.classes), 'class')}; "

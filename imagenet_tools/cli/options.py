@@ -14,7 +14,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.words import SELECTION, Word
 
 if TYPE_CHECKING:
-    from imagenet_tools.catalogue.terms import Taken
+    from imagenet_tools.catalogue.terms import ResolvedSynset
     from imagenet_tools.index import Index
     from imagenet_tools.selection.selection import Selection
 
@@ -120,7 +120,7 @@ def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selec
     return by_recipe(index, recipe)
 
 
-def note_sense(taken: Taken) -> str:
+def note_sense(taken: ResolvedSynset) -> str:
     """Return the wnid of a resolved synset. A note says which sense was taken if the lemma has several."""
     if taken.guessed:
         note(taken.note)

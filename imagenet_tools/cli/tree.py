@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from imagenet_tools.catalogue.terms import Taken
+    from imagenet_tools.catalogue.terms import ResolvedSynset
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.superclasses.drawing import Outline
     from imagenet_tools.wordnet.graph import Edges
@@ -114,7 +114,7 @@ def command(
 class _Counted(NamedTuple):
     """A synset, and the counts to draw below it."""
 
-    top: Taken
+    top: ResolvedSynset
     classes: list[str] | None  # wnids; None: all
     direct: npt.NDArray[np.int64]  # count of each synset itself, by row: (82,115,)
     unit: str
@@ -172,8 +172,8 @@ def _exclusive_edges(rule_or_file: str, counted: _Counted) -> Edges:
     """Return the edges of an exclusive tree, read from a file or made of the counted classes."""
     import numpy as np
 
+    from imagenet_tools.superclasses import exclusive_tree
     from imagenet_tools.superclasses import exclusive_tree as trees
-    from imagenet_tools.superclasses import exclusive_tree_file
     from imagenet_tools.wordnet import wordnet
 
     if rule_or_file in trees.RULES:
@@ -181,7 +181,7 @@ def _exclusive_edges(rule_or_file: str, counted: _Counted) -> Edges:
         classes = counted.classes or wordnet.wnids_of(np.flatnonzero(counted.direct))
         tree = trees.exclusive_tree(classes, rule=rule_or_file, images=images)
     elif Path(rule_or_file).is_file():
-        tree = exclusive_tree_file.read(rule_or_file)
+        tree = exclusive_tree.read(rule_or_file)
     else:
         rules = ", ".join(trees.RULES)
         raise UsageError(f"--exclusive {rule_or_file}: no such rule or file; expected one of {rules}, or a file.")

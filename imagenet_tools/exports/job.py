@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from imagenet_tools.exports.kept import ALL_BYTES, LABEL_BYTES, has_bytes
 from imagenet_tools.exports.rows import Rows, changes
 from imagenet_tools.exports.writer import ImageFile, Row, Shard, SinkOutput
-from imagenet_tools.storage.files import half_made, inside, whole
+from imagenet_tools.storage.files import inside, new_file_in_partial, whole
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.pictures import Picture
@@ -39,7 +39,7 @@ class OutFile:
     def __init__(self, path: Path):
         path.unlink(missing_ok=True)
         self._stack = ExitStack()
-        self._fd = self._stack.enter_context(half_made(str(path)))
+        self._fd = self._stack.enter_context(new_file_in_partial(str(path)))
         self._path = str(path)
         self._room = memoryview(bytearray(_ROOM))
         self._n_waiting = 0  # bytes of it that are not written yet
@@ -246,7 +246,7 @@ class FilePerImage:
         for name, data in self._beside(row) if self._beside else ():
             where = self._ready(name)
             Path(where).unlink(missing_ok=True)
-            with half_made(where) as fd, open(fd, "wb", closefd=False) as out:
+            with new_file_in_partial(where) as fd, open(fd, "wb", closefd=False) as out:
                 out.write(data)
             digest = hashlib.sha256(data).hexdigest() if has_bytes(self._of, name) else ""
             self._made.append(ImageFile(name, len(data), digest))

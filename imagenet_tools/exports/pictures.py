@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers import payload
 from imagenet_tools.images.probe import ends_whole, why_undecodable
-from imagenet_tools.images.transform import EOI, encode_anew
+from imagenet_tools.images.transform import EOI, reencode
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.storage.files import half_made
+from imagenet_tools.storage.files import new_file_in_partial
 from imagenet_tools.storage.links import link_or_copy, write_range
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Picture:
             self.ended = True
             self._data = self.data() + EOI
         if source.change is not None:
-            self._data = encode_anew(self.data(), source.change)
+            self._data = reencode(self.data(), source.change)
         self._tail = None
 
     @property
@@ -121,7 +121,7 @@ class Picture:
         place = self._source.place
         try:
             if self._data is not None:
-                with half_made(dest) as fd:
+                with new_file_in_partial(dest) as fd:
                     self.send(fd)
                 return "copy"
             payload.read_head(place, self._files)

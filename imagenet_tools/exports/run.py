@@ -25,7 +25,7 @@ from imagenet_tools.exports.partial import DONE, WORK, partial_folder
 from imagenet_tools.exports.pictures import Picture, PictureSource
 from imagenet_tools.exports.rows import Places, changes
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.storage.files import named_when_full, write_whole
+from imagenet_tools.storage.files import explain_full_disk, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress 
     export is half made there.
     """
     plans = plan.together
-    with named_when_full(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
+    with explain_full_disk(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
         work_folder = partial / WORK
         if workers != 1:
             prepare_workers(__name__, "pyarrow")

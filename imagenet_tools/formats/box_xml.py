@@ -31,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations import annotation_files
-from imagenet_tools.annotations.annotation_files import ARCHIVE, first_members, is_annotation, scan_xml, shares, task_in
+from imagenet_tools.annotations.annotation_files import ARCHIVE, first_files, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared.contract import count_of, lacking, names_in, unit_at
@@ -71,7 +71,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect_archive(path: Path) -> list[Detection]:
-    members = [(PurePosixPath(name), data) for name, data in first_members(path, _LOOKED_AT)]
+    members = [(PurePosixPath(name), data) for name, data in first_files(path, _LOOKED_AT)]
     names = [name for name, _ in members if is_annotation(name.name) and keeps_imagenet_name(name.stem)]
     # The archive of a whole tree has images after the annotations: kaggle_tree reads it, ilsvrc_det the detection task.
     if not names or any(task_of(name.parent) or name.parts[0] == "ILSVRC" for name, _ in members):
@@ -94,7 +94,7 @@ def _detect_folder(folder: Path) -> Detection | None:
         if names := names_in(folder / wnid, is_annotation):
             return _detect_classes(folder, wnids, "class folder", whole=_is_whole(folder / wnid / names[0]))
     if archives := names_in(folder, ARCHIVE.fullmatch):
-        first = first_members(folder / archives[0], 1)
+        first = first_files(folder / archives[0], 1)
         if not first or not is_annotation(PurePosixPath(first[0][0]).name):
             return None
         return _detect_classes(folder, [name[:9] for name in archives], "class archive", whole=_WHOLE in first[0][1])

@@ -14,19 +14,17 @@ from pathlib import Path
 from imagenet_tools.catalogue.releases import published
 from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan
-from imagenet_tools.images.class_folders import split_folders
+from imagenet_tools.images.class_folders import find_table, split_folders
+from imagenet_tools.images.detection import VALIDATION_LABELS, are_tiny_imagenet, folder_names, identify_dataset
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.images.image_archives import VALIDATION_LABELS
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.metadata_table import find_table
-from imagenet_tools.images.told_set import are_tiny, folder_names, set_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
-    is_of_detection,
+    is_detection_stem,
     official_split,
+    path_facts,
     split_of_folder,
     task_of,
-    told_by_path,
     wnid_of_folder,
     wnid_of_stem,
 )
@@ -48,8 +46,8 @@ def detect(path: Path) -> list[Detection]:
 
 def _detect_folder(folder: Path) -> Detection | None:
     names = sorted(path.name for path in folder.iterdir() if is_image_name(path.name))
-    stems = [told_by_path(name).stem for name in names]
-    if task_of(folder.absolute()) or any(map(is_of_detection, stems)):
+    stems = [path_facts(name).stem for name in names]
+    if task_of(folder.absolute()) or any(map(is_detection_stem, stems)):
         return None
     official = sorted({found for stem in stems if (found := official_split(stem)) is not None})
     wnids = {wnid for stem in stems if (wnid := wnid_of_stem(stem)) is not None}
@@ -57,8 +55,8 @@ def _detect_folder(folder: Path) -> Detection | None:
         return None
     if find_table(folder)[0]:
         return None  # hf_imagefolder reads it
-    verdict = set_of(
-        wnids, names, folder_names(folder.absolute()), tiny=lambda: are_tiny([folder / name for name in names])
+    verdict = identify_dataset(
+        wnids, names, folder_names(folder.absolute()), tiny=lambda: are_tiny_imagenet([folder / name for name in names])
     )
     dataset = f"ilsvrc{official[0][0]}" if official else verdict.dataset
     # Names of training images have no split. Those of ILSVRC are its training set if no folder gives another split.

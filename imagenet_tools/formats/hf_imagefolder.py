@@ -22,21 +22,29 @@ from typing import NamedTuple
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, reader_at, unit_at
-from imagenet_tools.images import folder_scan, metadata_table, numbering
-from imagenet_tools.images.class_folders import class_folders, split_folders
+from imagenet_tools.images import class_folders as class_tables
+from imagenet_tools.images import folder_scan, numbering
+from imagenet_tools.images.class_folders import (
+    Row,
+    class_column,
+    class_folders,
+    class_of_name,
+    is_synset,
+    read_rows,
+    split_folders,
+)
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.metadata_table import Row, class_column, is_synset, read_rows, told_class
-from imagenet_tools.images.numbering import Numbering, hold_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Numbering, check_label, numbering_of, read_numbers
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
     is_split_folder,
     keeps_imagenet_name,
     official_split,
+    path_facts,
     split_of_folder,
     task_of,
-    told_by_path,
     wnid_of_folder,
 )
 
@@ -84,8 +92,8 @@ def detect(path: Path) -> list[Detection]:
     if not homes:
         return []
     rows = [row for home in homes for row in home.rows]
-    stems = [told_by_path(row["file_name"]).stem for row in rows]
-    named = [(told_class(row["file_name"]), row) for row in rows]
+    stems = [path_facts(row["file_name"]).stem for row in rows]
+    named = [(class_of_name(row["file_name"]), row) for row in rows]
     in_columns = {row[column] for home in homes if (column := class_column(home.rows)) for row in home.rows}
     reading = read_numbers((wnid, int(row["label"])) for wnid, row in named if wnid and _has_number(row))
     official = next((found for stem in stems if (found := official_split(stem))), None)
@@ -116,12 +124,12 @@ def _homes(path: Path) -> list[_Home]:
 
 def _home(folder: Path) -> _Home | None:
     split = split_of_folder(folder.name)
-    table, rows = metadata_table.find_table(folder)
+    table, rows = class_tables.find_table(folder)
     if table:
         return None if class_folders(folder) else _Home(folder, split, [], table, rows)
     folders = _word_folders(folder)
     named = [list(_image_names(folder / name)) for name in folders[:_LOOKED_AT_FOLDERS]]
-    classes = [{told_class(name) for name in names} for names in named]
+    classes = [{class_of_name(name) for name in names} for names in named]
     if not folders or None in set().union(*classes):
         return None
     # Two classes may share a word. Outside a split's folder, most folders must hold one class, so that folders of
@@ -196,7 +204,7 @@ def scan(unit: Unit) -> Tables:
     rows = ImageRows(unit)
     home = PurePosixPath(unit.file).parent
     listed: Counter[PurePosixPath] = Counter()
-    column = class_column(metadata_table.first_rows(unit.path))
+    column = class_column(class_tables.first_rows(unit.path))
     meaning = Numbering.parse(unit.numbers)
     try:
         for row in read_rows(unit.path):
@@ -208,8 +216,8 @@ def scan(unit: Unit) -> Tables:
                 listed[PurePosixPath(row["file_name"]).parent] += 1
                 if not column:
                     label = int(row["label"]) if _has_number(row) else None
-                    stem = told_by_path(row["file_name"]).stem
-                    hold_label(rows, stem, label, meaning, unit.file, row["file_name"])
+                    stem = path_facts(row["file_name"]).stem
+                    check_label(rows, stem, label, meaning, unit.file, row["file_name"])
             if rows.full():
                 yield from rows.batches()
     except FormatError as error:
@@ -226,7 +234,7 @@ def _unusable(name: str, wnid: str | None) -> str:
     """Return why a row with a file name, and the class in its column, gives no image; "" if it may give one."""
     if not _is_below(name):
         return f"a row with the file name {name!r}; expected one relative to the table"
-    if not keeps_imagenet_name(told_by_path(name).stem) and wnid is None:
+    if not keeps_imagenet_name(path_facts(name).stem) and wnid is None:
         return "neither the name nor a column tells the class; expected a wnid"
     return ""
 
@@ -234,7 +242,7 @@ def _unusable(name: str, wnid: str | None) -> str:
 def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, wnid: str | None) -> bool:
     """Add the image of a row. Return False, and add a problem, if its file cannot be read."""
     name = row["file_name"]
-    told = told_by_path(name)
+    told = path_facts(name)
     try:
         with open(unit.path.parent / name, "rb", buffering=0, opener=_open) as file:
             fd = file.fileno()

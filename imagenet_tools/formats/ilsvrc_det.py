@@ -34,23 +34,23 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations import annotation_files, image_sets
-from imagenet_tools.annotations.annotation_files import first_members, is_annotation, scan_xml, task_in
+from imagenet_tools.annotations.annotation_files import first_files, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, names_in, unit_at
-from imagenet_tools.images import folder_scan, image_scan
+from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
-from imagenet_tools.wordnet.wnid import is_of_detection, is_wnid, official_split, task_of
+from imagenet_tools.wordnet.wnid import is_detection_stem, is_wnid, official_split, task_of
 
 READS = Reads(
     holds=("images", "boxes", "labels"),
     problems=folder_scan.PROBLEMS
-    | image_scan.PROBLEMS
+    | tar_scan.PROBLEMS
     | annotation_files.PROBLEMS
     | image_sets.PROBLEMS
     | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"},
@@ -106,7 +106,7 @@ def _folders_of_task(places: list[Path], task: str) -> list[Path]:
 def _has_images(folder: Path) -> bool:
     """Return True if images of the detection task are directly in a folder, whatever its name."""
     return folder.is_dir() and any(
-        is_image_name(path.name) and is_of_detection(PurePosixPath(path.name).stem) for path in folder.iterdir()
+        is_image_name(path.name) and is_detection_stem(PurePosixPath(path.name).stem) for path in folder.iterdir()
     )
 
 
@@ -115,7 +115,7 @@ def _detect_video(path: Path) -> Detection:
 
 
 def _detect_archive(path: Path) -> list[Detection]:
-    members = [(PurePosixPath(name), data) for name, data in first_members(path, _LOOKED_AT_FILES)]
+    members = [(PurePosixPath(name), data) for name, data in first_files(path, _LOOKED_AT_FILES)]
     if not members:
         return []
     first = members[0][0]

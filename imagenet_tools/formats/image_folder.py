@@ -26,8 +26,15 @@ from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
 from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
+from imagenet_tools.images.detection import (
+    SORT_TINY,
+    TINY,
+    TINY_RELEASED,
+    are_tiny_imagenet,
+    folder_names,
+    identify_dataset,
+)
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.images.told_set import SORT_TINY, TINY, TINY_RELEASED, are_tiny, folder_names, set_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
@@ -121,7 +128,9 @@ def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
     """Return the data set that the class folders of some splits speak for."""
     wnids = {folder[:9] for split in splits for folder in split.folders}
     images = [image for split in splits for image in split.images]
-    return set_of(wnids, images, folder_names(path), tiny=lambda: are_tiny([path / image for image in images]))
+    return identify_dataset(
+        wnids, images, folder_names(path), tiny=lambda: are_tiny_imagenet([path / image for image in images])
+    )
 
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:

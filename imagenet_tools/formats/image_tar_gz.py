@@ -20,15 +20,15 @@ from pathlib import Path
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import count_of, unit_at
-from imagenet_tools.images import image_scan
-from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
-from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
+from imagenet_tools.images import tar_scan
+from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
+from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 
 READS = Reads(
     holds=("images",),
     beside=frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"}),
-    problems=image_scan.PROBLEMS,
+    problems=tar_scan.PROBLEMS,
 )
 
 _HUB_FILE = re.compile(r"(?:train_images_\d+|val_images|test_images)\.tar\.gz")
@@ -49,7 +49,7 @@ def detect(path: Path) -> list[Detection]:
         detections = [_detect_file(path)] if tar.is_gzip(path) else []
     elif (names := _class_files(path)) and _detect_file(path / names[0]):
         what = f"a folder of {count_of(len(names), 'class tar')}, each in gzip"
-        detections = [of_class_tars("image_tar_gz", path, [name[:9] for name in names], what)]
+        detections = [detect_class_tars("image_tar_gz", path, [name[:9] for name in names], what)]
     else:
         files = sorted((path / "data").glob("*.tar.gz"))
         detections = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
@@ -66,12 +66,12 @@ def _detect_file(path: Path) -> Detection | None:
         for member in tar.members(path):
             if member.kind == "file":
                 names.append(member.name)
-            if len(names) == SEEN or member.offset + member.size > _LOOKED_AT_BYTES:
+            if len(names) == MAX_SEEN_MEMBERS or member.offset + member.size > _LOOKED_AT_BYTES:
                 break
-    if wnid := first_class(names):
+    if wnid := first_class_tar(names):
         what = "a gzip stream of class tars, not counted"
-        return of_class_tars("image_tar_gz", path, [wnid], what, all_seen=False)
-    return of_images("image_tar_gz", path, names, "a gzip stream")
+        return detect_class_tars("image_tar_gz", path, [wnid], what, all_seen=False)
+    return detect_images("image_tar_gz", path, names, "a gzip stream")
 
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:

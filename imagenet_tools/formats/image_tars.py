@@ -21,15 +21,15 @@ from pathlib import Path
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
-from imagenet_tools.images import image_scan
-from imagenet_tools.images.image_archives import SEEN, first_class, of_class_tars, of_images
+from imagenet_tools.images import tar_scan
+from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.image_scan import CLASS_TAR, scan_tar
 from imagenet_tools.images.samples import ends_in_texts
+from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
 
-READS = Reads(holds=("images",), problems=image_scan.PROBLEMS)
+READS = Reads(holds=("images",), problems=tar_scan.PROBLEMS)
 
 # Class tars, and images of each, whose names separate ILSVRC2012 from other sets of its classes.
 _LOOKED_AT_TARS = 8
@@ -46,11 +46,11 @@ def detect(path: Path) -> list[Detection]:
         images = [name for file in files[:_LOOKED_AT_TARS] for name in _first_names(path / file, _LOOKED_AT_IMAGES)]
         what = f"a folder of {count_of(len(files), 'class tar')}"
         wnids = [name[:9] for name in files]
-        return [of_class_tars("image_tars", path, wnids, what, images=images)] if files else []
+        return [detect_class_tars("image_tars", path, wnids, what, images=images)] if files else []
     if not tar.is_tar(path):
         return []
     names = _first_names(path)
-    if first_class(names):
+    if first_class_tar(names):
         class_tars = list(_class_tars(path))
         images = [
             name
@@ -58,10 +58,10 @@ def detect(path: Path) -> list[Detection]:
             for name in _first_names(path, _LOOKED_AT_IMAGES, member.offset, member.offset + member.size)
         ]
         what = f"a tar of {count_of(len(class_tars), 'class tar')}"
-        return [of_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], what, images=images)]
-    if len(names) == SEEN and _is_shard(path):
+        return [detect_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], what, images=images)]
+    if len(names) == MAX_SEEN_MEMBERS and _is_shard(path):
         return []
-    detection = of_images("image_tars", path, names, "a tar", all_seen=len(names) < SEEN)
+    detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < MAX_SEEN_MEMBERS)
     return [detection] if detection else []
 
 
@@ -69,7 +69,7 @@ def _class_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if CLASS_TAR.fullmatch(path.name))
 
 
-def _first_names(path: Path, most: int = SEEN, start: int = 0, end: int | None = None) -> list[str]:
+def _first_names(path: Path, most: int = MAX_SEEN_MEMBERS, start: int = 0, end: int | None = None) -> list[str]:
     """Return the names of the first files in a tar, or in the part of a file from start to end."""
     names: list[str] = []
     # The members before a break identify the tar; the scan reports the break.
@@ -100,7 +100,7 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
             split = split_of_folder(detection.path.name)
             yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9])
         return
-    if not first_class(_first_names(detection.path)):
+    if not first_class_tar(_first_names(detection.path)):
         match = CLASS_TAR.fullmatch(detection.path.name)
         yield unit_at(detection, source, root, wnid=match[1] if match else None)
         return

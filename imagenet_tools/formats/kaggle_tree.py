@@ -23,24 +23,24 @@ from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation import MAX_BYTES
-from imagenet_tools.annotations.annotation_files import first_members, is_annotation
+from imagenet_tools.annotations.annotation_files import first_files, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.tar import Member
 from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan, image_scan
+from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
-from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.images.jpeg import More
+from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 READS = Reads(
     holds=("images", "boxes"),
-    problems=folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS,
+    problems=folder_scan.PROBLEMS | tar_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS,
 )
 
 # A unit of a folder that is called by no class is read without the folders in it.
@@ -75,7 +75,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect_archive(path: Path) -> list[Detection]:
-    names = [name for name, _ in first_members(path, 1)]
+    names = [name for name, _ in first_files(path, 1)]
     if not names or f"/{_TASK}/" not in names[0] or names[0].split("/")[0] not in _TOPS:
         return []
     form, advice = ("a gzip stream", _ADVICE) if tar.is_gzip(path) else ("a tar", "")

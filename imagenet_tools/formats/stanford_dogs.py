@@ -26,18 +26,18 @@ from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan, image_scan
+from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
-from imagenet_tools.images.image_scan import scan_tar
+from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import split_of_folder
 
 READS = Reads(
     holds=("images", "boxes"),
     beside=frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"}),
-    problems=folder_scan.PROBLEMS | image_scan.PROBLEMS | annotation_files.PROBLEMS,
+    problems=folder_scan.PROBLEMS | tar_scan.PROBLEMS | annotation_files.PROBLEMS,
 )
 
 DATASET = "stanford-dogs"

@@ -32,9 +32,9 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
 from imagenet_tools.images import image_rows, numbering
+from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
-from imagenet_tools.images.numbering import Numbering, hold_label
-from imagenet_tools.images.shards import own_name
+from imagenet_tools.images.numbering import Numbering, check_label
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name
 
@@ -78,7 +78,7 @@ def _detect(path: Path, groups: list[sharding.ShardGroup[Example]]) -> Detection
     name = groups[0].dataset
     dataset, readings = shard_set.dataset(name or path.name)
     if name:
-        dataset, readings = "ilsvrc2012" if _ORIGINALS.fullmatch(name) else own_name(name), ()
+        dataset, readings = "ilsvrc2012" if _ORIGINALS.fullmatch(name) else dataset_name(name), ()
     holds = ("images", "boxes") if any(image.facts.boxes for image in shard_set.images) else ("images",)
     evidence = shard_set.evidence(f"TensorFlow Datasets' {name}" if name else "", shard_set.reading.evidence)
     about = (evidence, shard_set.splits, shard_set.missing, shard_set.labelling(dataset), readings)
@@ -201,7 +201,7 @@ def _add(
         more=more,
         wnid=wnid or (example.synset if example.synset and is_wnid(example.synset) else None),
     )
-    hold_label(rows, stem, example.number, meaning, unit.file, example.name)
+    check_label(rows, stem, example.number, meaning, unit.file, example.name)
     if change := reencoded(stem, head, image.length, more):
         rows.problem("reencoded", unit.file, change, example.name, stem)
     _add_boxes(boxes, unit, example, stem)

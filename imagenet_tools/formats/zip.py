@@ -32,16 +32,16 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.contract import FileSink, Tables, count_of, reader_at, unit_at
-from imagenet_tools.images import image_scan
-from imagenet_tools.images.image_archives import SEEN, of_images
+from imagenet_tools.images import tar_scan
+from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
-from imagenet_tools.images.image_scan import add_member
+from imagenet_tools.images.tar_scan import add_member
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 
 READS = Reads(
     holds=("images",),
     beside=frozenset({"train_map.txt", "val_map.txt", "test_map.txt"}),
-    problems=image_scan.PROBLEMS
+    problems=tar_scan.PROBLEMS
     | {
         "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
         "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
@@ -66,10 +66,12 @@ def detect(path: Path) -> list[Detection]:
     if not zip_directory.is_zip(path):
         return []
     try:
-        members = zip_directory.first_members(path, SEEN)
+        members = zip_directory.first_members(path, MAX_SEEN_MEMBERS)
     except FormatError:
         return []
-    detection = of_images("zip", path, [member.name for member in members], "a zip", all_seen=len(members) < SEEN)
+    detection = detect_images(
+        "zip", path, [member.name for member in members], "a zip", all_seen=len(members) < MAX_SEEN_MEMBERS
+    )
     images = [member for member in members if _is_image(member.name)]
     faults = [member.fault for member in images if member.fault]
     if detection is None or not faults:

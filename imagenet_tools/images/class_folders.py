@@ -28,7 +28,7 @@ from imagenet_tools.wordnet.wnid import (
     is_split_folder,
     is_wnid,
     keeps_imagenet_name,
-    told_by_path,
+    path_facts,
     wnid_of_folder,
     wnid_of_stem,
 )
@@ -108,7 +108,7 @@ def find_table(folder: Path) -> tuple[str, list[Row]]:
     """Return (name of the table in a folder, its first rows) if names or a column state classes; else ("", [])."""
     for name in TABLES:
         rows = first_rows(folder / name) if (folder / name).is_file() else []
-        if class_column(rows) or any(told_class(row["file_name"]) for row in rows):
+        if class_column(rows) or any(class_of_name(row["file_name"]) for row in rows):
             return name, rows
     return "", []
 
@@ -145,9 +145,9 @@ def class_column(rows: Sequence[Row]) -> str:
     return next((name for name in _CLASS_COLUMNS if all(is_synset(row.get(name)) for row in rows)), "")
 
 
-def told_class(file_name: str) -> str | None:
+def class_of_name(file_name: str) -> str | None:
     """Return the class that a file name states; None if the name is not ImageNet's."""
-    stem = told_by_path(file_name).stem
+    stem = path_facts(file_name).stem
     wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
     return wnid if keeps_imagenet_name(stem) and is_synset(wnid) else None
 

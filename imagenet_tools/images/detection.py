@@ -29,21 +29,21 @@ from imagenet_tools.catalogue.releases import (
 from imagenet_tools.containers.payload import GZIP_MAGIC
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
 from imagenet_tools.images.image_rows import HEAD, is_image_name
-from imagenet_tools.images.image_scan import CLASS_TAR
 from imagenet_tools.images.probe import probe
+from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
-    is_of_detection,
+    is_detection_stem,
     is_split_folder,
     is_training_stem,
     is_wnid,
     keeps_imagenet_name,
     official_split,
-    spelled_by,
+    path_facts,
     split_of_folder,
+    stem_parts,
     task_of,
-    told_by_path,
     wnid_of_folder,
     wnid_of_stem,
 )
@@ -81,7 +81,7 @@ def folder_names(path: PurePath) -> list[str]:
     return [path.name]
 
 
-def set_of(
+def identify_dataset(
     wnids: Collection[str],
     images: Sequence[str],
     names: Sequence[str],
@@ -96,7 +96,7 @@ def set_of(
         names: Names of the folders or the archive around them, the outermost first.
         tiny: Returns True if more than the names indicates Tiny-ImageNet; called only if the names may be its.
     """
-    stems = [told_by_path(name).stem for name in images]
+    stems = [path_facts(name).stem for name in images]
     odd = [name for name, stem in zip(images, stems, strict=True) if not keeps_imagenet_name(stem)]
     known = next(filter(None, map(other_set, names)), None)
     has_tiny_classes = set(wnids) <= set(lists.get(TINY).wnids)
@@ -113,17 +113,17 @@ def set_of(
 
 def _name_by_folder(names: Sequence[str]) -> str:
     """Return the name of a data set that is called after its folder; it is never the name of a release."""
-    name = own_name(names[0])
+    name = dataset_name(names[0])
     return f"other-{name}" if name in RELEASES or name.startswith("ilsvrc") else name
 
 
 def _is_tiny(stem: str) -> bool:
     """Return True if a stem may be Tiny-ImageNet's: n01443537_0 to n01443537_499, or val_0 of its validation images."""
-    number = spelled_by(stem)[1]
+    number = stem_parts(stem)[1]
     return stem.startswith("val_") or (number is not None and len(number) < 4 and int(number) < _TINY_IMAGES)
 
 
-def are_tiny(images: Sequence[Path]) -> bool:
+def are_tiny_imagenet(images: Sequence[Path]) -> bool:
     """Return True if Tiny-ImageNet's lists or boxes are beside images, or if the images have its size."""
     some = images[:: len(images) // _PROBED_IMAGES + 1]
     return any(map(_has_tiny_lists, some)) or all(map(_has_tiny_size, some))
@@ -148,7 +148,7 @@ def _has_tiny_size(image: Path) -> bool:
 
 
 # Members that are looked at: enough to reach a second class of a tree that is not shuffled.
-SEEN = 2_048
+MAX_SEEN_MEMBERS = 2_048
 
 # Side files of WebDataset's samples. Archives with them are another form.
 _SIDE_FILES = frozenset({".cls", ".json"})
@@ -163,7 +163,7 @@ _WHOLE_TREE = re.compile(r"(?:.*/)?(?:Annotations/|(?:Data|ImageSets)/CLS-LOC/)"
 _END = bytes(1024)
 
 
-def first_class(names: Sequence[str]) -> str | None:
+def first_class_tar(names: Sequence[str]) -> str | None:
     """Return the class of the first class tar among an archive's files; None if an image comes before it."""
     for name in names:
         if match := CLASS_TAR.fullmatch(name):
@@ -173,7 +173,7 @@ def first_class(names: Sequence[str]) -> str | None:
     return None
 
 
-def of_class_tars(
+def detect_class_tars(
     form: str, path: Path, wnids: Sequence[str], what: str, *, images: Sequence[str] = (), all_seen: bool = True
 ) -> Detection:
     """Return the detection of class tars in a folder or in a tar.
@@ -187,7 +187,7 @@ def of_class_tars(
         all_seen: Whether `wnids` are all classes.
     """
     names = folder_names(path.absolute()) if path.is_dir() else [_without_suffix(path)]
-    verdict = set_of(wnids, _image_names(images), names)
+    verdict = identify_dataset(wnids, _image_names(images), names)
     split = split_of_folder(path.name) or ("train" if verdict.dataset == "ilsvrc2012" else None)
     splits = (split,) if split else ()
     release = RELEASES.get(verdict.dataset)
@@ -202,7 +202,9 @@ def of_class_tars(
     )
 
 
-def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_seen: bool = False) -> Detection | None:
+def detect_images(
+    form: str, path: Path, names: Sequence[str], what: str, *, all_seen: bool = False
+) -> Detection | None:
     """Return the detection of an archive of images by the names of its first files; None if it is not ImageNet's.
 
     With `all_seen`, `names` are all files.
@@ -210,9 +212,9 @@ def of_images(form: str, path: Path, names: Sequence[str], what: str, *, all_see
     images = _image_names(names)
     if not images or _is_webdataset(names) or any(map(_WHOLE_TREE.match, names)):
         return None
-    paths = [told_by_path(name) for name in images]
+    paths = [path_facts(name) for name in images]
     task = task_of(PurePosixPath(path.name)) or task_of(PurePosixPath(images[0]).parent)
-    if task or any(is_of_detection(image.stem) for image in paths):
+    if task or any(is_detection_stem(image.stem) for image in paths):
         return None
     if are_stanford_dogs([part for part in PurePosixPath(images[0]).parts[:-1] if wnid_of_folder(part)][:1]):
         return None
@@ -273,7 +275,7 @@ def _verdict(
     folders = images[0].split("/")
     if any(folder.startswith("imagenet21k_") and folder in SPLIT_FOLDERS for folder in folders):
         return release_of_21k_p(wnids, name=" ".join(names))
-    verdict = set_of(wnids, images, names, tiny=lambda: tiny)
+    verdict = identify_dataset(wnids, images, names, tiny=lambda: tiny)
     if years and verdict.dataset == "ilsvrc2012":
         # Other data sets, such as Imagenette, are trees of classes made of ILSVRC's images.
         return Verdict(f"ilsvrc{years[0]}", f"the names of ILSVRC{years[0]}", verdict.others if treed else ())
@@ -303,6 +305,6 @@ def _missing_end(path: Path) -> list[str]:
         return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]
 
 
-def own_name(wanted: str) -> str:
+def dataset_name(wanted: str) -> str:
     """Return a name as names of data sets are spelled: lower-case letters, digits, '.', '_' and '-'."""
     return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "imagenet"

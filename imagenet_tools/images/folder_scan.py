@@ -13,7 +13,7 @@ from imagenet_tools.images import image_rows
 from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
 from imagenet_tools.units import UNREADABLE, FileRange, unit_file
-from imagenet_tools.wordnet.wnid import told_by_path
+from imagenet_tools.wordnet.wnid import path_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +121,7 @@ def _add(rows: ImageRows, folder: _OpenFolder, entry: os.DirEntry[str]) -> None:
         what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
         rows.problem(UNREADABLE, file, what)
         return
-    stem, wnid, _ = told_by_path(entry.name)
+    stem, wnid, _ = path_facts(entry.name)
     wnid = unit.wnid or wnid
     fd = -1
 

@@ -12,7 +12,7 @@ from imagenet_tools.images import probe as probing
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, spelled_by
+from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, stem_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -139,7 +139,7 @@ class ImageRows:
         self, stem: str, file: str, member: str | None, wnid: str | None, split: str | None
     ) -> tuple[str | None, str | None]:
         """Return class and split of an image, whose place says `wnid` and `split`; report contradictions."""
-        name_wnid, number, year, name_split = spelled_by(stem)
+        name_wnid, number, year, name_split = stem_parts(stem)
         if year is None:
             if number is None and self._is_release:
                 reason = f"{title(self.unit.dataset)} has no such name; expected one such as n01440764_10026. "

@@ -131,7 +131,15 @@ def numbering_of(labelling: Labelling | None) -> Numbering | None:
     return Numbering(labelling.space, labelling.order, labelling.base)
 
 
-def hold_label(
+# Codes that check_label() may report, for the table problems.
+PROBLEMS = {
+    "label_differs": "the label is another class than the name says; the name's is kept",
+    "label_contradiction": "the label of a validation image is another class than the official one: nothing is indexed",
+    "label_unread": "a label that is no class; the name's is kept",
+}
+
+
+def check_label(
     rows: ImageRows, stem: str, label: int | str | None, meaning: Meaning | None, file: str, member: str | None = None
 ) -> None:
     """Compare the label beside an image with its name and the official labels, and report a difference.

@@ -28,7 +28,7 @@ _LABEL = "label"
 RESIZED = b"imagenet-tools resized"
 
 
-class Own(NamedTuple):
+class ExportedRow(NamedTuple):
     """What an export of this project states about an image."""
 
     dataset: str
@@ -37,12 +37,12 @@ class Own(NamedTuple):
     wnid: str
 
 
-class Said(NamedTuple):
+class RowValues(NamedTuple):
     """The values beside an image."""
 
     name: str | None
     label: int | str | None
-    own: Own | None = None
+    own: ExportedRow | None = None
 
 
 class LabelledShard(NamedTuple):
@@ -64,7 +64,7 @@ class LabelledShard(NamedTuple):
         shard = ParquetShard(files, str(path), label=label)
         with shard.told("a schema that cannot be read"):
             schema = shard.file.schema_arrow
-            exported = Own._fields if all(_is_text(schema, name) for name in Own._fields) else ()
+            exported = ExportedRow._fields if all(_is_text(schema, name) for name in ExportedRow._fields) else ()
             labels = (_LABEL,) if _LABEL in schema.names and _is_read(schema.field(_LABEL).type) else ()
             listed = _listed(schema.metadata or {})
             unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels, *exported)]
@@ -77,7 +77,7 @@ class LabelledShard(NamedTuple):
             RESIZED in (schema.metadata or {}),
         )
 
-    def first(self, n: int) -> list[Said]:
+    def first(self, n: int) -> list[RowValues]:
         """Return the values beside the first n images, without reading the images."""
         import pyarrow as pa
 
@@ -86,7 +86,7 @@ class LabelledShard(NamedTuple):
             first = pa.Table.from_batches(itertools.islice(batches, 1))
             return _said([leaf_of(first, column) for column in self.beside])
 
-    def rows(self, group: int) -> Iterator[tuple[pa.Buffer | None, Said]]:
+    def rows(self, group: int) -> Iterator[tuple[pa.Buffer | None, RowValues]]:
         """Return the images of a row group, and the values beside them.
 
         Raises:
@@ -108,15 +108,17 @@ def _is_text(schema: pa.Schema, name: str) -> bool:
     return name in schema.names and bool(pa.types.is_string(schema.field(name).type))
 
 
-def _said(columns: Sequence[pa.ChunkedArray]) -> list[Said]:
+def _said(columns: Sequence[pa.ChunkedArray]) -> list[RowValues]:
     """Return the values of the columns `LabelledShard.beside`, row by row."""
     names, *others = (_values(column) for column in columns)
     texts = [None if name is None else str(name) for name in names]
-    if len(others) == len(Own._fields):
-        exported = [Own(*map(str, values)) if None not in values else None for values in zip(*others, strict=True)]
-        return [Said(name, None, own) for name, own in zip(texts, exported, strict=True)]
+    if len(others) == len(ExportedRow._fields):
+        exported = [
+            ExportedRow(*map(str, values)) if None not in values else None for values in zip(*others, strict=True)
+        ]
+        return [RowValues(name, None, own) for name, own in zip(texts, exported, strict=True)]
     labels = others[0] if others else [None] * len(texts)
-    return [Said(name, label) for name, label in zip(texts, labels, strict=True)]
+    return [RowValues(name, label) for name, label in zip(texts, labels, strict=True)]
 
 
 def _values(column: pa.ChunkedArray) -> list[int | str | None]:

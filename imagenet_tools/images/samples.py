@@ -112,7 +112,7 @@ class Sample:
         return ""
 
 
-class Seen(NamedTuple):
+class IdentifiedSample(NamedTuple):
     """A sample that was read to identify the content of a shard."""
 
     sample: Sample
@@ -121,17 +121,17 @@ class Seen(NamedTuple):
     before: str  # size before it was resized, in words; "" if it was not
 
 
-def first_samples(path: Path, n: int) -> list[Seen]:
+def first_samples(path: Path, n: int) -> list[IdentifiedSample]:
     """Return the first n samples of a tar; none if it is no tar, or one of images alone."""
     if not tar.is_tar(path):
         return []
-    seen: list[Seen] = []
+    seen: list[IdentifiedSample] = []
     # The samples before a break identify the form. The scan reports the break.
     with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
         for sample in islice(samples(file.fileno(), path.name), n):
             stem = sample.told[0] if sample.told else ""
             wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
-            seen.append(Seen(sample, stem, wnid, _size_before(sample, file.fileno())))
+            seen.append(IdentifiedSample(sample, stem, wnid, _size_before(sample, file.fileno())))
     return seen if any(one.sample.image and one.sample.texts for one in seen) else []
 
 

@@ -38,7 +38,7 @@ def mode_after(mode: str, *, rgb: bool) -> str:
     return "RGB" if mode not in _JPEG_MODES or (rgb and mode == "CMYK") else mode
 
 
-def encode_anew(data: bytes, change: Change) -> bytes:
+def reencode(data: bytes, change: Change) -> bytes:
     """Return the changed image as a JPEG.
 
     Raises:

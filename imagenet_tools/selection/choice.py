@@ -62,8 +62,8 @@ class SuperclassSelection:
             return {wnid: known[wnid] for wnid in wnids if wnid in known}
         from imagenet_tools.catalogue import class_maps, lists
 
-        classes = lists.made("the classes", list(wnids))
-        target = lists.get(self.source) if self.source else lists.made("the superclasses", self.wnids)
+        classes = lists.from_wnids("the classes", list(wnids))
+        target = lists.get(self.source) if self.source else lists.from_wnids("the superclasses", self.wnids)
         # A class goes to the nearest synset above it. A published category lists its members, so no ancestors there.
         mapped = class_maps.class_map(classes, target, ancestors=not target.categories)
         places = zip(classes.wnids, mapped.target, strict=True)
@@ -147,7 +147,7 @@ def _class_list(raw: str | Iterable[str], context: ValueContext) -> ClassSelecti
 def _superclasses(raw: str | Iterable[str], context: ValueContext) -> SuperclassSelection:
     """Read a file that `classes cut` wrote, a published list, a,b,c, or synsets."""
     from imagenet_tools.catalogue import lists
-    from imagenet_tools.superclasses import superclass_file
+    from imagenet_tools.superclasses import superclasses
 
     if isinstance(raw, str):
         name, path = raw.strip().lower(), Path(absolute(raw, context.folder))
@@ -156,7 +156,7 @@ def _superclasses(raw: str | Iterable[str], context: ValueContext) -> Superclass
             wnids = _category_wnids(name, target.categories) if target.categories else target.wnids
             return SuperclassSelection(name, wnids)
         if path.is_file():
-            cut = superclass_file.read(path)
+            cut = superclasses.read(path)
             members = tuple(sorted(cut.superclass_of().items()))
             return SuperclassSelection(str(path), tuple(superclass.wnid for superclass in cut.superclasses), members)
         if "/" in raw or path.suffix == ".toml":

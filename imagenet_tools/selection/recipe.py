@@ -183,6 +183,6 @@ def _synset(where: str, text: str) -> str:
     row = wordnet.find_row(first)
     if row is None or not second or not first.startswith(("n0", "n1")):
         return text.strip()
-    if wordnet.spelled(second) != wordnet.name_at(row):
+    if wordnet.normalised(second) != wordnet.name_at(row):
         raise UsageError(f"{where}: {first} is {wordnet.name_at(row)}, not {second.strip()}. Correct one of them.")
     return wordnet.wnids_of([row])[0]

@@ -80,7 +80,7 @@ def new_descriptor(path: str, replace: bool, fsync: bool) -> Iterator[int]:
 
 
 @contextmanager
-def half_made(path: str) -> Iterator[int]:
+def new_file_in_partial(path: str) -> Iterator[int]:
     """Open a new file in a folder that is not complete itself, so that the file has its name from the beginning.
 
     Raises:
@@ -263,7 +263,7 @@ def taken(path: str) -> ExistsError:
 
 
 @contextmanager
-def named_when_full(place: Path, kept: Path) -> Iterator[None]:
+def explain_full_disk(place: Path, kept: Path) -> Iterator[None]:
     """Raise ImagenetToolsError, which names the place and what to do, if the disk is full.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from imagenet_tools.errors import ExportError, SourceError
-from imagenet_tools.storage.files import StrPath, half_made, new_descriptor, refuse_taken, taken
+from imagenet_tools.storage.files import StrPath, new_descriptor, new_file_in_partial, refuse_taken, taken
 from imagenet_tools.system import share_blocks
 
 How = Literal["auto", "hard", "sym", "reflink", "copy"]
@@ -58,7 +58,7 @@ def write_range(
 
 
 def _new(dest: str, in_partial: bool) -> AbstractContextManager[int]:
-    return half_made(dest) if in_partial else new_descriptor(dest, replace=False, fsync=False)
+    return new_file_in_partial(dest) if in_partial else new_descriptor(dest, replace=False, fsync=False)
 
 
 def link_or_copy(

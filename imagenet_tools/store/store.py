@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import PIL.Image
 
-    from imagenet_tools.catalogue.terms import Taken
+    from imagenet_tools.catalogue.terms import ResolvedSynset
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Store:
     # ---- synsets
 
     @checked
-    def resolve(self, text: str, *, strict: bool = False) -> Taken:
+    def resolve(self, text: str, *, strict: bool = False) -> ResolvedSynset:
         """Return the synset that a text names in this index.
 
         Args:

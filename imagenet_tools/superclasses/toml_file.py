@@ -119,6 +119,6 @@ def read_synset(where: str, value: object) -> str:
         row = wordnet.row_of(first)
     except UnknownSynsetError as error:
         raise UnknownSynsetError(f"{where}: {error}") from error
-    if second and wordnet.spelled(second) != wordnet.name_at(row):
+    if second and wordnet.normalised(second) != wordnet.name_at(row):
         raise UsageError(f"{where}: {first} is {wordnet.name_at(row)}, not {second.strip()}. Correct one of them.")
     return wordnet.wnids_of([row])[0]

@@ -60,7 +60,7 @@ def is_wnid(text: str) -> bool:
     return len(text) == 9 and WNID.fullmatch(text) is not None
 
 
-def spelled_by(stem: str) -> tuple[str | None, str | None, str | None, str | None]:
+def stem_parts(stem: str) -> tuple[str | None, str | None, str | None, str | None]:
     """Return the (wnid, number, year, split) in a stem, None for each that it lacks.
 
     n01440764_10026 has the first two, n01491361_tiger_shark a wnid alone, ILSVRC2012_val_00000001 the last two.
@@ -71,7 +71,7 @@ def spelled_by(stem: str) -> tuple[str | None, str | None, str | None, str | Non
 
 def wnid_of_stem(stem: str) -> str | None:
     """Return the wnid before the first '_' of a stem (n01440764_10026, n01491361_tiger_shark), or None."""
-    return spelled_by(stem)[0]
+    return stem_parts(stem)[0]
 
 
 def wnid_of_folder(name: str) -> str | None:
@@ -91,18 +91,18 @@ def split_of_folder(name: str) -> str | None:
 
 def is_training_stem(stem: str) -> bool:
     """Return True if a stem is spelled as a training image's: a wnid and a number (n01440764_10026)."""
-    return spelled_by(stem)[1] is not None
+    return stem_parts(stem)[1] is not None
 
 
 def official_split(stem: str) -> tuple[str, str] | None:
     """Return (year, split) of an ILSVRC stem such as ILSVRC2012_val_00000001, or None."""
-    _, _, year, split = spelled_by(stem)
+    _, _, year, split = stem_parts(stem)
     return (year, split) if year is not None and split is not None else None
 
 
 def keeps_imagenet_name(stem: str) -> bool:
     """Return True if the releases of ImageNet share a stem, so that it names a photograph by itself."""
-    _, number, year, _ = spelled_by(stem)
+    _, number, year, _ = stem_parts(stem)
     return number is not None or year is not None
 
 
@@ -117,7 +117,7 @@ def without_label(stem: str) -> tuple[str, str | None]:
     return (first, last) if is_wnid(last) and keeps_imagenet_name(first) else (stem, None)
 
 
-def told_by_path(path: str) -> PathFacts:
+def path_facts(path: str) -> PathFacts:
     """Return the facts in the path of an image, with '/' between folders.
 
     Example:
@@ -165,7 +165,7 @@ def hashes32(photos: Iterable[str]) -> list[int]:
     return [number for (number,) in struct.iter_unpack(">I28x", digests)]
 
 
-def is_of_detection(stem: str) -> bool:
+def is_detection_stem(stem: str) -> bool:
     """Return True if an image is of ILSVRC's detection task, by the year in its name: classification ended in 2012."""
     official = official_split(stem)
     return official is not None and official[0] > "2012"

@@ -192,7 +192,7 @@ def mask_of(rows: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 # ---- rows by text
 
 
-def spelled(text: str) -> str:
+def normalised(text: str) -> str:
     """Return the spelling by which a text is looked up.
 
     Example:
@@ -206,7 +206,7 @@ def spelled(text: str) -> str:
 
 def find_row(text: str) -> int | None:
     """Return the row of a wnid or a name; None if no synset has it."""
-    text = spelled(text)
+    text = normalised(text)
     if is_wnid(text):
         offsets, offset = load().offsets, int(text[1:])
         row = int(np.searchsorted(offsets, offset))
@@ -270,7 +270,7 @@ def rows_called(lemma: str) -> Sequence[int]:
 
 def rows_with(lemmas: Iterable[str]) -> set[int]:
     """Return the rows that have all of some lemmas, in any case, with '_' or spaces."""
-    rows = [set(rows_called(spelled(lemma).replace(" ", "_"))) for lemma in lemmas]
+    rows = [set(rows_called(normalised(lemma).replace(" ", "_"))) for lemma in lemmas]
     return set.intersection(*rows) if rows else set()
 
 

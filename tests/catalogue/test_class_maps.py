@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imagenet_tools import class_map
 from imagenet_tools.catalogue import lists
-from imagenet_tools.catalogue.lists import ClassList, made
+from imagenet_tools.catalogue.lists import ClassList, from_wnids
 from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import hierarchy, wordnet
 
@@ -134,9 +134,11 @@ def test_ancestors_take_what_has_no_class_of_its_own() -> None:
 
 def test_a_class_as_near_to_two_goes_to_none_and_is_named() -> None:
     minivan, parents = wordnet.synset("minivan.n.01").wnid, wordnet.synset("minivan.n.01").hypernyms
-    found = class_map(made("mine", [minivan]), made("two", parents), ancestors=True)
+    found = class_map(from_wnids("mine", [minivan]), from_wnids("two", parents), ancestors=True)
     assert found.ambiguous == {minivan: parents} and found.dropped == (minivan,)
-    assert class_map(made("mine", [minivan]), made("one", parents[:1]), ancestors=True).above == {minivan: parents[0]}
+    assert class_map(from_wnids("mine", [minivan]), from_wnids("one", parents[:1]), ancestors=True).above == {
+        minivan: parents[0]
+    }
 
 
 FEW = wordnet.wnids_of(np.arange(0, 82_115, 900))
@@ -145,7 +147,7 @@ FEW = wordnet.wnids_of(np.arange(0, 82_115, 900))
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(FEW), min_size=1, unique=True), st.lists(st.sampled_from(FEW), min_size=1, unique=True))
 def test_a_class_goes_to_itself_or_to_a_nearest_ancestor(a: list[str], b: list[str]) -> None:
-    found = class_map(made("a", a), made("b", b), ancestors=True)
+    found = class_map(from_wnids("a", a), from_wnids("b", b), ancestors=True)
     for wnid, target in zip(a, found.target.tolist(), strict=True):
         above = [other for other in b if hierarchy.is_a(wnid, other)]
         if wnid in b:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.superclasses import exclusive_tree_file, superclass_file
+from imagenet_tools.superclasses import exclusive_tree, superclasses
 from tests.cli.conftest import Run
 
 
@@ -18,7 +18,7 @@ def test_cut_writes_a_file_and_reports_what_is_not_covered_and_ambiguous(run: Ru
     assert "3 superclasses of 182 of 1,000 classes, 5 to 118 each" in ran.err
     assert "uncovered: 818 classes at or below none: tench.n.01" in ran.err
     assert "ambiguous: 118 classes at or below several: chihuahua.n.03" in ran.err
-    made = superclass_file.read(path)
+    made = superclasses.read(path)
     assert len(made.superclass_of()) == 182 and not made.edited
     assert run("classes", "cut", "--at", "dog,domestic_animal,bird").out == path.read_text()
     assert run("classes", "cut", "--at", "dog", "-o", str(path)).code == 4
@@ -48,7 +48,7 @@ def test_tree_of_classes_is_a_file_that_tree_draws(run: Run, tmp_path: Path) -> 
     path = tmp_path / "tree.toml"
     ran = run("classes", "tree", "--rule", "max-depth", "-o", str(path))
     assert ran.code == 0 and "38 of them classes" in ran.err
-    tree = exclusive_tree_file.read(path)
+    tree = exclusive_tree.read(path)
     drawn = json.loads(
         run("tree", "--exclusive", str(path), "--depth", "99", "--all", "--classes", "ilsvrc2012", "--json").out
     )

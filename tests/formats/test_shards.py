@@ -1,8 +1,8 @@
 """What shards tell together: an official name never makes other images official."""
 
 from imagenet_tools.formats._shared.sharding import dataset_of_images, split_of_images, spread
+from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Numbering, Reading, read_numbers
-from imagenet_tools.images.shards import own_name
 
 NO_NUMBERS = Reading(None, "")
 VAL = "ILSVRC2012_val_00000001"
@@ -34,5 +34,5 @@ def test_the_data_set_is_told_by_official_names_numbers_and_what_shards_are_call
 
 
 def test_a_name_of_its_own_is_one_that_a_data_set_may_have() -> None:
-    assert own_name("ImageNet W21 (copy)") == "imagenet-w21-copy-"
-    assert own_name("...") == "imagenet"
+    assert dataset_name("ImageNet W21 (copy)") == "imagenet-w21-copy-"
+    assert dataset_name("...") == "imagenet"

@@ -242,7 +242,7 @@ def test_a_large_archive_is_several_units_that_give_the_rows_of_one(
     assert [unit.member for unit in one.units] == [""]
     always = {"stray_file": 1, "repeated_annotation": 3, "xml_broken": 1}
     assert one.problems == always | ({"tar_truncated": 2} if mode == "w" else {"tar_truncated": 1, "gzip_truncated": 1})
-    monkeypatch.setattr(annotation_files, "_A_UNIT", path.stat().st_size // 4)
+    monkeypatch.setattr(annotation_files, "_UNIT_BYTES", path.stat().st_size // 4)
     several = Scanned(box_xml, path)
     assert [unit.member for unit in several.units] == [f"share {n} of 4" for n in (1, 2, 3, 4)]
     assert len({unit.key for unit in [*one.units, *several.units]}) == 5
@@ -256,7 +256,7 @@ def test_a_large_archive_is_several_units_that_give_the_rows_of_one(
 
 
 def test_an_archive_of_one_layer_is_one_unit_whatever_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotation_files, "_A_UNIT", 1)
+    monkeypatch.setattr(annotation_files, "_UNIT_BYTES", 1)
     files = {f"Annotation/{wnid}/{stem}.xml": text for wnid, own in CLASSES.items() for stem, text in own.items()}
     scanned = Scanned(box_xml, written(tmp_path / "Annotation.tar.gz", tar_of(files)))
     assert [unit.member for unit in scanned.units] == [""]
@@ -283,7 +283,7 @@ def test_an_index_of_one_unit_is_built_anew_of_several_and_is_the_same(
     whole = imagenet_tools.build_index([archive, folder], index, dataset="fall11", workers=1)
     before = read()
     assert whole.rows["boxes"] == len(stems)
-    monkeypatch.setattr(annotation_files, "_A_UNIT", archive.stat().st_size // 4)
+    monkeypatch.setattr(annotation_files, "_UNIT_BYTES", archive.stat().st_size // 4)
     several = imagenet_tools.build_index([archive, folder], index, dataset="fall11", workers=2)
     assert several.units == {"scanned": 4, "resumed": 0, "unchanged": 1, "removed": 1}
     assert read() == before

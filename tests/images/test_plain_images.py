@@ -21,9 +21,9 @@ from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.batch import jpeg_batch, tar_batch
 from imagenet_tools.images.folder_scan import scan_folder
-from imagenet_tools.images.image_scan import scan_tar
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.probe import probe
+from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.storage.blob import read_buffer
 from imagenet_tools.units import Unit
 from tests.benchmarks.photographs import stock

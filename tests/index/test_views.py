@@ -109,7 +109,7 @@ def spellings(draw: st.DrawFn) -> str:
 @given(texts=st.lists(spellings(), min_size=1, max_size=20))
 def test_sql_spells_a_text_as_python_does(sql: duckdb.DuckDBPyConnection, texts: list[str]) -> None:
     spelled = one(sql, "SELECT list_transform($1, lambda text: _term(text))", texts)
-    assert spelled == [wordnet.spelled(text) for text in texts]
+    assert spelled == [wordnet.normalised(text) for text in texts]
 
 
 # ---- under, above, is_a

@@ -7,7 +7,7 @@ import pytest
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.index import Index
-from imagenet_tools.superclasses import cuts, superclass_file
+from imagenet_tools.superclasses import cuts, superclasses
 from imagenet_tools.wordnet import hierarchy
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
@@ -120,7 +120,7 @@ def test_superclasses_join_classes_by_a_list_a_file_or_synsets(fall11: Index, ta
     assert found.left_out() == {"superclasses": 2 * (21_841 - 68)}
     path = tables / "super.toml"
     made = cuts.cut(lists.get("ilsvrc2012").wnids, k=5, under="dog.n.01")
-    superclass_file.write(made, path)
+    superclasses.write(made, path)
     by_file = chosen(fall11, superclasses=str(path))
     assert by_file == {one.wnid: 2 * len(one.members) for one in made.superclasses}
     two = chosen(fall11, superclasses="dog.n.01,cat.n.01")

@@ -8,7 +8,7 @@ import pytest
 
 from imagenet_tools.catalogue import labels, terms
 from imagenet_tools.errors import ImagenetToolsError, UsageError
-from imagenet_tools.superclasses import exclusive_tree_file
+from imagenet_tools.superclasses import exclusive_tree as trees
 from imagenet_tools.superclasses.exclusive_tree import RULES, ExclusiveTree, exclusive_tree
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
@@ -75,10 +75,10 @@ def test_below_a_synset_only_what_lies_there_is_a_choice() -> None:
 @pytest.mark.parametrize("rule", ["first", "max-depth", "most-images"])
 def test_what_is_written_is_read_again(rule: str, tmp_path: Path) -> None:
     tree = made(rule)
-    exclusive_tree_file.write(tree, tmp_path / "tree.toml")
-    read = exclusive_tree_file.read(tmp_path / "tree.toml")
+    trees.write(tree, tmp_path / "tree.toml")
+    read = trees.read(tmp_path / "tree.toml")
     assert read == tree
-    assert exclusive_tree_file.text(read) == (tmp_path / "tree.toml").read_text()
+    assert trees.text(read) == (tmp_path / "tree.toml").read_text()
     table = tomllib.loads((tmp_path / "tree.toml").read_text())
     assert len(table["choice"]) == len(tree.choices) and table["made"]["n_synsets"] == len(tree.hypernyms) + 1
 
@@ -87,9 +87,9 @@ DOG = 'synset = "n02084071 dog.n.01"\nhypernym = "n01317541 domestic_animal.n.01
 
 
 def edited(old: str, new: str) -> ExclusiveTree:
-    content = exclusive_tree_file.text(made("min-depth"))
+    content = trees.text(made("min-depth"))
     assert old in content, old
-    return exclusive_tree_file.parse(content.replace(old, new, 1), where="tree.toml")
+    return trees.parse(content.replace(old, new, 1), where="tree.toml")
 
 
 def test_a_choice_may_be_changed_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
-from imagenet_tools.superclasses import superclass_file
+from imagenet_tools.superclasses import superclasses
 from imagenet_tools.superclasses.cuts import cut, cut_by
 
 ILSVRC = labels.ilsvrc2012_sorted()
@@ -16,19 +16,19 @@ AT = ["carnivore.n.01", "domestic_animal.n.01", "bird.n.01", "fox.n.01", "n09450
 
 @pytest.fixture(scope="module")
 def content() -> str:
-    return superclass_file.text(cut(ILSVRC, at=AT))
+    return superclasses.text(cut(ILSVRC, at=AT))
 
 
 @pytest.mark.parametrize("words", [{"at": AT}, {"k": 7, "balanced": True}, {"depth": 4, "overlap": "none"}])
 def test_what_is_written_is_read_again(words: dict[str, object], tmp_path: Path) -> None:
     made = cut(ILSVRC, **words)  # type: ignore[arg-type]
-    superclass_file.write(made, tmp_path / "made.toml")
-    read = superclass_file.read(tmp_path / "made.toml")
+    superclasses.write(made, tmp_path / "made.toml")
+    read = superclasses.read(tmp_path / "made.toml")
     assert read == made
     assert read.rule is not None and cut_by(read.rule, read.classes()) == made
-    assert superclass_file.text(read) == (tmp_path / "made.toml").read_text()
+    assert superclasses.text(read) == (tmp_path / "made.toml").read_text()
     with pytest.raises(ExistsError):
-        superclass_file.write(made, tmp_path / "made.toml")
+        superclasses.write(made, tmp_path / "made.toml")
 
 
 def test_the_file_says_what_is_not_covered_ambiguous_and_passed_over(content: str) -> None:
@@ -60,17 +60,17 @@ def edited(content: str, *changes: tuple[str, str]) -> str:
 
 def test_a_file_may_be_edited_and_says_that_it_was(content: str) -> None:
     carnivore = 'name = "carnivore.n.01"\nmembers = [\n'
-    moved = superclass_file.parse(edited(content, (TABBY, ""), (carnivore, carnivore + TABBY)))
-    assert moved.edited and not superclass_file.parse(content).edited
+    moved = superclasses.parse(edited(content, (TABBY, ""), (carnivore, carnivore + TABBY)))
+    assert moved.edited and not superclasses.parse(content).edited
     assert moved.superclass_of()["n02123045"] == "n02075296"
-    renamed = superclass_file.parse(edited(content, ('name = "bird.n.01"', 'name = "birds"')))
+    renamed = superclasses.parse(edited(content, ('name = "bird.n.01"', 'name = "birds"')))
     assert renamed.edited and "birds" in [one.name for one in renamed.superclasses]
     # By hand, of the least there must be; a synset as a wnid, a name, or both.
     small = (
         'format = 1\nkind = "superclasses"\n[[superclass]]\nsynset = "dog.n.01"\n'
         'members = ["n02085620", "Pug.n.1", "n02099601 golden_retriever.n.01"]\n'
     )
-    assert superclass_file.parse(small).superclass_of() == dict.fromkeys(
+    assert superclasses.parse(small).superclass_of() == dict.fromkeys(
         ["n02085620", "n02099601", "n02110958"], "n02084071"
     )
 
@@ -97,7 +97,7 @@ def test_a_file_may_be_edited_and_says_that_it_was(content: str) -> None:
 )
 def test_a_mistake_of_an_editor_is_told_with_its_place(content: str, old: str, new: str, message: str) -> None:
     with pytest.raises(ImagenetToolsError, match=message) as caught:
-        superclass_file.parse(edited(content, (old, new)), where="pets.toml")
+        superclasses.parse(edited(content, (old, new)), where="pets.toml")
     assert str(caught.value).startswith("pets.toml")
 
 
@@ -108,19 +108,19 @@ def test_what_should_be_a_table_and_is_none_is_an_error(line: str) -> None:
     head = f'format = 1\nkind = "superclasses"\n{line}\n'
     tail = "" if line.startswith("superclass") else '[[superclass]]\nsynset = "dog.n.01"\nmembers = ["pug.n.01"]\n'
     with pytest.raises(UsageError, match=r"expected a table|found no"):
-        superclass_file.parse(head + tail)
+        superclasses.parse(head + tail)
 
 
 def test_a_class_in_two_superclasses_is_refused(content: str) -> None:
     fox = '  "n02119022 red_fox.n.03",\n'
     carnivore = 'name = "carnivore.n.01"\nmembers = [\n'
     with pytest.raises(UsageError, match=r"red_fox.n.03.* is in .*carnivore.* and in .*fox.* belongs to one"):
-        superclass_file.parse(edited(content, (carnivore, carnivore + fox)))
+        superclasses.parse(edited(content, (carnivore, carnivore + fox)))
 
 
 def test_a_file_that_is_not_there_or_no_text_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.toml: No such file.*classes cut"):
-        superclass_file.read(tmp_path / "none.toml")
+        superclasses.read(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"format = 1\n\xff")
     with pytest.raises(UsageError, match="byte 11 is no UTF-8"):
-        superclass_file.read(tmp_path / "bytes.toml")
+        superclasses.read(tmp_path / "bytes.toml")

@@ -17,8 +17,8 @@ from typing import Generic, NamedTuple, TypeVar
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.formats._shared.contract import count_of, unit_at
+from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Reading, numbering_of, read_numbers
-from imagenet_tools.images.shards import own_name
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, official_split, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row
@@ -159,7 +159,7 @@ def nameless_shards(form: str, title: str, path: Path, groups: Sequence[ShardGro
         return []
     count = count_of(sum(len(group.shards) for group in groups), f"{title} shard")
     evidence = f"{count} whose images have none of ImageNet's names"
-    return [Detection(form, path, own_name(name or folder.name), (), evidence, advice=_ADVICE)]
+    return [Detection(form, path, dataset_name(name or folder.name), (), evidence, advice=_ADVICE)]
 
 
 def units_of_shards(groups: Iterable[ShardGroup[T]], detection: Detection, source: str, root: Path) -> Iterator[Unit]:

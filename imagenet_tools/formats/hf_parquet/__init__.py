@@ -28,10 +28,10 @@ from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import Tables
 from imagenet_tools.formats.hf_parquet import shards
 from imagenet_tools.images import image_rows, numbering
+from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.numbering import Numbering, hold_label
-from imagenet_tools.images.parquet_rows import LabelledShard, Said
-from imagenet_tools.images.shards import own_name
+from imagenet_tools.images.numbering import Numbering, check_label
+from imagenet_tools.images.parquet_rows import LabelledShard, RowValues
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, without_label
@@ -98,7 +98,7 @@ def detect(path: Path) -> list[Detection]:
         exported = shard_set.exported
         if any(shard.resized for shard in facts):
             evidence += ", resized: a data set of its own"
-            exported = {own_name(f"{(path if path.is_dir() else path.parent).name}-parquet")}
+            exported = {dataset_name(f"{(path if path.is_dir() else path.parent).name}-parquet")}
         if len(exported) == 1:
             [dataset], readings = exported, ()
     elif any(shard.lists_wnids for shard in facts):
@@ -145,7 +145,7 @@ def _split_of(name: str) -> str | None:
 
 def _look(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
     """Yield the first images of a shard; none if it cannot be read, which its scan reports."""
-    rows: Sequence[Said] = ()
+    rows: Sequence[RowValues] = ()
     try:
         with Descriptors() as files:
             shard = LabelledShard.open(files, path, path.name)
@@ -161,7 +161,7 @@ def _look(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
         yield sharding.FirstImage(row.name or "", stem, wnid or sharding.class_of_stem(stem), numbers, facts, dataset)
 
 
-def _stem_and_class(row: Said) -> tuple[str, str | None]:
+def _stem_and_class(row: RowValues) -> tuple[str, str | None]:
     """Return the stem of a row's image as ImageNet spells it, and the class behind it or in a column."""
     if row.own:
         return row.own.image_id, row.own.wnid
@@ -201,7 +201,7 @@ def scan(unit: Unit) -> Tables:
 
 
 def _add(
-    rows: ImageRows, unit: Unit, number: int, image: pa.Buffer | None, row: Said, meaning: numbering.Meaning | None
+    rows: ImageRows, unit: Unit, number: int, image: pa.Buffer | None, row: RowValues, meaning: numbering.Meaning | None
 ) -> None:
     """Add the image of a row, or the reason why it has none."""
     stem, wnid = _stem_and_class(row)
@@ -226,4 +226,4 @@ def _add(
         wnid=wnid,
         photo=row.own.photo if row.own else None,
     )
-    hold_label(rows, stem, row.label, meaning, unit.file, row.name)
+    check_label(rows, stem, row.label, meaning, unit.file, row.name)

@@ -34,12 +34,12 @@ from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
 from imagenet_tools.formats.webdataset import shards
 from imagenet_tools.images import image_rows, numbering
+from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
-from imagenet_tools.images.image_scan import CLASS_TAR
-from imagenet_tools.images.numbering import Numbering, hold_label
+from imagenet_tools.images.numbering import Numbering, check_label
 from imagenet_tools.images.samples import PROBLEMS as SAMPLE_PROBLEMS
-from imagenet_tools.images.samples import Sample, Seen, first_samples, samples
-from imagenet_tools.images.shards import own_name
+from imagenet_tools.images.samples import IdentifiedSample, Sample, first_samples, samples
+from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 
@@ -103,7 +103,7 @@ def detect(path: Path) -> list[Detection]:
     ]
 
 
-def _detect(path: Path, groups: list[sharding.ShardGroup[Seen]]) -> Detection:
+def _detect(path: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) -> Detection:
     shard_set = sharding.ShardSet("WebDataset", groups)
     name, folder = groups[0].dataset, path if path.is_dir() else path.parent
     resized = sum(bool(image.facts.before) for image in shard_set.images)
@@ -113,7 +113,7 @@ def _detect(path: Path, groups: list[sharding.ShardGroup[Seen]]) -> Detection:
         [dataset], readings = shard_set.exported, ()
     elif resized or not dataset.startswith(_ORIGINALS) or not shard_set.reading.may_be(_ORIGINALS):
         called = folder.name if contradiction or not name else name
-        dataset, readings = own_name(folder.name if folder.name.endswith("-wds") else f"{called}-wds"), ()
+        dataset, readings = dataset_name(folder.name if folder.name.endswith("-wds") else f"{called}-wds"), ()
     unread = ", ".join(sorted({field for image in shard_set.images for field in image.facts.sample.fields}))
     evidence = shard_set.evidence(
         "an export of this project, whose JSON gives images and classes"
@@ -129,7 +129,7 @@ def _detect(path: Path, groups: list[sharding.ShardGroup[Seen]]) -> Detection:
     return Detection("webdataset", path, dataset, ("images",), *about)
 
 
-def _contradiction(name: str, shard_set: sharding.ShardSet[Seen]) -> str:
+def _contradiction(name: str, shard_set: sharding.ShardSet[IdentifiedSample]) -> str:
     """Return what contradicts the name of the shards: winter 2021's are published as imagenet12k; "" for nothing."""
     class_list = _CLASS_LISTS.get(name.lower())
     others = len(shard_set.wnids - set(lists.get(class_list).wnids)) if class_list else 0
@@ -143,7 +143,7 @@ def _contradiction(name: str, shard_set: sharding.ShardSet[Seen]) -> str:
     return f"the shards are called {name}, and {why}: the name is not trusted"
 
 
-def _groups(path: Path) -> list[sharding.ShardGroup[Seen]]:
+def _groups(path: Path) -> list[sharding.ShardGroup[IdentifiedSample]]:
     """Return the shards at a path by data set and split."""
     return sharding.group_shards(_files(path), _parse, _look)
 
@@ -168,7 +168,7 @@ def _parse(file: Path) -> sharding.ShardName:
     return sharding.ShardName(file.parent, name.rstrip("-_."), split or "", split)
 
 
-def _look(files: Sequence[Path]) -> list[sharding.FirstImage[Seen]]:
+def _look(files: Sequence[Path]) -> list[sharding.FirstImage[IdentifiedSample]]:
     """Return the first samples of some shards, most of them of the first shard that has any."""
     first = next((n for n, file in enumerate(files) if first_samples(file, 1)), None)
     if first is None:
@@ -179,13 +179,13 @@ def _look(files: Sequence[Path]) -> list[sharding.FirstImage[Seen]]:
     return [_first_image(sample) for sample in seen]
 
 
-def _first_image(seen: Seen) -> sharding.FirstImage[Seen]:
+def _first_image(seen: IdentifiedSample) -> sharding.FirstImage[IdentifiedSample]:
     sample = seen.sample
     dataset = sample.facts["dataset"] if sample.exported else None
     return sharding.FirstImage(sample.key, seen.stem, seen.wnid, sample.labels, seen, dataset)
 
 
-def _missing(folder: Path, groups: list[sharding.ShardGroup[Seen]]) -> str:
+def _missing(folder: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) -> str:
     """Return how many shards of each split _info.json lists that are not there."""
     there = {shard.name for group in groups for shard in group.shards}
     for name in ("_info.json", "info.json"):
@@ -249,7 +249,7 @@ def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numberin
         photo=sample.facts["photo"] if sample.exported else None,
     )
     for number in sample.labels:
-        hold_label(rows, stem, number, meaning, unit.file, image.name)
+        check_label(rows, stem, number, meaning, unit.file, image.name)
     if unit.dataset.startswith(_ORIGINALS):
         if size := sample.resized(facts.width, facts.height):
             reason = f"the JSON says it had {size} pixels: no original; name the data set it is of, with --dataset"

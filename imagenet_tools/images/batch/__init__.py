@@ -1,4 +1,4 @@
-"""Scan many images of a tar together: the only door to the faster twin of `image_scan`.
+"""Scan many images of a tar together: the only door to the faster twin of `tar_scan`.
 
 `scan_members` adds the same rows, in the same order, as adding each member by itself; tests/images/test_plain_images.py
 holds both to that. It reads up to 1,024 members into one buffer (`tar_batch`), reads their JPEG headers together

@@ -15,7 +15,7 @@ from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
-from imagenet_tools.wordnet.wnid import keeps_imagenet_name, told_by_path
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ class _TarScan:
                 what = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
                 rows.problem("stray_file", unit.file, f"{what}, not an image", self._prefix + above + path)
             return
-        stem, path_wnid, split = told_by_path(path)
+        stem, path_wnid, split = path_facts(path)
         head, more, size, compression = unwrapped(head, length, more)
         if streams:
             compression = "tar.gz" if compression is None else f"tar.gz+{compression}"
