@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from imagenet_tools.units import Forecast
 from imagenet_tools.wordnet import nltk_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from imagenet_tools.store.layout import FileEntry
@@ -45,6 +46,10 @@ _MIN_UNITS_FOR_WORKERS = 4
 
 # Worker processes at most, if a disk or a network is slow to answer. Each takes about 10 MB of memory.
 _MAX_WORKERS = 32
+
+# Seconds in which a build works on units of at most so many bytes before it starts workers.
+_START_SECONDS = 0.2
+_SMALL_UNIT_BYTES = 8 << 20
 
 
 @dataclass
@@ -182,11 +187,8 @@ def _scan(
         pending: Iterable[UnitResult]
         if executor is not None:
             pending = executor.map(work, ordered)
-        elif workers == 1 or len(tasks) < _MIN_UNITS_FOR_WORKERS:
-            pending = map(work, ordered)
         else:
-            most = workers or max(cores, _MAX_WORKERS)
-            pending = stack.enter_context(closing(in_processes(work, ordered, workers or cores, most=most)))
+            pending = stack.enter_context(closing(_work_on(ordered, workers, cores)))
         for n, weight, result in zip(order, weights, pending, strict=True):
             results[n] = result
             scanned += weight
@@ -197,6 +199,34 @@ def _scan(
             if progress:
                 progress(stage, scanned, total)
     return [results[n] for n in range(len(tasks))]
+
+
+def _work_on(tasks: Sequence[Task], workers: int | None, cores: int) -> Generator[UnitResult, None, None]:
+    """Yield the results of tasks in their order: the first from this process, the rest from worker processes.
+
+    Workers take 0.2 s to start. A small build is done by then, so without a number of workers small units are worked
+    on in this process until _START_SECONDS are over.
+    """
+    start = time.monotonic()
+    n = 0
+    if workers is None:
+        while n < len(tasks) and time.monotonic() - start < _START_SECONDS and _is_small(tasks[n].unit):
+            yield work(tasks[n])
+            n += 1
+    rest = tasks[n:]
+    if workers == 1 or len(rest) < _MIN_UNITS_FOR_WORKERS:
+        yield from map(work, rest)
+        return
+    most = workers or max(cores, _MAX_WORKERS)
+    with closing(in_processes(work, rest, workers or cores, most=most)) as results:
+        yield from results
+
+
+def _is_small(unit: Unit) -> bool:
+    """Return True if a unit is a folder, or has few bytes."""
+    if unit.length >= 0:
+        return unit.length <= _SMALL_UNIT_BYTES
+    return not unit.path.is_file() or unit.path.stat().st_size <= _SMALL_UNIT_BYTES
 
 
 def _weights(units: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:
