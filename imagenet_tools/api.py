@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
-from imagenet_tools.selection.words import EXPORT
+from imagenet_tools.exports.options import EXPORT, ExportOptions, make_options, with_export_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.lists import ClassList
     from imagenet_tools.catalogue.terms import FoundSynset
     from imagenet_tools.exports.checks import CheckResult
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.index import Index
     from imagenet_tools.selection.selection import Selection
-    from imagenet_tools.storage.links import How
     from imagenet_tools.units import Progress, Reader
     from imagenet_tools.wordnet.wordnet import Synset
 
@@ -355,108 +354,51 @@ def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path
     return Index.open(path, roots=roots)
 
 
-def plan_export(
-    selection: Selection,
-    *,
-    to: str,
-    link: How = "auto",
-    names: str = "",
-    unboxed: str = "skip",
-    bad_boxes: str = "clip",
-    min_box: int = 0,
-    resize: int | None = None,
-    fit: str = "short",
-    crop: str = "none",
-    quality: int = 90,
-    repair: str | Iterable[str] = (),
-    field: str | Iterable[str] = (),
-    shard_size: int | str | None = None,
-    shuffle: str = "none",
-    side_files: bool = False,
-    hash: bool = False,  # noqa: A002 (the word of the command line)
-    meta_bin: bool = False,
-) -> Plan:
-    """What export() would make of a selection: images, boxes, classes, bytes, what is left out and why, hazards."""
-    from imagenet_tools.exports.options import make_options
+@with_export_options
+def plan_export(selection: Selection, *, to: str, **options: Unpack[ExportOptions]) -> Plan:
+    """Count what export() would write: images, boxes, classes, bytes, what is left out and why, and hazards.
+
+    Args:
+        selection: What to export.
+        to: A target, or several with ',' between.
+
+    Raises:
+        UsageError: An option or a target is wrong.
+        ExportError: The selection is empty, or the target cannot hold it.
+    """
     from imagenet_tools.exports.plan import make_plans
 
-    options = make_options(
-        {
-            "link": link,
-            "names": names,
-            "unboxed": unboxed,
-            "bad_boxes": bad_boxes,
-            "min_box": min_box,
-            "resize": resize,
-            "fit": fit,
-            "crop": crop,
-            "quality": quality,
-            "repair": repair,
-            "field": field,
-            "shard_size": shard_size,
-            "shuffle": shuffle,
-            "side_files": side_files,
-            "hash": hash,
-            "meta_bin": meta_bin,
-        }
-    )
-    return make_plans(_targets(to), selection, options)
+    return make_plans(_targets(to), selection, make_options(options))
 
 
+@with_export_options
 def export(
     selection: Selection,
     dest: str | Path,
     *,
     to: str,
-    link: How = "auto",
-    names: str = "",
-    unboxed: str = "skip",
-    bad_boxes: str = "clip",
-    min_box: int = 0,
-    resize: int | None = None,
-    fit: str = "short",
-    crop: str = "none",
-    quality: int = 90,
-    repair: str | Iterable[str] = (),
-    field: str | Iterable[str] = (),
-    shard_size: int | str | None = None,
-    shuffle: str = "none",
-    side_files: bool = False,
-    hash: bool = False,  # noqa: A002 (the word of the command line)
-    meta_bin: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Plan:
-    """Export a selection to a training loader's format, whole or not at all; gives the plan that was carried out.
+    **options: Unpack[ExportOptions],
+) -> Result:
+    """Export a selection to a training loader's format, whole or not at all; return what was written.
 
-    `to` is a target, or several with ',' between: they lie in folders of their own below `dest`, and each image is read
-    once. The options are the words of imagenet_tools.selection.words.EXPORT. ExistsError: something is at `dest`.
-    ExportError: the selection is empty, or the target cannot hold it.
+    Args:
+        selection: What to export.
+        dest: A path where nothing is.
+        to: A target, or several with ',' between: each gets a folder below `dest`, and each image is read once.
+        workers: Processes that write; default: this one for a small export, else one a core.
+        progress: Called with a stage, the images done, and the images in all.
+
+    Raises:
+        UsageError: An option or a target is wrong.
+        ExistsError: Something is at `dest`.
+        ExportError: The selection is empty, or the target cannot hold it.
     """
-    from imagenet_tools import system
     from imagenet_tools.exports.run import make_export
 
-    plan = plan_export(
-        selection,
-        to=to,
-        link=link,
-        names=names,
-        unboxed=unboxed,
-        bad_boxes=bad_boxes,
-        min_box=min_box,
-        resize=resize,
-        fit=fit,
-        crop=crop,
-        quality=quality,
-        repair=repair,
-        field=field,
-        shard_size=shard_size,
-        shuffle=shuffle,
-        side_files=side_files,
-        hash=hash,
-        meta_bin=meta_bin,
-    )
-    return make_export(plan, Path(dest), workers=workers or system.cores(), progress=progress)
+    plan = plan_export(selection, to=to, **options)
+    return make_export(plan, Path(dest), workers=workers, progress=progress)
 
 
 def _targets(to: str) -> list[str]:

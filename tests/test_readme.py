@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 from imagenet_tools import __version__, api
-from imagenet_tools.selection.words import EXPORT, SELECTION
+from imagenet_tools.exports.options import EXPORT
+from imagenet_tools.selection.words import SELECTION
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ from imagenet_tools.cli.options import (
 from imagenet_tools.cli.printing import counted, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.cli.progress import ProgressBar
 from imagenet_tools.errors import UsageError
+from imagenet_tools.exports.options import EXPORT
 from imagenet_tools.selection.steps import REASONS
-from imagenet_tools.selection.words import EXPORT
 
 if TYPE_CHECKING:
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.plan import Plan, Result
 
 _EPILOG = """\b
 Examples:
@@ -81,22 +82,23 @@ def command(
     if dry_run:
         plan = imagenet_tools.plan_export(selection, to=to, **options)
         cost = costs(plan.together, dest)
-        plan.hazards.extend(notes_on(plan.together, cost))
+        plan = replace(plan, hazards=(*plan.hazards, *notes_on(plan.together, cost)))
+        exports: list[tuple[Plan, Result | None]] = [(one, None) for one in plan.together]
     else:
-        plan = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **options)
-    plans = plan.together
+        result = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **options)
+        exports = [(one.plan, one) for one in result.together]
     if as_json:
-        targets = {one.target: describe(one) for one in plans}
-        content = describe(plan) if len(targets) == 1 else {"targets": targets}
+        targets = {plan.target: describe(plan, written) for plan, written in exports}
+        content = describe(*exports[0]) if len(targets) == 1 else {"targets": targets}
         if dry_run:
-            content |= {"costs": cost, "steps": {one.target: steps_json(one.selection) for one in plans}}
+            content |= {"costs": cost, "steps": {plan.target: steps_json(plan.selection) for plan, _ in exports}}
         print_json({"dest": str(dest), "written": not dry_run, **content})
     else:
-        for one in plans:
-            _print_plan(one, one.dest or dest, dry_run)
+        for plan, written in exports:
+            _print_export(plan, written, dest)
         if dry_run:
             _print_costs(cost)
-    if any("undecodable" in one.left_out for one in plans):
+    if any(written is not None and written.undecodable for _, written in exports):
         return FAILED if strict else PROBLEMS
     return DONE
 
@@ -124,27 +126,29 @@ def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
     return sections.get(first, {})
 
 
-def _print_plan(plan: Plan, dest: Path, dry_run: bool) -> None:
+def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
+    """Print a target's counts: what it would hold, or with a result what it holds."""
     from imagenet_tools.exports.boxes import REASONS as BOX_REASONS
 
-    images, classes = counted(plan.images(), "image"), counted(len(plan.classes), "class")
-    boxes = f", {counted(plan.boxes(), 'box')}" if plan.writes.boxes else ""
-    size = f"{'about ' if plan.options.resize else ''}{counted(plan.bytes(), 'byte')}"
-    verb = "would hold" if dry_run else "holds"
-    click.echo(f"{dest}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
+    counts = result or plan
+    images, classes = counted(counts.images(), "image"), counted(len(plan.classes), "class")
+    boxes = f", {counted(counts.boxes(), 'box')}" if plan.writes.boxes else ""
+    size = f"{'about ' if plan.options.resize else ''}{counted(counts.bytes(), 'byte')}"
+    verb, place = ("holds", result.path) if result else ("would hold", dest)
+    click.echo(f"{place}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
     rows = [
-        (split, plan.images(split), sum(tally.boxes for tally in tallies.values()), len(tallies))
-        for split, tallies in plan.tallies.items()
+        (split, counts.images(split), sum(tally.boxes for tally in tallies.values()), len(tallies))
+        for split, tallies in counts.tallies.items()
     ]
     print_table(("split", "images", "boxes", "classes"), rows, fit=False)
-    if dry_run:
+    if result is None:
         click.echo()
         print_steps(plan.selection, notes=False)  # the hazards hold the notes
-    elif plan.left_out:
-        _print_reasons(("step", "images left out", "why"), plan.left_out, REASONS)
+    elif result.left_out:
+        _print_reasons(("step", "images left out", "why"), result.left_out, REASONS)
     if plan.boxes_left_out:
         _print_reasons(("reason", "boxes left out", "why"), plan.boxes_left_out, BOX_REASONS)
-    for hazard in plan.hazards:
+    for hazard in counts.hazards:
         note(f"note: {hazard}")
 
 

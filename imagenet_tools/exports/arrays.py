@@ -1,6 +1,8 @@
-"""Arrow arrays put together of their buffers: of lists, pyarrow makes them with pandas imported, to look for frames.
+"""Make Arrow arrays from Python lists and numpy arrays, buffer by buffer, so that pandas is not imported.
 
-That takes longer than a small export does, and a copy of every image more.
+pyarrow.array() imports pandas, if it is installed, to see whether its argument is a data frame; so does an Arrow scalar
+that is made from a Python value. The import takes 240 ms of processor time (pandas 3.1, pyarrow 26), longer than a
+small export takes. None in a list becomes null.
 """
 
 from __future__ import annotations
@@ -19,52 +21,48 @@ if TYPE_CHECKING:
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Texts, numbers or booleans; None is null."""
+    """Return texts, numbers or booleans as an array of this type."""
     import pyarrow as pa
 
     if pa.types.is_string(kind):
         return strings(values)
-    given = values if None not in values else [0 if value is None else value for value in values]
-    found = np.fromiter(given, bool if pa.types.is_boolean(kind) else kind.to_pandas_dtype(), len(given))
-    data = _bits(found) if pa.types.is_boolean(kind) else pa.py_buffer(found)
-    return pa.Array.from_buffers(kind, len(given), [_valid(values), data])
+    filled = values if None not in values else [0 if value is None else value for value in values]
+    numbers = np.fromiter(filled, bool if pa.types.is_boolean(kind) else kind.to_pandas_dtype(), len(filled))
+    data = _bits(numbers) if pa.types.is_boolean(kind) else pa.py_buffer(numbers)
+    return pa.Array.from_buffers(kind, len(filled), [_validity(values), data])
 
 
 def strings(values: Sequence[str | None]) -> pa.Array:
-    """Texts; None is null."""
+    """Return texts as an array."""
     import pyarrow as pa
 
     texts = [b"" if value is None else value.encode() for value in values]
     data = pa.py_buffer(b"".join(texts))
-    return pa.Array.from_buffers(pa.string(), len(texts), [_valid(values), _offsets(texts), data])
+    return pa.Array.from_buffers(pa.string(), len(texts), [_validity(values), _offsets(texts), data])
 
 
-def _valid(values: Sequence[object]) -> pa.Buffer | None:
-    if None not in values:
-        return None
-    return _bits(np.fromiter((value is not None for value in values), bool, len(values)))
-
-
-def _bits(found: npt.NDArray[Any]) -> pa.Buffer:
+def integers(values: npt.NDArray[np.int64], *, valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return 64-bit integers as an array; null where `valid` is False."""
     import pyarrow as pa
 
-    return pa.py_buffer(np.packbits(found, bitorder="little"))
+    validity = None if valid is None else _bits(valid)
+    return pa.Array.from_buffers(pa.int64(), len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def lists(values: Sequence[Sequence[object]], inside: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Lists as long as these, of the values of an array that holds those of one behind those of the other."""
+def lists(values: Sequence[Sequence[object]], items: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return lists as long as `values`; `items` has the items of all lists, one list after the other."""
     import pyarrow as pa
 
-    return pa.Array.from_buffers(kind, len(values), [None, _offsets(values)], children=[inside])
+    return pa.Array.from_buffers(kind, len(values), [None, _offsets(values)], children=[items])
 
 
 def string_lists(values: Sequence[Sequence[str]], kind: pa.DataType) -> pa.Array:
-    """Lists of texts."""
+    """Return lists of texts."""
     return lists(values, strings(list(chain.from_iterable(values))), kind)
 
 
 def boxes(values: Sequence[Sequence[Sequence[float]]], kind: pa.DataType) -> pa.Array:
-    """Lists of boxes of four numbers."""
+    """Return lists of boxes of four numbers."""
     import pyarrow as pa
 
     flat = list(chain.from_iterable(values))
@@ -73,16 +71,28 @@ def boxes(values: Sequence[Sequence[Sequence[float]]], kind: pa.DataType) -> pa.
 
 
 def images(pictures: Sequence[Picture]) -> pa.Array:
-    """The bytes of images, read to where they stay."""
+    """Return the bytes of images; each is read to its place in the array, without a copy."""
     import pyarrow as pa
 
     ends = np.cumsum([0, *(picture.length for picture in pictures)]).tolist()
     data = pa.allocate_buffer(ends[-1])
-    room = memoryview(data).cast("B")
+    view = memoryview(data).cast("B")
     for picture, start, end in zip(pictures, ends, ends[1:], strict=False):
-        picture.read_into(room[start:end])
+        picture.read_into(view[start:end])
     offsets = pa.py_buffer(np.array(ends, np.int32))
     return pa.Array.from_buffers(pa.binary(), len(pictures), [None, offsets, data])
+
+
+def _validity(values: Sequence[object]) -> pa.Buffer | None:
+    if None not in values:
+        return None
+    return _bits(np.fromiter((value is not None for value in values), bool, len(values)))
+
+
+def _bits(flags: npt.NDArray[Any]) -> pa.Buffer:
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def _offsets(values: Sequence[Sequence[object] | bytes]) -> pa.Buffer:

@@ -1,4 +1,4 @@
-"""The boxes of an export, as queries: in the raster as it will be, and why one is left out, if it is."""
+"""Query the boxes of an export: their edges in the exported image, and the reason why a box is left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.exports.sorting import as_arrow
+from imagenet_tools.exports import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.store.store import Store
 
-# Why a box of an image that is in an export is not.
+# Why a box of an image that is in an export is left out.
 REASONS = {
     "no_area": "nothing of it lies inside the image, or its numbers cannot be used",
     "outside": "it reaches out of the image",
@@ -31,17 +31,31 @@ REASONS = {
 
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")
 
+# The columns of images of which BoxesOf finds the boxes.
+_IMAGE_COLUMNS = {
+    "number": "BIGINT",
+    "dataset": "VARCHAR",
+    "image_id": "VARCHAR",
+    "width": "INTEGER",
+    "height": "INTEGER",
+}
+_ALL_IMAGES = "(SELECT dataset, image_id, width, height, NULL AS number FROM images WHERE n_boxes > 0)"
 
-# Images that have boxes, with their width and height, and a number of their own.
-_OF_SOME = {"number": "BIGINT", "dataset": "VARCHAR", "image_id": "VARCHAR", "width": "INTEGER", "height": "INTEGER"}
-_OF_ALL = "(SELECT dataset, image_id, width, height, NULL AS number FROM images WHERE n_boxes > 0)"
+# The class of the export that each wnid of a box becomes; the parameters are those of class_values().
+_CLASSES = "SELECT unnest($_box_wnid::VARCHAR[]) AS own, unnest($_box_class::VARCHAR[]) AS class"
 
 
 def all_boxes(options: Options, images: str = "") -> str:
-    """Every box of the index: dataset, image_id, wnid, left, top, right, bottom, remarks, and lost: why, or null.
+    """Return SQL of every box of the index, with the columns
 
-    The edges are fractions of the raster that the export will hold, before it is turned. `images` is a table of those
-    whose boxes are asked for: dataset, image_id, width, height, number, which then is beside each box.
+        dataset, image_id, wnid, left, top, right, bottom, pose, truncated, difficult, flags
+        lost    the reason why it is left out, or null
+
+    The edges are fractions of the exported raster before it is turned.
+
+    Args:
+        options: The options of the export.
+        images: SQL of the images whose boxes are asked for, with _IMAGE_COLUMNS; `number` is then a column too.
     """
     edges = {name: name for name in _EDGES}
     lost = ["WHEN nxmin IS NULL THEN 'no_area'"]
@@ -58,73 +72,64 @@ def all_boxes(options: Options, images: str = "") -> str:
             bbox.sql_extent(edges["nymin"], edges["nymax"], height),
         )
         lost.append(f"WHEN least({', '.join(sides)}) < {options.min_box} THEN 'small_box'")
-    source, number = "boxes", "number, " if images else ""
-    if images or options.square or options.min_box:
-        # Boxes that share no image are of none that is chosen.
-        source = f"boxes JOIN {images or _OF_ALL} USING (dataset, image_id)"
-    named = ", ".join(
-        f"{edges[name]} AS {edge}" for name, edge in zip(_EDGES, ("left", "top", "right", "bottom"), strict=True)
-    )
-    named = named.replace(" AS left", ' AS "left"').replace(" AS right", ' AS "right"')
-    return f"""SELECT {number}dataset, image_id, wnid, {named}, pose, truncated, difficult, flags,
-                   CASE {" ".join(lost)} END AS lost FROM {source}"""
+    source = "boxes"
+    if images or options.square or options.min_box:  # the size of the image is needed
+        source = f"boxes JOIN {images or _ALL_IMAGES} USING (dataset, image_id)"
+    return f"""SELECT {"number, " if images else ""}dataset, image_id, wnid, {edges["nxmin"]} AS "left",
+                   {edges["nymin"]} AS top, {edges["nxmax"]} AS "right", {edges["nymax"]} AS bottom,
+                   pose, truncated, difficult, flags, CASE {" ".join(lost)} END AS lost FROM {source}"""
 
 
-# The class that each wnid of a box becomes, from the parameters of class_values().
-_CLASSES = "SELECT unnest($_box_wnid::VARCHAR[]) AS own, unnest($_box_class::VARCHAR[]) AS class"
-
-
-def class_values(of: Mapping[str, str]) -> dict[str, object]:
-    """The parameters of the queries over boxes: the class that each wnid becomes."""
-    return {"_box_wnid": list(of), "_box_class": list(of.values())}
+def class_values(class_of: Mapping[str, str]) -> dict[str, object]:
+    """Return the parameters of _CLASSES: the class of the export by wnid."""
+    return {"_box_wnid": list(class_of), "_box_class": list(class_of.values())}
 
 
 class BoxesOf:
-    """Finds the boxes of some images at a time, each box once, sorted; of classes that `of` gives their wnids."""
+    """Finds the boxes of batches of images: each box once, of the classes in `class_of` (class by wnid), sorted."""
 
-    def __init__(self, index: Store, options: Options, of: Mapping[str, str]) -> None:
+    def __init__(self, index: Store, options: Options, class_of: Mapping[str, str]) -> None:
         self._cursor = index.cursor()
-        self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(of))
-        # As values: whatever else takes Arrow in imports pandas where that is installed.
-        given = ", ".join(f"unnest(${name}::{kind}[]) AS {name}" for name, kind in _OF_SOME.items())
+        self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(class_of))
+        # As lists: DuckDB imports pandas to scan Arrow data (see exports.arrays).
+        images = ", ".join(f"unnest(${name}::{kind}[]) AS {name}" for name, kind in _IMAGE_COLUMNS.items())
         self._query = f"""
             SELECT number, list_sort(list(box)) AS found FROM (
                 SELECT number, {{'wnid': class, 'left': "left", 'top': top, 'right': "right", 'bottom': bottom,
                                 'pose': min(pose), 'truncated': bool_or(truncated),
                                 'difficult': bool_or(difficult)}} AS box
-                FROM ({all_boxes(options, f"(SELECT {given})")}) JOIN _box_classes ON wnid = own WHERE lost IS NULL
+                FROM ({all_boxes(options, f"(SELECT {images})")}) JOIN _box_classes ON wnid = own WHERE lost IS NULL
                 GROUP BY number, dataset, image_id, class, "left", top, "right", bottom)
             GROUP BY number ORDER BY number"""
 
-    def add(self, images: pa.RecordBatch) -> pa.Array:
-        """The boxes of images of which dataset, image_id, width, height and n_boxes are known: a list of structs each.
+    def find(self, images: pa.RecordBatch) -> pa.Array:
+        """Return a list of structs for each image, null where it has no box.
 
-        Null where an image has none.
+        The batch has the columns dataset, image_id, width, height and n_boxes.
         """
-        number = np.flatnonzero(np.from_dlpack(images.column("n_boxes")) > 0)
-        boxed = images.take(as_arrow(number))
-        values = {name: boxed.column(name).to_pylist() for name in _OF_SOME if name != "number"}
-        found = self._cursor.sql(self._query, params={**values, "number": number.tolist()}).to_arrow_table()
-        place = np.full(len(images), -1, np.int64)
-        place[np.from_dlpack(found.column("number").combine_chunks())] = np.arange(len(found))
-        lists = found.column("found").combine_chunks()
-        return lists.take(as_arrow(place, valid=place >= 0))
+        numbers = np.flatnonzero(np.from_dlpack(images.column("n_boxes")) > 0)
+        boxed = images.take(arrays.integers(numbers))
+        values = {name: boxed.column(name).to_pylist() for name in _IMAGE_COLUMNS if name != "number"}
+        rows = self._cursor.sql(self._query, params={**values, "number": numbers.tolist()}).to_arrow_table()
+        row_of = np.full(len(images), -1, np.int64)
+        row_of[np.from_dlpack(rows.column("number").combine_chunks())] = np.arange(len(rows))
+        return rows.column("found").combine_chunks().take(arrays.integers(row_of, valid=row_of >= 0))
 
 
 def quoted(column: str) -> str:
-    """A column as SQL spells it: COLUMN, or TABLE.COLUMN of a table of one's own."""
+    """Return a column as SQL spells it: COLUMN, or TABLE.COLUMN of a table of --with."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in column.split(".", 1))
 
 
 def usable(options: Options, wnids: Iterable[str] | None = None) -> str:
-    """SQL over images: whether an image has a box that can be used; of one of these classes, where they are given."""
-    of = "" if wnids is None else " AND wnid IN (" + ", ".join(f"'{wnid}'" for wnid in wnids) + ")"
-    found = f"SELECT (dataset, image_id) FROM ({all_boxes(options)}) WHERE lost IS NULL{of}"
-    return f"(images.dataset, images.image_id) IN ({found})"
+    """Return SQL that is true for images with a box that can be used; only boxes of `wnids` count, if given."""
+    of_classes = "" if wnids is None else " AND wnid IN (" + ", ".join(f"'{wnid}'" for wnid in wnids) + ")"
+    keys = f"SELECT (dataset, image_id) FROM ({all_boxes(options)}) WHERE lost IS NULL{of_classes}"
+    return f"(images.dataset, images.image_id) IN ({keys})"
 
 
 def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
-    """(boxes that are kept, by split and class of the image; how many are left out, by the reason)."""
+    """Return the boxes that are exported, by split and class of the image, and those left out, by reason."""
     kept: dict[tuple[str, str], int] = {}
     lost: Counter[str] = Counter()
     rows = chosen.run(
@@ -139,10 +144,10 @@ def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], 
             GROUP BY ALL ORDER BY ALL""",
         class_values(chosen.classes_of()),
     ).fetchall()
-    for split, wnid, reason, n, again in rows:
+    for split, wnid, reason, n, repeated in rows:
         if reason is None:
-            kept[split, wnid] = n - again
-            lost["same_twice"] += again
+            kept[split, wnid] = n - repeated
+            lost["same_twice"] += repeated
         else:
             lost[reason] += n
     return kept, {reason: n for reason, n in sorted(lost.items()) if n}

@@ -1,4 +1,4 @@
-"""Check whatever lies at a path: an archive as it was published, an index, an export, a lock.
+"""Check what is at a path: a published archive, an index, an export, or a lock.
 
 E401  an image that a lock names is not in the index
 E402  an image that a lock names is of another class in the index
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from imagenet_tools.catalogue.sums import Checked, Finding, all_ok, check_archives, grouped
 from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
@@ -25,63 +25,67 @@ if TYPE_CHECKING:
 
 
 class CheckedLock(NamedTuple):
-    """A lock that was compared with an index: right where nothing was found."""
+    """A lock that was compared with an index."""
 
     path: Path
     images: int
     missing: tuple[str, ...]  # dataset/image_id
-    relabelled: tuple[tuple[str, str, str], ...]  # (dataset/image_id, class when it was locked, class here)
+    relabelled: tuple[tuple[str, str, str], ...]  # (dataset/image_id, class in the lock, class in the index)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong."""
-        other = [f"{key}: locked as {was}, here {here}" for key, was, here in self.relabelled]
-        return (*grouped("E401", [f"{key} is not in the index" for key in self.missing]), *grouped("E402", other))
+        """Return what is wrong."""
+        missing = [f"{key} is not in the index" for key in self.missing]
+        relabelled = [f"{key}: locked as {locked}, here {now}" for key, locked, now in self.relabelled]
+        return (*grouped("E401", missing), *grouped("E402", relabelled))
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return True if nothing is wrong."""
         return all_ok(self.findings)
 
     @property
     def summary(self) -> str:
-        """What was checked, in words."""
+        """Return what was checked, in words."""
         return f"all {self.images:,} images are here"
+
+
+AnyChecked: TypeAlias = "Checked | CheckedIndex | CheckedExport | CheckedLock"
 
 
 @dataclass(frozen=True, repr=False)
 class CheckResult:
-    """What was checked, each with its path, findings, `ok` and `summary`; iterable, and its repr says all of it."""
+    """What was checked, each with `path`, `findings`, `ok` and `summary`. Iterable; its repr has a line for each."""
 
-    checked: tuple[Checked | CheckedIndex | CheckedExport | CheckedLock, ...]
+    checked: tuple[AnyChecked, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong with any of it."""
-        return all(one.ok for one in self.checked)
+        """Return True if nothing is wrong."""
+        return all(checked.ok for checked in self.checked)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings."""
-        return tuple(finding for one in self.checked for finding in one.findings)
+        """Return all findings."""
+        return tuple(finding for checked in self.checked for finding in checked.findings)
 
-    def __iter__(self) -> Iterator[Checked | CheckedIndex | CheckedExport | CheckedLock]:
+    def __iter__(self) -> Iterator[AnyChecked]:
         return iter(self.checked)
 
     def __len__(self) -> int:
         return len(self.checked)
 
-    def __getitem__(self, n: int) -> Checked | CheckedIndex | CheckedExport | CheckedLock:
+    def __getitem__(self, n: int) -> AnyChecked:
         return self.checked[n]
 
     def __repr__(self) -> str:
         return "\n".join((f"<CheckResult: {'ok' if self.ok else 'not ok'}>", *map(line, self.checked)))
 
 
-def line(one: Checked | CheckedIndex | CheckedExport | CheckedLock) -> str:
-    """Return what was found of a path, or what was checked there."""
-    wrong = "; ".join(f"{code} {text}" for code, text in one.findings)
-    return f"{one.path}: {wrong or one.summary}"
+def line(checked: AnyChecked) -> str:
+    """Return a path with its findings, or with what was checked if there are none."""
+    findings = "; ".join(f"{code} {text}" for code, text in checked.findings)
+    return f"{checked.path}: {findings or checked.summary}"
 
 
 def check(
@@ -94,8 +98,8 @@ def check(
     read_data: bool = False,
     with_loader: bool = False,
     progress: Progress | None = None,
-) -> Iterator[Checked | CheckedIndex | CheckedExport | CheckedLock]:
-    """Check each path: see imagenet_tools.check."""
+) -> Iterator[AnyChecked]:
+    """Check each path, and yield what was checked: see imagenet_tools.check."""
     for path in paths:
         if is_index(path):
             yield check_index(path, read_data=read_data, progress=progress)

@@ -1,138 +1,295 @@
-"""manifest.json and classes.json: what was asked, what was made of it, and where every image that is not there went."""
+"""Write the files that describe an export, and check the lock against them.
+
+classes.json    the classes in order, and the images and boxes of each split
+recipe.toml     the words of the selection, and under [export.TARGET] the options
+lock.toml       the lock of the images that were written, with the same recipe: see selection.lock
+lock.parquet    the ids of these images
+manifest.json   what the export depends on, its counts, what is left out, and a digest of every file
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagenet_tools import __version__
 from imagenet_tools.build import own_exports
 from imagenet_tools.catalogue.export_classes import classes_json
+from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.exports.estimate import describe
-from imagenet_tools.exports.kept import ALL_BYTES, LABEL_BYTES, Digest, order_of, write_kept
-from imagenet_tools.exports.partial import state_of
 from imagenet_tools.exports.writer import ImageFile
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.selection import lock, recipe
+from imagenet_tools.storage.files import whole
+from imagenet_tools.store.layout import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from imagenet_tools.exports.job import Job
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.options import Options
+    from imagenet_tools.exports.plan import Plan, Result, Tally
+    from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.store.store import Store
 
-CLASSES, MANIFEST = own_exports.CLASSES, own_exports.MANIFEST  # by which an index tells an export among its sources
+# By these two files a build recognises an export among its sources.
+CLASSES = own_exports.CLASSES
+MANIFEST = own_exports.MANIFEST
+RECIPE = "recipe.toml"
+LOCK = "lock.toml"
+IDS = "lock.parquet"
 
 TERMS = (
     "The images are ImageNet's: their use is bound by ImageNet's terms of access (https://image-net.org/download), "
     "for non-commercial research and education."
 )
 
-_NAMED = 5  # how many images a note names
+_MAX_NAMED = 5  # images that a hazard names
 
 
-def write_manifest(job: Job) -> None:
-    """Write classes.json and manifest.json of a finished target; its plan is made to say what was carried out."""
+# ---- one digest of many files
+
+
+_DIGEST_BITS = 256
+
+# The values of "of" in manifest.json: what the digest of image files covers. The bytes of label files are small and
+# always covered, those of images only with --hash. Exports of the first format have NAMES_ALONE.
+ALL_BYTES = "path, size, sha256"
+LABEL_BYTES = "path, size, and sha256 where the name is not that of an image"
+NAMES_ALONE = "path, size"
+
+
+def digest_kind(options: Options) -> str:
+    """Return what the digest of image files covers: ALL_BYTES or LABEL_BYTES."""
+    return ALL_BYTES if options.hash else LABEL_BYTES
+
+
+def has_bytes(kind: str, path: str) -> bool:
+    """Return True if a digest of this kind covers the bytes of a file."""
+    return kind == ALL_BYTES or (kind == LABEL_BYTES and not is_image_name(path.rpartition("/")[2]))
+
+
+class Digest:
+    """The sum modulo 2**256 of the SHA-256 of one line a file: `path<TAB>size[<TAB>sha256]`.
+
+    A sum does not depend on the order, so workers and folder walks may add files in any order.
+    """
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._sum = 0
+
+    def add(self, files: Iterable[ImageFile]) -> None:
+        """Add files."""
+        for path, size, sha256 in files:
+            line = f"{path}\t{size}\t{sha256}" if sha256 else f"{path}\t{size}"
+            line_digest = hashlib.sha256(line.encode(errors="surrogateescape")).digest()
+            self._sum += int.from_bytes(line_digest, "big")
+            self.files += 1
+            self.bytes += size
+
+    def hexdigest(self) -> str:
+        """Return 64 hexadecimal digits."""
+        return f"{self._sum % (1 << _DIGEST_BITS):064x}"
+
+
+# ---- what an export depends on
+
+
+def state_of(plan: Plan) -> dict[str, object]:
+    """Return what an export to one target depends on, as plain values: the same state gives the same bytes."""
+    return {
+        "target": plan.target,
+        "recipe": {"selection": plan.selection.words(), "options": plan.options.words()},
+        "classes": [row.display for row in plan.classes],
+        "index": index_digest(plan.index),
+        "software": {"imagenet-tools": __version__} | ({"pillow": version("pillow")} if plan.options.changes else {}),
+    }
+
+
+def index_digest(index: Store) -> str:
+    """Return the SHA-256 of the digests of an index's tables. `sources` is left out: it has paths of this machine."""
+    tables = read_manifest(index.path).tables
+    digests = {name: [entry.sha256 for entry in files] for name, files in sorted(tables.items()) if name != "sources"}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
+# ---- write
+
+
+def write_manifest(job: Job) -> Result:
+    """Write recipe, lock, classes.json and manifest.json of a target of which all shards are written."""
     plan = job.plan
-    digest, found = Digest(), _Found()
-    for shard in job.shards:
-        record = job.record(shard)
-        digest.add(ImageFile(*one) for one in record["targets"][plan.target]["images"])
-        found.take(record, plan.target, job.target)
-    _take_out(job, found)
-    if found.endless and plan.writes.files_per_image:
-        plan.hazards.append(
-            f"{len(found.endless):,} images do not end with FF D9, and were copied, not linked "
-            f"({_first(found.endless)}): "
-            "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
-        )
-    # Where a target that lists images is made in one pass with others, theirs are read, and not its own.
-    cut = sorted(found.cut) if plan.writes.holds_bytes else []
-    if cut:
-        plan.hazards.append(
-            f"{len(cut):,} images are cut inside the picture ({_first(cut)}), and are exported as they "
-            "are: Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them "
-            "out; manifest.json names them"
-        )
-    job.write(CLASSES, _classes(plan))
-    locked = write_kept(job, found.left_out)
+    events, digest = _read_records(job)
+    result = plan.written(
+        tallies=_written_tallies(job, events),
+        left_out={**plan.left_out, **({"undecodable": len(events.undecodable)} if events.undecodable else {})},
+        hazards=(*plan.hazards, *_hazards(plan, events)),
+        path=job.out,
+        undecodable=dict(sorted(events.undecodable.items())),
+        repaired={rule: sorted(events.repaired.get(rule, ())) for rule in plan.options.repair},
+        cut=sorted(events.cut),
+        files=events.files,
+    )
+    job.write(CLASSES, _classes(plan, result))
+    locked = _write_lock(job, result)
+    named_files = {**result.files, **{name: _file_entry(job, name) for name in job.wrote}}
     content = {
         "format": 2,
         **state_of(plan),
-        **describe(plan),
-        "cut": cut,
-        "undecodable": dict(sorted(found.left_out.items())),
-        "repaired": {rule: sorted(found.repaired.get(rule, ())) for rule in plan.options.repair},
+        **describe(plan, result),
+        "cut": result.cut,
+        "undecodable": result.undecodable,
+        "repaired": result.repaired,
         "sha256_of_lock": locked.sha256,
         "sources": _sources(plan),
-        "files": {**found.files, **{name: _file(job, name) for name in job.wrote}},
+        "files": named_files,
         "image_files": {
             "files": digest.files,
             "bytes": digest.bytes,
-            "of": ALL_BYTES if plan.options.hash else LABEL_BYTES,
+            "of": digest_kind(plan.options),
             "sum_of_sha256_of_lines": digest.hexdigest(),
         },
         "terms": TERMS,
     }
     job.write(MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode())
+    return replace(result, files=named_files)
 
 
-class _Found:
-    """What the records of all pieces say."""
+@dataclass
+class _Events:
+    """What happened to the images of a target while its pieces were written; images are "dataset/image_id"."""
 
-    def __init__(self) -> None:
-        self.left_out: dict[str, str] = {}  # why, by dataset/image_id
-        self.repaired: dict[str, list[str]] = {}  # dataset/image_id, by rule
-        self.endless: list[str] = []
-        self.cut: list[str] = []
-        self.files: dict[str, dict[str, object]] = {}
+    undecodable: dict[str, str] = field(default_factory=dict)  # the error by image
+    repaired: dict[str, list[str]] = field(default_factory=dict)  # images by rule
+    without_end: list[str] = field(default_factory=list)  # image ids of JPEGs that were copied, not linked
+    cut: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    def take(self, record: dict[str, Any], name: str, target: int) -> None:
-        """Take in one record, as far as it is about this target."""
-        kept = {kind: [one for one in record[kind] if one[0] >> target & 1] for kind in record if kind != "targets"}
-        for _, dataset, image_id, why in kept["left_out"]:
-            self.left_out[f"{dataset}/{image_id}"] = why
-        for _, dataset, image_id, rule in kept["repaired"]:
-            self.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
-        self.endless += [image_id for _, _, image_id in kept["endless"]]
-        self.cut += [f"{dataset}/{image_id}" for _, dataset, image_id in kept["cut"]]
-        for path, size, sha256 in record["targets"][name]["files"]:
-            self.files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
+
+def _read_records(job: Job) -> tuple[_Events, Digest]:
+    """Read the records of all pieces, as far as they are about this target: see exports.run."""
+    events, digest = _Events(), Digest()
+    for shard in job.shards:
+        record = job.record(shard)
+        of_target = record["targets"][job.plan.target]
+        digest.add(ImageFile(*row) for row in of_target["images"])
+        for path, size, sha256 in of_target["files"]:
+            events.files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
+        rows = {
+            kind: [row for row in record[kind] if row[0] >> job.target & 1]
+            for kind in ("left_out", "repaired", "endless", "cut")
+        }
+        events.undecodable |= {f"{dataset}/{image_id}": error for _, dataset, image_id, error in rows["left_out"]}
+        for _, dataset, image_id, rule in rows["repaired"]:
+            events.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
+        events.without_end += [image_id for _, _, image_id in rows["endless"]]
+        if job.plan.writes.holds_bytes:  # a target that lists images reads none: in this pass, another one read them
+            events.cut += [f"{dataset}/{image_id}" for _, dataset, image_id in rows["cut"]]
+    return events, digest
+
+
+def _written_tallies(job: Job, events: _Events) -> dict[str, dict[str, Tally]]:
+    """Return the planned tallies without the images that could not be decoded."""
+    tallies = {split: dict(by_wnid) for split, by_wnid in job.plan.tallies.items()}
+    for row in job.left_out_rows() if events.undecodable else ():
+        tally = tallies[row.split][row.wnid]
+        tallies[row.split][row.wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - len(row.boxes))
+    return tallies
+
+
+def _hazards(plan: Plan, events: _Events) -> Iterator[str]:
+    if events.undecodable:
+        yield f"{len(events.undecodable):,} images could not be decoded, and are left out; manifest.json names them"
+    if events.without_end and plan.writes.files_per_image:
+        yield (
+            f"{len(events.without_end):,} images do not end with FF D9, and were copied, not linked "
+            f"({_first(events.without_end)}): "
+            "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
+        )
+    if events.cut:
+        yield (
+            f"{len(events.cut):,} images are cut inside the picture ({_first(events.cut)}), and are exported as they "
+            "are: Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them "
+            "out; manifest.json names them"
+        )
 
 
 def _first(ids: Iterable[str]) -> str:
-    """Return the first few ids."""
-    named = sorted(ids)
-    return ", ".join(named[:_NAMED]) + (" ..." if len(named) > _NAMED else "")
+    """Return the first few ids, in order."""
+    ids = sorted(ids)
+    return ", ".join(ids[:_MAX_NAMED]) + (" ..." if len(ids) > _MAX_NAMED else "")
 
 
-def _take_out(job: Job, found: _Found) -> None:
-    """Count the images that could not be decoded out of what the plan said."""
-    plan, n = job.plan, 0
-    for row in job.left_out_rows() if found.left_out else ():
-        tally = plan.tallies[row.split][row.wnid]
-        plan.tallies[row.split][row.wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - len(row.boxes))
-        n += 1
-    if n:
-        plan.left_out["undecodable"] = n
-        plan.hazards.append(f"{n:,} images could not be decoded, and are left out; manifest.json names them")
-
-
-def _classes(plan: Plan) -> bytes:
+def _classes(plan: Plan, result: Result) -> bytes:
     members: dict[str, list[str]] = {}
-    for wnid, one in plan.selection.classes_of().items():
-        members.setdefault(one, []).append(wnid)
-    order = "folder" if plan.writes.by_folder else order_of(plan.selection)
-    return classes_json(plan.classes, plan.counts(), order, members)
+    for wnid, class_wnid in plan.selection.classes_of().items():
+        members.setdefault(class_wnid, []).append(wnid)
+    if plan.writes.by_folder:
+        order = "folder"
+    else:
+        words = recipe.tables(plan.selection).get("classes", {})  # of a lock: the words that made it
+        order = str(words.get("order") or ("listed" if {"classes", "superclasses"} & set(words) else "wnid"))
+    return classes_json(plan.classes, result.counts(), order, members)
 
 
-def _file(job: Job, name: str) -> dict[str, object]:
+def _write_lock(job: Job, result: Result) -> Lock:
+    """Write the recipe and the lock; images that could not be decoded are not in the lock."""
+    import tomli_w
+
+    plan = job.plan
+    name = plan.target  # not the name of the folder, which is arbitrary
+    options = {"export": {plan.target: plan.options.words()}}
+    content = {"format": recipe.FORMAT, "name": name, **recipe.tables(plan.selection), **options}
+    job.write(RECIPE, tomli_w.dumps(content, indent=2).encode())
+    with whole(job.out / IDS, replace=True, fsync=False) as out:
+        locked = lock.write_ids(plan.selection, out, name=name, without=result.undecodable, classes=plan.classes)
+    job.wrote.append(IDS)
+    locked = locked._replace(ids=Path(IDS), recipe={**locked.recipe, **options})
+    job.write(LOCK, lock.text(locked).encode())
+    return locked
+
+
+def _file_entry(job: Job, name: str) -> dict[str, object]:
     with (job.out / name).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}
 
 
 def _sources(plan: Plan) -> list[dict[str, object]]:
-    used = plan.selection.run(
+    rows = plan.selection.run(
         """SELECT source, sources.dataset, forms, count(*) FROM made JOIN sources USING (source)
            WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
-    return [{"source": source, "dataset": dataset, "forms": forms, "images": n} for source, dataset, forms, n in used]
+    return [{"source": source, "dataset": dataset, "forms": forms, "images": n} for source, dataset, forms, n in rows]
+
+
+# ---- check
+
+
+def lock_problems(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how recipe and lock of an export differ from each other and from the classes in classes.json."""
+    counts: dict[str, dict[str, int]] = {}
+    for row in sorted(classes, key=lambda row: str(row["wnid"])):
+        for split, n in row["splits"].items():
+            if n["images"]:
+                counts.setdefault(split, {})[row["wnid"]] = n["images"]
+    try:
+        locked, table = lock.read(root / LOCK), recipe.load(root / RECIPE)
+        recipe.parse(table, root / RECIPE)
+        by_folder = json.loads((root / CLASSES).read_text(encoding="utf-8"))["order"] == "folder"
+        names = [(row["wnid"], row["name"], row["folder"], row["display"]) for row in classes]
+    except (ImagenetToolsError, ValueError, LookupError, TypeError, AttributeError) as error:
+        yield f"{RECIPE} and {LOCK} cannot be read: {error}"
+        return
+    if locked.counts != counts:
+        yield f"{LOCK} pins {locked.n_images:,} images of other splits or classes than classes.json counts"
+    locked_classes = sorted(locked.named, key=lambda row: row.folder) if by_folder else locked.named
+    if names != [(row.wnid, row.name, row.folder, row.display) for row in locked_classes]:
+        yield f"{LOCK} has other classes than classes.json, in another order, or by other names"
+    if {key: value for key, value in table.items() if key not in ("format", "name")} != locked.recipe:
+        yield f"{RECIPE} is not the recipe that {LOCK} holds"

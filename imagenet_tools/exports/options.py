@@ -1,19 +1,33 @@
-"""The options of an export, checked: what they are, and what they do to the size of an image."""
+"""The options of an export: check them, and say what they do to the size and the bytes of an image.
+
+The table of the options, with their defaults and help, is selection.export_words: EXPORT has a Word for each.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.images.transform import Change
-from imagenet_tools.selection.words import EXPORT
+from imagenet_tools.selection.export_words import EXPORT, ExportOptions, ExportWords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from imagenet_tools.images.transform import Change
+    from imagenet_tools.selection.words import Word
 
-    from imagenet_tools.storage.links import How
+__all__ = [
+    "EXPORT",
+    "REPAIRS",
+    "ExportOptions",
+    "Options",
+    "StoredFacts",
+    "make_options",
+    "parse_size",
+    "with_export_options",
+]
 
 REPAIRS = {
     "cmyk": "CMYK, which many loaders show in wrong colours or refuse: RGB, encoded anew",
@@ -23,106 +37,113 @@ REPAIRS = {
 }
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)?", re.IGNORECASE | re.ASCII)
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+_UNIT_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
-# A JPEG of quality 90 takes about so many bytes a pixel at the sizes that models are trained on, and twice as many
-# for every ten steps of quality more.
-_BYTES_A_PIXEL = 0.35
+_MAX_RESIZE_PIXELS = 8192
+
+# A JPEG of quality 90 has about this many bytes a pixel at the sizes that models are trained on. The estimate doubles
+# for every ten steps of quality.
+_BYTES_PER_PIXEL = 0.35
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of an export; see words.EXPORT."""
-
-    link: How = "auto"
-    names: str = ""
-    unboxed: str = "skip"
-    bad_boxes: str = "clip"
-    min_box: int = 0  # pixels of the exported image
-    resize: int | None = None  # pixels
-    fit: str = "short"
-    crop: str = "none"
-    quality: int = 90
-    repair: tuple[str, ...] = ()
-    field: tuple[str, ...] = ()  # KEY=COLUMN
-    shard_size: int | None = None  # bytes; None: what the target has
-    shuffle: str = "none"
-    side_files: bool = False
-    hash: bool = False
-    meta_bin: bool = False
+class Options(ExportWords):
+    """The options of an export. UsageError: a value is not allowed, or not together with another."""
 
     def __post_init__(self) -> None:
         for word in EXPORT:
             value, choices = getattr(self, word.keyword), word.kind.split("|")
             if len(choices) > 1 and value not in choices:
-                message = f"{word.flag} {value}: expected one of {', '.join(choices)}."
-                raise UsageError(message)
-        _refuse(sorted(set(self.repair) - set(REPAIRS)), f"--repair {{}}: expected some of {', '.join(REPAIRS)}.")
-        _refuse([n for n in (self.min_box,) if n < 0], "--min-box {}: expected a whole number of pixels from 0 on.")
-        _refuse([n for n in (self.quality,) if not 1 <= n <= 100], "--quality {}: expected 1 to 100.")
-        if self.resize is None:
-            _refuse([self.crop] * (self.crop != "none"), "--crop {}: expected --resize N beside it.")
-            _refuse([self.fit] * (self.fit != "short"), "--fit {}: expected --resize N beside it.")
-        else:
-            _refuse([n for n in (self.resize,) if not 1 <= n <= 8192], "--resize {}: expected 1 to 8,192 pixels.")
-            _refuse(
-                [self.fit] * (self.crop != "none" and self.fit != "short"),
-                "--fit {} --crop center: expected --fit short, which leaves something to cut.",
-            )
-        _refuse([n for n in (self.shard_size,) if n is not None and n < 1], "--shard-size {}: expected bytes above 0.")
-        _refuse([text for text in self.field if not all(text.partition("="))], "--field {}: expected KEY=COLUMN.")
+                raise UsageError(f"{word.flag} {value}: expected one of {', '.join(choices)}.")
+        if unknown := sorted(set(self.repair) - set(REPAIRS)):
+            raise UsageError(f"--repair {unknown[0]}: expected some of {', '.join(REPAIRS)}.")
+        if self.min_box < 0:
+            raise UsageError(f"--min-box {self.min_box}: expected a whole number of pixels from 0 on.")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality {self.quality}: expected 1 to 100.")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise UsageError(f"--shard-size {self.shard_size}: expected bytes above 0.")
+        self._check_resize()
+        for text in self.field:
+            if not all(text.partition("=")):
+                raise UsageError(f"--field {text}: expected KEY=COLUMN.")
         keys = [key for key, _ in self.fields]
-        _refuse(sorted({key for key in keys if keys.count(key) > 1}), "--field {}=: expected each key once.")
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            raise UsageError(f"--field {repeated[0]}=: expected each key once.")
+
+    def _check_resize(self) -> None:
+        if self.resize is None:
+            if self.crop != "none":
+                raise UsageError(f"--crop {self.crop}: expected --resize N beside it.")
+            if self.fit != "short":
+                raise UsageError(f"--fit {self.fit}: expected --resize N beside it.")
+            return
+        if not 1 <= self.resize <= _MAX_RESIZE_PIXELS:
+            raise UsageError(f"--resize {self.resize}: expected 1 to {_MAX_RESIZE_PIXELS:,} pixels.")
+        if self.crop != "none" and self.fit != "short":
+            raise UsageError(f"--fit {self.fit} --crop center: expected --fit short, which leaves something to cut.")
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:
-        """(key, column) of each field."""
+        """Return (key, column) of each field."""
         return tuple((key, column) for key, _, column in (text.partition("=") for text in self.field))
 
     @property
     def changes(self) -> bool:
-        """Whether images may be encoded anew."""
+        """Return True if any option can change the bytes of an image: resize or repair."""
         return self.resize is not None or bool(self.repair)
 
     @property
     def square(self) -> bool:
-        """Whether the middle square of each image is cut out."""
+        """Return True if the middle square of each image is cut out."""
         return self.crop == "center"
 
     def words(self) -> dict[str, object]:
-        """What a recipe holds: the options that say something about the bytes, where they were given."""
-        plain = Options()
-        # A file of names is named without its folder, so that no machine shows.
-        named = replace(self, names=self.names.rpartition("/")[2])
+        """Return what a recipe holds: the options that are not at their default, without --link.
+
+        --link changes no byte. A file of names is written without its folder, so that an export names no machine.
+        """
+        shared = replace(self, names=self.names.rpartition("/")[2])
+        values = {option.name: (getattr(shared, option.name), option.default) for option in fields(self)}
         return {
             word.key: list(value) if isinstance(value, tuple) else value
             for word in EXPORT
-            if word.keyword != "link" and (value := getattr(named, word.keyword)) != getattr(plain, word.keyword)
+            for value, default in (values[word.keyword],)
+            if word.keyword != "link" and value != default
         }
 
-    # ---- what becomes of an image
-
     def size_sql(self) -> tuple[str, str]:
-        """SQL: (width, height) in pixels that an image gets, before it is turned, from its width and height."""
+        """Return SQL of (width, height), in pixels, of an exported image before it is turned, from width and height."""
         if self.resize is None:
             return "width", "height"
         if self.square or self.fit == "exact":
             return f"{self.resize}::INTEGER", f"{self.resize}::INTEGER"
         side = "least(width, height)" if self.fit == "short" else "greatest(width, height)"
-        width, height = (f"greatest(1, round({one} * {self.resize} / {side}))::INTEGER" for one in ("width", "height"))
+        width, height = (
+            f"greatest(1, round({edge} * {self.resize} / {side}))::INTEGER" for edge in ("width", "height")
+        )
         return width, height
 
     def bytes_sql(self) -> str:
-        """SQL: about how many bytes an image will have; its length where it is not resized."""
+        """Return SQL of the bytes of an exported image: its length, or an estimate if it is resized."""
         if self.resize is None:
             return "length"
         width, height = self.size_sql()
-        rate = _BYTES_A_PIXEL * 2 ** ((self.quality - 90) / 10)
-        same = f"encoding = 'jpeg' AND {width} = width AND {height} = height"
-        return f"CASE WHEN {same} THEN length ELSE ({width} * {height} * {rate:.4f})::BIGINT END"
+        rate = _BYTES_PER_PIXEL * 2 ** ((self.quality - 90) / 10)
+        unchanged = f"encoding = 'jpeg' AND {width} = width AND {height} = height"
+        return f"CASE WHEN {unchanged} THEN length ELSE ({width} * {height} * {rate:.4f})::BIGINT END"
 
     def change(self, facts: StoredFacts, size: tuple[int, int]) -> tuple[Change | None, tuple[str, ...]]:
-        """(what is to be done to an image, None for nothing; the rules of --repair that made it so)."""
+        """Return the change of an image, None for none, and the rules of --repair that ask for it.
+
+        Args:
+            facts: The image as it is stored.
+            size: Width and height in pixels as size_sql() gives them.
+        """
+        from imagenet_tools.images.transform import Change
+
         rules = []
         if "cmyk" in self.repair and facts.mode == "CMYK":
             rules.append("cmyk")
@@ -140,7 +161,7 @@ class Options:
 
 
 class StoredFacts(NamedTuple):
-    """What an index says of an image."""
+    """Columns of `images` that decide whether an image is changed."""
 
     width: int
     height: int
@@ -149,28 +170,45 @@ class StoredFacts(NamedTuple):
     orientation: int | None
 
 
-def _refuse(wrong: Iterable[object], message: str) -> None:
-    for value in wrong:
-        raise UsageError(message.format(value))
-
-
-def make_options(said: Mapping[str, object]) -> Options:
-    """Options from what a caller said: texts and lists as the command line gives them. UsageError: what is wrong."""
-    values = {key: value for key, value in said.items() if value is not None}
+def make_options(words: Mapping[str, object]) -> Options:
+    """Return the options of Python keywords or flags; None stands for the default. UsageError: a value is wrong."""
+    values = {key: value for key, value in words.items() if value is not None}
     for key in ("repair", "field"):
-        given = values.get(key, ())
-        texts = [given] if isinstance(given, str) else [str(one) for one in given]  # type: ignore[attr-defined]
-        cut = [part.strip() for text in texts for part in text.split(",")] if key == "repair" else texts
-        values[key] = tuple(dict.fromkeys(filter(None, cut)))
+        value = values.get(key, ())
+        texts = [value] if isinstance(value, str) else [str(text) for text in value]  # type: ignore[attr-defined]
+        if key == "repair":
+            texts = [rule.strip() for text in texts for rule in text.split(",")]
+        values[key] = tuple(dict.fromkeys(filter(None, texts)))
     if isinstance(size := values.get("shard_size"), str):
         values["shard_size"] = parse_size(size)
     return Options(**values)  # type: ignore[arg-type]
 
 
 def parse_size(text: str, flag: str = "--shard-size") -> int:
-    """Bytes: 500MB is 500,000,000, 512MiB is 536,870,912. UsageError for anything else."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        message = f"{flag} {text}: expected a size such as 500MB, 1GB or 512MiB."
-        raise UsageError(message)
-    return int(float(found[1]) * _UNITS[(found[2] or "B").upper()])
+    """Return bytes: 500MB is 500,000,000 and 512MiB is 536,870,912. UsageError: the text is no size."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{flag} {text}: expected a size such as 500MB, 1GB or 512MiB.")
+    return int(float(match[1]) * _UNIT_BYTES[(match[2] or "B").upper()])
+
+
+def with_export_options(function: _Function) -> _Function:
+    """Show each option in the signature and in the docstring of a function that takes **ExportOptions."""
+    kinds = {name: kind.__forward_arg__ for name, kind in ExportOptions.__annotations__.items()}
+    options = [
+        inspect.Parameter(
+            option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=kinds[option.name]
+        )
+        for option in fields(Options)
+    ]
+    signature = inspect.signature(function)
+    own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    lines = [f"    {word.keyword}: {_sentence(word)}" for word in EXPORT]
+    function.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *lines))
+    return function
+
+
+def _sentence(word: Word) -> str:
+    choices = f" One of {word.kind.replace('|', ', ')}." if "|" in word.kind else ""
+    return f"{word.help[0].upper()}{word.help[1:]}.{choices}"

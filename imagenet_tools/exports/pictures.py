@@ -1,4 +1,4 @@
-"""The bytes of one image on their way into an export: read once and changed once, whoever asks for them."""
+"""Read the bytes of one image for an export: once and changed once, however many targets ask for them."""
 
 from __future__ import annotations
 
@@ -19,33 +19,43 @@ if TYPE_CHECKING:
     from imagenet_tools.storage.links import How
 
 
-_TAIL_BYTES = 4  # that tell whether an image ends as it must
+_TAIL_BYTES = 4  # enough to see whether an image ends as its encoding asks
 
 
 class PictureSource(NamedTuple):
-    """What a picture is made of."""
+    """An image in the sources, and what the export makes of it."""
 
     place: Place
     change: Change | None
-    end: bool  # whether a JPEG without its end gets one
+    add_end: bool  # add the end mark FF D9 to a JPEG that lacks it
 
 
 class Picture:
-    """An image's bytes as the export holds them. Untouched ones of a byte range are moved by the kernel alone."""
+    """The bytes of an image in the export. If they are an unchanged byte range, the kernel copies them."""
 
     __slots__ = ("_data", "_files", "_source", "_tail", "ended")
 
     def __init__(self, source: PictureSource, files: Descriptors, *, read: bool = True):
-        """`read` is false where no target asks for bytes. FormatError: the image is to be changed, and cannot be."""
-        self._source, self._files = source, files
-        self._data: bytes | None = None
+        """Apply the changes of the source.
+
+        Args:
+            source: The image.
+            files: Open files of the sources.
+            read: False if no target asks for bytes: nothing is read or changed.
+
+        Raises:
+            FormatError: Code undecodable: the image is to be changed, and cannot be decoded.
+        """
+        self._source = source
+        self._files = files
+        self._data: bytes | None = None  # if they are in memory
         self._tail: bytes | None = None
-        self.ended = False  # whether it got the end that it lacked
+        self.ended = False  # True if an end mark was added
         if not read:
             return
         if source.change is not None or not source.place.plain:
             self._data = payload.read(source.place, files)
-        if source.end and source.place.encoding == "jpeg" and not ends_whole(self._end()):
+        if source.add_end and source.place.encoding == "jpeg" and not ends_whole(self._last_bytes()):
             self.ended = True
             self._data = self.data() + EOI
         if source.change is not None:
@@ -54,25 +64,23 @@ class Picture:
 
     @property
     def length(self) -> int:
-        """Bytes."""
+        """Return the number of bytes."""
         return self._source.place.length if self._data is None else len(self._data)
 
     @property
     def endless(self) -> bool:
-        """Whether it is a JPEG without the end mark that a JPEG has."""
-        return self._jpeg and not ends_whole(self._end())
+        """Return True if it is a JPEG without an end mark."""
+        is_jpeg = self._source.place.encoding == "jpeg" or self._source.change is not None
+        return is_jpeg and not ends_whole(self._last_bytes())
 
     @property
     def cut(self) -> bool:
-        """Whether Pillow stops at it. Only an image that does not end as its encoding must is decoded for that."""
-        whole = self._source.change is not None or ends_whole(self._end(), self._source.place.encoding or "")
-        return not whole and bool(why_undecodable(self.data()))
+        """Return True if Pillow stops at it. It is decoded only if it does not end as its encoding asks."""
+        if self._source.change is not None or ends_whole(self._last_bytes(), self._source.place.encoding or ""):
+            return False
+        return bool(why_undecodable(self.data()))
 
-    @property
-    def _jpeg(self) -> bool:
-        return self._source.place.encoding == "jpeg" or self._source.change is not None
-
-    def _end(self) -> bytes:
+    def _last_bytes(self) -> bytes:
         if self._tail is None:
             place = self._source.place
             if self._data is not None:
@@ -84,7 +92,7 @@ class Picture:
         return self._tail or b""
 
     def data(self) -> bytes:
-        """The bytes, in memory."""
+        """Return the bytes."""
         if self._data is not None:
             return self._data
         data = payload.read(self._source.place, self._files)
@@ -92,31 +100,31 @@ class Picture:
         return data
 
     def send(self, fd: int) -> int:
-        """Write the bytes to an open file, at its position; gives how many there are."""
-        if self._data is None and self._source.place.offset is not None:
-            place = self._source.place
+        """Write the bytes to an open file at its position, and return their number."""
+        place = self._source.place
+        if self._data is None and place.offset is not None:
             payload.read_head(place, self._files)
-            self._files.copy_to(place.path, place.offset or 0, place.length, fd)
+            self._files.copy_to(place.path, place.offset, place.length, fd)
             return place.length
-        data = memoryview(self.data())
-        left = data
+        data = self.data()
+        left = memoryview(data)
         while left:
             left = left[os.write(fd, left) :]
         return len(data)
 
-    def read_into(self, room: memoryview) -> None:
-        """Put the bytes into memory of just their length."""
+    def read_into(self, view: memoryview) -> None:
+        """Read the bytes into memory of their length."""
         place = self._source.place
         if self._data is None and place.offset is not None:
-            payload.read_into(place, room, self._files)
-            self._tail = bytes(room[-_TAIL_BYTES:])
+            payload.read_into(place, view, self._files)
+            self._tail = bytes(view[-_TAIL_BYTES:])
         else:
-            room[:] = self.data()
+            view[:] = self.data()
 
     def put(self, dest: str, how: How) -> How:
-        """Make it a file of its own, linked where that is asked for and can be; gives how it was done.
+        """Make it a file, linked if `how` asks for it and it is possible; return how it was made.
 
-        What is at `dest` is a link or a file that an interrupted run left there, and goes.
+        A link or file at `dest` was left by an interrupted run, and is replaced.
         """
         place = self._source.place
         try:
@@ -125,8 +133,8 @@ class Picture:
                     self.send(fd)
                 return "copy"
             payload.read_head(place, self._files)
-            # A trainer that finds a JPEG without its end mark writes it anew: never through a link to the only copy.
-            if place.alone and ends_whole(self._end()):
+            # Ultralytics rewrites a JPEG without an end mark: it must not do so through a link to the only copy.
+            if place.alone and ends_whole(self._last_bytes()):
                 return link_or_copy(place.path, dest, how=how, sources=self._files, in_partial=True)
             write_range(dest, place.path, place.offset or 0, place.length, sources=self._files, in_partial=True)
         except FileExistsError:

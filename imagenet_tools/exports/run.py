@@ -1,8 +1,21 @@
-"""The work on one piece of an export: each image is read once and handed to every target. What workers run.
+"""Write an export: workers write its pieces, each target is finished, and the folder gets its name when all is there.
 
-A piece that is done has a record, <number>.json: by target the files and the note of its sink, and of the piece, each
-with the bits of the targets that take it, the images that were repaired, left out, lack the end of a JPEG, or are cut
-so that Pillow stops at them.
+    dogs.partial/               the export, as far as it is written
+        .work/export.json       what it depends on: recipe, classes, a digest of the index, software
+        .work/rows.arrow        its rows, cut into pieces: see exports.pieces
+        .work/done/12.json      the record of piece 12, written when the piece is complete
+        .work/lock              held by the process that writes
+
+In a piece, each image is read once and handed to every target. A record has
+
+    targets     by target, the files and the note of its sink
+    repaired    [targets, dataset, image_id, rule] of images that --repair changed
+    left_out    [targets, dataset, image_id, error] of images that could not be decoded
+    endless     [targets, dataset, image_id] of JPEGs without an end mark that would have been linked
+    cut         [targets, dataset, image_id] of images at which Pillow stops
+
+where `targets` has bit n set if the n-th target takes the image. A run that was interrupted goes on with the pieces
+that have no record.
 """
 
 from __future__ import annotations
@@ -10,91 +23,269 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.errors import FormatError
+from imagenet_tools import system
+from imagenet_tools.errors import ExistsError, ExportError, FormatError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import write_manifest
-from imagenet_tools.exports.partial import DONE, WORK, partial_folder
+from imagenet_tools.exports.manifest import state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture, PictureSource
-from imagenet_tools.exports.rows import Places, changes
+from imagenet_tools.exports.rows import changes, places
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.storage.files import explain_full_disk, write_whole
+from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, whole, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
     from imagenet_tools.containers.payload import Place
-    from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.pieces import Columns
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.exports.rows import Changed
     from imagenet_tools.exports.writer import Row, Shard, SinkOutput
     from imagenet_tools.units import Progress
 
+_WORK = ".work"
+_STATE = "export.json"
+_DONE = "done"
 
-@dataclass(frozen=True)
-class PieceRecord:
-    """A piece that is done."""
+# Worker processes take 0.2 s to start.
+_SMALL_IMAGES = 1_000
+_SMALL_BYTES = 64 << 20
 
-    number: int
-    images: int
+_Record = dict[str, list[list[int | str]]]
 
 
-# (bits of the targets, data set, image id), and the rule of a repair or why it was left out.
-Record = dict[str, list[list[int | str]]]
+def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progress | None = None) -> Result:
+    """Write an export, all its targets in one pass over the sources.
+
+    Args:
+        plan: The plan of the first target, with the others in `also`. Several targets get a folder each below `dest`.
+        dest: A path where nothing is.
+        workers: Processes that write; None: this one for a small export, else one a core.
+        progress: Called with ("writing", images done, images in all).
+
+    Raises:
+        ExistsError: Something is at `dest`, or an unfinished export of another kind is beside it.
+        SourceError: The bytes of an image are not there any more.
+    """
+    plans = plan.together
+    with explain_full_disk(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
+        work_folder = partial / _WORK
+        workers = workers or (1 if _is_small(plans) else system.cores())
+        if workers != 1:
+            prepare_workers(__name__, "pyarrow")
+        cut = pieces.cut(plans, work_folder)
+        stamps = plan.index.stamps
+        jobs = tuple(
+            Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / _DONE, stamps)
+            for n, one in enumerate(plans)
+        )
+        _write_pieces(jobs, workers, progress)
+        results = []
+        for job in jobs:
+            job.plan.writer.finish(job)
+            results.append(write_manifest(job))
+    first, *others = (
+        replace(
+            result,
+            path=dest / result.target if len(plans) > 1 else dest,
+            hazards=(*result.hazards, *notes_on_links(result.plan)),
+        )
+        for result in results
+    )
+    return replace(first, also=tuple(others))
+
+
+# ---- the folder of an unfinished export
+
+
+@contextmanager
+def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
+    """Lock <dest>.partial, and rename it to `dest` when the block ends without an error.
+
+    Raises:
+        ExistsError: Something is at `dest`, or <dest>.partial is not an unfinished export of these plans.
+        ExportError: `dest` is in a source or in the index.
+    """
+    _refuse_place(plans[0], dest)
+    partial = dest.with_name(dest.name + ".partial")
+    if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
+        message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
+        raise ExistsError(message)
+    work_folder = partial / _WORK
+    if partial.exists() and not work_folder.exists() and any(partial.iterdir()):
+        message = f"{partial} exists and is not half of an export. Remove it, or name another place."
+        raise ExistsError(message)
+    work_folder.mkdir(parents=True, exist_ok=True)
+    with lock(work_folder / "lock"):
+        # The words of a selection name files, such as a list of images: their digests tell whether they changed.
+        state = [state_of(plan) | {"counts": plan.counts(), "files": _file_digests(plan)} for plan in plans]
+        _check_state(partial, json.dumps(state, indent=1, ensure_ascii=False))
+        (work_folder / _DONE).mkdir(exist_ok=True)
+        yield partial
+        shutil.rmtree(work_folder)
+    publish_folder(partial, dest)
+
+
+def _refuse_place(plan: Plan, dest: Path) -> None:
+    """Refuse a place that is taken, or that is in a source or in the index: a later build would index the export."""
+    refuse_taken(str(dest))
+    rows = plan.index.cursor().execute("SELECT DISTINCT source, path FROM sources ORDER BY 1").fetchall()
+    for folder in [*(plan.index.place(source, path) for source, path in rows), plan.index.path]:
+        if folder.is_dir() and dest.absolute().parent.resolve().is_relative_to(folder.resolve()):
+            message = f"{dest} lies in {folder}, which is indexed, or the index. Name a place outside of it."
+            raise ExportError(message)
+
+
+def _file_digests(plan: Plan) -> dict[str, str]:
+    """Return the SHA-256 of every file that the words of the selection name."""
+    digests: dict[str, str] = {}
+    for name, path in sorted(plan.selection.choice.files().items()):
+        with Path(path).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _check_state(partial: Path, state: str) -> None:
+    """Write the state of a new export; refuse an unfinished one of another state."""
+    path = partial / _WORK / _STATE
+    if not path.exists():
+        with whole(path) as file:
+            file.write(state.encode())
+    elif path.read_text() != state:
+        message = f"{partial} is half of another export. Remove it if nobody needs it, or name another place."
+        raise ExistsError(message)
+
+
+# ---- all pieces
+
+
+def _is_small(plans: Sequence[Plan]) -> bool:
+    """Return True if the export is written before worker processes would have started."""
+    images = sum(plan.images() for plan in plans)
+    return images <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
+
+
+def _write_pieces(jobs: tuple[Job, ...], workers: int, progress: Progress | None) -> None:
+    """Write every piece that has no record yet."""
+    # By the target that takes most images of the piece.
+    images = [max(piece.images) for piece in jobs[0].pieces.pieces]
+    left = [number for number in range(len(images)) if not _is_done(jobs, number)]
+    total = sum(images)
+    done = total - sum(images[number] for number in left)
+    if progress:
+        progress("writing", done, total)
+    with closing(_results(jobs, left, workers)) as finished:
+        for number in finished:
+            done += images[number]
+            if progress:
+                progress("writing", done, total)
+
+
+def _results(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Generator[int, None, None]:
+    """Write pieces, and yield the number of each that is complete."""
+    if workers == 1 or len(left) < 2:
+        for number in left:
+            _write_piece(jobs, number)
+            yield number
+        return
+    stop = multiprocessing.RawValue("b", 0)
+
+    def stop_all() -> None:
+        stop.value = 1
+
+    workers = min(workers, len(left))
+    with closing(in_processes(_work, left, workers, begin=_begin, given=(jobs, stop), stop=stop_all)) as results:
+        for written in results:
+            if written is not None:
+                yield written
+
+
+def _is_done(jobs: tuple[Job, ...], number: int) -> bool:
+    """Return True if a piece has its record, and every file in it is there with its size."""
+    try:
+        record = json.loads((jobs[0].done / f"{number}.json").read_text())
+        return all(
+            (job.out / name).stat().st_size == size
+            for job in jobs
+            for kind in ("files", "images")
+            for name, size, _ in record["targets"].get(job.plan.target, {}).get(kind, ())
+        )
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+# The jobs and the stop flag of a worker process. in_processes() passes to _work() a number alone.
+_of_worker: dict[str, Any] = {}
+
+
+def _begin(jobs: tuple[Job, ...], stop: Any) -> None:
+    """Set up a worker process; called once, before _work()."""
+    _of_worker.update(jobs=jobs, stop=stop)
+
+
+def _work(number: int) -> int | None:
+    """Write a piece in a worker process, and return its number; None if the worker was told to stop."""
+    try:
+        _write_piece(_of_worker["jobs"], number, lambda: bool(_of_worker["stop"].value))
+    except StoppedError:
+        return None
+    return number
+
+
+# ---- one piece
 
 
 class StoppedError(Exception):
-    """The export was interrupted; the piece on the way is not finished."""
+    """The export was interrupted, and the piece is not complete."""
 
 
-def do_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> PieceRecord:
-    """Write a piece for every target, and its record last. SourceError: an image's bytes are not there any more."""
-    own = [_Own(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
-    record: Record = {"repaired": [], "left_out": [], "endless": [], "cut": []}
-    places = Places(jobs[0].plan.index)
+def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Write a piece for every target, and its record last."""
+    targets = [_PieceTarget(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
+    options, index = jobs[0].plan.options, jobs[0].plan.index
+    record: _Record = {"repaired": [], "left_out": [], "endless": [], "cut": []}
     with Descriptors(stamps=jobs[0].stamps) as files:
         for columns in jobs[0].pieces.columns(number):
-            changed = changes(jobs[0].plan.options, columns)
-            rows = [one.rows(columns, changed) for one in own]
-            pictures = _pictures(jobs, columns, changed, places.of(columns), files, record)
-            for picture, targets in zip(pictures, columns["targets"], strict=True):
+            changed = changes(options, columns)
+            rows_of_targets = [target.rows(columns, changed) for target in targets]
+            pictures = _pictures(jobs, columns, changed, places(index, columns), files, record)
+            for picture, bits in zip(pictures, columns["targets"], strict=True):
                 if stopped():
                     raise StoppedError
-                for one, its in zip(own, rows, strict=True):
-                    if targets & one.bit:
-                        row = next(its)
+                for target, rows in zip(targets, rows_of_targets, strict=True):
+                    if bits & target.bit:
+                        row = next(rows)
                         if picture is not None:
-                            one.add(row, picture)
-        made = {one.job.plan.target: _as_json(one.job, one.sink.close()) for one in own}
-    content = json.dumps({"targets": made, **record}, ensure_ascii=False).encode(errors="surrogatepass")
+                            target.add(row, picture)
+        outputs = {target.job.plan.target: _as_json(target.job, target.sink.close()) for target in targets}
+    content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
-    return PieceRecord(number, sum(jobs[0].pieces.pieces[number].images[:1]))
 
 
-class _Own:
-    """A target that takes images of the piece: its sink, and the numbers of its next image and box."""
+class _PieceTarget:
+    """A target that takes images of a piece: its sink, and the numbers of its next image and box."""
 
     def __init__(self, job: Job, shard: Shard):
-        self.job, self.bit = job, 1 << job.target
+        self.job = job
+        self.bit = 1 << job.target
         self.sink = job.plan.writer.open_shard(job, shard)
         self.add = self.sink.add
-        self._number, self._first_box = shard.first, shard.first_box
+        self._number = shard.first
+        self._first_box = shard.first_box
 
     def rows(self, columns: Columns, changed: Sequence[Changed]) -> Iterator[Row]:
-        """Its rows of a batch."""
-        made = self.job.made.of(columns, changed, self._number, self._first_box)
-        self._number += len(made)
-        self._first_box += sum(len(row.boxes) for row in made)
-        return iter(made)
+        """Yield its rows of a batch."""
+        rows = self.job.row_maker.rows(columns, changed, self._number, self._first_box)
+        self._number += len(rows)
+        self._first_box += sum(len(row.boxes) for row in rows)
+        return iter(rows)
 
 
 def _pictures(
@@ -103,16 +294,16 @@ def _pictures(
     changed: Sequence[Changed],
     places: Iterable[Place],
     files: Descriptors,
-    record: Record,
+    record: _Record,
 ) -> Iterator[Picture | None]:
-    """The bytes of each image; None, and a line in the record, where they had to be decoded and cannot be."""
-    end = "eoi" in jobs[0].plan.options.repair
+    """Yield the bytes of each image, and note in the record what happened; None for one that cannot be decoded."""
+    add_end = "eoi" in jobs[0].plan.options.repair
     read = any(job.plan.writes.holds_bytes for job in jobs)
-    linked = read and any(job.plan.writes.files_per_image for job in jobs)
+    may_link = read and any(job.plan.writes.files_per_image for job in jobs)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
     for key, place, (change, rules) in zip(keys, places, changed, strict=True):
         try:
-            picture = Picture(PictureSource(place, change, end), files, read=read)
+            picture = Picture(PictureSource(place, change, add_end), files, read=read)
         except FormatError as error:
             if error.code != "undecodable":
                 raise
@@ -123,128 +314,20 @@ def _pictures(
             record["repaired"] += [[*key, rule] for rule in rules]
         if picture.ended:
             record["repaired"].append([*key, "eoi"])
-        if linked and picture.endless:
+        if may_link and picture.endless:
             record["endless"].append([*key])
         yield picture
-        if read and picture.cut:  # after the sinks, which have read its end
+        # After the sinks: they have read the last bytes of the image, so the test costs no read.
+        if read and picture.cut:
             record["cut"].append([*key])
 
 
-def _as_json(job: Job, written: SinkOutput) -> dict[str, object]:
+def _as_json(job: Job, output: SinkOutput) -> dict[str, object]:
     files = []
-    for name in written.files:
+    for name in output.files:
         path, digest = job.out / name, ""
-        if job.plan.options.hash:  # to read them again costs as much as to write them
+        if job.plan.options.hash:  # reading them again takes as long as writing them
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         files.append([name, path.stat().st_size, digest])
-    return {"files": files, "images": [list(one) for one in written.images], "note": written.note}
-
-
-def is_done(jobs: tuple[Job, ...], number: int) -> bool:
-    """Whether a piece has its record, and every file that it names is there with its size."""
-    try:
-        record = json.loads((jobs[0].done / f"{number}.json").read_text())
-        return all(
-            _size(job.out / name) == size
-            for job in jobs
-            for kind in ("files", "images")
-            for name, size, _ in record["targets"].get(job.plan.target, {}).get(kind, ())
-        )
-    except (FileNotFoundError, ValueError):
-        return False
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-# ---- in a process of its own
-
-_mine: dict[str, Any] = {}
-
-
-def begin(jobs: tuple[Job, ...], stop: Any) -> None:
-    """Called once in a worker, before work()."""
-    _mine.update(jobs=jobs, stop=stop)
-
-
-def work(number: int) -> PieceRecord | None:
-    """As do_piece, in a worker; None where it was told to stop."""
-    try:
-        return do_piece(_mine["jobs"], number, lambda: bool(_mine["stop"].value))
-    except StoppedError:
-        return None
-
-
-# ---- Making an export: its pieces are written by workers, each target is finished, and all of it appears at once.
-
-
-def make_export(plan: Plan, dest: Path, *, workers: int = 1, progress: Progress | None = None) -> Plan:
-    """Make an export as planned, all its targets in one pass; gives the plan as it was carried out.
-
-    With several targets, each lies in a folder of its own below dest. ExistsError: something is at dest, or another
-    export is half made there.
-    """
-    plans = plan.together
-    with explain_full_disk(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
-        work_folder = partial / WORK
-        if workers != 1:
-            prepare_workers(__name__, "pyarrow")
-        cut = pieces.cut(plans, work_folder)
-        stamps = plan.index.stamps
-        jobs = tuple(
-            Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / DONE, stamps)
-            for n, one in enumerate(plans)
-        )
-        _do_all(jobs, workers, progress)
-        for job in jobs:
-            job.plan.writer.finish(job)
-            write_manifest(job)
-    for one in plans:
-        one.hazards.extend(notes_on_links(one))
-    first, *others = (replace(one, dest=dest / one.target if others_of(plans) else dest) for one in plans)
-    return replace(first, also=tuple(others))
-
-
-def others_of(plans: Sequence[Plan]) -> bool:
-    """Whether there are several targets, each in a folder of its own."""
-    return len(plans) > 1
-
-
-def _do_all(jobs: tuple[Job, ...], workers: int, progress: Progress | None) -> None:
-    """Write every piece that is not done yet."""
-    images = [piece_images(jobs, n) for n in range(len(jobs[0].pieces.pieces))]
-    left = [n for n in range(len(images)) if not is_done(jobs, n)]
-    total = sum(images)
-    done = total - sum(images[n] for n in left)
-    if progress:
-        progress("writing", done, total)
-    with closing(_results(jobs, left, workers)) as results:
-        for one in results:
-            done += images[one.number]
-            if progress:
-                progress("writing", done, total)
-
-
-def piece_images(jobs: tuple[Job, ...], number: int) -> int:
-    """About how many images a piece has: those of the target that takes most."""
-    return max(jobs[0].pieces.pieces[number].images)
-
-
-def _results(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Generator[PieceRecord, None, None]:
-    if workers == 1 or len(left) < 2:
-        for number in left:
-            yield do_piece(jobs, number)
-        return
-    stop = multiprocessing.RawValue("b", 0)
-
-    def stop_all() -> None:
-        stop.value = 1
-
-    with closing(
-        in_processes(work, left, min(workers, len(left)), begin=begin, given=(jobs, stop), stop=stop_all)
-    ) as found:
-        for one in found:
-            if one is not None:
-                yield one
+    return {"files": files, "images": [list(file) for file in output.images], "note": output.note}

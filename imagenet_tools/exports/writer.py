@@ -1,26 +1,33 @@
-"""What a format's module offers to be exported to, and what it is given: the whole contract of a writer.
+"""The contract of a writer: what a format's module offers to be a target of an export, and what it is given.
 
-A module of imagenet_tools.formats is a target when it has `open_shard`. It is found by its file's name; nothing
-registers it, and tests/exports/test_contract.py runs over it by itself. It offers, as module-level names, what Writer
-lists below. The work is done like this:
+A module or folder of imagenet_tools.formats is a target if it has `open_shard`. Its name is the name of the target, and
+nothing registers it; tests/exports/test_contract.py runs over every target. `Writer`, at the end of this module, lists
+what it offers; the docstring of imagenet_tools.formats has the smallest example.
 
-    plan        hazards(plan) may refuse (ExportError), or yield notes; nothing is written
-    shards      the chosen images, in order, are cut into shards by split and size. In one worker process a shard:
+The steps of an export
+    plan        hazards(plan) yields sentences for the user, or raises ExportError. Nothing is written.
+    shards      The images of a split, in order, are cut into shards. For each shard, in one of several processes:
                     sink = open_shard(job, shard)
-                    sink.add(row, picture)      for each image: its facts and boxes, and its bytes when asked for
-                    sink.close()                gives Written: the files that it made, and a note for finish()
-    finish      finish(job), once, when every shard is there: what is about all of them (data.yaml, an index of shards)
-                from job.rows(), streamed, and job.notes()
+                    sink.add(row, picture)      once an image: its facts and boxes, and its bytes if asked for
+                    sink.close()                returns a SinkOutput: the files it wrote, and a note for finish()
+    finish      finish(job), once, when all shards are complete. It writes what describes the whole export (data.yaml,
+                an index of shards) from job.rows(), which streams, and from job.notes().
 
-A file an image: `return FilePerImage(job, path_of)` of exports.sinks, with `beside` for label files. Shards: write with
-`job.create(name)`, an OutFile, whose `send(picture)` has the kernel move the bytes; one file for all is put together in
-finish() from pieces that shards made in `job.scratch`, a folder that is gone in the end. What a shard writes must
-depend on (job.plan, shard, rows) alone: then bytes are the same with any number of workers, and a shard that was
-interrupted is written again. classes.json, manifest.json, the digests, locks, resuming and publishing are none of a
-writer's business.
+Ways to write files
+    one file an image       return FilePerImage(job, path_of, beside=...) of exports.job from open_shard
+    shards                  out = job.create(name); out.write(data); out.send(picture), where the kernel copies the
+                            bytes; name the file in SinkOutput.files
+    in finish()             job.write(name, data) or job.writing(name)
+    one file for all        shards write parts into the folder job.scratch, finish() joins them; the folder is removed
 
-Boxes are fractions of the frame that the target's loader sees, `turned` or not; pixels are bbox.to_pixels() with
-`row.box_width` and `row.box_height`. With `--to a,b` a shard's images are read once and handed to the sink of each.
+Rules
+    - The files of a shard depend on (job.plan, shard, rows) alone. The bytes of an export are then the same with any
+      number of workers, and a shard that was interrupted is written again.
+    - Boxes are fractions of the frame that the target's loader sees: see Writes.turned. Pixels come from
+      annotations.bbox.to_pixels() with row.box_width and row.box_height.
+    - An image that is not added could not be decoded; job.rows() leaves it out too.
+    - classes.json, manifest.json, digests, locks, resuming and publishing are done by the export, not by a writer.
+    - With --to a,b each image is read once, and its picture is given to the sinks of both targets.
 """
 
 from __future__ import annotations
@@ -37,124 +44,124 @@ if TYPE_CHECKING:
 
 
 class Box(NamedTuple):
-    """A box of an image: its class, its edges as fractions of the image in the loader's frame, and its remarks."""
+    """A box of an image. The edges are fractions, 0 to 1, of the image as the target's loader sees it."""
 
     class_index: int
     left: float
     top: float
     right: float
     bottom: float
-    pose: str | None = None
+    pose: str | None = None  # pose, truncated and difficult as the annotation states them
     truncated: bool | None = None
     difficult: bool | None = None
 
 
 class Origin(NamedTuple):
-    """Where the bytes of an image lie in the sources, in the words of the table images."""
+    """The place of an image's bytes in the sources, by the columns of the table images."""
 
     source: str
-    file: str  # relative to the root of the source, '/' between
+    file: str  # relative to the root of the source, with '/'
     member: str | None
-    offset: int | None  # bytes
+    offset: int | None  # bytes; None if the image has no byte range, as in a Parquet page
     length: int  # bytes
     position: int | None
     compression: str | None
 
     @property
     def alone(self) -> bool:
-        """Whether it is a file of its own, which a path names."""
+        """Return True if the image is a file of its own, to which a path leads."""
         return self.offset == 0 and self.compression is None
 
 
 class Row(NamedTuple):
-    """An image of an export as it will be there, repairs and resizing done."""
+    """An image as it will be in the export, after repairs and resizing."""
 
-    number: int  # 0-based among all images of this target, in their order; a number that an id can be made of
+    number: int  # 0-based among all images of the target, in order; fit for an id
     dataset: str
     image_id: str
     photo: str
     wnid: str  # of its class in the export
-    official_wnid: str  # its own, where classes are joined; else the same
+    official_wnid: str  # its label in the data set; differs from wnid if classes are joined
     class_index: int
     split: str
     official_split: str | None
-    stem: str  # image_id, fit to be a file's name: unique in its class and split, '/' replaced
-    suffix: str  # .JPEG for what ImageNet calls so, else what its own file or its encoding says
+    stem: str  # image_id as a file name without suffix ('/' is '_'); unique in its class and split
+    suffix: str  # .JPEG for images of ImageNet's archives, else that of its file or encoding
     width: int  # pixels of the raster as stored
     height: int
     mode: str
     encoding: str
-    orientation: int | None  # the EXIF tag that the bytes carry
-    box_width: int  # pixels of the frame that the boxes are fractions of: turned where the target's loader turns
+    orientation: int | None  # the EXIF orientation in the exported bytes
+    box_width: int  # pixels of the frame of the boxes: exchanged with box_height if the loader turns the image
     box_height: int
     boxes: tuple[Box, ...]
-    first_box: int  # the number of boxes[0] among all boxes of this target, 0-based
-    fields: Mapping[str, object]  # --field, by key
+    first_box: int  # the 0-based number of boxes[0] among all boxes of the target
+    fields: Mapping[str, object]  # the values of --field by key
     origin: Origin
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """Return the file name."""
         return self.stem + self.suffix
 
 
 class Shard(NamedTuple):
-    """A piece of an export: images of one split that one worker writes."""
+    """The images of one split that one process writes."""
 
-    number: int  # 0-based among the shards of its split
-    of: int  # how many shards the split has
+    number: int  # 0-based among the shards of the split
+    of: int  # the number of shards of the split
     split: str
     images: int
     boxes: int
-    first: int  # the number of its first image among all images of this target
-    first_box: int
-    piece: int  # which piece of the whole work it is
+    first: int  # Row.number of its first image
+    first_box: int  # Row.first_box of its first image
+    piece: int  # the number of its piece: see exports.pieces
 
 
 class ImageFile(NamedTuple):
-    """A file that holds one image, or stands beside one: its path below the export, its bytes, their SHA-256."""
+    """A file with one image, or a label file beside one."""
 
-    path: str
-    size: int
-    sha256: str = ""  # of an image only where --hash asks for it
+    path: str  # below the export, with '/'
+    size: int  # bytes
+    sha256: str = ""  # of images only with --hash
 
 
 class SinkOutput(NamedTuple):
-    """What a sink made: files that hold many images, by name; files of one image each; a note for finish()."""
+    """What a sink wrote."""
 
-    files: Sequence[str] = ()
-    images: Sequence[ImageFile] = ()
-    note: Mapping[str, object] = {}  # plain values, as JSON has them
+    files: Sequence[str] = ()  # paths of files with many images
+    images: Sequence[ImageFile] = ()  # files with one image, and label files
+    note: Mapping[str, object] = {}  # JSON values for finish(): see job.notes()
 
 
 class Sink(Protocol):
-    """What takes the images of one shard."""
+    """What takes the images of a shard."""
 
     def add(self, row: Row, picture: Picture) -> None:
         """Take an image."""
 
     def close(self) -> SinkOutput:
-        """Make what was taken complete; called once, when every image of the shard was added."""
+        """Complete the files; called once, after all images were added."""
 
 
 class ReadBack(NamedTuple):
-    """An image of an export as it is read again from there, by read_back()."""
+    """An image that read_back() finds in an export."""
 
-    stem: str  # as Row.stem: a format that has to spell it otherwise keeps the stem besides
+    stem: str  # as Row.stem; a format that cannot spell it keeps it beside the image
     split: str
-    class_index: int | None  # None where the format has no class of an image
-    boxes: tuple[tuple[int, float, float, float, float], ...] | None  # class and edges, as Box; None: it has none
-    read: Callable[[], bytes] | None  # its bytes; None where the format holds none
+    class_index: int | None  # None if the format has no class of an image
+    boxes: tuple[tuple[int, float, float, float, float], ...] | None  # class and edges as in Box; None: no boxes
+    read: Callable[[], bytes] | None  # returns the bytes; None if the format does not hold them
 
 
 class Loaded(NamedTuple):
-    """What a framework's own loader makes of an export."""
+    """What the framework's own loader finds in an export."""
 
     loader: str  # its name and version
-    classes: tuple[str, ...] | None  # in its order, as `called` says; None where it has none
-    called: str  # what its classes are called by: folder, display or wnid
-    images: Mapping[str, Mapping[int, int]]  # images by split and class index; -1 where it gives no class
-    boxes: Mapping[str, int] | None = None  # boxes by split; None where it has none
+    classes: tuple[str, ...] | None  # in the loader's order; None if it has no names
+    called: str  # the key of classes.json that these names are of: folder, display or wnid
+    images: Mapping[str, Mapping[int, int]]  # images by split and class index; -1 if it gives no class
+    boxes: Mapping[str, int] | None = None  # boxes by split; None if it has none
 
 
 @dataclass(frozen=True)
@@ -163,18 +170,19 @@ class Writes:
 
     Attributes:
         keeps: The columns of images (and "boxes") that read_back() gives again.
-        by_folder: Its loader numbers the classes by the sorted names of their folders.
-        detection: Its loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
+        by_folder: The loader numbers the classes by the sorted names of their folders.
+        detection: The loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
         boxes: It holds boxes.
-        turned: Its loader applies the EXIF orientation, so its boxes are fractions of the turned image.
-        whole_pixels: Its boxes are whole pixels, so what is read back can be one pixel off.
-        demands: (reason of selection.REASONS, SQL condition) pairs: images that its loader cannot read are left out.
-        files_per_image: Files for each image; 0 where shards or lists hold the images.
-        shard_bytes: Bytes of images in a shard, if the user does not say; None where it has no shards.
-        ordered: The order of images can be seen in it, so --shuffle applies.
+        turned: The loader applies the EXIF orientation, so that boxes are fractions of the turned image.
+        whole_pixels: Boxes are whole pixels: what is read back may differ by one pixel.
+        demands: (step of selection.steps.REASONS, SQL condition) pairs. Images that fail a condition are left out,
+            because the loader cannot read them.
+        files_per_image: Files of each image; 0 if shards or lists hold the images.
+        shard_bytes: The default for bytes of images in a shard; None if it has no shards.
+        ordered: The order of images can be seen in it: --shuffle applies.
         fields: It takes --field.
         holds_bytes: It holds the images; else it says where they are.
-        names_images: read_back() gives its images; False where it lists classes alone.
+        names_images: read_back() gives its images; False if it lists only classes.
     """
 
     keeps: tuple[str, ...]
@@ -193,20 +201,22 @@ class Writes:
 
 
 class Writer(Protocol):
-    """What a module of imagenet_tools.formats offers if it writes."""
+    """The names that a module of imagenet_tools.formats has if it is a target.
+
+    It may also have load(root) -> Loaded, which reads an export with the framework's own loader and raises ImportError
+    if the framework is not installed.
+    """
 
     WRITES: Writes
 
     def hazards(self, plan: Plan) -> Iterator[str]:
-        """What may go wrong with this export in its loader. ExportError: what must."""
+        """Yield what may go wrong with this export in the loader. ExportError: what is bound to go wrong."""
 
     def open_shard(self, job: Job, shard: Shard) -> Sink:
-        """The sink for a shard's images; called in a worker process."""
+        """Return the sink of a shard; called in a worker process."""
 
     def finish(self, job: Job) -> None:
-        """Write, with job.write(), what is about the whole export."""
+        """Write the files that describe the whole export."""
 
     def read_back(self, root: Path) -> Iterator[ReadBack]:
-        """The images of an export, read again from its files alone; FormatError where they are not as written."""
-
-    # May be there too: load(root) -> Loaded, by the framework's own loader; ImportError where it is not installed.
+        """Yield the images of an export from its files alone. FormatError: the files are not as written."""

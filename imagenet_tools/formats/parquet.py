@@ -17,8 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports import arrays, kept
+from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.manifest import IDS
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
@@ -95,7 +96,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images of the tables, with their boxes."""
     import pyarrow.parquet as pq
 
-    for path in sorted(set(root.glob("*.parquet")) - {root / kept.IDS}):
+    for path in sorted(set(root.glob("*.parquet")) - {root / IDS}):
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "class_index", "boxes"]):
             for row in batch.to_pylist():
                 boxes = tuple((box["class_index"], *(box[edge] for edge in _EDGES)) for box in row["boxes"])

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.arguments import fits
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.words import EXPORT, SELECTION, Word
+from imagenet_tools.selection.export_words import EXPORT
+from imagenet_tools.selection.words import SELECTION, Word
 from imagenet_tools.storage.files import parse_toml, read_text, write_whole
 from imagenet_tools.wordnet import wordnet
 

@@ -10,7 +10,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.exports import pieces
-from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.plan import Result
 from imagenet_tools.index import Index
 from tests.exports.odd import make_odd, sources
 from tests.shared import Shared
@@ -28,10 +28,10 @@ def odd(shared: Shared) -> Index:
 
 
 class Exported(NamedTuple):
-    """An export that is there to be read, and the plan as it was carried out."""
+    """An export that is there to be read, and what was written."""
 
     root: Path
-    plan: Plan
+    result: Result
 
 
 Export = Callable[..., Exported]
@@ -49,11 +49,11 @@ def exported(odd: Index, shared: Shared) -> Export:
             root.mkdir()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(pieces, "_PIECE", 300_000)
-                plan = imagenet_tools.export(odd.select(), root / "x", to=to, workers=2, **options)
-            (root / "plan.pickle").write_bytes(pickle.dumps(plan))
+                result = imagenet_tools.export(odd.select(), root / "x", to=to, workers=2, **options)
+            (root / "result.pickle").write_bytes(pickle.dumps(result))
 
         said = hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()[:8]
         root = shared(f"{to}-{said}", make)
-        return Exported(root / "x", pickle.loads((root / "plan.pickle").read_bytes()))
+        return Exported(root / "x", pickle.loads((root / "result.pickle").read_bytes()))
 
     return exported

@@ -14,7 +14,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ExportError, SourceError
-from imagenet_tools.exports.kept import Digest
+from imagenet_tools.exports.manifest import Digest
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.index import Index
 from tests.exports.conftest import Export

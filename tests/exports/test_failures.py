@@ -10,7 +10,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExistsError, ExportError
-from imagenet_tools.exports.partial import partial_folder
+from imagenet_tools.exports.run import partial_folder
 from imagenet_tools.index import Index
 from imagenet_tools.storage.files import lock
 from tests.exports.odd import make_odd, sources

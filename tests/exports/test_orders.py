@@ -7,7 +7,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.catalogue import lists
-from imagenet_tools.exports import orders, pieces, sorting
+from imagenet_tools.exports import orders, pieces
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.selection.selection import Selection
 from tests.forms.written_index import image, write
@@ -59,10 +59,9 @@ def cut(plan: Plan, folder: Path) -> list[tuple[str, str]]:
 def test_each_order_is_the_one_that_is_said(
     chosen: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: str, small: bool
 ) -> None:
-    """Also where memory holds few rows, and all of them wait in files."""
+    """Also where memory holds few rows, and the others wait in files."""
     if small:
-        monkeypatch.setattr(orders, "ROWS", 700)
-        monkeypatch.setattr(sorting, "_WAITING", 50_000)
+        monkeypatch.setattr(orders, "MEMORY_BYTES", 24 << 20)
     found = cut(imagenet_tools.plan_export(chosen, to="webdataset", shuffle=shuffle), tmp_path / "made")
     rows = chosen.run(
         f", rows AS (FROM made WHERE left_out IS NULL) SELECT split, image_id FROM ({EXPECTED[shuffle]})"

@@ -11,7 +11,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import SourceError
-from imagenet_tools.exports import partial
+from imagenet_tools.exports.run import partial_folder
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.shared import Shared
@@ -94,7 +94,7 @@ def test_an_export_among_what_one_form_reads_is_an_error_that_names_it(
 
 def test_an_export_that_is_not_finished_is_left_out_and_named(index: Index, originals: Path, tmp_path: Path) -> None:
     plan = imagenet_tools.plan_export(index.select(under="dog"), to="image_folder", resize=64)
-    with pytest.raises(KeyboardInterrupt), partial.partial_folder([plan], originals / "dogs") as half:
+    with pytest.raises(KeyboardInterrupt), partial_folder([plan], originals / "dogs") as half:
         shutil.copytree(originals / "train", half / "train")
         raise KeyboardInterrupt
     indexed, ignored = build(originals, tmp_path)

@@ -10,10 +10,10 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import group
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports.options import Options
+from imagenet_tools.exports.options import EXPORT, ExportOptions, Options
 from imagenet_tools.index import Index
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.words import EXPORT, SELECTION, Choice
+from imagenet_tools.selection.words import SELECTION, Choice
 
 # What a command takes besides the words.
 OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
@@ -70,7 +70,14 @@ def test_a_word_of_an_export_is_spelled_in_python_and_as_a_flag() -> None:
         taken = set(inspect.signature(function).parameters)
         assert words <= taken
         assert taken - words <= {"selection", "dest", "to", "workers", "progress"}
-    assert {one.name for one in fields(Options)} == words
+    assert {one.name for one in fields(Options)} == set(ExportOptions.__annotations__) == words
+
+
+def test_help_of_export_explains_every_word() -> None:
+    for function in (imagenet_tools.export, imagenet_tools.plan_export):
+        text = inspect.getdoc(function) or ""
+        for word in EXPORT:
+            assert f"    {word.keyword}: {word.help[0].upper()}{word.help[1:]}" in text
 
 
 def test_every_word_has_a_key_of_its_own_in_a_recipe() -> None:
