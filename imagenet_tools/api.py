@@ -365,6 +365,11 @@ def plan_export(selection: Selection, *, to: str, **options: Unpack[ExportOption
     Raises:
         UsageError: An option or a target is wrong.
         ExportError: The selection is empty, or the target cannot hold it.
+
+    Example:
+        >>> dogs = imt.open_index("imagenet.index").select(under="dog.n.01")
+        >>> imt.plan_export(dogs, to="image_folder").images()
+        70
     """
     from imagenet_tools.exports.plan import make_plans
 
@@ -394,6 +399,12 @@ def export(
         UsageError: An option or a target is wrong.
         ExistsError: Something is at `dest`.
         ExportError: The selection is empty, or the target cannot hold it.
+
+    Example:
+        >>> dogs = imt.open_index("imagenet.index").select(under="dog.n.01")
+        >>> result = imt.export(dogs, "dogs", to="image_folder")
+        >>> result.images(), result.path
+        (70, PosixPath('dogs'))
     """
     from imagenet_tools.exports.run import make_export
 

@@ -31,7 +31,7 @@ _SPLITS = ("train", "val", "test")
 
 
 class Survey(NamedTuple):
-    """What is at a path.
+    """The forms of ImageNet and the other files at a path.
 
     Attributes:
         path: The path, absolute.

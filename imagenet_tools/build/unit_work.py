@@ -52,7 +52,7 @@ class UnitResult(NamedTuple):
 
     @property
     def record(self) -> UnitRecord:
-        """What the index remembers of the unit."""
+        """The record of the unit in the table sources."""
         unit = self.unit
         images, boxes, labels, problems = (self.counts.get(name, 0) for name in _COUNTED)
         identity = (unit.key, unit.form, unit.file, unit.member, self.fingerprint)

@@ -163,7 +163,7 @@ def from_wnids(name: str, wnids: Sequence[str]) -> ClassList:
     """Return a list of the caller's classes.
 
     Example:
-        >>> len(made("pets", ["n02084071", "n02121620"]))
+        >>> len(from_wnids("pets", ["n02084071", "n02121620"]))
         2
     """
     sha256 = hashlib.sha256("".join(f"{wnid}\n" for wnid in wnids).encode()).hexdigest()

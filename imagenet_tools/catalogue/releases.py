@@ -1,8 +1,8 @@
 """The releases of ImageNet: what was published of each, and which release a set of classes belongs to.
 
-Sources of the counts: the devkits' readme files of ILSVRC2010 and ILSVRC2012; the readme of ILSVRC2015 for the
-detection task (its test images grew from 40,152 in that year); the web page of Stanford Dogs; image-net.org, and the
-papers and scripts of Alibaba-MIIL/ImageNet21K, for fall 2011, winter 2021 and ImageNet-21K-P.
+Sources of the counts: the devkits' readme files of ILSVRC2010 and ILSVRC2012, and the web page of Stanford Dogs. The
+readme of ILSVRC2015 has those of the detection task, whose test images grew from 40,152 in that year. Fall 2011, winter
+2021 and ImageNet-21K-P: image-net.org, and the papers and scripts of Alibaba-MIIL/ImageNet21K.
 """
 
 from __future__ import annotations

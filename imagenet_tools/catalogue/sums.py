@@ -139,7 +139,7 @@ class Checked(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What was compared, in words."""
+        """The comparison in words."""
         known = f", {self.published}" if self.published and self.published != self.path.name else ""
         return ("as published" if self.md5 else "of the published size") + known
 

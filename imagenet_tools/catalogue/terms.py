@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 Counts = npt.NDArray[np.integer]
 
 # How well a text matches; less is better.
-_NUMBER, _WHOLE, _LEMMA, _WORD, _BEGINS, _HOLDS = range(6)
+_NUMBER = 0
+_WHOLE = 1
+_LEMMA = 2
+_WORD = 3
+_BEGINS = 4
+_HOLDS = 5
 
 
 class ResolvedSynset(NamedTuple):
@@ -87,7 +92,7 @@ def resolve(text: str, *, images: Counts | None = None, strict: bool = False) ->
 
     Example:
         >>> resolve("tabby")
-        Taken(wnid='n02123045', guessed=True,
+        ResolvedSynset(wnid='n02123045', guessed=True,
               note="'tabby' is taken for tabby.n.01 (n02123045), alone of its 2 senses to have ILSVRC2012 classes.")
     """
     named = senses(text, images=images)

@@ -55,7 +55,7 @@ AnyChecked: TypeAlias = "Checked | CheckedIndex | CheckedExport | CheckedLock"
 
 @dataclass(frozen=True, repr=False)
 class CheckResult:
-    """What was checked, each with `path`, `findings`, `ok` and `summary`. Iterable; its repr has a line for each."""
+    """The results of a check, one a path: each has `path`, `findings`, `ok` and `summary`. Its repr has a line each."""
 
     checked: tuple[AnyChecked, ...]
 

@@ -162,7 +162,7 @@ def write_manifest(job: Job) -> Result:
 
 @dataclass
 class _Events:
-    """What happened to the images of a target while its pieces were written; images are "dataset/image_id"."""
+    """Events of a target's images while its pieces were written; images are "dataset/image_id"."""
 
     undecodable: dict[str, str] = field(default_factory=dict)  # the error by image
     repaired: dict[str, list[str]] = field(default_factory=dict)  # images by rule

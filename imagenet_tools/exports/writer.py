@@ -127,7 +127,7 @@ class ImageFile(NamedTuple):
 
 
 class SinkOutput(NamedTuple):
-    """What a sink wrote."""
+    """The files that a sink wrote."""
 
     files: Sequence[str] = ()  # paths of files with many images
     images: Sequence[ImageFile] = ()  # files with one image, and label files
@@ -135,7 +135,7 @@ class SinkOutput(NamedTuple):
 
 
 class Sink(Protocol):
-    """What takes the images of a shard."""
+    """A receiver of the images of a shard."""
 
     def add(self, row: Row, picture: Picture) -> None:
         """Take an image."""
@@ -155,7 +155,7 @@ class ReadBack(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What the framework's own loader finds in an export."""
+    """The classes, images and boxes that the framework's own loader finds in an export."""
 
     loader: str  # its name and version
     classes: tuple[str, ...] | None  # in the loader's order; None if it has no names
@@ -166,7 +166,7 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Writes:
-    """What a target holds, and what its loader expects.
+    """The content of a target, and the expectations of its loader.
 
     Attributes:
         keeps: The columns of images (and "boxes") that read_back() gives again.

@@ -34,7 +34,13 @@ MIN_SEGMENT_BYTES = 10  # marker, size, and the first bytes of a frame or of the
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
-SKIP, APP1, FRAME, BARE, JUNK, SCAN, ILLEGAL = range(7)
+SKIP = 0
+APP1 = 1
+FRAME = 2
+BARE = 3
+JUNK = 4
+SCAN = 5
+ILLEGAL = 6
 
 
 def _meaning(code: int) -> int:
@@ -76,7 +82,7 @@ _find_xmp_orientation = re.compile(rb'tiff:Orientation(?:="|>)([0-9])').search
 
 
 class ImageFacts(NamedTuple):
-    """What an image's header states; None for what it does not."""
+    """The facts that an image's header states; None for those that it does not."""
 
     width: int | None  # pixels of the raster as stored
     height: int | None

@@ -29,7 +29,7 @@ RESIZED = b"imagenet-tools resized"
 
 
 class ExportedRow(NamedTuple):
-    """What an export of this project states about an image."""
+    """The facts that an export of this project states about an image."""
 
     dataset: str
     image_id: str

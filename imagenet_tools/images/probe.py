@@ -47,7 +47,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 # How an encoding ends; a PNG with the CRC of its last chunk, IEND.
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"\xae\x42\x60\x82"}
 
-# What Pillow's readers raise on bad bytes; its own errors derive from these.
+# Pillow's readers raise these on bad bytes; its own errors derive from them.
 PILLOW_ERRORS = (
     ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
     struct.error,

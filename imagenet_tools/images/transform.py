@@ -23,7 +23,7 @@ _DECODER_SCALE = 2  # the decoder leaves this many times the wanted pixels a sid
 
 
 class Change(NamedTuple):
-    """What to do to an image."""
+    """The change of an image's pixels."""
 
     width: int  # pixels, before the image is turned
     height: int
@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
 
 def mode_after(mode: str, *, rgb: bool) -> str:
-    """Return the mode that an image of this mode has after `encode_anew`."""
+    """Return the mode that an image of this mode has after `reencode`."""
     return "RGB" if mode not in _JPEG_MODES or (rgb and mode == "CMYK") else mode
 
 

@@ -15,7 +15,7 @@ _TRIES = 200
 
 
 def divide(wnids: Iterable[str], split: Split, seed: int) -> dict[str, str]:
-    """The split of each class that has one; the same classes, split and seed give the same.
+    """Return the split of each class that has one; the same classes, split and seed give the same.
 
     Classes that must stay together (one above the other, or with a shared ancestor below the depth asked for) make a
     family. Families go, by the lowest draw of their names, where most is still wanted; classes beyond the wanted number
@@ -40,7 +40,7 @@ def divide(wnids: Iterable[str], split: Split, seed: int) -> dict[str, str]:
 def _attempt(
     found: Sequence[Sequence[str]], wanted: Mapping[str, int], seed: int, attempt: int
 ) -> dict[str, str] | None:
-    """The sides of the classes: the largest families first, then, in further attempts, in other orders by draw."""
+    """Return the split of each class. Families go by size in the first attempt, in further ones by a draw."""
 
     def drawn(wnid: str) -> tuple[int, str]:
         return draw(hash32(wnid), seed + attempt), wnid

@@ -77,9 +77,9 @@ def dataset(
         transform: Is applied to the image. It does not change boxes.
         target_transform: Is applied to the label.
         loader: Makes an image of the bytes of a file; default: a Pillow image in RGB.
-        fields: The fields of an item, in order: image; label (the 0-based class index); bytes (the undecoded file);
-            boxes ((n, 4) float32: xmin, ymin, xmax, ymax in pixels of the stored raster); boxes_normalised (the same,
-            0 to 1); box_labels ((n,) int64 class indices); or any column of the table images.
+        fields: The fields of an item, in order. They are image; label (the 0-based class index); bytes (the undecoded
+            file); boxes ((n, 4) float32: xmin, ymin, xmax, ymax in pixels of the stored raster). Also boxes_normalised
+            (the same, 0 to 1); box_labels ((n,) int64 class indices); and every column of the table images.
         problems: "skip" leaves out images with a problem; "keep" keeps them.
         unboxed: With box fields, "skip" leaves out images without a box; "background" keeps them.
         on_error: An image that is cut inside the picture has no problem in the index; it fails when it is decoded.

@@ -50,7 +50,7 @@ class CheckedIndex(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What was checked, in words."""
+        """The number of files, sources and images that were checked, in words."""
         counts = ((self.files, "file"), (self.sources, "source"), (self.images, "image"))
         listed = ", ".join(f"{n:,} {noun if n == 1 else noun + 's'}" for n, noun in counts)
         decoded = f", {self.decoded:,} decoded in full" if self.decoded else ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class UnitRecord(NamedTuple):
-    """What the index remembers of a unit: how to see that it has changed, and its number of rows."""
+    """A unit in the table sources: its fingerprint, and its number of rows."""
 
     unit: int
     form: str

@@ -46,7 +46,7 @@ Rows = list[dict[str, object]]
 
 
 class Summary(NamedTuple):
-    """What an index holds, as plain values."""
+    """The content of an index, as plain values."""
 
     splits: Rows  # by data set and official split: images, published, classes, boxed, boxes, bytes
     boxes: Rows  # by data set and split: annotations, boxes, boxes without image, published numbers, note

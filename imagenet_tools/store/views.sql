@@ -26,7 +26,7 @@ CREATE VIEW terms AS
 -- synset(wnid) would look up terms.wnid. Therefore the tables in these macros rename their columns to _names that no
 -- query uses, and are named with their schema, which no WITH of a query can hide.
 
--- _term(text): a text as the table terms spells it, the same as wordnet.spelled. Lower case, one space between words;
+-- _term(text): a text as the table terms spells it, the same as wordnet.normalised. Lower case, one space between words;
 -- in a name '_' for a space and a sense number of two digits (Toy Dog.n.1 is toy_dog.n.01), in a lemma a space for '_'.
 CREATE MACRO _words(text) AS trim(regexp_replace(lower(text), '[\s\p{Z}\x0b\x1c-\x1f\x85]+', ' ', 'g'));
 CREATE MACRO _term(text) AS

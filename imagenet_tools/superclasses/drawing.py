@@ -53,7 +53,7 @@ class Link(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """What is drawn; every synset is one node, whatever the number of its links."""
+    """A drawing; every synset is one node, whatever the number of its links."""
 
     nodes: tuple[Node, ...]  # the top, then breadth first; children sorted by wnid
     links: tuple[Link, ...]  # in the order of `upper` among the nodes, then by wnid

@@ -121,7 +121,7 @@ def path_facts(path: str) -> PathFacts:
     """Return the facts in the path of an image, with '/' between folders.
 
     Example:
-        >>> told_by_path("imagenette2/train/n01440764/ILSVRC2012_val_00000293.JPEG")
+        >>> path_facts("imagenette2/train/n01440764/ILSVRC2012_val_00000293.JPEG")
         PathFacts(stem='ILSVRC2012_val_00000293', wnid='n01440764', split='train')
     """
     folder, _, name = path.rpartition("/")

@@ -196,7 +196,7 @@ def normalised(text: str) -> str:
     """Return the spelling by which a text is looked up.
 
     Example:
-        >>> spelled("Toy Dog.n.1"), spelled("Toy_Dog"), spelled("N02084071")
+        >>> normalised("Toy Dog.n.1"), normalised("Toy_Dog"), normalised("N02084071")
         ('toy_dog.n.01', 'toy dog', 'n02084071')
     """
     text = " ".join(text.split()).lower()

@@ -1,8 +1,8 @@
 """Read the headers of many JPEGs together, one segment of each at a time.
 
-Headers that are not plain are left to `probe`, one by one: anything but a JPEG, fill bytes and restarts between
-segments, XMP that may state the orientation, EXIF that no camera writes, headers that continue behind the bytes in the
-buffer, and everything damaged.
+Headers that are not plain are left to `probe`, one by one. These are anything but a JPEG, and fill bytes and restarts
+between segments. So are XMP that may state the orientation, EXIF that no camera writes, headers that continue behind
+the bytes in the buffer, and everything damaged.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _meanings() -> NDArray[np.uint8]:
 
 
 class _Walk:
-    """What was found on the way through the segments of many images, one row each."""
+    """The state of the walk through the segments of many images, one row each."""
 
     def __init__(self, n: int):
         import numpy as np
