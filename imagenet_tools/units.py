@@ -36,7 +36,7 @@ class Detection:
     Attributes:
         form: The name of the reader, a module of imagenet_tools.formats.
         path: The path.
-        dataset: The data set, such as ilsvrc2012.
+        dataset: The data set, such as ilsvrc2012; images.detection.identify_dataset tells it by names.
         holds: The tables that indexing will fill: one or more of images, boxes, labels.
         evidence: The facts that were found, in words, with counts.
         splits: The splits.
@@ -147,7 +147,10 @@ class Reader(Protocol):
     READS: Reads
 
     def detect(self, path: Path) -> list[Detection]:
-        """Return the sources of this form at a path, from headers, not payloads; empty for another form."""
+        """Return the sources of this form that are this path, a file or a folder; empty for another form.
+
+        Read headers, not payloads. The build also tries what is directly in a folder, so do not search deeper.
+        """
 
     def units(self, found: Detection, source: str, root: Path) -> Iterator[Unit]:
         """Yield the units of a detection, in the order of the index."""
@@ -156,7 +159,10 @@ class Reader(Protocol):
         """Yield all that scan() opens, lists or looks for; the build scans the unit again if any of it changes."""
 
     def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
-        """Yield (table of schema.py, rows) of a unit: images, boxes, labels, problems."""
+        """Yield (table of schema.py, rows) of a unit: images, boxes, labels, problems.
+
+        Damage is a row of problems with a code of READS.problems, after the images before it.
+        """
 
 
 class Progress(Protocol):

@@ -2,7 +2,7 @@
 
 A module or folder of imagenet_tools.formats is a target if it has `open_shard`. Its name is the name of the target, and
 nothing registers it; tests/exports/test_contract.py runs over every target. `Writer`, at the end of this module, lists
-what it offers; the docstring of imagenet_tools.formats has the smallest example.
+what it offers; tests/formats/example/example_format.py is a complete one.
 
 The steps of an export
     plan        hazards(plan) yields sentences for the user, or raises ExportError. Nothing is written.
@@ -169,7 +169,7 @@ class Writes:
     """The content of a target, and the expectations of its loader.
 
     Attributes:
-        keeps: The columns of images (and "boxes") that read_back() gives again.
+        keeps: The columns of images (and "boxes") that an index of the export has unchanged.
         by_folder: The loader numbers the classes by the sorted names of their folders.
         detection: The loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
         boxes: It holds boxes.
@@ -181,7 +181,7 @@ class Writes:
         shard_bytes: The default for bytes of images in a shard; None if it has no shards.
         ordered: The order of images can be seen in it: --shuffle applies.
         fields: It takes --field.
-        holds_bytes: It holds the images; else it says where they are.
+        holds_bytes: It holds the images; else it lists them, with or without their places.
         names_images: read_back() gives its images; False if it lists only classes.
     """
 

@@ -7,8 +7,8 @@ Nothing registers a module. The smallest target is READS or WRITES, a few defaul
     def open_shard(job, shard):
         return FilePerImage(job, lambda row: f"{row.split}/{row.name}")
 
-tests/formats/example_format.py is a complete small format. tests/exports/test_contract.py runs over every target here,
-tests/formats/test_reader_contract.py over every reader.
+tests/formats/example/example_format.py is a complete small format. tests/exports/test_contract.py runs over every
+target, tests/formats/test_reader_contract.py over every reader.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.build.unit_work import Task, work
+from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import Unit
-from tests.forms.readers import SAMPLES
+from tests.forms.readers import SAMPLES, images, many
 from tests.test_headers import counted
 
 READERS = api._readers()
@@ -113,6 +114,20 @@ def pool() -> Iterator[ProcessPoolExecutor]:
     """Two processes that share nothing with this one."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as processes:
         yield processes
+
+
+def test_the_images_of_a_sample_are_read_back_byte_for_byte(form: str, path: Path, tmp_path: Path) -> None:
+    if "images" not in READERS[form].READS.holds:
+        pytest.skip(f"{form} reads no images")
+    built = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    index = imagenet_tools.open_index(built.index)
+    drawn = many() if form == "ilsvrc_det" else images()
+    rows = index.sql("SELECT image_id, wnid FROM images").fetchall()
+    known = [(image_id, wnid) for image_id, wnid in rows if image_id in drawn]
+    assert len(known) >= 6
+    for image_id, wnid in known:
+        assert index.image(image_id).read() == drawn[image_id]
+        assert wnid in (None, image_id[:9] if image_id.startswith("n") else labels.validation_wnid(image_id))
 
 
 # ---- what it depends on

@@ -53,6 +53,18 @@ def _devkit(home: Path, sample: Path) -> Path:
     return home
 
 
+def _example_format(home: Path, sample: Path) -> Path:
+    """Packs of the example that CONTRIBUTING points to: tests/formats/example/example_format.py."""
+    packs = {
+        f"{split}-00000.pack": b"".join(
+            f"{stem}\t{stem[:9] if split == 'train' else WNIDS[0]}\t0\t{len(data)}\n".encode() + data
+            for stem, data in of_split(split).items()
+        )
+        for split in ("train",)
+    }
+    return write_files(home / "packs", packs)
+
+
 def _flat_folder(home: Path, sample: Path) -> Path:
     return write_files(home / "val", {f"{stem}.JPEG": data for stem, data in of_split("val").items()})
 
