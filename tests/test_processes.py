@@ -24,7 +24,7 @@ def run_script(folder: Path, script: str, *arguments: str) -> subprocess.Complet
     path = folder / "script.py"
     path.write_text(script)
     command = [sys.executable, str(path), *arguments]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False)
 
 
@@ -93,6 +93,85 @@ def test_a_worker_has_the_folder_of_its_driver_and_nothing_of_the_current_folder
     monkeypatch.chdir(tmp_path)
     done = run_script(tmp_path, script)
     assert done.stdout == "[(False, 'here'), (False, 'here')]\n", done.stderr
+
+
+def surroundings(_: int) -> tuple[str | None, int]:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return os.environ.get("CHANGED"), mask
+
+
+CHANGED = """
+import os
+from imagenet_tools.storage.processes import in_processes
+from tests.test_processes import surroundings
+
+first = list(in_processes(surroundings, range(2), 2))
+os.environ["CHANGED"] = "yes"
+os.umask(0o077)
+print(first, list(in_processes(surroundings, range(2), 2)))
+"""
+
+
+def test_a_later_pool_has_the_environment_and_the_umask_of_its_driver(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "import os\nos.umask(0o022)\n" + CHANGED)
+    assert done.stdout == "[(None, 18), (None, 18)] [('yes', 63), ('yes', 63)]\n", done.stderr
+
+
+ODD_PLACES = {
+    "a long temporary folder": "import os, tempfile\nlong = os.path.join(os.getcwd(), 'x' * 100)\nos.mkdir(long)\n"
+    "os.environ['TMPDIR'] = long\n",
+    "a folder that was removed": "import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')\n",
+    "a daemonic process": "",
+}
+
+
+@pytest.mark.parametrize("place", ODD_PLACES)
+def test_workers_start_in_odd_places(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = "from imagenet_tools.storage.processes import in_processes\nfrom tests.test_processes import in_turn\n"
+    if place == "a daemonic process":
+        script = work + (
+            "import multiprocessing\ndef run():\n    print(list(in_processes(in_turn, range(4), 2)), flush=True)\n"
+            "process = multiprocessing.get_context('fork').Process(target=run, daemon=True)\n"
+            "process.start()\nprocess.join()\n"
+        )
+    else:
+        script = ODD_PLACES[place] + work + "print(list(in_processes(in_turn, range(4), 2)))\n"
+    done = run_script(tmp_path, script)
+    assert done.stdout == "[0, 1, 4, 9]\n", done.stderr
+
+
+OF_THE_USER = """
+import multiprocessing, os, signal
+from imagenet_tools.storage.processes import in_processes
+from tests.test_processes import in_turn, masked
+
+list(in_processes(in_turn, range(4), 2))
+with multiprocessing.get_context("forkserver").Pool(1) as pool:
+    print(pool.map(masked, range(1)))
+"""
+
+
+def masked(_: int) -> tuple[str | None, bool]:
+    return os.environ.get("OPENBLAS_NUM_THREADS"), bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def test_a_fork_server_of_the_user_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    done = run_script(tmp_path, "if __name__ == '__main__':" + OF_THE_USER.replace("\n", "\n    "))
+    assert done.stdout == "[(None, False)]\n", done.stderr
+
+
+def test_the_fork_server_hears_no_signal(tmp_path: Path) -> None:
+    script = (
+        "import os\nfrom pathlib import Path\nfrom imagenet_tools.storage import fork_server, processes\n"
+        "processes.prepare_workers('json')\n"
+        "text = Path(f'/proc/{fork_server._server._forkserver_pid}/status').read_text()\n"
+        "print(hex(int(text.split('SigBlk:')[1].split()[0], 16)))\n"
+    )
+    done = run_script(tmp_path, script)
+    assert int(done.stdout, 16) & 0x4003 == 0x4003, done.stderr  # SIGHUP, SIGINT, SIGTERM
 
 
 def compute(_: int) -> int:
@@ -243,7 +322,7 @@ list(in_processes(leave_a_mark, [(Path(sys.argv[1]), number) for number in range
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def workers() -> set[int]:
         return {int(path.name.partition("-")[2]) for path in tmp_path.iterdir()}

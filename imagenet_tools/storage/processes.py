@@ -33,12 +33,6 @@ _WORKERS_PER_WAITING = 4
 
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Environment of the fork server. Without the first, a file in the current folder that has the name of a standard module
-# would be imported in its place. Without the second, NumPy's OpenBLAS starts threads when it is imported.
-_SERVER_ENVIRONMENT = {"PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
-# Without it, multiprocessing's resource tracker, which starts with the server, warns of leaks if the driver is killed.
-_SERVER_WARNINGS = "ignore:resource_tracker"
-
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
@@ -73,12 +67,19 @@ def in_processes(
     """
     # Imported late: these modules of the standard library cost each command of the command line 10 ms.
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import current_process
+
+    if current_process().daemon:  # it may have no children: a worker of torch's DataLoader, for instance
+        if begin is not None:
+            begin(*given)
+        yield from map(work, tasks)
+        return
+    from imagenet_tools.storage.fork_server import WorkerContext
 
     prepare_workers(work.__module__)
     most = max(workers, most)
-    start = (_current_folder(), begin, given)
-    pool = ProcessPoolExecutor(most, get_context("forkserver"), initializer=_begin_worker, initargs=start)
+    state = _ProcessState(dict(os.environ), _umask())
+    pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=(state, begin, given))
     try:
         yield from _in_order(pool, work, tasks, workers, most)
     except BrokenExecutor:
@@ -100,51 +101,9 @@ def prepare_workers(*modules: str) -> None:
 
     A caller that knows early that it will need workers saves the time of these imports, about 0.15 s.
     """
-    from multiprocessing import forkserver
+    from imagenet_tools.storage import fork_server
 
-    forkserver.set_forkserver_preload(list(modules))
-    # The mask is inherited. The server never unblocks the signals; its workers do, once they have set their handlers.
-    with _signals_blocked(), _server_environment():
-        forkserver.ensure_running()
-
-
-@contextmanager
-def _server_environment() -> Iterator[None]:
-    warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _SERVER_WARNINGS)))
-    values = _SERVER_ENVIRONMENT | {"PYTHONWARNINGS": warnings}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _current_folder() -> str:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a string, as it is pickled
-    except FileNotFoundError:
-        return "/"
-
-
-@contextmanager
-def _main_module_hidden() -> Iterator[None]:
-    """Keep workers that start in the block from importing the main module.
-
-    multiprocessing imports it in each worker, by these attributes. A script without a guarded main part would run
-    again there.
-    """
-    main = sys.modules["__main__"]
-    attributes: dict[str, Any] = {name: vars(main).pop(name) for name in ("__spec__", "__file__") if name in vars(main)}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        vars(main).update(attributes)
+    fork_server.start(modules)
 
 
 class _Timing(NamedTuple):
@@ -166,7 +125,7 @@ def _in_order(
         wanted = _workers_wanted(timings, workers, most)
         # After an error no task is started: those before the failed one are running or done.
         while n_started < len(tasks) and len(running) < wanted and not errors:
-            with signals_deferred(), _main_module_hidden():
+            with signals_deferred():
                 running[pool.submit(_timed, work, tasks[n_started])] = n_started
             n_started += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -239,10 +198,25 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _begin_worker(folder: str, begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
-    """Set up a worker process in the driver's folder: Ctrl-C is for the driver, and no worker outlives the driver."""
+class _ProcessState(NamedTuple):
+    """State of the driver that a worker takes over; the fork server has what the driver had when the server started."""
+
+    environment: dict[str, str]
+    umask: int
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _begin_worker(state: _ProcessState, begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+    """Set up a worker process: Ctrl-C is for the driver, and no worker outlives the driver."""
     _set_up_process()
-    os.chdir(folder)
+    os.umask(state.umask)
+    os.environ.clear()
+    os.environ.update(state.environment)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     if begin is not None:
         begin(*arguments)
