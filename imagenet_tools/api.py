@@ -291,6 +291,7 @@ def build_index(
     """
     from imagenet_tools.build.build import build_index as build
 
+    _check_workers(workers)
     return build(
         [Path(path) for path in _several(paths)],
         Path(index),
@@ -408,8 +409,17 @@ def export(
     """
     from imagenet_tools.exports.run import make_export
 
+    _check_workers(workers)
     plan = plan_export(selection, to=to, **options)
     return make_export(plan, Path(dest), workers=workers, progress=progress)
+
+
+def _check_workers(workers: int | None) -> None:
+    from imagenet_tools.errors import UsageError
+
+    if workers is not None and workers < 1:
+        message = f"workers: found {workers}; expected a number of processes, at least 1."
+        raise UsageError(message)
 
 
 def _targets(to: str) -> list[str]:

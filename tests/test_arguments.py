@@ -108,3 +108,23 @@ def test_a_checked_function_keeps_its_face() -> None:
         function = getattr(imt, name)
         assert function.__name__ == name and function.__doc__
         assert "args" not in inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_number_of_workers_below_1_is_a_sentence(workers: int, index: Index, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"workers: found {workers}; expected a number of processes, at least 1"):
+        imt.build_index(tmp_path, tmp_path / "x.index", workers=workers)
+    with pytest.raises(UsageError, match=f"workers: found {workers}"):
+        imt.export(index.select(), tmp_path / "x", to="csv", workers=workers)
+
+
+def test_an_unknown_option_of_an_export_lists_the_options(index: Index) -> None:
+    with pytest.raises(TypeError, match=r"'qualty' is no option of an export. Expected link, names, .*quality"):
+        imt.plan_export(index.select(), to="csv", qualty=3)  # type: ignore[call-arg]
+
+
+def test_a_plan_and_a_result_show_themselves_in_a_line_a_target(index: Index, tmp_path: Path) -> None:
+    chosen = index.select(per_class=1)
+    assert repr(imt.plan_export(chosen, to="csv")).startswith("Plan(csv: images ")
+    shown = repr(imt.export(chosen, tmp_path / "x", to="csv,parquet", workers=1))
+    assert len(shown.splitlines()) == 2 and len(shown) < 400

@@ -172,6 +172,10 @@ class StoredFacts(NamedTuple):
 
 def make_options(words: Mapping[str, object]) -> Options:
     """Return the options of Python keywords or flags; None stands for the default. UsageError: a value is wrong."""
+    unknown = sorted(words.keys() - {option.name for option in fields(Options)})
+    if unknown:
+        expected = ", ".join(option.name for option in fields(Options))
+        raise TypeError(f"{unknown[0]!r} is no option of an export. Expected {expected}.")
     values = {key: value for key, value in words.items() if value is not None}
     for key in ("repair", "field"):
         value = values.get(key, ())

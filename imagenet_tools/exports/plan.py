@@ -93,7 +93,13 @@ class Counts:
                 yield from by_wnid.values()
 
 
-@dataclass(frozen=True)
+def _summary(counts: Counts, target: str) -> str:
+    classes = {wnid for by_wnid in counts.tallies.values() for wnid in by_wnid}
+    splits = "".join(f", {split} {counts.images(split):,}" for split in counts.splits)
+    return f"{target}: images {counts.images():,}, classes {len(classes):,}{splits}"
+
+
+@dataclass(frozen=True, repr=False)
 class Plan(Counts):
     """An export to one target before it is written.
 
@@ -112,6 +118,9 @@ class Plan(Counts):
     classes: tuple[Class, ...]
     boxes_left_out: Mapping[str, int]
     also: tuple[Plan, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"Plan({_summary(plan, plan.target)})" for plan in self.together)
 
     @property
     def writer(self) -> Writer:
@@ -143,7 +152,7 @@ class Plan(Counts):
         raise ExportError(message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Counts):
     """An export to one target as it was written; its counts are those of the images in it.
 
@@ -165,6 +174,9 @@ class Result(Counts):
     cut: Sequence[str]
     files: Mapping[str, Mapping[str, object]]
     also: tuple[Result, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"Result({_summary(result, result.target)}, {str(result.path)!r})" for result in self.together)
 
     @property
     def target(self) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.errors import NoIndexError, QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
 from imagenet_tools.storage.processes import signals_deferred
-from imagenet_tools.store.layout import read_manifest
+from imagenet_tools.store.layout import Manifest, read_manifest
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,6 +76,7 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
         import duckdb
 
     manifest = read_manifest(path)
+    _check_sizes(path, manifest)
     config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
     if memory is not None:
         # DuckDB must report its own error before an allocation fails. Stacks and heaps of its threads count too.
@@ -97,13 +98,29 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
                 rows = f"SELECT {nulls} WHERE false"
             sql.execute(f"CREATE VIEW {table} AS {rows}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        message = (
-            f"The index {path} is damaged; its table {table} cannot be read: {first_line(error)}. "
-            "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
-        )
-        raise NoIndexError(message) from error
+        raise _damaged(path, table, first_line(error)) from error
     sql.execute(Path(__file__).with_name("views.sql").read_text())
     return sql
+
+
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    """Raise NoIndexError if a file is missing or cut. DuckDB opens only the first file of a table before a query."""
+    for table, entries in manifest.tables.items():
+        for entry in entries:
+            try:
+                size = (path / entry.file).stat().st_size
+            except OSError as error:
+                raise _damaged(path, table, f"{entry.file}: {error.strerror}") from error
+            if entry.bytes and size != entry.bytes:
+                raise _damaged(path, table, f"{entry.file} has {size:,} bytes, expected {entry.bytes:,}")
+
+
+def _damaged(path: Path, table: str, reason: str) -> NoIndexError:
+    message = (
+        f"The index {path} is damaged; its table {table} cannot be read: {reason}. "
+        "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
+    )
+    return NoIndexError(message)
 
 
 def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:

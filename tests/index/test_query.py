@@ -402,16 +402,17 @@ def test_a_folder_without_an_index_is_an_error_that_says_how_to_make_one(tmp_pat
         query.connect_contained(tmp_path)
 
 
+@pytest.mark.parametrize("table", ["synset_terms", "images"])
 @pytest.mark.parametrize("harm", ["gone", "cut", "other"])
-def test_a_damaged_index_is_an_error_that_names_the_table(index: Index, tmp_path: Path, harm: str) -> None:
+def test_a_damaged_index_is_an_error_that_names_the_table(index: Index, tmp_path: Path, harm: str, table: str) -> None:
     copy = tmp_path / "imagenet.index"
     shutil.copytree(index.path, copy)
-    (file,) = (copy / "synset_terms").iterdir()
+    *_, file = sorted((copy / table).iterdir())
     if harm == "gone":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-9] if harm == "cut" else b"other")
-    with pytest.raises(NoIndexError, match=r"damaged; its table synset_terms .* build it again"):
+    with pytest.raises(NoIndexError, match=rf"damaged; its table {table} .* build it again"):
         query.connect_contained(copy)
 
 
