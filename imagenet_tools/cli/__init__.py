@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted, 4 the targe
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
@@ -105,6 +106,10 @@ def main() -> None:
         code = _report("Interrupted", "Interrupted.", INTERRUPTED, ())
     with suppress(OSError):
         process.flush_streams()
+    if code == INTERRUPTED:
+        # Python ends by SIGINT, whatever the code, if a KeyboardInterrupt ever passed an exec(), as in dataclasses.
+        atexit._run_exitfuncs()
+        os._exit(code)
     sys.exit(code)
 
 
