@@ -10,13 +10,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
+from imagenet_tools.storage.processes import END_SIGNALS
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 INTERRUPTED = 130  # exit code
-
-# Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
-_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # The signals that have arrived. Module state, because a signal handler has no other place to keep them.
 _arrived: list[int] = []
@@ -29,7 +28,7 @@ def interrupted() -> bool:
 
 def hear_signals() -> None:
     """Raise KeyboardInterrupt at the first signal that ends a process; end at once at the second."""
-    for number in _END_SIGNALS:
+    for number in END_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, a shell's background jobs SIGINT
             signal.signal(number, _interrupt)
     sys.unraisablehook = _unraisable
@@ -37,7 +36,7 @@ def hear_signals() -> None:
 
 def ignore_signals() -> None:
     """Ignore the signals that end a process: the work is done, and the exit code must say so."""
-    for number in _END_SIGNALS:
+    for number in END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import current_process, popen_forkserver, reduction, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess, set_spawning_popen
 from multiprocessing.forkserver import ForkServer, read_signed
 from multiprocessing.util import Finalize
 from typing import Any
-
-END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Environment of the server. Without the first, a file in the current folder that is named as a standard module would
 # be imported in its place. Without the second, NumPy's OpenBLAS starts threads when it is imported.
@@ -35,7 +32,7 @@ _MAX_FOLDER_BYTES = 60
 _server = ForkServer()
 
 
-def start(modules: Sequence[str]) -> None:
+def start(modules: Sequence[str], signals_blocked: AbstractContextManager[None]) -> None:
     """Start the server, unless it runs, and return while it imports these modules.
 
     It inherits a mask that blocks the signals that end a process. It never unblocks them; its workers do, once they
@@ -45,11 +42,8 @@ def start(modules: Sequence[str]) -> None:
     with _environment(), _short_temporary_folder():
         # It unblocks signals while it starts, so it starts before they are blocked. The server starts it otherwise.
         resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
-        try:
+        with signals_blocked:
             _server.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

@@ -31,7 +31,8 @@ _LEAST_SECONDS = 0.25
 # Workers started for each one that the ratio of waiting to computing asks for: their waits do not alternate evenly.
 _WORKERS_PER_WAITING = 4
 
-_END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -103,7 +104,7 @@ def prepare_workers(*modules: str) -> None:
     """
     from imagenet_tools.storage import fork_server
 
-    fork_server.start(modules)
+    fork_server.start(modules, _signals_blocked())
 
 
 class _Timing(NamedTuple):
@@ -177,7 +178,7 @@ def signals_deferred() -> Iterator[None]:
     arrived: list[int] = []
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        handlers = {number: handler for number in _END_SIGNALS if callable(handler := signal.getsignal(number))}
+        handlers = {number: handler for number in END_SIGNALS if callable(handler := signal.getsignal(number))}
     for number in handlers:
         signal.signal(number, lambda number, _: arrived.append(number))
     try:
@@ -191,7 +192,7 @@ def signals_deferred() -> Iterator[None]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
     try:
         yield
     finally:
@@ -238,7 +239,7 @@ def _set_up_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
 
 
 def without_pandas() -> None:
