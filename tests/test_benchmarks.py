@@ -125,8 +125,9 @@ def test_what_does_not_end_is_ended_and_says_so(tmp_path: Path) -> None:
 
 
 def test_every_contest_names_works_and_pins_that_are_there_and_aims_at_its_runs() -> None:
-    sizes = {"n_many": 1, "n_folders": 1, "n_voc": 1, "n_boxed": 1}
-    data = Data(**{name: sizes.get(name, Path("/data", name)) for name in Data._fields})  # type: ignore[arg-type]
+    few = {n: Path("/data", str(n)) for n in (10, 20)}
+    values = {"n_many": 1, "n_folders": 1, "n_voc": 1, "n_boxed": 1, "n_class_tars": 1, "few": few, "few_indexes": few}
+    data = Data(**{name: values.get(name, Path("/data", name)) for name in Data._fields})  # type: ignore[arg-type]
     found = contests(data, Path("/scratch"))
     assert len({one.work for one in found}) == len(found) > 20
     for one in found:

@@ -31,6 +31,7 @@ class Run:
     made: tuple[Path, ...] = ()  # what a run leaves, removed before the next
     cold: tuple[Path, ...] = ()  # what is put out of the page cache before it
     rounds: int = 0  # at most so many, for what is slow; 0 for all
+    environment: tuple[tuple[str, str], ...] = ()  # variables of the environment
 
     def command(self) -> list[str]:
         """What is started. CalledProcessError: the environment cannot be made."""
@@ -57,6 +58,7 @@ class Contest:
     limits: dict[str, Run] = field(default_factory=dict)
     aims: dict[str, Aim] = field(default_factory=dict)  # by the name of the run that is to be equalled so many times
     memory: int = 0  # bytes that ours is to stay below, together; 0 where nothing is aimed at
+    cpu: float = 0.0  # CPU seconds a unit that ours is to stay below; 0 if there is no such aim
     reads: tuple[Path, ...] = ()  # what is read before the first round, that all find it in the page cache
     note: str = ""
 
@@ -106,6 +108,11 @@ class Result:
         measured = self.rates(OURS) if name == OURS else self.ratios(name)
         return median(measured) >= self.contest.aims[name].least if measured else None
 
+    def within_cpu(self) -> bool | None:
+        """Return whether ours took fewer CPU seconds a unit than its aim; None without an aim or a figure."""
+        figures = self.figures.get(OURS, {}).values()
+        return median(figure.cpu for figure in figures) < self.contest.cpu if figures and self.contest.cpu else None
+
     def within_memory(self) -> bool | None:
         """Whether ours stayed below the memory that is aimed at; None where there is no aim or no figure."""
         figures = self.figures.get(OURS, {}).values()
@@ -151,7 +158,7 @@ def measure(run: Run) -> Figure | str:
         command = run.command()
     except (OSError, subprocess.CalledProcessError) as error:
         return f"its environment cannot be made: {error}"
-    spent = spend(command, cwd=CHECKOUT, patience=_PATIENCE)
+    spent = spend(command, cwd=CHECKOUT, patience=_PATIENCE, environment=dict(run.environment))
     printed = spent.out.strip().splitlines()
     if spent.code or not printed:
         return spent.complaints[-1][1] if spent.complaints else f"it ended with code {spent.code} and said nothing"

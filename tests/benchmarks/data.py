@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 # Of ImageNet's photographs: most are 500 pixels on the long side, some are a camera's own.
 _SIZES = ((500, 375), (500, 375), (500, 375), (375, 500), (500, 333), (640, 480), (1024, 768), (1600, 1200))
 _MIDDLE = (400, 350)  # of some 55 KB
+_FEW = ((10, 50), (100, 100))  # classes and images a class of the sets that show fixed costs
 
 
 class Data(NamedTuple):
@@ -32,6 +33,10 @@ class Data(NamedTuple):
     many: Path  # train/<wnid>/*.JPEG, small, with headers of many shapes
     n_many: int  # images there
     many_index: Path
+    few: dict[int, Path]  # the number of images -> train/<wnid>/*.JPEG, small, for fixed costs
+    few_indexes: dict[int, Path]
+    class_tars: Path  # a folder of class tars, with the images of the first classes of `many`
+    n_class_tars: int  # images there
     folders: Path  # train/<wnid>/*.JPEG of some 55 KB
     n_folders: int  # images there
     folders_index: Path
@@ -61,6 +66,12 @@ def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, 
     many = folder / f"small-{classes}x{small}" / "train"
     _once(many, lambda path: _class_folders(path, classes, small, [one.data for one in stock()]))
     tree = folder / f"tree-{classes}x{per_class}"
+    few_sets = {n * m: folder / f"small-{n}x{m}" / "train" for n, m in _FEW}
+    for (n, m), path in zip(_FEW, few_sets.values(), strict=True):
+        _once(path, lambda path, n=n, m=m: _class_folders(path, n, m, [image.data for image in stock()]))  # type: ignore[misc]
+    tarred = max(1, classes * 6 // 10)
+    class_tars = folder / f"class-tars-{tarred}x{small}"
+    _once(class_tars, lambda path: _class_tars(many, path, tarred))
     train, nested = tree / "train", folder / f"nested-{classes}x{per_class}" / "ILSVRC2012_img_train.tar"
     few, n_photos, n_each = max(1, classes // 10), min(per_class, 100), min(per_class, 50)
     photos, voc = folder / f"photos-{few}x{n_photos}" / "train", folder / f"voc-{few}x{n_each}"
@@ -78,6 +89,10 @@ def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, 
         many,
         classes * small,
         _index(many.parent.with_suffix(".index"), many.parent),
+        few_sets,
+        {n: _index(path.parent.with_suffix(".index"), path.parent) for n, path in few_sets.items()},
+        class_tars,
+        tarred * small,
         train,
         classes * per_class,
         _index(tree.with_suffix(".index"), tree),
@@ -99,7 +114,9 @@ def make(folder: Path, *, classes: int, per_class: int, small: int, every: int, 
 
 
 def compiled(folder: Path) -> Path:
-    """limits.c as a program."""
+    """Compile limits.c to a program, which is returned, and latency.c to a library beside it."""
+    library = folder / "latency.so"
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(HERE / "latency.c"), "-ldl"], check=True)
     program = folder / "limits"
     subprocess.run(["cc", "-O2", "-pthread", "-o", str(program), str(HERE / "limits.c")], check=True)
     return program
@@ -141,6 +158,15 @@ def _class_folders(train: Path, classes: int, per_class: int, photographs: Seque
         (train / wnid).mkdir(parents=True)
         for n in range(per_class):
             (train / wnid / f"{wnid}_{n}.JPEG").write_bytes(photographs[(n + int(wnid[1:])) % len(photographs)])
+
+
+def _class_tars(train: Path, dest: Path, classes: int) -> None:
+    """Write a tar for each of the first classes, as an extracted ILSVRC2012_img_train.tar has them."""
+    dest.mkdir()
+    for folder in sorted(train.iterdir())[:classes]:
+        with tarfile.open(dest / f"{folder.name}.tar", "w") as tar:
+            for file in sorted(folder.iterdir()):
+                tar.add(file, file.name)
 
 
 def _nested(train: Path, path: Path) -> None:

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import NamedTuple
 
 _EVERY = 0.1  # seconds between two looks at the memory
@@ -36,10 +37,17 @@ class Spent(NamedTuple):
     complaints: tuple[tuple[float, str], ...]  # lines of stderr, and the second at which each came
 
 
-def spend(command: Sequence[str], *, cwd: Path, patience: float, show: bool = False) -> Spent:
+def spend(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    patience: float,
+    show: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Spent:
     """Run a command to its end, or until `patience` seconds have passed; then all its processes are ended.
 
-    `show` gives its stderr on as it comes.
+    `show` gives its stderr on as it comes. `environment` has variables that the command gets beside our own.
     """
     with TemporaryDirectory() as scratch:
         report, out = Path(scratch, "report"), Path(scratch, "out")
@@ -48,6 +56,7 @@ def spend(command: Sequence[str], *, cwd: Path, patience: float, show: bool = Fa
             child = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_LAUNCHER), str(report), *command],
                 stdout=opened, stderr=subprocess.PIPE, cwd=cwd, start_new_session=True, text=True, errors="replace",
+                env=os.environ | dict(environment),
             )  # fmt: skip
         ended, peak = threading.Event(), [0]
         lines: list[tuple[float, str]] = []

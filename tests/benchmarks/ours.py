@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks import timed
 from tests.benchmarks.peers import asking
-from tests.benchmarks.questions import OURS
+from tests.benchmarks.questions import OURS, PARAMETERS
 
 # ---- building
 
@@ -21,6 +23,27 @@ def build_index(index: str, *sources: str, probe: bool = True) -> Callable[[], i
     def work() -> int:
         report = imagenet_tools.build_index(sources, index, probe=probe)
         return report.rows.get("images", 0)
+
+    return work
+
+
+def build_of_one_image(index: str, train: str) -> Callable[[], int]:
+    """Return the work of the command `build-index` on a folder with one image."""
+    one_image = Path(f"{index}.source", "train")
+    image = next(path for folder in sorted(Path(train).iterdir()) for path in sorted(folder.iterdir()))
+    shutil.rmtree(one_image, ignore_errors=True)
+    (one_image / image.parent.name).mkdir(parents=True)
+    shutil.copyfile(image, one_image / image.parent.name / image.name)
+    return _commands(1, ["build-index", str(one_image), "-o", index])
+
+
+def _commands(units: int, *commands: Sequence[str]) -> Callable[[], int]:
+    """Return the work of commands of this program, each a process from its start to its end."""
+
+    def work() -> int:
+        for command in commands:
+            subprocess.run([sys.executable, "-m", "imagenet_tools", *command], check=True, stdout=subprocess.DEVNULL)
+        return units
 
     return work
 
@@ -65,7 +88,7 @@ def ask(index: str, question: str) -> Callable[[], int]:
     import imagenet_tools
 
     opened = imagenet_tools.open_index(index)
-    return timed.repeated(lambda: opened.sql(OURS[question]).fetchall())
+    return timed.repeated(lambda: opened.sql(OURS[question], **PARAMETERS.get(question, {})).fetchall())
 
 
 def open_and_ask(index: str) -> Callable[[], int]:
@@ -115,6 +138,11 @@ def export(index: str, dest: str, to: str, link: str = "auto", resize: str = "")
     return work
 
 
+def export_of_one_image(index: str, dest: str) -> Callable[[], int]:
+    """Return the work of the command `export` with one image."""
+    return _commands(1, ["-i", index, "export", dest, "--to", "image_folder", "--limit", "1"])
+
+
 def coco_text(index: str, dest: str) -> Callable[[], int]:
     """An export to COCO's JSON whose images are not placed; the units are boxes."""
     import imagenet_tools
@@ -150,6 +178,14 @@ def detection(source: str, index: str, dest: str, to: str) -> Callable[[], int]:
         return imagenet_tools.export(chosen, dest, to=to, link="copy").images()
 
     return work
+
+
+def detection_by_commands(source: str, index: str, dest: str, to: str) -> Callable[[], int]:
+    """Return the work of `detection` by two commands."""
+    n_images = sum(1 for _ in Path(source, "JPEGImages").iterdir())
+    build = ["build-index", f"{source}/JPEGImages", f"{source}/Annotations", "-o", index]
+    export = ["-i", index, "export", dest, "--to", to, "--split", "train=0.9,val=0.1", "--link", "copy"]
+    return _commands(n_images, build, export)
 
 
 def load_boxes(index: str) -> Callable[[], int]:

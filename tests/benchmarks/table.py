@@ -56,6 +56,8 @@ def _aims(result: Result, name: str) -> Iterator[str]:
     if aim:
         words = aim.words or (f"{number(aim.least)} {contest.unit}/s" if name == OURS else f"{aim.least:g}")
         yield f"{words}: {_REACHED[result.reached(name)]}"
+    if name == OURS and contest.cpu:
+        yield f"under {seconds(contest.cpu)} of CPU: {_REACHED[result.within_cpu()]}"
     if name == OURS and contest.memory:
         yield f"under {megabytes(contest.memory)}: {_REACHED[result.within_memory()]}"
 

@@ -9,6 +9,8 @@ from tests.benchmarks.contests import runs
 from tests.benchmarks.data import Data
 from tests.benchmarks.questions import OURS as QUESTIONS
 
+_POLARS = "polars, same Parquet"
+
 
 def contests(data: Data, scratch: Path) -> list[Contest]:
     """Questions to the index of the set of small images, and to WordNet."""
@@ -30,7 +32,7 @@ def questions(index: Path, scratch: Path) -> list[Contest]:
         return {
             "ours": runs.ours(scratch, "ask", index, question),
             "peers": {
-                "polars, same Parquet": runs.peer(scratch, "asking.polars", index, question, group="polars"),
+                _POLARS: runs.peer(scratch, "asking.polars", index, question, group="polars"),
                 "pandas, in memory": runs.peer(scratch, "asking.pandas", index, question, rounds=2),
                 "sqlite, in memory, indexed": runs.peer(scratch, "asking.sqlite", index, question, rounds=1),
             },
@@ -45,7 +47,9 @@ def questions(index: Path, scratch: Path) -> list[Contest]:
     cli = ("-i", index, "query", QUESTIONS["dogs"])
     split = runs.ours(scratch, "split", index)
     return [
-        contest("count the images under dog.n.01", "dogs", {OURS: under_20_ms}),
+        contest("count the images under dog.n.01", "dogs", {OURS: under_20_ms, _POLARS: Aim(1.0)}),
+        contest("count the images under one of three synsets", "several", {_POLARS: Aim(1.0)}),
+        contest("count the images under a synset given as a parameter", "parameter", {_POLARS: Aim(1.0)}),
         contest("images of each class, mean width", "classes", {}),
         contest("inclusive counts of all synsets", "inclusive", {OURS: under_200_ms}, 400_000_000),
         Contest(

@@ -15,6 +15,14 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
     many, whole, boxes = data.many, data.whole, data.boxes
     return [
         Contest(
+            "build an index of one image",
+            "builds",
+            runs.ours(scratch, "build_of_one_image", index, data.few[min(data.few)]),
+            cpu=0.4,
+            note="a process from its start to its end, with Python, numpy and pyarrow",
+        ),
+        *(_folders(data, scratch, n) for n in sorted(data.few)),
+        Contest(
             "index class folders, facts of every image",
             "images",
             runs.ours(scratch, "build_index", index, many.parent),
@@ -29,8 +37,16 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
                 ),
             },
             {"C: open, fstat, pread, close, one thread": runs.limit(scratch, data.limits, "stat", many)},
-            {"Pillow, 2 processes": Aim(4), "datumaro, no sizes": Aim(10), "HF imagefolder": Aim(100)},
+            {"Pillow, 2 processes": Aim(1.5), "datumaro, no sizes": Aim(4), "HF imagefolder": Aim(100)},
             reads=(many,),
+        ),
+        Contest(
+            "index class tars, facts of every image",
+            "images",
+            runs.ours(scratch, "build_index", index, data.class_tars),
+            {"tarfile + Pillow, 2 processes": runs.peer(scratch, "reading.pillow_tars_two_processes", data.class_tars)},
+            aims={"tarfile + Pillow, 2 processes": Aim(4)},
+            reads=(data.class_tars,),
         ),
         Contest(
             "index a tar of class tars, facts of every image",
@@ -72,6 +88,20 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             reads=(data.folders, data.nested),
         ),
     ]
+
+
+def _folders(data: Data, scratch: Path, n: int) -> Contest:
+    """Return the contest of class folders with few images, which a fixed cost slows most."""
+    train = data.few[n]
+    pillow = "Pillow, 2 processes"
+    return Contest(
+        f"index class folders, {n:,} images",
+        "images",
+        runs.ours(scratch, "build_index", runs.index(scratch), train.parent),
+        {pillow: runs.peer(scratch, "reading.pillow_two_processes", train)},
+        aims={pillow: Aim(1.5)},
+        reads=(train,),
+    )
 
 
 _READS = 50_000

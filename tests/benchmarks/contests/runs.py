@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tests.benchmarks.contest import Run
 
+Environment = tuple[tuple[str, str], ...]
+
 
 def made(scratch: Path) -> Path:
     """Where a run writes."""
@@ -17,10 +19,14 @@ def index(scratch: Path) -> Path:
     return scratch / "built.index"
 
 
-def ours(scratch: Path, name: str, *arguments: object, cold: tuple[Path, ...] = ()) -> Run:
+def ours(
+    scratch: Path, name: str, *arguments: object, cold: tuple[Path, ...] = (), environment: Environment = ()
+) -> Run:
     """A work of tests.benchmarks.ours."""
     words = tuple(map(str, arguments))
-    return Run("tests.benchmarks.ours", name, words, made=(made(scratch), index(scratch)), cold=cold)
+    return Run(
+        "tests.benchmarks.ours", name, words, made=(made(scratch), index(scratch)), cold=cold, environment=environment
+    )
 
 
 def peer(scratch: Path, name: str, *arguments: object, group: str = "", rounds: int = 0) -> Run:
@@ -30,6 +36,15 @@ def peer(scratch: Path, name: str, *arguments: object, group: str = "", rounds: 
     return Run(f"tests.benchmarks.peers.{module}", function, words, group, made=(made(scratch),), rounds=rounds)
 
 
-def limit(scratch: Path, program: Path, name: str, *arguments: object, cold: tuple[Path, ...] = ()) -> Run:
+def limit(
+    scratch: Path,
+    program: Path,
+    name: str,
+    *arguments: object,
+    cold: tuple[Path, ...] = (),
+    environment: Environment = (),
+) -> Run:
     """A work of limits.c."""
-    return Run(str(program), name, tuple(map(str, arguments)), made=(made(scratch),), cold=cold)
+    return Run(
+        str(program), name, tuple(map(str, arguments)), made=(made(scratch),), cold=cold, environment=environment
+    )

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import timed
-from tests.benchmarks.questions import PLAIN
+from tests.benchmarks.questions import PLAIN, SYNSETS
 
 
-def _dogs() -> list[str]:
+def _dogs(question: str) -> list[str]:
+    """Return the wnids at or below the synsets that a question is about."""
     from imagenet_tools.wordnet import hierarchy
 
-    return list(hierarchy.descendants("dog.n.01"))
+    return sorted({wnid for synset in SYNSETS.get(question, ()) for wnid in hierarchy.descendants(synset)})
 
 
 def _files(index: str, table: str) -> list[str]:
@@ -27,10 +28,10 @@ def polars(index: str, question: str) -> Callable[[], int]:
     import polars as pl
 
     images, closure = pl.scan_parquet(_files(index, "images")), pl.scan_parquet(_files(index, "closure"))
-    dogs = _dogs()
+    dogs = _dogs(question)
 
     def ask() -> object:
-        if question == "dogs":
+        if question in SYNSETS:
             return images.filter(pl.col("wnid").is_in(dogs)).select(pl.len()).collect()
         if question == "classes":
             return images.group_by("wnid").agg(pl.len(), pl.col("width").mean()).collect()
@@ -45,12 +46,12 @@ def pandas(index: str, question: str) -> Callable[[], int]:
     """Pandas, its tables in memory."""
     import pandas as pd
 
-    dogs = _dogs()
+    dogs = _dogs(question)
     images = pd.concat([pd.read_parquet(file, columns=["wnid", "width"]) for file in _files(index, "images")])
     closure = pd.concat([pd.read_parquet(file) for file in _files(index, "closure")])
 
     def ask() -> object:
-        if question == "dogs":
+        if question in SYNSETS:
             return int(images["wnid"].isin(dogs).sum())
         if question == "classes":
             return images.groupby("wnid")["width"].agg(["size", "mean"])
@@ -76,7 +77,7 @@ def sqlite(index: str, question: str) -> Callable[[], int]:
                 sql.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)
         sql.execute(f"CREATE INDEX {table}_all ON {table} ({', '.join(columns)})")
     sql.execute("CREATE TABLE dogs (wnid)")
-    sql.executemany("INSERT INTO dogs VALUES (?)", [(wnid,) for wnid in _dogs()])
+    sql.executemany("INSERT INTO dogs VALUES (?)", [(wnid,) for wnid in _dogs(question)])
     return timed.repeated(lambda: sql.execute(PLAIN[question]).fetchall())
 
 
@@ -88,7 +89,7 @@ def duckdb_own_tables(index: str, question: str) -> Callable[[], int]:
     sql.execute(f"CREATE TABLE images AS SELECT wnid, width FROM read_parquet({_files(index, 'images')})")
     sql.execute(f"CREATE TABLE closure AS FROM read_parquet({_files(index, 'closure')})")
     sql.execute("CREATE TABLE dogs (wnid VARCHAR)")
-    sql.executemany("INSERT INTO dogs VALUES (?)", [(wnid,) for wnid in _dogs()])
+    sql.executemany("INSERT INTO dogs VALUES (?)", [(wnid,) for wnid in _dogs(question)])
     return timed.repeated(lambda: sql.execute(PLAIN[question]).fetchall())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,12 @@ def fiftyone(voc: str, dest: str, to: str) -> Callable[[], int]:
         return len(found)
 
     return work
+
+
+def process(name: str, *arguments: str) -> Callable[[], int]:
+    """Return the work of a peer in a Python of its own, from its start to its end."""
+    command = [sys.executable, "-m", "tests.benchmarks.peers.detection", name, *arguments]
+    return lambda: int(json.loads(subprocess.check_output(command).splitlines()[-1])["units"])
 
 
 # ---- loading what a detector trains on
