@@ -19,6 +19,7 @@ from click.shell_completion import shell_complete
 
 from imagenet_tools import __version__
 from imagenet_tools.cli import process
+from imagenet_tools.cli.options import JSON_OPTION, default_index_option, make_command
 from imagenet_tools.cli.printing import print_json, printable
 from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
@@ -34,7 +35,7 @@ _NAME = "imagenet-tools"
 _COMPLETION_VARIABLE = "_IMAGENET_TOOLS_COMPLETE"  # click's shell completion reads it
 
 # Modules of this folder that are not commands.
-_HELPERS = {"__init__", "options", "printing", "process", "progress"}
+_HELPERS = {"__init__", "options", "printing", "process"}
 
 # These commands may run other people's loaders, and these may need pandas.
 _NEED_PANDAS = {"check"}
@@ -60,37 +61,27 @@ class Commands(click.Group):
         return command
 
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools find tabby
-  imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar
-  imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01')"
-  imagenet-tools export dogs --to image_folder --under dog
-
-\b
-Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted,
-            4 the target exists or is locked, 130 interrupted (run again to resume)
-With --json, errors are JSON on stdout too: {"error": {"type", "exit_code", "message"}}.
-"""
-
-
-@click.command(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@make_command(_NAME, cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=_NAME)
-@click.option(
-    "-i",
-    "--index",
-    type=click.Path(path_type=Path),
-    envvar="IMAGENET_INDEX",
-    help="The index to use. Default: $IMAGENET_INDEX, or ./imagenet.index.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.pass_context
-def group(ctx: click.Context, index: Path | None, as_json: bool) -> None:
+@default_index_option
+def group() -> None:
     """Index ImageNet, query it with SQL over WordNet, and export subsets for training.
 
     A SYNSET is a wnid (n02084071), a name (dog.n.01), or a lemma (dog) if only one of its senses has images.
+
+    Examples:
+        imagenet-tools find tabby
+        imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar
+        imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01')"
+        imagenet-tools export dogs --to image_folder --under dog
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems counted,
+                  4 the target exists or is locked, 130 interrupted (run again to resume)
+    With --json, errors are JSON on stdout too: {"error": {"type", "exit_code", "message"}}.
     """
-    ctx.obj = {"index": index, "json": as_json}
+
+
+group.params.append(JSON_OPTION)
 
 
 def main() -> None:

@@ -8,27 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import DONE, FAILED, PROBLEMS
-from imagenet_tools.cli.options import output_options, root_option
-from imagenet_tools.cli.printing import counted, note, print_json, print_table, printable, some_of
-from imagenet_tools.cli.progress import ProgressBar
+from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
+from imagenet_tools.cli.printing import ProgressBar, counted, note, print_json, print_table, printable, some_of
 from imagenet_tools.store.layout import default_index
 
 if TYPE_CHECKING:
     from imagenet_tools.build.build import Report
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar ILSVRC2012_devkit_t12.tar.gz
-  imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # add to ./imagenet.index
-  imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
-  imagenet-tools build-index /data/fall11_whole.tar --like /lab/imagenet.index
-"""
 
-
-@click.command("build-index", epilog=_EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The index to make or add to (same as -i).")
+@options.make_command("build-index")
+@click.argument("paths", nargs=-1, required=True, type=options.PATH, metavar="PATH...")
+@click.option("-o", "--output", type=options.PATH, help="The index to make or add to (same as -i).")
 @click.option("--dataset", metavar="NAME", help="The data set of these sources. Default: detected from the sources.")
 @click.option(
     "--workers",
@@ -38,9 +28,7 @@ Examples:
 )
 @click.option("--fresh", is_flag=True, help="Discard what the index holds, and build it from the start.")
 @click.option("--glosses", metavar="DIR|nltk", help="Add WordNet's glosses, from a dict folder or through NLTK.")
-@click.option(
-    "--like", type=click.Path(path_type=Path), metavar="INDEX", help="Copy rows of equal archives from this index."
-)
+@click.option("--like", type=options.PATH, metavar="INDEX", help="Copy rows of equal archives from this index.")
 @click.option(
     "--hash",
     "by_hash",
@@ -48,62 +36,52 @@ Examples:
     help="Compare all bytes, not sizes and times, to find changed files and images that differ under one key.",
 )
 @click.option("--no-probe", is_flag=True, help="Read no image headers. A later build adds their facts.")
-@root_option
+@options.root_option
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are problems.")
-@output_options
 def command(
     paths: tuple[Path, ...],
     output: Path | None,
     no_probe: bool,
-    roots: tuple[str, ...],
     strict: bool,
-    as_json: bool,
-    index_path: Path | None,
-    **options: Any,  # the other options: keyword arguments of build_index
+    **keywords: Any,  # the other options: keyword arguments of build_index
 ) -> int:
     """Index archives and folders of ImageNet.
 
     PATH is a tar, a zip, a folder, a devkit or an archive of boxes. Nothing is unpacked. If the index exists, the
     sources are added or refreshed; what has not changed is not read again.
-    """
-    from imagenet_tools.store.sources import parse_roots
 
+    Examples:
+        imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar ILSVRC2012_devkit_t12.tar.gz
+        imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # add to ./imagenet.index
+        imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
+        imagenet-tools build-index /data/fall11_whole.tar --like /lab/imagenet.index
+    """
     report = imagenet_tools.build_index(
         paths,
-        output or index_path or default_index(),
+        output or options.index_path() or default_index(),
         probe=not no_probe,
-        roots=dict(parse_roots(roots)),
+        roots=options.roots(),
         progress=ProgressBar(),
-        **options,
+        **keywords,
     )
-    if as_json:
-        print_json(_plain(report))
+    if options.as_json():
+        sources = [
+            {
+                "source": source.name,
+                "forms": source.forms,
+                "dataset": source.dataset,
+                "found": source.evidence,
+                "ignored": source.ignored,
+            }
+            for source in report.sources
+        ]
+        print_json(vars(report) | {"sources": sources})
     else:
         _print_sources(report)
         _print_totals(report)
     if report.problems:
         return FAILED if strict else PROBLEMS
     return DONE
-
-
-def _plain(report: Report) -> dict[str, object]:
-    sources = [
-        {
-            "source": source.name,
-            "forms": source.forms,
-            "dataset": source.dataset,
-            "found": source.evidence,
-            "ignored": source.ignored,
-        }
-        for source in report.sources
-    ]
-    return {
-        "index": str(report.index),
-        "sources": sources,
-        "units": report.units,
-        "rows": report.rows,
-        "problems": report.problems,
-    }
 
 
 def _print_sources(report: Report) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import DONE, FAILED
-from imagenet_tools.cli.options import open_index, output_file_option, output_options, resolve
+from imagenet_tools.cli import DONE, FAILED, options
 from imagenet_tools.cli.printing import (
     counted,
     first_of,
     note,
     print_json,
-    print_or_write,
-    print_or_write_json,
+    print_text,
     printable,
     table,
     terminal_columns,
@@ -36,6 +33,10 @@ if TYPE_CHECKING:
 
 _MAX_NAMED = 10  # classes named in a message
 
+# The facts about a list, in the order of --json.
+_CLASS_FACTS = ("name", "title", "n_classes", "order", "base", "background", "sha256", "source", "checked")
+_IMAGE_FACTS = ("name", "title", "dataset", "n_images", "sha256", "source", "checked")
+
 _classes_option = click.option(
     "--classes", metavar="LIST", default="ilsvrc2012", show_default=True, help="A published list, a file, or a,b,c."
 )
@@ -45,104 +46,95 @@ _under_option = click.option(
 _kinds_only_option = click.option("--kinds-only", is_flag=True, help="Follow kinds (@) only, not instances (@i).")
 
 
-@click.group(
-    "classes",
-    epilog="""\b
-Examples:
-  imagenet-tools classes list
-  imagenet-tools classes show coco80
-  imagenet-tools classes show imagenet100-cmc -o classes.txt
-  imagenet-tools classes identify predictions.csv
-  imagenet-tools classes map imagenet21k-goog ilsvrc2012 -o map.csv
-  imagenet-tools classes cut --k 20 --balanced -o twenty.toml
-
-\b
-A LIST is a published name, a file with one class a line, or a,b,c.
-""",
-)
+@options.make_command("classes", cls=click.Group)
 def command() -> None:
-    """Show, identify, map and group class lists."""
+    """Show, identify, map and group class lists.
+
+    Examples:
+        imagenet-tools classes list
+        imagenet-tools classes show coco80
+        imagenet-tools classes show imagenet100-cmc -o classes.txt
+        imagenet-tools classes identify predictions.csv
+        imagenet-tools classes map imagenet21k-goog ilsvrc2012 -o map.csv
+        imagenet-tools classes cut --k 20 --balanced -o twenty.toml
+
+    A LIST is a published name, a file with one class a line, or a,b,c.
+    """
 
 
-@command.command("list", epilog="\b\nExamples:\n  imagenet-tools classes list\n  imagenet-tools classes list --images")
+@options.make_command("list", parent=command)
 @click.option("--parts", is_flag=True, help="Also list the parts of splits, such as breeds-living17/rand-source.")
 @click.option("--images", is_flag=True, help="List the image lists instead, such as simclr-1pct.")
-@output_file_option
-@output_options
-def list_command(parts: bool, images: bool, output: Path | None, as_json: bool, index_path: Path | None) -> int:
-    """List the published class lists, or image lists."""
+@options.output_file_option
+def list_command(parts: bool, images: bool, output: Path | None) -> None:
+    """List the published class lists, or image lists.
+
+    Examples:
+        imagenet-tools classes list
+        imagenet-tools classes list --images
+    """
     from imagenet_tools.catalogue import image_lists, lists
 
     if images:
-        facts = [_image_facts(image_lists.get(name)) for name in image_lists.names()]
+        facts = [_facts(image_lists.get(name)) for name in image_lists.names()]
         head = ["name", "images", "dataset", "what it is"]
         rows = [[fact[key] for key in ("name", "n_images", "dataset", "title")] for fact in facts]
     else:
         class_lists = [lists.get(name) for name in lists.names(parts=parts)]
-        facts = [_class_facts(classes) for classes in class_lists]
+        facts = [_facts(classes) for classes in class_lists]
         head = ["name", "classes", "synsets", "from", "what it is"]
         rows = [[c.name, len(c), len(set(c.wnids)), c.base, c.title] for c in class_lists]
-    if as_json:
-        print_or_write_json(facts, output)
-        return DONE
-    print_or_write(table(head, rows, width=terminal_columns()), output)
+    if options.as_json():
+        print_json(facts, output)
+        return
+    print_text(table(head, rows, width=terminal_columns()), output)
     for name, reason in (image_lists if images else lists).LEFT_OUT.items():
         note(f"left out: {name}: {reason}")
-    return DONE
 
 
-def _class_facts(classes: ClassList) -> dict[str, Any]:
-    """Return the facts about a class list, without its classes."""
-    names = ("order", "base", "background", "sha256", "source", "checked")
-    return {"name": classes.name, "title": classes.title, "n_classes": len(classes)} | {
-        name: getattr(classes, name) for name in names
-    }
+def _facts(listed: ClassList | ImageList) -> dict[str, Any]:
+    """Return the facts about a list, without its classes or images."""
+    names = _CLASS_FACTS if hasattr(listed, "wnids") else _IMAGE_FACTS
+    return {name: len(listed) if name.startswith("n_") else getattr(listed, name) for name in names}
 
 
-def _image_facts(images: ImageList) -> dict[str, Any]:
-    """Return the facts about an image list, without its images."""
-    return {"name": images.name, "title": images.title, "dataset": images.dataset, "n_images": len(images)} | {
-        name: getattr(images, name) for name in ("sha256", "source", "checked")
-    }
-
-
-@command.command(
-    "show", epilog="\b\nExamples:\n  imagenet-tools classes show imagenette\n  imagenet-tools classes show voc20"
-)
+@options.make_command("show", parent=command)
 @click.argument("list_", metavar="LIST")
-@output_file_option
-@output_options
-def show_command(list_: str, output: Path | None, as_json: bool, index_path: Path | None) -> int:
+@options.output_file_option
+def show_command(list_: str, output: Path | None) -> None:
     """Show a class list or an image list.
 
     Classes and images are in the order of the list. Each class has its wnid, number and name. The output is a file
     that --classes or --images takes. A list of categories (VOC, COCO, CIFAR) is a table with synsets and the number
     of classes in ILSVRC2012 and fall11.
+
+    Examples:
+        imagenet-tools classes show imagenette
+        imagenet-tools classes show voc20
     """
     from imagenet_tools.catalogue import class_maps, given_lists, image_lists
 
     is_class_list = given_lists.published(list_) is not None or "," in list_ or Path(list_).exists()
     images = None if is_class_list else image_lists.find(list_)
     if images is not None:
-        if as_json:
-            print_or_write_json(_image_facts(images) | {"images": [*images.images]}, output)
-            return DONE
+        if options.as_json():
+            print_json(_facts(images) | {"images": images.images}, output)
+            return
         note(f"{images.name}: {images.title}; {counted(len(images), 'image')} of {images.dataset}")
         agrees = f"; agrees with {images.checked}" if images.checked else ""
         note(f"sha256 {images.sha256}; from {images.source}{agrees}")
-        print_or_write("\n".join(images.images), output)
-        return DONE
+        print_text("\n".join(images.images), output)
+        return
     classes = class_maps.listed(list_)
-    if as_json:
-        members = _category_facts(classes) if classes.categories else [*classes.wnids]
-        print_or_write_json(_class_facts(classes) | {"classes": members}, output)
-        return DONE
+    if options.as_json():
+        members = _category_facts(classes) if classes.categories else classes.wnids
+        print_json(_facts(classes) | {"classes": members}, output)
+        return
     note(f"{classes.name}: {classes.title}; {len(classes):,} classes; order: {classes.order}")
     note(f"sha256 {classes.sha256}" + (f"; from {classes.source}" if classes.source else ""))
     if classes.checked:
         note(f"agrees with {classes.checked}")
-    print_or_write(_category_table(classes) if classes.categories else _class_lines(classes), output)
-    return DONE
+    print_text(_category_table(classes) if classes.categories else _class_lines(classes), output)
 
 
 def _class_lines(classes: ClassList) -> str:
@@ -160,7 +152,7 @@ def _category_facts(categories: ClassList) -> list[dict[str, Any]]:
     targets = {name: class_maps.class_map(name, categories).target.tolist() for name in ("ilsvrc2012", "fall11")}
     n_classes = {f"n_{name}": Counter(target) for name, target in targets.items()}
     return [
-        {"index": n, **category._asdict()} | {name: counts[n] for name, counts in n_classes.items()}
+        {"index": n, **category._asdict(), **{name: counts[n] for name, counts in n_classes.items()}}
         for n, category in enumerate(categories.categories)
     ]
 
@@ -170,45 +162,41 @@ def _category_table(categories: ClassList) -> str:
 
     rows = []
     for facts in _category_facts(categories):
-        remark = facts["note"]
-        if not facts["n_ilsvrc2012"]:
-            missing = "no image of it in ILSVRC2012" if facts["n_fall11"] else "no image of it in ILSVRC2012 or fall11"
-            remark = f"{missing}; {remark}" if remark else missing
+        missing = "" if facts["n_fall11"] else " or fall11"
+        missing = "" if facts["n_ilsvrc2012"] else f"no image of it in ILSVRC2012{missing}"
+        remarks = {"note": "; ".join(filter(None, (missing, facts["note"])))}
         synsets = ", ".join(wordnet.synset(wnid).name for wnid in facts["synsets"])
-        members = len(facts["members"]) or None
-        counts = (facts["n_ilsvrc2012"], facts["n_fall11"])
-        rows.append((facts["index"], facts["number"], facts["name"], synsets, members, *counts, remark))
-    head = ("index", "number", "name", "synsets", "members", "ilsvrc2012", "fall11", "note")
-    used = [n for n in range(len(head)) if n == 0 or any(row[n] not in (None, "") for row in rows)]
-    return table([head[n] for n in used], [[row[n] for n in used] for row in rows], width=terminal_columns())
+        rows.append(facts | {"synsets": synsets, "members": len(facts["members"]) or None} | remarks)
+    columns = ("index", "number", "name", "synsets", "members", "n_ilsvrc2012", "n_fall11", "note")
+    used = [name for name in columns if name == "index" or any(row[name] not in (None, "") for row in rows)]
+    head = [name.removeprefix("n_") for name in used]
+    return table(head, [[row[name] for name in used] for row in rows], width=terminal_columns())
 
 
-@command.command(
-    "identify",
-    epilog="\b\nExamples:\n  imagenet-tools classes identify my_classes.txt\n"
-    "  imagenet-tools classes identify predictions.csv",
-)
+@options.make_command("identify", parent=command)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
-@output_file_option
-@output_options
-def identify_command(file: Path, output: Path | None, as_json: bool, index_path: Path | None) -> int:
+@options.output_file_option
+def identify_command(file: Path, output: Path | None) -> int:
     """Identify a file of classes or labels.
 
     Names the published list that a file of classes equals, or the numbering that a file of labels uses. A file of
     classes has wnids or names: text, csv, JSON (config.json too), a Python dict, or data.yaml. A file of
     labels or predictions has one number a line for the 50,000 validation images, or image and number (csv, .lst).
     FILE can be - for stdin. The exit code is 1 if the file cannot be identified.
+
+    Examples:
+        imagenet-tools classes identify my_classes.txt
+        imagenet-tools classes identify predictions.csv
     """
     from imagenet_tools.catalogue.identify_classes import ClassesFound
 
     result = imagenet_tools.identify("/dev/stdin" if str(file) == "-" else file)
-    if as_json:
-        facts = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-        facts.pop("tried", None)
-        print_or_write_json(_plain(facts | {"why": result.why, "told": result.told}), output)
+    if options.as_json():
+        facts = {name: value for name, value in vars(result).items() if name != "tried"}
+        print_json(facts | {"why": result.why, "told": result.told}, output)
     else:
         lines = _class_findings(result) if isinstance(result, ClassesFound) else _label_findings(result)
-        print_or_write(printable("\n".join([result.why, *lines])), output)
+        print_text(printable("\n".join([result.why, *lines])), output)
     return DONE if result.told else FAILED
 
 
@@ -233,42 +221,30 @@ def _label_findings(result: LabelsFound) -> list[str]:
     return lines
 
 
-def _plain(value: Any) -> Any:
-    """Return a value for JSON: named tuples become objects, and a numbering has its words too."""
-    if hasattr(value, "_asdict"):
-        words = {"words": str(value)} if hasattr(value, "as_text") else {}
-        return {key: _plain(item) for key, item in value._asdict().items()} | words
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-@command.command(
-    "map",
-    epilog="\b\nExamples:\n  imagenet-tools classes map imagenet12k ilsvrc2012\n"
-    "  imagenet-tools classes map ilsvrc2012 breeds-living17 -o map.csv",
-)
+@options.make_command("map", parent=command)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--ancestors", is_flag=True, help="Map a class that is not in B to the nearest class of B above it.")
-@output_file_option
-@output_options
-def map_command(a: str, b: str, ancestors: bool, output: Path | None, as_json: bool, index_path: Path | None) -> int:
+@options.output_file_option
+def map_command(a: str, b: str, ancestors: bool, output: Path | None) -> None:
     """Map the classes of list A to those of list B.
 
     The result is csv: output and class of A, output and class of B, and whether it is the same class or one above.
     Outputs are numbered from 0. Notes on stderr list the classes that are lost.
+
+    Examples:
+        imagenet-tools classes map imagenet12k ilsvrc2012
+        imagenet-tools classes map ilsvrc2012 breeds-living17 -o map.csv
     """
     class_map = imagenet_tools.class_map(a, b, ancestors=ancestors)
     first, second = class_map.a, class_map.b
-    if as_json:
-        facts = {"a": _class_facts(first), "b": _class_facts(second), "target": class_map.target.tolist()}
-        facts["index"] = None if class_map.merged else class_map.index.tolist()
-        for title in ("lost", "dropped", "merged", "above", "ambiguous"):
-            facts[title] = getattr(class_map, title)
-        print_or_write_json(facts, output)
-        return DONE
-    print_or_write("\n".join(_map_lines(class_map)), output)
+    if options.as_json():
+        index = None if class_map.merged else class_map.index.tolist()
+        facts = {"a": _facts(first), "b": _facts(second), "target": class_map.target.tolist(), "index": index}
+        titles = ("lost", "dropped", "merged", "above", "ambiguous")
+        print_json(facts | {title: getattr(class_map, title) for title in titles}, output)
+        return
+    print_text("\n".join(_map_lines(class_map)), output)
     n_dropped = len(class_map.dropped)
     note(
         f"{first.name} ({len(first):,}) to {second.name} ({len(second):,}): {len(first) - n_dropped:,} classes have a "
@@ -279,7 +255,6 @@ def map_command(a: str, b: str, ancestors: bool, output: Path | None, as_json: b
         if names:
             list_name = (first if title == "ambiguous" else second).name
             note(f"{title}: {counted(len(names), 'class')} of {list_name}: {first_of(names, _MAX_NAMED)}")
-    return DONE
 
 
 def _map_lines(class_map: ClassMap) -> Iterable[str]:
@@ -293,16 +268,7 @@ def _map_lines(class_map: ClassMap) -> Iterable[str]:
             yield ",".join(f'"{cell}"' if "," in cell else cell for cell in cells)
 
 
-@command.command(
-    "cut",
-    epilog="""\b
-Examples:
-  imagenet-tools classes cut --k 20 --balanced -o twenty.toml
-  imagenet-tools classes cut --depth 3 --under animal --disjoint
-  imagenet-tools classes cut --at dog,cat.n.01,bird -o pets.toml
-  imagenet-tools export pets --to image_folder --superclasses pets.toml
-""",
-)
+@options.make_command("cut", parent=command)
 @_classes_option
 @click.option("--k", type=click.IntRange(1), metavar="N", help="Choose N that share no class and hold most classes.")
 @click.option("--depth", type=click.IntRange(0), metavar="N", help="Choose the synsets N edges below --under.")
@@ -330,23 +296,26 @@ Examples:
 @click.option("--min-classes", type=click.IntRange(1), metavar="N", default=1, help="Drop those with fewer classes.")
 @click.option("--max-classes", type=click.IntRange(1), metavar="N", help="Drop those with more classes.")
 @_kinds_only_option
-@output_file_option
-@output_options
+@options.output_file_option
 def cut_command(
     classes: str,
     at: str | None,
     under: str,
     kinds_only: bool,
     output: Path | None,
-    as_json: bool,
-    index_path: Path | None,
     **rule: Any,  # the other options: keyword arguments of cuts.cut
-) -> int:
+) -> None:
     """Group classes into superclasses.
 
     Superclasses are chosen by number (--k), by depth (--depth) or as a list (--at). The result is a TOML file with
     each choice, the classes in no superclass and those below several. It can be edited and passed to --superclasses.
     A class below two superclasses goes to the lower one, or by --overlap.
+
+    Examples:
+        imagenet-tools classes cut --k 20 --balanced -o twenty.toml
+        imagenet-tools classes cut --depth 3 --under animal --disjoint
+        imagenet-tools classes cut --at dog,cat.n.01,bird -o pets.toml
+        imagenet-tools export pets --to image_folder --superclasses pets.toml
     """
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.superclasses import cuts
@@ -357,23 +326,29 @@ def cut_command(
             "--balanced needs --k. --disjoint needs --depth or --at: the superclasses of --k are always disjoint."
         )
     superclasses = cuts.cut(
-        read_list(classes, resolve),
-        at=read_list(at, resolve) if at is not None else None,
-        under=resolve(under),
+        read_list(classes, _resolve),
+        at=read_list(at, _resolve) if at is not None else None,
+        under=_resolve(under),
         instances=not kinds_only,
         **rule,
     )
-    if output is not None:
-        superclass_file.write(superclasses, output)
-    if as_json:
-        facts = dataclasses.asdict(superclasses)
-        facts["superclasses"] = [superclass._asdict() for superclass in superclasses.superclasses]
-        facts["ambiguous"] = [shared._asdict() for shared in superclasses.shared()]
-        print_json(facts)
-    elif output is None:
-        click.echo(superclass_file.text(superclasses), nl=False)
+    _deliver(superclass_file.text(superclasses), vars(superclasses) | {"ambiguous": superclasses.shared()}, output)
     _note_superclasses(superclasses)
-    return DONE
+
+
+def _deliver(text: str, facts: object, output: Path | None) -> None:
+    """Write a TOML file to `output`, or print it; with --json, print the facts in it instead."""
+    if output is not None or not options.as_json():
+        print_text(text, output)
+    if options.as_json():
+        print_json(facts)
+
+
+def _resolve(text: str) -> str:
+    """Return the wnid of a synset without an index."""
+    from imagenet_tools.catalogue import terms
+
+    return options.note_sense(terms.resolve(text))
 
 
 def _note_superclasses(superclasses: Superclasses) -> None:
@@ -382,18 +357,17 @@ def _note_superclasses(superclasses: Superclasses) -> None:
     span = f", {min(sizes):,} to {max(sizes):,} each" if sizes else ""
     n_classes = len(superclasses.classes())
     note(f"{counted(len(sizes), 'superclass')} of {sum(sizes):,} of {counted(n_classes, 'class')}{span}")
-    reasons = {
+    meanings = {
         "uncovered": "at or below none",
         "undecided": "below several, assigned to none",
         "surplus": "more than the smallest has",
         "outside": "not below --under",
+        "ambiguous": "at or below several",
     }
-    for reason, wnids in superclasses.unassigned():
+    ambiguous = [shared.wnid for shared in superclasses.shared()]
+    for reason, wnids in (*superclasses.unassigned(), ("ambiguous", ambiguous)):
         if wnids:
-            note(f"{reason}: {counted(len(wnids), 'class')} {reasons[reason]}: {_some_names(wnids)}")
-    shared = [shared.wnid for shared in superclasses.shared()]
-    if shared:
-        note(f"ambiguous: {counted(len(shared), 'class')} at or below several: {_some_names(shared)}")
+            note(f"{reason}: {counted(len(wnids), 'class')} {meanings[reason]}: {_some_names(wnids)}")
     if passed := superclasses.passed_over:
         note(f"passed over: {counted(len(passed), 'synset')}: {_some_names(tuple(passed))}")
     for line in superclasses.notes:
@@ -403,47 +377,35 @@ def _note_superclasses(superclasses: Superclasses) -> None:
 def _some_names(wnids: Sequence[str]) -> str:
     from imagenet_tools.wordnet import wordnet
 
-    return ", ".join(wordnet.synset(wnid).name for wnid in wnids[:5]) + (" ..." if len(wnids) > 5 else "")
+    return first_of([wordnet.synset(wnid).name for wnid in wnids[:6]], 5)
 
 
-@command.command(
-    "tree",
-    epilog="""\b
-Examples:
-  imagenet-tools classes tree --rule min-depth -o tree.toml
-  imagenet-tools tree --exclusive tree.toml --depth 4
-""",
-)
+@options.make_command("tree", parent=command)
 @_classes_option
 @click.option("--rule", required=True, metavar="RULE", help="Which hypernym to keep if there are several.")
 @_under_option
 @_kinds_only_option
-@output_file_option
-@output_options
-def tree_command(
-    classes: str, rule: str, under: str, kinds_only: bool, output: Path | None, as_json: bool, index_path: Path | None
-) -> int:
+@options.output_file_option
+def tree_command(classes: str, rule: str, under: str, kinds_only: bool, output: Path | None) -> None:
     """Make a tree above classes, with one hypernym for each synset.
 
     RULE: first (WordNet's first), min-depth or max-depth (the shortest or longest path from the top), most-classes or
     fewest-classes (at or below it), most-images (in the index). WordNet's order decides ties. The result is a TOML
     file with each choice. It can be edited, and `tree --exclusive FILE` draws it or converts it to JSON.
+
+    Examples:
+        imagenet-tools classes tree --rule min-depth -o tree.toml
+        imagenet-tools tree --exclusive tree.toml --depth 4
     """
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.superclasses import exclusive_tree as trees
 
-    images = open_index(index_path).counts("images") if rule == "most-images" else None
-    wnids = read_list(classes, resolve)
-    tree = trees.exclusive_tree(wnids, rule=rule, under=resolve(under), images=images, instances=not kinds_only)
-    if output is not None:
-        trees.write(tree, output)
-    if as_json:
-        print_json(dataclasses.asdict(tree) | {"choices": [choice._asdict() for choice in tree.choices]})
-    elif output is None:
-        click.echo(trees.text(tree), nl=False)
+    images = options.open_index().counts("images") if rule == "most-images" else None
+    wnids = read_list(classes, _resolve)
+    tree = trees.exclusive_tree(wnids, rule=rule, under=_resolve(under), images=images, instances=not kinds_only)
+    _deliver(trees.text(tree), tree, output)
     n_classes = len({choice.wnid for choice in tree.choices} & set(tree.classes))
     note(
         f"{counted(len(tree.hypernyms) + 1, 'synset')} of {counted(len(tree.classes), 'class')}; "
         f"{len(tree.choices):,} keep one hypernym of several by {rule}, {n_classes:,} of them classes"
     )
-    return DONE

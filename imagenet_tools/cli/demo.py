@@ -12,15 +12,10 @@ from pathlib import Path
 import click
 
 from imagenet_tools import cli
-from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
 from imagenet_tools.storage.processes import in_child
-
-_EPILOG = """\b
-Example:
-  imagenet-tools demo demo
-"""
 
 _COMMANDS = """
 find tabby
@@ -38,15 +33,17 @@ AND n_images > 0 ORDER BY n_images DESC LIMIT 5"
 _MARKER = ".imagenet-tools-demo"
 
 
-@click.command("demo", epilog=_EPILOG)
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@output_options
-def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
+@options.make_command("demo")
+@click.argument("folder", metavar="DIR", type=options.PATH)
+def command(folder: Path) -> int:
     """Run the main commands on a small sample, in a new folder DIR.
 
     Each command is printed before it runs: index the sample, query it with SQL, export subsets. The sample holds 13
     of the 1,000 classes in the layout of the official archives; its images are drawn. With --json, the output of the
     commands goes to stderr, and their exit codes to stdout.
+
+    Example:
+        imagenet-tools demo demo
     """
     if folder.exists():
         if not (folder / _MARKER).is_file():
@@ -54,26 +51,24 @@ def command(folder: Path, as_json: bool, index_path: Path | None) -> int:
         shutil.rmtree(folder)
     shutil.copytree(_sample(), folder / "sample")
     (folder / _MARKER).write_text("`imagenet-tools demo` made this folder, and removes it when it runs again.\n")
-    lines = [line.format(sample=folder / "sample", demo=folder) for line in _COMMANDS.strip().splitlines()]
-    codes: list[int] = []
-    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+    lines = _COMMANDS.format(sample=folder / "sample", demo=folder).strip().splitlines()
+    steps = []
+    with contextlib.redirect_stdout(sys.stderr if options.as_json() else sys.stdout):
         for line in lines:
             click.echo(click.style(f"\n$ imagenet-tools {line}", bold=True))
             sys.stdout.flush()
             # A process each: `query` forks, and must not fork a process in which DuckDB has threads.
             code = in_child(partial(cli.run, shlex.split(line)), memory=None, seconds=None)
-            codes.append(code if code >= 0 else 128 - code)  # the exit code that a shell gives for a signal
-            if codes[-1] not in (cli.DONE, cli.PROBLEMS):
+            code = code if code >= 0 else 128 - code  # the exit code that a shell gives for a signal
+            steps.append({"command": f"imagenet-tools {line}", "exit_code": code})
+            if code not in (cli.DONE, cli.PROBLEMS):
                 break
         else:
             click.echo(f"\nThe index and the exports are in {folder}/. Each export is ready for training; its")
             click.echo("classes.json and manifest.json list its content.")
-    if as_json:
-        steps = [
-            {"command": f"imagenet-tools {line}", "exit_code": code} for line, code in zip(lines, codes, strict=False)
-        ]
-        print_json({"folder": str(folder), "steps": steps})
-    return codes[-1] if codes[-1] != cli.PROBLEMS else cli.DONE
+    if options.as_json():
+        print_json({"folder": folder, "steps": steps})
+    return code if code != cli.PROBLEMS else cli.DONE
 
 
 def _sample() -> Path:

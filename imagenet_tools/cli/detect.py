@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import DONE, FAILED
-from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli import DONE, FAILED, options
 from imagenet_tools.cli.printing import counted, print_json, printable, some_of, terminal_columns
 
 if TYPE_CHECKING:
@@ -19,20 +18,6 @@ if TYPE_CHECKING:
     from imagenet_tools.build.survey import Survey
     from imagenet_tools.units import Detection, Labelling
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools detect ILSVRC2012_img_train.tar
-  imagenet-tools detect /data/imagenet /data/fall11_whole.tar --json
-
-\b
---json prints a list with an object for each path: {"path", "found": [...], "not_read": [...], "unrecognised"}.
-Each object in "found" has "form", "path", "dataset", "release", "splits", "labels" {"by", "space", "order", "base"},
-"evidence", "missing", "reads", "units", "other_readings" and "advice".
-
-\b
-Exit codes: 0 each path was recognised, 1 some were not.
-"""
-
 _ORDERS = {
     "wnid": "in sorted order",
     "ilsvrc_id": "in the devkit's order (ILSVRC2012_ID)",
@@ -40,24 +25,33 @@ _ORDERS = {
 }
 
 
-@click.command("detect", epilog=_EPILOG)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@output_options
-def command(paths: tuple[Path, ...], as_json: bool, index_path: Path | None) -> int:
+@options.make_command("detect")
+@click.argument("paths", nargs=-1, required=True, type=options.PATH, metavar="PATH...")
+def command(paths: tuple[Path, ...]) -> int:
     """Report the format, release, splits and labels at a path.
 
     Reads headers, not images. Also reports the evidence, what is missing, and what build-index will read. If two
     readings are possible, the report names the option that decides.
-    """
+
+    Examples:
+        imagenet-tools detect ILSVRC2012_img_train.tar
+        imagenet-tools detect /data/imagenet /data/fall11_whole.tar --json
+
+    --json prints a list with an object for each path: {"path", "found": [...], "not_read": [...], "unrecognised"}.
+    Each object in "found" has "form", "path", "dataset", "release", "splits", "labels" {"by", "space", "order", "base"},
+    "evidence", "missing", "reads", "units", "other_readings" and "advice".
+
+    Exit codes: 0 each path was recognised, 1 some were not.
+    """  # noqa: E501
     surveys: list[Survey] = []
     for path in paths:
         survey = imagenet_tools.detect(path)
-        if not as_json:
+        if not options.as_json():
             if surveys:
                 click.echo()
             click.echo(printable("\n".join(_lines(survey, terminal_columns()))))
         surveys.append(survey)
-    if as_json:
+    if options.as_json():
         print_json([_plain(survey) for survey in surveys])
     return DONE if all(survey.found for survey in surveys) else FAILED
 
@@ -66,7 +60,7 @@ def _plain(survey: Survey) -> dict[str, object]:
     return {
         "path": str(survey.path),
         "found": [_plain_detection(detection, n) for detection, n in zip(survey.found, survey.units, strict=True)],
-        "not_read": list(survey.ignored),
+        "not_read": survey.ignored,
         "unrecognised": survey.unrecognised or None,
     }
 
@@ -77,13 +71,13 @@ def _plain_detection(detection: Detection, n_units: int) -> dict[str, object]:
         "path": str(detection.path),
         "dataset": detection.dataset,
         "release": _title(detection.dataset),
-        "splits": list(detection.splits),
-        "labels": detection.labels._asdict() if detection.labels else None,
+        "splits": detection.splits,
+        "labels": detection.labels,
         "evidence": detection.evidence,
         "missing": detection.missing or None,
-        "reads": list(detection.holds),
+        "reads": detection.holds,
         "units": n_units,
-        "other_readings": list(detection.readings),
+        "other_readings": detection.readings,
         "advice": detection.advice or None,
     }
 

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from imagenet_tools.cli import DONE, FAILED
-from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli import DONE, FAILED, options
 from imagenet_tools.cli.printing import print_json, print_table
-
-_EPILOG = """\b
-Examples:
-  imagenet-tools diff dogs.lock.toml dogs-2.lock.toml
-  imagenet-tools diff lab.index imagenet.index --by wnid
-  imagenet-tools diff imagenet100-cmc mine.txt
-
-\b
-Exit codes: 0 there is no difference, 1 there is one.
-"""
 
 _MEANINGS = {
     "only_a": "only in A",
@@ -33,24 +20,30 @@ _MEANINGS = {
 }
 
 
-@click.command("diff", epilog=_EPILOG)
+@options.make_command("diff")
 @click.argument("a")
 @click.argument("b")
 @click.option("--by", type=click.Choice(("id", "wnid", "bytes")), help="Compare image ids, classes, or image bytes.")
 @click.option(
     "-n", "--limit", type=click.IntRange(0), metavar="N", default=20, show_default=True, help="Examples of each kind."
 )
-@output_options
-def command(a: str, b: str, by: str | None, limit: int, as_json: bool, index_path: Path | None) -> int:
+def command(a: str, b: str, by: str | None, limit: int) -> int:
     """Show how B differs from A.
 
     A and B are indexes, locks, recipes, published lists, files of classes, or a,b,c. All differences are counted.
+
+    Examples:
+        imagenet-tools diff dogs.lock.toml dogs-2.lock.toml
+        imagenet-tools diff lab.index imagenet.index --by wnid
+        imagenet-tools diff imagenet100-cmc mine.txt
+
+    Exit codes: 0 there is no difference, 1 there is one.
     """
     from imagenet_tools.selection.differences import differences
 
     result = differences(a, b, by=by, limit=limit)
-    if as_json:
-        print_json(result._asdict() | {"some": [example._asdict() for example in result.some]})
+    if options.as_json():
+        print_json(result)
     elif not result.counts:
         click.echo(f"nothing differs, by {result.by}")
     else:

@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import DONE, FAILED, PROBLEMS
-from imagenet_tools.cli.options import (
-    choose,
-    chosen_words,
-    open_index,
-    output_options,
-    recipe_option,
-    root_option,
-    selection_options,
-    word_options,
-)
-from imagenet_tools.cli.printing import counted, note, print_json, print_steps, print_table, steps_json
-from imagenet_tools.cli.progress import ProgressBar
+from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
+from imagenet_tools.cli.printing import ProgressBar, counted, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.options import EXPORT
 from imagenet_tools.selection.steps import REASONS
@@ -30,32 +19,17 @@ from imagenet_tools.selection.steps import REASONS
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools export dogs --to image_folder --under dog --link hard
-  imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
-  imagenet-tools export dogs-shards --to webdataset,hf_parquet --under dog --shuffle block --side-files
-  imagenet-tools export dogs-again --to yolo --recipe dogs-yolo/lock.toml
-  imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
-  imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
-\b
-Targets: the README lists them, and a wrong name does too.
-Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
-"""
-
-
-@click.command("export", epilog=_EPILOG)
-@click.argument("dest", type=click.Path(path_type=Path))
+@options.make_command("export")
+@click.argument("dest", type=options.PATH)
 @click.option("--to", required=True, metavar="TARGET", help="The target format, or several with ',' between them.")
-@selection_options
-@recipe_option
-@word_options(EXPORT)
+@options.selection_options
+@options.recipe_option
+@options.word_options(EXPORT)
 @click.option("--dry-run", is_flag=True, help="Report what would be written and left out, and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
-@root_option
-@output_options
+@options.root_option
 def command(
     dest: Path,
     to: str,
@@ -63,31 +37,39 @@ def command(
     dry_run: bool,
     strict: bool,
     workers: int | None,
-    roots: tuple[str, ...],
-    as_json: bool,
-    index_path: Path | None,
     **words: Any,  # the flags of selection_options and of EXPORT, by keyword
 ) -> int:
     """Export a selection to DEST for a training loader.
 
     DEST must not exist, and is complete when it appears. The default split is the official one; a new split draws
     from the official train split only, unless --from names others.
+
+    Examples:
+        imagenet-tools export dogs --to image_folder --under dog --link hard
+        imagenet-tools export dogs-yolo --to yolo --under dog --without toy_dog --per-class train=300,val=50
+        imagenet-tools export dogs-shards --to webdataset,hf_parquet --under dog --shuffle block --side-files
+        imagenet-tools export dogs-again --to yolo --recipe dogs-yolo/lock.toml
+        imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
+        imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
+
+    Targets: the README lists them, and a wrong name does too.
+    Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
     """
-    index = open_index(index_path, roots)
-    selection = choose(index, words, recipe)
-    options = {**_recipe_options(recipe, to), **chosen_words(words, EXPORT)}
+    index = options.open_index()
+    selection = options.choose(index, words, recipe)
+    keywords = {**_recipe_options(recipe, to), **options.chosen_words(words, EXPORT)}
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
     cost: dict[str, object] = {}
     if dry_run:
-        plan = imagenet_tools.plan_export(selection, to=to, **options)
+        plan = imagenet_tools.plan_export(selection, to=to, **keywords)
         cost = costs(plan.together, dest)
         plan = replace(plan, hazards=(*plan.hazards, *notes_on(plan.together, cost)))
-        exports: list[tuple[Plan, Result | None]] = [(one, None) for one in plan.together]
+        exports: list[tuple[Plan, Result | None]] = [(each, None) for each in plan.together]
     else:
-        result = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **options)
-        exports = [(one.plan, one) for one in result.together]
-    if as_json:
+        result = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **keywords)
+        exports = [(each.plan, each) for each in result.together]
+    if options.as_json():
         targets = {plan.target: describe(plan, written) for plan, written in exports}
         content = describe(*exports[0]) if len(targets) == 1 else {"targets": targets}
         if dry_run:

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 import imagenet_tools
-from imagenet_tools.cli import DONE, FAILED
-from imagenet_tools.cli.options import output_options
+from imagenet_tools.cli import DONE, FAILED, options
 from imagenet_tools.cli.printing import note, print_json, print_table
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools find tabby
-  imagenet-tools find 281
-  imagenet-tools find n02123045
-"""
 
-
-@click.command("find", epilog=_EPILOG)
+@options.make_command("find")
 @click.argument("text")
 @click.option(
     "-n", "--limit", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Maximum synsets."
 )
-@output_options
-def command(text: str, limit: int, as_json: bool, index_path: Path | None) -> int:
+def command(text: str, limit: int) -> int:
     """Find synsets by word, name, wnid or class index.
 
     Searches all 82,115 noun synsets of WordNet 3.0 for TEXT. No index is needed.
+
+    Examples:
+        imagenet-tools find tabby
+        imagenet-tools find 281
+        imagenet-tools find n02123045
     """
     from imagenet_tools.wordnet import nltk_bridge
 
     synsets = imagenet_tools.find(text, limit=limit)
     glosses = nltk_bridge.glosses_at_hand(synset.wnid for synset in synsets)
-    if as_json:
+    if options.as_json():
         print_json([synset._asdict() | {"gloss": glosses.get(synset.wnid)} for synset in synsets])
     if not synsets:
         note(f"No synset of WordNet 3.0 matches {text!r}. Expected a word or part of it, a name, a wnid or a number.")
         return FAILED
-    if not as_json:
+    if not options.as_json():
         head = ("wnid", "name", "index", "id", "classes", "lemmas", "matches")
         rows = [
             (s.wnid, s.name, s.ilsvrc2012_index, s.ilsvrc_id, s.classes, ", ".join(s.lemmas), s.why) for s in synsets

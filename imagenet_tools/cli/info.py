@@ -7,60 +7,44 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli import DONE
-from imagenet_tools.cli.options import (
-    choose,
-    chosen_words,
-    open_index,
-    output_options,
-    recipe_option,
-    root_option,
-    selection_options,
-)
+from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import counted, print_json, print_steps, print_table, printable, steps_json
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.store.summary import Summary
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools info
-  imagenet-tools -i lab.index info --json
-  imagenet-tools info --under dog --split val=50/class
-"""
 
-
-@click.command("info", epilog=_EPILOG)
-@selection_options
-@recipe_option
-@root_option
-@output_options
+@options.make_command("info")
+@options.selection_options
+@options.recipe_option
+@options.root_option
 def command(
     recipe: Path | None,
-    roots: tuple[str, ...],
-    as_json: bool,
-    index_path: Path | None,
     **words: Any,  # the flags of selection_options, by keyword
-) -> int:
+) -> None:
     """Count the images, boxes, sources and problems of an index.
 
     Counts are by data set and official split, beside the published counts. With flags that choose images, only the
     chosen images are counted, by their new split, with the effect of each step.
+
+    Examples:
+        imagenet-tools info
+        imagenet-tools -i lab.index info --json
+        imagenet-tools info --under dog --split val=50/class
     """
     from imagenet_tools.store import summary
 
-    index = open_index(index_path, roots)
-    if chosen_words(words) or recipe:
-        _print_selection(choose(index, words, recipe), as_json)
-        return DONE
+    index = options.open_index()
+    if options.chosen_words(words) or recipe:
+        _print_selection(options.choose(index, words, recipe))
+        return
     content = summary.summarise(index)
-    if as_json:
-        print_json(content._asdict())
+    if options.as_json():
+        print_json(content)
     else:
         click.echo(printable(str(index.path)))
         _print_summary(content)
-    return DONE
 
 
 def _print_summary(content: Summary) -> None:
@@ -89,14 +73,14 @@ def _print_summary(content: Summary) -> None:
         click.echo(f"\n{counted(n, 'box')} in the table unused_boxes: {reason}")
 
 
-def _print_selection(selection: Selection, as_json: bool) -> None:
+def _print_selection(selection: Selection) -> None:
     columns = ("dataset", "official split", "split", "images", "classes", "with boxes", "boxes", "bytes")
     rows = selection.run(
         """SELECT dataset, official_split, split, count(*), count(DISTINCT wnid), count(*) FILTER (n_boxes > 0),
                   sum(n_boxes)::BIGINT, sum(length)::BIGINT
            FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
-    if as_json:
+    if options.as_json():
         counts = [dict(zip(columns, row, strict=True)) for row in rows]
         print_json({"steps": steps_json(selection), "chosen": counts, "notes": list(selection.notes())})
         return

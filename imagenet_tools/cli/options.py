@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,29 @@ if TYPE_CHECKING:
     from imagenet_tools.index import Index
     from imagenet_tools.selection.selection import Selection
 
-Command = Callable[..., Any]
+Function = Callable[..., Any]
 
-# The settings of a click option for a kind of word; other kinds are plain text.
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "flag": {"is_flag": True},
-    "number": {"type": int},
-    "texts": {"multiple": True},
-    "pairs": {"multiple": True},
-}
+PATH = click.Path(path_type=Path)
 
-output_file_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write to this file, which must not exist."
+
+def _remember(ctx: click.Context, option: click.Parameter, value: object) -> None:
+    """Keep the value of an option for as_json() and the functions below; the last one that is set counts."""
+    if value:
+        ctx.meta[option.name or ""] = value
+
+
+# The values of these options are no arguments of a command.
+_REMEMBERED: dict[str, Any] = {"expose_value": False, "callback": _remember}
+JSON_OPTION = click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON.", **_REMEMBERED)
+_INDEX_OPTION = click.Option(["-i", "--index", "index_path"], type=PATH, help="The index to use.", **_REMEMBERED)
+default_index_option = click.option(
+    "-i",
+    "--index",
+    "index_path",
+    type=PATH,
+    envvar="IMAGENET_INDEX",
+    help="The index to use. Default: $IMAGENET_INDEX, or ./imagenet.index.",
+    **_REMEMBERED,
 )
 root_option = click.option(
     "--root",
@@ -37,7 +48,9 @@ root_option = click.option(
     multiple=True,
     metavar="NAME=PATH",
     help="Where a source of the index is now. Repeatable; $IMAGENET_ROOTS sets the same.",
+    **_REMEMBERED,
 )
+output_file_option = click.option("-o", "--output", type=PATH, help="Write to this file, which must not exist.")
 recipe_option = click.option(
     "--recipe",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -46,32 +59,61 @@ recipe_option = click.option(
 )
 
 
-def output_options(command: Command) -> Command:
-    """Add --json and -i, which may stand before or after the name of the command."""
+def make_command(
+    name: str, *, cls: type[click.Command] = click.Command, parent: click.Group | None = None, **settings: Any
+) -> Callable[[Function], Any]:
+    """Return a decorator that makes a command of a function, with --json, -i, and its docstring as the help.
 
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-    @click.option("-i", "--index", "index_path", type=click.Path(path_type=Path), help="The index to use.")
-    @click.pass_context
-    @functools.wraps(command)
-    def wrapped(ctx: click.Context, /, *args: object, as_json: bool, index_path: Path | None, **options: object) -> Any:
-        before = ctx.find_root().obj or {}
-        index_path = index_path or before.get("index")
-        return command(*args, as_json=as_json or bool(before.get("json")), index_path=index_path, **options)
+    The paragraphs of the docstring from "Example" on are printed below the options, line by line.
+    """
 
-    return wrapped
+    def decorate(function: Function) -> click.Command:
+        text, heading, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExample")
+        # Click keeps the lines of a paragraph that begins with a line of \b.
+        epilog = (heading + examples).replace("\n\n", "\n\n\b\n").replace("\n    ", "\n  ")
+        command = click.command(name, cls=cls, help=text, epilog=epilog, **settings)(function)
+        if not isinstance(command, click.Group):
+            command.params += [JSON_OPTION, _INDEX_OPTION]
+        if parent is not None:
+            parent.add_command(command)
+        return command
+
+    return decorate
 
 
-def word_options(words: Iterable[Word]) -> Callable[[Command], Command]:
+def as_json() -> bool:
+    """Return True if --json is set."""
+    return "as_json" in click.get_current_context().meta
+
+
+def index_path() -> Path | None:
+    """Return the path of -i or $IMAGENET_INDEX; None if neither is set."""
+    return click.get_current_context().meta.get("index_path")
+
+
+def roots() -> dict[str, Path]:
+    """Return the paths of --root by the names of sources."""
+    from imagenet_tools.store.sources import parse_roots
+
+    return parse_roots(click.get_current_context().meta.get("roots", ()))
+
+
+def word_options(words: Iterable[Word]) -> Callable[[Function], Function]:
     """Return a decorator that adds a flag for each word."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(function: Function) -> Function:
         for word in reversed(tuple(words)):
-            choices = {"type": click.Choice(word.kind.split("|"))} if "|" in word.kind else {}
-            settings = _SETTINGS.get(word.kind, choices)
-            text = word.help[0].upper() + word.help[1:] + "."
-            option = click.option(word.flag, word.keyword, help=text, metavar=word.metavar or None, **settings)
-            command = option(command)
-        return command
+            option = click.option(
+                word.flag,
+                word.keyword,
+                is_flag=word.kind == "flag",
+                multiple=word.kind in ("texts", "pairs"),
+                type=int if word.kind == "number" else click.Choice(word.kind.split("|")) if "|" in word.kind else None,
+                metavar=word.metavar or None,
+                help=word.help[0].upper() + word.help[1:] + ".",
+            )
+            function = option(function)
+        return function
 
     return decorate
 
@@ -81,36 +123,31 @@ selection_options = word_options(SELECTION)
 
 def chosen_words(words: Mapping[str, Any], table: Iterable[Word] = SELECTION) -> dict[str, Any]:
     """Return the words of a table that the user set, by keyword."""
-    from imagenet_tools.selection.choice import pairs as parse_pairs
-
-    chosen = {}
-    for word in table:
-        value = words[word.keyword]
-        if value is not None and value is not False and value != ():
-            chosen[word.keyword] = parse_pairs(word.flag, value) if word.kind == "pairs" else value
-    return chosen
+    values = {word.keyword: words[word.keyword] for word in table}
+    return {
+        keyword: value for keyword, value in values.items() if value is not None and value is not False and value != ()
+    }
 
 
-def open_index(path: Path | None, roots: Iterable[str] = ()) -> Index:
-    """Open the index at a path, or the default index, with the NAME=PATH roots of its sources."""
+def open_index() -> Index:
+    """Open the index of -i, or the default index, with the roots of --root."""
     from imagenet_tools.index import Index
-    from imagenet_tools.store.sources import parse_roots
 
-    return Index.open(path, roots=parse_roots(roots))
-
-
-def select(index: Index, words: Mapping[str, Any]) -> Selection:
-    """Return the selection that flags make. Notes on stderr say which sense of a lemma was taken."""
-    for text in (*words["under"], *words["also_under"], *words["without"]):
-        note_sense(index.resolve(text))
-    return index.select(**chosen_words(words))
+    return Index.open(index_path(), roots=roots())
 
 
 def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selection:
-    """Return the selection that flags, a recipe or a lock make; raise UsageError for flags beside a recipe."""
+    """Return the selection that flags, a recipe or a lock make. Notes on stderr say which sense of a lemma was taken.
+
+    Raises:
+        UsageError: Flags beside a recipe.
+    """
+    chosen = chosen_words(words)
     if recipe is None:
-        return select(index, words)
-    if chosen := chosen_words(words):
+        for text in (*words["under"], *words["also_under"], *words["without"]):
+            note_sense(index.resolve(text))
+        return index.select(**chosen)
+    if chosen:
         flags = ", ".join(word.flag for word in SELECTION if word.keyword in chosen)
         raise UsageError(
             f"Found {flags} beside the recipe {recipe}, which chooses the images. Edit the recipe instead."
@@ -125,13 +162,6 @@ def note_sense(taken: ResolvedSynset) -> str:
     if taken.guessed:
         note(taken.note)
     return taken.wnid
-
-
-def resolve(text: str) -> str:
-    """Return the wnid of a synset without an index."""
-    from imagenet_tools.catalogue import terms
-
-    return note_sense(terms.resolve(text))
 
 
 def format_by_suffix(output: Path | None, suffixes: Mapping[str, str]) -> str | None:

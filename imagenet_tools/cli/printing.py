@@ -1,14 +1,19 @@
-"""Print results to stdout, as tables, text or JSON, and notes to stderr."""
+"""Print results to stdout, as tables, text or JSON, and notes and progress to stderr."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import os
 import shutil
 import sys
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,30 +22,46 @@ if TYPE_CHECKING:
 
 _MIN_COLUMN_CHARS = 8  # a table with narrower columns is printed as blocks
 
+_BAR_SECONDS = 0.1  # between two drawings of the bar
+_LINE_SECONDS = 10.0  # between two plain lines
+# The time left is estimated from the pace of the last 45 s, because units that an interrupted build finished pass
+# in no time.
+_PACE_SECONDS = 45.0
+_MIN_BAR_CHARS = 8
+_MAX_BAR_CHARS = 40
+
 
 def note(text: str) -> None:
     """Print a line to stderr."""
     click.echo(printable(text), err=True)
 
 
-def print_json(value: object) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=1, default=str))
-
-
-def print_or_write(text: str, output: Path | None) -> None:
-    """Print a text, or write it to `output`, which must not exist."""
+def print_text(text: str, output: Path | None = None) -> None:
+    """Print a text, with a line break at its end, or write it to `output`, which must not exist."""
+    if not text.endswith("\n"):
+        text += "\n"
     if output is None:
-        click.echo(text)
+        click.echo(text, nl=False)
         return
     from imagenet_tools.storage.files import write_whole
 
-    write_whole(output, f"{text}\n".encode())
+    write_whole(output, text.encode())
 
 
-def print_or_write_json(value: object, output: Path | None) -> None:
+def print_json(value: object, output: Path | None = None) -> None:
     """Print a value as JSON, or write it to `output`, which must not exist."""
-    print_or_write(json.dumps(value, indent=1, default=str), output)
+    print_text(json.dumps(_plain(value), indent=1, default=str), output)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for JSON: dataclasses and named tuples become objects, with their words if they have some."""
+    if dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif hasattr(value, "_asdict"):
+        value = value._asdict() | ({"words": str(value)} if "__str__" in vars(type(value)) else {})
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, fit: bool = True) -> None:
@@ -111,7 +132,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int |
     one line a column.
     """
     if not rows:
-        return "\n".join(("  ".join(head), "(no rows)"))
+        return "  ".join(map(cell, head)) + "\n(no rows)"
     layout = layout_of(head, rows)
     if width is None or _fit(layout, width):
         return "\n".join(aligned(head, rows, layout._replace(cut=True)))
@@ -124,19 +145,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int |
 def layout_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> TextLayout:
     """Return the layout that shows a head and at least one row in full."""
     columns = list(zip(*rows, strict=True))
-    widths = [
-        max(len(cell(name)), *(len(cell(value)) for value in column))
-        for name, column in zip(head, columns, strict=True)
-    ]
+    widths = [max(len(cell(value)) for value in (name, *column)) for name, column in zip(head, columns, strict=True)]
     right = [all(value is None or isinstance(value, (int, float, Decimal)) for value in column) for column in columns]
     return TextLayout(widths, right)
 
 
-def aligned(head: Sequence[str] | None, rows: Iterable[Sequence[object]], layout: TextLayout) -> Iterator[str]:
-    """Yield the lines of a table: the head with a rule below it, if there is a head, and a line a row."""
-    if head is not None:
-        yield _line(head, layout)
-        yield "  ".join("-" * width for width in layout.widths)
+def aligned(head: Sequence[str], rows: Iterable[Sequence[object]], layout: TextLayout) -> Iterator[str]:
+    """Yield the lines of a table: the head, a rule below it, and a line a row."""
+    yield _line(head, layout)
+    yield "  ".join("-" * width for width in layout.widths)
     for row in rows:
         yield _line(row, layout)
 
@@ -179,3 +196,63 @@ def _fit(layout: TextLayout, width: int) -> bool:
             return False
         layout.widths[widest] -= 1
     return True
+
+
+class ProgressBar:
+    """Show progress. Call it with (stage, done, total)."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._stage = ""
+        self._shown = 0.0
+        self._marks: deque[tuple[float, int]] = deque()  # (time, done) of the last _PACE_SECONDS, a second apart
+        self._later_seconds = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show progress, at most as often as a person can read it."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._later_seconds, self._shown = stage, 0.0, -math.inf
+            self._marks.clear()
+        self._mark(now, done)
+        if done >= total or now - self._shown >= (_BAR_SECONDS if self._is_terminal else _LINE_SECONDS):
+            self._show(stage, done, total, now)
+        if done >= total and self._is_terminal:
+            self._write("\r\x1b[K")
+
+    def then(self, seconds: float) -> None:
+        """Add the estimated time of the work after this stage to the time left."""
+        self._later_seconds = seconds
+
+    def _mark(self, now: float, done: int) -> None:
+        if len(self._marks) == 1 and self._marks[0][1] == done:
+            self._marks.clear()  # nothing was counted since the stage began: measure the pace from now
+        if not self._marks or (self._marks[-1][1] != done and now - self._marks[-1][0] >= 1):
+            self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= _PACE_SECONDS:
+            self._marks.popleft()
+
+    def _show(self, stage: str, done: int, total: int, now: float) -> None:
+        self._shown = now
+        text = f"{stage} {done:,} of {total:,}{self._time_left(done, total, now)}" if total > 1 else f"{stage} ..."
+        if not self._is_terminal:
+            if done < total or total > 1:
+                self._write(text + "\n")
+            return
+        # $COLUMNS overrides the width of the terminal.
+        columns = shutil.get_terminal_size(os.get_terminal_size(sys.stderr.fileno())).columns or 80
+        width = min(_MAX_BAR_CHARS, columns - len(text) - 4)
+        full = width * done // max(total, 1)
+        bar = f" [{'#' * full}{'.' * (width - full)}]" if width >= _MIN_BAR_CHARS and total > 1 else ""
+        self._write(f"\r{(text + bar)[: columns - 1]}\x1b[K")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+    def _time_left(self, done: int, total: int, now: float) -> str:
+        start, done_at_start = self._marks[0]
+        if not done_at_start < done < total or now - start < 1:
+            return ""
+        seconds = int((now - start) / (done - done_at_start) * (total - done) + self._later_seconds)
+        return f", {seconds // 60} min {seconds % 60:02d} s left" if seconds >= 60 else f", {seconds} s left"

@@ -11,16 +11,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
 from imagenet_tools import schema
-from imagenet_tools.cli import DONE, reported
-from imagenet_tools.cli.options import format_by_suffix, output_file_option, output_options
-from imagenet_tools.cli.printing import aligned, cell, layout_of, note, print_json, print_table
+from imagenet_tools.cli import DONE, options, reported
+from imagenet_tools.cli.printing import aligned, layout_of, note, print_json, print_table, table
 from imagenet_tools.cli.process import Stream
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.storage.files import whole
@@ -34,30 +33,20 @@ if TYPE_CHECKING:
 
     from imagenet_tools.store.query import Answer
 
-_ROW_FORMATS = ("table", "csv", "json", "jsonl", "md")
 _BATCH_FORMATS = ("parquet", "arrow")
-_FORMATS = (*_ROW_FORMATS, *_BATCH_FORMATS)
+_FORMATS = ("table", "csv", "json", "jsonl", "md", *_BATCH_FORMATS)
 _SUFFIXES = {**{f".{form}": form for form in _FORMATS}, ".txt": "table", ".ndjson": "jsonl", ".feather": "arrow"}
 
 _LAYOUT_ROWS = 1_000  # rows that set the column widths of a table; later rows may be wider
-_CSV_CHUNK_CHARS = 1 << 16
 _SHOWN = 200  # rows of a table on a terminal; files and pipes get all of them
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01') ORDER BY n_images DESC LIMIT 5"
-  imagenet-tools query "SELECT count(*) FROM images WHERE wnid IN (FROM under('bird.n.01'))" --format json
-  imagenet-tools query -f report.sql --with preds=preds.csv -o report.parquet
-  imagenet-tools query --schema
-"""
 
-
-@click.command("query", epilog=_EPILOG)
+@options.make_command("query")
 @click.argument("sql", required=False)
-@click.option("-f", "--file", "file", type=click.File("rb"), help="Read the SQL from a file; '-' is stdin.")
+@click.option("-f", "--file", type=click.File("rb"), help="Read the SQL from a file; '-' is stdin.")
 @click.option("--with", "tables", multiple=True, metavar="NAME=FILE", help="Add a table: csv, json or Parquet.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the suffix of -o, or table.")
-@output_file_option
+@options.output_file_option
 @click.option("--explain", is_flag=True, help="Show DuckDB's plan of the query, and do not run it.")
 @click.option("--schema", "show_schema", is_flag=True, help="Show every table and column, with meaning and unit.")
 @click.option(
@@ -67,7 +56,6 @@ Examples:
     "macOS has no such limit.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End the query after this.")
-@output_options
 def command(
     sql: str | None,
     file: BinaryIO | None,
@@ -78,65 +66,67 @@ def command(
     show_schema: bool,
     memory: str | None,
     timeout: float | None,
-    as_json: bool,
-    index_path: Path | None,
-) -> int:
+) -> None:
     """Run one SELECT over the index in DuckDB.
 
     SQL is the query, or '-' for stdin. Macros: is_a(wnid, synset), under(synset), above(synset), synset(text),
     draw(hash32, seed). The query reads the index and the files of --with, nothing else, and writes only to -o, in the
     format of its suffix (.csv, .json, .jsonl, .parquet, .arrow, .md, .txt).
-    """
+
+    Examples:
+        imagenet-tools query "SELECT name, n_images FROM synsets WHERE is_a(wnid, 'dog.n.01') ORDER BY n_images DESC LIMIT 5"
+        imagenet-tools query "SELECT count(*) FROM images WHERE wnid IN (FROM under('bird.n.01'))" --format json
+        imagenet-tools query -f report.sql --with preds=preds.csv -o report.parquet
+        imagenet-tools query --schema
+    """  # noqa: E501
     if show_schema:
-        _print_schema(as_json)
-        return DONE
+        _print_schema()
+        return
     if explain and (form or output):
         raise UsageError("Found --explain with --format or -o; expected it alone: it prints a plan, not rows.")
     text = _read_sql(sql, file)
-    form = form or format_by_suffix(output, _SUFFIXES) or ("json" if as_json else "table")
+    form = form or options.format_by_suffix(output, _SUFFIXES) or ("json" if options.as_json() else "table")
     if form in _BATCH_FORMATS and output is None and sys.stdout.isatty():
         raise UsageError(f"--format {form} is binary: name a file with -o, or pipe it.")
     table_files = _parse_tables(tables)
     bound = _memory_bytes(memory)
+    index = options.index_path() or default_index()
     with ExitStack() as stack:
         # This process owns the file, so that it is removed even if the query's process is killed.
-        out = stack.enter_context(whole(output)) if output is not None else None
+        file_out = stack.enter_context(whole(output)) if output is not None else None
 
         def answer() -> int:
-            with query.connect_contained(index_path or default_index(), table_files, memory=bound) as connection:
+            with query.connect_contained(index, table_files, memory=bound) as connection:
                 for sense in senses_taken(connection, text):
                     note(sense)
                 if explain:
                     plan = "\n".join(str(row[-1]) for row in query.run(connection, text, explain=True).rows)
-                    print_json({"plan": plan}) if as_json else click.echo(plan)
-                elif out is not None:
-                    _write(connection, text, form, out, stream=False)
-                    out.flush()
-                elif form == "table" and sys.stdout.isatty():
+                    print_json({"plan": plan}) if options.as_json() else click.echo(plan)
+                elif file_out is None and form == "table" and sys.stdout.isatty():
                     _show(query.run(connection, text))
                 else:
                     # Not sys.stdout, which would discard the rest of the rows after a broken pipe, and not end.
-                    descriptor = sys.stdout.fileno()
-                    with io.BufferedWriter(Stream(descriptor, "stdout", raise_broken_pipe=True)) as stdout:
-                        _write(connection, text, form, stdout, stream=True)
+                    out = file_out or io.BufferedWriter(Stream(sys.stdout.fileno(), "stdout", raise_broken_pipe=True))
+                    with out:
+                        _write(connection, text, form, out, stream=file_out is None)
             return DONE
 
         sys.stdout.flush()
-        arguments = ["query", "--json"] if as_json else ["query"]
+        arguments = ["query", "--json"] if options.as_json() else ["query"]
         code = in_child(lambda: reported(answer, arguments), memory=bound, seconds=timeout)
         if code < 0:
             raise QueryError(_killed(-code, bound, timeout))
         if code:
             raise click.exceptions.Exit(code)
-    return DONE
 
 
 def _read_sql(sql: str | None, file: BinaryIO | None) -> str:
     if file is not None and sql is not None:
         raise UsageError("Found SQL and -f; expected one of them.")
+    if sql == "-":
+        file = sys.stdin.buffer
     try:
         text = file.read().decode("utf-8-sig") if file is not None else sql or ""
-        text = sys.stdin.buffer.read().decode("utf-8-sig") if text == "-" else text
     except UnicodeDecodeError as error:
         raise UsageError(
             f"The SQL is not UTF-8 text: found byte 0x{error.object[error.start]:02x} at {error.start:,}."
@@ -181,13 +171,9 @@ def _killed(number: int, bound: int, timeout: float | None) -> str:
     )
 
 
-def _print_schema(as_json: bool) -> None:
-    if as_json:
-        tables = {
-            name: {"meaning": meaning, "columns": [column._asdict() for column in columns]}
-            for name, (meaning, columns) in schema.TABLES.items()
-        }
-        print_json({"tables": tables, "macros": query.MACROS})
+def _print_schema() -> None:
+    if options.as_json():
+        print_json({"tables": schema.TABLES, "macros": query.MACROS})
         return
     for name, (meaning, columns) in schema.TABLES.items():
         click.echo(f"{name}: {meaning}")
@@ -206,9 +192,9 @@ def _show(answer: Answer) -> None:
 
 def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: BinaryIO, *, stream: bool) -> None:
     """Write the answer to a query; `stream` writes an Arrow stream instead of an Arrow file."""
-    if form in _ROW_FORMATS:
-        for line in _LINES[form](query.run(connection, text)):
-            out.write(line.encode())
+    if form in _WRITERS:
+        with io.TextIOWrapper(out, "utf-8", newline="") as text_out:
+            _WRITERS[form](query.run(connection, text), text_out)
         return
     import pyarrow as pa
 
@@ -230,46 +216,40 @@ def _write(connection: duckdb.DuckDBPyConnection, text: str, form: str, out: Bin
         ) from error
 
 
-def _table_lines(answer: Answer) -> Iterator[str]:
+def _write_table(answer: Answer, out: TextIO) -> None:
     first = list(islice(answer.rows, _LAYOUT_ROWS))
     if not first:
-        yield "  ".join(map(cell, answer.columns)) + "\n(no rows)\n"
+        out.write(f"{table(answer.columns, [])}\n")
         return
-    layout = layout_of(answer.columns, first)
-    yield from (line + "\n" for line in aligned(answer.columns, first, layout))
-    yield from (line + "\n" for line in aligned(None, answer.rows, layout))
+    lines = aligned(answer.columns, chain(first, answer.rows), layout_of(answer.columns, first))
+    out.writelines(f"{line}\n" for line in lines)
 
 
-def _csv_lines(answer: Answer) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
+def _write_csv(answer: Answer, out: TextIO) -> None:
+    writer = csv.writer(out, lineterminator="\n")
     writer.writerow(answer.columns)
-    for row in answer.rows:
-        writer.writerow(map(_text, row))
-        if line.tell() > _CSV_CHUNK_CHARS:
-            yield line.getvalue()
-            line.seek(0)
-            line.truncate()
-    yield line.getvalue()
+    writer.writerows(map(_text, row) for row in answer.rows)
 
 
 def _jsonl_lines(answer: Answer) -> Iterator[str]:
-    for row in answer.rows:
-        yield _json(dict(zip(answer.columns, row, strict=True))) + "\n"
+    return (_json(dict(zip(answer.columns, row, strict=True))) for row in answer.rows)
 
 
-def _json_lines(answer: Answer) -> Iterator[str]:
+def _write_jsonl(answer: Answer, out: TextIO) -> None:
+    out.writelines(f"{line}\n" for line in _jsonl_lines(answer))
+
+
+def _write_json(answer: Answer, out: TextIO) -> None:
     before = "[\n"
     for line in _jsonl_lines(answer):
-        yield before + line.rstrip("\n")
+        out.write(before + line)
         before = ",\n"
-    yield "\n]\n" if before == ",\n" else "[]\n"
+    out.write("\n]\n" if before == ",\n" else "[]\n")
 
 
-def _md_lines(answer: Answer) -> Iterator[str]:
-    yield _md_line(answer.columns) + "|---" * len(answer.columns) + "|\n"
-    for row in answer.rows:
-        yield _md_line(map(_text, row))
+def _write_md(answer: Answer, out: TextIO) -> None:
+    out.write(_md_line(answer.columns) + "|---" * len(answer.columns) + "|\n")
+    out.writelines(_md_line(map(_text, row)) for row in answer.rows)
 
 
 def _md_line(texts: Iterable[str]) -> str:
@@ -311,4 +291,4 @@ def _json_value(value: object) -> object:
     return value
 
 
-_LINES = {"table": _table_lines, "csv": _csv_lines, "json": _json_lines, "jsonl": _jsonl_lines, "md": _md_lines}
+_WRITERS = {"table": _write_table, "csv": _write_csv, "json": _write_json, "jsonl": _write_jsonl, "md": _write_md}

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli import DONE, PROBLEMS
+from imagenet_tools.cli import DONE, PROBLEMS, options
 from imagenet_tools.cli.check import lock_findings, print_lock_findings
-from imagenet_tools.cli.options import (
-    choose,
-    chosen_words,
-    open_index,
-    output_options,
-    root_option,
-    selection_options,
-)
 from imagenet_tools.cli.printing import counted, first_of, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import ExistsError, UsageError
 
@@ -25,58 +17,52 @@ if TYPE_CHECKING:
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.selection import Selection
 
-_EPILOG = """\b
-Examples:
-  imagenet-tools subset dogs.toml --under dog --without toy_dog --per-class train=300,val=50     # write the recipe
-  imagenet-tools subset dogs.toml --lock               # run it, and lock its images in dogs.lock.toml
-  imagenet-tools subset dogs.toml --check              # are all images of the lock in the index?
-"""
 
-
-@click.command("subset", epilog=_EPILOG)
+@options.make_command("subset")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.toml")
-@selection_options
+@options.selection_options
 @click.option("--lock", "pin", is_flag=True, help="Lock the images in FILE.lock.toml, with their ids beside it.")
 @click.option("--check", is_flag=True, help="Report the images of FILE.lock.toml that the index does not have.")
 @click.option("--dry-run", is_flag=True, help="Report what would be chosen, and write nothing.")
-@root_option
-@output_options
+@options.root_option
 def command(
     file: Path,
     pin: bool,
     check: bool,
     dry_run: bool,
-    roots: tuple[str, ...],
-    as_json: bool,
-    index_path: Path | None,
     **words: Any,  # the flags of selection_options, by keyword
 ) -> int:
     """Write a selection as a recipe, or run the recipe in FILE.
 
     If FILE exists, its recipe runs and the images left after each step are counted. --lock records exactly these
     images: the lock gives the same subset from any form of them. --check exits with 3 if images are missing.
-    """
+
+    Examples:
+        imagenet-tools subset dogs.toml --under dog --without toy_dog --per-class train=300,val=50     # write the recipe
+        imagenet-tools subset dogs.toml --lock               # run it, and lock its images in dogs.lock.toml
+        imagenet-tools subset dogs.toml --check              # are all images of the lock in the index?
+    """  # noqa: E501
     from imagenet_tools.selection.lock import is_lock
 
-    index = open_index(index_path, roots)
+    index = options.open_index()
     exists = file.exists()
     if check and not exists:
         raise UsageError(f"{file}: no such recipe; --check looks for the images of its lock.")
-    if pin and not exists and not chosen_words(words):
+    if pin and not exists and not options.chosen_words(words):
         raise UsageError(
             f"{file}: no such recipe, and nothing is chosen by flags. Expected a recipe to lock, or flags that choose "
             "images; --under entity.n.01 chooses every class."
         )
     if exists and is_lock(file):
         raise UsageError(f"{file} is a lock; expected a recipe. Use `check {file}` or `export --recipe {file}`.")
-    selection = choose(index, words, file if exists else None)
+    selection = options.choose(index, words, file if exists else None)
     counts = selection.counts()  # before the recipe is written: an error in the words must leave no recipe
     if not exists and not dry_run:
         selection.save(file)
         note(f"{file}: written")
     lock = _lock(selection, file, dry_run) if pin else None
     findings = _check_lock(index, selection, file) if check else {}
-    if as_json:
+    if options.as_json():
         result: dict[str, object] = {"recipe": str(file), "written": not exists and not dry_run}
         result |= {"steps": steps_json(selection), "counts": counts, "notes": list(selection.notes())}
         result |= ({"sha256": lock.sha256} if lock else {}) | ({"check": findings} if check else {})
