@@ -96,15 +96,14 @@ def command(
     if locks:
         return _check_locks(locks, paths)
     results: list[AnyChecked] = []
-    codes: list[str] = []
     index = options.open_index() if options.index_path() else None
     for result in checks.check(paths, index=index, progress=ProgressBar(), **keywords):
-        codes += [finding.code for finding in result.findings]
         results.append(result)
         if not options.as_json():
             click.echo(printable(checks.line(result)))
     if options.as_json():
         print_json(results)
+    codes = [finding.code for result in results for finding in result.findings]
     if any(code.startswith("E") or strict for code in codes):
         return FAILED
     return PROBLEMS if any(code in NOTHING_COMPARED for code in codes) else DONE

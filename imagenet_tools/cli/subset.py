@@ -13,7 +13,6 @@ from imagenet_tools.cli.printing import counted, first_of, note, print_json, pri
 from imagenet_tools.errors import ExistsError, UsageError
 
 if TYPE_CHECKING:
-    from imagenet_tools.index import Index
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.selection import Selection
 
@@ -42,7 +41,7 @@ def command(
         imagenet-tools subset dogs.toml --lock               # run it, and lock its images in dogs.lock.toml
         imagenet-tools subset dogs.toml --check              # are all images of the lock in the index?
     """  # noqa: E501
-    from imagenet_tools.selection.lock import is_lock
+    from imagenet_tools.selection import lock as locks
 
     index = options.open_index()
     exists = file.exists()
@@ -53,15 +52,20 @@ def command(
             f"{file}: no such recipe, and nothing is chosen by flags. Expected a recipe to lock, or flags that choose "
             "images; --under entity.n.01 chooses every class."
         )
-    if exists and is_lock(file):
+    if exists and locks.is_lock(file):
         raise UsageError(f"{file} is a lock; expected a recipe. Use `check {file}` or `export --recipe {file}`.")
     selection = options.choose(index, words, file if exists else None)
     counts = selection.counts()  # before the recipe is written: an error in the words must leave no recipe
     if not exists and not dry_run:
         selection.save(file)
         note(f"{file}: written")
-    lock = _lock(selection, file, dry_run) if pin else None
-    findings = _check_lock(index, selection, file) if check else {}
+    lock_path = file.with_suffix(".lock.toml")
+    lock = _lock(selection, file, lock_path, dry_run) if pin else None
+    findings: dict[str, object] = {}
+    if check:
+        if not lock_path.exists():
+            raise UsageError(f"{lock_path}: no such lock; `subset {file} --lock` makes it.")
+        findings = lock_findings(index, lock_path) | {"drift": _drift(selection, locks.read(lock_path))}
     if options.as_json():
         result: dict[str, object] = {"recipe": str(file), "written": not exists and not dry_run}
         result |= {"steps": steps_json(selection), "counts": counts, "notes": list(selection.notes())}
@@ -78,11 +82,10 @@ def command(
     return PROBLEMS if any(findings.get(key) for key in ("missing", "relabelled", "drift")) else DONE
 
 
-def _lock(selection: Selection, file: Path, dry_run: bool) -> Lock:
-    """Write the lock of a selection. A lock that exists must hold the same images."""
+def _lock(selection: Selection, file: Path, path: Path, dry_run: bool) -> Lock:
+    """Write the lock of the recipe in a file. A lock that exists must hold the same images."""
     from imagenet_tools.selection import lock
 
-    path = _lock_path(file)
     if not path.exists():
         new = selection.lock(None if dry_run else path, name=file.stem)
         verb = "would be written" if dry_run else "written"
@@ -96,20 +99,6 @@ def _lock(selection: Selection, file: Path, dry_run: bool) -> Lock:
         )
     note(f"{path}: it locks exactly these images")
     return existing
-
-
-def _check_lock(index: Index, selection: Selection, file: Path) -> dict[str, object]:
-    from imagenet_tools.selection import lock
-
-    path = _lock_path(file)
-    if not path.exists():
-        raise UsageError(f"{path}: no such lock; `subset {file} --lock` makes it.")
-    return lock_findings(index, path) | {"drift": _drift(selection, lock.read(path))}
-
-
-def _lock_path(recipe: Path) -> Path:
-    """Return the path of a recipe's lock: dogs.lock.toml for dogs.toml."""
-    return recipe.with_suffix(".lock.toml")
 
 
 def _drift(selection: Selection, lock: Lock) -> str:
