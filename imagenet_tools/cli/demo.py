@@ -11,8 +11,7 @@ from pathlib import Path
 
 import click
 
-from imagenet_tools import cli
-from imagenet_tools.cli import options
+from imagenet_tools.cli import DONE, PROBLEMS, options, run
 from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import ExistsError, ImagenetToolsError
 from imagenet_tools.storage.processes import in_child
@@ -51,24 +50,24 @@ def command(folder: Path) -> int:
         shutil.rmtree(folder)
     shutil.copytree(_sample(), folder / "sample")
     (folder / _MARKER).write_text("`imagenet-tools demo` made this folder, and removes it when it runs again.\n")
-    lines = _COMMANDS.format(sample=folder / "sample", demo=folder).strip().splitlines()
+    lines = [line.format(sample=folder / "sample", demo=folder) for line in _COMMANDS.strip().splitlines()]
     steps = []
     with contextlib.redirect_stdout(sys.stderr if options.as_json() else sys.stdout):
         for line in lines:
             click.echo(click.style(f"\n$ imagenet-tools {line}", bold=True))
             sys.stdout.flush()
             # A process each: `query` forks, and must not fork a process in which DuckDB has threads.
-            code = in_child(partial(cli.run, shlex.split(line)), memory=None, seconds=None)
+            code = in_child(partial(run, shlex.split(line)), memory=None, seconds=None)
             code = code if code >= 0 else 128 - code  # the exit code that a shell gives for a signal
             steps.append({"command": f"imagenet-tools {line}", "exit_code": code})
-            if code not in (cli.DONE, cli.PROBLEMS):
+            if code not in (DONE, PROBLEMS):
                 break
         else:
             click.echo(f"\nThe index and the exports are in {folder}/. Each export is ready for training; its")
             click.echo("classes.json and manifest.json list its content.")
     if options.as_json():
         print_json({"folder": folder, "steps": steps})
-    return code if code != cli.PROBLEMS else cli.DONE
+    return code if code != PROBLEMS else DONE
 
 
 def _sample() -> Path:

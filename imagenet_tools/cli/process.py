@@ -72,11 +72,11 @@ def open_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout, sys.stderr = _stream(1, "stdout", sys.stdout), _stream(2, "stderr", sys.stderr)
+    sys.stdout, sys.stderr = _stream(1, sys.stdout), _stream(2, sys.stderr)
 
 
-def _stream(descriptor: int, name: str, replaced: TextIO | None) -> io.TextIOWrapper:
-    raw = Stream(descriptor, name)
+def _stream(descriptor: int, replaced: TextIO | None) -> io.TextIOWrapper:
+    raw = Stream(descriptor)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=(replaced and replaced.encoding) or "utf-8",
@@ -86,14 +86,13 @@ def _stream(descriptor: int, name: str, replaced: TextIO | None) -> io.TextIOWra
 
 
 class Stream(io.FileIO):
-    """A standard stream. After a broken pipe, output is discarded; a full disk is an error that names the stream.
+    """A standard stream. After a broken pipe, output is discarded; a full disk is an error that names stdout.
 
     With `raise_broken_pipe`, a broken pipe raises BrokenPipeError.
     """
 
-    def __init__(self, descriptor: int, name: str, *, raise_broken_pipe: bool = False):
+    def __init__(self, descriptor: int, *, raise_broken_pipe: bool = False):
         super().__init__(descriptor, "w", closefd=False)
-        self._name = name
         self._raise_broken_pipe = raise_broken_pipe
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -103,7 +102,7 @@ class Stream(io.FileIO):
         except OSError as error:
             # An error of stderr cannot be reported anywhere.
             if self._raise_broken_pipe or (not isinstance(error, BrokenPipeError) and self.fileno() != 2):
-                raise OSError(error.errno, error.strerror, self._name) from None
+                raise OSError(error.errno, error.strerror, "stdout") from None
             _discard(self.fileno())
             return super().write(data)
 

@@ -9,7 +9,7 @@ import math
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
@@ -91,9 +91,8 @@ def command(
     table_files = _parse_tables(tables)
     bound = _memory_bytes(memory)
     index = options.index_path() or default_index()
-    with ExitStack() as stack:
-        # This process owns the file, so that it is removed even if the query's process is killed.
-        file_out = stack.enter_context(whole(output)) if output is not None else None
+    # This process owns the file, so that it is removed even if the query's process is killed.
+    with whole(output) if output is not None else nullcontext() as file_out:
 
         def answer() -> int:
             with query.connect_contained(index, table_files, memory=bound) as connection:
@@ -106,13 +105,13 @@ def command(
                     _show(query.run(connection, text))
                 else:
                     # Not sys.stdout, which would discard the rest of the rows after a broken pipe, and not end.
-                    out = file_out or io.BufferedWriter(Stream(sys.stdout.fileno(), "stdout", raise_broken_pipe=True))
+                    out = file_out or io.BufferedWriter(Stream(sys.stdout.fileno(), raise_broken_pipe=True))
                     with out:
                         _write(connection, text, form, out, stream=file_out is None)
             return DONE
 
         sys.stdout.flush()
-        arguments = ["query", "--json"] if options.as_json() else ["query"]
+        arguments = ["--json"] if options.as_json() else []
         code = in_child(lambda: reported(answer, arguments), memory=bound, seconds=timeout)
         if code < 0:
             raise QueryError(_killed(-code, bound, timeout))
