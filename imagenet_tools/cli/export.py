@@ -30,15 +30,7 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
 @options.root_option
-def command(
-    dest: Path,
-    to: str,
-    recipe: Path | None,
-    dry_run: bool,
-    strict: bool,
-    workers: int | None,
-    **words: Any,  # the flags of selection_options and of EXPORT, by keyword
-) -> int:
+def command(dest: Path, to: str, recipe: Path | None, dry_run: bool, strict: bool, workers: int | None) -> int:
     """Export a selection to DEST for a training loader.
 
     DEST must not exist, and is complete when it appears. The default split is the official one; a new split draws
@@ -56,8 +48,8 @@ def command(
     Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
     """
     index = options.open_index()
-    selection = options.choose(index, words, recipe)
-    keywords = {**_recipe_options(recipe, to), **options.chosen_words(words, EXPORT)}
+    selection = options.choose(index, recipe)
+    keywords = {**_recipe_options(recipe, to), **options.chosen_words(EXPORT)}
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
     cost: dict[str, object] = {}

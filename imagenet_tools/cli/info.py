@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 @options.selection_options
 @options.recipe_option
 @options.root_option
-def command(
-    recipe: Path | None,
-    **words: Any,  # the flags of selection_options, by keyword
-) -> None:
+def command(recipe: Path | None) -> None:
     """Count the images, boxes, sources and problems of an index.
 
     Counts are by data set and official split, beside the published counts. With flags that choose images, only the
@@ -36,8 +33,8 @@ def command(
     from imagenet_tools.store import summary
 
     index = options.open_index()
-    if options.chosen_words(words) or recipe:
-        _print_selection(options.choose(index, words, recipe))
+    if options.chosen_words() or recipe:
+        _print_selection(options.choose(index, recipe))
         return
     content = summary.summarise(index)
     if options.as_json():

@@ -24,8 +24,8 @@ PATH = click.Path(path_type=Path)
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: object) -> None:
-    """Keep the value of an option for as_json() and the functions below; the last one that is set counts."""
-    if value:
+    """Keep the value of an option, if it is set, for the functions below. The last value counts."""
+    if value is not None and value is not False and value != ():
         ctx.meta[option.name or ""] = value
 
 
@@ -111,6 +111,7 @@ def word_options(words: Iterable[Word]) -> Callable[[Function], Function]:
                 type=int if word.kind == "number" else click.Choice(word.kind.split("|")) if "|" in word.kind else None,
                 metavar=word.metavar or None,
                 help=word.help[0].upper() + word.help[1:] + ".",
+                **_REMEMBERED,
             )
             function = option(function)
         return function
@@ -121,12 +122,10 @@ def word_options(words: Iterable[Word]) -> Callable[[Function], Function]:
 selection_options = word_options(SELECTION)
 
 
-def chosen_words(words: Mapping[str, Any], table: Iterable[Word] = SELECTION) -> dict[str, Any]:
-    """Return the words of a table that the user set, by keyword."""
-    values = {word.keyword: words[word.keyword] for word in table}
-    return {
-        keyword: value for keyword, value in values.items() if value is not None and value is not False and value != ()
-    }
+def chosen_words(words: Iterable[Word] = SELECTION) -> dict[str, Any]:
+    """Return the values of the words that the user set, by keyword."""
+    values = click.get_current_context().meta
+    return {word.keyword: values[word.keyword] for word in words if word.keyword in values}
 
 
 def open_index() -> Index:
@@ -136,16 +135,17 @@ def open_index() -> Index:
     return Index.open(index_path(), roots=roots())
 
 
-def choose(index: Index, words: Mapping[str, Any], recipe: Path | None) -> Selection:
+def choose(index: Index, recipe: Path | None) -> Selection:
     """Return the selection that flags, a recipe or a lock make. Notes on stderr say which sense of a lemma was taken.
 
     Raises:
         UsageError: Flags beside a recipe.
     """
-    chosen = chosen_words(words)
+    chosen = chosen_words()
     if recipe is None:
-        for text in (*words["under"], *words["also_under"], *words["without"]):
-            note_sense(index.resolve(text))
+        for keyword in ("under", "also_under", "without"):
+            for text in chosen.get(keyword, ()):
+                note_sense(index.resolve(text))
         return index.select(**chosen)
     if chosen:
         flags = ", ".join(word.flag for word in SELECTION if word.keyword in chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Report the images of FILE.lock.toml that the index does not have.")
 @click.option("--dry-run", is_flag=True, help="Report what would be chosen, and write nothing.")
 @options.root_option
-def command(
-    file: Path,
-    pin: bool,
-    check: bool,
-    dry_run: bool,
-    **words: Any,  # the flags of selection_options, by keyword
-) -> int:
+def command(file: Path, pin: bool, check: bool, dry_run: bool) -> int:
     """Write a selection as a recipe, or run the recipe in FILE.
 
     If FILE exists, its recipe runs and the images left after each step are counted. --lock records exactly these
@@ -47,14 +41,14 @@ def command(
     exists = file.exists()
     if check and not exists:
         raise UsageError(f"{file}: no such recipe; --check looks for the images of its lock.")
-    if pin and not exists and not options.chosen_words(words):
+    if pin and not exists and not options.chosen_words():
         raise UsageError(
             f"{file}: no such recipe, and nothing is chosen by flags. Expected a recipe to lock, or flags that choose "
             "images; --under entity.n.01 chooses every class."
         )
     if exists and locks.is_lock(file):
         raise UsageError(f"{file} is a lock; expected a recipe. Use `check {file}` or `export --recipe {file}`.")
-    selection = options.choose(index, words, file if exists else None)
+    selection = options.choose(index, file if exists else None)
     counts = selection.counts()  # before the recipe is written: an error in the words must leave no recipe
     if not exists and not dry_run:
         selection.save(file)

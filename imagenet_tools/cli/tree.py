@@ -46,7 +46,6 @@ def command(
     everything: bool,
     form: str | None,
     output: Path | None,
-    **words: Any,  # the flags of selection_options, by keyword
 ) -> None:
     """Draw the graph below a synset, with counts.
 
@@ -65,7 +64,7 @@ def command(
     from imagenet_tools.wordnet import graph, hierarchy
 
     form = form or options.format_by_suffix(output, _SUFFIXES) or ("json" if options.as_json() else "text")
-    counted = _counted(synset, options.chosen_words(words), counts)
+    counted = _counted(synset, options.chosen_words(), counts)
     edges = _exclusive_edges(exclusive, counted) if exclusive is not None else None
     drawn = drawing.outline(
         counted.top.wnid,
