@@ -162,11 +162,14 @@ def _category_table(categories: ClassList) -> str:
 
     rows = []
     for facts in _category_facts(categories):
-        missing = "" if facts["n_fall11"] else " or fall11"
-        missing = "" if facts["n_ilsvrc2012"] else f"no image of it in ILSVRC2012{missing}"
-        remarks = {"note": "; ".join(filter(None, (missing, facts["note"])))}
-        synsets = ", ".join(wordnet.synset(wnid).name for wnid in facts["synsets"])
-        rows.append(facts | {"synsets": synsets, "members": len(facts["members"]) or None} | remarks)
+        lists = "ILSVRC2012" if facts["n_fall11"] else "ILSVRC2012 or fall11"
+        missing = "" if facts["n_ilsvrc2012"] else f"no image of it in {lists}"
+        shown = {
+            "synsets": ", ".join(wordnet.synset(wnid).name for wnid in facts["synsets"]),
+            "members": len(facts["members"]) or None,
+            "note": "; ".join(filter(None, (missing, facts["note"]))),
+        }
+        rows.append(facts | shown)
     columns = ("index", "number", "name", "synsets", "members", "n_ilsvrc2012", "n_fall11", "note")
     used = [name for name in columns if name == "index" or any(row[name] not in (None, "") for row in rows)]
     head = [name.removeprefix("n_") for name in used]
@@ -332,8 +335,9 @@ def cut_command(
         instances=not kinds_only,
         **rule,
     )
-    _deliver(superclass_file.text(superclasses), vars(superclasses) | {"ambiguous": superclasses.shared()}, output)
-    _note_superclasses(superclasses)
+    shared = superclasses.shared()
+    _deliver(superclass_file.text(superclasses), vars(superclasses) | {"ambiguous": shared}, output)
+    _note_superclasses(superclasses, [ambiguous.wnid for ambiguous in shared])
 
 
 def _deliver(text: str, facts: object, output: Path | None) -> None:
@@ -351,7 +355,7 @@ def _resolve(text: str) -> str:
     return options.note_sense(terms.resolve(text))
 
 
-def _note_superclasses(superclasses: Superclasses) -> None:
+def _note_superclasses(superclasses: Superclasses, ambiguous: list[str]) -> None:
     """Print the sizes of superclasses, and the classes without one, to stderr."""
     sizes = [len(superclass.members) for superclass in superclasses.superclasses]
     span = f", {min(sizes):,} to {max(sizes):,} each" if sizes else ""
@@ -364,7 +368,6 @@ def _note_superclasses(superclasses: Superclasses) -> None:
         "outside": "not below --under",
         "ambiguous": "at or below several",
     }
-    ambiguous = [shared.wnid for shared in superclasses.shared()]
     for reason, wnids in (*superclasses.unassigned(), ("ambiguous", ambiguous)):
         if wnids:
             note(f"{reason}: {counted(len(wnids), 'class')} {meanings[reason]}: {_some_names(wnids)}")
