@@ -39,7 +39,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, lacking, names_in, unit_at
 from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -253,15 +253,14 @@ def scan(unit: Unit) -> Tables:
         yield from scan_images(unit, ImageRows(unit, bundled=False))
 
 
-def _scan_list(unit: Unit) -> Tables:
-    """Yield the labels of the list of one class."""
-    rows = AnnotationRows(unit)
+@gathers(AnnotationRows)
+def _scan_list(unit: Unit, rows: AnnotationRows) -> Iterator[None]:
+    """Add the labels of the list of one class."""
     match = _LIST.fullmatch(unit.path.name)
     number = int(match[2]) if match else 0
     classes = lists.get(_CLASS_LIST).wnids
     if match is None or not 1 <= number <= len(classes):
         rows.problem("det_bad_line", unit.file, f"a list of class {number}; DET has the classes 1 to {len(classes)}")
-        yield from rows.batches()
         return
     with unit.path.open(encoding="utf-8", errors="backslashreplace") as file:
         for n, line in enumerate(file, 1):
@@ -273,6 +272,4 @@ def _scan_list(unit: Unit) -> Tables:
             elif line.strip():
                 reason = f"{line[:100]!r}; expected an image and its label, 1, 0 or -1"
                 rows.problem("det_bad_line", unit.file, reason, f"line {n}")
-            if rows.full():
-                yield from rows.batches()
-    yield from rows.batches()
+            yield

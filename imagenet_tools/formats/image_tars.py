@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, count_of, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, unit_at
 from imagenet_tools.images import tar_scan
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.image_rows import ImageRows
@@ -118,15 +118,13 @@ files = unit_file
 
 def scan(unit: Unit) -> Tables:
     """Yield the images of a unit's tar; of the tar around class tars, only its problems."""
-    if unit.member != _OUTER:
-        yield from scan_tar(unit)
-        return
-    rows = ImageRows(unit)
+    return _scan_outer(unit) if unit.member == _OUTER else scan_tar(unit)
+
+
+@gathers(ImageRows)
+def _scan_outer(unit: Unit, rows: ImageRows) -> Iterator[None]:
     with unit.path.open("rb", buffering=0) as file:
-        try:
-            for member in tar.walk(file.fileno()):
-                if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
-                    rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
-        except FormatError as error:
-            rows.problem(error.code, unit.file, str(error), error.member or None)
-    yield from rows.batches()
+        for member in tar.walk(file.fileno()):
+            if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
+                rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
+                yield

@@ -12,12 +12,14 @@ submission has the same header, and is not taken for a table of boxes.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.annotations.annotation import class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
+from imagenet_tools.annotations.image_sets import counted
 from imagenet_tools.catalogue import labels
-from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, one_unit
+from imagenet_tools.formats._shared.contract import count_of, gathers, lacking, one_unit
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 
@@ -58,38 +60,27 @@ def detect(path: Path) -> list[Detection]:
     split = (official_split(image_id) or ("", "train"))[1]
     if split == "test":
         return []  # the boxes of test are not published: the table is a submission, or the sample of one
-    n = _count_rows(path)
+    n = counted(path) - 1
     missing = lacking(n, _VALIDATION_ROWS, "rows") if split == "val" else ""
     evidence = f"{count_of(n, 'row')} of Kaggle's table of boxes, the first of {image_id}"
     by = Labelling("the class of the boxes", "ilsvrc2012")
     return [Detection("loc_csv", path, "ilsvrc2012", ("boxes", "labels"), evidence, (split,), missing, by)]
 
 
-def _count_rows(path: Path) -> int:
-    """Return the number of rows below the header."""
-    n, last = 0, b"\n"
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            n, last = n + chunk.count(b"\n"), chunk[-1:]
-    return n - (last == b"\n")
-
-
 units = one_unit
 files = unit_file
 
 
-def scan(unit: Unit) -> Tables:
-    """Yield the boxes and the labels of the table, and the problems of its rows."""
-    rows = AnnotationRows(unit)
+@gathers(AnnotationRows)
+def scan(unit: Unit, rows: AnnotationRows) -> Iterator[None]:
+    """Add the boxes and the labels of the table, and the problems of its rows."""
     classes = frozenset(labels.ilsvrc2012_sorted())
     # Invalid UTF-8 becomes text that is no wnid and no number, and so a problem of its row only.
     with unit.path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
         for n, line in enumerate(file, 1):
             if n > 1 and line.strip():
                 _add_row(rows, unit.file, f"line {n}", line, classes)
-                if rows.full():
-                    yield from rows.batches()
-    yield from rows.batches()
+                yield
 
 
 def _cells(line: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ from imagenet_tools.containers import tfrecords
 from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
+from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -147,48 +147,32 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 files = unit_file
 
 
-def scan(unit: Unit) -> Tables:
-    """Yield the images and the boxes of a shard; an unusable record becomes a problem."""
-    rows, boxes = ImageRows(unit), AnnotationRows(unit)
-    meaning = Numbering.parse(unit.numbers)
+@gathers(ImageRows, AnnotationRows)
+def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
+    """Add the images and the boxes of a shard; an unusable record becomes a problem."""
     with unit.path.open("rb", buffering=0) as file:
         fd = file.fileno()
-        try:
-            for n, record in enumerate(tfrecords.walk(fd, unit.file)):
-                try:
-                    example = read_example(fd, record, unit.file)
-                except FormatError as error:
-                    rows.problem(error.code, unit.file, str(error), f"record {n}")
-                    continue
-                _add(rows, boxes, unit, n, fd, example, meaning)
-                if rows.full() or boxes.full():
-                    yield from rows.batches()
-                    yield from boxes.batches()
-        except FormatError as error:
-            # Records before the break are kept.
-            rows.problem(error.code, unit.file, str(error))
-    yield from rows.batches()
-    yield from boxes.batches()
+        for n, record in enumerate(tfrecords.walk(fd, unit.file)):
+            try:
+                example = read_example(fd, record, unit.file)
+            except FormatError as error:
+                rows.problem(error.code, unit.file, str(error), f"record {n}")
+                continue
+            stem = example.told[0]
+            if not keeps_imagenet_name(stem):
+                reason = f"record {n:,} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
+                rows.problem("no_name", unit.file, reason, f"record {n}")
+            elif example.image is None:
+                rows.problem("no_image", unit.file, f"record {n:,} has no image", example.name, stem)
+            else:
+                _add_image(rows, fd, example, example.image)
+                _add_boxes(boxes, unit, example, stem)
+            yield
 
 
-def _add(
-    rows: ImageRows,
-    boxes: AnnotationRows,
-    unit: Unit,
-    n: int,
-    fd: int,
-    example: Example,
-    meaning: Numbering | None,
-) -> None:
-    """Add the image of an Example, its boxes, and their problems."""
-    (stem, wnid), image = example.told, example.image
-    if not keeps_imagenet_name(stem):
-        reason = f"record {n:,} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
-        rows.problem("no_name", unit.file, reason, f"record {n}")
-        return
-    if image is None:
-        rows.problem("no_image", unit.file, f"record {n:,} has no image", example.name, stem)
-        return
+def _add_image(rows: ImageRows, fd: int, example: Example, image: tfrecords.Range) -> None:
+    """Add the image of an Example, and its problems."""
+    unit, (stem, wnid) = rows.unit, example.told
     more = reader_at(fd, image.offset)
     head = more(0, min(_HEAD_BYTES, image.length))
     rows.add(
@@ -201,10 +185,9 @@ def _add(
         more=more,
         wnid=wnid or (example.synset if example.synset and is_wnid(example.synset) else None),
     )
-    check_label(rows, stem, example.number, meaning, unit.file, example.name)
+    check_label(rows, stem, example.number, Numbering.parse(unit.numbers), unit.file, example.name)
     if change := reencoded(stem, head, image.length, more):
         rows.problem("reencoded", unit.file, change, example.name, stem)
-    _add_boxes(boxes, unit, example, stem)
 
 
 def _add_boxes(boxes: AnnotationRows, unit: Unit, example: Example, stem: str) -> None:

@@ -31,7 +31,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared.contract import FileSink, Tables, count_of, reader_at, unit_at
+from imagenet_tools.formats._shared.contract import FileSink, count_of, gathers, reader_at, unit_at
 from imagenet_tools.images import tar_scan
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
@@ -97,23 +97,18 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 files = unit_file
 
 
-def scan(unit: Unit) -> Tables:
-    """Yield the images of a zip as byte ranges; any other member, and an image that cannot be read, is a problem."""
-    rows = ImageRows(unit)
+@gathers(ImageRows)
+def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
+    """Add the images of a zip as byte ranges; any other member, and an image that cannot be read, is a problem."""
     with unit.path.open("rb", buffering=0) as file:
         fd = file.fileno()
-        try:
-            for member, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
-                if member.fault and _is_image(member.name):
-                    rows.problem("zip_member", unit.file, member.fault, member.name)
-                else:
-                    name, offset, size, kind, _ = member
-                    add_member(rows, unit, tar.Member(name, offset, size, kind), head, reader_at(fd, offset))
-                if rows.full():
-                    yield from rows.batches()
-        except FormatError as error:
-            rows.problem(error.code, unit.file, str(error))
-    yield from rows.batches()
+        for member, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
+            if member.fault and _is_image(member.name):
+                rows.problem("zip_member", unit.file, member.fault, member.name)
+            else:
+                name, offset, size, kind, _ = member
+                add_member(rows, unit, tar.Member(name, offset, size, kind), head, reader_at(fd, offset))
+            yield
 
 
 def hazards(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 A format assigns a default where it has nothing of its own to do:
 
     units = one_unit        the detected file or folder is one unit
+    @gathers(ImageRows)     makes scan() of a function that adds the rows
     hazards = no_hazards    nothing can go wrong in the target's loader
     finish = no_finish      the files of the shards are the whole export
 
@@ -12,11 +13,13 @@ base of sinks that write one file for each shard.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.units import Detection, Unit
 
@@ -24,8 +27,10 @@ from imagenet_tools.units import Detection, Unit
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from imagenet_tools.annotations.annotation_rows import AnnotationRows
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.images.image_rows import ImageRows
 
 # The result of scan(): (table of schema.py, rows).
 Tables: TypeAlias = "Iterator[tuple[str, pa.RecordBatch]]"
@@ -42,6 +47,36 @@ def unit_at(detection: Detection, source: str, root: Path, path: Path | None = N
 def one_unit(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield the detected file or folder as one unit, with the split if the detection has exactly one."""
     yield unit_at(detection, source, root, split=detection.splits[0] if len(detection.splits) == 1 else None)
+
+
+def gathers(
+    *kinds: type[ImageRows] | type[AnnotationRows],
+) -> Callable[[Callable[..., Iterator[None]]], Callable[[Unit], Tables]]:
+    """Make scan() of a generator that adds the rows of a unit, and yields wherever full rows may be handed on.
+
+    A FormatError ends the generator and becomes a problem of the unit; the rows before it are kept.
+
+    Args:
+        kinds: What the generator gets after the unit, one of each kind.
+    """
+
+    def decorate(add: Callable[..., Iterator[None]]) -> Callable[[Unit], Tables]:
+        @functools.wraps(add)
+        def scan(unit: Unit) -> Tables:
+            gathered = [kind(unit) for kind in kinds]
+            try:
+                for _ in add(unit, *gathered):
+                    if any(rows.full() for rows in gathered):
+                        for rows in gathered:
+                            yield from rows.batches()
+            except FormatError as error:
+                gathered[0].problem(error.code, unit.file, str(error), error.member or None)
+            for rows in gathered:
+                yield from rows.batches()
+
+        return scan
+
+    return decorate
 
 
 def no_hazards(plan: Plan) -> Iterator[str]:

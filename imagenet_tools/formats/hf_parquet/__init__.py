@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import Tables
+from imagenet_tools.formats._shared.contract import gathers
 from imagenet_tools.formats.hf_parquet import shards
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
@@ -178,26 +178,21 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 files = unit_file
 
 
-def scan(unit: Unit) -> Tables:
-    """Yield the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
-    rows = ImageRows(unit)
-    try:
-        with Descriptors() as files:
-            shard = LabelledShard.open(files, unit.path, unit.file)
-            meaning = shard.meaning or Numbering.parse(unit.numbers)
-            for group in shard.file.groups:
-                try:
-                    images = shard.rows(group)
-                except FormatError as error:
-                    rows.problem(error.code, unit.file, f"{error} Its rows are not indexed.", f"row group {group}")
-                    continue
-                for number, (image, row) in enumerate(images, shard.file.starts[group]):
-                    _add(rows, unit, number, image, row, meaning)
-                if rows.full():
-                    yield from rows.batches()
-    except FormatError as error:
-        rows.problem(error.code, unit.file, str(error))
-    yield from rows.batches()
+@gathers(ImageRows)
+def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
+    """Add the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
+    with Descriptors() as files:
+        shard = LabelledShard.open(files, unit.path, unit.file)
+        meaning = shard.meaning or Numbering.parse(unit.numbers)
+        for group in shard.file.groups:
+            try:
+                images = shard.rows(group)
+            except FormatError as error:
+                rows.problem(error.code, unit.file, f"{error} Its rows are not indexed.", f"row group {group}")
+                continue
+            for number, (image, row) in enumerate(images, shard.file.starts[group]):
+                _add(rows, unit, number, image, row, meaning)
+            yield
 
 
 def _add(

@@ -28,10 +28,9 @@ from pathlib import Path
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import Tables, names_in, reader_at
+from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
 from imagenet_tools.formats.webdataset import shards
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
@@ -207,20 +206,14 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 files = unit_file
 
 
-def scan(unit: Unit) -> Tables:
-    """Yield the images of a shard; an unusable sample becomes a problem."""
-    rows = ImageRows(unit)
+@gathers(ImageRows)
+def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
+    """Add the images of a shard; an unusable sample becomes a problem."""
     meaning = Numbering.parse(unit.numbers)
     with unit.path.open("rb", buffering=0) as file:
-        try:
-            for sample in samples(file.fileno(), unit.file):
-                _add(rows, unit, sample, file.fileno(), meaning)
-                if rows.full():
-                    yield from rows.batches()
-        except FormatError as error:
-            # Samples before the break are kept.
-            rows.problem(error.code, unit.file, str(error), error.member or None)
-    yield from rows.batches()
+        for sample in samples(file.fileno(), unit.file):
+            _add(rows, unit, sample, file.fileno(), meaning)
+            yield
 
 
 def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numbering | None) -> None:
