@@ -164,12 +164,15 @@ class Loaded(NamedTuple):
     boxes: Mapping[str, int] | None = None  # boxes by split; None if it has none
 
 
+KEPT = ("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation")
+
+
 @dataclass(frozen=True)
 class Writes:
     """The content of a target, and the expectations of its loader.
 
     Attributes:
-        keeps: The columns of images (and "boxes") that an index of the export has unchanged.
+        keeps: The columns of images that an index of the export has unchanged, if the format also reads.
         by_folder: The loader numbers the classes by the sorted names of their folders.
         detection: The loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
         boxes: It holds boxes.
@@ -185,7 +188,7 @@ class Writes:
         names_images: read_back() gives its images; False if it lists only classes.
     """
 
-    keeps: tuple[str, ...]
+    keeps: tuple[str, ...] = KEPT
     by_folder: bool = False
     detection: bool = False
     boxes: bool = False

@@ -41,12 +41,7 @@ from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutp
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.wordnet import wordnet
 
-WRITES = Writes(
-    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
-    detection=True,
-    boxes=True,
-    files_per_image=1,
-)
+WRITES = Writes(detection=True, boxes=True, files_per_image=1)
 
 _PIXEL_DECIMALS = 5
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

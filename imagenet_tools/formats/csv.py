@@ -21,11 +21,7 @@ from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import no_hazards
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    ordered=True,
-    holds_bytes=False,
-)
+WRITES = Writes(ordered=True, holds_bytes=False)
 
 hazards = no_hazards
 

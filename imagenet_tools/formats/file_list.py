@@ -18,7 +18,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 
-WRITES = Writes(keeps=("image_id", "wnid", "split"), ordered=True, holds_bytes=False)
+WRITES = Writes(ordered=True, holds_bytes=False)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

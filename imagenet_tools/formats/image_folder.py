@@ -41,11 +41,7 @@ from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_o
 
 READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    by_folder=True,
-    files_per_image=1,
-)
+WRITES = Writes(by_folder=True, files_per_image=1)
 
 _LOOKED_AT_IMAGES = 16  # of each class folder
 

@@ -28,12 +28,7 @@ from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation", "boxes"),
-    boxes=True,
-    ordered=True,
-    holds_bytes=False,
-)
+WRITES = Writes(boxes=True, ordered=True, holds_bytes=False)
 
 _ROW_GROUP_ROWS = 1 << 16
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")

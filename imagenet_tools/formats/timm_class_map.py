@@ -24,7 +24,7 @@ from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.listing import ListSink
 from imagenet_tools.selection.steps import CLASS_STEPS
 
-WRITES = Writes(keeps=(), holds_bytes=False, names_images=False)
+WRITES = Writes(holds_bytes=False, names_images=False)
 
 # Steps that leave out whole classes, data sets or splits, or images without a class, which are in no class folder.
 _WHOLE_STEPS = (*CLASS_STEPS, "dataset", "from", "no_split", "unlabelled", "min_images", "max_images")

@@ -29,13 +29,7 @@ from imagenet_tools.exports.plan import Plan, check_stems
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 
-WRITES = Writes(
-    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
-    detection=True,
-    boxes=True,
-    whole_pixels=True,
-    files_per_image=2,
-)
+WRITES = Writes(detection=True, boxes=True, whole_pixels=True, files_per_image=2)
 
 _ROOT = "VOCdevkit/VOC2012"
 _LISTS = f"{_ROOT}/ImageSets/Main"

@@ -22,14 +22,7 @@ from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared import ultralytics
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 
-WRITES = Writes(
-    keeps=("image_id", "split", "boxes", "length", "width", "height", "mode", "encoding", "orientation"),
-    detection=True,
-    boxes=True,
-    turned=True,
-    demands=ultralytics.DEMANDS,
-    files_per_image=2,
-)
+WRITES = Writes(detection=True, boxes=True, turned=True, demands=ultralytics.DEMANDS, files_per_image=2)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

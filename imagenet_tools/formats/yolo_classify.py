@@ -17,12 +17,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout, ultralytics
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    by_folder=True,
-    demands=ultralytics.DEMANDS,
-    files_per_image=1,
-)
+WRITES = Writes(by_folder=True, demands=ultralytics.DEMANDS, files_per_image=1)
 
 
 def hazards(plan: Plan) -> Iterator[str]:

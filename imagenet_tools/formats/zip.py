@@ -50,11 +50,7 @@ READS = Reads(
 
 _WHOLE_SPLIT_BYTES = 1 << 50  # larger than any split: a split is one file
 
-WRITES = Writes(
-    keeps=("image_id", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    by_folder=True,
-    shard_bytes=_WHOLE_SPLIT_BYTES,
-)
+WRITES = Writes(by_folder=True, shard_bytes=_WHOLE_SPLIT_BYTES)
 
 _LARGE_BYTES = 20 << 30  # one process writes it in some minutes
 _FILE_ATTRIBUTES = 0o100644 << 16
