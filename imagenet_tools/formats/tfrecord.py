@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -63,33 +63,15 @@ _LOOKED_AT_RECORDS = 64
 _HEAD_BYTES = 4096
 
 
-def detect(path: Path) -> list[Detection]:
-    """Return the shards in a folder, in those of TensorFlow Datasets below it, or one file, by their first Examples."""
-    groups = _groups(path)
-    named = [group for group in groups if group.images]
-    if not named:
-        return sharding.nameless_shards("tfrecord", "TFRecord", path, groups)
-    kinds = dict.fromkeys((group.home, group.dataset) for group in named)
-    return [_detect(path, [group for group in named if (group.home, group.dataset) == kind]) for kind in kinds]
-
-
-def _detect(path: Path, groups: list[sharding.ShardGroup[Example]]) -> Detection:
-    shard_set = sharding.ShardSet("TFRecord", groups)
-    name = groups[0].dataset
+def _describe(path: Path, shard_set: sharding.ShardSet[Example]) -> Detection:
+    name = shard_set.name
     dataset, readings = shard_set.dataset(name or path.name)
     if name:
         dataset, readings = "ilsvrc2012" if _ORIGINALS.fullmatch(name) else dataset_name(name), ()
     holds = ("images", "boxes") if any(image.facts.boxes for image in shard_set.images) else ("images",)
     evidence = shard_set.evidence(f"TensorFlow Datasets' {name}" if name else "", shard_set.reading.evidence)
     about = (evidence, shard_set.splits, shard_set.missing, shard_set.labelling(dataset), readings)
-    return Detection("tfrecord", groups[0].home if path.is_dir() else path, dataset, holds, *about)
-
-
-def _groups(path: Path) -> list[sharding.ShardGroup[Example]]:
-    """Return the shards at a path by data set and split."""
-    return sharding.group_shards(
-        _files(path), _parse, lambda files: [image for file in sharding.spread(files) for image in _look(file)]
-    )
+    return Detection("tfrecord", shard_set.home if path.is_dir() else path, dataset, holds, *about)
 
 
 def _files(path: Path) -> list[Path]:
@@ -124,7 +106,11 @@ def _parse(file: Path) -> sharding.ShardName:
     return sharding.ShardName(home, name, f"{file.parent}/{word}", SPLIT_FOLDERS.get(word.lower()), of)
 
 
-def _look(path: Path) -> Iterator[sharding.FirstImage[Example]]:
+def _look(files: Sequence[Path]) -> list[sharding.FirstImage[Example]]:
+    return [image for file in sharding.spread(files) for image in _first_images(file)]
+
+
+def _first_images(path: Path) -> Iterator[sharding.FirstImage[Example]]:
     """Yield the images of the first records of a file; none if it is no TFRecord."""
     # The records before a break identify the shard; the scan reports the break.
     with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
@@ -137,13 +123,10 @@ def _look(path: Path) -> Iterator[sharding.FirstImage[Example]]:
                 yield sharding.FirstImage(example.name, stem, sharding.class_of_stem(stem), numbers, example)
 
 
-def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards(
-        [group for group in _groups(detection.path) if group.images], detection, source, root
-    )
+_SHARDS = sharding.ShardForm("tfrecord", "TFRecord", _files, _parse, _look, _describe)
 
-
+detect = _SHARDS.detect
+units = _SHARDS.units
 files = unit_file
 
 

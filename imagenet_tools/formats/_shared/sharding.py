@@ -1,7 +1,7 @@
 """Shards of Parquet, WebDataset and TFRecord: found by name, grouped by data set and split, identified by first images.
 
-Each format parses the names of its shards and reads their first images. This module does the rest: the split, the data
-set, the meaning of class numbers, the shards that are missing, and the detection.
+Each format parses the names of its shards, reads their first images and describes a data set: see ShardForm. This
+module does the rest: the split, the data set, the meaning of class numbers, the shards that are missing, and the units.
 
 Names of shards are hints. Official names of images (ILSVRC2012_val_00000001) decide the split where all images of a
 group have one. The classes of the images, and the numbers beside them, decide the data set.
@@ -79,38 +79,21 @@ class ShardGroup(NamedTuple, Generic[T]):
     images: list[FirstImage[T]]
 
 
-def group_shards(
-    files: Iterable[Path],
-    parse: Callable[[Path], ShardName],
-    look: Callable[[Sequence[Path]], list[FirstImage[T]]],
-) -> list[ShardGroup[T]]:
-    """Return the shards by data set and split: training, validation, test, unknown. Files without images are left out.
-
-    Args:
-        files: The candidates, sorted.
-        parse: Gives what the path of a shard says.
-        look: Gives the first images of some shards of one group.
-    """
-    by_name: dict[tuple[Path, str, str], list[tuple[Path, ShardName]]] = {}
-    for file in files:
-        name = parse(file)
-        by_name.setdefault(name[:3], []).append((file, name))
-    groups: list[ShardGroup[T]] = []
-    for (home, dataset, _), members in by_name.items():
-        shards = [file for file, _ in members]
-        if images := look(shards):
-            images = [image for image in images if image.is_imagenets]
-            split = split_of_images((image.stem for image in images), members[0][1].split)
-            groups.append(ShardGroup(home, dataset, split, shards, max(name.of for _, name in members), images))
-    return sorted(groups, key=lambda group: (group.home, group.dataset, _SPLITS.index(group.split)))
-
-
 class ShardSet(Generic[T]):
-    """The shard groups of one data set; each holds an image with a name of ImageNet's."""
+    """The shard groups of one data set; each holds an image with a name of ImageNet's.
 
-    def __init__(self, title: str, groups: Sequence[ShardGroup[T]]):
+    Attributes:
+        home: The folder that all splits share.
+        name: The name of the data set by the names of its shards or folders; "" if they have none.
+        groups: The groups by split.
+        alone: Whether no other data set is at the path.
+    """
+
+    def __init__(self, title: str, groups: Sequence[ShardGroup[T]], *, alone: bool):
         self.title = title
         self.groups = groups
+        self.alone = alone
+        self.home, self.name = groups[0][:2]
         self.images = [image for group in groups for image in group.images]
         self.wnids = {image.wnid for image in self.images if image.wnid}
         self.exported = {image.exported for image in self.images if image.exported}
@@ -148,26 +131,68 @@ class ShardSet(Generic[T]):
         )
 
 
-def nameless_shards(form: str, title: str, path: Path, groups: Sequence[ShardGroup[T]]) -> list[Detection]:
-    """Return a detection that holds nothing, for shards called ImageNet's whose images have no names of ImageNet's.
+class ShardForm(NamedTuple, Generic[T]):
+    """A form of shards, by the functions in which its module differs from others."""
 
-    Shards with any other name, in a folder with any other name, are nothing of ImageNet's.
-    """
-    folder = path.absolute().parent if path.name == "data" else path
-    name = groups[0].dataset if groups else ""
-    if not groups or "imagenet" not in f"{folder.name} {name}".lower():
-        return []
-    count = count_of(sum(len(group.shards) for group in groups), f"{title} shard")
-    evidence = f"{count} whose images have none of ImageNet's names"
-    return [Detection(form, path, dataset_name(name or folder.name), (), evidence, advice=_ADVICE)]
+    form: str  # the name of the module
+    title: str
+    files: Callable[[Path], Iterable[Path]]  # returns the candidates at a path, sorted
+    parse: Callable[[Path], ShardName]
+    look: Callable[[Sequence[Path]], list[FirstImage[T]]]  # returns the first images of some shards of one group
+    describe: Callable[[Path, ShardSet[T]], Detection]  # returns the detection of one data set at a path
 
+    def groups(self, path: Path) -> list[ShardGroup[T]]:
+        """Return the shards at a path by data set and split: training, validation, test, unknown.
 
-def units_of_shards(groups: Iterable[ShardGroup[T]], detection: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """Yield one unit for each shard, by split and number; its class numbers mean what the detection says."""
-    numbers = str(numbering_of(detection.labels) or "")
-    for group in groups:
-        for shard in group.shards:
-            yield unit_at(detection, source, root, shard, split=group.split, numbers=numbers)
+        Files without images are left out.
+        """
+        by_name: dict[tuple[Path, str, str], list[tuple[Path, ShardName]]] = {}
+        for file in self.files(path):
+            name = self.parse(file)
+            by_name.setdefault(name[:3], []).append((file, name))
+        groups: list[ShardGroup[T]] = []
+        for (home, dataset, _), members in by_name.items():
+            shards = [file for file, _ in members]
+            if images := self.look(shards):
+                images = [image for image in images if image.is_imagenets]
+                split = split_of_images((image.stem for image in images), members[0][1].split)
+                groups.append(ShardGroup(home, dataset, split, shards, max(name.of for _, name in members), images))
+        return sorted(groups, key=lambda group: (group.home, group.dataset, _SPLITS.index(group.split)))
+
+    def detect(self, path: Path) -> list[Detection]:
+        """Return the data sets of shards at a path, one detection each, by the names of their first images."""
+        groups = self.groups(path)
+        data_sets: dict[tuple[Path, str], list[ShardGroup[T]]] = {}
+        for group in groups:
+            if group.images:
+                data_sets.setdefault(group[:2], []).append(group)
+        if groups and not data_sets:
+            return self._detect_nameless(path, groups)
+        alone = len(data_sets) == 1
+        return [self.describe(path, ShardSet(self.title, of_set, alone=alone)) for of_set in data_sets.values()]
+
+    def _detect_nameless(self, path: Path, groups: Sequence[ShardGroup[T]]) -> list[Detection]:
+        """Return a detection that holds nothing, for shards called ImageNet's whose images have no names of ImageNet's.
+
+        Shards with any other name, in a folder with any other name, are nothing of ImageNet's.
+        """
+        folder = path.absolute().parent if path.name == "data" else path
+        name = groups[0].dataset
+        if "imagenet" not in f"{folder.name} {name}".lower():
+            return []
+        count = count_of(sum(len(group.shards) for group in groups), f"{self.title} shard")
+        evidence = f"{count} whose images have none of ImageNet's names"
+        return [Detection(self.form, path, dataset_name(name or folder.name), (), evidence, advice=_ADVICE)]
+
+    def units(self, detection: Detection, source: str, root: Path, *, nameless: bool = False) -> Iterator[Unit]:
+        """Yield one unit for each shard, by split and number; its class numbers mean what the detection says.
+
+        With `nameless`, also for the shards of a split in which no image has a name of ImageNet's.
+        """
+        numbers = str(numbering_of(detection.labels) or "")
+        for group in self.groups(detection.path):
+            for shard in group.shards if group.images or nameless else ():
+                yield unit_at(detection, source, root, shard, split=group.split, numbers=numbers)
 
 
 def spread(shards: Sequence[T], n: int = _LOOKED_AT_SHARDS) -> Sequence[T]:

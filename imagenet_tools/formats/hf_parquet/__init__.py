@@ -23,10 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers
-from imagenet_tools.formats.hf_parquet import shards
+from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows
@@ -38,21 +37,6 @@ from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, with
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-WRITES = Writes(
-    keeps=("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    boxes=True,
-    turned=True,
-    shard_bytes=500_000_000,
-    ordered=True,
-    fields=True,
-)
-
-hazards = shards.hazards
-open_shard = shards.open_shard
-finish = shards.finish
-read_back = shards.read_back
-load = shards.load
 
 READS = Reads(
     holds=("images",),
@@ -82,13 +66,7 @@ class _ShardFacts(NamedTuple):
     largest: int  # bytes of the images in the largest row group
 
 
-def detect(path: Path) -> list[Detection]:
-    """Return the shards in a folder, in its data/ or in folders of its splits, or one file, by schema and names."""
-    groups = _groups(path)
-    named = [group for group in groups if group.images]
-    if not named:
-        return sharding.nameless_shards("hf_parquet", "Parquet", path, groups)
-    shard_set = sharding.ShardSet("Parquet", named)
+def _describe(path: Path, shard_set: sharding.ShardSet[_ShardFacts]) -> Detection:
     facts = {image.facts for image in shard_set.images}
     dataset, readings = shard_set.dataset(path.name)
     labelling, evidence = shard_set.labelling(dataset), shard_set.reading.evidence
@@ -111,14 +89,7 @@ def detect(path: Path) -> list[Detection]:
         f"up to {max(shard.largest for shard in facts) / 1e6:,.1f} MB here; read in order, each is decoded once"
     )
     about = (evidence, shard_set.splits, shard_set.missing, labelling, readings, advice)
-    return [Detection("hf_parquet", path, dataset, ("images",), *about)]
-
-
-def _groups(path: Path) -> list[sharding.ShardGroup[_ShardFacts]]:
-    """Return the shards at a path by split."""
-    return sharding.group_shards(
-        _files(path), _parse, lambda files: [row for file in sharding.spread(files) for row in _look(file)]
-    )
+    return Detection("hf_parquet", path, dataset, ("images",), *about)
 
 
 def _files(path: Path) -> list[Path]:
@@ -143,7 +114,11 @@ def _split_of(name: str) -> str | None:
     return SPLIT_FOLDERS.get(name.lower().removeprefix("partial-"))
 
 
-def _look(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
+def _look(files: Sequence[Path]) -> list[sharding.FirstImage[_ShardFacts]]:
+    return [image for file in sharding.spread(files) for image in _first_images(file)]
+
+
+def _first_images(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
     """Yield the first images of a shard; none if it cannot be read, which its scan reports."""
     rows: Sequence[RowValues] = ()
     try:
@@ -168,13 +143,10 @@ def _stem_and_class(row: RowValues) -> tuple[str, str | None]:
     return without_label(PurePosixPath(row.name or "").stem)
 
 
-def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards(
-        [group for group in _groups(detection.path) if group.images], detection, source, root
-    )
+_SHARDS = sharding.ShardForm("hf_parquet", "Parquet", _files, _parse, _look, _describe)
 
-
+detect = _SHARDS.detect
+units = _SHARDS.units
 files = unit_file
 
 

@@ -26,7 +26,7 @@ from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink
 from imagenet_tools.images.parquet_rows import RESIZED
@@ -34,6 +34,8 @@ from imagenet_tools.wordnet import hierarchy
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, turned=True, shard_bytes=500_000_000, ordered=True, fields=True)
 
 _ROW_GROUP_IMAGES = 100
 _ROW_GROUP_BYTES = 100_000_000

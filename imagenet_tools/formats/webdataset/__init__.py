@@ -24,14 +24,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.exports.writer import Writes
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
-from imagenet_tools.formats.webdataset import shards
+from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -41,20 +41,6 @@ from imagenet_tools.images.samples import IdentifiedSample, Sample, first_sample
 from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
-
-WRITES = Writes(
-    keeps=("image_id", "photo", "wnid", "split", "length", "width", "height", "mode", "encoding", "orientation"),
-    boxes=True,
-    shard_bytes=250_000_000,
-    ordered=True,
-    fields=True,
-)
-
-hazards = shards.hazards
-open_shard = shards.open_shard
-finish = shards.finish
-read_back = shards.read_back
-load = shards.load
 
 READS = Reads(
     holds=("images",),
@@ -87,24 +73,11 @@ _CLASS_LISTS = {"imagenet1k": "ilsvrc2012", "imagenet12k": "imagenet12k", "image
 _ORIGINALS = "ilsvrc"
 
 
-def detect(path: Path) -> list[Detection]:
-    """Return the shards in a folder, one detection for each data set, or one shard, by the names of first samples."""
-    groups = _groups(path)
-    named = [group for group in groups if group.images]
-    if not named:
-        return sharding.nameless_shards("webdataset", "WebDataset", path, groups)
-    names = sorted({group.dataset for group in named})
-    if len(names) == 1:
-        return [_detect(path, named)]
-    # A pattern separates the shards of several data sets in one folder.
-    return [
-        _detect(path / f"{name}[-_0-9]*.tar", [group for group in named if group.dataset == name]) for name in names
-    ]
-
-
-def _detect(path: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) -> Detection:
-    shard_set = sharding.ShardSet("WebDataset", groups)
-    name, folder = groups[0].dataset, path if path.is_dir() else path.parent
+def _describe(path: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> Detection:
+    name = shard_set.name
+    if not shard_set.alone:
+        path = path / f"{name}[-_0-9]*.tar"  # separates the shards of several data sets in one folder
+    folder = path if path.is_dir() else path.parent
     resized = sum(bool(image.facts.before) for image in shard_set.images)
     dataset, readings = shard_set.dataset(f"{name} {path.name}")
     contradiction = _contradiction(name, shard_set)
@@ -124,7 +97,7 @@ def _detect(path: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) -> 
     )
     labelling = Labelling("the samples' JSON", "wordnet") if shard_set.exported else shard_set.labelling("wordnet")
     advice = _ADVICE if any(image.facts.sample.apart for image in shard_set.images) else ""
-    about = (evidence, shard_set.splits, _missing(folder, groups), labelling, readings, advice)
+    about = (evidence, shard_set.splits, _missing(folder, shard_set), labelling, readings, advice)
     return Detection("webdataset", path, dataset, ("images",), *about)
 
 
@@ -140,11 +113,6 @@ def _contradiction(name: str, shard_set: sharding.ShardSet[IdentifiedSample]) ->
         else "their numbers are not its"
     )
     return f"the shards are called {name}, and {why}: the name is not trusted"
-
-
-def _groups(path: Path) -> list[sharding.ShardGroup[IdentifiedSample]]:
-    """Return the shards at a path by data set and split."""
-    return sharding.group_shards(_files(path), _parse, _look)
 
 
 def _files(path: Path) -> list[Path]:
@@ -184,9 +152,9 @@ def _first_image(seen: IdentifiedSample) -> sharding.FirstImage[IdentifiedSample
     return sharding.FirstImage(sample.key, seen.stem, seen.wnid, sample.labels, seen, dataset)
 
 
-def _missing(folder: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) -> str:
+def _missing(folder: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> str:
     """Return how many shards of each split _info.json lists that are not there."""
-    there = {shard.name for group in groups for shard in group.shards}
+    there = {shard.name for group in shard_set.groups for shard in group.shards}
     for name in ("_info.json", "info.json"):
         try:
             listed = json.loads((folder / name).read_bytes())["splits"].values()
@@ -198,11 +166,10 @@ def _missing(folder: Path, groups: list[sharding.ShardGroup[IdentifiedSample]]) 
     return ""
 
 
-def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """Yield one unit for each shard, by split and number."""
-    return sharding.units_of_shards(_groups(detection.path), detection, source, root)
+_SHARDS = sharding.ShardForm("webdataset", "WebDataset", _files, _parse, _look, _describe)
 
-
+detect = _SHARDS.detect
+units = partial(_SHARDS.units, nameless=True)
 files = unit_file
 
 

@@ -33,11 +33,13 @@ from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
 from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
+
+WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, shard_bytes=250_000_000, ordered=True, fields=True)
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_KEY = tar_header.LONGEST_NAME - len(".json")
