@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_files import first_files, is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
@@ -29,7 +28,6 @@ from imagenet_tools.annotations.image_sets import counted, list_files, scan_list
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.tar import Member
 from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
@@ -38,10 +36,7 @@ from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
-READS = Reads(
-    holds=("images", "boxes"),
-    problems=folder_scan.PROBLEMS | tar_scan.PROBLEMS | annotation_files.PROBLEMS | image_sets.PROBLEMS,
-)
+READS = Reads(holds=("images", "boxes"))
 
 # A unit of a folder that is called by no class is read without the folders in it.
 LOOSE = True
@@ -91,8 +86,8 @@ def _detect_tree(home: Path) -> Detection | None:
         return None
     nouns = {"train": "class folder", "val": "image", "test": "image"}
     parts = [f"{split} with {count_of(n, nouns[split])}" for split, n in counts.items()]
-    evidence = f"Kaggle's tree of ILSVRC2012: {', '.join(parts)}"
     lists = [f"{counted(sets / name):,} in {name}" for name in _LISTS if (sets / name).is_file()]
+    evidence = f"Kaggle's tree of ILSVRC2012: {', '.join(parts)}"
     if lists:
         evidence += f"; ImageSets list {', '.join(lists)}"
     missing = [f"{split}/" for split in _PUBLISHED if split not in counts]
@@ -145,53 +140,49 @@ def scan(unit: Unit) -> Tables:
 
 def _scan_archive(unit: Unit) -> Tables:
     """Yield the images and the boxes of an archive of the whole tree, and the lists that name more or fewer files."""
-    others = _TreeFiles(unit)
-    for table, batch in scan_tar(unit, beside=others):
+    rows = _TreeRows(unit)
+    for table, batch in scan_tar(unit, beside=rows):
         if table == "images":
-            others.there.update(f"images of {split}" for split in batch["split"].to_pylist())
+            rows.present.update(f"images of {split}" for split in batch["split"].to_pylist())
         yield table, batch
-    others.compare()
-    yield from others.batches()
+    # Report the lists whose lengths differ from the numbers of the files that they name.
+    for name, n in sorted(rows.listed.items()):
+        for noun in _LISTS[name]:
+            present = rows.present[noun]
+            if present not in (0, n):  # 0: the archive was made without these files
+                code = "listed_absent" if n > present else "unlisted"
+                reason = f"{name} lists {n:,} {noun}, and the archive holds {present:,}"
+                rows.problem(code, unit.file, reason, name)
+    yield from rows.batches()
 
 
-class _TreeFiles:
-    """The annotations and lists in an archive of the whole tree; `there` counts images and annotations by split."""
+class _TreeRows(AnnotationRows):
+    """The rows of the annotations in an archive of the whole tree.
+
+    Attributes:
+        present: The numbers of images and annotations by split.
+        listed: The number of lines of each list.
+    """
 
     def __init__(self, unit: Unit):
-        self._rows, self._file = AnnotationRows(unit), unit.file
-        self.full, self.batches = self._rows.full, self._rows.batches
-        self.there: Counter[str] = Counter()
-        self._listed: dict[str, int] = {}
+        super().__init__(unit)
+        self._file = unit.file
+        self.present: Counter[str] = Counter()
+        self.listed: dict[str, int] = {}
 
     def take(self, member: Member, read: More) -> bool:
         """Take an annotation or a list; return False for any other file."""
         place = PurePosixPath(member.name)
+        folder = place.parent.name
         if is_annotation(place.name):
-            self._take_annotation(member, place, read)
-        elif place.name in _LISTS and place.parent.name == _TASK:
+            self.present[f"annotations of {folder if folder in _PUBLISHED else 'train'}"] += 1
+            data = read(0, min(member.size, MAX_BYTES + 1))
+            self.xml(data, place.stem, folder=wnid_of_folder(folder), file=self._file, member=member.name)
+        elif place.name in _LISTS and folder == _TASK:
             starts = range(0, member.size, _CHUNK_BYTES)
             lines = sum(read(start, min(_CHUNK_BYTES, member.size - start)).count(b"\n") for start in starts)
             has_open_end = member.size > 0 and read(member.size - 1, 1) != b"\n"
-            self._listed[place.name] = lines + has_open_end
+            self.listed[place.name] = lines + has_open_end
         else:
             return False
         return True
-
-    def _take_annotation(self, member: Member, place: PurePosixPath, read: More) -> None:
-        split = place.parent.name if place.parent.name in _PUBLISHED else "train"
-        self.there[f"annotations of {split}"] += 1
-        if member.size > MAX_BYTES:
-            reason = f"the file has {member.size:,} bytes; at most {MAX_BYTES:,} are read"
-            self._rows.problem("xml_too_large", self._file, reason, member.name, place.stem)
-        else:
-            folder = wnid_of_folder(place.parent.name)
-            self._rows.xml(read(0, member.size), place.stem, folder=folder, file=self._file, member=member.name)
-
-    def compare(self) -> None:
-        """Report the lists whose lengths differ from the numbers of the files that they name."""
-        for name, n in sorted(self._listed.items()):
-            for what in _LISTS[name]:
-                if self.there[what] not in (0, n):  # 0: the archive was made without these files
-                    code = "listed_absent" if n > self.there[what] else "unlisted"
-                    reason = f"{name} lists {n:,} {what}, and the archive holds {self.there[what]:,}"
-                    self._rows.problem(code, self._file, reason, name)
