@@ -133,7 +133,8 @@ class Reads:
     Attributes:
         holds: The tables that its files can fill, as the README lists them: images, boxes, labels.
         beside: The names of files that are often beside them and that nobody needs to read.
-        problems: A sentence for each code that scan() can write into the table problems.
+        problems: A sentence for each of the format's own codes in the table problems. The codes of shared modules are
+            in the PROBLEMS of those modules.
     """
 
     holds: tuple[str, ...]
@@ -161,7 +162,7 @@ class Reader(Protocol):
     def scan(self, unit: Unit) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield (table of schema.py, rows) of a unit: images, boxes, labels, problems.
 
-        Damage is a row of problems with a code of READS.problems, after the images before it.
+        Damage is a row of problems with a code that has a sentence, after the images before it.
         """
 
 

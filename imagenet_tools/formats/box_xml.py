@@ -30,7 +30,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_files, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.catalogue.releases import title
 from imagenet_tools.containers import tar
@@ -47,7 +46,7 @@ from imagenet_tools.wordnet.wnid import (
     wnid_of_stem,
 )
 
-READS = Reads(holds=("boxes",), problems=annotation_files.PROBLEMS)
+READS = Reads(holds=("boxes",))
 
 # Places of annotations below a path.
 _TREES = ("CLS-LOC", *(f"{top}Annotations/CLS-LOC" for top in ("", "ILSVRC/", "ILSVRC2015/")))

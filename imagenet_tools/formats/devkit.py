@@ -32,8 +32,7 @@ from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 READS = Reads(
     holds=("labels",),
     beside=frozenset({"meta.mat", "map_clsloc.txt", "readme.txt", "COPYING"}),
-    problems=tar.PROBLEMS
-    | {"devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one is used, and not checked"},
+    problems={"devkit_map_unread": "the kit's own list of ids cannot be read; the bundled one is used, unchecked"},
 )
 
 _TRUTH = re.compile(r"ILSVRC201[2-9](?:_clsloc)?_validation_ground_truth\.txt")

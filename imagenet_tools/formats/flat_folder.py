@@ -13,7 +13,6 @@ from pathlib import Path
 
 from imagenet_tools.catalogue.releases import published
 from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import find_table, split_folders
 from imagenet_tools.images.detection import VALIDATION_LABELS, are_tiny_imagenet, folder_names, identify_dataset
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -30,7 +29,7 @@ from imagenet_tools.wordnet.wnid import (
 )
 from imagenet_tools.wordnet.wordnet import find_row
 
-READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
+READS = Reads(holds=("images",))
 
 # A unit of a folder that is called by no class is read without the folders in it.
 LOOSE = True

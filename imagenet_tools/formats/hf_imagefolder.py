@@ -23,7 +23,6 @@ from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, reader_at, unit_at
 from imagenet_tools.images import class_folders as class_tables
-from imagenet_tools.images import folder_scan, numbering
 from imagenet_tools.images.class_folders import (
     Row,
     class_column,
@@ -50,9 +49,7 @@ from imagenet_tools.wordnet.wnid import (
 
 READS = Reads(
     holds=("images",),
-    problems=folder_scan.PROBLEMS
-    | numbering.PROBLEMS
-    | {
+    problems={
         "row_unread": "a row without a file name, without its file, or without a known class",
         "not_listed": "images beside the table that are not in it; they are not indexed",
         "table_damaged": "the table cannot be read on; the rows before are kept",

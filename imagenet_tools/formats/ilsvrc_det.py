@@ -33,14 +33,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from imagenet_tools.annotations import annotation_files, image_sets
 from imagenet_tools.annotations.annotation_files import first_files, is_annotation, scan_xml, task_in
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, lacking, names_in, unit_at
-from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.tar_scan import scan_tar
@@ -49,11 +47,7 @@ from imagenet_tools.wordnet.wnid import is_detection_stem, is_wnid, official_spl
 
 READS = Reads(
     holds=("images", "boxes", "labels"),
-    problems=folder_scan.PROBLEMS
-    | tar_scan.PROBLEMS
-    | annotation_files.PROBLEMS
-    | image_sets.PROBLEMS
-    | {"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"},
+    problems={"det_bad_line": "a line of a list of DET that is not an image and 1, 0 or -1"},
 )
 
 DATASET = "ilsvrc-det"

@@ -24,7 +24,6 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
 from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.detection import (
     SORT_TINY,
@@ -39,7 +38,7 @@ from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
-READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
+READS = Reads(holds=("images",))
 
 WRITES = Writes(by_folder=True, files_per_image=1)
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import count_of, unit_at
-from imagenet_tools.images import tar_scan
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
@@ -28,7 +27,6 @@ from imagenet_tools.units import Detection, Reads, Unit, unit_file
 READS = Reads(
     holds=("images",),
     beside=frozenset({"README.md", ".gitattributes", "classes.py", "imagenet-1k.py", "dataset_infos.json"}),
-    problems=tar_scan.PROBLEMS,
 )
 
 _HUB_FILE = re.compile(r"(?:train_images_\d+|val_images|test_images)\.tar\.gz")

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from imagenet_tools.catalogue.releases import RELEASES, release_of_21k_p
 from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 
-READS = Reads(holds=("images",), problems=folder_scan.PROBLEMS)
+READS = Reads(holds=("images",))
 
 _FOLDERS = ("imagenet21k_train", "imagenet21k_val", "imagenet21k_small_classes")
 _TOP = "imagenet21k_resized"

@@ -19,14 +19,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from imagenet_tools.annotations import annotation_files
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
-from imagenet_tools.images import folder_scan, tar_scan
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -37,7 +35,6 @@ from imagenet_tools.wordnet.wnid import split_of_folder
 READS = Reads(
     holds=("images", "boxes"),
     beside=frozenset({"train_list.mat", "test_list.mat", "file_list.mat", "lists.tar", "README.txt"}),
-    problems=folder_scan.PROBLEMS | tar_scan.PROBLEMS | annotation_files.PROBLEMS,
 )
 
 DATASET = "stanford-dogs"

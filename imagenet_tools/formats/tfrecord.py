@@ -31,7 +31,6 @@ from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
-from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, check_label
@@ -41,10 +40,7 @@ from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_n
 READS = Reads(
     holds=("images", "boxes"),
     beside=frozenset({"dataset_info.json", "features.json", "label.labels.txt"}),
-    problems=image_rows.PROBLEMS
-    | numbering.PROBLEMS
-    | tfrecords.PROBLEMS
-    | {
+    problems={
         "no_name": "an image whose file name is none of ImageNet's, and so without an id; it is not indexed",
         "no_image": "an Example without an image",
         "boxes_unread": "lists of edges that are not of one length; the image is kept without boxes",

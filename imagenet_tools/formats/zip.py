@@ -32,7 +32,6 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.contract import FileSink, count_of, gathers, reader_at, unit_at
-from imagenet_tools.images import tar_scan
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.tar_scan import add_member
@@ -41,8 +40,7 @@ from imagenet_tools.units import Detection, Reads, Unit, unit_file
 READS = Reads(
     holds=("images",),
     beside=frozenset({"train_map.txt", "val_map.txt", "test_map.txt"}),
-    problems=tar_scan.PROBLEMS
-    | {
+    problems={
         "zip_damaged": "the list of members at the zip's end is missing, or broken; the members before are kept",
         "zip_member": "an image that is compressed, encrypted or not where the zip says it is; it is not indexed",
     },

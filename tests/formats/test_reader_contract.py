@@ -4,10 +4,12 @@ A reader without a sample in tests/forms/readers.py fails. What scan() opens and
 """
 
 import ast
+import importlib
 import multiprocessing
 import os
+import pkgutil
 import shutil
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -271,7 +273,7 @@ def test_a_name_that_is_no_utf_8_is_said_or_indexed(form: str, path: Path) -> No
         odd.write_bytes(b"x")
         after = {unit: scanned(unit) for unit in units}
         assert after != before, folder
-        assert codes(after) <= set(READERS[form].READS.problems)
+        assert codes(after) <= set(sentences(form))
         odd.unlink()
 
 
@@ -292,7 +294,7 @@ def test_a_file_that_is_cut_keeps_what_lies_before_the_cut(form: str, path: Path
             assert not kept(cut) - kept(whole)
             assert kept(cut) == kept(whole) or codes(cut)
             assert kept(cut) or len({row[1] for row in kept(whole)}) < 2 or form in WHOLE_OR_NOTHING
-        assert codes(cut) <= set(READERS[form].READS.problems)
+        assert codes(cut) <= set(sentences(form))
         file.write_bytes(data)
 
 
@@ -309,7 +311,7 @@ def test_a_file_that_becomes_another_is_a_problem_or_an_error(form: str, path: P
             assert str(unit.file) in str(error) or file.name in str(error)
         else:
             assert after[unit] != before or not before
-            assert codes(after) <= set(READERS[form].READS.problems)
+            assert codes(after) <= set(sentences(form))
         file.write_bytes(original)
 
 
@@ -317,17 +319,28 @@ def test_a_file_that_becomes_another_is_a_problem_or_an_error(form: str, path: P
 
 
 def test_every_code_of_a_problem_has_a_sentence(form: str) -> None:
-    problems = READERS[form].READS.problems
+    problems = sentences(form)
     assert all(len(text.split()) > 2 for text in problems.values())
     assert codes_in(Path(str(READERS[form].__file__))) <= set(problems)
 
 
 def test_every_code_that_readers_share_is_in_the_table_of_one_of_them() -> None:
     package = Path(imagenet_tools.__file__).parent
-    said = {code for reader in READERS.values() for code in reader.READS.problems}
+    said = {code for form in READERS for code in sentences(form)}
     shared = {code for room in SHARED for path in (package / room).glob("*.py") for code in codes_in(path)}
     # Raised where an image is read back or written, and not by scan().
     assert shared - {"gzip_broken", "undecodable", "mat_damaged"} <= said
+
+
+def sentences(form: str) -> dict[str, str]:
+    """The codes that a reader may write, its own and those of the shared modules, with their sentences."""
+    rooms = [importlib.import_module(f"imagenet_tools.{room}") for room in SHARED]
+    modules = [
+        importlib.import_module(f"{room.__name__}.{module.name}")
+        for room in rooms
+        for module in pkgutil.iter_modules(room.__path__)
+    ]
+    return dict(ChainMap(READERS[form].READS.problems, *(getattr(module, "PROBLEMS", {}) for module in modules)))
 
 
 def codes_in(module: Path) -> set[str]:

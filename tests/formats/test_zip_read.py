@@ -15,12 +15,15 @@ from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import zip as zip_format
+from imagenet_tools.images import tar_scan
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.formats.test_image_tars import read_all
 from tests.forms import small, whole, zips
 
 Images = dict[str, dict[str, bytes]]
+
+CODES = {*zip_format.READS.problems, *tar_scan.PROBLEMS}
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def build(path: Path, index: Path) -> tuple[Index, dict[str, int]]:
 
 def reasons(index: Index) -> list[tuple[str, str, str]]:
     rows = index.sql("SELECT code, member, reason FROM problems ORDER BY member, code").fetchall()
-    assert {code for code, _, _ in rows} <= {*zip_format.READS.problems, "stray_file"}
+    assert {code for code, _, _ in rows} <= CODES
     return rows
 
 
@@ -313,7 +316,7 @@ def test_any_bytes_behind_a_zips_mark_are_a_zip_or_a_fault_of_ours(images: Image
     for place in range(directory, len(data), 7):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         rows = [row for _, batch in _scanned(path) for row in batch]
-        assert all(row["code"] in {*zip_format.READS.problems, "stray_file"} for row in rows if "code" in row)
+        assert all(row["code"] in CODES for row in rows if "code" in row)
 
 
 def _scanned(path: Path) -> list[tuple[str, list[dict[str, object]]]]:

@@ -26,7 +26,7 @@ from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers
 from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
-from imagenet_tools.images import image_rows, numbering
+from imagenet_tools.images import numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.numbering import Numbering, check_label
@@ -42,9 +42,7 @@ READS = Reads(
     holds=("images",),
     beside=frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
     | {"classes.json", "manifest.json"},
-    problems=image_rows.PROBLEMS
-    | numbering.PROBLEMS
-    | {
+    problems={
         "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
         "no_image": "a row without the bytes of an image",
         "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",

@@ -32,11 +32,9 @@ from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
-from imagenet_tools.images import image_rows, numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, check_label
-from imagenet_tools.images.samples import PROBLEMS as SAMPLE_PROBLEMS
 from imagenet_tools.images.samples import IdentifiedSample, Sample, first_samples, samples
 from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
@@ -47,11 +45,7 @@ READS = Reads(
     beside=frozenset(
         {"_info.json", "info.json", "info.yaml", "README.md", ".gitattributes", "classes.json", "manifest.json"}
     ),
-    problems=image_rows.PROBLEMS
-    | tar.PROBLEMS
-    | numbering.PROBLEMS
-    | SAMPLE_PROBLEMS
-    | {
+    problems={
         "reencoded": "one of the 23 images that TensorFlow's converters encode again",
         "resized": "the JSON says that the image was resized, though its data set is one of originals",
     },

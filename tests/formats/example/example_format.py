@@ -9,10 +9,10 @@ from functools import partial
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import contract
-from imagenet_tools.images.image_rows import HEAD, PROBLEMS, ImageRows
+from imagenet_tools.images.image_rows import HEAD, ImageRows
 from imagenet_tools.units import Detection, Reads, unit_file
 
-READS = Reads(holds=("images",), problems=PROBLEMS | {"pack_damaged": "no line of an image; those before it are kept"})
+READS = Reads(holds=("images",), problems={"pack_damaged": "no line of an image; those before it are kept"})
 WRITES = Writes(keeps=("image_id", "wnid", "split", "length"), shard_bytes=250_000_000)
 
 
