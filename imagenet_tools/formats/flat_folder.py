@@ -46,14 +46,13 @@ def detect(path: Path) -> list[Detection]:
 def _detect_folder(folder: Path) -> Detection | None:
     names = sorted(path.name for path in folder.iterdir() if is_image_name(path.name))
     stems = [path_facts(name).stem for name in names]
-    if task_of(folder.absolute()) or any(map(is_detection_stem, stems)):
+    # hf_imagefolder reads a folder with a table.
+    if task_of(folder.absolute()) or any(map(is_detection_stem, stems)) or find_table(folder)[0]:
         return None
     official = sorted({found for stem in stems if (found := official_split(stem)) is not None})
     wnids = {wnid for stem in stems if (wnid := wnid_of_stem(stem)) is not None}
     if not official and not any(find_row(wnid) is not None for wnid in wnids):
         return None
-    if find_table(folder)[0]:
-        return None  # hf_imagefolder reads it
     verdict = identify_dataset(
         wnids, names, folder_names(folder.absolute()), tiny=lambda: are_tiny_imagenet([folder / name for name in names])
     )

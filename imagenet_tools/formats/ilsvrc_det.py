@@ -38,7 +38,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, joined, lacking, names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.tar_scan import scan_tar
@@ -54,8 +54,9 @@ DATASET = "ilsvrc-det"
 _CLASS_LIST = "ilsvrc-det200"  # the published list, by ILSVRC_DET_ID from 1
 _N_VAL = 20_121
 
-_TOPS = ("", "ILSVRC/", "ILSVRC2013/", "ILSVRC2014/", "ILSVRC2015/", "ILSVRC2016/", "ILSVRC2017/")
-_PLACES = tuple(f"{top}{kind}/DET" for top in _TOPS for kind in ("Data", "Annotations", "ImageSets"))
+_TOPS = ("", "ILSVRC", *(f"ILSVRC{year}" for year in range(2013, 2018)))
+_KINDS = ("Data", "Annotations", "ImageSets")
+_SPLITS = ("", "train", "val", "test")  # folders of the splits, or the path itself
 _LIST_PLACES = ("", "devkit/data/det_lists", "data/det_lists", "det_lists")
 _LEAF_DEPTH = 3  # of train/ILSVRC2013_train/n01440764 below DET
 _LOOKED_AT_FILES = 8
@@ -80,20 +81,16 @@ def detect(path: Path) -> list[Detection]:
     """Return what of DET is at a path: images, boxes and lists, one detection each. VID is named, and not read."""
     if not path.is_dir():
         return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
-    places = [path, path / "DET", *(path / place for place in _PLACES)]
-    folders = _folders_of_task(places, "DET")
-    if not folders:
-        folders = [folder for folder in (path, path / "train", path / "val", path / "test") if _has_images(folder)]
+    folders = _folders_of_task(path, "DET") or [path / name for name in _SPLITS if _has_images(path / name)]
     detections = [detection for folder in folders for detection in _detect_folder(folder)]
-    listed = [folder for place in _LIST_PLACES if _lists(folder := path / place)]
-    detections += [
-        _detect_lists(folder) for folder in listed if all(detection.path != folder for detection in detections)
-    ]
-    videos = _folders_of_task([path, path / "VID", *(path / place.replace("/DET", "/VID") for place in _PLACES)], "VID")
-    return detections + [_detect_video(folder) for folder in videos[:1]]
+    known = [detection.path for detection in detections]
+    listed = [path / place for place in _LIST_PLACES]
+    detections += [_detect_lists(folder) for folder in listed if folder not in known and _lists(folder)]
+    return detections + [_detect_video(folder) for folder in _folders_of_task(path, "VID")[:1]]
 
 
-def _folders_of_task(places: list[Path], task: str) -> list[Path]:
+def _folders_of_task(path: Path, task: str) -> list[Path]:
+    places = (path, path / task, *(path / top / kind / task for top in _TOPS for kind in _KINDS))
     return [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == task]
 
 
@@ -120,9 +117,9 @@ def _detect_archive(path: Path) -> list[Detection]:
         return [_detect_video(path)]
     if task != "DET" or not (boxes or is_image_name(first.name)):
         return []
-    holds, what = (("boxes", "labels"), "boxes") if boxes else (("images",), "images")
+    holds = ("boxes", "labels") if boxes else ("images",)
     splits = sorted({split for text in (path.name, *first.parts) if (split := _split_of(text))})
-    evidence = f"an archive of {what} of ILSVRC's detection task, the first {first}"
+    evidence = f"an archive of {holds[0]} of ILSVRC's detection task, the first {first}"
     labels = Labelling("the annotations", "wordnet") if boxes else None
     return [Detection("ilsvrc_det", path, DATASET, holds, evidence, tuple(splits[:1]), labels=labels)]
 
@@ -150,19 +147,16 @@ def _detect_leaves(folder: Path, places: list[Path], kind: str) -> Detection:
     holds = ("boxes", "labels") if kind else ("images",)
     by = "the annotations" if kind else "the folders of train, and no others" if classes else ""
     labels = Labelling(by, "wordnet") if by else None
-    evidence = f"{what} of ILSVRC's detection task: {', '.join(parts)}"
-    return Detection(
-        "ilsvrc_det", folder, DATASET, holds, evidence, tuple(sorted(splits)), "; ".join(filter(None, missing)), labels
-    )
+    about = (f"{what} of ILSVRC's detection task: {', '.join(parts)}", tuple(sorted(splits)), joined(missing), labels)
+    return Detection("ilsvrc_det", folder, DATASET, holds, *about)
 
 
 def _detect_lists(folder: Path) -> Detection:
     names = _lists(folder)
     others = {name: counted(folder / name) for name in names if not _LIST.fullmatch(name)}
     numbered = len(names) - len(others)
-    evidence = "lists of DET's images"
-    if numbered:
-        evidence = f"{count_of(numbered, 'list')} of DET's training images by class"
+    numbered_lists = f"{count_of(numbered, 'list')} of DET's training images by class"
+    evidence = numbered_lists if numbered else "lists of DET's images"
     if others:
         evidence += f", {', '.join(others)} ({', '.join(f'{n:,}' for n in others.values())} lines)"
     labels = Labelling("the lists, one a class, by its number", DATASET, "det_id", 1)
@@ -224,9 +218,8 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
         for leaf, leaf_kind in _leaves(detection.path):
             if leaf_kind == kind:
                 wnid = leaf.name if is_wnid(leaf.name) and not kind else None
-                yield unit_at(
-                    detection, source, root, leaf, split=_split_below(detection.path, leaf), wnid=wnid, member=kind
-                )
+                split = _split_below(detection.path, leaf)
+                yield unit_at(detection, source, root, leaf, split=split, wnid=wnid, member=kind)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:

@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import RELEASES, Verdict
 from imagenet_tools.errors import ExportError
@@ -23,7 +22,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats._shared import class_folder_layout
-from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
+from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.detection import (
     SORT_TINY,
@@ -45,13 +44,22 @@ WRITES = Writes(by_folder=True, files_per_image=1)
 _LOOKED_AT_IMAGES = 16  # of each class folder
 
 
-class _SplitFolder(NamedTuple):
-    """The class folders in a folder of a split, or in the path itself."""
+class _SplitFolder:
+    """The class folders in a folder of a split, or in the path itself if its name is "".
 
-    name: str  # of the split's folder; "" for the path itself
-    folders: list[str]  # class folders with images
-    empty: list[str]  # class folders without images
-    images: list[str]  # some images, relative to the path
+    Attributes:
+        name: The name of the split's folder.
+        folders: Class folders with images.
+        empty: Class folders without images.
+        images: Some images, relative to the path.
+    """
+
+    def __init__(self, path: Path, name: str, folders: list[str]):
+        self.name = name
+        images = {folder: image_names(path / name / folder, _LOOKED_AT_IMAGES) for folder in folders}
+        self.folders = [folder for folder in folders if images[folder]]
+        self.empty = [folder for folder in folders if not images[folder]]
+        self.images = [f"{name}/{folder}/{image}".lstrip("/") for folder in folders for image in images[folder]]
 
     @property
     def text(self) -> str:
@@ -73,7 +81,7 @@ def detect(path: Path) -> list[Detection]:
     homes = [home for home in (path, path / "val") if (home / "val_annotations.txt").is_file()]
     if any(image_names(home / "images", 1) for home in homes):
         return [Detection("image_folder", path, TINY, (), TINY_RELEASED, advice=SORT_TINY)]
-    splits = [_split_folder(path, name, folders) for name, folders in _class_folders(path).items()]
+    splits = [_SplitFolder(path, name, folders) for name, folders in _class_folders(path).items()]
     if not splits:
         return []
     verdict = _verdict(path, splits)
@@ -81,14 +89,12 @@ def detect(path: Path) -> list[Detection]:
     if verdict.dataset != TINY and any(other_sets) and not all(other_sets):
         # A test set beside ILSVRC's train is a data set of its own.
         return [detection for split in splits if split.name for detection in detect(path / split.name)]
-    names = tuple(dict.fromkeys(name for split in splits if (name := _split_of(path, split.name))))
+    names = tuple(dict.fromkeys(name for split in splits if (name := split_of_folder(split.name or path.name))))
     # The classes of "imagenet21k" are those of an unknown release: none is known to be missing.
     known = verdict.dataset in RELEASES and verdict.dataset != "imagenet21k"
     whole = RELEASES[verdict.dataset].classes if known else 0
-    absent = (
-        lacking(len(split.folders), whole, f"classes in {split.name}/" if split.name else "classes") for split in splits
-    )
-    missing = "; ".join(filter(None, absent))
+    nouns = [f"classes in {split.name}/" if split.name else "classes" for split in splits]
+    missing = joined(lacking(len(split.folders), whole, noun) for split, noun in zip(splits, nouns, strict=True))
     evidence = f"{', '.join(split.text for split in splits)}; {verdict.why}"
     about = (evidence, names, missing, Labelling("class folders", verdict.dataset), verdict.readings)
     return [Detection("image_folder", path, verdict.dataset, ("images",), *about)]
@@ -105,20 +111,6 @@ def _class_folders(path: Path) -> dict[str, list[str]]:
     return {name: folders for name in ("", *names) if (folders := class_folders(path / name))}
 
 
-def _split_of(path: Path, name: str) -> str | None:
-    return split_of_folder(name or path.name)
-
-
-def _split_folder(path: Path, name: str, folders: list[str]) -> _SplitFolder:
-    """Look into every class folder of a split."""
-    split = _SplitFolder(name, [], [], [])
-    for folder in folders:
-        images = image_names(path / name / folder, _LOOKED_AT_IMAGES)
-        (split.folders if images else split.empty).append(folder)
-        split.images.extend(f"{name}/{folder}/{image}".lstrip("/") for image in images)
-    return split
-
-
 def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
     """Return the data set that the class folders of some splits speak for."""
     wnids = {folder[:9] for split in splits for folder in split.folders}
@@ -131,9 +123,9 @@ def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and wnid."""
     for name, folders in _class_folders(detection.path).items():
+        home = detection.path / name
         for folder in folders:
-            path = detection.path / name / folder
-            yield unit_at(detection, source, root, path, split=_split_of(detection.path, name), wnid=folder[:9])
+            yield unit_at(detection, source, root, home / folder, split=split_of_folder(home.name), wnid=folder[:9])
 
 
 files = folder_files

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.catalogue.releases import RELEASES, release_of_21k_p
-from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
+from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
@@ -41,13 +41,7 @@ def detect(path: Path) -> list[Detection]:
     missing = [f"{name}/" for name in _FOLDERS if name not in wnids]
     missing += [lacking(len(wnids[name]), classes, f"classes in {name}/") for name in splits]
     labels = Labelling("class folders", verdict.dataset)
-    about = (
-        f"{counts}; {verdict.why}",
-        tuple(splits.values()),
-        "; ".join(filter(None, missing)),
-        labels,
-        verdict.readings,
-    )
+    about = (f"{counts}; {verdict.why}", tuple(splits.values()), joined(missing), labels, verdict.readings)
     return [Detection("imagenet21k_p", path, verdict.dataset, ("images",), *about)]
 
 

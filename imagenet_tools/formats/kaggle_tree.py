@@ -27,7 +27,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.tar import Member
-from imagenet_tools.formats._shared.contract import Tables, count_of, lacking, unit_at
+from imagenet_tools.formats._shared.contract import Tables, count_of, joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
@@ -84,8 +84,9 @@ def _detect_tree(home: Path) -> Detection | None:
     counts = {split: n for split in _PUBLISHED if (n := _count(data / split, split))}
     if not counts:
         return None
-    nouns = {"train": "class folder", "val": "image", "test": "image"}
-    parts = [f"{split} with {count_of(n, nouns[split])}" for split, n in counts.items()]
+    parts = [
+        f"{split} with {count_of(n, 'class folder' if split == 'train' else 'image')}" for split, n in counts.items()
+    ]
     lists = [f"{counted(sets / name):,} in {name}" for name in _LISTS if (sets / name).is_file()]
     evidence = f"Kaggle's tree of ILSVRC2012: {', '.join(parts)}"
     if lists:
@@ -95,7 +96,7 @@ def _detect_tree(home: Path) -> Detection | None:
         lacking(n, _PUBLISHED[split], "classes" if split == "train" else f"images of {split}")
         for split, n in counts.items()
     ]
-    about = (evidence, tuple(counts), "; ".join(filter(None, missing)), _LABELS)
+    about = (evidence, tuple(counts), joined(missing), _LABELS)
     return Detection("kaggle_tree", data, "ilsvrc2012", ("images",), *about)
 
 

@@ -16,7 +16,6 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
@@ -49,44 +48,42 @@ _LIST_BYTES = 16 << 20  # at most; a published list has 0.2 MB
 def detect(path: Path) -> list[Detection]:
     """Return the images and the annotations at a path, by folders that are called by a wnid and a word."""
     if not path.is_dir():
-        detection = _detect_archive(path) if tar.is_tar(path) else None
-        return [detection] if detection else []
+        return _detect_archive(path) if tar.is_tar(path) else []
     places = [path, *(path / name for name in (*_FOLDERS, *split_folders(path)))]
-    return [detection for place in places if place.is_dir() and (detection := _detect_folder(place)) is not None]
+    return [detection for place in places if place.is_dir() for detection in _detect_folder(place)]
 
 
-def _detect_archive(path: Path) -> Detection | None:
+def _detect_archive(path: Path) -> list[Detection]:
     first = ""
     with suppress(FormatError):
         first = next((member.name for member in tar.walk(path) if member.kind == "file"), "")
     name = PurePosixPath(first)
     holds = "images" if is_image_name(name.name) else _BOXES if _is_annotation(name.name) else ""
     if not holds or not are_stanford_dogs([name.parent.name]):
-        return None
-    return _detection(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}")
+        return []
+    return [_detection(path, holds, f"a tar of the {holds} of Stanford Dogs, the first {first}")]
 
 
-def _detect_folder(folder: Path) -> Detection | None:
+def _detect_folder(folder: Path) -> list[Detection]:
     breeds = _breeds(folder)
     if any(image_names(folder / name, 1) for name in breeds):
         holds = "images"
     elif any(_is_annotation(path.name) for name in breeds for path in (folder / name).iterdir()):
         holds = _BOXES
     else:
-        return None
-    folders = count_of(len(breeds), "folder")
-    detection = _detection(folder, holds, f"{folders} of {holds} of Stanford Dogs, {breeds[0]} first")
-    return replace(detection, missing=lacking(len(breeds), _N_BREEDS, "breeds"))
+        return []
+    evidence = f"{count_of(len(breeds), 'folder')} of {holds} of Stanford Dogs, {breeds[0]} first"
+    return [_detection(folder, holds, evidence, lacking(len(breeds), _N_BREEDS, "breeds"))]
 
 
-def _detection(path: Path, holds: str, evidence: str) -> Detection:
+def _detection(path: Path, holds: str, evidence: str, missing: str = "") -> Detection:
     lists = sorted(file.name for file in _list_files(path.parent))
     split = split_of_folder(path.name)
     splits = ("train", "test") if lists else (split,) if split else ()
     by = " and ".join(lists) or (f"the folder {path.name}/" if split else "")
     known = f"split by {by}" if by else "the split is not known without train_list.mat"
-    labels = Labelling("class folders", "wordnet")
-    return Detection("stanford_dogs", path, DATASET, (holds,), f"{evidence}; {known}", splits, labels=labels)
+    about = (f"{evidence}; {known}", splits, missing, Labelling("class folders", "wordnet"))
+    return Detection("stanford_dogs", path, DATASET, (holds,), *about)
 
 
 def _is_annotation(name: str) -> bool:

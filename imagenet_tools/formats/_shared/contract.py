@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -124,6 +124,11 @@ def read_range(path: Path, offset: int, length: int) -> bytes:
 def count_of(n: int, noun: str) -> str:
     """Return a number with its noun: "1 class folder", "1,000 class folders"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return the parts that are not empty, with "; " between."""
+    return "; ".join(filter(None, parts))
 
 
 def lacking(n: int, whole: int, noun: str) -> str:

@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import release_of
-from imagenet_tools.formats._shared.contract import count_of, unit_at
+from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Reading, numbering_of, read_numbers
 from imagenet_tools.units import Detection, Labelling, Unit
@@ -114,7 +114,7 @@ class ShardSet(Generic[T]):
     def evidence(self, *parts: str) -> str:
         """Return the number of shards, the first image, and the parts that are not empty."""
         count = count_of(sum(len(group.shards) for group in self.groups), f"{self.title} shard")
-        return "; ".join([f"{count}, the first image {self.images[0].name}", *filter(None, parts)])
+        return joined((f"{count}, the first image {self.images[0].name}", *parts))
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -124,10 +124,8 @@ class ShardSet(Generic[T]):
     @cached_property
     def missing(self) -> str:
         """The shards that are not there, by the numbers in the names of the others."""
-        return "; ".join(
-            f"{group.of - len(group.shards):,} of {group.of:,} shards of {group.split or 'the data set'}"
-            for group in self.groups
-            if len(group.shards) < group.of
+        return joined(
+            lacking(len(group.shards), group.of, f"shards of {group.split or 'the data set'}") for group in self.groups
         )
 
 
