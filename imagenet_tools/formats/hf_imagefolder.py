@@ -33,7 +33,7 @@ from imagenet_tools.images.class_folders import (
     split_folders,
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.images.image_rows import ImageRows, is_image_name
+from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.numbering import Numbering, check_label, numbering_of, read_numbers
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
@@ -61,7 +61,6 @@ _NO_CLASS = frozenset({*SPLIT_FOLDERS, "images", "data"})
 
 _LOOKED_AT_FOLDERS = 16
 _LOOKED_AT_IMAGES = 64  # of each folder
-_HEAD_BYTES = 4096
 
 
 class _Home(NamedTuple):
@@ -134,11 +133,7 @@ def _home(folder: Path) -> _Home | None:
     of_one_class = sum(len(wnids) == 1 for wnids in classes)
     if not is_split_folder(folder.name) and (len(folders) < 2 or of_one_class * 2 <= len(classes)):
         return None
-    rows = [
-        {"file_name": name} | ({"label": word} if word.isdecimal() else {})
-        for word, names in zip(folders, named, strict=False)
-        for name in names
-    ]
+    rows = [{"file_name": name, "label": word} for word, names in zip(folders, named, strict=False) for name in names]
     return _Home(folder, split, folders, "", rows)
 
 
@@ -195,68 +190,57 @@ def _folders(home: Path, listed: Iterable[PurePosixPath]) -> list[PurePosixPath]
 
 def scan(unit: Unit) -> Tables:
     """Yield the images of a class folder, or those that a table lists."""
-    if unit.path.is_dir():
-        yield from scan_folder(unit, deep=True)
-        return
+    return scan_folder(unit, deep=True) if unit.path.is_dir() else _scan_table(unit)
+
+
+def _scan_table(unit: Unit) -> Tables:
     rows = ImageRows(unit)
     home = PurePosixPath(unit.file).parent
     listed: Counter[PurePosixPath] = Counter()
     column = class_column(class_tables.first_rows(unit.path))
-    meaning = Numbering.parse(unit.numbers)
     try:
         for row in read_rows(unit.path):
-            wnid = row.get(column) if column else None
-            wnid = wnid if is_synset(wnid) else None
-            if reason := _unusable(row["file_name"], wnid):
-                rows.problem("row_unread", unit.file, reason, row["file_name"] or None)
-            elif _add(rows, unit, home, row, wnid):
-                listed[PurePosixPath(row["file_name"]).parent] += 1
-                if not column:
-                    label = int(row["label"]) if _has_number(row) else None
-                    stem = path_facts(row["file_name"]).stem
-                    check_label(rows, stem, label, meaning, unit.file, row["file_name"])
+            listed[PurePosixPath(row["file_name"]).parent] += _add(rows, home, row, column)
             if rows.full():
                 yield from rows.batches()
     except FormatError as error:
         rows.problem(error.code, unit.file, str(error))
-    for folder in _folders(unit.path.parent, listed):
-        there = sum(is_image_name(path.name) for path in (unit.path.parent / folder).iterdir())
-        if there > listed[folder]:
-            reason = f"{home / folder} holds {count_of(there, 'image')}, and the table lists {listed[folder]:,} of them"
+    for folder in _folders(unit.path.parent, +listed):
+        present = sum(is_image_name(path.name) for path in (unit.path.parent / folder).iterdir())
+        if present > listed[folder]:
+            reason = (
+                f"{home / folder} holds {count_of(present, 'image')}, and the table lists {listed[folder]:,} of them"
+            )
             rows.problem("not_listed", unit.file, reason)
     yield from rows.batches()
 
 
-def _unusable(name: str, wnid: str | None) -> str:
-    """Return why a row with a file name, and the class in its column, gives no image; "" if it may give one."""
+def _add(rows: ImageRows, home: PurePosixPath, row: Row, column: str) -> bool:
+    """Add the image of a row, whose class is in a column or in its name. Return False for a row that gives no image."""
+    unit, name = rows.unit, row["file_name"]
+    stem, name_wnid, _ = path_facts(name)
+    wnid = row[column] if column and is_synset(row.get(column)) else None
+    code, reason = "row_unread", ""
     if not _is_below(name):
-        return f"a row with the file name {name!r}; expected one relative to the table"
-    if not keeps_imagenet_name(path_facts(name).stem) and wnid is None:
-        return "neither the name nor a column tells the class; expected a wnid"
-    return ""
-
-
-def _add(rows: ImageRows, unit: Unit, home: PurePosixPath, row: Row, wnid: str | None) -> bool:
-    """Add the image of a row. Return False, and add a problem, if its file cannot be read."""
-    name = row["file_name"]
-    told = path_facts(name)
-    try:
-        with open(unit.path.parent / name, "rb", buffering=0, opener=_open) as file:
-            fd = file.fileno()
-            rows.add(
-                told.stem,
-                file=(home / name).as_posix(),
-                length=os.fstat(fd).st_size,
-                head=os.pread(fd, _HEAD_BYTES, 0),
-                more=reader_at(fd, 0),
-                wnid=wnid or told.wnid,
-            )
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = f"the file {name} cannot be read: {getattr(error, 'strerror', error)}"
-        code = "row_unread" if isinstance(error, FileNotFoundError | ValueError) else UNREADABLE
-        rows.problem(code, unit.file, reason, name)
-        return False
-    return True
+        reason = f"a row with the file name {name!r}; expected one relative to the table"
+    elif not keeps_imagenet_name(stem) and wnid is None:
+        reason = "neither the name nor a column tells the class; expected a wnid"
+    else:
+        try:
+            with open(unit.path.parent / name, "rb", buffering=0, opener=_open) as file:
+                more = reader_at(file.fileno(), 0)
+                length = os.fstat(file.fileno()).st_size
+                place = (home / name).as_posix()
+                rows.add(stem, file=place, length=length, head=more(0, HEAD), more=more, wnid=wnid or name_wnid)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            reason = f"the file {name} cannot be read: {getattr(error, 'strerror', error)}"
+            code = "row_unread" if isinstance(error, FileNotFoundError | ValueError) else UNREADABLE
+    if reason:
+        rows.problem(code, unit.file, reason, name or None)
+    elif not column:
+        label = int(row["label"]) if _has_number(row) else None
+        check_label(rows, stem, label, Numbering.parse(unit.numbers), unit.file, name)
+    return not reason
 
 
 def _open(path: str, flags: int) -> int:
