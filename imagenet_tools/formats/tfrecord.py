@@ -32,7 +32,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
 from imagenet_tools.images.detection import dataset_name
-from imagenet_tools.images.image_rows import ImageRows, reencoded
+from imagenet_tools.images.image_rows import HEAD, ImageRows, reencoded
 from imagenet_tools.images.numbering import Numbering, check_label
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name
@@ -56,7 +56,6 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _ORIGINALS = re.compile(r"imagenet2012(?:_(?:real|subset|multilabel|fewshot))?")
 
 _LOOKED_AT_RECORDS = 64
-_HEAD_BYTES = 4096
 
 
 def _describe(path: Path, shard_set: sharding.ShardSet[Example]) -> Detection:
@@ -153,7 +152,7 @@ def _add_image(rows: ImageRows, fd: int, example: Example, image: tfrecords.Rang
     """Add the image of an Example, and its problems."""
     unit, (stem, wnid) = rows.unit, example.told
     more = reader_at(fd, image.offset)
-    head = more(0, min(_HEAD_BYTES, image.length))
+    head = more(0, min(HEAD, image.length))
     rows.add(
         stem,
         file=unit.file,

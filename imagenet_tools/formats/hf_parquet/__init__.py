@@ -28,7 +28,7 @@ from imagenet_tools.formats._shared.contract import gathers
 from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images import numbering
 from imagenet_tools.images.detection import dataset_name
-from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.image_rows import HEAD, ImageRows
 from imagenet_tools.images.numbering import Numbering, check_label
 from imagenet_tools.images.parquet_rows import LabelledShard, RowValues
 from imagenet_tools.storage.blob import Descriptors
@@ -52,7 +52,6 @@ READS = Reads(
 _SHARD = re.compile(r"(?:(?P<split>[A-Za-z]+)-)?\d+(?:-of-(?P<of>\d+)(?:-[0-9a-f]{16})?)?\.parquet")
 
 _LOOKED_AT_ROWS = 1_000  # of a shard, to identify it
-_HEAD_BYTES = 4096
 
 
 class _ShardFacts(NamedTuple):
@@ -186,7 +185,7 @@ def _add(
         position=number,
         compression="parquet",
         length=len(value),
-        head=bytes(value[:_HEAD_BYTES]),
+        head=bytes(value[:HEAD]),
         more=lambda offset, n: bytes(value[offset : offset + n]),
         wnid=wnid,
         photo=row.own.photo if row.own else None,
