@@ -18,10 +18,9 @@ from pathlib import Path
 
 from imagenet_tools.catalogue.releases import RELEASES, Verdict
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Loaded, Writes
-from imagenet_tools.formats._shared import class_folder_layout
+from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.detection import (
@@ -165,12 +164,22 @@ def _check_meta_bin(plan: Plan) -> None:
         raise ExportError(message + f"expected {other.wnid}. Leave --names out.")
 
 
-open_shard = class_folder_layout.open_shard
+def open_shard(job: Job, shard: Shard) -> FilePerImage:
+    """Return a sink that puts each image into the folder of its class."""
+    folders = [cls.folder for cls in job.plan.classes]
+    return FilePerImage(job, lambda row: f"{shard.split}/{folders[row.class_index]}/{row.name}")
+
+
+def make_class_folders(job: Job) -> None:
+    """Create the folder of every class in every split: loaders number the classes by the folders that they find."""
+    for split in job.plan.splits:
+        for cls in job.plan.classes:
+            (job.out / split / cls.folder).mkdir(parents=True, exist_ok=True)
 
 
 def finish(job: Job) -> None:
     """Create the folders of all classes, and with --meta-bin write meta.bin."""
-    class_folder_layout.finish(job)
+    make_class_folders(job)
     if job.plan.options.meta_bin:
         job.write("meta.bin", _meta_bin(job))
 
@@ -189,7 +198,12 @@ def _meta_bin(job: Job) -> bytes:
     return out.getvalue()
 
 
-read_back = class_folder_layout.read_back
+def read_back(root: Path) -> Iterator[ReadBack]:
+    """Yield the images; a class index is the place of the folder among the sorted folders of its split."""
+    for split in sorted(path for path in root.iterdir() if path.is_dir()):
+        for index, folder in enumerate(sorted(split.iterdir())):
+            for path in sorted(folder.iterdir()):
+                yield ReadBack(path.stem, split.name, index, None, path.read_bytes)
 
 
 def load(root: Path) -> Loaded:

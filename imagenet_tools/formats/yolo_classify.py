@@ -15,7 +15,8 @@ from pathlib import Path
 
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
-from imagenet_tools.formats._shared import class_folder_layout, ultralytics
+from imagenet_tools.formats import image_folder
+from imagenet_tools.formats._shared import ultralytics
 
 WRITES = Writes(by_folder=True, demands=ultralytics.DEMANDS, files_per_image=1)
 
@@ -30,9 +31,9 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield "a class has no images in one split; its folder is there, empty"
 
 
-open_shard = class_folder_layout.open_shard
-finish = class_folder_layout.finish
-read_back = class_folder_layout.read_back
+open_shard = image_folder.open_shard
+finish = image_folder.make_class_folders
+read_back = image_folder.read_back
 
 
 def load(root: Path) -> Loaded:
