@@ -10,32 +10,14 @@ archives have no path, and are refused. --shuffle orders the lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import ReadBack, Writes
-from imagenet_tools.formats._shared import listing
+from imagenet_tools.exports.writer import Writes
+from imagenet_tools.formats._shared.listing import PathLists
 
 WRITES = Writes(ordered=True, holds_bytes=False)
 
+_LISTS = PathLists("{split}.txt")
 
-def hazards(plan: Plan) -> Iterator[str]:
-    """Yield the folder that paths are relative to. ExportError: some images have no path."""
-    return listing.path_hazards(plan, "{split}.txt")
-
-
-open_shard = listing.open_path_shard
-
-
-def finish(job: Job) -> None:
-    """Write the list of each split."""
-    for split in job.plan.splits:
-        job.write(f"{split}.txt", listing.path_lines(job, split))
-
-
-def read_back(root: Path) -> Iterator[ReadBack]:
-    """Yield the images of the lists."""
-    for file in sorted(root.glob("*.txt")):
-        yield from listing.read_path_lines(file)
+hazards = _LISTS.hazards
+open_shard = _LISTS.open_shard
+finish = _LISTS.write
+read_back = _LISTS.read_back

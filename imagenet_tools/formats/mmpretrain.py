@@ -13,34 +13,22 @@ have no path, and are refused. --shuffle orders the lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import ReadBack, Writes
-from imagenet_tools.formats._shared import listing
+from imagenet_tools.exports.writer import Writes
+from imagenet_tools.formats._shared.listing import CLASS_NAMES, PathLists
 
 WRITES = Writes(ordered=True, holds_bytes=False)
 
+_LISTS = PathLists("meta/{split}.txt")
 
-def hazards(plan: Plan) -> Iterator[str]:
-    """Yield the folder that paths are relative to. ExportError: some images have no path."""
-    return listing.path_hazards(plan, "meta/{split}.txt")
-
-
-open_shard = listing.open_path_shard
+hazards = _LISTS.hazards
+open_shard = _LISTS.open_shard
 
 
 def finish(job: Job) -> None:
     """Write the list of each split, and the names of the classes."""
-    for split in job.plan.splits:
-        job.write(f"meta/{split}.txt", listing.path_lines(job, split))
-    job.write("meta/classes.txt", "".join(f"{cls.display}\n" for cls in job.plan.classes).encode())
+    _LISTS.write(job)
+    job.write(CLASS_NAMES, "".join(f"{cls.display}\n" for cls in job.plan.classes).encode())
 
 
-def read_back(root: Path) -> Iterator[ReadBack]:
-    """Yield the images of the lists."""
-    for file in sorted((root / "meta").glob("*.txt")):
-        if file.name != "classes.txt":
-            yield from listing.read_path_lines(file)
+read_back = _LISTS.read_back
