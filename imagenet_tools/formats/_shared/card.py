@@ -8,8 +8,8 @@ releases before 4.0.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.estimate import describe
@@ -87,45 +87,61 @@ def _typed(feature: Feature) -> dict[str, Any]:
     return {"dtype": "image" if kind == "Image" else feature["dtype"]}
 
 
-class Card(NamedTuple):
-    """The parts of a card that depend on the format."""
-
-    title: str
-    files: Mapping[str, str]  # a pattern of the files of each split
-    images: Mapping[str, int]  # the number of images that were written, by split
-    features: Mapping[str, Any]
-    notes: str
+def refuse_fields(plan: Plan, keys: Container[str], place: str) -> None:
+    """Raise ExportError if a field has one of the keys that every file or sample has; `place` says where."""
+    for key, column in plan.options.fields:
+        if key in keys:
+            raise ExportError(f"--field {key}={column}: {key} is a {place}. Choose another name.")
 
 
-def write_card(job: Job, card: Card) -> None:
-    """Write README.md. Its head tells Hugging Face's loaders the files of the splits and the types of the features."""
-    job.write("README.md", f"---\n{_head(job.plan, card)}---\n\n{_text(job.plan, card)}\n".encode())
+def fields(job: Job, adapt: Callable[[pa.DataType], pa.DataType] = lambda kind: kind) -> dict[str, Feature]:
+    """Return the features of the fields that were asked for; `adapt` returns the type in which a value is stored."""
+    return {
+        key: feature_of(adapt(job.pieces.field_type(key)), f"--field {key}={column}")
+        for key, column in job.plan.options.fields
+    }
 
 
-def _head(plan: Plan, card: Card) -> str:
-    data_files = [{"split": CALLED.get(split, split), "path": pattern} for split, pattern in card.files.items()]
-    splits = [{"name": CALLED.get(split, split), "num_examples": card.images[split]} for split in plan.splits]
+def write_card(job: Job, *, title: str, pattern: str, features: Mapping[str, Any], notes: str) -> None:
+    """Write README.md. Its head tells Hugging Face's loaders the files of the splits and the types of the features.
+
+    Args:
+        job: The job; the notes of its shards state the number of their images as "images".
+        title: The title of the card.
+        pattern: A pattern of the files of a split, with {split} or {called}, the split's name at Hugging Face.
+        features: The types of the columns.
+        notes: The meaning of the columns, in Markdown.
+    """
+    plan, images = job.plan, dict.fromkeys(job.plan.splits, 0)
+    for shard, note in job.notes():
+        images[shard.split] += note["images"]
+    called = {split: CALLED.get(split, split) for split in plan.splits}
+    data_files = [
+        {"split": called[split], "path": pattern.format(split=split, called=called[split])} for split in called
+    ]
+    splits = [{"name": called[split], "num_examples": n} for split, n in images.items()]
     head = {
         "license": "other",
         "license_name": "imagenet",
         "license_link": "https://image-net.org/download",
         "configs": [{"config_name": "default", "data_files": data_files}],
-        "dataset_info": {"features": in_yaml(card.features), "splits": splits},
+        "dataset_info": {"features": in_yaml(features), "splits": splits},
     }
     # JSON is YAML, also for names with colons, quotes or '#' in them.
-    return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
+    lines = "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
+    table = _table(("split", "images"), [(called[split], f"{n:,}") for split, n in images.items()])
+    job.write("README.md", f"---\n{lines}---\n\n{_text(plan, title, sum(images.values()), table, notes)}\n".encode())
 
 
-def _text(plan: Plan, card: Card) -> str:
-    n = sum(card.images.values())
+def _text(plan: Plan, title: str, n: int, table: str, notes: str) -> str:
     undecodable = plan.images() - n
     left_out = {**plan.left_out, **({"undecodable": undecodable} if undecodable else {})}
     parts = [
-        f"# {card.title}",
+        f"# {title}",
         f"{n:,} images of {len(plan.classes):,} classes, written by imagenet-tools. "
         "`classes.json` lists the classes and their place in WordNet, `manifest.json` what was asked and made of it.",
-        _table(("split", "images"), [(CALLED.get(split, split), f"{card.images[split]:,}") for split in plan.splits]),
-        card.notes,
+        table,
+        notes,
         f"Boxes are {describe(plan)['boxes_are']}. An image without boxes is no background.",
         TERMS,
     ]

@@ -15,13 +15,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.errors import ExportError, FormatError
+from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
@@ -47,10 +47,7 @@ _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the clas
 
 def hazards(plan: Plan) -> Iterator[str]:
     """Yield a note that boxes are partial. ExportError: a field would hide a column."""
-    for key, column in plan.options.fields:
-        if key in _column_types():
-            message = f"--field {key}={column}: {key} is a column of every file. Choose another name."
-            raise ExportError(message)
+    card.refuse_fields(plan, _column_types(), "column of every file")
     if plan.boxes():
         yield PARTIAL_BOXES
 
@@ -77,11 +74,7 @@ def features(job: Job) -> dict[str, Any]:
     # Arrow has no type for an image, for the names of classes, or for a list of structs as Hugging Face spells it.
     special = {"image": card.IMAGE, "label": label, "objects": {"bbox": boxes, "category": card.sequence(label)}}
     columns = {name: special.get(name) or card.feature_of(kind, name) for name, kind in _column_types().items()}
-    fields = {
-        key: card.feature_of(job.pieces.field_type(key), f"--field {key}={column}")
-        for key, column in job.plan.options.fields
-    }
-    return columns | fields
+    return columns | card.fields(job)
 
 
 def _schema(job: Job) -> pa.Schema:
@@ -119,7 +112,6 @@ class ParquetSink(FileSink):
         self._waiting: list[tuple[Row, Picture]] = []
         self._waiting_bytes = 0
         self._n_written = 0
-        self._above: dict[str, tuple[list[str], list[str]]] = {}
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append a row."""
@@ -134,7 +126,7 @@ class ParquetSink(FileSink):
 
         rows, pictures = [row for row, _ in self._waiting], [picture for _, picture in self._waiting]
         kinds = {field.name: field.type for field in self._schema}
-        above = [self._above_of(row.official_wnid) for row in rows]
+        above = [_above(row.official_wnid) for row in rows]
         image = [arrays.images(pictures), arrays.strings([row.name for row in rows])]
         bbox_type, category_type = (kinds["objects"].field(name).type for name in ("bbox", "category"))
         categories = [[box.class_index for box in row.boxes] for row in rows]
@@ -159,21 +151,21 @@ class ParquetSink(FileSink):
         self._n_written += len(rows)
         self._waiting, self._waiting_bytes = [], 0
 
-    def _above_of(self, wnid: str) -> tuple[list[str], list[str]]:
-        """Return the parents and the ancestors of a synset."""
-        if wnid not in self._above:
-            self._above[wnid] = list(hierarchy.hypernyms(wnid)), list(hierarchy.ancestors(wnid, itself=False))
-        return self._above[wnid]
-
     def close(self) -> SinkOutput:
         """Complete the file."""
         if self._waiting:
             self._flush()
         self._writer.close()
-        return super().close()._replace(note={"rows": self._n_written})
+        return super().close()._replace(note={"images": self._n_written})
 
 
 open_shard = ParquetSink
+
+
+@cache
+def _above(wnid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the parents and the ancestors of a synset."""
+    return hierarchy.hypernyms(wnid), hierarchy.ancestors(wnid, itself=False)
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
@@ -195,11 +187,8 @@ def _boxes(row: Row) -> list[list[float]]:
 
 def finish(job: Job) -> None:
     """Write README.md."""
-    images = dict.fromkeys(job.plan.splits, 0)
-    for shard, note in job.notes():
-        images[shard.split] += note["rows"]
-    files = {split: f"data/{card.CALLED.get(split, split)}-*.parquet" for split in job.plan.splits}
-    card.write_card(job, card.Card("ImageNet in Parquet", files, images, features(job), _NOTES))
+    pattern = "data/{called}-*.parquet"
+    card.write_card(job, title="ImageNet in Parquet", pattern=pattern, features=features(job), notes=_NOTES)
 
 
 def _split_of(name: str) -> str:

@@ -24,6 +24,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,7 +65,7 @@ def hazards(plan: Plan) -> Iterator[str]:
 
     ExportError: a key is too long for a tar, or a field would hide a key of the JSON.
     """
-    sidecar.refuse_fields(plan)
+    card.refuse_fields(plan, sidecar.KEYS, "key of every sample's JSON")
     long = plan.selection.run(
         "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) * $growth > $most ORDER BY 1",
         {"growth": _QUOTED_BYTES, "most": _LONGEST_KEY},
@@ -121,7 +122,7 @@ class ShardSink:
         self._tar.write(tar_header.END)
         self._tar.close()
         name, index_name = _name(self._shard), _name(self._shard, "idx")
-        note: dict[str, Any] = {"samples": self._n, "spaces": self._facts.numbered}
+        note: dict[str, Any] = {"images": self._n, "spaces": self._facts.numbered}
         if not self._side_files:
             return SinkOutput(files=(name,), note=note)
         with (self._job.out / name).open("rb") as file:
@@ -137,11 +138,6 @@ open_shard = ShardSink
 
 def finish(job: Job) -> None:
     """Write README.md, and with --side-files the indexes of wids and timm."""
-    notes: dict[str, list[tuple[Shard, Any]]] = {split: [] for split in job.plan.splits}
-    for shard, note in job.notes():
-        notes[shard.split].append((shard, note))
-    images = {split: sum(note["samples"] for _, note in of_split) for split, of_split in notes.items()}
-    files = {split: f"{split}-*.tar" for split in job.plan.splits}
     features = {
         "__key__": card.value("string"),
         "__url__": card.value("string"),
@@ -149,12 +145,14 @@ def finish(job: Job) -> None:
         "jpg": card.IMAGE,
         "json": sidecar.SampleFacts(job.plan).features(job),
     }
-    card.write_card(job, card.Card("ImageNet in WebDataset shards", files, images, features, _NOTES))
+    title = "ImageNet in WebDataset shards"
+    card.write_card(job, title=title, pattern="{split}-*.tar", features=features, notes=_NOTES)
     if job.plan.options.side_files:
         timm_splits: dict[str, object] = {}
-        for split, of_split in notes.items():
-            job.write(f"{split}.wids.json", _as_json(_wids(split, of_split)))
-            timm_splits |= _timm_splits(split, of_split)
+        for split, notes in groupby(job.notes(), key=lambda pair: pair[0].split):
+            notes_of_split = list(notes)
+            job.write(f"{split}.wids.json", _as_json(_wids(split, notes_of_split)))
+            timm_splits |= _timm_splits(split, notes_of_split)
         job.write("_info.json", _as_json({"splits": timm_splits}))
 
 
@@ -164,7 +162,7 @@ def _as_json(content: object) -> bytes:
 
 def _wids(split: str, notes: list[tuple[Shard, Any]]) -> dict[str, object]:
     shards = [
-        {"url": _name(shard), "md5sum": note["md5"], "nsamples": note["samples"], "filesize": note["bytes"]}
+        {"url": _name(shard), "md5sum": note["md5"], "nsamples": note["images"], "filesize": note["bytes"]}
         for shard, note in notes
     ]
     return {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": split, "base": "", "shardlist": shards}
@@ -173,7 +171,7 @@ def _wids(split: str, notes: list[tuple[Shard, Any]]) -> dict[str, object]:
 def _timm_splits(split: str, notes: list[tuple[Shard, Any]]) -> dict[str, object]:
     """Return the split, and the split again for each label space: timm skips samples without a number in that space."""
     called = card.CALLED.get(split, split)
-    lengths = {"": [note["samples"] for _, note in notes]}
+    lengths = {"": [note["images"] for _, note in notes]}
     for space in sorted({space for _, note in notes for space in note["spaces"]}):
         lengths[space] = [note["spaces"].get(space, 0) for _, note in notes]
     splits: dict[str, object] = {}

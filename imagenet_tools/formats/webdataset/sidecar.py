@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import lists
-from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Row
@@ -57,12 +56,7 @@ _CLASS_KEYS = {
 }
 
 
-def refuse_fields(plan: Plan) -> None:
-    """Raise ExportError if a field would hide a key of the JSON."""
-    for key, column in plan.options.fields:
-        if key in {*_IMAGE_KEYS, *_CLASS_KEYS, *lists.SPACES}:
-            message = f"--field {key}={column}: {key} is a key of every sample's JSON. Choose another one."
-            raise ExportError(message)
+KEYS = frozenset({*_IMAGE_KEYS, *_CLASS_KEYS, *lists.SPACES})
 
 
 class SampleFacts:
@@ -124,10 +118,7 @@ class SampleFacts:
 
     def features(self, job: Job) -> Mapping[str, Any]:
         """Return the types of the keys."""
-        fields = {
-            key: card.feature_of(_json_type(job.pieces.field_type(key)), f"--field {key}={column}")
-            for key, column in self._plan.options.fields
-        }
+        fields = card.fields(job, _json_type)
         return {**_IMAGE_KEYS, **fields, **_CLASS_KEYS, **dict.fromkeys(self._spaces, _NUMBER)}
 
 
