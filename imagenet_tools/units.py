@@ -133,12 +133,14 @@ class Reads:
     Attributes:
         holds: The tables that its files can fill, as the README lists them: images, boxes, labels.
         beside: The names of files that are often beside them and that nobody needs to read.
+        loose: A unit of a folder that is called by no class is read without the folders in it.
         problems: A sentence for each of the format's own codes in the table problems. The codes of shared modules are
             in the PROBLEMS of those modules.
     """
 
     holds: tuple[str, ...]
     beside: frozenset[str] = frozenset()
+    loose: bool = False
     problems: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -176,7 +176,7 @@ class _FolderSearch:
         self._classes |= {unit.file for unit in units if unit.wnid is not None}
         self._parents |= {parent for file in files for parent in _parents(file)}
         self._tables |= {_parents(file)[0] for file in files if PurePosixPath(file).name in TABLES}
-        if getattr(self._readers[detection.form], "LOOSE", False):
+        if self._readers[detection.form].READS.loose:
             self._parents |= {unit.file for unit in units if unit.wnid is None and not unit.member}
         return True
 

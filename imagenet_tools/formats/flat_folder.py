@@ -29,10 +29,7 @@ from imagenet_tools.wordnet.wnid import (
 )
 from imagenet_tools.wordnet.wordnet import find_row
 
-READS = Reads(holds=("images",))
-
-# A unit of a folder that is called by no class is read without the folders in it.
-LOOSE = True
+READS = Reads(loose=True, holds=("images",))
 
 
 def detect(path: Path) -> list[Detection]:
@@ -49,7 +46,7 @@ def _detect_folder(folder: Path) -> Detection | None:
     # hf_imagefolder reads a folder with a table.
     if task_of(folder.absolute()) or any(map(is_detection_stem, stems)) or find_table(folder)[0]:
         return None
-    official = sorted({found for stem in stems if (found := official_split(stem)) is not None})
+    official = sorted(set(filter(None, map(official_split, stems))))
     wnids = {wnid for stem in stems if (wnid := wnid_of_stem(stem)) is not None}
     if not official and not any(find_row(wnid) is not None for wnid in wnids):
         return None

@@ -36,10 +36,7 @@ from imagenet_tools.images.tar_scan import scan_tar
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
-READS = Reads(holds=("images", "boxes"))
-
-# A unit of a folder that is called by no class is read without the folders in it.
-LOOSE = True
+READS = Reads(loose=True, holds=("images", "boxes"))
 
 _TASK = "CLS-LOC"
 _TOPS = ("", "ILSVRC", "ILSVRC2015", "ILSVRC2016", "ILSVRC2017")
