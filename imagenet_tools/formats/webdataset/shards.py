@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
+from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink, read_range
 from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
 
@@ -85,16 +84,16 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield PARTIAL_BOXES
 
 
-def _name(shard: Shard, suffix: str = "tar") -> str:
-    return f"{shard.split}-{shard.number:06d}.{suffix}"
+def _name(shard: Shard) -> str:
+    return f"{shard.split}-{shard.number:06d}.tar"
 
 
-class ShardSink:
+class ShardSink(FileSink):
     """Writes the samples of one tar."""
 
     def __init__(self, job: Job, shard: Shard):
-        self._job, self._shard = job, shard
-        self._tar = job.create(_name(shard))
+        super().__init__(job, _name(shard))
+        self._job = job
         self._facts = sidecar.SampleFacts(job.plan)
         self._side_files = job.plan.options.side_files
         self._index: list[str] = []
@@ -102,7 +101,7 @@ class ShardSink:
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append a sample."""
-        tar, key, length = self._tar, key_of(row.stem), picture.length
+        tar, key, length = self.out, key_of(row.stem), picture.length
         name, label, facts = key.encode(), b"%d" % row.class_index, self._facts.of(row)
         header, padding = tar_header.header, tar_header.padding
         start = tar.tell()
@@ -119,18 +118,17 @@ class ShardSink:
 
     def close(self) -> SinkOutput:
         """Complete the tar, and write its index."""
-        self._tar.write(tar_header.END)
-        self._tar.close()
-        name, index_name = _name(self._shard), _name(self._shard, "idx")
+        self.out.write(tar_header.END)
+        length = self.out.tell()
+        files = super().close().files
         note: dict[str, Any] = {"images": self._n, "spaces": self._facts.numbered}
-        if not self._side_files:
-            return SinkOutput(files=(name,), note=note)
-        with (self._job.out / name).open("rb") as file:
-            note |= {"md5": hashlib.file_digest(file, "md5").hexdigest(), "bytes": os.fstat(file.fileno()).st_size}
-        index = self._job.create(index_name)
-        index.write("".join(f"{line}\n" for line in (f"v1.2 {self._n}", *self._index)).encode())
-        index.close()
-        return SinkOutput(files=(name, index_name), note=note)
+        if self._side_files:
+            with (self._job.out / self.name).open("rb") as file:
+                note |= {"md5": hashlib.file_digest(file, "md5").hexdigest(), "bytes": length}
+            index = FileSink(self._job, f"{self.name.removesuffix('.tar')}.idx")
+            index.out.write("".join(f"{line}\n" for line in (f"v1.2 {self._n}", *self._index)).encode())
+            files = (*files, *index.close().files)
+        return SinkOutput(files=files, note=note)
 
 
 open_shard = ShardSink
