@@ -120,7 +120,7 @@ def _detect_classes(folder: Path, wnids: Sequence[str], noun: str, *, whole: boo
 
 def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) -> Detection:
     """Return a detection with the data set and the splits that stems of images, or wnids, give."""
-    official = sorted({found for stem in stems if (found := official_split(stem)) is not None})
+    official = sorted(set(filter(None, map(official_split, stems))))
     wnids = {wnid for stem in stems if (wnid := stem if is_wnid(stem) else wnid_of_stem(stem)) is not None}
     thousand = dataset_of(wnids) == "ilsvrc2012"
     dataset = f"ilsvrc{official[0][0]}" if official else "ilsvrc2012" if thousand and not whole else _WHOLE_DATASET

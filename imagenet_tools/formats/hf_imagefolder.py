@@ -92,7 +92,7 @@ def detect(path: Path) -> list[Detection]:
     named = [(class_of_name(row["file_name"]), row) for row in rows]
     in_columns = {row[column] for home in homes if (column := class_column(home.rows)) for row in home.rows}
     reading = read_numbers((wnid, int(row["label"])) for wnid, row in named if wnid and _has_number(row))
-    official = next((found for stem in stems if (found := official_split(stem))), None)
+    official = next(filter(None, map(official_split, stems)), None)
     verdict = release_of({wnid for wnid, _ in named if wnid} | in_columns, name=path.name)
     dataset, readings = (f"ilsvrc{official[0]}", ()) if official else (verdict.dataset, verdict.readings)
     if not all(map(keeps_imagenet_name, stems)):

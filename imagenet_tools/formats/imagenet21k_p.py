@@ -51,9 +51,8 @@ def _class_folders(path: Path) -> dict[Path, list[str]]:
         return {}
     places = [[path]] if path.name in _FOLDERS else [[path / top / name for name in _FOLDERS] for top in ("", _TOP)]
     for folders in places:
-        wnids = {folder: class_folders(folder) for folder in folders if folder.is_dir()}
-        if any(wnids.values()):
-            return {folder: found for folder, found in wnids.items() if found}
+        if wnids := {folder: names for folder in folders if folder.is_dir() and (names := class_folders(folder))}:
+            return wnids
     return {}
 
 

@@ -209,7 +209,7 @@ def dataset_of_images(
 ) -> tuple[str, tuple[str, ...]]:
     """Return (the data set, what else it may be) by official names, classes, class numbers and a name."""
     verdict = release_of(wnids, name=name)
-    official = next((found for stem in stems if (found := official_split(stem))), None)
+    official = next(filter(None, map(official_split, stems)), None)
     if official and not verdict.dataset.startswith("imagenette"):  # Imagenette is made of official images
         return f"ilsvrc{official[0]}", ()
     decided = reading.numbering is not None and reading.numbering.space == verdict.dataset
