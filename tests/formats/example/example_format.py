@@ -30,18 +30,15 @@ units = contract.one_unit
 files = unit_file
 
 
-def scan(unit):
-    """Yield the images of a pack, as byte ranges of it."""
-    rows = ImageRows(unit)
+@contract.gathers(ImageRows)
+def scan(unit, rows):
+    """Add the images of a pack, as byte ranges of it."""
     with unit.path.open("rb") as file:
-        try:
-            for stem, wnid, _, offset, length in _places(unit.path):
-                more = contract.reader_at(file.fileno(), offset)
-                head = more(0, min(HEAD, length))
-                rows.add(stem, file=unit.file, offset=offset, length=length, head=head, more=more, wnid=wnid)
-        except FormatError as error:
-            rows.problem(error.code, unit.file, str(error))
-    yield from rows.batches()
+        for stem, wnid, _, offset, length in _places(unit.path):
+            more = contract.reader_at(file.fileno(), offset)
+            head = more(0, min(HEAD, length))
+            rows.add(stem, file=unit.file, offset=offset, length=length, head=head, more=more, wnid=wnid)
+            yield
 
 
 def _places(pack):
