@@ -111,7 +111,7 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
     tallies = _train_tallies(job)
-    categories = ",\n".join(_as_json(_category(cls) | _frequency(tallies.get(cls.wnid))) for cls in job.plan.classes)
+    categories = ",\n".join(_as_json(_category(cls, tallies.get(cls.wnid))) for cls in job.plan.classes)
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
     for key in ("images", "annotations"):
         yield f',\n"{key}":['.encode()
@@ -134,7 +134,9 @@ def _train_tallies(job: Job) -> dict[str, Tally]:
     return tallies
 
 
-def _category(cls: Class) -> dict[str, object]:
+def _category(cls: Class, tally: Tally | None) -> dict[str, object]:
+    """Return a category, with LVIS's measure: rare up to 10 images of train, common up to 100, else frequent."""
+    images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
     synset = wordnet.synset(cls.wnid)
     above = [wordnet.synset(parent) for parent in (*synset.hypernyms, *synset.instance_hypernyms)]
     return {
@@ -144,13 +146,6 @@ def _category(cls: Class) -> dict[str, object]:
         "wnid": cls.wnid,
         "synset": synset.name,
         "hypernyms": [{"wnid": parent.wnid, "name": parent.name} for parent in above],
-    }
-
-
-def _frequency(tally: Tally | None) -> dict[str, object]:
-    """Return LVIS's measure of a category: rare up to 10 images of train, common up to 100, else frequent."""
-    images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
-    return {
         "image_count": images,
         "instance_count": boxes,
         "frequency": "r" if images <= 10 else "c" if images <= 100 else "f",
