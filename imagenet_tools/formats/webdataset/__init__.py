@@ -30,7 +30,7 @@ from pathlib import Path
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
+from imagenet_tools.formats._shared.contract import gathers, joined, lacking, names_in, reader_at
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -148,15 +148,17 @@ def _first_image(seen: IdentifiedSample) -> sharding.FirstImage[IdentifiedSample
 
 def _missing(folder: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> str:
     """Return how many shards of each split _info.json lists that are not there."""
-    there = {shard.name for group in shard_set.groups for shard in group.shards}
+    present = {shard.name for group in shard_set.groups for shard in group.shards}
     for name in ("_info.json", "info.json"):
         try:
             listed = json.loads((folder / name).read_bytes())["splits"].values()
-            names = {split["name"]: [str(file) for file in split["filenames"]] for split in listed}
+            files_of = {split["name"]: [str(file) for file in split["filenames"]] for split in listed}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        lacking = {split: sum(file not in there for file in files) for split, files in names.items()}
-        return "; ".join(f"{n:,} of {len(names[split]):,} shards of {split}" for split, n in lacking.items() if n)
+        return joined(
+            lacking(sum(file in present for file in files), len(files), f"shards of {split}")
+            for split, files in files_of.items()
+        )
     return ""
 
 
