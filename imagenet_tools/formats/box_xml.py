@@ -78,10 +78,10 @@ def _detect_archive(path: Path) -> list[Detection]:
     if any(task_in(data) is not None for _, data in members):
         return []
     nested = any(map(ARCHIVE.fullmatch, names[0].parts))
-    what = "an archive of class archives" if nested else "an archive"
+    noun = "an archive of class archives" if nested else "an archive"
     stems = [wnid_of_folder(name.parent.name) or name.stem for name in names]
     whole = any(_WHOLE in data for _, data in members)
-    return [_detection(path, stems, f"{what} of box XML, the first {names[0]}", whole=whole)]
+    return [_detection(path, stems, f"{noun} of box XML, the first {names[0]}", whole=whole)]
 
 
 def _detect_folder(folder: Path) -> Detection | None:

@@ -136,18 +136,18 @@ def _detect_folder(folder: Path) -> list[Detection]:
 
 
 def _detect_leaves(folder: Path, places: list[Path], kind: str) -> Detection:
-    what = kind or "images"
+    noun = kind or "images"
     splits = {split for place in places if (split := _split_below(folder, place))}
     classes = sum(is_wnid(place.name) for place in places)
     sizes = [(place.name, _count(place)) for place in places if not is_wnid(place.name)]
     parts = [count_of(classes, "synset folder")] if classes else []
     parts += [f"{name} with {n:,}" for name, n in sizes]
-    missing = [f"the {split} {what}" for split in ("train", "val") if split not in splits]
-    missing += [lacking(n, _N_VAL, f"validation {what}") for name, n in sizes if name.endswith("val")]
+    missing = [f"the {split} {noun}" for split in ("train", "val") if split not in splits]
+    missing += [lacking(n, _N_VAL, f"validation {noun}") for name, n in sizes if name.endswith("val")]
     holds = ("boxes", "labels") if kind else ("images",)
     by = "the annotations" if kind else "the folders of train, and no others" if classes else ""
     labels = Labelling(by, "wordnet") if by else None
-    about = (f"{what} of ILSVRC's detection task: {', '.join(parts)}", tuple(sorted(splits)), joined(missing), labels)
+    about = (f"{noun} of ILSVRC's detection task: {', '.join(parts)}", tuple(sorted(splits)), joined(missing), labels)
     return Detection("ilsvrc_det", folder, DATASET, holds, *about)
 
 

@@ -46,8 +46,8 @@ def detect(path: Path) -> list[Detection]:
     if not path.is_dir():
         detections = [_detect_file(path)] if tar.is_gzip(path) else []
     elif (names := _class_files(path)) and _detect_file(path / names[0]):
-        what = f"a folder of {count_of(len(names), 'class tar')}, each in gzip"
-        detections = [detect_class_tars("image_tar_gz", path, [name[:9] for name in names], what)]
+        archive = f"a folder of {count_of(len(names), 'class tar')}, each in gzip"
+        detections = [detect_class_tars("image_tar_gz", path, [name[:9] for name in names], archive)]
     else:
         files = sorted((path / "data").glob("*.tar.gz"))
         detections = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
@@ -67,8 +67,8 @@ def _detect_file(path: Path) -> Detection | None:
             if len(names) == MAX_SEEN_MEMBERS or member.offset + member.size > _LOOKED_AT_BYTES:
                 break
     if wnid := first_class_tar(names):
-        what = "a gzip stream of class tars, not counted"
-        return detect_class_tars("image_tar_gz", path, [wnid], what, all_seen=False)
+        archive = "a gzip stream of class tars, not counted"
+        return detect_class_tars("image_tar_gz", path, [wnid], archive, all_seen=False)
     return detect_images("image_tar_gz", path, names, "a gzip stream")
 
 

@@ -43,9 +43,9 @@ def detect(path: Path) -> list[Detection]:
     if path.is_dir():
         files = _class_files(path)
         images = [name for file in files[:_LOOKED_AT_TARS] for name in _first_names(path / file, _LOOKED_AT_IMAGES)]
-        what = f"a folder of {count_of(len(files), 'class tar')}"
+        archive = f"a folder of {count_of(len(files), 'class tar')}"
         wnids = [name[:9] for name in files]
-        return [detect_class_tars("image_tars", path, wnids, what, images=images)] if files else []
+        return [detect_class_tars("image_tars", path, wnids, archive, images=images)] if files else []
     if not tar.is_tar(path):
         return []
     names = _first_names(path)
@@ -56,8 +56,8 @@ def detect(path: Path) -> list[Detection]:
             for _, member in class_tars[:_LOOKED_AT_TARS]
             for name in _first_names(path, _LOOKED_AT_IMAGES, member.offset, member.offset + member.size)
         ]
-        what = f"a tar of {count_of(len(class_tars), 'class tar')}"
-        return [detect_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], what, images=images)]
+        archive = f"a tar of {count_of(len(class_tars), 'class tar')}"
+        return [detect_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], archive, images=images)]
     if len(names) == MAX_SEEN_MEMBERS and _is_shard(path):
         return []
     detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < MAX_SEEN_MEMBERS)

@@ -32,11 +32,11 @@ _DAMAGE_STEPS = ("unreadable", "problem")
 
 # The folder that timm takes for the class: the last of the path in the innermost archive, else that tar's own name.
 _FOLDER = r"""
-    SELECT image_id, own, split, regexp_extract(
+    SELECT image_id, own_wnid, split, regexp_extract(
         CASE WHEN "offset" = 0 AND compression IS NULL THEN file
              ELSE regexp_replace(coalesce(nullif(inner_tar, ''), file), '\.tar$', '') || '/' || coalesce(member, 'x')
         END, '([^/]+)/[^/]+$', 1) AS folder
-    FROM (SELECT made.image_id, images.wnid AS own, made.split, made."offset", made.compression, made.file,
+    FROM (SELECT made.image_id, images.wnid AS own_wnid, made.split, made."offset", made.compression, made.file,
                  made.member, units.member AS inner_tar
           FROM made JOIN images USING (dataset, image_id)
           LEFT JOIN (SELECT source, unnest(units, recursive := true) FROM sources) AS units
@@ -55,15 +55,15 @@ def hazards(plan: Plan) -> Iterator[str]:
     if outside := sum(n for (n,) in plan.selection.run(_OUTSIDE_LOCK).fetchall()):
         within["lock"] = outside
     if within or plan.selection.choice.split.by != "official":
-        what = ", ".join(f"{n:,} by {step}" for step, n in within.items()) or "a split that is not the official one"
+        choice = ", ".join(f"{n:,} by {step}" for step, n in within.items()) or "a split that is not the official one"
         message = (
-            f"A class map chooses whole classes; found a choice of images within classes ({what}). "
+            f"A class map chooses whole classes; found a choice of images within classes ({choice}). "
             "Export to image_folder with --link hard, or choose by class alone."
         )
         raise ExportError(message)
     [(n, first, folder, splits)] = plan.selection.run(
         f"""SELECT count(*), min(image_id), any_value(folder), list_sort(list(DISTINCT split)) FROM ({_FOLDER})
-            WHERE folder IS DISTINCT FROM own"""
+            WHERE folder IS DISTINCT FROM own_wnid"""
     ).fetchall()
     if n:
         message = (
