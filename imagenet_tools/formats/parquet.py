@@ -24,6 +24,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,17 +33,16 @@ WRITES = Writes(boxes=True, ordered=True, holds_bytes=False)
 
 _ROW_GROUP_ROWS = 1 << 16
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")
+_BOX_COLUMNS = ("wnid", "class_index", *_EDGES, "pose", "truncated", "difficult")
 
 
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    types: dict[str, pa.DataType] = dict.fromkeys(listing.COLUMNS, pa.string())
-    types |= dict.fromkeys(("offset", "length", "position"), pa.int64())
-    types |= dict.fromkeys(("class_index", "width", "height"), pa.int32()) | {"orientation": pa.int16()}
-    box = {"wnid": pa.string(), "class_index": pa.int32(), **dict.fromkeys(_EDGES, pa.float64())}
-    box |= {"pose": pa.string(), "truncated": pa.bool_(), "difficult": pa.bool_()}
-    return pa.schema([*types.items(), ("boxes", pa.list_(pa.struct(list(box.items()))))])
+    added = {"class_index": pa.int32(), "official_split": pa.string()}  # columns that an index does not have
+    images, boxes = ({field.name: field.type for field in arrow_schema(table)} | added for table in ("images", "boxes"))
+    box = pa.struct([(name, boxes[name]) for name in _BOX_COLUMNS])
+    return pa.schema([*((name, images[name]) for name in listing.COLUMNS), ("boxes", pa.list_(box))])
 
 
 def hazards(plan: Plan) -> Iterator[str]:
