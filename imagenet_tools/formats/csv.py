@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from imagenet_tools.exports.job import Job
@@ -34,12 +35,8 @@ def open_shard(job: Job, shard: Shard) -> listing.ListSink:
 def finish(job: Job) -> None:
     """Write the table of each split."""
     for split in job.plan.splits:
-        job.write(f"{split}.csv", _text(job, split))
-
-
-def _text(job: Job, split: str) -> Iterator[bytes]:
-    yield _lines([listing.COLUMNS])
-    yield from map(_lines, listing.listed_rows(job, split))
+        rows = chain([[listing.COLUMNS]], listing.listed_rows(job, split))
+        job.write(f"{split}.csv", map(_lines, rows))
 
 
 def _lines(rows: Iterable[Iterable[object]]) -> bytes:
