@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import release_of
-from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import count_of, joined, unit_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Reading, numbering_of, read_numbers
 from imagenet_tools.units import Detection, Labelling, Unit
@@ -61,6 +61,11 @@ class FirstImage(NamedTuple, Generic[T]):
         wnid = wnid_of_stem(self.stem)
         named = keeps_imagenet_name(self.stem) and (wnid is None or find_row(wnid) is not None)
         return self.exported is not None or named
+
+
+def missing_shards(n: int, of: int, split: str) -> str:
+    """Return how many shards of a split are missing, "2 of 4 shards of train"; "" if none is."""
+    return f"{n:,} of {of:,} shards of {split}" if n > 0 else ""
 
 
 def class_of_stem(stem: str) -> str | None:
@@ -125,7 +130,8 @@ class ShardSet(Generic[T]):
     def missing(self) -> str:
         """The shards that are not there, by the numbers in the names of the others."""
         return joined(
-            lacking(len(group.shards), group.of, f"shards of {group.split or 'the data set'}") for group in self.groups
+            missing_shards(group.of - len(group.shards), group.of, group.split or "the data set")
+            for group in self.groups
         )
 
 

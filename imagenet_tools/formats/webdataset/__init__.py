@@ -30,7 +30,7 @@ from pathlib import Path
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import gathers, joined, lacking, names_in, reader_at
+from imagenet_tools.formats._shared.contract import gathers, joined, names_in, reader_at
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -156,7 +156,7 @@ def _missing(folder: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> st
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         return joined(
-            lacking(sum(file in present for file in files), len(files), f"shards of {split}")
+            sharding.missing_shards(sum(file not in present for file in files), len(files), split)
             for split, files in files_of.items()
         )
     return ""
