@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +15,37 @@ from imagenet_tools.store.layout import MANIFEST, read_manifest
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
-    import duckdb
-
     from imagenet_tools.selection.lock import Lock
+    from imagenet_tools.store.store import Store
 
-WAYS = ("id", "wnid", "bytes")
+_ROWS_AT_ONCE = 10_000
+
+# Differences of the views a and b, by way, as (kind of the difference, key, value in a, value in b).
+_QUERIES = {
+    "id": """
+        WITH pairs AS MATERIALIZED (
+            SELECT coalesce(a.dataset, b.dataset) || '/' || coalesce(a.image_id, b.image_id) AS key,
+                   a.wnid AS wnid_a, b.wnid AS wnid_b, a.split AS split_a, b.split AS split_b,
+                   CASE WHEN b.image_id IS NULL THEN 'only_a' WHEN a.image_id IS NULL THEN 'only_b' END AS alone
+            FROM a FULL JOIN b ON a.dataset = b.dataset AND a.image_id = b.image_id
+            WHERE alone IS NOT NULL OR wnid_a IS DISTINCT FROM wnid_b OR split_a IS DISTINCT FROM split_b)
+        SELECT coalesce(alone, 'wnid') AS kind, key, wnid_a, wnid_b FROM pairs
+        WHERE alone IS NOT NULL OR wnid_a IS DISTINCT FROM wnid_b
+        UNION ALL
+        SELECT 'split', key, split_a, split_b FROM pairs WHERE alone IS NULL AND split_a IS DISTINCT FROM split_b
+        ORDER BY key, kind DESC""",
+    "wnid": """
+        SELECT CASE WHEN y.n IS NULL THEN 'only_a' WHEN x.n IS NULL THEN 'only_b' ELSE 'n' END, wnid, x.n, y.n
+        FROM (SELECT wnid, count(*) AS n FROM a GROUP BY wnid) AS x
+        FULL JOIN (SELECT wnid, count(*) AS n FROM b GROUP BY wnid) AS y USING (wnid)
+        WHERE x.n IS DISTINCT FROM y.n ORDER BY wnid""",
+    # Images of the same length may have other bytes.
+    "bytes": """
+        SELECT CASE WHEN b.image_id IS NULL THEN 'only_a' WHEN a.image_id IS NULL THEN 'only_b'
+                    WHEN a.length = b.length THEN 'bytes' ELSE 'length' END,
+               dataset || '/' || image_id, a.length, b.length
+        FROM a FULL JOIN b USING (dataset, image_id) ORDER BY dataset, coalesce(a.wnid, b.wnid), image_id""",
+}
 
 
 class Difference(NamedTuple):
@@ -46,37 +73,37 @@ def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Di
         a: A folder of an index, a lock, a recipe, a published list, a file of classes, or a,b,c.
         b: Another entry.
         by: "id" (images by data set and id: presence, class and split), "wnid" (classes, and the images of each) or
-            "bytes" (the bytes of images, read from both indexes). Default: id for images, wnid for classes.
+            "bytes" (presence, and the bytes of images, read from both indexes). Default: id for images, wnid for
+            classes.
         limit: The number of differences of each kind in `some`.
 
     Raises:
         UsageError: The two cannot be compared in this way.
     """
     kinds = _kind(a), _kind(b)
-    if by is not None and by not in WAYS:
-        raise UsageError(f"--by {by}: expected one of {', '.join(WAYS)}.")
+    rows: Iterable[Difference]
     if "recipe" in kinds:
         if kinds != ("recipe", "recipe") or by is not None:
             raise UsageError(f"Found {' and '.join(kinds)}; a recipe is compared with another recipe, without --by.")
-        return _collect(kinds, "key", _compare_recipes(Path(a), Path(b)), limit)
-    by = by or ("wnid" if "classes" in kinds else "id")
-    if "classes" in kinds:
-        if by != "wnid":
+        by, rows = "key", _compare_recipes(Path(a), Path(b))
+    elif "classes" in kinds:
+        if by not in (None, "wnid"):
             raise UsageError(f"--by {by}: a list of classes has no images; expected --by wnid.")
-        return _collect(kinds, by, _compare_lists(_wnids(a, kinds[0]), _wnids(b, kinds[1])), limit)
-    if by == "bytes" and kinds != ("index", "index"):
-        raise UsageError(f"--by bytes: found {' and '.join(kinds)}; expected two indexes, whose images can be read.")
-    return _collect(kinds, by, _compare_images(a, b, kinds, by), limit)
-
-
-def _collect(kinds: tuple[str, str], by: str, rows: Iterable[Difference], limit: int) -> Differences:
-    counts: dict[str, int] = {}
+        by, rows = "wnid", _compare_lists(_wnids(a, kinds[0]), _wnids(b, kinds[1]))
+    else:
+        by = by or "id"
+        if by == "bytes" and kinds != ("index", "index"):
+            raise UsageError(
+                f"--by bytes: found {' and '.join(kinds)}; expected two indexes, whose images can be read."
+            )
+        rows = _compare_images(a, b, kinds, by)
+    counts = Counter[str]()
     some: list[Difference] = []
     for row in rows:
-        counts[row.what] = counts.get(row.what, 0) + 1
+        counts[row.what] += 1
         if counts[row.what] <= limit:
             some.append(row)
-    return Differences(kinds, by, counts, tuple(some))
+    return Differences(kinds, by, dict(counts), tuple(some))
 
 
 def _kind(text: str) -> str:
@@ -101,7 +128,7 @@ def _compare_recipes(path_a: Path, path_b: Path) -> Iterator[Difference]:
 
 
 def _flat(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the words with `key.name` for each name in a table."""
+    """Return the words with the key `key.name` for each name in a table."""
     flat: dict[str, Any] = {}
     for key, value in words.items():
         flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
@@ -164,61 +191,23 @@ def _images_sql(text: str, kind: str) -> str:
 def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str) -> Iterator[Difference]:
     import duckdb
 
+    from imagenet_tools.store.store import Store
+
+    stores = [Store.open(a), Store.open(b)] if by == "bytes" else []
     with duckdb.connect(config={"temp_directory": ""}) as sql:
         for name, text, kind in zip("ab", (a, b), kinds, strict=True):
             sql.execute(f"CREATE VIEW {name} AS FROM {_images_sql(text, kind)}")
-        if by == "id":
-            yield from _by_id(sql)
-        elif by == "wnid":
-            yield from _by_wnid(sql)
-        else:
-            yield from _by_bytes(sql, a, b)
+        cursor = sql.execute(_QUERIES[by])
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            for row in map(Difference._make, rows):
+                if by == "wnid":
+                    yield row._replace(key=f"{row.key} {_synset_name(row.key)}")
+                elif row.what != "bytes" or _bytes_differ(stores, row.key):
+                    yield row
     if kinds == ("lock", "lock"):
         yield from _compare_classes(lock.read(a), lock.read(b))
 
 
-def _rows(sql: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
-    cursor = sql.execute(query)
-    while rows := cursor.fetchmany(10_000):
-        yield from rows
-
-
-def _by_id(sql: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
-    query = """SELECT coalesce(a.dataset, b.dataset) || '/' || coalesce(a.image_id, b.image_id) AS key,
-                      b.image_id IS NULL, a.image_id IS NULL, a.wnid, b.wnid, a.split, b.split
-               FROM a FULL JOIN b ON a.dataset = b.dataset AND a.image_id = b.image_id
-               WHERE a.image_id IS NULL OR b.image_id IS NULL
-                  OR a.wnid IS DISTINCT FROM b.wnid OR a.split IS DISTINCT FROM b.split
-               ORDER BY key"""
-    for key, only_a, only_b, wnid_a, wnid_b, split_a, split_b in _rows(sql, query):
-        if only_a or only_b:
-            yield Difference("only_a" if only_a else "only_b", key, wnid_a, wnid_b)
-            continue
-        if wnid_a != wnid_b:
-            yield Difference("wnid", key, wnid_a, wnid_b)
-        if split_a != split_b:
-            yield Difference("split", key, split_a, split_b)
-
-
-def _by_wnid(sql: duckdb.DuckDBPyConnection) -> Iterator[Difference]:
-    query = """SELECT wnid, x.n, y.n FROM (SELECT wnid, count(*) AS n FROM a GROUP BY wnid) AS x
-               FULL JOIN (SELECT wnid, count(*) AS n FROM b GROUP BY wnid) AS y USING (wnid)
-               WHERE x.n IS DISTINCT FROM y.n ORDER BY wnid"""
-    for wnid, n_a, n_b in _rows(sql, query):
-        what = "only_a" if n_b is None else "only_b" if n_a is None else "n"
-        yield Difference(what, f"{wnid} {_synset_name(wnid)}", n_a, n_b)
-
-
-def _by_bytes(sql: duckdb.DuckDBPyConnection, a: str, b: str) -> Iterator[Difference]:
-    """Yield the images of both indexes whose bytes differ; images are read only if their lengths are equal."""
-    from imagenet_tools.store.store import Store
-
-    store_a, store_b = Store.open(a), Store.open(b)
-    query = """SELECT dataset, image_id, a.length, b.length FROM a JOIN b USING (dataset, image_id)
-               ORDER BY dataset, a.wnid, image_id"""
-    for dataset, image_id, length_a, length_b in _rows(sql, query):
-        key = f"{dataset}/{image_id}"
-        if length_a != length_b:
-            yield Difference("length", key, length_a, length_b)
-        elif store_a.image(image_id, dataset=dataset).read() != store_b.image(image_id, dataset=dataset).read():
-            yield Difference("bytes", key, length_a, length_b)
+def _bytes_differ(stores: Iterable[Store], key: str) -> bool:
+    dataset, _, image_id = key.partition("/")
+    return len({store.image(image_id, dataset=dataset).read() for store in stores}) > 1

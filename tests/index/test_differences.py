@@ -56,3 +56,11 @@ def test_locks_recipes_and_lists_are_compared(index: Index, tmp_path: Path, caps
 
 def test_bytes_are_read_where_lengths_agree(index: Index) -> None:
     assert differences(str(index.path), str(index.path), by="bytes").counts == {}
+
+
+def test_images_that_are_in_one_index_alone_differ_by_bytes(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.index", [image("n02085620_0", "n02085620", length=5)])
+    b = write(tmp_path / "b.index", [image("n02085620_1", "n02085620")])
+    assert differences(str(a), str(b), by="bytes").counts == {"only_a": 1, "only_b": 1}
+    c = write(tmp_path / "c.index", [image("n02085620_0", "n02085620", length=6)])
+    assert differences(str(a), str(c), by="bytes").counts == {"length": 1}
