@@ -31,7 +31,6 @@ listed AS (SELECT unnest($_classes) AS wnid, unnest(range(len($_classes)))::INTE
 chosen AS (
     SELECT made.*, label, "offset" = 0 AND compression IS NULL AS alone
     FROM made JOIN listed USING (wnid) WHERE left_out IS NULL AND split = $_split)"""
-_NUMBERS = ("home", "start", "length", "label")
 _ORDER = "label, dataset, image_id"  # as ImageFolder sorts: by class, then by name
 # The fields of a Container as one text, because each image looks its container up. No name contains chr(0).
 _HOME = """concat_ws(chr(0), dataset, source, coalesce(compression, ''), coalesce(encoding, ''),
@@ -112,11 +111,12 @@ def dataset(
     if boxed:  # an image with boxes that are all unusable shows an object, so it is never background
         chosen = chosen.demand("bad_boxes", _USABLE_BOX if unboxed == "skip" else f"n_boxes = 0 OR {_USABLE_BOX}")
     values = {"_classes": list(wnids), "_split": split}
-    columns = tuple(dict.fromkeys(field for field in fields if field in _COLUMNS))
-    images, extra = _images(chosen, values, columns)
     left_out = _left_out(chosen, split)
-    if not len(images.label):
+    homes = [home for (home,) in chosen.run(_HOMES, values).fetchall()]
+    if not homes:
         raise _no_images(chosen, split, left_out)
+    columns = tuple(dict.fromkeys(field for field in fields if field in _COLUMNS))
+    images, extra = _images(chosen, homes, values, columns)
     return Dataset(
         images,
         wnids,
@@ -158,31 +158,26 @@ def _no_images(selection: Selection, split: str, left_out: Mapping[str, int]) ->
 
 
 def _images(
-    selection: Selection, values: Mapping[str, object], columns: Sequence[str]
+    selection: Selection, homes: Sequence[str], values: Mapping[str, object], columns: Sequence[str]
 ) -> tuple[ImagePlaces, dict[str, pa.Array]]:
     """Return the places of the images, and the columns that were asked for, in order."""
     import pyarrow as pa
 
-    homes = [home for (home,) in selection.run(_HOMES, values).fetchall()]
     # A column gets the prefix `_`, because it may be image_id, which is there already.
     more = "".join(f', "{column}" AS "_{column}"' for column in columns)
-    parts: dict[str, list[Any]] = {}
-    for batch in selection.read(_IMAGES.format(columns=more), {**values, "_homes": homes}):
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            parts.setdefault(name, []).append(column.to_numpy() if name in _NUMBERS else column)
-    home, start, length, label = (np.concatenate([np.empty(0, np.int64), *parts.pop(name, ())]) for name in _NUMBERS)
-    texts = {name: pa.chunked_array(chunks).combine_chunks() for name, chunks in parts.items()}
-    image_id, name = (texts.pop(name, pa.array([], pa.string())) for name in ("image_id", "name"))
+    table = pa.Table.from_batches(selection.read(_IMAGES.format(columns=more), {**values, "_homes": homes}))
+    home, start, length, label = (table[name].to_numpy() for name in ("home", "start", "length", "label"))
+    name = table["name"].combine_chunks()
     images = ImagePlaces(
         tuple(_container(selection, *text.split("\0")) for text in homes),
         smallest(home),
         start.astype(np.int64),
         smallest(length),
-        image_id,
+        table["image_id"].combine_chunks(),
         None if name.null_count == len(name) else name,
         smallest(label),
     )
-    return images, {name.removeprefix("_"): column for name, column in texts.items()}
+    return images, {column: table[f"_{column}"].combine_chunks() for column in columns}
 
 
 def _container(
@@ -195,21 +190,15 @@ def _container(
 
 
 def _boxes(selection: Selection, values: Mapping[str, object], n_images: int) -> Boxes:
-    import pyarrow as pa
-
-    names = ("row", "label", "nxmin", "nymin", "nxmax", "nymax", "width", "height")
-    batches = list(selection.read(_BOXES, values))
-    table = pa.Table.from_batches(batches) if batches else None
-    row, label, left, top, right, bottom, width, height = (
-        table[name].to_numpy() if table is not None else np.empty(0) for name in names
-    )
-    if np.isnan(width.astype(float)).any():
+    columns = selection.run(_BOXES, values).fetchnumpy()
+    row, label, left, top, right, bottom, width, height = columns.values()
+    if np.ma.is_masked(width):
         raise UsageError(
             "Boxes are asked for, and some images have no size in the index: it was built without probing. "
             "Build it again with its sources, probing."
         )
     starts = np.zeros(n_images + 1, np.int64)
-    np.cumsum(np.bincount(row.astype(np.int64), minlength=n_images), out=starts[1:])
+    np.cumsum(np.bincount(row, minlength=n_images), out=starts[1:])
     fractions = np.stack((left, top, right, bottom), axis=1).astype(np.float32)
     pixels = np.stack(to_pixels(left, top, right, bottom, width, height), axis=1).astype(np.float32)
-    return Boxes(starts, label.astype(np.int64), fractions, pixels)
+    return Boxes(starts, np.asarray(label, np.int64), fractions, pixels)

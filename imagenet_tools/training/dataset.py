@@ -148,7 +148,7 @@ class Dataset:
     @property
     def targets(self) -> LazyList[int]:
         """Return the class index of every image, in place of a list."""
-        return LazyList(len(self), self._images.target, self._images.label)
+        return LazyList(len(self), self._images.label.item, self._images.label)
 
     @property
     def samples(self) -> LazyList[tuple[str, int]]:
@@ -245,7 +245,7 @@ class Dataset:
         if field == "image":
             return image if self.transform is None else self.transform(image)
         if field == "label":
-            label = self._images.target(row)
+            label = self._images.label.item(row)
             return label if self.target_transform is None else self.target_transform(label)
         if field == "bytes":
             return data

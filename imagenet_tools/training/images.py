@@ -65,13 +65,9 @@ class ImagePlaces(NamedTuple):
         """Return the file of an image, or archive/name."""
         return f"{self.homes[self.home[row]].path}/{self._name(row)}"
 
-    def target(self, row: int) -> int:
-        """Return the class index of an image."""
-        return int(self.label[row])
-
     def sample(self, row: int) -> tuple[str, int]:
         """Return (path, class index) of an image."""
-        return self.path(row), self.target(row)
+        return self.path(row), int(self.label[row])
 
     def key(self, row: int) -> str:
         """Return dataset/image_id."""
