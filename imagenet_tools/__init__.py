@@ -15,23 +15,11 @@ Importing the package loads nothing heavy: each function imports what it needs w
 
 from __future__ import annotations
 
+# ruff: noqa: F403, F405
+
 TYPE_CHECKING = False  # importing typing would take half of the package's import time
 if TYPE_CHECKING:
-    from imagenet_tools.api import (
-        build_index,
-        check,
-        class_map,
-        classes,
-        detect,
-        export,
-        find,
-        identify,
-        is_a,
-        open_index,
-        plan_export,
-        relocate,
-        synset,
-    )
+    from imagenet_tools.api import *
 
 __version__ = "0.1.0"
 
@@ -53,13 +41,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import imagenet_tools.api when the first public function is used, and return the function."""
-    if name not in __all__:
-        raise AttributeError(f"module 'imagenet_tools' has no attribute {name!r}")
-    from imagenet_tools import api
+    """Import a public function, or a module of the package, when it is first used."""
+    if name in __all__:
+        from imagenet_tools import api
 
-    globals().update({function: getattr(api, function) for function in __all__})
-    return globals()[name]
+        globals().update({function: getattr(api, function) for function in __all__})
+        return globals()[name]
+    if not name.startswith("_"):
+        from importlib import import_module
+
+        try:
+            return import_module(f"imagenet_tools.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"imagenet_tools.{name}":
+                raise
+    raise AttributeError(f"module 'imagenet_tools' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

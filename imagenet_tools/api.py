@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
+from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.options import EXPORT, ExportOptions, make_options, with_export_options
 
 if TYPE_CHECKING:
@@ -163,7 +164,6 @@ def check(
         >>> [finding.code for finding in imt.check("imagenet.index").findings]
         []
     """
-    from imagenet_tools.errors import UsageError
     from imagenet_tools.exports import checks
 
     path_list = [Path(path) for path in _several(paths)]
@@ -415,17 +415,12 @@ def export(
 
 
 def _check_workers(workers: int | None) -> None:
-    from imagenet_tools.errors import UsageError
-
     if workers is not None and workers < 1:
-        message = f"workers: found {workers}; expected a number of processes, at least 1."
-        raise UsageError(message)
+        raise UsageError(f"workers: found {workers}; expected a number of processes, at least 1.")
 
 
 def _targets(to: str) -> list[str]:
     """Return the targets in a text such as "yolo,coco"; raise UsageError for an unknown target."""
-    from imagenet_tools.errors import UsageError
-
     known = [name for name, module in _formats().items() if hasattr(module, "open_shard")]
     targets = list(dict.fromkeys(name.strip() for name in to.split(",")))
     for target in targets:
