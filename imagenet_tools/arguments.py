@@ -72,11 +72,15 @@ def _kinds(function: Callable[..., object]) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for name, kind in function.__annotations__.items():
         if kind.startswith("Unpack["):
-            typed_dict = function.__globals__[kind[len("Unpack[") : -1]]
-            kinds |= {key: value.__forward_arg__ for key, value in typed_dict.__annotations__.items()}
+            kinds |= keyword_types(function.__globals__[kind[len("Unpack[") : -1]])
         elif name != "return":
             kinds[name] = kind
     return kinds
+
+
+def keyword_types(typed_dict: type) -> dict[str, str]:
+    """Return the annotations of a TypedDict, which are text, by key."""
+    return {key: kind.__forward_arg__ for key, kind in typed_dict.__annotations__.items()}
 
 
 def checked_methods(kind: _Class) -> _Class:
@@ -92,7 +96,7 @@ def fits(value: object, kind: str) -> bool:
     parts = [part.strip() for part in _ALTERNATIVE.findall(kind)]
     if isinstance(value, str) and "Path" in parts:
         return "\0" not in value
-    return any(_fits(value, *part.rstrip("]").partition("[")[::2]) for part in parts)
+    return any(_fits(value, *part.removesuffix("]").partition("[")[::2]) for part in parts)
 
 
 def _fits(value: object, outer: str, inner: str) -> bool:

@@ -5,13 +5,34 @@ from __future__ import annotations
 import inspect
 import textwrap
 from functools import partial
+from pathlib import Path
 from typing import Unpack
 
-from imagenet_tools.arguments import checked
-from imagenet_tools.selection.choosing import choose
+from imagenet_tools.arguments import checked, keyword_types
+from imagenet_tools.selection import lock, recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.words import SELECTION, SelectionWords, Word
 from imagenet_tools.store.store import Store
+
+
+def by_recipe(index: Store, path: str | Path) -> Selection:
+    """Return the selection that a recipe, or a lock, makes.
+
+    Raises:
+        UsageError: The file is neither.
+        SourceError: Images that the lock pins are not in the index, or have another class there.
+    """
+    path = Path(path)
+    if lock.is_lock(path):
+        pinned = pin(index, path)
+        lock.check_all_here(pinned)
+        return pinned
+    return Selection(index, near=path.absolute().parent).with_words(**recipe.read(path).words)
+
+
+def pin(index: Store, path: str | Path) -> Selection:
+    """Return the images that a lock pins; some of them may be missing from the index."""
+    return Selection(index, pinned=lock.read(path))
 
 
 def _explained(word: Word) -> str:
@@ -24,11 +45,11 @@ def _explained(word: Word) -> str:
 def _signature(words: type) -> inspect.Signature:
     """Return the signature of a method with a keyword for each key of a TypedDict."""
     keys = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
-        for name, kind in words.__annotations__.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in keyword_types(words).items()
     ]
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return inspect.Signature([own, *keys], return_annotation="Selection")
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature([self, *keys], return_annotation="Selection")
 
 
 class Index(Store):
@@ -59,7 +80,7 @@ class Index(Store):
             dogs = index.select(under="dog", without="toy_dog", per_class={"train": 300, "val": 50})
             dogs.counts()["train"]
         """
-        return choose(self, words)
+        return self.images.with_words(**words)
 
     select.__doc__ = inspect.cleandoc(select.__doc__ or "").replace("    WORDS", "\n".join(map(_explained, SELECTION)))
     select.__signature__ = _signature(SelectionWords)  # type: ignore[attr-defined]  # help() shows each word

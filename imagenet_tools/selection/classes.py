@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.selection.query import Prepared
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from imagenet_tools.selection.query import Prepared
     from imagenet_tools.selection.words import Choice
 
 _NAMED_CLASSES = 3  # classes that a note names
 
 
-class SelectedClasses(NamedTuple):
-    """The classes that wnids become."""
-
-    of: Mapping[str, str]  # the class of each wnid that has one, sorted by wnid
-    reasons: Mapping[str, str]  # the step that left out each other wnid
-    notes: tuple[str, ...]  # sentences on nested classes
-
-
-def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -> SelectedClasses:
-    """Return the classes that wnids become by the words of a choice.
+def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -> tuple[Prepared, list[str]]:
+    """Return the classes that wnids become by the words of a choice, and notes on nested classes.
 
     Args:
         choice: The words.
@@ -56,14 +48,14 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
     notes = _nested_notes(choice, left, above)
     of = {wnid: wnid for wnid in left}
     if choice.nested == "leaves":
-        keep("nested", set(left) - _parents(above))
+        keep("nested", set(left).difference(*above.values()))
     elif choice.nested == "merge":
         of |= {wnid: tops[0] for wnid, tops in _topmost(above).items()}
     if choice.superclasses is not None:
         superclass_of = choice.superclasses.superclass_of(sorted({of[wnid] for wnid in left}))
         keep("superclasses", [wnid for wnid in left if of[wnid] in superclass_of])
         of = {wnid: superclass_of[of[wnid]] for wnid in left}
-    return SelectedClasses({wnid: of[wnid] for wnid in left}, reasons, notes)
+    return Prepared({wnid: of[wnid] for wnid in left}, reasons), notes
 
 
 def _below(synsets: Iterable[str]) -> set[str]:
@@ -88,37 +80,32 @@ def _classes_above(wnids: Sequence[str]) -> dict[str, list[str]]:
     return {wnid: [name for _, name in sorted(pairs)] for wnid, pairs in above.items()}
 
 
-def _parents(above: Mapping[str, Sequence[str]]) -> set[str]:
-    return {wnid for wnids in above.values() for wnid in wnids}
-
-
 def _topmost(above: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the classes above each nested class that are not nested themselves, nearest first."""
     return {wnid: [name for name in wnids if name not in above] for wnid, wnids in above.items()}
 
 
-def _nested_notes(choice: Choice, left: Sequence[str], above: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    parents = sorted(_parents(above))
+def _nested_notes(choice: Choice, left: Sequence[str], above: Mapping[str, Sequence[str]]) -> list[str]:
+    parents = {wnid for wnids in above.values() for wnid in wnids}
     if not parents:
-        return ()
-    example = next(wnid for wnid, wnids in above.items() if parents[0] in wnids)
+        return []
+    parent = min(parents)
+    example = next(wnid for wnid, wnids in above.items() if parent in wnids)
     text = (
-        f"{len(parents):,} of {len(left):,} classes have others of them below ({_named(parents[0])} has "
-        f"{_named(example)})"
+        f"{len(parents):,} of {len(left):,} classes have others of them below ({_named(parent)} has {_named(example)})"
     )
     if choice.nested == "error":
         raise UsageError(f"--nested error: {text}. --nested leaves leaves them out, merge joins what is below to them.")
     if choice.nested != "merge":
-        return (f"{text}: they are left out" if choice.nested == "leaves" else f"{text}: both are kept (--nested)",)
+        return [f"{text}: they are left out" if choice.nested == "leaves" else f"{text}: both are kept (--nested)"]
     unclear = [
         f"{_named(wnid)} lies below {' and '.join(map(_named, tops))}, and went to the first"
         for wnid, tops in sorted(_topmost(above).items())
         if len(tops) > 1
     ]
-    n_more = len(unclear) - _NAMED_CLASSES
-    more = [f"{n_more:,} more lie below several"] if n_more > 0 else []
-    merged = f"{text}: {len(above):,} classes are merged into the topmost above them"
-    return (merged, *unclear[:_NAMED_CLASSES], *more)
+    if len(unclear) > _NAMED_CLASSES:
+        unclear[_NAMED_CLASSES:] = [f"{len(unclear) - _NAMED_CLASSES:,} more lie below several"]
+    return [f"{text}: {len(above):,} classes are merged into the topmost above them", *unclear]
 
 
 def _named(wnid: str) -> str:
@@ -156,54 +143,38 @@ def in_order(choice: Choice, prepared: Prepared, chosen: Iterable[str]) -> tuple
     return tuple(sorted(wnids))
 
 
-def _by_ilsvrc_id(wnids: Iterable[str]) -> tuple[str, ...]:
+def _by_ilsvrc_id(wnids: Collection[str]) -> tuple[str, ...]:
     from imagenet_tools.catalogue import lists
 
-    ids = {wnid: lists.numbers_of(wnid).get("ilsvrc2012-id") for wnid in wnids}
-    without = sorted(wnid for wnid, number in ids.items() if number is None)
-    if without:
+    ids = lists.index_of("ilsvrc2012-id")
+    if without := sorted(set(wnids) - ids.keys()):
         raise UsageError(
             f"--order ilsvrc-id: {len(without):,} classes have no ILSVRC2012_ID, {_named(without[0])} first. "
             "Expected classes of ilsvrc2012; --order wnid orders any."
         )
-    return tuple(sorted(ids, key=lambda wnid: ids[wnid] or 0))
+    return tuple(sorted(wnids, key=ids.__getitem__))
 
 
-# ---- Chunks
+# ---- Batches
 
 
-def members(of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the wnids of images that each class has."""
-    found: dict[str, list[str]] = {}
-    for wnid, class_wnid in of.items():
-        found.setdefault(class_wnid, []).append(wnid)
-    return found
-
-
-def chunks(sizes: Mapping[str, int], at_once: int) -> Iterator[list[str]]:
-    """Yield classes in order, some at a time: at most `at_once` images together, or one class."""
-    chunk, n_images = list[str](), 0
-    for wnid, size in sizes.items():
-        if chunk and n_images + size > at_once:
-            yield chunk
-            chunk, n_images = [], 0
-        chunk.append(wnid)
-        n_images += size
-    if chunk:
-        yield chunk
-
-
-def in_chunks(
-    of: Mapping[str, str], counts: Mapping[str, Mapping[str, int]], at_once: int
-) -> Iterator[tuple[list[str], str]]:
-    """Yield (wnids of images, split) in the order of split and class, of at most `at_once` images or of one class.
+def batches(of: Mapping[str, str], sizes: Mapping[str, int], at_once: int) -> Iterator[list[str]]:
+    """Yield the wnids of the images of some classes at a time: of at most `at_once` images together, or of one class.
 
     Args:
         of: The class of each wnid of images.
-        counts: Images by split and class.
-        at_once: Images of a chunk.
+        sizes: The number of images of each class, in the order of the batches.
+        at_once: The number of images of a batch.
     """
-    wnids_of = members(of)
-    for split, counted in counts.items():
-        for chunk in chunks(counted, at_once):
-            yield [wnid for class_wnid in chunk for wnid in wnids_of[class_wnid]], split
+    wnids_of: dict[str, list[str]] = {}
+    for wnid, class_wnid in of.items():
+        wnids_of.setdefault(class_wnid, []).append(wnid)
+    batch, n_images = list[str](), 0
+    for class_wnid, size in sizes.items():
+        if batch and n_images + size > at_once:
+            yield batch
+            batch, n_images = [], 0
+        batch += wnids_of[class_wnid]
+        n_images += size
+    if batch:
+        yield batch

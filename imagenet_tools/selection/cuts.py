@@ -6,6 +6,7 @@ Classes are queried some at a time, so that memory does not grow with the number
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import classes, query, splits, steps
 from imagenet_tools.selection.query import Asked, Cut, Prepared, Sql
-from imagenet_tools.selection.splits import EVERY, OFFICIAL
+from imagenet_tools.selection.splits import EVERY, OFFICIAL, REST
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.words import Choice
@@ -35,35 +36,23 @@ def find(asked: Asked, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
         UsageError: A data set, split or number of classes is not in the index, or nested classes are an error.
     """
     choice = asked.choice
-    # The words that choose images before a new split is made.
-    before_split = replace(
-        choice, split=OFFICIAL, groups=None, nested="keep", min_images=None, max_images=None, per_class={}, limit=None
-    )
     _check_names(choice, ask)
-    conditions = (f"coalesce({condition}, false)" for _, condition in steps.first(before_split, mixed=False))
-    rows = ask(
-        f"""SELECT wnid, count(*), count(split), count(*) FILTER (split = 'train')
-            FROM images WHERE {" AND ".join(conditions)} GROUP BY wnid ORDER BY wnid""",
-        {},
-    )
-    mixed, notes = False, list[str]()
-    if any(n > n_split for _, n, n_split, _ in rows):
-        mixed, notes = _split_mix(asked._replace(choice=before_split, demands=()), [wnid for wnid, *_ in rows], ask)
-    any_split = bool(choice.from_) or choice.split.by == "official"
-    present: dict[str, int] = {}  # images of each wnid that can be chosen
-    for wnid, n, n_split, n_train in rows:
-        n_present = (n_split if any_split else n_train) + (0 if mixed else n - n_split)
-        if n_present:
-            present[wnid] = n_present
+    mixed, notes = _split_mix(asked, ask)
+    rows = ask(f"SELECT wnid, count(*) FROM images WHERE {_early(choice, mixed=mixed)} GROUP BY wnid ORDER BY wnid", {})
+    present: dict[str, int] = dict(rows)  # images of each wnid that can be chosen
     wnids = sorted({*present, *(choice.classes.wnids if choice.classes else ())})
-    chosen = classes.choose(choice, wnids, _where_holds(choice, wnids, ask))
-    notes[:0] = chosen.notes
-    prepared = Prepared(chosen.of, chosen.reasons, mixed=mixed)
+    prepared, class_notes = classes.choose(choice, wnids, _where_holds(choice, wnids, ask))
+    prepared = prepared._replace(mixed=mixed)
+    notes = [*class_notes, *notes]
     if choice.min_images is not None or choice.max_images is not None or choice.split.by == "classes":
-        prepared, more_notes = _count_classes(asked, prepared, ask)
-        notes += more_notes
+        prepared = _count_classes(asked, prepared, notes, ask)
+    sizes = Counter[str]()
+    for wnid, class_wnid in prepared.of.items():
+        sizes[class_wnid] += present.get(wnid, 0)
     # Groups join classes, so they are ranked in one query.
-    batches: _Batches = [None] if choice.groups is not None else list(_batches(prepared, present))
+    batches: _Batches = [None]
+    if choice.groups is None:
+        batches = list(classes.batches(prepared.of, dict(sorted(sizes.items())), _AT_ONCE_IMAGES))
     if choice.split.by == "count":
         prepared = prepared._replace(counts=_count_cuts(asked, prepared, batches, ask))
         _check_rest(choice, query.divided(asked, prepared), ask)
@@ -72,6 +61,11 @@ def find(asked: Asked, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
     if choice.limit is not None:
         prepared = prepared._replace(limit=_limit_cut(choice, query.whole(asked, prepared), choice.limit, ask))
     return prepared, tuple(notes)
+
+
+def _early(choice: Choice, *, mixed: bool) -> str:
+    """Return SQL that is true for the images that are left by the steps before the classes."""
+    return " AND ".join(f"coalesce({condition}, false)" for _, condition in steps.first(choice, mixed=mixed))
 
 
 def _check_names(choice: Choice, ask: Ask) -> None:
@@ -93,13 +87,28 @@ def _check_names(choice: Choice, ask: Ask) -> None:
                 raise UsageError(f"{flag} {name}: the index has no image of this {kind}. {meant}{expected}")
 
 
-def _split_mix(asked: Asked, wnids: Sequence[str], ask: Ask) -> tuple[bool, list[str]]:
+def _split_mix(asked: Asked, ask: Ask) -> tuple[bool, list[str]]:
     """Return whether some images have an official split and others have none, and a note if none has one.
 
-    `asked` is without the demands of an export, so that a selection has the same splits in every target.
+    Only the words that choose images before a new split is made count, and no demands of an export, so that a selection
+    has the same splits in every target.
     """
-    chosen = classes.choose(asked.choice, wnids, _where_holds(asked.choice, wnids, ask))
-    text, values = query.classed(asked, Prepared(chosen.of, chosen.reasons))
+    choice = replace(
+        asked.choice,
+        split=OFFICIAL,
+        groups=None,
+        nested="keep",
+        min_images=None,
+        max_images=None,
+        per_class={},
+        limit=None,
+    )
+    early = _early(choice, mixed=False)
+    if not ask(f"SELECT 1 FROM images WHERE split IS NULL AND {early} LIMIT 1", {}):
+        return False, []
+    wnids = [wnid for (wnid,) in ask(f"SELECT DISTINCT wnid FROM images WHERE {early} ORDER BY wnid", {})]
+    prepared, _ = classes.choose(choice, wnids, _where_holds(choice, wnids, ask))
+    text, values = query.classed(asked._replace(choice=choice, demands=()), prepared)
     ((n, n_split),) = ask(f"{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
     if n_split or not n:
         return n_split != n, []
@@ -115,15 +124,13 @@ def _where_holds(choice: Choice, wnids: Sequence[str], ask: Ask) -> frozenset[st
     return frozenset(wnid for (wnid,) in ask(text, {"_own": list(wnids)}))
 
 
-def _count_classes(asked: Asked, prepared: Prepared, ask: Ask) -> tuple[Prepared, list[str]]:
+def _count_classes(asked: Asked, prepared: Prepared, notes: list[str], ask: Ask) -> Prepared:
     """Leave out classes with too few or too many images, and divide the others if the split is one of classes."""
     choice = asked.choice
-    begin = query.divided(asked, prepared)
-    rows = ask(
-        f"{begin.text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL",
-        begin.values,
+    text, values = query.divided(asked, prepared)
+    counts = dict(
+        ask(f"{text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL", values)
     )
-    counts: dict[str, int] = dict(rows)
     late: dict[str, str] = {}
     for wnid in prepared.of.values():
         n = counts.get(wnid, 0)
@@ -133,79 +140,75 @@ def _count_classes(asked: Asked, prepared: Prepared, ask: Ask) -> tuple[Prepared
             late[wnid] = "max_images"
     prepared = prepared._replace(late=late)
     if choice.split.by != "classes":
-        return prepared, []
+        return prepared
     eligible = [wnid for wnid in counts if wnid not in late]
     sides = splits.divide(eligible, choice.split, choice.seed)
     dropped = sorted(set(eligible) - set(sides))
-    notes = []
     if dropped:
         named = ", ".join(dropped[:_NAMED_CLASSES]) + (" ..." if len(dropped) > _NAMED_CLASSES else "")
         notes.append(f"{len(dropped):,} of {len(eligible):,} classes are in no split ({named})")
-    return prepared._replace(sides=sides), notes
+    return prepared._replace(sides=sides)
 
 
-def _batches(prepared: Prepared, present: Mapping[str, int]) -> Iterator[list[str]]:
-    """Yield the wnids of some classes at a time, of _AT_ONCE_IMAGES images or of one class."""
-    members = classes.members(prepared.of)
-    sizes = {wnid: sum(present.get(member, 0) for member in members[wnid]) for wnid in sorted(members)}
-    for chunk in classes.chunks(sizes, _AT_ONCE_IMAGES):
-        yield [member for wnid in chunk for member in members[wnid]]
+def _ranked(
+    asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask, *, by: str, order: str, chosen: str, ranks: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the columns `by` and `order`, and the rank, of chosen images with some ranks.
+
+    Args:
+        asked: The conditions of the selection.
+        prepared: What was found so far.
+        batches: The wnids of the images that are ranked in each query.
+        ask: Runs SQL.
+        by: The columns of `_divided` within which images are ranked.
+        order: The columns by which they are ranked.
+        chosen: A condition on the images.
+        ranks: SQL that follows the rank, and compares it with the ranks that are wanted.
+    """
+    rank = f"row_number() OVER (PARTITION BY {by} ORDER BY {order})"
+    for batch in batches:
+        text, values = query.divided(asked, prepared, batch)
+        rows = f"FROM _divided WHERE _step IS NULL AND {chosen} QUALIFY {rank} {ranks}"
+        yield from ask(f"{text} SELECT {by}, {order}, {rank} {rows}", values)
 
 
-def _count_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[str, tuple[Cut, ...]]:
+def _count_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[str, list[Cut]]:
     """Return the last image of each split of a count split, by class; EVERY if the class has too few images."""
     totals = list(accumulate(int(n) for _, n in asked.choice.split.amounts))
     cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in prepared.of.values()}
-    for batch in batches:
-        text, values = query.divided(asked, prepared, batch)
-        rows = ask(
-            f"""{text}, _ranked AS (
-                SELECT _class, _side_draw, _side_key,
-                       row_number() OVER (PARTITION BY _class ORDER BY _side_draw, _side_key) AS _rank
-                FROM _divided WHERE _step IS NULL AND _home = _class)
-            SELECT * FROM _ranked WHERE _rank IN (SELECT unnest($_totals::BIGINT[]))""",
-            {**values, "_totals": totals},
-        )
-        for wnid, drawn, key, rank in rows:
-            cuts[wnid][totals.index(rank)] = Cut(drawn, key)
-    return {wnid: tuple(class_cuts) for wnid, class_cuts in cuts.items()}
+    ranks = f"IN ({', '.join(map(str, totals))})"
+    order = "_side_draw, _side_key"
+    for wnid, drawn, key, rank in _ranked(
+        asked, prepared, batches, ask, by="_class", order=order, chosen="_home = _class", ranks=ranks
+    ):
+        cuts[wnid][totals.index(rank)] = Cut(drawn, key)
+    return cuts
 
 
 def _check_rest(choice: Choice, begin: Sql, ask: Ask) -> None:
     """Raise UsageError if the counts take all images, and none is left for the rest, which is train."""
     split = choice.split
-    if split.rest in dict(split.amounts):
+    if REST in dict(split.amounts):
         return
-    n_rest = f"count(*) FILTER (_split = '{split.rest}')"
-    rows = ask(
-        f"{begin.text} SELECT count(*), {n_rest} FROM _divided WHERE _step IS NULL GROUP BY _class", begin.values
-    )
+    counted = f"SELECT count(*), count(*) FILTER (_split = '{REST}')"
+    rows = ask(f"{begin.text} {counted} FROM _divided WHERE _step IS NULL GROUP BY _class", begin.values)
     if rows and not any(rest for _, rest in rows):
         raise UsageError(
-            f"--split {split}: it leaves no image for {split.rest}; the largest class has {max(rows)[0]:,} images to "
+            f"--split {split}: it leaves no image for {REST}; the largest class has {max(rows)[0]:,} images to "
             "split. Ask for fewer a class."
         )
 
 
 def _amount_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[tuple[str, str], Cut]:
     """Return the last image that per_class takes, by split and class; only where there are enough images."""
-    amounts = {name: n for name, n in asked.choice.per_class.items() if name}
-    wanted = {"_names": list(amounts), "_numbers": list(amounts.values()), "_any": asked.choice.per_class.get("")}
-    cuts: dict[tuple[str, str], Cut] = {}
-    for batch in batches:
-        text, values = query.divided(asked, prepared, batch)
-        rows = ask(
-            f"""{text}, _ranked AS (
-                SELECT _split, _class, _draw, _key,
-                       row_number() OVER (PARTITION BY _split, _class ORDER BY _draw, _key) AS _rank
-                FROM _divided WHERE _step IS NULL AND _split IS NOT NULL),
-            _wanted AS (SELECT unnest($_names::VARCHAR[]) AS _name, unnest($_numbers::BIGINT[]) AS _most)
-            SELECT _split, _class, _draw, _key
-            FROM _ranked LEFT JOIN _wanted ON _split = _name WHERE _rank = coalesce(_most, $_any::BIGINT)""",
-            {**values, **wanted},
-        )
-        cuts |= {(split, wnid): Cut(drawn, key) for split, wnid, drawn, key in rows}
-    return cuts
+    per_class = asked.choice.per_class
+    numbers = " ".join(f"WHEN _split = '{split}' THEN {n}" for split, n in per_class.items() if split)
+    ranks = f"= CASE {numbers} WHEN true THEN {per_class.get('', 'NULL')} END"
+    order = "_draw, _key"
+    rows = _ranked(
+        asked, prepared, batches, ask, by="_split, _class", order=order, chosen="_split IS NOT NULL", ranks=ranks
+    )
+    return {(split, wnid): Cut(drawn, key) for split, wnid, drawn, key, _ in rows}
 
 
 def _limit_cut(choice: Choice, begin: Sql, limit: int, ask: Ask) -> Cut | None:

@@ -27,17 +27,15 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-
-import numpy as np
 
 from imagenet_tools import __version__
 from imagenet_tools.arguments import fits
 from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.query import ranges
 from imagenet_tools.storage.files import whole, write_whole
 
 if TYPE_CHECKING:
@@ -48,7 +46,8 @@ if TYPE_CHECKING:
 _FORMAT = 2
 _COLUMNS = ("dataset", "image_id", "wnid", "split", "official_wnid")
 _ROW_GROUP_ROWS = 131_072
-_SORTED_IMAGES = 500_000  # images that are sorted at once
+_SORTED_IMAGES = 500_000  # images that are sorted at once, about
+_SAMPLE_IMAGES = 1_000  # images of each stretch that are sampled to find its bounds
 _NAMED_IMAGES = 5  # images that an error names
 _KEY = "dataset || '/' || image_id"
 
@@ -141,16 +140,32 @@ def text(lock: Lock) -> str:
 
 
 def _sorted_images(selection: Selection, without: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the chosen images in the order of the lines, some at a time."""
+    """Yield the chosen images in the order of the lines, some at a time: sorting all would take memory for each."""
     others = f" AND {_KEY} NOT IN (SELECT unnest($_without::VARCHAR[]))" if without else ""
     # The order of dataset/image_id, because no name of a data set has a '/' in it.
-    order = {"_set": "dataset || '/'", "_image": "image_id"}
-    for stretch in ranges(selection, order, _SORTED_IMAGES):
-        yield from selection.read(
-            f"""SELECT {", ".join(_COLUMNS)} FROM made WHERE left_out IS NULL AND {stretch.text}{others}
-                ORDER BY {", ".join(order.values())}""",
-            {**stretch.values, "_without": sorted(without)},
-        )
+    datasets = selection.run("SELECT DISTINCT dataset FROM images ORDER BY dataset || '/'").fetchall()
+    for (dataset,) in datasets:
+        for first, end in pairwise(["", *_bounds(selection, dataset), None]):
+            before = "AND image_id < $_end" if end is not None else ""
+            yield from selection.read(
+                f"""SELECT {", ".join(_COLUMNS)} FROM made WHERE left_out IS NULL AND dataset = $_set
+                    AND image_id >= $_first {before}{others} ORDER BY image_id""",
+                {"_set": dataset, "_first": first, "_end": end, "_without": sorted(without)},
+            )
+
+
+def _bounds(selection: Selection, dataset: str) -> list[str]:
+    """Return the ids that cut the chosen images of a data set into stretches of about _SORTED_IMAGES."""
+    n_images = sum(sum(counted.values()) for counted in selection.counts().values())
+    if n_images <= _SORTED_IMAGES:
+        return []
+    share = (_SAMPLE_IMAGES << 32) // _SORTED_IMAGES  # of the 2^32 values of hash32
+    sample = selection.run(
+        """SELECT image_id FROM made
+           WHERE left_out IS NULL AND dataset = $_set AND hash32 < $_share ORDER BY image_id""",
+        {"_set": dataset, "_share": share},
+    ).fetchall()
+    return [image_id for (image_id,) in sample[_SAMPLE_IMAGES::_SAMPLE_IMAGES]]
 
 
 # ---- The checksum
@@ -164,17 +179,16 @@ def _digest(
     Row groups have the same rows whatever the size of the batches, so the file has the same bytes.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
     digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[str]()
-    for batch in filter(len, batches):
-        dataset, image_id, wnid, split = (batch.column(name) for name in _COLUMNS[:4])
-        digest.update(_characters(_join(dataset, "/", image_id, "\t", wnid, "\t", split, "\n")))
-        for pair in pc.value_counts(_join(split, "\t", wnid)).to_pylist():
-            counted[pair["values"]] += pair["counts"]
+    for batch in batches:
+        rows = list(zip(*(batch.column(name).to_pylist() for name in _COLUMNS[:4]), strict=True))
+        lines = [f"{dataset}/{image_id}\t{wnid}\t{split}\n" for dataset, image_id, wnid, split in rows]
+        digest.update("".join(lines).encode())
+        counted.update(f"{split}\t{wnid}" for _, _, wnid, split in rows)
         if writer is None:
             continue
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
@@ -192,30 +206,6 @@ def _digest(
         counts.setdefault(split_name, {})[class_wnid] = n
         digest.update(f"count\t{pair}\t{n}\n".encode())
     return digest.hexdigest(), counts
-
-
-def _join(*parts: pa.Array | str) -> pa.Array:
-    """Return the texts of some columns and constants, joined row by row; a null is None."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = [_scalar(part) if isinstance(part, str) else part.cast(pa.string()) for part in (*parts, "")]
-    return pc.binary_join_element_wise(*texts, null_handling="replace", null_replacement="None")
-
-
-def _scalar(text: str) -> pa.Scalar:
-    """Return a text for Arrow. pa.scalar would import pandas, if it is installed."""
-    import pyarrow as pa
-
-    data = text.encode()
-    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
-    return pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(data)])[0]
-
-
-def _characters(texts: pa.Array) -> memoryview:
-    """Return the bytes of all texts, one after the other, without a copy."""
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    return memoryview(texts.buffers()[2])[int(ends[0]) : int(ends[-1])]
 
 
 # ---- Read
@@ -275,9 +265,10 @@ def _check_keys(path: Path, table: dict[str, Any]) -> None:
     if table.get("kind") != "lock" or table.get("format") != _FORMAT:
         old = " Its sum does not protect the numbers and names of its classes." if table.get("format") == 1 else ""
         raise _wrong(path, f"found kind {table.get('kind')!r}, format {table.get('format')!r}.{old}")
-    for key, (_, expected) in _KEYS.items():
-        if key not in table or not _is_valid(key, table[key]):
-            raise _wrong(path, f"{key} is {table[key]!r}" if key in table else f"found no {key}", f"{key}, {expected}")
+    for key, (kind, expected) in _KEYS.items():
+        value: Any = table.get(key)
+        if not fits(value, kind) or (key == "ids" and Path(value).name != value):
+            raise _wrong(path, f"{key} is {value!r}" if key in table else f"found no {key}", f"{key}, {expected}")
     if unknown := sorted(set(table) - set(_KEYS)):
         raise _wrong(path, f"found the key {unknown[0]!r}", f"the keys {', '.join(_KEYS)} alone")
 
@@ -301,16 +292,9 @@ _KEYS = {
     "classes": ("Sequence[str]", "a list of texts such as 'n02084071 dog.n.01'"),
     "folders": ("Sequence[str]", "a list of texts"),
     "display": ("Sequence[str]", "a list of texts"),
-    "counts": ("Mapping[str, object]", "whole numbers by split and class"),
+    "counts": ("Mapping[str, Mapping[str, int]]", "whole numbers by split and class"),
     "recipe": ("Mapping[str, object]", "a table"),
 }
-
-
-def _is_valid(key: str, value: Any) -> bool:
-    """Return True if a key has a value of its type, `ids` is a file name, and `counts` are numbers by class."""
-    if not fits(value, _KEYS[key][0]) or (key == "ids" and Path(value).name != value):
-        return False
-    return key != "counts" or all(fits(counted, "Mapping[str, int]") for counted in value.values())
 
 
 def _digest_of_file(ids: Path, path: Path, classes: Sequence[Class]) -> tuple[str, dict[str, dict[str, int]]]:

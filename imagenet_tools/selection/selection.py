@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagenet_tools.arguments import checked_methods
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.selection import classes, cuts, query, steps
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.query import Asked, Prepared, Sql
@@ -31,10 +32,19 @@ _Result = TypeVar("_Result")
 
 # Most rows of a record batch. Also the images that are sorted at once, unless one class has more.
 _BATCH = 131_072
+_SHOWN_CHARACTERS = 60  # of the value of a word, in the repr
+
+
+def _short(value: object) -> str:
+    """Return the value of a word, as a recipe holds it, in a few characters: synsets by name alone."""
+    if isinstance(value, dict):
+        value = [f"{name}={part}" for name, part in value.items()]
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return textwrap.shorten(re.sub(r"\bn\d{8} (?=\S+\.n\.\d)", "", text), _SHOWN_CHARACTERS, placeholder=" ...")
 
 
 @checked_methods
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """Images chosen by data set, official split, class, condition, new split and amount.
 
@@ -55,6 +65,25 @@ class Selection:
     demands: tuple[tuple[str, str], ...] = ()
     near: Path = field(default_factory=Path.cwd, compare=False)  # paths of files are relative to this folder
     pinned: Lock | None = None  # the images, classes and splits are those of this lock; words cannot change them
+
+    def __repr__(self) -> str:
+        """Return the words and the counts in one line. The first call counts the images."""
+        words = self.choice.values() if self.pinned is None else {"lock": self.pinned.name}
+        shown = [
+            f"{'split' if key == 'by' else key} {_short(value)}"
+            for key, value in words.items()
+            if (key, value) != ("seed", 0)
+        ]
+        try:
+            counts = self.counts()
+        except ImagenetToolsError as error:
+            return f"Selection: {', '.join(shown) or 'all'}; {error}"
+        n_images = {split: sum(counted.values()) for split, counted in counts.items()}
+        n_classes = len({wnid for counted in counts.values() for wnid in counted})
+        n = sum(n_images.values())
+        total = f"{n:,} image{'s' if n != 1 else ''}, {n_classes:,} class{'es' if n_classes != 1 else ''}"
+        splits = "".join(f", {split} {n:,}" for split, n in n_images.items())
+        return f"Selection: {', '.join(shown) or 'all'}; {total}{splits}"
 
     # ---- Choose
 
@@ -98,7 +127,7 @@ class Selection:
         Example:
             index.images.classes("imagenet100-cmc")
         """
-        return self._set(classes=listed)
+        return self.with_words(classes=listed)
 
     def class_where(self, condition: str) -> Selection:
         """Return only classes for which a SQL condition on the columns of the table synsets holds.
@@ -106,7 +135,6 @@ class Selection:
         Example:
             index.images.class_where("n_boxes > 100")
         """
-        self.index.condition("--class-where", condition)
         return self._add(class_where=[condition])
 
     def nested(self, how: str) -> Selection:
@@ -115,7 +143,7 @@ class Selection:
         Example:
             index.images.under("dog").nested("leaves")
         """
-        return self._set(nested=how)
+        return self.with_words(nested=how)
 
     def superclasses(self, given: str | Iterable[str]) -> Selection:
         """Join classes to superclasses: a file of `classes cut`, a published list, a,b,c, or synsets.
@@ -123,7 +151,7 @@ class Selection:
         Example:
             index.images.superclasses(["dog.n.01", "cat.n.01"])
         """
-        return self._set(superclasses=given)
+        return self.with_words(superclasses=given)
 
     def images(self, *lists: str) -> Selection:
         """Return only images that are on one of these lists: published names, or files of ids.
@@ -143,9 +171,8 @@ class Selection:
         Example:
             index.images.where("least(width, height) >= $side", side=128)
         """
-        self.index.condition("--where", condition, self.choice.with_)
-        chosen = self._add(where=[condition])
-        return replace(chosen, choice=replace(chosen.choice, parameter={**self.choice.parameter, **parameters}))
+        parameters = {**self.choice.parameter, **parameters}
+        return self._replace(where=(*self.choice.where, condition), parameter=parameters)
 
     def join(self, **tables: str | Path) -> Selection:
         """Add tables for conditions: csv, json or Parquet files by name, joined on (dataset, image_id) or photo.
@@ -153,7 +180,7 @@ class Selection:
         Example:
             index.images.join(preds="scores.csv").where("preds.score > 0.5")
         """
-        return self._set(with_={**self.choice.with_, **tables})
+        return self.with_words(with_={**self.choice.with_, **tables})
 
     def exclude(self, *lists: str) -> Selection:
         """Return only images that are on none of these lists: published names, files of ids, defects or blacklist.
@@ -169,7 +196,7 @@ class Selection:
         Example:
             index.images.boxed()
         """
-        return self._set(boxed=True)
+        return self.with_words(boxed=True)
 
     def sized(self, least: int | None = None, most: int | None = None) -> Selection:
         """Return only classes with at least `least` and at most `most` images left.
@@ -192,7 +219,7 @@ class Selection:
         Example:
             index.images.split("train=0.9,val=0.1", seed=3)
         """
-        return self._set(split=how, groups=groups, seed=seed)
+        return self.with_words(split=how, groups=groups, seed=seed)
 
     def sample(self, per_class: int | str | Mapping[str, int], *, seed: int | None = None) -> Selection:
         """Return at most this many images a class, in every split or by split; those with the lowest draws.
@@ -200,7 +227,7 @@ class Selection:
         Example:
             index.images.sample({"train": 300, "val": 50})
         """
-        return self._set(per_class=per_class, seed=seed)
+        return self.with_words(per_class=per_class, seed=seed)
 
     def limit(self, n: int) -> Selection:
         """Return at most n images in all; those with the lowest draws.
@@ -208,7 +235,7 @@ class Selection:
         Example:
             index.images.limit(10_000)
         """
-        return self._set(limit=n)
+        return self.with_words(limit=n)
 
     def order(self, how: str) -> Selection:
         """Number the classes by "wnid", as "listed", or by "ilsvrc-id".
@@ -216,7 +243,7 @@ class Selection:
         Example:
             index.images.classes("ilsvrc2012").order("ilsvrc-id")
         """
-        return self._set(order=how)
+        return self.with_words(order=how)
 
     def demand(self, reason: str, condition: str) -> Selection:
         """Return only images for which a condition of an export target holds.
@@ -230,21 +257,35 @@ class Selection:
         """
         return replace(self, demands=(*self.demands, (reason, condition)))
 
-    def _read(self, words: Mapping[str, object]) -> dict[str, Any]:
-        return read_words(words, self.index.synset, self.near)
+    def with_words(self, **words: object) -> Selection:
+        """Return the selection with other values of some words, as `Index.select` takes them; None changes nothing.
 
-    def _set(self, **words: object) -> Selection:
-        """Return the selection with other values of some words; a word that is None is left as it is."""
-        return self._replace(**self._read(words))
+        Raises:
+            TypeError: A keyword is no word.
+            UsageError: A value is not understood.
+            QueryError: A condition is not one SQL condition over the tables.
+
+        Example:
+            index.images.with_words(under="dog", limit=100)
+        """
+        return self._replace(**read_words(words, self.index.synset, self.near))
 
     def _add(self, **words: Iterable[str]) -> Selection:
         """Return the selection with more values of some words."""
-        return self._replace(**{name: getattr(self.choice, name) + value for name, value in self._read(words).items()})
+        values = read_words(words, self.index.synset, self.near)
+        return self._replace(**{name: getattr(self.choice, name) + value for name, value in values.items()})
 
     def _replace(self, **values: Any) -> Selection:
         if self.pinned is not None:
             raise UsageError(f"The lock {self.pinned.name} pins its images. Choose in its recipe, and lock that.")
-        return replace(self, choice=replace(self.choice, **values))
+        choice = replace(self.choice, **values)
+        for condition in choice.where:
+            if condition not in self.choice.where:
+                self.index.condition("--where", condition, choice.with_)
+        for condition in choice.class_where:
+            if condition not in self.choice.class_where:
+                self.index.condition("--class-where", condition)
+        return replace(self, choice=choice)
 
     # ---- Answers
 
@@ -357,8 +398,11 @@ class Selection:
         Example:
             next(index.select(under="dog").batches()).to_pandas()
         """
-        for sql in self._chunks("SELECT * EXCLUDE left_out FROM chosen ORDER BY wnid, dataset, image_id", {}):
-            yield from self._record_batches(sql)
+        rows = "SELECT * EXCLUDE left_out FROM made WHERE left_out IS NULL AND split = $_split"
+        for split, counted in self.counts().items():
+            for wnids in classes.batches(self.classes_of(), counted, _BATCH):
+                sql = self._sql(f"{rows} ORDER BY wnid, dataset, image_id", {"_split": split}, only=wnids)
+                yield from self._record_batches(sql)
 
     def run(self, query_text: str, values: Mapping[str, object] | None = None) -> duckdb.DuckDBPyConnection:
         """Run a query over `made`: all images of the index, with split, official_split and left_out (null: chosen).
@@ -377,21 +421,6 @@ class Selection:
             next(index.select(under="dog").read("SELECT width, height FROM made WHERE left_out IS NULL"))
         """
         return self._record_batches(self._sql(query_text, values))
-
-    def stream(
-        self, query_text: str, values: Mapping[str, object] | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield the results of a query over `chosen`, the chosen images of `made`, for some classes at a time.
-
-        Splits and classes come in order, so a query that orders by wnid, dataset and image_id gives all rows in
-        order. It takes memory for the largest class, or for 131,072 images if that is more.
-
-        Example:
-            for cursor in index.select(under="dog").stream("SELECT image_id FROM chosen ORDER BY ALL"):
-                cursor.fetchall()
-        """
-        for sql in self._chunks(query_text, values or {}):
-            yield self._execute(sql)
 
     def chosen(self, columns: str, suffix: str = "") -> Sql:
         """Return SQL for columns of the chosen images, to use in a query of a selection that differs in demands alone.
@@ -466,8 +495,3 @@ class Selection:
         else:
             begin = query.whole(self._asked, self._found[0], only)
         return Sql(begin.text + query_text, {**begin.values, **(values or {})})
-
-    def _chunks(self, query_text: str, values: Mapping[str, object]) -> Iterator[Sql]:
-        begin = ", chosen AS (FROM made WHERE left_out IS NULL AND split = $_split) "
-        for only, split in classes.in_chunks(self.classes_of(), self.counts(), _BATCH):
-            yield self._sql(begin + query_text, {**values, "_split": split}, only=only)

@@ -11,6 +11,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet.wnid import hash32
 
 EVERY = 1 << 32  # above every draw, which has 32 bits
+REST = "train"  # the split of the images beyond the counts of a count split
 _MASK = EVERY - 1
 _MAX_ATTEMPTS = 200  # orders of families that divide() tries
 
@@ -18,22 +19,15 @@ _MAX_ATTEMPTS = 200  # orders of families that divide() tries
 class Split(NamedTuple):
     """A way to split.
 
-    `by` is official; fraction (shares of each split); count (images a class, by lowest draw); folds (equal shares);
-    or classes (a number of classes for each split).
+    `by` is official; fraction (shares of each split); count (images a class, by lowest draw; others are train); folds
+    (equal shares); or classes (a number of classes for each split).
     """
 
     by: str
     amounts: tuple[tuple[str, float], ...] = ()  # (name, share or count)
-    rest: str = "train"  # in a count split, images beyond the counts fall into this split
     # In a split of classes, classes of different splits share no ancestor deeper than `below` edges, by the longest
     # path from the root. None: they may share any, unless that is itself one of the classes.
     below: int | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the splits that this makes; none for the official one, whose names come from the images."""
-        named = tuple(name for name, _ in self.amounts)
-        return named if self.by != "count" or self.rest in named else (self.rest, *named)
 
     def __str__(self) -> str:
         """Return the split as it is typed."""
@@ -79,29 +73,29 @@ def parse_split(text: str | Mapping[str, float] | Split) -> Split:
         return OFFICIAL
     kind, colon, rest = text.partition(":")
     pairs = [pair.partition("=") for pair in (rest if colon else text).split(",")]
-    names = [name.strip() for name, _, _ in pairs]
-    values = [value.strip() for _, _, value in pairs]
-    if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    if not all(map(_NAME.fullmatch, values)) or len(values) < len(pairs):
         raise _not_a_split(text, "the splits need names, each once")
     if colon:
-        return _class_split(text, kind, dict(zip(names, values, strict=True)))
-    if names == ["folds"] and "." not in values[0]:
-        if not values[0].isdecimal() or int(values[0]) < 2:
+        return _class_split(text, kind, values)
+    if list(values) == ["folds"] and "." not in values["folds"]:
+        if not values["folds"].isdecimal() or int(values["folds"]) < 2:
             raise _not_a_split(text, "the number of folds is a whole number above 1")
-        n_folds = int(values[0])
+        n_folds = int(values["folds"])
         return Split("folds", tuple((f"fold{k}", 1 / n_folds) for k in range(n_folds)))
-    if all(value.endswith("/class") for value in values):
-        counts = [value.removesuffix("/class") for value in values]
-        if not all(map(_is_count, counts)):
+    if all(value.endswith("/class") for value in values.values()):
+        counts = {name: value.removesuffix("/class") for name, value in values.items()}
+        if not all(map(_is_count, counts.values())):
             raise _not_a_split(text, "a count is a whole number above 0")
-        return Split("count", tuple(zip(names, map(float, counts), strict=True)))
+        return Split("count", _amounts(counts))
     try:
-        shares = [float(value) for value in values]
+        amounts = _amounts(values)
     except ValueError:
         raise _not_a_split(text, "not understood") from None
+    shares = [share for _, share in amounts]
     if not all(0 < share <= 1 for share in shares) or math.fsum(shares) > 1 + 1e-9:
         raise _not_a_split(text, "the fractions must be above 0 and sum to at most 1")
-    return Split("fraction", tuple(zip(names, shares, strict=True)))
+    return Split("fraction", amounts)
 
 
 def _class_split(text: str, kind: str, counts: dict[str, str]) -> Split:
@@ -110,8 +104,11 @@ def _class_split(text: str, kind: str, counts: dict[str, str]) -> Split:
         raise _not_a_split(text, "classes are counted by whole numbers above 0")
     if below is not None and not below.isdecimal():
         raise _not_a_split(text, "below is a depth, 0 or more")
-    amounts = tuple((name, float(count)) for name, count in counts.items())
-    return Split("classes", amounts, below=int(below) if below is not None else None)
+    return Split("classes", _amounts(counts), int(below) if below is not None else None)
+
+
+def _amounts(values: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, float(value)) for name, value in values.items())
 
 
 def _is_count(text: str) -> bool:
@@ -134,17 +131,15 @@ def parse_amount(text: str | int | Mapping[str, int]) -> dict[str, int]:
         >>> parse_amount("train=300,val=50")
         {'train': 300, 'val': 50}
     """
+    amounts: Mapping[str, int | str] = text if isinstance(text, Mapping) else {"": text}
     if isinstance(text, str) and "=" in text:
-        pairs = [pair.partition("=") for pair in text.split(",")]
-        amounts: Mapping[str, object] = {name.strip(): n.strip() for name, _, n in pairs}
-    elif isinstance(text, Mapping):
-        amounts = text
-    else:
-        amounts = {"": str(text).strip()}
+        amounts = {name.strip(): n.strip() for name, _, n in (pair.partition("=") for pair in text.split(","))}
     for name, n in amounts.items():
-        if not _is_count(str(n)) or (name and not _NAME.fullmatch(name)):
-            raise UsageError(f"--per-class {text}: expected a whole number above 0, such as 300 or train=300,val=50.")
-    return {name: int(str(n)) for name, n in amounts.items()}
+        if not _is_count(str(n).strip()) or (name and not _NAME.fullmatch(name)):
+            raise UsageError(
+                f"--per-class: found {text!r}; expected a whole number above 0, such as 300 or train=300,val=50."
+            )
+    return {name: int(n) for name, n in amounts.items()}
 
 
 # ---- Draws

@@ -202,6 +202,15 @@ def test_conditions_may_ask_the_tables_and_macros(many: Index) -> None:
 # ---- lazy and repeatable
 
 
+def test_a_selection_shows_its_words_and_counts_in_a_line(many: Index) -> None:
+    chosen = many.select(under="dog.n.01", without=["toy_dog.n.01"], per_class={"train": 5})
+    words = "under dog.n.01, without toy_dog.n.01, per_class train=5"
+    assert repr(chosen).startswith(f"Selection: {words}; ")
+    assert repr(many.images).startswith("Selection: all; 12,300 images, 6 classes, train 12,000, val 300")
+    assert len(repr(many.select(classes="ilsvrc2012", where=["width > 3"] * 50))) < 250
+    assert "it leaves no image for train" in repr(many.select(split="val=5000/class"))
+
+
 def test_a_selection_opens_nothing_until_it_is_asked_and_streams_in_order(many: Index) -> None:
     chosen = many.select(under="dog.n.01", split="train=0.5,val=0.5", seed=3)
     assert "_found" not in vars(chosen)
