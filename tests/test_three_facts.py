@@ -7,8 +7,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
-from imagenet_tools.index import Index
-from imagenet_tools.selection.choosing import by_recipe
+from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.wordnet import hierarchy
 
 SPLITS = (None, "official", "train=0.9,val=0.1", "train=0.5", "val=3/class", "train=2/class,val=2/class", "a=0.3,b=0.7")

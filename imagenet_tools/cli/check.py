@@ -124,8 +124,8 @@ def _check_locks(locks: list[Path], paths: tuple[Path, ...]) -> int:
 
 def lock_findings(index: Index, path: Path) -> dict[str, object]:
     """Return the images of a lock that are missing or have another class in the index, as plain values."""
+    from imagenet_tools.index import pin
     from imagenet_tools.selection import lock
-    from imagenet_tools.selection.choosing import pin
 
     pinned = pin(index, path)
     return {

@@ -152,7 +152,7 @@ def choose(index: Index, recipe: Path | None) -> Selection:
         raise UsageError(
             f"Found {flags} beside the recipe {recipe}, which chooses the images. Edit the recipe instead."
         )
-    from imagenet_tools.selection.choosing import by_recipe
+    from imagenet_tools.index import by_recipe
 
     return by_recipe(index, recipe)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from imagenet_tools.catalogue.sums import Checked, Finding, all_ok, check_archives, grouped
 from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
+from imagenet_tools.index import pin
 from imagenet_tools.selection import lock
-from imagenet_tools.selection.choosing import pin
 from imagenet_tools.store.check import CheckedIndex, check_index
 from imagenet_tools.store.layout import default_index, is_index
 from imagenet_tools.store.store import Store

@@ -14,9 +14,8 @@ import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.cli import run
 from imagenet_tools.errors import ExportError
-from imagenet_tools.index import Index
+from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock, recipe
-from imagenet_tools.selection.choosing import by_recipe
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import FORMATS, TARGETS, content, words
 

@@ -17,9 +17,8 @@ import tomli_w
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import ExportError, SourceError, UsageError
-from imagenet_tools.index import Index
+from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock
-from imagenet_tools.selection.choosing import by_recipe
 from imagenet_tools.selection.differences import differences
 from tests.forms.written_index import image, write
 from tests.shared import Shared

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.index import Index
+from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock
-from imagenet_tools.selection.choosing import by_recipe
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 

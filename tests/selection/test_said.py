@@ -8,8 +8,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
-from imagenet_tools.index import Index
-from imagenet_tools.selection.choosing import by_recipe
+from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection.steps import REASONS
 from tests.cli.conftest import process
 from tests.forms.written_index import image
