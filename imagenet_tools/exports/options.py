@@ -1,6 +1,6 @@
 """The options of an export: check them, and say what they do to the size and the bytes of an image.
 
-The table of the options, with their defaults and help, is selection.export_words: EXPORT has a Word for each.
+The table of the options, with their defaults and help, is in selection.words: EXPORT has a Word for each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.export_words import EXPORT, ExportOptions, ExportWords
+from imagenet_tools.selection.words import EXPORT, ExportOptions, ExportWords
 
 if TYPE_CHECKING:
     from imagenet_tools.images.transform import Change

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import steps
 from imagenet_tools.selection.splits import parse_amount, parse_split
 
 if TYPE_CHECKING:
-    from imagenet_tools.catalogue.lists import Category
+    from imagenet_tools.catalogue.lists import ClassList
 
 
 class ValueContext(NamedTuple):
@@ -35,23 +34,15 @@ class ValueForm(NamedTuple):
 
     kind: str
     read: Callable[[Any, ValueContext], Any] = lambda raw, _: raw
-    write: Callable[[Any, Path | None], Any] = lambda value, _: value
+    write: Callable[[Any, Path | None], Any] = lambda value, _: list(value) if isinstance(value, tuple) else value
     synsets: bool = False  # a recipe may give a list of `wnid name`
 
 
 @dataclass(frozen=True)
 class ClassSelection:
-    """A list of classes, in order."""
+    """Classes or superclasses in order, each identified by a wnid."""
 
-    source: str  # the published name; empty for a file, a,b,c or synsets
-    wnids: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class SuperclassSelection:
-    """Superclasses in order, each identified by a wnid, and how classes are joined to them."""
-
-    source: str  # a published name or an absolute path; empty for synsets
+    source: str  # the published name, or the absolute path of a file of superclasses; empty for others
     wnids: tuple[str, ...]
     members: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)  # (class, superclass), from a file
 
@@ -78,16 +69,14 @@ def texts(raw: str | Iterable[str]) -> tuple[str, ...]:
     return (raw,) if isinstance(raw, str) else tuple(raw)
 
 
-def pairs(flag: str, raw: Mapping[str, object] | Iterable[str]) -> dict[str, object]:
-    """Return a mapping, or texts NAME=VALUE, as a dictionary.
+def pairs(flag: str, raw: Iterable[str]) -> dict[str, object]:
+    """Return the texts NAME=VALUE of the command line as a dictionary.
 
     Raises:
         UsageError: A text is no NAME=VALUE, or a name is there twice.
     """
-    if isinstance(raw, Mapping):
-        return dict(raw)
     values: dict[str, object] = {}
-    for text in texts(raw):
+    for text in raw:
         name, equals, value = text.partition("=")
         if not (name.isidentifier() and equals and value) or name in values:
             raise UsageError(f"{flag} {text}: expected NAME=VALUE, each name once.")
@@ -117,13 +106,17 @@ def _relative(text: str, near: Path | None) -> str:
     return path.name if near is None else Path(os.path.relpath(path, near)).as_posix()
 
 
-def _named(wnids: Iterable[str]) -> list[str]:
-    from imagenet_tools.wordnet import wordnet
+def _labels(wnids: Iterable[str]) -> list[str]:
+    from imagenet_tools.superclasses.toml_file import synset_label
 
-    return [f"{wnid} {wordnet.synset(wnid).name}" for wnid in wnids]
+    return list(map(synset_label, wnids))
 
 
-# ---- Lists of classes, and superclasses
+def _write_classes(value: ClassSelection, near: Path | None) -> str | list[str]:
+    return _relative(value.source, near) if value.source else _labels(value.wnids)
+
+
+# ---- Lists of classes, superclasses and images
 
 
 def _class_list(raw: str | Iterable[str], context: ValueContext) -> ClassSelection:
@@ -144,41 +137,40 @@ def _class_list(raw: str | Iterable[str], context: ValueContext) -> ClassSelecti
     return ClassSelection("", tuple(wnids))
 
 
-def _superclasses(raw: str | Iterable[str], context: ValueContext) -> SuperclassSelection:
+def _superclasses(raw: str | Iterable[str], context: ValueContext) -> ClassSelection:
     """Read a file that `classes cut` wrote, a published list, a,b,c, or synsets."""
-    from imagenet_tools.catalogue import lists
+    from imagenet_tools.catalogue import given_lists
     from imagenet_tools.superclasses import superclasses
 
     if isinstance(raw, str):
-        name, path = raw.strip().lower(), Path(absolute(raw, context.folder))
-        if name in lists.names(parts=True):
-            target = lists.get(name)
-            wnids = _category_wnids(name, target.categories) if target.categories else target.wnids
-            return SuperclassSelection(name, wnids)
+        published, path = given_lists.published(raw), Path(absolute(raw, context.folder))
+        if published is not None:
+            return ClassSelection(raw.strip().lower(), _category_wnids(published) or published.wnids)
         if path.is_file():
             cut = superclasses.read(path)
             members = tuple(sorted(cut.superclass_of().items()))
-            return SuperclassSelection(str(path), tuple(superclass.wnid for superclass in cut.superclasses), members)
+            return ClassSelection(str(path), tuple(superclass.wnid for superclass in cut.superclasses), members)
         if "/" in raw or path.suffix == ".toml":
             raise UsageError(f"{context.flag} {raw}: no such file. Expected a file of `classes cut`, a list, or a,b,c.")
         raw = [text.strip() for text in raw.split(",") if text.strip()]
     synsets = tuple(map(context.resolve, raw))
     if not synsets or len(set(synsets)) < len(synsets):
         raise UsageError(f"{context.flag}: found {', '.join(synsets) or 'none'}; expected synsets, each once.")
-    return SuperclassSelection("", synsets)
+    return ClassSelection("", synsets)
 
 
-def _category_wnids(name: str, categories: Iterable[Category]) -> tuple[str, ...]:
+def _category_wnids(listed: ClassList) -> tuple[str, ...]:
     """Return the wnid that identifies each category: its first synset, or the lowest one above all its members."""
     from imagenet_tools.wordnet import wordnet
 
     wnids: list[str] = []
-    for category in categories:
+    for category in listed.categories:
         wnid = category.synsets[0] if category.synsets else _lowest_above(category.members)
         if wnid is None or wnid in wnids:
             problem = "no synset" if wnid is None else f"{wordnet.synset(wnid).name}, as another category has"
             raise UsageError(
-                f"--superclasses {name}: for its category '{category.name}' found {problem}; expected one of its own."
+                f"--superclasses {listed.name}: for its category '{category.name}' found {problem}; expected one of "
+                "its own."
             )
         wnids.append(wnid)
     return tuple(wnids)
@@ -191,46 +183,52 @@ def _lowest_above(members: tuple[str, ...]) -> str | None:
     return max(sorted(set.intersection(*above)), key=hierarchy.max_depth) if above else None
 
 
+def _image_list(text: str, context: ValueContext) -> str:
+    """Return a published or special name as it is, and a file of ids as its absolute path."""
+    from imagenet_tools.catalogue import image_lists
+
+    special = ("defects", "blacklist") if context.flag == "--exclude" else ()
+    if text in special or text in image_lists.names():
+        return text
+    if text.startswith("overlap:"):
+        raise UsageError(
+            f"{context.flag} {text}: no list of what is shared with {text[8:] or 'others'} is bundled. Give a FILE."
+        )
+    path = absolute(text, context.folder)
+    if not Path(path).is_file():
+        known = ", ".join((*special, *image_lists.names()))
+        raise UsageError(f"{context.flag} {text}: no such list or file. Expected a file of ids, or one of {known}.")
+    return path
+
+
 # ---- The forms of values
 
 FLAG = ValueForm("flag")
 NUMBER = ValueForm("number")
-TEXTS = ValueForm("texts", lambda raw, _: texts(raw), lambda value, _: list(value))
+TEXTS = ValueForm("texts", lambda raw, _: texts(raw))
 COMMA_SEPARATED = ValueForm(
     "texts",
     lambda raw, _: tuple(part.strip() for text in texts(raw) for part in text.split(",") if part.strip()),
-    lambda value, _: list(value),
 )
 SYNSETS = ValueForm(
     "texts",
     lambda raw, context: tuple(map(context.resolve, texts(raw))),
-    lambda value, _: _named(value),
+    lambda value, _: _labels(value),
     synsets=True,
 )
-CLASS_LIST = ValueForm("text", _class_list, lambda value, _: value.source or _named(value.wnids), synsets=True)
-SUPERCLASSES = ValueForm(
-    "text",
-    _superclasses,
-    lambda value, near: _relative(value.source, near) if value.source else _named(value.wnids),
-    synsets=True,
-)
+CLASS_LIST = ValueForm("text", _class_list, _write_classes, synsets=True)
+SUPERCLASSES = ValueForm("text", _superclasses, _write_classes, synsets=True)
 IMAGE_LISTS = ValueForm(
     "texts",
-    lambda raw, context: tuple(steps.image_list(context.flag, text, context.folder) for text in texts(raw)),
+    lambda raw, context: tuple(_image_list(text, context) for text in texts(raw)),
     lambda value, near: [_relative(text, near) for text in value],
 )
-PARAMETERS = ValueForm(
-    "pairs",
-    lambda raw, context: {name: _number_or_text(value) for name, value in pairs(context.flag, raw).items()},
-    lambda value, _: dict(value),
-)
+PARAMETERS = ValueForm("pairs", lambda raw, _: {name: _number_or_text(value) for name, value in raw.items()})
 FILES = ValueForm(
     "pairs",
-    lambda raw, context: {n: absolute(str(path), context.folder) for n, path in pairs(context.flag, raw).items()},
+    lambda raw, context: {name: absolute(str(path), context.folder) for name, path in raw.items()},
     lambda value, near: {name: _relative(path, near) for name, path in value.items()},
 )
 FILE = ValueForm("text", lambda raw, context: absolute(str(raw), context.folder), _relative)
 SPLIT = ValueForm("text", lambda raw, _: parse_split(raw), lambda value, _: str(value))
-AMOUNT = ValueForm(
-    "amount", lambda raw, _: parse_amount(raw), lambda value, _: value[""] if list(value) == [""] else dict(value)
-)
+AMOUNT = ValueForm("amount", lambda raw, _: parse_amount(raw), lambda value, _: value.get("", value))

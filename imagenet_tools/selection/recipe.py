@@ -23,25 +23,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools.arguments import fits
+from imagenet_tools.arguments import fits, keyword_types
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.export_words import EXPORT
-from imagenet_tools.selection.words import SELECTION, Word
+from imagenet_tools.selection.words import EXPORT, SELECTION, ExportOptions, SelectionWords, Word
 from imagenet_tools.storage.files import parse_toml, read_text, write_whole
-from imagenet_tools.wordnet import wordnet
+from imagenet_tools.superclasses.toml_file import check_keys, read_synset, table_at
+from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
 
 FORMAT = 1
 _SECTIONS = tuple(dict.fromkeys(word.section for word in SELECTION if word.section))
+# The type of the value of each word, by keyword.
+_TYPES = keyword_types(SelectionWords) | keyword_types(ExportOptions)
 
 
 class Recipe(NamedTuple):
     """A recipe as it was read."""
 
-    path: Path
-    name: str
     words: dict[str, Any]  # by Python keyword; types are checked, values are not resolved
     export: dict[str, dict[str, Any]]  # options by target
 
@@ -96,8 +96,7 @@ def read(path: str | Path) -> Recipe:
     Raises:
         UsageError: The file cannot be read, or something in it is wrong; the message names the place.
     """
-    path = Path(path)
-    return parse(load(path), path)
+    return parse(load(Path(path)), Path(path))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -115,75 +114,47 @@ def parse(table: Mapping[str, Any], path: Path) -> Recipe:
     if repr(table.get("format", FORMAT)) != str(FORMAT) or "kind" in table:  # repr: neither true nor 1.0 is 1
         kind = f", kind {table['kind']!r}" if "kind" in table else ""
         raise UsageError(f"{path}: found format {table.get('format')!r}{kind}; expected a recipe of format {FORMAT}.")
-    top_keys = {word.key for word in SELECTION if not word.section}
-    _check_keys(str(path), table, ("format", "name", *sorted(top_keys), *_SECTIONS, "export"))
-    words: dict[str, Any] = {}
-    for section in ("", *_SECTIONS):
-        rows = table.get(section, {}) if section else {key: table[key] for key in table if key in top_keys}
-        if not isinstance(rows, dict):
-            raise UsageError(f"{path}: {section} is {rows!r}; expected a table, [{section}].")
-        known = {word.key: word for word in SELECTION if word.section == section}
-        _check_keys(f"{path}, [{section}]", rows, tuple(known))
-        words |= {known[key].keyword: _value(f"{path}, {key}", known[key], value) for key, value in rows.items()}
-    name = table.get("name", path.stem)
+    top = [word for word in SELECTION if not word.section]
+    check_keys(str(path), table, ("format", "name", *(word.key for word in top), *_SECTIONS, "export"))
+    words = _values(f"{path},", top, table)
+    for section in _SECTIONS:
+        where = f"{path}, [{section}]"
+        rows = table_at(str(path), table, section)
+        section_words = [word for word in SELECTION if word.section == section]
+        check_keys(where, rows, tuple(word.key for word in section_words))
+        words |= _values(f"{path},", section_words, rows)
+    name = table.get("name", "")
     if not isinstance(name, str):
         raise UsageError(f"{path}, name: found {name!r}; expected a text.")
-    return Recipe(path, name, words, options(path, table.get("export", {})))
+    return Recipe(words, options(path, table.get("export", {})))
 
 
 def options(path: Path, table: Any) -> dict[str, dict[str, Any]]:
     """Return the options of exports, by target and keyword, from the table `export` of a recipe or a lock."""
     if not isinstance(table, dict) or not all(isinstance(rows, dict) for rows in table.values()):
         raise UsageError(f"{path}, export: expected a table a target, such as [export.yolo].")
-    words = {word.key: word for word in EXPORT}
-    found: dict[str, dict[str, Any]] = {}
     for target, rows in table.items():
-        where = f"{path}, [export.{target}]"
-        _check_keys(where, rows, tuple(words))
-        found[target] = {words[key].keyword: _value(f"{where} {key}", words[key], value) for key, value in rows.items()}
-    return found
+        check_keys(f"{path}, [export.{target}]", rows, tuple(word.key for word in EXPORT))
+    return {target: _values(f"{path}, [export.{target}]", EXPORT, rows) for target, rows in table.items()}
 
 
-def _check_keys(where: str, table: Mapping[str, Any], keys: Iterable[str]) -> None:
-    unknown = sorted(set(table) - set(keys))
-    if unknown:
-        raise UsageError(f"{where}: {unknown[0]!r} is no key here. Expected {', '.join(keys)}.")
+def _values(where: str, words: Iterable[Word], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a table by keyword, after a check of their types and of the synsets in them."""
+    return {word.keyword: _value(f"{where} {word.key}", word, table[word.key]) for word in words if word.key in table}
 
 
 def _value(where: str, word: Word, value: Any) -> Any:
-    """Return a value after a check of its type and of the synsets in it."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    if not fits(value, _type(word)) or any("\0" in str(part) for part in parts):
+    if not fits(value, _TYPES[word.keyword]) or any("\0" in str(part) for part in parts):
         metavar = word.metavar or word.kind
         raise UsageError(f"{where}: found {value!r}; expected {metavar}: {word.help}.")
-    if word.form.synsets and (word.kind == "texts" or isinstance(value, list)):
-        return [_synset(where, text) for text in ([value] if isinstance(value, str) else value)]
-    return value
-
-
-# The type of a value in TOML, by the kind of the word; other words take texts.
-_TYPES = {
-    "flag": "bool",
-    "number": "int",
-    "amount": "int | Mapping[str, int]",
-    "pairs": "Mapping[str, int | float | str]",
-    "texts": "str | Sequence[str]",
-}
-_OTHER_TYPES = {"split": "str | Mapping[str, float]", "shard_size": "str | int"}  # by keyword
-
-
-def _type(word: Word) -> str:
-    """Return the type that a word takes in TOML, as an annotation."""
-    text = _TYPES["texts"] if word.form.synsets else "str"
-    return _TYPES.get(word.kind) or _OTHER_TYPES.get(word.keyword, text)
+    if not word.form.synsets:
+        return value
+    if isinstance(value, list):
+        return [_synset(where, text) for text in value]
+    return _synset(where, value) if word.kind == "texts" else value
 
 
 def _synset(where: str, text: str) -> str:
     """Return the wnid of `wnid name`, which must agree; a wnid or a name alone is returned as it is."""
-    first, _, second = text.strip().partition(" ")
-    row = wordnet.find_row(first)
-    if row is None or not second or not first.startswith(("n0", "n1")):
-        return text.strip()
-    if wordnet.normalised(second) != wordnet.name_at(row):
-        raise UsageError(f"{where}: {first} is {wordnet.name_at(row)}, not {second.strip()}. Correct one of them.")
-    return wordnet.wnids_of([row])[0]
+    return read_synset(where, text) if is_wnid(text.strip().partition(" ")[0]) and " " in text.strip() else text.strip()

@@ -117,66 +117,33 @@ def _on_list(name: str) -> str:
 
 
 def counted(choice: Choice, demands: tuple[tuple[str, str], ...], n_images: Mapping[str | None, int]) -> list[Step]:
-    """Return the steps that were asked for or left something out, in order.
+    """Return the steps that were asked for or left something out, in the order of REASONS; demands follow "boxed".
 
     `n_images` are the images that each step left out; under None, the chosen ones.
     """
+    demanded = list(dict.fromkeys(reason for reason, _ in demands))
+    names = [name for name in REASONS if name not in demanded]
+    place = names.index("boxed") + 1
+    names[place:place] = demanded
+    asked = {*demanded, *choice.values()}
+    if choice.split.by != "official":
+        asked |= {"split", "from"}
+    if choice.nested != "leaves":
+        asked.discard("nested")
+    if choice.split.by != "classes":
+        asked.discard("groups")
     left = sum(n_images.values())
     rows = [Step("index", 0, left)]
-    asked = _asked_steps(choice) | {reason for reason, _ in demands}
-    for name in _order(demands):
+    for name in names:
         if name in n_images or name in asked:
             left -= n_images.get(name, 0)
             rows.append(Step(name, n_images.get(name, 0), left))
     return rows
 
 
-def _order(demands: tuple[tuple[str, str], ...]) -> list[str]:
-    """Return the names of the steps in order: that of REASONS, with demands in the order of the target."""
-    demanded = list(dict.fromkeys(reason for reason, _ in demands))
-    others = [name for name in REASONS if name not in demanded]
-    place = others.index("exclude" if "boxed" in demanded else "boxed") + 1
-    return [*others[:place], *demanded, *others[place:]]
-
-
-def _asked_steps(choice: Choice) -> set[str]:
-    names = choice.values().keys() & REASONS.keys()
-    names |= {"split", "from"} if choice.split.by != "official" else set()
-    names -= {"nested"} if choice.nested != "leaves" else set()
-    names -= {"groups"} if choice.split.by != "classes" else set()
-    return names
-
-
 # ---- Lists of images
 
-
-class ListedImage(NamedTuple):
-    """A line of a list, and the ids that it may mean: the first that is in the index counts."""
-
-    text: str
-    ids: tuple[str, ...]
-
-
-def image_list(flag: str, text: str, folder: Path) -> str:
-    """Return the value of --images or --exclude to keep: a published or special name, or the absolute path of a file.
-
-    Raises:
-        UsageError: There is no such list or file.
-    """
-    from imagenet_tools.catalogue import image_lists
-
-    special = ("defects", "blacklist") if flag == "--exclude" else ()
-    if text in special or text in image_lists.names():
-        return text
-    if text.startswith("overlap:"):
-        raise UsageError(
-            f"{flag} {text}: no list of what is shared with {text[8:] or 'others'} is bundled. Give a FILE."
-        )
-    path = (folder / Path(text).expanduser()).absolute()
-    if not path.is_file():
-        known = ", ".join((*special, *image_lists.names()))
-        raise UsageError(f"{flag} {text}: no such list or file. Expected a file of ids, or one of {known}.")
-    return str(path)
+_Line = tuple[str, tuple[str, ...]]  # a line of a list, and the ids that it may mean: the first in the index counts
 
 
 def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) -> tuple[dict[str, list[str]], list[str]]:
@@ -203,18 +170,16 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
             if len(unmatched) == len(lines) and (name == "images" or Path(text).is_absolute()):
                 raise UsageError(
                     f"{flag}: none of its {len(lines):,} images is in the index (data sets: "
-                    f"{', '.join(datasets) or 'none'}); its first is {lines[0].text!r}. Expected ids such as "
+                    f"{', '.join(datasets) or 'none'}); its first is {unmatched[0]!r}. Expected ids such as "
                     "n01440764_10026 or DATASET/IMAGE_ID."
                 )
             if unmatched:
-                notes.append(
-                    f"{flag}: {len(unmatched):,} of its {len(lines):,} images are not in the index, "
-                    f"{unmatched[0].text!r} first"
-                )
+                absent = f"{len(unmatched):,} of its {len(lines):,} images are not in the index"
+                notes.append(f"{flag}: {absent}, {unmatched[0]!r} first")
     return values, notes
 
 
-def _read_list(text: str) -> list[ListedImage]:
+def _read_list(text: str) -> list[_Line]:
     """Read the images of a published list, or of a file of ids: one a line, with or without folders and suffix.
 
     A line `n01440764_10026` or `train/n01440764/n01440764_10026.JPEG` means a photo; `ilsvrc2012/n01440764_10026` means
@@ -228,7 +193,7 @@ def _read_list(text: str) -> list[ListedImage]:
 
     name = _BLACKLIST if text == "blacklist" else text
     if name in image_lists.names():
-        return [ListedImage(stem, (stem,)) for stem in image_lists.get(name).images]
+        return [(stem, (stem,)) for stem in image_lists.get(name).images]
     try:
         lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -236,7 +201,7 @@ def _read_list(text: str) -> list[ListedImage]:
     images = [image for line in lines if (image := line.partition("#")[0].strip())]
     if not images:
         raise UsageError(f"{text}: found no ids. Expected one a line, such as n01440764_10026.")
-    return [ListedImage(image, _ids_of_line(image)) for image in images]
+    return [(image, _ids_of_line(image)) for image in images]
 
 
 def _ids_of_line(line: str) -> tuple[str, ...]:
@@ -263,28 +228,33 @@ def _ids_of_path(text: str) -> tuple[str, ...]:
 
 
 def _match(
-    lines: Sequence[ListedImage], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], list[Any]]
-) -> tuple[set[str], set[str], list[ListedImage]]:
+    lines: Sequence[_Line], datasets: Sequence[str], ask: Callable[[str, dict[str, object]], list[Any]]
+) -> tuple[set[str], set[str], list[str]]:
     """Find the images of a list in some data sets of an index; in a single data set also by image_id alone.
 
     Returns:
         Photos, by a file stem, which identifies a photo in every release that keeps ImageNet's names; images, as
         dataset/image_id; and the lines that match nothing.
     """
-    values = {"_ids": sorted({image_id for line in lines for image_id in line.ids}), "_sets": list(datasets)}
-    listed, within = "(SELECT unnest($_ids::VARCHAR[]))", "dataset IN (SELECT unnest($_sets::VARCHAR[]))"
-    photos = {photo for (photo,) in ask(f"SELECT photo FROM images WHERE photo IN {listed} AND {within}", {**values})}
-    name = "image_id" if len(datasets) == 1 else "NULL"
-    key = "dataset || '/' || image_id"
-    where = f"({key} IN {listed} OR {name} IN {listed}) AND {within}"
-    rows = ask(f"SELECT {key}, {name} FROM images WHERE {where}", {**values})
-    keys = {name: key for key, image_id in rows for name in (key, image_id) if name is not None}
-    pairs = [
-        (line, next((image_id for image_id in line.ids if image_id in photos or image_id in keys), ""))
-        for line in lines
-    ]
-    return (
-        {image_id for _, image_id in pairs if image_id in photos},
-        {keys[image_id] for _, image_id in pairs if image_id in keys},
-        [line for line, image_id in pairs if not image_id],
+    listed = "(SELECT unnest($_ids::VARCHAR[]))"
+    key, name = "dataset || '/' || image_id", "image_id" if len(datasets) == 1 else "NULL"
+    rows = ask(
+        f"""SELECT photo, {key}, {name} FROM images WHERE dataset IN (SELECT unnest($_sets::VARCHAR[]))
+            AND (photo IN {listed} OR {key} IN {listed} OR {name} IN {listed})""",
+        {"_ids": sorted({image_id for _, ids in lines for image_id in ids}), "_sets": list(datasets)},
     )
+    known_photos = {photo for photo, _, _ in rows}
+    known_keys = {name: key for _, key, image_id in rows for name in (key, image_id) if name is not None}
+    photos: set[str] = set()
+    keys: set[str] = set()
+    unmatched: list[str] = []
+    for text, ids in lines:
+        known = next((image_id for image_id in ids if image_id in known_photos or image_id in known_keys), None)
+        if known is None:
+            unmatched.append(text)
+            continue
+        if known in known_photos:
+            photos.add(known)
+        if known in known_keys:
+            keys.add(known_keys[known])
+    return photos, keys, unmatched

@@ -1,8 +1,11 @@
-"""The words of a selection: the one table of their flags, recipe keys and Python keywords.
+"""The words of a selection and of an export: the tables of their flags, recipe keys and Python keywords.
 
-`Choice` is the table. Each field is a word, with its place in a recipe, its help, and how its value is read and
-written. `SelectionWords` has the types that users pass. To add a word, add it to both, and to the step that applies
-it (steps.py, classes.py or query.py). The flags, the recipe, `Index.select` and the README follow from here.
+`Choice` is the table of a selection. Each field is a word, with its place in a recipe, its help, and how its value is
+read and written. `SelectionWords` has the types that users pass. To add a word, add it to both, and to the step that
+applies it (steps.py, classes.py or query.py). The flags, the recipe, `Index.select` and the README follow from here.
+
+`ExportWords` is the table of an export. It is here because a recipe checks these words when it is read.
+`exports.options.Options` adds the checks of values, and what the options do to an image.
 """
 
 from __future__ import annotations
@@ -11,12 +14,15 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as forms
-from imagenet_tools.selection.choice import ClassSelection, SuperclassSelection, ValueContext, ValueForm
+from imagenet_tools.selection.choice import ClassSelection, ValueContext, ValueForm
 from imagenet_tools.selection.splits import OFFICIAL, Split
+
+if TYPE_CHECKING:
+    from imagenet_tools.storage.links import How
 
 
 class Word(NamedTuple):
@@ -24,10 +30,14 @@ class Word(NamedTuple):
 
     keyword: str  # the Python keyword
     section: str  # the table of a recipe that holds it; empty for the top level
-    kind: str  # see ValueForm
+    form: ValueForm
     metavar: str
     help: str
-    form: ValueForm = forms.FLAG
+
+    @property
+    def kind(self) -> str:
+        """Return how the value is typed: see ValueForm."""
+        return self.form.kind
 
     @property
     def flag(self) -> str:
@@ -40,14 +50,17 @@ class Word(NamedTuple):
         return "by" if self.keyword == "split" else self.keyword.rstrip("_")
 
 
-# Makes the default of a word, by its kind; for other kinds it is named in the table, or None.
-_EMPTY: dict[str, Callable[[], object]] = {"flag": bool, "texts": tuple, "pairs": dict, "amount": dict}
+def word_field(section: str, form: ValueForm, metavar: str, help_text: str, *, default: object = None) -> Any:
+    """Return the field of a word; `default` is the value that changes nothing, if its kind has no empty value."""
+    metadata = {"word": (section, form, metavar, help_text)}
+    if form.kind in ("pairs", "amount"):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default={"flag": False, "texts": ()}.get(form.kind, default), metadata=metadata)
 
 
-def _word(section: str, form: ValueForm, metavar: str, help_text: str, *, default: object = None) -> Any:
-    """Return the field of a word; `default` is the value that changes nothing."""
-    word = (section, form.kind, metavar, help_text, form)
-    return dataclasses.field(default_factory=_EMPTY.get(form.kind, lambda: default), metadata={"word": word})
+def words_of(table: type) -> tuple[Word, ...]:
+    """Return the words of a dataclass whose fields word_field() made, in their order."""
+    return tuple(Word(field.name, *field.metadata["word"]) for field in dataclasses.fields(table))
 
 
 @dataclass(frozen=True)
@@ -55,48 +68,48 @@ class Choice:
     """The value of each word of a selection, in the order of the steps; defaults select every image."""
 
     # fmt: off
-    dataset: tuple[str, ...] = _word("images", forms.TEXTS, "NAME", "only these data sets")
-    from_: tuple[str, ...] = _word("images", forms.COMMA_SEPARATED, "SPLIT,..",
+    dataset: tuple[str, ...] = word_field("images", forms.TEXTS, "NAME", "only these data sets")
+    from_: tuple[str, ...] = word_field("images", forms.COMMA_SEPARATED, "SPLIT,..",
         "only these official splits; a new split draws on train unless this says more")
-    under: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+    under: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
         "classes that are one of these synsets or lie below it")
-    also_under: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+    also_under: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
         "and that are, or lie below, each of these as well")
-    without: tuple[str, ...] = _word("classes", forms.SYNSETS, "SYNSET",
+    without: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
         "but not these synsets and what lies below them")
-    classes: ClassSelection | None = _word("classes", forms.CLASS_LIST, "LIST",  # noqa: RUF009  # a field
+    classes: ClassSelection | None = word_field("classes", forms.CLASS_LIST, "LIST",  # noqa: RUF009  # a field
         "only the classes of a list: a published name, a file, or a,b,c")
-    class_where: tuple[str, ...] = _word("classes", forms.TEXTS, "SQL",
+    class_where: tuple[str, ...] = word_field("classes", forms.TEXTS, "SQL",
         "only classes for which a condition on the table synsets holds")
-    nested: str = _word("classes", forms.ValueForm("keep|leaves|merge|error"), "",
+    nested: str = word_field("classes", forms.ValueForm("keep|leaves|merge|error"), "",
         "classes above others that are chosen: kept (default), left out, joined with all below them, or an error",
         default="keep")
-    superclasses: SuperclassSelection | None = _word("classes", forms.SUPERCLASSES, "FILE|LIST",  # noqa: RUF009  # a field
+    superclasses: ClassSelection | None = word_field("classes", forms.SUPERCLASSES, "FILE|LIST",  # noqa: RUF009  # a field
         "join classes to superclasses: a file of `classes cut`, a published name, or a,b,c")
-    images: tuple[str, ...] = _word("images", forms.IMAGE_LISTS, "LIST",
+    images: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST",
         "only the images of a list: a published name, or a file of ids")
-    where: tuple[str, ...] = _word("images", forms.TEXTS, "SQL",
+    where: tuple[str, ...] = word_field("images", forms.TEXTS, "SQL",
         "only images for which a condition on the table images holds")
-    parameter: Mapping[str, object] = _word("images", forms.PARAMETERS, "NAME=VALUE",
+    parameter: Mapping[str, object] = word_field("images", forms.PARAMETERS, "NAME=VALUE",
         "what $NAME in a condition stands for")
-    with_: Mapping[str, str] = _word("images", forms.FILES, "NAME=FILE",
+    with_: Mapping[str, str] = word_field("images", forms.FILES, "NAME=FILE",
         "a table of one's own for conditions, joined by its key")
-    exclude: tuple[str, ...] = _word("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
+    exclude: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
         "but not the images of a list, or defects, or ILSVRC's blacklist of validation images")
-    boxed: bool = _word("images", forms.FLAG, "", "only images that have boxes")
-    min_images: int | None = _word("classes", forms.NUMBER, "N", "only classes with so many images left, or more")
-    max_images: int | None = _word("classes", forms.NUMBER, "N", "only classes with so many images left, or fewer")
-    split: Split = _word("split", forms.SPLIT, "SPLIT",  # noqa: RUF009  # a field
+    boxed: bool = word_field("images", forms.FLAG, "", "only images that have boxes")
+    min_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with so many images left, or more")
+    max_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with so many images left, or fewer")
+    split: Split = word_field("split", forms.SPLIT, "SPLIT",  # noqa: RUF009  # a field
         "official (default), train=0.9,val=0.1 by hash, val=50/class, folds=5, or classes:train=64,val=16,test=20",
         default=OFFICIAL)
-    groups: str | None = _word("split", forms.FILE, "FILE",
+    groups: str | None = word_field("split", forms.FILE, "FILE",
         "a table of images and their group: a new split parts no group")
-    per_class: Mapping[str, int] = _word("split", forms.AMOUNT, "N|train=N,val=N",
+    per_class: Mapping[str, int] = word_field("split", forms.AMOUNT, "N|train=N,val=N",
         "at most so many images a class, by lowest hash")
-    limit: int | None = _word("split", forms.NUMBER, "N", "at most so many images in all, by lowest hash")
-    order: str | None = _word("classes", forms.ValueForm("wnid|listed|ilsvrc-id"), "",
+    limit: int | None = word_field("split", forms.NUMBER, "N", "at most so many images in all, by lowest hash")
+    order: str | None = word_field("classes", forms.ValueForm("wnid|listed|ilsvrc-id"), "",
         "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids")
-    seed: int = _word("", forms.NUMBER, "N", "the number that splits and samples depend on (default 0)", default=0)
+    seed: int = word_field("", forms.NUMBER, "N", "the number that splits and samples depend on (default 0)", default=0)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -133,7 +146,7 @@ class Choice:
 
 
 # In the order of the steps.
-SELECTION = tuple(Word(field.name, *field.metadata["word"]) for field in dataclasses.fields(Choice))
+SELECTION = words_of(Choice)
 _DEFAULTS = Choice()
 
 
@@ -187,3 +200,69 @@ def read_words(words: Mapping[str, Any], resolve: Callable[[str], str], folder: 
         for word in SELECTION
         if words.get(word.keyword) is not None
     }
+
+
+# ---- The options of an export
+
+
+def _option(kind: str, metavar: str, help_text: str, *, default: object = None) -> Any:
+    """Return a field of the table. The help names a default that says much."""
+    if default:
+        help_text += f" (default {default})"
+    return word_field("export", ValueForm(kind), metavar, help_text, default=default)
+
+
+@dataclass(frozen=True)
+class ExportWords:
+    """The options of an export, with their defaults."""
+
+    # fmt: off
+    link: How = _option("auto|hard|sym|reflink|copy", "",  # noqa: RUF009  # a field
+        "how images that are files of their own are placed", default="auto")
+    names: str = _option("text", "wnid|lemma|FILE",
+        "what classes are called: wnid, lemma (made unique), or a file of `wnid name` lines", default="")
+    unboxed: str = _option("skip|background|error", "",
+        "images without boxes in a detection export; not all objects are boxed, so such an image may show some",
+        default="skip")
+    bad_boxes: str = _option("clip|drop|error", "", "boxes that reach out of their image", default="clip")
+    min_box: int = _option("number", "PX", "leave out boxes with a side below so many pixels of the exported image",
+        default=0)
+    resize: int | None = _option("number", "N", "make images of N pixels, encoded anew as JPEG; --fit says which side")
+    fit: str = _option("short|long|exact", "", "the side that --resize means, or both", default="short")
+    crop: str = _option("center|none", "", "cut the middle square out of each resized image", default="none")
+    quality: int = _option("number", "N", "JPEG quality of what is encoded anew, 1 to 100", default=90)
+    repair: tuple[str, ...] = _option("texts", "RULE,..",
+        "repair images that need it: cmyk and png become RGB JPEG, eoi ends a JPEG, exif turns the pixels")
+    field: tuple[str, ...] = _option("texts", "KEY=COLUMN",
+        "carry a column of images, or of a table joined by --with, where the target takes fields")
+    shard_size: int | None = _option("text", "SIZE", "bytes of images in a shard, such as 500MB or 1GB")
+    shuffle: str = _option("none|block|full", "", "the order of images in shards and lists", default="none")
+    side_files: bool = _option("flag", "", "webdataset: also write what wids, timm and DALI read beside the shards")
+    hash: bool = _option("flag", "", "put digests of the bytes of all images or shards into manifest.json")
+    meta_bin: bool = _option("flag", "",
+        "write torchvision's meta.bin into an image_folder, so that its ImageNet opens without the devkit; needs torch")
+    # fmt: on
+
+
+EXPORT = words_of(ExportWords)
+
+
+class ExportOptions(TypedDict, total=False):
+    """The options of an export as Python keywords; help(imagenet_tools.export) explains each of them."""
+
+    link: How  # auto, hard, sym, reflink or copy
+    names: str  # wnid, lemma, or the path of a file
+    unboxed: str  # skip, background or error
+    bad_boxes: str  # clip, drop or error
+    min_box: int  # pixels of the exported image, 0 and above
+    resize: int | None  # pixels, 1 to 8,192
+    fit: str  # short, long or exact
+    crop: str  # center or none
+    quality: int  # 1 to 100
+    repair: str | Iterable[str]  # some of cmyk, png, eoi and exif: a list, or a text with ',' between
+    field: str | Iterable[str]  # KEY=COLUMN
+    shard_size: int | str | None  # bytes, or a text such as 500MB
+    shuffle: str  # none, block or full
+    side_files: bool
+    hash: bool
+    meta_bin: bool

@@ -207,7 +207,7 @@ def test_a_recipe_that_is_saved_makes_the_same_selection(index: Index, tmp_path:
         ('[split]\nby = "fraction"', "--split fraction"),
         ('[split]\nper_class = "many"', "found 'many'; expected"),
         ("[imgaes]\nboxed = true", "'imgaes' is no key"),
-        ("images = 3", r"images is 3; expected a table, \[images\]"),
+        ("images = 3", r"found images = 3; expected a table, \[images\]"),
         ('[export.yolo]\nnmaes = "wnid"', "'nmaes' is no key here"),
         ("[images", "Expected TOML"),
     ],
