@@ -11,8 +11,7 @@ import numpy as np
 from imagenet_tools.annotations.bbox import to_pixels
 from imagenet_tools.errors import UsageError
 from imagenet_tools.schema import TABLES
-from imagenet_tools.training.dataset import BOX_FIELDS, Boxes, Dataset
-from imagenet_tools.training.images import Container, ImagePlaces, smallest
+from imagenet_tools.training.dataset import BOX_FIELDS, Boxes, Container, Dataset, ImagePlaces, smallest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,8 +142,8 @@ def _check(option: str, values: Iterable[str], known: Sequence[str]) -> None:
 
 def _left_out(selection: Selection, split: str) -> dict[str, int]:
     """Return the images that are left out by reason; for a new split all of them, because they are in no split."""
-    here = "coalesce(official_split, $_split) = $_split" if selection.choice.split.by == "official" else "true"
-    query = f"SELECT left_out, count(*) FROM made WHERE left_out IS NOT NULL AND {here} GROUP BY ALL ORDER BY ALL"
+    in_split = "coalesce(official_split, $_split) = $_split" if selection.choice.split.by == "official" else "true"
+    query = f"SELECT left_out, count(*) FROM made WHERE left_out IS NOT NULL AND {in_split} GROUP BY ALL ORDER BY ALL"
     return dict(selection.run(query, {"_split": split}).fetchall())
 
 
