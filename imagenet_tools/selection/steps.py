@@ -21,7 +21,7 @@ REASONS = {
     "unlabelled": "has no class",
     "under": "not below the synsets asked for",
     "also_under": "not below each of the further synsets asked for",
-    "without": "below a synset that was taken out",
+    "without": "below a synset that was left out",
     "classes": "not of the listed classes",
     "class_where": "the condition does not hold for its class",
     "nested": "of a class that has other chosen ones below it",
@@ -41,7 +41,7 @@ REASONS = {
     "groups": "near-duplicates of it are in another split",
     "per_class": "over the number a class",
     "limit": "over the number in all",
-    "undecodable": "its pixels cannot be decoded, and it had to be encoded anew",
+    "undecodable": "its pixels cannot be decoded, and it had to be re-encoded",
 }
 CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
 
@@ -125,17 +125,17 @@ def counted(choice: Choice, demands: tuple[tuple[str, str], ...], n_images: Mapp
     names = [name for name in REASONS if name not in demanded]
     place = names.index("boxed") + 1
     names[place:place] = demanded
-    asked = {*demanded, *choice.values()}
+    requested = {*demanded, *choice.values()}
     if choice.split.by != "official":
-        asked |= {"split", "from"}
+        requested |= {"split", "from"}
     if choice.nested != "leaves":
-        asked.discard("nested")
+        requested.discard("nested")
     if choice.split.by != "classes":
-        asked.discard("groups")
+        requested.discard("groups")
     left = sum(n_images.values())
     rows = [Step("index", 0, left)]
     for name in names:
-        if name in n_images or name in asked:
+        if name in n_images or name in requested:
             left -= n_images.get(name, 0)
             rows.append(Step(name, n_images.get(name, 0), left))
     return rows

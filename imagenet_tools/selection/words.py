@@ -72,11 +72,11 @@ class Choice:
     from_: tuple[str, ...] = word_field("images", forms.COMMA_SEPARATED, "SPLIT,..",
         "only these official splits; a new split draws on train unless this says more")
     under: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
-        "classes that are one of these synsets or lie below it")
+        "only classes that are one of these synsets or below it")
     also_under: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
-        "and that are, or lie below, each of these as well")
+        "only classes that are also each of these synsets or below it")
     without: tuple[str, ...] = word_field("classes", forms.SYNSETS, "SYNSET",
-        "but not these synsets and what lies below them")
+        "leave out these synsets and the classes below them")
     classes: ClassSelection | None = word_field("classes", forms.CLASS_LIST, "LIST",  # noqa: RUF009  # a field
         "only the classes of a list: a published name, a file, or a,b,c")
     class_where: tuple[str, ...] = word_field("classes", forms.TEXTS, "SQL",
@@ -91,22 +91,22 @@ class Choice:
     where: tuple[str, ...] = word_field("images", forms.TEXTS, "SQL",
         "only images for which a condition on the table images holds")
     parameter: Mapping[str, object] = word_field("images", forms.PARAMETERS, "NAME=VALUE",
-        "what $NAME in a condition stands for")
+        "the value of $NAME in a condition")
     with_: Mapping[str, str] = word_field("images", forms.FILES, "NAME=FILE",
-        "a table of one's own for conditions, joined by its key")
+        "a table of yours for conditions, joined by its key")
     exclude: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
-        "but not the images of a list, or defects, or ILSVRC's blacklist of validation images")
+        "leave out the images of a list, or defects, or ILSVRC's blacklist of validation images")
     boxed: bool = word_field("images", forms.FLAG, "", "only images that have boxes")
-    min_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with so many images left, or more")
-    max_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with so many images left, or fewer")
+    min_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with at least N images left")
+    max_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with at most N images left")
     split: Split = word_field("split", forms.SPLIT, "SPLIT",  # noqa: RUF009  # a field
         "official (default), train=0.9,val=0.1 by hash, val=50/class, folds=5, or classes:train=64,val=16,test=20",
         default=OFFICIAL)
     groups: str | None = word_field("split", forms.FILE, "FILE",
         "a table of images and their group: a new split parts no group")
     per_class: Mapping[str, int] = word_field("split", forms.AMOUNT, "N|train=N,val=N",
-        "at most so many images a class, by lowest hash")
-    limit: int | None = word_field("split", forms.NUMBER, "N", "at most so many images in all, by lowest hash")
+        "at most this number of images a class, by lowest hash")
+    limit: int | None = word_field("split", forms.NUMBER, "N", "at most N images in all, by lowest hash")
     order: str | None = word_field("classes", forms.ValueForm("wnid|listed|ilsvrc-id"), "",
         "how classes are numbered: by wnid, as listed (default where a list is given), or by ILSVRC's ids")
     seed: int = word_field("", forms.NUMBER, "N", "the number that splits and samples depend on (default 0)", default=0)
@@ -225,12 +225,12 @@ class ExportWords:
         "images without boxes in a detection export; not all objects are boxed, so such an image may show some",
         default="skip")
     bad_boxes: str = _option("clip|drop|error", "", "boxes that reach out of their image", default="clip")
-    min_box: int = _option("number", "PX", "leave out boxes with a side below so many pixels of the exported image",
+    min_box: int = _option("number", "PX", "leave out boxes with a side shorter than PX pixels of the exported image",
         default=0)
-    resize: int | None = _option("number", "N", "make images of N pixels, encoded anew as JPEG; --fit says which side")
+    resize: int | None = _option("number", "N", "make images of N pixels, re-encoded as JPEG; --fit says which side")
     fit: str = _option("short|long|exact", "", "the side that --resize means, or both", default="short")
     crop: str = _option("center|none", "", "cut the middle square out of each resized image", default="none")
-    quality: int = _option("number", "N", "JPEG quality of what is encoded anew, 1 to 100", default=90)
+    quality: int = _option("number", "N", "JPEG quality of re-encoded images, 1 to 100", default=90)
     repair: tuple[str, ...] = _option("texts", "RULE,..",
         "repair images that need it: cmyk and png become RGB JPEG, eoi ends a JPEG, exif turns the pixels")
     field: tuple[str, ...] = _option("texts", "KEY=COLUMN",
