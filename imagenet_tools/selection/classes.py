@@ -46,16 +46,16 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
         keep("class_where", holds)
     above = _classes_above(left)
     notes = _nested_notes(choice, left, above)
-    of = {wnid: wnid for wnid in left}
+    class_of = {wnid: wnid for wnid in left}
     if choice.nested == "leaves":
         keep("nested", set(left).difference(*above.values()))
     elif choice.nested == "merge":
-        of |= {wnid: tops[0] for wnid, tops in _topmost(above).items()}
+        class_of |= {wnid: tops[0] for wnid, tops in _topmost(above).items()}
     if choice.superclasses is not None:
-        superclass_of = choice.superclasses.superclass_of(sorted({of[wnid] for wnid in left}))
-        keep("superclasses", [wnid for wnid in left if of[wnid] in superclass_of])
-        of = {wnid: superclass_of[of[wnid]] for wnid in left}
-    return Prepared({wnid: of[wnid] for wnid in left}, reasons), notes
+        superclass_of = choice.superclasses.superclass_of(sorted({class_of[wnid] for wnid in left}))
+        keep("superclasses", [wnid for wnid in left if class_of[wnid] in superclass_of])
+        class_of = {wnid: superclass_of[class_of[wnid]] for wnid in left}
+    return Prepared({wnid: class_of[wnid] for wnid in left}, reasons), notes
 
 
 def _below(synsets: Iterable[str]) -> set[str]:
@@ -66,7 +66,7 @@ def _below(synsets: Iterable[str]) -> set[str]:
 
 
 def _classes_above(wnids: Sequence[str]) -> dict[str, list[str]]:
-    """Return, for each class that lies below others of the classes, these: nearest first, equally near ones by wnid."""
+    """Return, for each class below others, the classes above it: nearest first, equally near ones by wnid."""
     known = [wnid for wnid in wnids if wordnet.find_row(wnid) is not None]
     if not known:
         return {}
@@ -133,7 +133,9 @@ def in_order(choice: Choice, prepared: Prepared, chosen: Iterable[str]) -> tuple
     if choice.superclasses is not None:
         listed = list(choice.superclasses.wnids)
     elif choice.classes is not None:
-        listed = list(dict.fromkeys(prepared.of[wnid] for wnid in choice.classes.wnids if wnid in prepared.of))
+        listed = list(
+            dict.fromkeys(prepared.class_of[wnid] for wnid in choice.classes.wnids if wnid in prepared.class_of)
+        )
     wnids = {*chosen, *(wnid for wnid in listed if wnid not in prepared.late)}
     if choice.order == "ilsvrc-id":
         return _by_ilsvrc_id(wnids)
@@ -158,16 +160,16 @@ def _by_ilsvrc_id(wnids: Collection[str]) -> tuple[str, ...]:
 # ---- Batches
 
 
-def batches(of: Mapping[str, str], sizes: Mapping[str, int], at_once: int) -> Iterator[list[str]]:
+def batches(class_of: Mapping[str, str], sizes: Mapping[str, int], at_once: int) -> Iterator[list[str]]:
     """Yield the wnids of the images of some classes at a time: of at most `at_once` images together, or of one class.
 
     Args:
-        of: The class of each wnid of images.
+        class_of: The class of each wnid of images.
         sizes: The number of images of each class, in the order of the batches.
         at_once: The number of images of a batch.
     """
     wnids_of: dict[str, list[str]] = {}
-    for wnid, class_wnid in of.items():
+    for wnid, class_wnid in class_of.items():
         wnids_of.setdefault(class_wnid, []).append(wnid)
     batch, n_images = list[str](), 0
     for class_wnid, size in sizes.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import classes, query, splits, steps
-from imagenet_tools.selection.query import Asked, Cut, Prepared, Sql
+from imagenet_tools.selection.query import Cut, Prepared, Request, Sql
 from imagenet_tools.selection.splits import EVERY, OFFICIAL, REST
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ _NAMED_CLASSES = 5  # classes that a note names
 _Batches = Sequence[list[str] | None]
 
 
-def find(asked: Asked, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
+def find(request: Request, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
     """Return what the query of a selection needs, and notes for the user.
 
     Raises:
         UsageError: A data set, split or number of classes is not in the index, or nested classes are an error.
     """
-    choice = asked.choice
+    choice = request.choice
     _check_names(choice, ask)
-    mixed, notes = _split_mix(asked, ask)
+    mixed, notes = _split_mix(request, ask)
     rows = ask(f"SELECT wnid, count(*) FROM images WHERE {_early(choice, mixed=mixed)} GROUP BY wnid ORDER BY wnid", {})
     present: dict[str, int] = dict(rows)  # images of each wnid that can be chosen
     wnids = sorted({*present, *(choice.classes.wnids if choice.classes else ())})
@@ -45,21 +45,21 @@ def find(asked: Asked, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
     prepared = prepared._replace(mixed=mixed)
     notes = [*class_notes, *notes]
     if choice.min_images is not None or choice.max_images is not None or choice.split.by == "classes":
-        prepared = _count_classes(asked, prepared, notes, ask)
+        prepared = _count_classes(request, prepared, notes, ask)
     sizes = Counter[str]()
-    for wnid, class_wnid in prepared.of.items():
+    for wnid, class_wnid in prepared.class_of.items():
         sizes[class_wnid] += present.get(wnid, 0)
     # Groups join classes, so they are ranked in one query.
     batches: _Batches = [None]
     if choice.groups is None:
-        batches = list(classes.batches(prepared.of, dict(sorted(sizes.items())), _AT_ONCE_IMAGES))
+        batches = list(classes.batches(prepared.class_of, dict(sorted(sizes.items())), _AT_ONCE_IMAGES))
     if choice.split.by == "count":
-        prepared = prepared._replace(counts=_count_cuts(asked, prepared, batches, ask))
-        _check_rest(choice, query.divided(asked, prepared), ask)
+        prepared = prepared._replace(counts=_count_cuts(request, prepared, batches, ask))
+        _check_rest(choice, query.divided(request, prepared), ask)
     if choice.per_class:
-        prepared = prepared._replace(amounts=_amount_cuts(asked, prepared, batches, ask))
+        prepared = prepared._replace(amounts=_amount_cuts(request, prepared, batches, ask))
     if choice.limit is not None:
-        prepared = prepared._replace(limit=_limit_cut(choice, query.whole(asked, prepared), choice.limit, ask))
+        prepared = prepared._replace(limit=_limit_cut(choice, query.whole(request, prepared), choice.limit, ask))
     return prepared, tuple(notes)
 
 
@@ -87,14 +87,14 @@ def _check_names(choice: Choice, ask: Ask) -> None:
                 raise UsageError(f"{flag} {name}: the index has no image of this {kind}. {meant}{expected}")
 
 
-def _split_mix(asked: Asked, ask: Ask) -> tuple[bool, list[str]]:
+def _split_mix(request: Request, ask: Ask) -> tuple[bool, list[str]]:
     """Return whether some images have an official split and others have none, and a note if none has one.
 
     Only the words that choose images before a new split is made count, and no demands of an export, so that a selection
     has the same splits in every target.
     """
     choice = replace(
-        asked.choice,
+        request.choice,
         split=OFFICIAL,
         groups=None,
         nested="keep",
@@ -108,7 +108,7 @@ def _split_mix(asked: Asked, ask: Ask) -> tuple[bool, list[str]]:
         return False, []
     wnids = [wnid for (wnid,) in ask(f"SELECT DISTINCT wnid FROM images WHERE {early} ORDER BY wnid", {})]
     prepared, _ = classes.choose(choice, wnids, _where_holds(choice, wnids, ask))
-    text, values = query.classed(asked._replace(choice=choice, demands=()), prepared)
+    text, values = query.classed(request._replace(choice=choice, demands=()), prepared)
     ((n, n_split),) = ask(f"{text} SELECT count(*), count(split) FROM _classed WHERE _step IS NULL", values)
     if n_split or not n:
         return n_split != n, []
@@ -120,19 +120,19 @@ def _where_holds(choice: Choice, wnids: Sequence[str], ask: Ask) -> frozenset[st
     if not choice.class_where:
         return None
     conditions = " AND ".join(f"coalesce(({condition}\n), false)" for condition in choice.class_where)
-    text = f"SELECT wnid FROM synsets WHERE wnid IN (SELECT unnest($_own::VARCHAR[])) AND {conditions}"
-    return frozenset(wnid for (wnid,) in ask(text, {"_own": list(wnids)}))
+    text = f"SELECT wnid FROM synsets WHERE wnid IN (SELECT unnest($_wnid::VARCHAR[])) AND {conditions}"
+    return frozenset(wnid for (wnid,) in ask(text, {"_wnid": list(wnids)}))
 
 
-def _count_classes(asked: Asked, prepared: Prepared, notes: list[str], ask: Ask) -> Prepared:
+def _count_classes(request: Request, prepared: Prepared, notes: list[str], ask: Ask) -> Prepared:
     """Leave out classes with too few or too many images, and divide the others if the split is one of classes."""
-    choice = asked.choice
-    text, values = query.divided(asked, prepared)
+    choice = request.choice
+    text, values = query.divided(request, prepared)
     counts = dict(
         ask(f"{text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL", values)
     )
     late: dict[str, str] = {}
-    for wnid in prepared.of.values():
+    for wnid in prepared.class_of.values():
         n = counts.get(wnid, 0)
         if choice.min_images is not None and n < choice.min_images:
             late[wnid] = "min_images"
@@ -151,12 +151,12 @@ def _count_classes(asked: Asked, prepared: Prepared, notes: list[str], ask: Ask)
 
 
 def _ranked(
-    asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask, *, by: str, order: str, chosen: str, ranks: str
+    request: Request, prepared: Prepared, batches: _Batches, ask: Ask, *, by: str, order: str, chosen: str, ranks: str
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the columns `by` and `order`, and the rank, of chosen images with some ranks.
 
     Args:
-        asked: The conditions of the selection.
+        request: The conditions of the selection.
         prepared: What was found so far.
         batches: The wnids of the images that are ranked in each query.
         ask: Runs SQL.
@@ -167,19 +167,19 @@ def _ranked(
     """
     rank = f"row_number() OVER (PARTITION BY {by} ORDER BY {order})"
     for batch in batches:
-        text, values = query.divided(asked, prepared, batch)
+        text, values = query.divided(request, prepared, batch)
         rows = f"FROM _divided WHERE _step IS NULL AND {chosen} QUALIFY {rank} {ranks}"
         yield from ask(f"{text} SELECT {by}, {order}, {rank} {rows}", values)
 
 
-def _count_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[str, list[Cut]]:
+def _count_cuts(request: Request, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[str, list[Cut]]:
     """Return the last image of each split of a count split, by class; EVERY if the class has too few images."""
-    totals = list(accumulate(int(n) for _, n in asked.choice.split.amounts))
-    cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in prepared.of.values()}
+    totals = list(accumulate(int(n) for _, n in request.choice.split.amounts))
+    cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in prepared.class_of.values()}
     ranks = f"IN ({', '.join(map(str, totals))})"
     order = "_side_draw, _side_key"
     for wnid, drawn, key, rank in _ranked(
-        asked, prepared, batches, ask, by="_class", order=order, chosen="_home = _class", ranks=ranks
+        request, prepared, batches, ask, by="_class", order=order, chosen="_home = _class", ranks=ranks
     ):
         cuts[wnid][totals.index(rank)] = Cut(drawn, key)
     return cuts
@@ -199,14 +199,14 @@ def _check_rest(choice: Choice, begin: Sql, ask: Ask) -> None:
         )
 
 
-def _amount_cuts(asked: Asked, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[tuple[str, str], Cut]:
+def _amount_cuts(request: Request, prepared: Prepared, batches: _Batches, ask: Ask) -> dict[tuple[str, str], Cut]:
     """Return the last image that per_class takes, by split and class; only where there are enough images."""
-    per_class = asked.choice.per_class
+    per_class = request.choice.per_class
     numbers = " ".join(f"WHEN _split = '{split}' THEN {n}" for split, n in per_class.items() if split)
     ranks = f"= CASE {numbers} WHEN true THEN {per_class.get('', 'NULL')} END"
     order = "_draw, _key"
     rows = _ranked(
-        asked, prepared, batches, ask, by="_split, _class", order=order, chosen="_split IS NOT NULL", ranks=ranks
+        request, prepared, batches, ask, by="_split, _class", order=order, chosen="_split IS NOT NULL", ranks=ranks
     )
     return {(split, wnid): Cut(drawn, key) for split, wnid, drawn, key, _ in rows}
 

@@ -51,7 +51,7 @@ class Cut(NamedTuple):
     key: str
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """The conditions that a selection puts on the images of an index."""
 
     choice: Choice
@@ -62,7 +62,7 @@ class Asked(NamedTuple):
 class Prepared(NamedTuple):
     """The values that depend on all images, found before the query."""
 
-    of: Mapping[str, str]  # the class that each wnid becomes
+    class_of: Mapping[str, str]  # the class that each wnid becomes
     reasons: Mapping[str, str] = {}  # the step that leaves out each other wnid
     late: Mapping[str, str] = {}  # the step that leaves out a whole class, once its images are counted
     sides: Mapping[str, str] = {}  # for a split of classes: the split of each class
@@ -152,20 +152,20 @@ def ask(run: Callable[[str, dict[str, object]], _Result], sql: Sql, choice: Choi
 # ---- The query
 
 
-def whole(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
+def whole(request: Request, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause with all tables; `only` restricts it to images of these official wnids."""
-    tables = [*_classed(asked, prepared, only), *_divided(asked.choice), *_made(asked.choice, prepared)]
+    tables = [*_classed(request, prepared, only), *_divided(request.choice), *_made(request.choice, prepared)]
     return _with(tables, _values(prepared, only))
 
 
-def divided(asked: Asked, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
+def divided(request: Request, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause up to `_divided`."""
-    return _with([*_classed(asked, prepared, only), *_divided(asked.choice)], _values(prepared, only))
+    return _with([*_classed(request, prepared, only), *_divided(request.choice)], _values(prepared, only))
 
 
-def classed(asked: Asked, prepared: Prepared) -> Sql:
+def classed(request: Request, prepared: Prepared) -> Sql:
     """Return the WITH clause up to `_classed`."""
-    return _with(_classed(asked, prepared, None), _values(prepared, None))
+    return _with(_classed(request, prepared, None), _values(prepared, None))
 
 
 def _with(tables: Iterable[str], values: dict[str, object]) -> Sql:
@@ -174,12 +174,12 @@ def _with(tables: Iterable[str], values: dict[str, object]) -> Sql:
 
 def _values(prepared: Prepared, only: Sequence[str] | None) -> dict[str, object]:
     """Return the values of all parameters; Selection passes on those that a query names."""
-    wnids = sorted({*prepared.of, *prepared.reasons})
-    classes = [prepared.of.get(wnid, "") for wnid in wnids]
+    wnids = sorted({*prepared.class_of, *prepared.reasons})
+    classes = [prepared.class_of.get(wnid, "") for wnid in wnids]
     amounts = prepared.amounts.items()
     return {
         "_only": only,
-        "_own": wnids,
+        "_wnid": wnids,
         "_class": [wnid or None for wnid in classes],
         "_reason": [prepared.reasons.get(wnid) for wnid in wnids],
         "_late": [prepared.late.get(wnid) for wnid in classes],
@@ -202,25 +202,27 @@ def _value_table(name: str, **types: str) -> str:
     return f"{name} AS (SELECT {', '.join(columns)})"
 
 
-def _classed(asked: Asked, prepared: Prepared, only: Sequence[str] | None) -> list[str]:
-    choice = asked.choice
+def _classed(request: Request, prepared: Prepared, only: Sequence[str] | None) -> list[str]:
+    choice = request.choice
     where = "" if only is None else "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))"
     early = _first_failed(steps.first(choice, mixed=prepared.mixed))
     # With joined tables, conditions are evaluated where the tables are joined. Nothing else sees their columns, so
     # that these may have any names.
     holds = [(f"_where{n}", f"({condition}\n)") for n, condition in enumerate(choice.where)] if choice.with_ else []
     conditions = [name for name, _ in holds] or choice.where
-    late = _first_failed(steps.of_images(choice, asked.demands, where=conditions))
+    late = _first_failed(steps.of_images(choice, request.demands, where=conditions))
     columns = ["images.*", *(f"{condition} AS {name}" for name, condition in holds)]
     columns += ["_group"] if choice.groups else []
     return [
         f"""_tested AS (
     SELECT images.*, {early} AS _early, {late} AS _image_step
-    FROM (SELECT {", ".join(columns)} FROM images {asked.joins} {where}) AS images)""",
-        _value_table("_classes", _own="VARCHAR", _class="VARCHAR", _reason="VARCHAR", _late="VARCHAR", _side="VARCHAR"),
+    FROM (SELECT {", ".join(columns)} FROM images {request.joins} {where}) AS images)""",
+        _value_table(
+            "_classes", _wnid="VARCHAR", _class="VARCHAR", _reason="VARCHAR", _late="VARCHAR", _side="VARCHAR"
+        ),
         """_classed AS (
     SELECT _tested.*, _class, _side, coalesce(_early, _reason, _image_step, _late) AS _step
-    FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _own)""",
+    FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _wnid)""",
     ]
 
 
@@ -307,13 +309,14 @@ def pinned(demands: tuple[tuple[str, str], ...], only: Sequence[str] | None = No
         SELECT dataset, image_id, wnid AS _class, split AS _split, true AS _locked FROM {LOCK} {where})
         USING (dataset, image_id))"""
     made = f"made AS (SELECT {_COLUMNS}, coalesce(_early, _image_step) AS left_out FROM _tested)"
-    classes = f"_classes AS (SELECT DISTINCT official_wnid AS _own, wnid AS _class FROM {LOCK})"
+    classes = f"_classes AS (SELECT DISTINCT official_wnid AS _wnid, wnid AS _class FROM {LOCK})"
     return _with([tested, made, classes, _CLASS_BOXES], {"_only": only})
 
 
 # Boxes with the selection's class as wnid, for wnids that have one.
 _CLASS_BOXES = """class_boxes AS (
-    SELECT boxes.* REPLACE (coalesce(_class, boxes.wnid) AS wnid) FROM boxes LEFT JOIN _classes ON boxes.wnid = _own)"""
+    SELECT boxes.* REPLACE (coalesce(_class, boxes.wnid) AS wnid)
+    FROM boxes LEFT JOIN _classes ON boxes.wnid = _wnid)"""
 
 # The columns of `made`, without left_out.
 _UNCHANGED = (f'"{column.name}"' for column in TABLES["images"].columns if column.name not in ("wnid", "split"))

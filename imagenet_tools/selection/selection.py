@@ -15,7 +15,7 @@ from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.selection import classes, cuts, query, steps
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
-from imagenet_tools.selection.query import Asked, Prepared, Sql
+from imagenet_tools.selection.query import Prepared, Request, Sql
 from imagenet_tools.selection.splits import Split
 from imagenet_tools.selection.steps import Step
 from imagenet_tools.selection.words import Choice, read_words
@@ -104,7 +104,7 @@ class Selection:
         return self._add(from_=splits)
 
     def under(self, *synsets: str, also: Iterable[str] = (), without: Iterable[str] = ()) -> Selection:
-        """Return only classes that are, or lie below, one of the synsets, each of `also`, and none of `without`.
+        """Return only classes at or below one of the synsets and each of `also`, but none of `without`.
 
         Example:
             index.images.under("canine", also=["domestic_animal"], without=["toy_dog"])
@@ -112,7 +112,7 @@ class Selection:
         return self._add(under=synsets, also_under=also).without(*without)
 
     def without(self, *synsets: str) -> Selection:
-        """Return only classes that are none of these synsets and lie below none of them.
+        """Return only classes that are neither these synsets nor below them.
 
         Example:
             index.images.under("dog").without("toy_dog")
@@ -165,7 +165,7 @@ class Selection:
         """Return only images for which a SQL condition on the columns of the table images holds.
 
         Args:
-            condition: A condition; `$name` stands for the parameter of this name.
+            condition: A condition; `$name` is the parameter of this name.
             parameters: Values by name.
 
         Example:
@@ -209,7 +209,7 @@ class Selection:
     def split(
         self, how: str | Mapping[str, float] | Split, *, groups: str | Path | None = None, seed: int | None = None
     ) -> Selection:
-        """Split the images anew. Images are drawn from the official train split, unless `from_` names others.
+        """Make a new split. Images are drawn from the official train split, unless `from_` names others.
 
         Args:
             how: "train=0.9,val=0.1", "val=50/class", "folds=5", "classes:train=64,val=16", or fractions by name.
@@ -295,11 +295,11 @@ class Selection:
         Example:
             sum(index.select(under="dog").counts()["train"].values())
         """
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for step, split, wnid, n in self._counted:
             if step is None:
-                found.setdefault(str(split), {})[str(wnid)] = n
-        return found
+                counts.setdefault(str(split), {})[str(wnid)] = n
+        return counts
 
     def left_out(self) -> dict[str, int]:
         """Return how many images of the index are left out, by the step that does it, in the order of the steps.
@@ -329,7 +329,7 @@ class Selection:
         if self.pinned is not None:
             return self.pinned.classes
         chosen = {wnid for counted in self.counts().values() for wnid in counted}
-        return classes.in_order(self.choice, self._found[0], chosen)
+        return classes.in_order(self.choice, self._prepared[0], chosen)
 
     def classes_of(self) -> Mapping[str, str]:
         """Return the class that each wnid of images becomes, by wnid; conditions on images are not applied.
@@ -337,8 +337,8 @@ class Selection:
         Example:
             index.select(superclasses="dog,cat").classes_of()["n02085620"]    # "n02084071"
         """
-        prepared = self._found[0]
-        return {wnid: class_wnid for wnid, class_wnid in prepared.of.items() if class_wnid not in prepared.late}
+        prepared = self._prepared[0]
+        return {wnid: class_wnid for wnid, class_wnid in prepared.class_of.items() if class_wnid not in prepared.late}
 
     def notes(self) -> tuple[str, ...]:
         """Return sentences on what the user should know, such as ids of a list that are not in the index.
@@ -350,7 +350,7 @@ class Selection:
             return ()
         conditions = (*self.choice.where, *self.choice.class_where)
         senses = dict.fromkeys(note for text in conditions for note in self.index.senses_taken(f"SELECT ({text}\n)"))
-        return (*senses, *self._lists[1], *self._joined[1], *self._found[1])
+        return (*senses, *self._lists[1], *self._joined[1], *self._prepared[1])
 
     def words(self) -> dict[str, object]:
         """Return the words that make this selection, as a recipe holds them, without those at their defaults.
@@ -451,19 +451,19 @@ class Selection:
         return query.joins(self.index, self.choice, self.index.cursor(self._tables))
 
     @property
-    def _asked(self) -> Asked:
-        return Asked(self.choice, self.demands, self._joined[0])
+    def _request(self) -> Request:
+        return Request(self.choice, self.demands, self._joined[0])
 
     @functools.cached_property
     def _lists(self) -> tuple[dict[str, list[str]], list[str]]:
         return steps.lists(self.choice, lambda text, values: self.index.cursor().execute(text, values).fetchall())
 
     @functools.cached_property
-    def _found(self) -> tuple[Prepared, tuple[str, ...]]:
+    def _prepared(self) -> tuple[Prepared, tuple[str, ...]]:
         if self.pinned is not None:
             pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {LOCK} ORDER BY ALL", {})
             return Prepared({str(official): str(wnid) for official, wnid in pairs}), ()
-        return cuts.find(self._asked, self._rows)
+        return cuts.find(self._request, self._rows)
 
     @functools.cached_property
     def _counted(self) -> list[tuple[str | None, str | None, str | None, int]]:
@@ -493,5 +493,5 @@ class Selection:
         if self.pinned is not None:
             begin = query.pinned(self.demands, only)
         else:
-            begin = query.whole(self._asked, self._found[0], only)
+            begin = query.whole(self._request, self._prepared[0], only)
         return Sql(begin.text + query_text, {**begin.values, **(values or {})})

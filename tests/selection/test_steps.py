@@ -213,7 +213,7 @@ def test_a_selection_shows_its_words_and_counts_in_a_line(many: Index) -> None:
 
 def test_a_selection_opens_nothing_until_it_is_asked_and_streams_in_order(many: Index) -> None:
     chosen = many.select(under="dog.n.01", split="train=0.5,val=0.5", seed=3)
-    assert "_found" not in vars(chosen)
+    assert "_prepared" not in vars(chosen)
     rows = [
         row for batch in chosen.batches() for row in batch.select(["split", "wnid", "dataset", "image_id"]).to_pylist()
     ]
