@@ -155,29 +155,31 @@ def ask(run: Callable[[str, dict[str, object]], _Result], sql: Sql, choice: Choi
 def whole(request: Request, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause with all tables; `only` restricts it to images of these official wnids."""
     tables = [*_classed(request, prepared, only), *_divided(request.choice), *_made(request.choice, prepared)]
-    return _with(tables, _values(prepared, only))
+    return _with(tables, _values(request.choice, prepared, only))
 
 
 def divided(request: Request, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause up to `_divided`."""
-    return _with([*_classed(request, prepared, only), *_divided(request.choice)], _values(prepared, only))
+    return _with(
+        [*_classed(request, prepared, only), *_divided(request.choice)], _values(request.choice, prepared, only)
+    )
 
 
 def classed(request: Request, prepared: Prepared) -> Sql:
     """Return the WITH clause up to `_classed`."""
-    return _with(_classed(request, prepared, None), _values(prepared, None))
+    return _with(_classed(request, prepared, None), _values(request.choice, prepared, None))
 
 
 def _with(tables: Iterable[str], values: dict[str, object]) -> Sql:
     return Sql(f"WITH {', '.join(tables)}\n", values)
 
 
-def _values(prepared: Prepared, only: Sequence[str] | None) -> dict[str, object]:
+def _values(choice: Choice, prepared: Prepared, only: Sequence[str] | None) -> dict[str, object]:
     """Return the values of all parameters; Selection passes on those that a query names."""
     wnids = sorted({*prepared.class_of, *prepared.reasons})
     classes = [prepared.class_of.get(wnid, "") for wnid in wnids]
     amounts = prepared.amounts.items()
-    return {
+    values: dict[str, object] = {
         "_only": only,
         "_wnid": wnids,
         "_class": [wnid or None for wnid in classes],
@@ -185,8 +187,6 @@ def _values(prepared: Prepared, only: Sequence[str] | None) -> dict[str, object]
         "_late": [prepared.late.get(wnid) for wnid in classes],
         "_side": [prepared.sides.get(wnid) for wnid in classes],
         "_count_class": list(prepared.counts),
-        "_count_draws": [[cut.drawn for cut in cuts] for cuts in prepared.counts.values()],
-        "_count_keys": [[cut.key for cut in cuts] for cuts in prepared.counts.values()],
         "_amount_split": [split for (split, _), _ in amounts],
         "_amount_class": [wnid for (_, wnid), _ in amounts],
         "_amount_draw": [cut.drawn for _, cut in amounts],
@@ -194,6 +194,10 @@ def _values(prepared: Prepared, only: Sequence[str] | None) -> dict[str, object]
         "_limit_draw": prepared.limit.drawn if prepared.limit else None,
         "_limit_key": prepared.limit.key if prepared.limit else None,
     }
+    for n in range(len(choice.split.amounts)):
+        values[f"_count_draw{n}"] = [cuts[n].drawn for cuts in prepared.counts.values()]
+        values[f"_count_key{n}"] = [cuts[n].key for cuts in prepared.counts.values()]
+    return values
 
 
 def _value_table(name: str, **types: str) -> str:
@@ -247,15 +251,18 @@ def _divided(choice: Choice) -> list[str]:
     SELECT _group AS _group_name, min(_class) AS _group_class, count(DISTINCT _side) > 1 AS _torn
     FROM _classed WHERE _step IS NULL AND _group IS NOT NULL GROUP BY _group)""")
         source += " LEFT JOIN _groups_of_classes ON _group = _group_name"
+    tables.append(f"""_drawn AS (
+    SELECT *, {draw} AS _draw, {KEY} AS _key, {side_draw} AS _side_draw, {side_key} AS _side_key, {home} AS _home
+    FROM {source})""")
+    source = "_drawn"
     if choice.split.by == "count":
-        columns = {"_count_class": "VARCHAR", "_count_draws": "UBIGINT[]", "_count_keys": "VARCHAR[]"}
+        columns = {"_count_class": "VARCHAR"}
+        for n in range(len(choice.split.amounts)):
+            columns |= {f"_count_draw{n}": "UBIGINT", f"_count_key{n}": "VARCHAR"}
         tables.append(_value_table("_counts", **columns))
-        source += f" LEFT JOIN _counts ON {home} = _count_class"
-    divided = f"""_divided AS (
-    SELECT *, {draw} AS _draw, {KEY} AS _key, {side_draw} AS _side_draw, {side_key} AS _side_key, {home} AS _home,
-           CASE WHEN _step IS NULL THEN {_target_split(choice.split)} END AS _split
-    FROM {source})"""
-    return [*tables, divided]
+        source += " LEFT JOIN _counts ON _home = _count_class"
+    split = f"CASE WHEN _step IS NULL THEN {_target_split(choice.split)} END"
+    return [*tables, f"_divided AS (SELECT *, {split} AS _split FROM {source})"]
 
 
 def _target_split(split: Split) -> str:
@@ -266,8 +273,8 @@ def _target_split(split: Split) -> str:
         return "_side"
     if split.by == "count":
         tests = " ".join(
-            f"WHEN NOT {_after('_side_draw', '_side_key', f'_count_draws[{n}]', f'_count_keys[{n}]')} THEN '{name}'"
-            for n, (name, _) in enumerate(split.amounts, 1)
+            f"WHEN NOT {_after('_side_draw', '_side_key', f'_count_draw{n}', f'_count_key{n}')} THEN '{name}'"
+            for n, (name, _) in enumerate(split.amounts)
         )
         return f"CASE {tests} ELSE '{REST}' END"
     bounds = " ".join(f"WHEN _side_draw < {bound} THEN '{name}'" for name, bound in thresholds(split))
