@@ -183,12 +183,13 @@ def _digest(
 
     schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
     writer = pq.ParquetWriter(out, schema, compression="zstd", store_schema=False) if out is not None else None
-    digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[str]()
+    digest, waiting, counted = hashlib.sha256(), pa.Table.from_batches([], schema), Counter[tuple[str, str]]()
     for batch in batches:
-        rows = list(zip(*(batch.column(name).to_pylist() for name in _COLUMNS[:4]), strict=True))
+        columns = [batch.column(name).to_pylist() for name in _COLUMNS[:4]]
+        rows = zip(*columns, strict=True)
         lines = [f"{dataset}/{image_id}\t{wnid}\t{split}\n" for dataset, image_id, wnid, split in rows]
         digest.update("".join(lines).encode())
-        counted.update(f"{split}\t{wnid}" for _, _, wnid, split in rows)
+        counted.update(zip(map(str, columns[3]), map(str, columns[2]), strict=True))
         if writer is None:
             continue
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
@@ -201,10 +202,9 @@ def _digest(
     for entry in classes:
         digest.update(f"class\t{entry.wnid}\t{entry.name}\t{entry.folder}\t{entry.display}\n".encode())
     counts: dict[str, dict[str, int]] = {}
-    for pair, n in sorted(counted.items()):
-        split_name, _, class_wnid = pair.rpartition("\t")
+    for (split_name, class_wnid), n in sorted(counted.items()):
         counts.setdefault(split_name, {})[class_wnid] = n
-        digest.update(f"count\t{pair}\t{n}\n".encode())
+        digest.update(f"count\t{split_name}\t{class_wnid}\t{n}\n".encode())
     return digest.hexdigest(), counts
 
 
