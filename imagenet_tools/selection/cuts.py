@@ -93,16 +93,8 @@ def _split_mix(request: Request, ask: Ask) -> tuple[bool, list[str]]:
     Only the words that choose images before a new split is made count, and no demands of an export, so that a selection
     has the same splits in every target.
     """
-    choice = replace(
-        request.choice,
-        split=OFFICIAL,
-        groups=None,
-        nested="keep",
-        min_images=None,
-        max_images=None,
-        per_class={},
-        limit=None,
-    )
+    choice = replace(request.choice, split=OFFICIAL, groups=None, nested="keep", per_class={}, limit=None)
+    choice = replace(choice, min_images=None, max_images=None)
     early = _early(choice, mixed=False)
     if not ask(f"SELECT 1 FROM images WHERE split IS NULL AND {early} LIMIT 1", {}):
         return False, []
@@ -177,10 +169,8 @@ def _count_cuts(request: Request, prepared: Prepared, batches: _Batches, ask: As
     totals = list(accumulate(int(n) for _, n in request.choice.split.amounts))
     cuts = {wnid: [Cut(EVERY, "")] * len(totals) for wnid in prepared.class_of.values()}
     ranks = f"IN ({', '.join(map(str, totals))})"
-    order = "_side_draw, _side_key"
-    for wnid, drawn, key, rank in _ranked(
-        request, prepared, batches, ask, by="_class", order=order, chosen="_home = _class", ranks=ranks
-    ):
+    how = {"by": "_class", "order": "_side_draw, _side_key", "chosen": "_home = _class", "ranks": ranks}
+    for wnid, drawn, key, rank in _ranked(request, prepared, batches, ask, **how):
         cuts[wnid][totals.index(rank)] = Cut(drawn, key)
     return cuts
 
@@ -204,10 +194,8 @@ def _amount_cuts(request: Request, prepared: Prepared, batches: _Batches, ask: A
     per_class = request.choice.per_class
     numbers = " ".join(f"WHEN _split = '{split}' THEN {n}" for split, n in per_class.items() if split)
     ranks = f"= CASE {numbers} WHEN true THEN {per_class.get('', 'NULL')} END"
-    order = "_draw, _key"
-    rows = _ranked(
-        request, prepared, batches, ask, by="_split, _class", order=order, chosen="_split IS NOT NULL", ranks=ranks
-    )
+    how = {"by": "_split, _class", "order": "_draw, _key", "chosen": "_split IS NOT NULL", "ranks": ranks}
+    rows = _ranked(request, prepared, batches, ask, **how)
     return {(split, wnid): Cut(drawn, key) for split, wnid, drawn, key, _ in rows}
 
 
