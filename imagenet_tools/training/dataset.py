@@ -164,10 +164,6 @@ class Boxes(NamedTuple):
     fractions: npt.NDArray[np.float32]  # (boxes, 4): xmin, ymin, xmax, ymax of the stored raster, 0 to 1
     pixels: npt.NDArray[np.float32]  # the same in pixels, 0 to width and 0 to height
 
-    def of(self, row: int) -> slice:
-        """Return the rows of the boxes of an image."""
-        return slice(self.starts[row], self.starts[row + 1])
-
 
 class Dataset:
     """The images of a split: `dataset[n]` is (image, label), or the values of `fields`, as a tuple.
@@ -325,7 +321,8 @@ class Dataset:
         if field == "bytes":
             return data
         if field in BOX_FIELDS and self._boxes is not None:
-            values: npt.NDArray[Any] = getattr(self._boxes, BOX_FIELDS[field])[self._boxes.of(row)]
+            start, end = self._boxes.starts[row : row + 2]
+            values: npt.NDArray[Any] = getattr(self._boxes, BOX_FIELDS[field])[start:end]
             return values.copy()  # a transform that changes them in place must not change the next epoch
         return self._columns[field][row].as_py()
 
