@@ -17,6 +17,7 @@ bound.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
@@ -25,6 +26,17 @@ from typing import NamedTuple
 
 # more(offset, n) returns n bytes at an offset from the image's beginning; fewer only at the end of the image.
 More = Callable[[int, int], bytes]
+
+
+def reader_at(fd: int, start: int) -> More:
+    """Return a function that reads n bytes at an offset from byte `start` of an open file."""
+    return lambda offset, n: os.pread(fd, n, start + offset)
+
+
+def reader_of(data: bytes) -> More:
+    """Return a function that returns n bytes of `data` at an offset."""
+    return lambda offset, n: data[offset : offset + n]
+
 
 _WINDOW_BYTES = 2048
 _MAX_READ_BYTES = 64 << 10

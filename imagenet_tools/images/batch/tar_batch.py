@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from imagenet_tools import system
 from imagenet_tools.containers.tar import Member, member_of
 from imagenet_tools.containers.tar_header import BLOCK, KINDS, WITHOUT_PAYLOAD
 from imagenet_tools.storage.blob import CAPACITY
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from imagenet_tools.storage.blob import ReadBuffer
@@ -45,14 +46,10 @@ class MemberBatch(NamedTuple):
 
     def is_file(self) -> NDArray[np.bool_]:
         """Return which type flags mean a file; a name that ends in a slash makes it a folder all the same."""
-        import numpy as np
-
         return np.isin(self.kind, _FILE_KINDS)
 
     def names(self, buffer: ReadBuffer, n: int) -> NDArray[np.uint8]:
         """Return the first n bytes of each name: 0 ends a name, the bytes behind it may be anything."""
-        import numpy as np
-
         names: NDArray[np.uint8] = buffer.bytes[self.header[:, None] + np.arange(n)]
         return names
 
@@ -107,8 +104,6 @@ def read_members(fd: int, place: int, end: int, ahead: int, buffer: ReadBuffer) 
 
 def _verified(buffer: ReadBuffer, start: int, ahead: int, sizes: list[int], reads: list[int]) -> MemberBatch | None:
     """Return the members that were read from `start` on, up to the first header that is damaged or not plain."""
-    import numpy as np
-
     if not sizes:
         return None
     size = np.array(sizes, np.int64)
@@ -128,8 +123,6 @@ def _verified(buffer: ReadBuffer, start: int, ahead: int, sizes: list[int], read
 
 def _are_plain(buffer: ReadBuffer, header: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which of the headers at these buffer positions have the right checksum and are plain."""
-    import numpy as np
-
     # The checksum is the sum of 512 bytes. Each 64-bit word adds up four 16-bit sums of 128 bytes. The arrays are
     # reused: allocating fresh memory of this size costs more than the sums.
     words, odd = buffer.scratch(len(header), BLOCK // 8), buffer.scratch(len(header), BLOCK // 8, 1)
