@@ -34,7 +34,7 @@ from imagenet_tools.images.class_folders import (
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
-from imagenet_tools.images.numbering import Numbering, check_label, numbering_of, read_numbers
+from imagenet_tools.images.numbering import check_label, meaning_of, numbers_of, read_numbers
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
@@ -98,8 +98,8 @@ def detect(path: Path) -> list[Detection]:
     if not all(map(keeps_imagenet_name, stems)):
         dataset, readings = "imagefolder", ("images of your own (--dataset NAME)",)
     labelling = Labelling("a column of the table" if in_columns else "the images' names", "wordnet")
-    if reading.numbering and not in_columns and any(home.table for home in homes):
-        labelling = reading.numbering.labelling("class numbers of the table, compared with the images' names")
+    if reading.labelling and not in_columns and any(home.table for home in homes):
+        labelling = reading.labelling._replace(by="class numbers of the table, compared with the images' names")
     by = reading.evidence if any(map(_has_number, rows)) else f"{labelling.by} tell the classes"
     evidence = "; ".join([*(home.evidence for home in homes), by])
     splits = tuple(dict.fromkeys(home.split for home in homes if home.split))
@@ -156,7 +156,7 @@ def _image_names(folder: Path) -> Iterator[str]:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and name, or for each table."""
-    numbers = str(numbering_of(detection.labels) or "")
+    numbers = numbers_of(detection.labels)
     for home in _homes(detection.path):
         for name in home.folders or [home.table]:
             yield unit_at(detection, source, root, home.folder / name, split=home.split, numbers=numbers)
@@ -239,7 +239,7 @@ def _add(rows: ImageRows, home: PurePosixPath, row: Row, column: str) -> bool:
         rows.problem(code, unit.file, reason, name or None)
     elif not column:
         label = int(row["label"]) if _has_number(row) else None
-        check_label(rows, stem, label, Numbering.parse(unit.numbers), unit.file, name)
+        check_label(rows, stem, label, meaning_of(unit.numbers), unit.file, name)
     return not reason
 
 

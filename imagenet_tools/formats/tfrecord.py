@@ -33,7 +33,7 @@ from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import HEAD, ImageRows, reencoded
-from imagenet_tools.images.numbering import Numbering, check_label
+from imagenet_tools.images.numbering import check_label, meaning_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name
 
@@ -163,7 +163,7 @@ def _add_image(rows: ImageRows, fd: int, example: Example, image: tfrecords.Rang
         more=more,
         wnid=wnid or (example.synset if example.synset and is_wnid(example.synset) else None),
     )
-    check_label(rows, stem, example.number, Numbering.parse(unit.numbers), unit.file, example.name)
+    check_label(rows, stem, example.number, meaning_of(unit.numbers), unit.file, example.name)
     if change := reencoded(stem, head, image.length, more):
         rows.problem("reencoded", unit.file, change, example.name, stem)
 

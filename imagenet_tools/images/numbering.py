@@ -6,91 +6,50 @@ order from 1, and n02119789 in the devkit's order. A wrong order is right for on
 
 from __future__ import annotations
 
-import functools
 import itertools
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.catalogue import labels, lists
+from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue.labels import ListNumbering
 from imagenet_tools.units import Labelling
 from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from imagenet_tools.images.image_rows import ImageRows
 
-
-class Numbering(NamedTuple):
-    """The meaning of class numbers: a set of classes, its order, and the number of the first class."""
-
-    space: str
-    order: str
-    base: int
-
-    def wnid_of(self, number: int) -> str | None:
-        """Return the class of a number; None if it has none."""
-        order = _order(self.space, self.order)
-        return order[number - self.base] if 0 <= number - self.base < len(order) else None
-
-    def number_of(self, wnid: str) -> int | None:
-        """Return the number of a class; None if it is not in the set."""
-        index = _index(self.space, self.order).get(wnid)
-        return None if index is None else index + self.base
-
-    @property
-    def title(self) -> str:
-        """Return the numbering in words."""
-        return f"{_WORDS[self.order]} of {self.space}, from {self.base}"
-
-    def labelling(self, by: str) -> Labelling:
-        """Return the labelling of a detection; `numbering_of` is the inverse."""
-        return Labelling(by, self.space, self.order, self.base)
-
-    def __str__(self) -> str:
-        """Return the text that a unit stores; `parse` is the inverse."""
-        return f"{self.space} {self.order} {self.base}"
-
-    @classmethod
-    def parse(cls, text: str) -> Numbering | None:
-        """Return the numbering of a text that str() made; None for ""."""
-        if not text:
-            return None
-        space, order, base = text.split()
-        return cls(space, order, int(base))
-
-
-class ListedNumbering(NamedTuple):
-    """Class numbers by a list in the source itself: the wnid of 0, of 1 ..."""
-
-    wnids: Sequence[str]
-
-    def wnid_of(self, number: int) -> str | None:
-        """Return the class of a number; None if it has none."""
-        return self.wnids[number] if 0 <= number < len(self.wnids) else None
-
-
-class Meaning(Protocol):
-    """Any numbering."""
-
-    def wnid_of(self, number: int) -> str | None:
-        """Return the class of a number; None if it has none."""
+# A function that returns the class of a number; None if the number has none.
+Meaning = Callable[[int], str | None]
 
 
 class Reading(NamedTuple):
-    """The numbering of a source, and the evidence in words; `fits` are all numberings that fit equally well."""
+    """What class numbers mean, and the evidence in words; `fits` are all meanings that fit equally well."""
 
-    numbering: Numbering | None
+    labelling: Labelling | None
     evidence: str
-    fits: tuple[Numbering, ...] = ()
+    fits: tuple[Labelling, ...] = ()
 
     def may_be(self, release: str) -> bool:
         """Return True if the numbers may be those of a release, or there are none."""
-        return not self.fits or any(numbering.space.startswith(release) for numbering in self.fits)
+        return not self.fits or any(labelling.space.startswith(release) for labelling in self.fits)
 
 
+# Sets of classes and their orders, with the published list of each, the commonest first.
+_LISTS = {
+    ("ilsvrc2012", "wnid"): "ilsvrc2012",
+    ("ilsvrc2012", "ilsvrc_id"): "ilsvrc2012-id",
+    ("fall11", "wnid"): "fall11",
+    ("imagenet12k", "wnid"): "imagenet12k",
+    ("imagenet21k-p", "wnid"): "imagenet21k-p",
+    ("imagenet21k-p-winter21", "wnid"): "imagenet21k-p-winter21",
+    ("imagenet21k-goog", "wnid"): "imagenet21k-goog",
+}
+
+_BY = "class numbers, compared with the images' names"
+_UNKNOWN = Labelling(_BY, "")
 _WORDS = {"wnid": "in sorted order", "ilsvrc_id": "in the devkit's order"}
-
-_UNKNOWN = Numbering("", "", 0)
 
 # Evidence if nothing states the meaning of numbers.
 _NAMES_DECIDE = "what they mean is not decided, and the names alone tell the classes"
@@ -105,17 +64,17 @@ def read_numbers(pairs: Iterable[tuple[str, int]]) -> Reading:
     seen = set(pairs)
     if not seen:
         return Reading(None, "no class numbers whose classes the names tell")
-    numberings = [Numbering(space, order, base) for base in (0, 1) for space, order in _LISTS]
-    agreed = [sum(numbering.number_of(wnid) == number for wnid, number in seen) for numbering in numberings]
-    n = max(agreed)
-    fits: tuple[Numbering, ...] = ()
-    if n * 2 > len(seen):
-        fits = tuple(numbering for numbering, agree in zip(numberings, agreed, strict=True) if agree == n)
+    agreed = {
+        labelling: sum(_numbering(labelling).wnid_of(number) == wnid for wnid, number in seen)
+        for labelling in (Labelling(_BY, space, order, base) for base in (0, 1) for space, order in _LISTS)
+    }
+    n = max(agreed.values())
+    fits = tuple(labelling for labelling in agreed if agreed[labelling] == n) if n * 2 > len(seen) else ()
     count = f"{n:,} of {len(seen):,} names agree"
+    titles = " and ".join(f"{_WORDS[fit.order]} of {fit.space}, from {fit.base}" for fit in fits)
     if len(fits) == 1:
-        return Reading(fits[0], f"class numbers {fits[0].title}: {count}", fits)
+        return Reading(fits[0], f"class numbers {titles}: {count}", fits)
     if fits:
-        titles = " and ".join(numbering.title for numbering in fits)
         return Reading(None, f"class numbers that fit {titles} ({count} with each): {_NAMES_DECIDE}", fits)
     numbers = [number for _, number in sorted(seen)]
     if len(seen) > 1 and all(number < following for number, following in itertools.pairwise(numbers)):
@@ -124,11 +83,22 @@ def read_numbers(pairs: Iterable[tuple[str, int]]) -> Reading:
     return Reading(None, f"class numbers of no known order ({count} with any): {_NAMES_DECIDE}", (_UNKNOWN,))
 
 
-def numbering_of(labelling: Labelling | None) -> Numbering | None:
-    """Return the numbering of a detection; None if its labels are not numbers in a known order."""
-    if labelling is None or labelling.base is None or (labelling.space, labelling.order) not in _LISTS:
+def numbers_of(labelling: Labelling | None) -> str:
+    """Return the text that a unit stores of a detection's labels; "" if they are not numbers in a known order."""
+    known = labelling is not None and (labelling.space, labelling.order) in _LISTS
+    return f"{labelling.space} {labelling.order} {labelling.base}" if labelling and known else ""
+
+
+def meaning_of(numbers: str) -> Meaning | None:
+    """Return the meaning of class numbers by the text of `numbers_of`; None for ""."""
+    if not numbers:
         return None
-    return Numbering(labelling.space, labelling.order, labelling.base)
+    space, order, base = numbers.split()
+    return _numbering(Labelling("", space, order, int(base))).wnid_of
+
+
+def _numbering(labelling: Labelling) -> ListNumbering:
+    return ListNumbering(_LISTS[labelling.space, labelling.order], labelling.base or 0)
 
 
 # Codes that check_label() may report, for the table problems.
@@ -150,7 +120,7 @@ def check_label(
         return
     official = labels.validation_wnid(stem)
     expected = official or wnid_of_stem(stem)
-    wnid = label if isinstance(label, str) else meaning.wnid_of(label) if meaning else None
+    wnid = label if isinstance(label, str) else meaning(label) if meaning else None
     if wnid is None or not is_wnid(wnid):
         rows.problem("label_unread", file, f"the label {label} is no class; the name's is kept", member, stem)
     elif expected is None:
@@ -162,24 +132,3 @@ def check_label(
     elif wnid != expected:
         reason = f"the label {label} says {wnid}, the name {expected}; the name's class is kept"
         rows.problem("label_differs", file, reason, member, stem)
-
-
-# Sets of classes and their orders, with the published list of each, the commonest first.
-_LISTS = {
-    ("ilsvrc2012", "wnid"): "ilsvrc2012",
-    ("ilsvrc2012", "ilsvrc_id"): "ilsvrc2012-id",
-    ("fall11", "wnid"): "fall11",
-    ("imagenet12k", "wnid"): "imagenet12k",
-    ("imagenet21k-p", "wnid"): "imagenet21k-p",
-    ("imagenet21k-p-winter21", "wnid"): "imagenet21k-p-winter21",
-    ("imagenet21k-goog", "wnid"): "imagenet21k-goog",
-}
-
-
-def _order(space: str, order: str) -> Sequence[str]:
-    return lists.get(_LISTS[space, order]).wnids
-
-
-@functools.cache
-def _index(space: str, order: str) -> Mapping[str, int]:
-    return labels.index_of(_order(space, order))

@@ -11,7 +11,6 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers.parquet_images import ParquetShard, leaf_of
-from imagenet_tools.images.numbering import ListedNumbering
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imagenet_tools.images.numbering import Meaning
     from imagenet_tools.storage.blob import Descriptors
 
 _LABEL = "label"
@@ -51,7 +51,7 @@ class LabelledShard(NamedTuple):
     file: ParquetShard
     beside: tuple[str, ...]  # columns of names and, if there are any, of labels
     unread: list[str]  # other columns
-    meaning: ListedNumbering | None  # the numbering that the shard itself lists
+    meaning: Meaning | None  # of class numbers, if the shard itself lists their wnids
     resized: bool  # whether an export of this project resized its images
 
     @classmethod
@@ -73,7 +73,7 @@ class LabelledShard(NamedTuple):
             shard,
             (names, *(exported or labels)),
             unread,
-            ListedNumbering(listed) if listed else None,
+            dict(enumerate(listed)).get if listed else None,
             RESIZED in (schema.metadata or {}),
         )
 

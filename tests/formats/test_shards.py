@@ -2,7 +2,7 @@
 
 from imagenet_tools.formats._shared.sharding import dataset_of_images, split_of_images, spread
 from imagenet_tools.images.detection import dataset_name
-from imagenet_tools.images.numbering import Numbering, Reading, read_numbers
+from imagenet_tools.images.numbering import Reading, read_numbers
 
 NO_NUMBERS = Reading(None, "")
 VAL = "ILSVRC2012_val_00000001"
@@ -23,7 +23,7 @@ def test_official_names_say_the_split_where_all_are_official() -> None:
 
 def test_the_data_set_is_told_by_official_names_numbers_and_what_shards_are_called() -> None:
     reading = read_numbers([("n01440764", 0), ("n02085620", 151)])
-    assert reading.numbering == Numbering("ilsvrc2012", "wnid", 0)
+    assert reading.labelling and reading.labelling[1:] == ("ilsvrc2012", "wnid", 0)
     assert dataset_of_images([VAL], {"n01440764"}, name="x", reading=NO_NUMBERS) == ("ilsvrc2012", ())
     assert dataset_of_images(["n01440764_1"], {"n01440764"}, name="x", reading=reading) == ("ilsvrc2012", ())
     dataset, others = dataset_of_images(["n01440764_1"], {"n01440764"}, name="x", reading=NO_NUMBERS)

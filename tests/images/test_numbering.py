@@ -3,7 +3,7 @@
 import pytest
 
 from imagenet_tools.catalogue import lists
-from imagenet_tools.images.numbering import Numbering, read_numbers
+from imagenet_tools.images.numbering import read_numbers
 
 FIRST = lists.get("ilsvrc2012").wnids[:20]
 
@@ -13,7 +13,7 @@ FIRST = lists.get("ilsvrc2012").wnids[:20]
 def test_a_published_order_and_its_base_are_told_by_a_few_names(list_name: str, base: int) -> None:
     order = lists.get(list_name).wnids
     found = read_numbers((wnid, order.index(wnid) + base) for wnid in order[:: len(order) // 12])
-    assert found.numbering == Numbering(list_name, "wnid", base)
+    assert found.labelling and found.labelling[1:] == (list_name, "wnid", base)
     assert f"in sorted order of {list_name}, from {base}: " in found.evidence
 
 
@@ -21,15 +21,16 @@ def test_a_published_order_and_its_base_are_told_by_a_few_names(list_name: str, 
 def test_the_devkits_order_is_not_taken_for_the_sorted_one(base: int) -> None:
     order = lists.get("ilsvrc2012-id").wnids
     found = read_numbers((wnid, order.index(wnid) + base) for wnid in FIRST)
-    assert found.numbering == Numbering("ilsvrc2012", "ilsvrc_id", base)
+    assert found.labelling and found.labelling[1:] == ("ilsvrc2012", "ilsvrc_id", base)
 
 
 def test_a_few_wrong_labels_do_not_hide_the_order_and_most_do() -> None:
     pairs = [(wnid, n if n > 5 else n + 100) for n, wnid in enumerate(FIRST)]
-    assert read_numbers(pairs).numbering == Numbering("ilsvrc2012", "wnid", 0)
-    assert "14 of 20 names agree" in read_numbers(pairs).evidence
+    reading = read_numbers(pairs)
+    assert reading.labelling and reading.labelling[1:] == ("ilsvrc2012", "wnid", 0)
+    assert "14 of 20 names agree" in reading.evidence
     found = read_numbers((wnid, n if n > 11 else 700 - n) for n, wnid in enumerate(FIRST))
-    assert found.numbering is None
+    assert found.labelling is None
     assert "of no known order (8 of 20 names agree with any)" in found.evidence
     assert not found.may_be("ilsvrc")
 
@@ -39,16 +40,17 @@ def test_what_two_orders_explain_is_said_to_be_undecided() -> None:
     same = [(wnid, n) for n, (wnid, other) in enumerate(zip(p, winter21, strict=False)) if wnid == other]
     assert len(same) > 10
     found = read_numbers(same)
-    assert found.numbering is None
+    assert found.labelling is None
     assert (
         "fit in sorted order of imagenet21k-p, from 0 and in sorted order of imagenet21k-p-winter21" in found.evidence
     )
     assert "not decided" in found.evidence
     apart = next((wnid, winter21.index(wnid)) for wnid in reversed(winter21))
-    assert read_numbers([*same, apart]).numbering == Numbering("imagenet21k-p-winter21", "wnid", 0)
+    decided = read_numbers([*same, apart])
+    assert decided.labelling and decided.labelling[1:] == ("imagenet21k-p-winter21", "wnid", 0)
 
 
 def test_no_numbers_are_nobodys() -> None:
     found = read_numbers([])
-    assert found.numbering is None
+    assert found.labelling is None
     assert found.may_be("ilsvrc")

@@ -18,7 +18,7 @@ from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.formats._shared.contract import count_of, joined, unit_at
 from imagenet_tools.images.detection import dataset_name
-from imagenet_tools.images.numbering import Reading, numbering_of, read_numbers
+from imagenet_tools.images.numbering import Reading, numbers_of, read_numbers
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, official_split, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row
@@ -112,9 +112,7 @@ class ShardSet(Generic[T]):
 
     def labelling(self, space: str) -> Labelling:
         """Return what gives the classes: numbers whose meaning is known, else names of images in `space`."""
-        if self.reading.numbering:
-            return self.reading.numbering.labelling("class numbers, compared with the images' names")
-        return Labelling("the images' names", space)
+        return self.reading.labelling or Labelling("the images' names", space)
 
     def evidence(self, *parts: str) -> str:
         """Return the number of shards, the first image, and the parts that are not empty."""
@@ -193,7 +191,7 @@ class ShardForm(NamedTuple, Generic[T]):
 
         With `nameless`, also for the shards of a split in which no image has a name of ImageNet's.
         """
-        numbers = str(numbering_of(detection.labels) or "")
+        numbers = numbers_of(detection.labels)
         for group in self.groups(detection.path):
             for shard in group.shards if group.images or nameless else ():
                 yield unit_at(detection, source, root, shard, split=group.split, numbers=numbers)
@@ -218,5 +216,5 @@ def dataset_of_images(
     official = next(filter(None, map(official_split, stems)), None)
     if official and not verdict.dataset.startswith("imagenette"):  # Imagenette is made of official images
         return f"ilsvrc{official[0]}", ()
-    decided = reading.numbering is not None and reading.numbering.space == verdict.dataset
+    decided = reading.labelling is not None and reading.labelling.space == verdict.dataset
     return verdict.dataset, () if decided else verdict.readings

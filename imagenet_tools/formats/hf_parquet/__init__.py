@@ -29,7 +29,7 @@ from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, lo
 from imagenet_tools.images import numbering
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import HEAD, ImageRows
-from imagenet_tools.images.numbering import Numbering, check_label
+from imagenet_tools.images.numbering import check_label, meaning_of
 from imagenet_tools.images.parquet_rows import LabelledShard, RowValues
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
@@ -152,7 +152,7 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
     with Descriptors() as files:
         shard = LabelledShard.open(files, unit.path, unit.file)
-        meaning = shard.meaning or Numbering.parse(unit.numbers)
+        meaning = shard.meaning or meaning_of(unit.numbers)
         for group in shard.file.groups:
             try:
                 images = shard.rows(group)

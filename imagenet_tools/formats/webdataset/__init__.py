@@ -34,7 +34,7 @@ from imagenet_tools.formats._shared.contract import gathers, joined, names_in, r
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
-from imagenet_tools.images.numbering import Numbering, check_label
+from imagenet_tools.images.numbering import check_label, meaning_of
 from imagenet_tools.images.samples import IdentifiedSample, Sample, first_samples, samples
 from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
@@ -172,14 +172,14 @@ files = unit_file
 @gathers(ImageRows)
 def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a shard; an unusable sample becomes a problem."""
-    meaning = Numbering.parse(unit.numbers)
+    meaning = meaning_of(unit.numbers)
     with unit.path.open("rb", buffering=0) as file:
         for sample in samples(file.fileno(), unit.file):
             _add(rows, unit, sample, file.fileno(), meaning)
             yield
 
 
-def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Numbering | None) -> None:
+def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Meaning | None) -> None:
     """Add the image of a sample, and its problems."""
     stem, wnid = sample.told or (None, None)
     image = sample.image
