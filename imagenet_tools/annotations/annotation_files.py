@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations import annotation
 from imagenet_tools.annotations.annotation import MAX_BYTES
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from imagenet_tools.containers.forward import Payload
     from imagenet_tools.containers.tar import Member
     from imagenet_tools.units import Unit
 
@@ -56,7 +56,6 @@ _SHARE = re.compile(r"share ([1-9]) of ([1-9])")
 _AHEAD_BYTES = 4096  # read at once when only the first files of an archive are needed
 _UNIT_BYTES = 1 << 20  # of an archive of class archives
 _MAX_UNITS = 4
-_MAX_DEPTH = 2  # archives in archives
 
 
 def scan_xml(
@@ -71,7 +70,7 @@ def scan_xml(
         classes: See AnnotationRows.
     """
     rows = AnnotationRows(unit, label_set=label_set, classes=classes)
-    full = _scan_folder(unit, rows, suffix) if unit.path.is_dir() else _scan_file(unit, rows, suffix)
+    full = _scan_folder(unit, rows, suffix) if unit.path.is_dir() else _scan_archive(unit, rows, suffix)
     for _ in full:
         yield from rows.batches()
     yield from rows.batches()
@@ -94,16 +93,6 @@ def _holds_class_archives(path: Path) -> bool:
     return False
 
 
-class _Share(NamedTuple):
-    """The k-th of n shares of the classes in an archive, k from 0; a class belongs to a share by its hash."""
-
-    k: int
-    n: int
-
-    def has(self, wnid: str) -> bool:
-        return self.n == 1 or zlib.crc32(wnid.encode()) % self.n == self.k
-
-
 def first_files(path: Path, n: int) -> list[tuple[str, bytes]]:
     """Return (name, payload) of the first n files of an archive and of archives in it, up to the first image.
 
@@ -112,25 +101,44 @@ def first_files(path: Path, n: int) -> list[tuple[str, bytes]]:
     members: list[tuple[str, bytes]] = []
     # The members before a break identify the form. The scan reports the break.
     with suppress(FormatError), tar.open_stream(path, ahead=_AHEAD_BYTES) as file:
-        for member, opened, above in _members(file):
+        for archive, _, member, data in _members(file, path.name):
             name = member.name.rpartition("/")[2]
             if member.kind == "file" and not name.startswith("."):
-                is_read = is_annotation(name) and member.size <= MAX_BYTES
-                members.append((above + member.name, opened().read() if is_read else b""))
+                members.append((archive + member.name, data or b"" if is_annotation(name) else b""))
             if len(members) == n or is_image_name(name):
                 break
     return members
 
 
-def _members(file: IO[bytes]) -> Iterator[tuple[Member, Callable[[], Payload], str]]:
-    """Yield (member, function that opens it, name of the inner archive and "/") of an archive and those in it."""
-    for member, _, opened in tar.stream_files(file, cap=0):
-        if member.kind == "file" and ARCHIVE.fullmatch(member.name):
-            with suppress(FormatError), tar.open_stream(opened(), ahead=_AHEAD_BYTES) as inner_file:
-                for inner, _, open_inner in tar.stream_files(inner_file, cap=0):
-                    yield inner, open_inner, f"{member.name}/"
-        else:
-            yield member, opened, ""
+def _members(
+    file: IO[bytes],
+    label: str,
+    *,
+    takes: Callable[[str], bool] = lambda wnid: True,
+    report: Callable[[FormatError, str], None] = lambda error, archive: None,
+) -> Iterator[tuple[str, str | None, Member, bytes | None]]:
+    """Yield (class archive, its wnid, member, payload) of an archive and of the class archives in it.
+
+    The class archive is its name and "/", or "" for members of the outer archive. The payload is None above MAX_BYTES.
+
+    Args:
+        file: The open archive.
+        label: The name of the archive in errors.
+        takes: Returns True for the classes whose archives are opened.
+        report: Called with (error, class archive) when a class archive breaks; the next member follows.
+    """
+    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES, label=label):
+        match = ARCHIVE.fullmatch(member.name) if member.kind == "file" else None
+        if match is None:
+            yield "", None, member, data
+        elif takes(match[1]):
+            archive = f"{member.name}/"
+            try:
+                with tar.open_stream(opened() if data is None else data) as inner_file:
+                    for inner, inner_data, _ in tar.stream_files(inner_file, cap=MAX_BYTES, label=archive):
+                        yield archive, match[1], inner, inner_data
+            except FormatError as error:
+                report(error, archive)
 
 
 def is_annotation(name: str, suffix: str = ".xml") -> bool:
@@ -171,71 +179,44 @@ def _scan_folder(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None
             yield
 
 
-def _scan_file(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
-    """Gather the members of an archive; yield when the rows are full."""
+def _scan_archive(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
+    """Gather the members of an archive and of class archives in it, in order; yield when the rows are full."""
     match = _SHARE.fullmatch(unit.member)
-    share = _Share(int(match[1]) - 1, int(match[2])) if match else _Share(0, 1)
+    share, n_shares = (int(match[1]) - 1, int(match[2])) if match else (0, 1)
+    seen: defaultdict[str, set[str]] = defaultdict(set)  # stems by folder, in all archives
+
+    def takes(wnid: str) -> bool:
+        return zlib.crc32(wnid.encode()) % n_shares == share
+
+    def report(error: FormatError, archive: str) -> None:
+        rows.problem(error.code, unit.file, str(error), archive + error.member or None)
+
     try:
         with tar.open_stream(unit.path) as file:
-            yield from _scan_stream(unit, rows, suffix, file, _Level("", unit.wnid, 1, {}, share))
+            for archive, archive_wnid, member, data in _members(file, unit.file, takes=takes, report=report):
+                if rows.full():
+                    yield
+                place, _, name = member.name.rpartition("/")
+                path, stem = archive + member.name, name[: len(name) - len(suffix)]
+                if member.kind != "file" or not is_annotation(name, suffix):
+                    is_stray = member.kind != "dir" and not (member.kind == "file" and is_image_name(name))
+                    if is_stray and (archive or share == 0):
+                        rows.problem("stray_file", unit.file, f"a {member.kind}, not an annotation", path)
+                    continue
+                folder = place.rpartition("/")[2] or archive_wnid or unit.wnid or ""
+                wnid = wnid_of_folder(folder)
+                if not archive and not takes(wnid or folder):
+                    continue
+                if stem in seen[folder]:
+                    reason = "a second annotation of this image in this archive; the first is kept"
+                    rows.problem("repeated_annotation", unit.file, reason, path, stem)
+                elif data is None:
+                    reason = f"the file has {member.size:,} bytes; at most {MAX_BYTES:,} are read"
+                    rows.problem("xml_too_large", unit.file, reason, path, stem)
+                else:
+                    seen[folder].add(stem)
+                    rows.xml(data, stem, folder=wnid, file=unit.file, member=path)
     except FormatError as error:
         # The members before the break are kept. Only the first share reports it.
-        if share.k == 0:
-            rows.problem(error.code, unit.file, str(error), error.member or None)
-
-
-class _Level(NamedTuple):
-    """An archive, and its place in other archives."""
-
-    above: str  # names of the archives around it, each with "/" at its end
-    wnid: str | None  # the class that the archive is called by
-    depth: int
-    seen: dict[str, set[str]]  # stems by folder, in all archives
-    share: _Share = _Share(0, 1)  # classes that are read
-
-
-def _scan_stream(unit: Unit, rows: AnnotationRows, suffix: str, file: IO[bytes], level: _Level) -> Iterator[None]:
-    """Gather the members of an archive and of archives in it, in order; yield when the rows are full."""
-    folder, wnid = "", level.wnid
-    stems = level.seen.setdefault(level.wnid or "", set())
-    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES, label=level.above or unit.file):
-        place, _, name = member.name.rpartition("/")
-        member_name = level.above + member.name
-        if member.kind != "file" or not is_annotation(name, suffix):
-            inner = ARCHIVE.fullmatch(name) if member.kind == "file" and level.depth < _MAX_DEPTH else None
-            if inner is None:
-                if level.share.k == 0 and member.kind != "dir" and not (member.kind == "file" and is_image_name(name)):
-                    rows.problem("stray_file", unit.file, f"a {member.kind}, not an annotation", member_name)
-            elif level.share.has(inner[1]):
-                below = _Level(f"{member_name}/", inner[1], level.depth + 1, level.seen)
-                yield from _scan_inner(unit, rows, suffix, opened() if data is None else data, below)
-            continue
-        if place != folder:
-            folder = place
-            last_folder = place.rpartition("/")[2]
-            wnid, stems = wnid_of_folder(last_folder), level.seen.setdefault(last_folder, set())
-        if not level.share.has(wnid or folder.rpartition("/")[2]):
-            continue
-        stem = name[: len(name) - len(suffix)]
-        if stem in stems:
-            reason = "a second annotation of this image in this archive; the first is kept"
-            rows.problem("repeated_annotation", unit.file, reason, member_name, stem)
-        elif data is None:
-            reason = f"the file has {member.size:,} bytes; at most {MAX_BYTES:,} are read"
-            rows.problem("xml_too_large", unit.file, reason, member_name, stem)
-        else:
-            stems.add(stem)
-            rows.xml(data, stem, folder=wnid, file=unit.file, member=member_name)
-        if rows.full():
-            yield
-
-
-def _scan_inner(
-    unit: Unit, rows: AnnotationRows, suffix: str, source: bytes | Payload, level: _Level
-) -> Iterator[None]:
-    """Gather the members of an archive in another one; its break is reported as its own."""
-    try:
-        with tar.open_stream(source) as file:
-            yield from _scan_stream(unit, rows, suffix, file, level)
-    except FormatError as error:
-        rows.problem(error.code, unit.file, str(error), level.above + error.member)
+        if share == 0:
+            report(error, "")
