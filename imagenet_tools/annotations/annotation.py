@@ -189,9 +189,8 @@ def parse_any_shape(data: bytes) -> Annotation:
     head = listener.head
     flags = {"repeated"} & head.keys()
     width, height = (_size(head.get("size/" + side), flags) for side in ("width", "height"))
-    objects = tuple(_object(values) for values in listener.objects)
     problems = tuple(_problems(listener, broken))
-    return Annotation(head.get("filename"), width, height, objects, tuple(sorted(flags)), problems)
+    return Annotation(head.get("filename"), width, height, tuple(listener.objects), tuple(sorted(flags)), problems)
 
 
 class _Listener:
@@ -199,43 +198,34 @@ class _Listener:
 
     def __init__(self) -> None:
         self.head: dict[str, str] = {}
-        self.objects: list[dict[str, str]] = []  # complete objects, at most MAX_OBJECTS
+        self.objects: list[Object] = []  # complete ones, at most MAX_OBJECTS
         self.n_objects = 0
-        self.root: str | None = None
-        self._open: list[str] = []  # open tags down to _MAX_DEPTH
-        self._depth = 0
+        self.root = ""
+        self._path: list[str] = []  # open tags
         self._object: dict[str, str] = {}
         self._text: list[str] = []
 
     def start(self, tag: str, _attributes: object) -> None:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            return
+        self.root = self.root or tag
+        self._path.append(tag)
         self._text.clear()
-        self._open.append(tag)
-        if self._depth == 1:
-            self.root = tag
-        elif self._open == ["annotation", "object"]:
+        if self._path == ["annotation", "object"]:
             self._object = {}
 
     def text(self, data: str) -> None:
-        if self._depth <= _MAX_DEPTH:
-            self._text.append(data)
+        self._text.append(data)
 
     def end(self, _tag: str) -> None:
-        self._depth -= 1
-        if self._depth >= _MAX_DEPTH:
-            return
-        path = "/".join(self._open)
-        self._open.pop()
-        if path in _OBJECT_TAGS:
-            self._keep(self._object, path.removeprefix("annotation/object/"))
-        elif path in _FILE_TAGS:
-            self._keep(self.head, path.removeprefix("annotation/"))
-        elif path == "annotation/object":
+        place = "/".join(self._path) if len(self._path) <= _MAX_DEPTH else ""
+        self._path.pop()
+        if place in _OBJECT_TAGS:
+            self._keep(self._object, place.removeprefix("annotation/object/"))
+        elif place in _FILE_TAGS:
+            self._keep(self.head, place.removeprefix("annotation/"))
+        elif place == "annotation/object":
             self.n_objects += 1
             if self.n_objects <= MAX_OBJECTS:
-                self.objects.append(self._object)
+                self.objects.append(_object(self._object))
         self._text.clear()
 
     def _keep(self, values: dict[str, str], key: str) -> None:
@@ -251,7 +241,7 @@ def _problems(listener: _Listener, broken: str) -> list[tuple[str, str]]:
     n, root = listener.n_objects, listener.root
     if broken:
         problems.append(("xml_broken", f"{broken}; {n} complete objects stand before the break"))
-    if root not in {None, "annotation"}:
+    if root not in {"", "annotation"}:
         problems.append(("xml_not_annotation", f"the root is <{root[:100]}>, not <annotation>"))
     elif n > MAX_OBJECTS:
         problems.append(("xml_too_many_objects", f"{n:,} objects; the first {MAX_OBJECTS:,} are kept"))
