@@ -58,7 +58,7 @@ def scan_lists(unit: Unit, task: str) -> Iterator[tuple[str, pa.RecordBatch]]:
     rows = AnnotationRows(unit)
     for listing, folder, kind in _pairs(unit.path, task):
         what = "images" if kind == "Data" else "annotations"
-        listed, present = _listed(listing), set(_present(folder, "", kind))
+        listed, present = _listed(listing), set(_present(folder, kind))
         file, place = f"{unit.file}/{listing.name}", f"{kind}/{task}/{folder.name}"
         if absent := listed - present:
             text = f"of the {len(listed):,} {what} that {listing.name} lists are not in {place}"
@@ -72,7 +72,7 @@ def list_files(unit: Unit, task: str) -> Iterator[FileRange]:
     """Yield a unit's folder, ImageSets/<task>, the lists in it, and the folders that they are compared with."""
     yield FileRange(unit.file)
     for listing, folder, _ in _pairs(unit.path, task):
-        for path in (listing, *_folders(folder)):
+        for path in (listing, *(below for below, _ in _folders(folder))):
             yield FileRange(os.path.relpath(path, unit.root))
 
 
@@ -91,25 +91,22 @@ def _listed(listing: Path) -> set[str]:
         return {line.split(maxsplit=1)[0] for line in file if line.strip()}
 
 
-def _present(folder: Path, prefix: str, kind: str) -> Iterator[str]:
+def _present(folder: Path, kind: str) -> Iterator[str]:
     """Yield the names of images or annotations in a folder and below it, without suffix."""
     is_listed = is_image_name if kind == "Data" else is_annotation
+    for path, names in _folders(folder):
+        prefix = "" if path == folder else f"{printable(path.relative_to(folder).as_posix())}/"
+        yield from (prefix + printable(name.rpartition(".")[0]) for name in names if is_listed(name))
+
+
+def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all folders below it, sorted, each with the names of its files."""
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+    yield folder, [name for name, is_dir in listed if not is_dir]
     for name, is_dir in listed:
         if is_dir:
-            yield from _present(folder / name, f"{prefix}{printable(name)}/", kind)
-        elif is_listed(name):
-            yield prefix + printable(name.rpartition(".")[0])
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all folders below it, sorted."""
-    yield folder
-    with os.scandir(folder) as entries:
-        below = sorted(entry.name for entry in entries if entry.is_dir())
-    for name in below:
-        yield from _folders(folder / name)
+            yield from _folders(folder / name)
 
 
 def _examples(names: set[str], text: str) -> str:
