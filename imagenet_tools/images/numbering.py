@@ -25,7 +25,7 @@ Meaning = Callable[[int], str | None]
 
 
 class Reading(NamedTuple):
-    """What class numbers mean, and the evidence in words; `fits` are all meanings that fit equally well."""
+    """The meaning of class numbers, and the evidence in words; `fits` are all meanings that fit equally well."""
 
     labelling: Labelling | None
     evidence: str
