@@ -62,13 +62,8 @@ Bits = NDArray[np.int64]
 Ints = NDArray[np.int64]
 
 
-class BoxEdges(NamedTuple):
-    """Four edges of each box, as four arrays of one length."""
-
-    left: Floats
-    top: Floats
-    right: Floats
-    bottom: Floats
+# Left, top, right and bottom edges of boxes, as four arrays of one length.
+Edges = tuple[Floats, Floats, Floats, Floats]
 
 
 class Normalised(NamedTuple):
@@ -79,12 +74,6 @@ class Normalised(NamedTuple):
     right: Floats
     bottom: Floats
     bits: Bits  # flags of each box: see in_bits
-
-    @property
-    def flags(self) -> list[tuple[str, ...]]:
-        """Return the flags of each box as codes, in the order of FLAGS."""
-        words = {bits: in_words(bits) for bits in np.unique(self.bits).tolist()}
-        return [words[bits] for bits in self.bits.tolist()]
 
 
 def normalise(
@@ -114,12 +103,9 @@ def normalise(
 
     # Unusable boxes are 0 on the way and become nan at the end, so that no arithmetic warns.
     x1, y1, x2, y2 = (np.where(usable, edge, 0.0) for edge in (x1, y1, x2, y2))
-    fractions = (
-        np.minimum(x1, x2) / width,
-        np.minimum(y1, y2) / height,
-        np.maximum(x1, x2) / width,
-        np.maximum(y1, y2) / height,
-    )
+    low_edges = np.minimum(x1, x2) / width, np.minimum(y1, y2) / height
+    high_edges = np.maximum(x1, x2) / width, np.maximum(y1, y2) / height
+    fractions = (*low_edges, *high_edges)
     left, top, right, bottom = (np.clip(edge, 0.0, 1.0) + 0.0 for edge in fractions)  # + 0.0 turns -0.0 into 0.0
     area = usable & (left < right) & (top < bottom)
 
@@ -162,7 +148,7 @@ def in_words(bits: int) -> tuple[str, ...]:
     return tuple(flag for flag, bit in _BITS.items() if bits & bit)
 
 
-def yolo(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
+def yolo(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike) -> tuple[Floats, ...]:
     """Return the centre and size of each box (xc, yc, w, h) as fractions."""
     x1, y1, x2, y2 = (np.asarray(edge, np.float64) for edge in (left, top, right, bottom))
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
@@ -175,20 +161,16 @@ def from_yolo(xc: float, yc: float, width: float, height: float) -> tuple[float,
 
 def to_pixels(
     left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, width: ArrayLike, height: ArrayLike
-) -> BoxEdges:
+) -> Edges:
     """Return edges in pixels, 0 to width and 0 to height, not rounded."""
+    x1, y1, x2, y2 = (np.asarray(edge, np.float64) for edge in (left, top, right, bottom))
     w, h = np.asarray(width, np.float64), np.asarray(height, np.float64)
-    return BoxEdges(
-        np.asarray(left, np.float64) * w,
-        np.asarray(top, np.float64) * h,
-        np.asarray(right, np.float64) * w,
-        np.asarray(bottom, np.float64) * h,
-    )
+    return x1 * w, y1 * h, x2 * w, y2 * h
 
 
 def coco(
     left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, *, width: ArrayLike, height: ArrayLike
-) -> tuple[Floats, Floats, Floats, Floats]:
+) -> Edges:
     """Return the upper left corner and the size of each box (x, y, w, h) in pixels; COCO counts from 0."""
     x1, y1, x2, y2 = to_pixels(left, top, right, bottom, width, height)
     return x1, y1, x2 - x1, y2 - y1
@@ -220,7 +202,7 @@ def from_voc(
     return (xmin - 1) / width, (ymin - 1) / height, xmax / width, ymax / height
 
 
-def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> BoxEdges:
+def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> Edges:
     """Return fractions of the image with its EXIF orientation applied, from fractions of the stored image.
 
     Orientations are 1 to 8. Any other number (some files have 0) or nan turns nothing, as in loaders that apply the
@@ -232,12 +214,9 @@ def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, o
     x1, y1 = np.where(transposed, y1, x1), np.where(transposed, x1, y1)
     x2, y2 = np.where(transposed, y2, x2), np.where(transposed, x2, y2)
     mirrored_x, mirrored_y = np.isin(tag, _MIRRORED_X), np.isin(tag, _MIRRORED_Y)
-    return BoxEdges(
-        np.where(mirrored_x, 1 - x2, x1),
-        np.where(mirrored_y, 1 - y2, y1),
-        np.where(mirrored_x, 1 - x1, x2),
-        np.where(mirrored_y, 1 - y1, y2),
-    )
+    x1, x2 = np.where(mirrored_x, 1 - x2, x1), np.where(mirrored_x, 1 - x1, x2)
+    y1, y2 = np.where(mirrored_y, 1 - y2, y1), np.where(mirrored_y, 1 - y1, y2)
+    return x1, y1, x2, y2
 
 
 def sql_in_square(edge: str, side: str) -> str:
