@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import class_of, filename_differs, parse
-from imagenet_tools.images.image_rows import record_batch
+from imagenet_tools.images.image_rows import UnitRows
 from imagenet_tools.wordnet.wnid import is_wnid, photo_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
@@ -42,7 +42,7 @@ class AnnotatedBox(NamedTuple):
     subcategory: str | None = None
 
 
-class AnnotationRows:
+class AnnotationRows(UnitRows):
     """Gathers the boxes, labels and problems of one unit, and hands them on as record batches.
 
     Args:
@@ -53,14 +53,13 @@ class AnnotationRows:
     """
 
     def __init__(self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset()):
-        self._unit = unit
+        super().__init__(unit)
         self._label_set = label_set
         self._classes = classes
         # Columns and not tuples: garbage collection of a hundred thousand tuples took a third of the time.
         self._boxes: dict[str, list[object]] = {name: [] for name in AnnotatedBox._fields}
         self._append = tuple(column.append for column in self._boxes.values())
         self._labels: dict[str, list[str]] = {"image_id": [], "label_set": [], "wnid": []}
-        self._problems: list[dict[str, object]] = []
 
     def box(self, box: AnnotatedBox) -> None:
         """Add a box, with its flags in the order of bbox.FLAGS and without repeats."""
@@ -106,13 +105,6 @@ class AnnotationRows:
         labels["label_set"].append(label_set)
         labels["wnid"].append(wnid)
 
-    def problem(
-        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
-    ) -> None:
-        """Add a row to the table problems; `reason` says what was found and what was expected."""
-        row: dict[str, object] = {"code": code, "file": file, "member": member, "image_id": image_id, "reason": reason}
-        self._problems.append(row)
-
     def full(self) -> bool:
         """Return True when the rows should be handed on."""
         return len(self._boxes["image_id"]) + len(self._labels["wnid"]) + len(self._problems) >= _BATCH
@@ -121,23 +113,16 @@ class AnnotationRows:
         """Yield the gathered rows as (table, rows), and forget them."""
         image_ids = self._boxes["image_id"]
         if image_ids:
-            photos = {image_id: photo_of(self._unit.dataset, str(image_id)) for image_id in set(image_ids)}
-            yield "boxes", self._batch("boxes", self._boxes | {"photo": [photos[image_id] for image_id in image_ids]})
+            photos = {image_id: photo_of(self.unit.dataset, str(image_id)) for image_id in set(image_ids)}
+            columns = self._boxes | {"photo": [photos[image_id] for image_id in image_ids]}
+            yield "boxes", self.record_batch("boxes", len(image_ids), columns)
             for column in self._boxes.values():
                 column.clear()
         if self._labels["wnid"]:
-            yield "labels", self._batch("labels", self._labels)
+            yield "labels", self.record_batch("labels", len(self._labels["wnid"]), self._labels)
             for texts in self._labels.values():
                 texts.clear()
-        if self._problems:
-            rows = self._problems
-            yield "problems", self._batch("problems", {name: [row[name] for row in rows] for name in rows[0]})
-            self._problems.clear()
-
-    def _batch(self, table: str, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
-        """Return a batch of these columns and of those that are the same in all rows of a unit."""
-        same = {"dataset": self._unit.dataset, "source": self._unit.source, "unit": self._unit.key}
-        return record_batch(table, len(next(iter(columns.values()))), {**same, **columns})
+        yield from self._problem_batches()
 
 
 def _class_by_name(name: str | None, classes: frozenset[str]) -> tuple[str | None, tuple[str, ...]]:

@@ -31,11 +31,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_files, is_annotation, scan_xml, shares, task_in
-from imagenet_tools.catalogue.releases import title
+from imagenet_tools.catalogue.releases import release_of, title
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared.contract import count_of, lacking, names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files
-from imagenet_tools.images.image_rows import dataset_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     is_wnid,
@@ -122,7 +121,7 @@ def _detection(path: Path, stems: Sequence[str], evidence: str, *, whole: bool) 
     """Return a detection with the data set and the splits that stems of images, or wnids, give."""
     official = sorted(set(filter(None, map(official_split, stems))))
     wnids = {wnid for stem in stems if (wnid := stem if is_wnid(stem) else wnid_of_stem(stem)) is not None}
-    thousand = dataset_of(wnids) == "ilsvrc2012"
+    thousand = release_of(wnids).dataset == "ilsvrc2012"
     dataset = f"ilsvrc{official[0][0]}" if official else "ilsvrc2012" if thousand and not whole else _WHOLE_DATASET
     splits = {split for _, split in official} | ({"train"} if wnids and dataset.startswith("ilsvrc") else set())
     readings: tuple[str, ...] = ()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.catalogue.releases import RELEASES, release_of, title
+from imagenet_tools.catalogue.releases import RELEASES, title
 from imagenet_tools.containers.payload import GZIP_MAGIC, gunzip
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import probe as probing
-from imagenet_tools.images.jpeg import ImageFacts
+from imagenet_tools.images.jpeg import ImageFacts, reader_of
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, stem_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -48,9 +48,49 @@ _UNPROBED = ImageFacts(None, None, None, None, None, None)
 
 # Columns of a gathered row; its facts are gathered beside it.
 _COLUMNS = ("image_id", "photo", "wnid", "split", "file", "member", "offset", "length", "position", "compression")
+_PROBLEM_COLUMNS = ("code", "file", "reason", "member", "image_id")
 
 
-class ImageRows:
+class UnitRows:
+    """Gathers the problems of one unit, and makes record batches with the columns that all its rows share."""
+
+    def __init__(self, unit: Unit):
+        self.unit = unit
+        self._shared = {"dataset": unit.dataset, "source": unit.source, "unit": unit.key}
+        self._problems: list[tuple[str | None, ...]] = []
+
+    def problem(
+        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
+    ) -> None:
+        """Add a row to the table problems; `reason` says what was found and what was expected."""
+        self._problems.append((code, file, reason, member, image_id))
+
+    def record_batch(self, table: str, n: int, columns: Mapping[str, object]) -> pa.RecordBatch:
+        """Return n rows of a table: `columns`, of n values each or one value for all rows; absent ones are null."""
+        import pyarrow as pa
+
+        schema = arrow_schema(table)
+        columns = {**self._shared, **columns}
+        arrays: list[pa.Array] = []
+        for field in schema:
+            values = columns.get(field.name)
+            if isinstance(values, pa.Array):
+                arrays.append(values)
+            elif values is None or isinstance(values, str | int):
+                arrays.append(pa.repeat(pa.scalar(values, field.type), n))
+            else:
+                arrays.append(pa.array(values, field.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def _problem_batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield the gathered problems as (table, rows), and forget them."""
+        if self._problems:
+            columns = dict(zip(_PROBLEM_COLUMNS, zip(*self._problems, strict=True), strict=True))
+            yield "problems", self.record_batch("problems", len(self._problems), columns)
+            self._problems.clear()
+
+
+class ImageRows(UnitRows):
     """Gathers the images and the problems of one unit, and hands them on as record batches.
 
     Args:
@@ -60,7 +100,7 @@ class ImageRows:
     """
 
     def __init__(self, unit: Unit, *, bundled: bool = True, split_of: Callable[[str], str | None] | None = None):
-        self.unit = unit
+        super().__init__(unit)
         self._bundled = bundled
         self._split_of = split_of
         self._is_ilsvrc = unit.dataset.startswith("ilsvrc")
@@ -69,7 +109,6 @@ class ImageRows:
         self._rows: list[tuple[object, ...]] = []
         self._facts: list[ImageFacts] = []
         self._batches: list[pa.RecordBatch] = []
-        self._problems: list[dict[str, object]] = []
 
     @property
     def takes_plain_names(self) -> bool:
@@ -118,7 +157,7 @@ class ImageRows:
         listed = self._split_of(stem) if self._split_of else None
         wnid, split = self._class_and_split(stem, file, member, wnid or unit.wnid, split or listed or unit.split)
         photo = photo or photo_of(unit.dataset, stem)
-        if member is None and photo != stem and not is_image_name(file.rpartition("/")[2]):
+        if member is None and photo != stem and not is_image_name(file):
             member = f"{stem}.JPEG"  # the image ids of such data sets are not their file names
         self._facts.append(facts)
         self._rows.append((stem, photo, wnid, split, file, member, offset, length, position, compression))
@@ -163,68 +202,34 @@ class ImageRows:
             self.problem("label_contradiction", file, reason, member, stem)
         return wnid or official, name_split
 
-    def problem(
-        self, code: str, file: str, reason: str, member: str | None = None, image_id: str | None = None
-    ) -> None:
-        """Add a row to the table problems; `reason` says what was found and what was expected."""
-        unit = self.unit
-        names = {"code": code, "source": unit.source, "file": file, "member": member, "reason": reason}
-        self._problems.append(names | {"dataset": unit.dataset, "image_id": image_id, "unit": unit.key})
-
     def full(self) -> bool:
         """Return True when the rows should be handed on."""
         return len(self._rows) + len(self._problems) + sum(map(len, self._batches)) >= _BATCH_ROWS
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the gathered rows as (table, rows), and forget them."""
-        import pyarrow as pa
-
         self._finish_rows()
         for batch in self._batches:
             yield "images", batch
         self._batches.clear()
-        if self._problems:
-            yield "problems", pa.RecordBatch.from_pylist(self._problems, schema=arrow_schema("problems"))
-            self._problems.clear()
+        yield from self._problem_batches()
 
     def _finish_rows(self) -> None:
         """Make a batch of the rows that were gathered one by one."""
         if not self._rows:
             return
-        columns: dict[str, Sequence[Any]] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
+        columns: dict[str, Any] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
         columns |= dict(zip(ImageFacts._fields, zip(*self._facts, strict=True), strict=True))
         columns["hash32"] = hashes32(columns["photo"])
-        same = {"dataset": self.unit.dataset, "source": self.unit.source, "unit": self.unit.key, "n_boxes": 0}
-        self._batches.append(record_batch("images", len(self._rows), same | columns))
+        self._batches.append(self.record_batch("images", len(self._rows), columns | {"n_boxes": 0}))
         self._rows.clear()
         self._facts.clear()
 
 
-def record_batch(table: str, n: int, columns: Mapping[str, object]) -> pa.RecordBatch:
-    """Return n rows of a table. A column is n values, or one value for all rows; a column that is absent is null."""
-    import pyarrow as pa
-
-    schema = arrow_schema(table)
-    arrays: list[pa.Array] = []
-    for field in schema:
-        values = columns.get(field.name)
-        if isinstance(values, pa.Array):
-            arrays.append(values)
-        elif values is None or isinstance(values, str | int):
-            arrays.append(pa.repeat(pa.scalar(values, field.type), n))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def is_image_name(name: str) -> bool:
-    """Return True if a file name is that of an image; a leading dot hides a file."""
+def is_image_name(path: str) -> bool:
+    """Return True if a file name, or the name at the end of a path, is that of an image; a leading dot hides a file."""
+    name = path.rpartition("/")[2]
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and name[0] != "."
-
-
-def dataset_of(wnids: Iterable[str], *, name: str = "") -> str:
-    """Return the data set that a set of classes, or the name of their archive, identifies."""
-    return release_of(wnids, name=name).dataset
 
 
 def unwrapped(head: bytes, length: int, more: More) -> tuple[bytes, More, int, str | None]:
@@ -238,7 +243,7 @@ def unwrapped(head: bytes, length: int, more: More) -> tuple[bytes, More, int, s
         data = gunzip(more(0, length))
     except FormatError:
         return head, more, length, None
-    return data[:HEAD], lambda offset, n: data[offset : offset + n], len(data), "gzip"
+    return data[:HEAD], reader_of(data), len(data), "gzip"
 
 
 # The 23 training images that TensorFlow's converters encode again: one PNG and 22 CMYK JPEGs.

@@ -29,7 +29,6 @@ from imagenet_tools.containers.payload import GZIP_MAGIC
 from imagenet_tools.containers.tar_header import BLOCK
 from imagenet_tools.images.batch import tar_batch
 from imagenet_tools.images.batch.jpeg_batch import NONE, read_headers
-from imagenet_tools.images.image_rows import record_batch
 from imagenet_tools.images.jpeg import MODES, reader_at
 from imagenet_tools.images.probe import probe
 from imagenet_tools.storage.blob import read_buffer
@@ -122,7 +121,7 @@ def _add_batch(rows: ImageRows, fd: int, members: MemberBatch, buffer: ReadBuffe
         columns |= {"offset": members.offset[run], "length": members.size[run]}
         if headers:
             columns |= _fact_columns(headers.rows(run), probed)
-        rows.add_batch(record_batch("images", last - first, columns), probed)
+        rows.add_batch(rows.record_batch("images", last - first, columns), probed)
 
 
 def _runs(plain: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -150,22 +149,19 @@ def _plain_names(names: Names, wnid: str | None) -> tuple[NDArray[np.bool_], Num
 
 
 def _name_columns(unit: Unit, names: Names, lengths: Numbers) -> dict[str, object]:
-    """Return the columns of images with plain names, whose stems have `lengths` bytes, without offset and facts."""
+    """Return the columns of images with plain names, whose stems have `lengths` bytes, without places and facts."""
     n = len(names)
     stems = np.where(np.arange(_NAME_BYTES) < lengths[:, None], names, 0)
     stem = _text_column(stems, lengths)
     return {
-        "dataset": unit.dataset,
         "image_id": stem,
         "photo": stem,
         "wnid": _text_column(names[:, :_WNID_BYTES], np.full(n, _WNID_BYTES)),
         # The same rule as in ImageRows: ILSVRC names images by their class in the training set only.
         "split": unit.split or ("train" if unit.dataset.startswith("ilsvrc") else None),
-        "source": unit.source,
         "file": unit.file,
         "n_boxes": 0,
         "hash32": _hashes(stems),
-        "unit": unit.key,
     }
 
 
