@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.catalogue.releases import (
@@ -28,7 +28,8 @@ from imagenet_tools.catalogue.releases import (
 )
 from imagenet_tools.containers.payload import GZIP_MAGIC
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
-from imagenet_tools.images.image_rows import HEAD, is_image_name
+from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.probe import probe
 from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import PurePath
 
-
-_Shard = TypeVar("_Shard")
 
 TINY = "tiny-imagenet-200"
 
@@ -138,11 +137,7 @@ def _has_tiny_lists(image: Path) -> bool:
 
 def _has_tiny_size(image: Path) -> bool:
     with suppress(OSError), image.open("rb", buffering=0) as file:
-
-        def more(offset: int, n: int) -> bytes:
-            return os.pread(file.fileno(), n, offset)
-
-        facts = probe(more(0, HEAD), os.fstat(file.fileno()).st_size, more)
+        facts = probe(b"", os.fstat(file.fileno()).st_size, reader_at(file.fileno(), 0))
         return (facts.width, facts.height) == _TINY_SIZE
     return False
 
@@ -168,7 +163,7 @@ def first_class_tar(names: Sequence[str]) -> str | None:
     for name in names:
         if match := CLASS_TAR.fullmatch(name):
             return match[1]
-        if is_image_name(name.rpartition("/")[2]):
+        if is_image_name(name):
             return None
     return None
 
@@ -251,7 +246,7 @@ def detect_images(
 
 
 def _image_names(names: Sequence[str]) -> list[str]:
-    return [name for name in names if is_image_name(name.rpartition("/")[2])]
+    return [name for name in names if is_image_name(name)]
 
 
 def _without_suffix(path: Path) -> str:

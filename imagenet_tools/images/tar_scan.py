@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from imagenet_tools.containers import tar
@@ -15,6 +14,7 @@ from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
+from imagenet_tools.images.jpeg import reader_at, reader_of
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts
 
 if TYPE_CHECKING:
@@ -116,18 +116,17 @@ class _TarScan:
             facts: Facts of the image, if they are known already.
             above: The name of the inner tar that holds it, with "/" at its end.
             wnid: The class of that inner tar.
-            streams: Whether it lies in a gzip stream, so that its offset is a position there.
+            streams: Whether it is in a gzip stream, so that its offset is a position there.
         """
         path, offset, length, kind, target = member
         unit, rows = self.unit, self.rows
         if kind == "dir":
             return
-        name = path.rpartition("/")[2]
-        if kind != "file" or not is_image_name(name):
+        if kind != "file" or not is_image_name(path):
             used = kind == "file" and self._beside is not None and self._beside.take(member, more)
-            if not used and name not in BESIDE_IMAGES:
-                what = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
-                rows.problem("stray_file", unit.file, f"{what}, not an image", self._prefix + above + path)
+            if not used and path.rpartition("/")[2] not in BESIDE_IMAGES:
+                noun = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
+                rows.problem("stray_file", unit.file, f"{noun}, not an image", self._prefix + above + path)
             return
         stem, path_wnid, split = path_facts(path)
         head, more, size, compression = unwrapped(head, length, more)
@@ -163,7 +162,7 @@ def _scan_plain(scan: _TarScan, fd: int) -> Batches:
         yield from scan.full_batches()
     try:
         for member, head in tar.walk_ahead(fd, start=place, end=end, ahead=ahead, begin=unit.offset):
-            scan.add(member, head, partial(_pread, fd, member.offset))
+            scan.add(member, head, reader_at(fd, member.offset))
             yield from scan.full_batches()
     except FormatError as error:
         scan.problem(error)
@@ -172,7 +171,7 @@ def _scan_plain(scan: _TarScan, fd: int) -> Batches:
 def _scan_gzip(scan: _TarScan, fd: int) -> Batches:
     unit = scan.unit
     size = unit.length if unit.length >= 0 else os.fstat(fd).st_size - unit.offset
-    stream = GzipStream(partial(_pread, fd, unit.offset), size, label=unit.file)
+    stream = GzipStream(reader_at(fd, unit.offset), size, label=unit.file)
     try:
         yield from _scan_stream(scan, stream)
     except FormatError as error:
@@ -227,26 +226,13 @@ def _add_streamed(
     scan: _TarScan, stream: GzipStream, member: tar.Member, *, above: str = "", wnid: str | None = None
 ) -> None:
     """Add a member of a tar in a stream, with all bytes of an image."""
-    more: More = partial(_read_stream, stream, member.offset)
-    data = b""
-    if member.kind == "file" and is_image_name(member.name.rpartition("/")[2]):
-        wanted = min(member.size, LARGEST)
-        data = more(0, wanted)
-        more = partial(_slice, data)
-        if len(data) < wanted:
-            found = f"{len(data):,} bytes of {member.name!r} before its end"
-            expected = f"the {member.size:,} that its header states"
-            raise truncated(scan.unit.file, member.offset, found, expected, member.name)
-    scan.add(member, data[:HEAD], more, above=above, wnid=wnid, streams=True)
-
-
-def _pread(fd: int, start: int, offset: int, n: int) -> bytes:
-    return os.pread(fd, n, start + offset)
-
-
-def _read_stream(stream: GzipStream, start: int, offset: int, n: int) -> bytes:
-    return stream.read(start + offset, n)
-
-
-def _slice(data: bytes, offset: int, n: int) -> bytes:
-    return data[offset : offset + n]
+    if member.kind != "file" or not is_image_name(member.name):
+        scan.add(member, b"", lambda offset, n: stream.read(member.offset + offset, n), above=above)
+        return
+    wanted = min(member.size, LARGEST)
+    data = stream.read(member.offset, wanted)
+    if len(data) < wanted:
+        found = f"{len(data):,} bytes of {member.name!r} before its end"
+        expected = f"the {member.size:,} that its header states"
+        raise truncated(scan.unit.file, member.offset, found, expected, member.name)
+    scan.add(member, data[:HEAD], reader_of(data), above=above, wnid=wnid, streams=True)
