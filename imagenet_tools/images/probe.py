@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from imagenet_tools.containers.payload import GZIP_MAGIC, HEAD_BYTES, encoding_of
 from imagenet_tools.errors import FormatError, ImagenetToolsError
-from imagenet_tools.images.jpeg import ORIENTATION, ImageFacts, More, facts
+from imagenet_tools.images.jpeg import ORIENTATION, ImageFacts, More, facts, reader_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,7 +101,7 @@ def image(data: bytes) -> Image.Image:
     """
     from PIL import Image
 
-    problem = probe(data[:4096], len(data), lambda offset, n: data[offset : offset + n]).problem
+    problem = probe(data[:4096], len(data), reader_of(data)).problem
     cause: Exception | None = None
     if problem is None:
         try:
@@ -165,7 +165,7 @@ def _no_facts(problem: str, encoding: str | None = None) -> ImageFacts:
 def _by_pillow(head: bytes, length: int, more: More) -> ImageFacts:
     """Return the facts of an image that is neither JPEG nor PNG."""
     file = _LazyFile(head, length, more)
-    start = file.read(HEAD_BYTES) or b""
+    start = file.read(HEAD_BYTES)
     encoding = encoding_of(start)
     if encoding is None:
         return _no_facts("gzipped" if start.startswith(GZIP_MAGIC) else "not_an_image")
@@ -189,7 +189,7 @@ def _by_pillow(head: bytes, length: int, more: More) -> ImageFacts:
     return found._replace(orientation=orientation if valid else -1)
 
 
-class _LazyFile(io.RawIOBase):
+class _LazyFile:
     """An image as a file that reads what Pillow asks for, up to a limit of bytes.
 
     `failure` is what reading raised, to distinguish it from Pillow's errors. `shortage` is the problem of an image
@@ -203,24 +203,19 @@ class _LazyFile(io.RawIOBase):
         self.failure: Exception | None = None
         self.shortage: str | None = None
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
     def tell(self) -> int:
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._length}[whence]
+        start = (0, self._place, self._length)[whence]
         self._place = max(start + offset, 0)
         return self._place
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        n = max(min(len(buffer), self._length - self._place), 0)
-        if n < len(buffer):
+    def read(self, n: int = -1) -> bytes:
+        present = max(self._length - self._place, 0)
+        if not 0 <= n <= present:
             self.shortage = self.shortage or "cut_short"
+            n = present
         if max(n, _MIN_READ_BYTES) > self._left:
             self.shortage, n = "header_too_long", 0
         self._left -= max(n, _MIN_READ_BYTES)
@@ -231,6 +226,5 @@ class _LazyFile(io.RawIOBase):
             except (OSError, ImagenetToolsError) as error:
                 self.failure = error
                 raise
-        buffer[: len(data)] = data
         self._place += len(data)
-        return len(data)
+        return data
