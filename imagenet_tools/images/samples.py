@@ -17,14 +17,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.catalogue import labels
 from imagenet_tools.containers import tar, tar_header
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.image_rows import HEAD, is_image_name
+from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.probe import probe
-from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, without_label, wnid_of_stem
+from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, without_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +56,12 @@ class Sample:
     image: tar.Member | None = None
     head: bytes = b""  # first bytes of the image
     fields: list[str] = field(default_factory=list)  # other members
-    texts: dict[str, bytes] = field(default_factory=dict)  # content of "cls" and "json"
+    texts: set[str] = field(default_factory=set)  # "cls" and "json", if they were read
+    number: int | None = None  # content of the .cls
     problems: list[tuple[str, str]] = field(default_factory=list)  # (code, reason)
     facts: dict[str, Any] = field(default_factory=dict)  # content of the JSON
     apart: bool = False  # its members are scattered
+    size_before: str = ""  # its size before it was resized, in words; set by first_samples() only
 
     @property
     def exported(self) -> bool:
@@ -68,7 +70,7 @@ class Sample:
         return all(isinstance(value, str) for value in values) and is_wnid(self.facts["wnid"])
 
     @property
-    def told(self) -> tuple[str, str | None] | None:
+    def stem_and_wnid(self) -> tuple[str, str | None] | None:
         """Return (the image's stem in ImageNet's spelling, the class appended to it); None if nothing names it."""
         if self.exported:
             return self.facts["image_id"], None
@@ -93,11 +95,8 @@ class Sample:
         """
         if self.exported:
             return []
-        text = self.texts.get("cls", b"").strip()
-        numbers = [int(text)] if _NUMBER.fullmatch(text) else []
-        if isinstance(self.facts.get("label"), int):
-            numbers.append(self.facts["label"])
-        return list(dict.fromkeys(numbers))
+        numbers = (self.number, self.facts.get("label"))
+        return list(dict.fromkeys(number for number in numbers if isinstance(number, int)))
 
     def resized(self, width: int | None, height: int | None) -> str:
         """Return the image's size before it was resized, in words, if the JSON states another size; else ""."""
@@ -112,35 +111,19 @@ class Sample:
         return ""
 
 
-class IdentifiedSample(NamedTuple):
-    """A sample that was read to identify the content of a shard."""
-
-    sample: Sample
-    stem: str  # in ImageNet's spelling; "" if nothing names it
-    wnid: str | None  # the class by the stem
-    before: str  # size before it was resized, in words; "" if it was not
-
-
-def first_samples(path: Path, n: int) -> list[IdentifiedSample]:
+def first_samples(path: Path, n: int) -> list[Sample]:
     """Return the first n samples of a tar; none if it is no tar, or one of images alone."""
     if not tar.is_tar(path):
         return []
-    seen: list[IdentifiedSample] = []
+    seen: list[Sample] = []
     # The samples before a break identify the form. The scan reports the break.
     with path.open("rb", buffering=0) as file, contextlib.suppress(FormatError):
         for sample in islice(samples(file.fileno(), path.name), n):
-            stem = sample.told[0] if sample.told else ""
-            wnid = wnid_of_stem(stem) or labels.validation_wnid(stem)
-            seen.append(IdentifiedSample(sample, stem, wnid, _size_before(sample, file.fileno())))
-    return seen if any(one.sample.image and one.sample.texts for one in seen) else []
-
-
-def _size_before(sample: Sample, fd: int) -> str:
-    image = sample.image
-    if image is None:
-        return ""
-    facts = probe(sample.head, image.size, lambda offset, n: os.pread(fd, n, image.offset + offset))
-    return sample.resized(facts.width, facts.height)
+            if image := sample.image:
+                facts = probe(sample.head, image.size, reader_at(file.fileno(), image.offset))
+                sample.size_before = sample.resized(facts.width, facts.height)
+            seen.append(sample)
+    return seen if any(sample.image and sample.texts for sample in seen) else []
 
 
 def samples(fd: int, label: str) -> Iterator[Sample]:
@@ -162,7 +145,7 @@ def _grouped(fd: int, label: str, *, scattered: bool) -> Iterator[Sample]:
                 continue
             key, ext = _key(member.name)
             if not scattered and held and key not in held:
-                yield _read(held.popitem()[1])
+                yield held.popitem()[1]
             _put(held.setdefault(key, Sample(key, apart=scattered)), fd, member, head, ext)
     except FormatError as error:
         fault = error
@@ -171,7 +154,7 @@ def _grouped(fd: int, label: str, *, scattered: bool) -> Iterator[Sample]:
             sample.head = os.pread(fd, min(HEAD, sample.image.size), sample.image.offset)
         # If the archive breaks before a sample's image, only the break is reported.
         if fault is None or sample.image is not None:
-            yield _read(sample)
+            yield sample
     if fault is not None:
         raise FormatError(f"{label}: {fault}", code=fault.code, member=fault.member)
 
@@ -227,26 +210,28 @@ def _put(sample: Sample, fd: int, member: tar.Member, head: bytes, ext: str) -> 
             code = "label_unread" if ext == "cls" else "json_unread"
             sample.problems.append((code, f"a .{ext} of {member.size:,} bytes; at most {_MAX_TEXT_BYTES:,} are read"))
         else:
-            sample.texts[ext] = head if len(head) == member.size else os.pread(fd, member.size, member.offset)
-    elif not is_image_name(member.name.rpartition("/")[2]):
+            _read_text(sample, ext, head if len(head) == member.size else os.pread(fd, member.size, member.offset))
+    elif not is_image_name(member.name):
         sample.fields.append(ext)
     elif sample.image is None:
         sample.image, sample.head = member, head
     else:
-        sample.problems.append(("second_image", f"{member.name} stands beside {sample.image.name}, which is kept"))
+        sample.problems.append(("second_image", f"{member.name} is beside {sample.image.name}, which is kept"))
 
 
-def _read(sample: Sample) -> Sample:
-    """Return the sample with its JSON parsed, and with the problems of its texts."""
-    text = sample.texts.get("cls", b"").strip()
-    if "cls" in sample.texts and not _NUMBER.fullmatch(text):
-        sample.problems.append(("label_unread", f"the .cls is {text[:40]!r}; expected a number"))
-    if "json" in sample.texts:
-        facts: object = None
-        with contextlib.suppress(ValueError, RecursionError):
-            facts = json.loads(sample.texts["json"])
-        if isinstance(facts, dict):
-            sample.facts = facts
+def _read_text(sample: Sample, ext: str, text: bytes) -> None:
+    """Read the class number of a .cls, or the facts of a .json."""
+    sample.texts.add(ext)
+    if ext == "cls":
+        if _NUMBER.fullmatch(text.strip()):
+            sample.number = int(text)
         else:
-            sample.problems.append(("json_unread", f"the .json is {sample.texts['json'][:40]!r}; expected an object"))
-    return sample
+            sample.problems.append(("label_unread", f"the .cls is {text.strip()[:40]!r}; expected a number"))
+        return
+    facts: object = None
+    with contextlib.suppress(ValueError, RecursionError):
+        facts = json.loads(text)
+    if isinstance(facts, dict):
+        sample.facts = facts
+    else:
+        sample.problems.append(("json_unread", f"the .json is {text[:40]!r}; expected an object"))

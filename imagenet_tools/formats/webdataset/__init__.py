@@ -34,8 +34,8 @@ from imagenet_tools.formats._shared.contract import gathers, joined, names_in, r
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
-from imagenet_tools.images.numbering import check_label, meaning_of
-from imagenet_tools.images.samples import IdentifiedSample, Sample, first_samples, samples
+from imagenet_tools.images.numbering import Meaning, check_label, meaning_of
+from imagenet_tools.images.samples import Sample, first_samples, samples
 from imagenet_tools.images.tar_scan import CLASS_TAR
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
@@ -67,12 +67,12 @@ _CLASS_LISTS = {"imagenet1k": "ilsvrc2012", "imagenet12k": "imagenet12k", "image
 _ORIGINALS = "ilsvrc"
 
 
-def _describe(path: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> Detection:
+def _describe(path: Path, shard_set: sharding.ShardSet[Sample]) -> Detection:
     name = shard_set.name
     if not shard_set.alone:
         path = path / f"{name}[-_0-9]*.tar"  # separates the shards of several data sets in one folder
     folder = path if path.is_dir() else path.parent
-    resized = sum(bool(image.facts.before) for image in shard_set.images)
+    resized = sum(bool(image.facts.size_before) for image in shard_set.images)
     dataset, readings = shard_set.dataset(f"{name} {path.name}")
     contradiction = _contradiction(name, shard_set)
     if len(shard_set.exported) == 1 and not resized:
@@ -80,7 +80,7 @@ def _describe(path: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> Det
     elif resized or not dataset.startswith(_ORIGINALS) or not shard_set.reading.may_be(_ORIGINALS):
         called = folder.name if contradiction or not name else name
         dataset, readings = dataset_name(folder.name if folder.name.endswith("-wds") else f"{called}-wds"), ()
-    unread = ", ".join(sorted({field for image in shard_set.images for field in image.facts.sample.fields}))
+    unread = ", ".join(sorted({field for image in shard_set.images for field in image.facts.fields}))
     evidence = shard_set.evidence(
         "an export of this project, whose JSON gives images and classes"
         if shard_set.exported
@@ -90,12 +90,12 @@ def _describe(path: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> Det
         f"fields that are not read: {unread}" if unread else "",
     )
     labelling = Labelling("the samples' JSON", "wordnet") if shard_set.exported else shard_set.labelling("wordnet")
-    advice = _ADVICE if any(image.facts.sample.apart for image in shard_set.images) else ""
+    advice = _ADVICE if any(image.facts.apart for image in shard_set.images) else ""
     about = (evidence, shard_set.splits, _missing(folder, shard_set), labelling, readings, advice)
     return Detection("webdataset", path, dataset, ("images",), *about)
 
 
-def _contradiction(name: str, shard_set: sharding.ShardSet[IdentifiedSample]) -> str:
+def _contradiction(name: str, shard_set: sharding.ShardSet[Sample]) -> str:
     """Return what contradicts the name of the shards: winter 2021's are published as imagenet12k; "" for nothing."""
     class_list = _CLASS_LISTS.get(name.lower())
     others = len(shard_set.wnids - set(lists.get(class_list).wnids)) if class_list else 0
@@ -129,7 +129,7 @@ def _parse(file: Path) -> sharding.ShardName:
     return sharding.ShardName(file.parent, name.rstrip("-_."), split or "", split)
 
 
-def _look(files: Sequence[Path]) -> list[sharding.FirstImage[IdentifiedSample]]:
+def _look(files: Sequence[Path]) -> list[sharding.FirstImage[Sample]]:
     """Return the first samples of some shards, most of them of the first shard that has any."""
     first = next((n for n, file in enumerate(files) if first_samples(file, 1)), None)
     if first is None:
@@ -140,13 +140,13 @@ def _look(files: Sequence[Path]) -> list[sharding.FirstImage[IdentifiedSample]]:
     return [_first_image(sample) for sample in seen]
 
 
-def _first_image(seen: IdentifiedSample) -> sharding.FirstImage[IdentifiedSample]:
-    sample = seen.sample
+def _first_image(sample: Sample) -> sharding.FirstImage[Sample]:
+    stem = sample.stem_and_wnid[0] if sample.stem_and_wnid else ""
     dataset = sample.facts["dataset"] if sample.exported else None
-    return sharding.FirstImage(sample.key, seen.stem, seen.wnid, sample.labels, seen, dataset)
+    return sharding.FirstImage(sample.key, stem, sharding.class_of_stem(stem), sample.labels, sample, dataset)
 
 
-def _missing(folder: Path, shard_set: sharding.ShardSet[IdentifiedSample]) -> str:
+def _missing(folder: Path, shard_set: sharding.ShardSet[Sample]) -> str:
     """Return how many shards of each split _info.json lists that are not there."""
     present = {shard.name for group in shard_set.groups for shard in group.shards}
     for name in ("_info.json", "info.json"):
@@ -181,7 +181,7 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
 
 def _add(rows: ImageRows, unit: Unit, sample: Sample, fd: int, meaning: Meaning | None) -> None:
     """Add the image of a sample, and its problems."""
-    stem, wnid = sample.told or (None, None)
+    stem, wnid = sample.stem_and_wnid or (None, None)
     image = sample.image
     for code, reason in sample.problems:
         rows.problem(code, unit.file, reason, sample.key, stem)

@@ -191,7 +191,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
         split = path.name.rpartition("-")[0]
         with path.open("rb", buffering=0) as file:
             for sample in samples(file.fileno(), path.name):
-                if sample.image is None or not sample.exported or sample.problems:
+                if sample.image is None or sample.number is None or not sample.exported or sample.problems:
                     message = f"{path}: found {sample.key} with {sorted(sample.texts)}; expected cls, jpg and json."
                     raise FormatError(message, code="no_image")
                 facts = sample.facts
@@ -199,7 +199,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
                 yield ReadBack(
                     facts["image_id"].replace("/", "_"),
                     split,
-                    int(sample.texts["cls"]),
+                    sample.number,
                     tuple((label, *edges) for label, edges in boxes),
                     partial(read_range, path, sample.image.offset, sample.image.size),
                 )
