@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.containers.parquet_images import ParquetShard, leaf_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imagenet_tools.storage.blob import Descriptors
 
 _LABEL = "label"
+_LABEL_KINDS = re.compile(r"u?int\d+|(?:large_)?string")
 
 # A key of the schema's metadata in exports of this project whose images were resized.
 RESIZED = b"imagenet-tools resized"
@@ -42,40 +44,37 @@ class RowValues(NamedTuple):
 
     name: str | None
     label: int | str | None
-    own: ExportedRow | None = None
+    exported: ExportedRow | None = None
 
 
-class LabelledShard(NamedTuple):
-    """An open shard, the columns that are read beside the images, and the meaning of its class numbers."""
+class LabelledShard:
+    """An open shard.
 
-    file: ParquetShard
-    beside: tuple[str, ...]  # columns of names and, if there are any, of labels
-    unread: list[str]  # other columns
-    meaning: Meaning | None  # of class numbers, if the shard itself lists their wnids
-    resized: bool  # whether an export of this project resized its images
+    Attributes:
+        file: The shard.
+        beside: The columns that are read beside the images: of names and, if there are any, of labels.
+        unread: Other columns.
+        meaning: The meaning of class numbers, if the shard itself lists their wnids.
+        resized: Whether an export of this project resized the images.
 
-    @classmethod
-    def open(cls, files: Descriptors, path: Path, label: str) -> LabelledShard:
-        """Open a shard.
+    Raises:
+        FormatError: It cannot be read or has no column of images. Its code is parquet_damaged.
+    """
 
-        Raises:
-            FormatError: It cannot be read or has no column of images. Its code is parquet_damaged.
-        """
-        shard = ParquetShard(files, str(path), label=label)
-        with shard.told("a schema that cannot be read"):
-            schema = shard.file.schema_arrow
-            exported = ExportedRow._fields if all(_is_text(schema, name) for name in ExportedRow._fields) else ()
-            labels = (_LABEL,) if _LABEL in schema.names and _is_read(schema.field(_LABEL).type) else ()
-            listed = _listed(schema.metadata or {})
-            unread = [name for name in schema.names if name not in (shard.column.partition(".")[0], *labels, *exported)]
-        names = shard.column.removesuffix("bytes") + "path"
-        return cls(
-            shard,
-            (names, *(exported or labels)),
-            unread,
-            dict(enumerate(listed)).get if listed else None,
-            RESIZED in (schema.metadata or {}),
-        )
+    def __init__(self, files: Descriptors, path: Path, label: str):
+        self.file = ParquetShard(files, str(path), label=label)
+        with self.file.told("a schema that cannot be read"):
+            schema = self.file.file.schema_arrow
+            metadata: dict[bytes, bytes] = schema.metadata or {}
+            is_exported = all(_kind(schema, name) == "string" for name in ExportedRow._fields)
+            labels = (_LABEL,) if _LABEL_KINDS.fullmatch(_kind(schema, _LABEL)) else ()
+            columns = ExportedRow._fields if is_exported else labels
+            image = self.file.column.partition(".")[0]
+            self.unread = [name for name in schema.names if name not in (image, *labels, *columns)]
+        self.beside = (self.file.column.removesuffix("bytes") + "path", *columns)
+        listed = _listed(metadata)
+        self.meaning: Meaning | None = dict(enumerate(listed)).get if listed else None
+        self.resized = RESIZED in metadata
 
     def first(self, n: int) -> list[RowValues]:
         """Return the values beside the first n images, without reading the images."""
@@ -84,7 +83,7 @@ class LabelledShard(NamedTuple):
         with self.file.told("names or labels that cannot be read"):
             batches = self.file.file.iter_batches(n, columns=list(self.beside), use_threads=False)
             first = pa.Table.from_batches(itertools.islice(batches, 1))
-            return _said([leaf_of(first, column) for column in self.beside])
+            return _row_values([leaf_of(first, column) for column in self.beside])
 
     def rows(self, group: int) -> Iterator[tuple[pa.Buffer | None, RowValues]]:
         """Return the images of a row group, and the values beside them.
@@ -93,22 +92,15 @@ class LabelledShard(NamedTuple):
             FormatError: The row group is damaged. Raised before any image.
         """
         images, beside = self.file.images(group, self.beside)
-        return zip((image.as_buffer() for image in images), _said(beside), strict=True)
+        return zip((image.as_buffer() for image in images), _row_values(beside), strict=True)
 
 
-def _is_read(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_text(schema: pa.Schema, name: str) -> bool:
-    import pyarrow as pa
-
-    return name in schema.names and bool(pa.types.is_string(schema.field(name).type))
+def _kind(schema: pa.Schema, name: str) -> str:
+    """Return the name of a column's type; "" if there is no such column."""
+    return str(schema.field(name).type) if name in schema.names else ""
 
 
-def _said(columns: Sequence[pa.ChunkedArray]) -> list[RowValues]:
+def _row_values(columns: Sequence[pa.ChunkedArray]) -> list[RowValues]:
     """Return the values of the columns `LabelledShard.beside`, row by row."""
     names, *others = (_values(column) for column in columns)
     texts = [None if name is None else str(name) for name in names]
@@ -116,7 +108,7 @@ def _said(columns: Sequence[pa.ChunkedArray]) -> list[RowValues]:
         exported = [
             ExportedRow(*map(str, values)) if None not in values else None for values in zip(*others, strict=True)
         ]
-        return [RowValues(name, None, own) for name, own in zip(texts, exported, strict=True)]
+        return [RowValues(name, None, row) for name, row in zip(texts, exported, strict=True)]
     labels = others[0] if others else [None] * len(texts)
     return [RowValues(name, label) for name, label in zip(texts, labels, strict=True)]
 

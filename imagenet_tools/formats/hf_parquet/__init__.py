@@ -120,7 +120,7 @@ def _first_images(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
     rows: Sequence[RowValues] = ()
     try:
         with Descriptors() as files:
-            shard = LabelledShard.open(files, path, path.name)
+            shard = LabelledShard(files, path, path.name)
             largest = max(map(shard.file.size, shard.file.groups), default=0)
             facts = _ShardFacts(shard.meaning is not None, shard.resized, tuple(shard.unread), largest)
             rows = shard.first(_LOOKED_AT_ROWS)
@@ -129,14 +129,14 @@ def _first_images(path: Path) -> Iterator[sharding.FirstImage[_ShardFacts]]:
     for row in rows:
         stem, wnid = _stem_and_class(row)
         numbers = (row.label,) if row.name and isinstance(row.label, int) else ()
-        dataset = row.own.dataset if row.own else None
+        dataset = row.exported.dataset if row.exported else None
         yield sharding.FirstImage(row.name or "", stem, wnid or sharding.class_of_stem(stem), numbers, facts, dataset)
 
 
 def _stem_and_class(row: RowValues) -> tuple[str, str | None]:
     """Return the stem of a row's image as ImageNet spells it, and the class behind it or in a column."""
-    if row.own:
-        return row.own.image_id, row.own.wnid
+    if row.exported:
+        return row.exported.image_id, row.exported.wnid
     return without_label(PurePosixPath(row.name or "").stem)
 
 
@@ -151,7 +151,7 @@ files = unit_file
 def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
     with Descriptors() as files:
-        shard = LabelledShard.open(files, unit.path, unit.file)
+        shard = LabelledShard(files, unit.path, unit.file)
         meaning = shard.meaning or meaning_of(unit.numbers)
         for group in shard.file.groups:
             try:
@@ -169,7 +169,7 @@ def _add(
 ) -> None:
     """Add the image of a row, or the reason why it has none."""
     stem, wnid = _stem_and_class(row)
-    if row.own is None and not keeps_imagenet_name(stem):
+    if row.exported is None and not keeps_imagenet_name(stem):
         reason = f"row {number:,} is called {row.name!r}; expected a name such as n01440764_10026.JPEG"
         rows.problem("no_name", unit.file, reason, f"row {number}")
         return
@@ -188,6 +188,6 @@ def _add(
         head=bytes(value[:HEAD]),
         more=lambda offset, n: bytes(value[offset : offset + n]),
         wnid=wnid,
-        photo=row.own.photo if row.own else None,
+        photo=row.exported.photo if row.exported else None,
     )
     check_label(rows, stem, row.label, meaning, unit.file, row.name)
