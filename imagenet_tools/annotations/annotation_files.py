@@ -10,7 +10,6 @@ reports everything else in the outer archive, and its break.
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections import defaultdict
@@ -22,6 +21,7 @@ from imagenet_tools.annotations.annotation import MAX_BYTES
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images.folder_scan import is_file, open_folders, printable
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.units import UNREADABLE
 from imagenet_tools.wordnet.wnid import wnid_of_folder
@@ -158,25 +158,24 @@ def task_in(data: bytes) -> str | None:
 
 def _scan_folder(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:
     """Gather the files of a folder, by name; yield when the rows are full."""
-    prefix = f"{unit.file}/" if unit.file else ""
-    with os.scandir(unit.path) as entries:
-        listed = sorted((entry.name, entry.is_file()) for entry in entries if not entry.is_dir())
-    for entry, is_file in listed:
-        name = os.fsencode(entry).decode("utf-8", "backslashreplace")
-        if not is_file:  # a link to nothing, or a pipe, which would block
-            rows.problem("stray_file", prefix + name, "no regular file")
-        elif is_annotation(name, suffix):
-            try:
-                with (unit.path / entry).open("rb") as opened:
-                    data = opened.read(MAX_BYTES + 1)
-            except OSError as error:
-                rows.problem(UNREADABLE, prefix + name, f"the file cannot be opened: {error.strerror}")
-            else:
-                rows.xml(data, name[: len(name) - len(suffix)], folder=unit.wnid, file=prefix + name)
-        elif not is_image_name(name):
-            rows.problem("stray_file", prefix + name, "a file that is no annotation")
-        if rows.full():
-            yield
+    for folder in open_folders(unit, deep=False):
+        for entry in folder.entries:
+            name = printable(entry.name)
+            file = folder.prefix + name
+            if not is_file(entry):  # a link to nothing, or a pipe, which would block
+                rows.problem("stray_file", file, "no regular file")
+            elif is_annotation(name, suffix):
+                try:
+                    with (unit.path / entry.name).open("rb") as opened:
+                        data = opened.read(MAX_BYTES + 1)
+                except OSError as error:
+                    rows.problem(UNREADABLE, file, f"the file cannot be opened: {error.strerror}")
+                else:
+                    rows.xml(data, name[: len(name) - len(suffix)], folder=unit.wnid, file=file)
+            elif not is_image_name(name):
+                rows.problem("stray_file", file, "a file that is no annotation")
+            if rows.full():
+                yield
 
 
 def _scan_archive(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[None]:

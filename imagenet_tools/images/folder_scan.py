@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.images import image_rows
 from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
+from imagenet_tools.images.jpeg import reader_at, reader_of
 from imagenet_tools.units import UNREADABLE, FileRange, unit_file
 from imagenet_tools.wordnet.wnid import path_facts
 
@@ -33,7 +34,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 _NOT_UTF8 = "its name is not UTF-8, and so cannot be an id; expected a name such as n01440764_10026.JPEG. Rename it."
 
 
-class _OpenFolder(NamedTuple):
+class OpenFolder(NamedTuple):
     """An open folder of a unit, and its files."""
 
     fd: int
@@ -49,7 +50,7 @@ def scan_folder(
     With `deep`, the default for the folder of a class, images in folders below it are read too.
     """
     rows = rows or ImageRows(unit)
-    for folder in _folders(unit, rows.problem, deep=deep):
+    for folder in open_folders(unit, rows.problem, deep=deep):
         for entry in folder.entries:
             _add(rows, folder, entry)
             if rows.full():
@@ -62,14 +63,14 @@ def folder_files(unit: Unit, *, deep: bool | None = None) -> Iterator[FileRange]
     if not unit.path.is_dir():
         yield from unit_file(unit)
         return
-    for folder in _folders(unit, deep=deep):
+    for folder in open_folders(unit, deep=deep):
         for entry in folder.entries:
             yield FileRange(folder.prefix + entry.name)
 
 
-def _folders(
-    unit: Unit, problem: Callable[[str, str, str], None] | None = None, *, deep: bool | None = None
-) -> Iterator[_OpenFolder]:
+def open_folders(
+    unit: Unit, problem: Callable[[str, str, str], None] = lambda *row: None, *, deep: bool | None = None
+) -> Iterator[OpenFolder]:
     """Yield a unit's folder, and with `deep` those below it, sorted; each is open until the next one is asked for.
 
     Each folder is read once, so that a link to a folder above ends. `problem` is called for such a link and for a
@@ -81,34 +82,31 @@ def _folders(
     while waiting:
         below = waiting.pop()
         prefix = f"{unit.file}/{below}" if unit.file else below
-        reason, code = "", UNREADABLE
+        name = printable(prefix.rstrip("/"))
         try:
             fd = os.open(unit.path / below, _READ | os.O_DIRECTORY)
         except OSError as error:
             if not below:
                 raise
-            reason = f"the folder cannot be opened: {error.strerror}"
-        else:
-            try:
-                status = os.fstat(fd)
-                if (status.st_dev, status.st_ino) in seen:
-                    reason, code = "a link to a folder that is read already", "stray_file"
-                else:
-                    seen.add((status.st_dev, status.st_ino))
-                    with os.scandir(fd) as scanned:
-                        entries = sorted(scanned, key=attrgetter("name"))
-                    folders = [entry.name for entry in entries if is_folder(entry)]
-                    if deep:
-                        waiting += [f"{below}{name}/" for name in reversed(folders)]
-                    files = [entry for entry in entries if not is_folder(entry)] if folders else entries
-                    yield _OpenFolder(fd, prefix, files)
-            finally:
-                os.close(fd)
-        if reason and problem:
-            problem(code, printable(prefix.rstrip("/")), reason)
+            problem(UNREADABLE, name, f"the folder cannot be opened: {error.strerror}")
+            continue
+        try:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) in seen:
+                problem("stray_file", name, "a link to a folder that is read already")
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(fd) as scanned:
+                entries = sorted(scanned, key=attrgetter("name"))
+            folders = [entry.name for entry in entries if is_folder(entry)]
+            if deep:
+                waiting += [f"{below}{folder}/" for folder in reversed(folders)]
+            yield OpenFolder(fd, prefix, [entry for entry in entries if not is_folder(entry)] if folders else entries)
+        finally:
+            os.close(fd)
 
 
-def _add(rows: ImageRows, folder: _OpenFolder, entry: os.DirEntry[str]) -> None:
+def _add(rows: ImageRows, folder: OpenFolder, entry: os.DirEntry[str]) -> None:
     """Add a file to the rows: an image, or a problem."""
     unit, file = rows.unit, folder.prefix + entry.name
     if not is_image_name(entry.name):
@@ -117,25 +115,21 @@ def _add(rows: ImageRows, folder: _OpenFolder, entry: os.DirEntry[str]) -> None:
     if printable(file) != file:
         rows.problem("name_not_utf8", printable(file), _NOT_UTF8)
         return
-    if not _is_file(entry):
-        what = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
-        rows.problem(UNREADABLE, file, what)
+    if not is_file(entry):
+        reason = "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+        rows.problem(UNREADABLE, file, reason)
         return
     stem, wnid, _ = path_facts(entry.name)
     wnid = unit.wnid or wnid
     fd = -1
-
-    def more(offset: int, n: int) -> bytes:
-        return os.pread(fd, n, offset)
-
-    if not unit.probed:
-        rows.add(stem, file=file, length=entry.stat().st_size, head=b"", more=more, wnid=wnid)
-        return
     try:
+        if not unit.probed:
+            rows.add(stem, file=file, length=entry.stat().st_size, head=b"", more=reader_of(b""), wnid=wnid)
+            return
         fd = os.open(entry.name, _READ, dir_fd=folder.fd)
         length = os.fstat(fd).st_size
-        head, read, size, compression = unwrapped(os.pread(fd, HEAD, 0), length, more)
-        rows.add(stem, file=file, length=length, head=head, more=read, size=size, compression=compression, wnid=wnid)
+        head, more, size, compression = unwrapped(os.pread(fd, HEAD, 0), length, reader_at(fd, 0))
+        rows.add(stem, file=file, length=length, head=head, more=more, size=size, compression=compression, wnid=wnid)
     except OSError as error:
         rows.problem(UNREADABLE, file, f"the file cannot be {'opened' if fd < 0 else 'read'}: {error.strerror}")
     finally:
@@ -143,7 +137,7 @@ def _add(rows: ImageRows, folder: _OpenFolder, entry: os.DirEntry[str]) -> None:
             os.close(fd)
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def is_file(entry: os.DirEntry[str]) -> bool:
     """Return True for a file and for a link to one; False for a link that leads to itself."""
     try:
         return entry.is_file()
