@@ -79,17 +79,17 @@ class _TarScan:
 
     def __init__(self, unit: Unit, rows: ImageRows, beside: Beside | None):
         self.unit, self.rows, self._beside = unit, rows, beside
+        self._gathered: list[ImageRows | Beside] = [rows, beside] if beside else [rows]
         self._prefix = f"{unit.member}/" if unit.member else ""
 
     def batches(self) -> Batches:
         """Yield all gathered rows."""
-        yield from self.rows.batches()
-        if self._beside is not None:
-            yield from self._beside.batches()
+        for rows in self._gathered:
+            yield from rows.batches()
 
     def full_batches(self) -> Batches:
         """Yield the gathered rows if there are enough of them."""
-        if self.rows.full() or (self._beside is not None and self._beside.full()):
+        if any(rows.full() for rows in self._gathered):
             yield from self.batches()
 
     def problem(self, error: FormatError, member: str = "") -> None:
