@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 EOI = b"\xff\xd9"  # the end of a JPEG
 
 _JPEG_MODES = ("L", "RGB", "CMYK")  # other modes become RGB
+# How each EXIF orientation is applied (Exif 2.3, tag 0x0112).
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 _DECODER_SCALE = 2  # the decoder leaves this many times the wanted pixels a side, so that resampling is not coarse
 
 
@@ -52,7 +62,7 @@ def reencode(data: bytes, change: Change) -> bytes:
             result = resized.convert(mode_after(resized.mode, rgb=change.rgb))
             kept = {name: opened.info[name] for name in ("exif", "icc_profile") if opened.info.get(name)}
             if change.orientation is not None:
-                result = result.transpose(_turns(Image.Transpose)[change.orientation])
+                result = result.transpose(Image.Transpose[_TURNS[change.orientation]])
                 kept.pop("exif", None)
             if result.mode != opened.mode:
                 kept.pop("icc_profile", None)  # it describes other colours
@@ -70,31 +80,18 @@ def _resized(opened: Image.Image, change: Change) -> Image.Image:
     from PIL import Image
 
     width, height = opened.size
-    size = (change.width, change.height)
-    side = min(width, height)
-    whole = (width, height) if not change.square else (side, side)
-    if whole == size and not change.square:
+    if not change.square and (width, height) == (change.width, change.height):
         opened.load()
         return opened
-    opened.draft(
-        opened.mode, (size[0] * width // whole[0] * _DECODER_SCALE, size[1] * height // whole[1] * _DECODER_SCALE)
-    )
+    side = min(width, height)
+    whole_width, whole_height = (side, side) if change.square else (width, height)
+    scaled_width = change.width * width // whole_width * _DECODER_SCALE
+    scaled_height = change.height * height // whole_height * _DECODER_SCALE
+    opened.draft(opened.mode, (scaled_width, scaled_height))
     opened.load()
-    left, top = (width - whole[0]) / 2, (height - whole[1]) / 2
     x, y = opened.width / width, opened.height / height
-    box = (left * x, top * y, min((left + whole[0]) * x, opened.width), min((top + whole[1]) * y, opened.height))
+    left, top = (width - whole_width) / 2, (height - whole_height) / 2
+    right, bottom = min((left + whole_width) * x, opened.width), min((top + whole_height) * y, opened.height)
     resampled = opened if opened.mode in _JPEG_MODES else opened.convert("RGB")  # a palette cannot be resampled
-    return resampled.resize(size, Image.Resampling.LANCZOS, box=box)
-
-
-def _turns(transpose: type[Image.Transpose]) -> dict[int, Image.Transpose]:
-    """Return how each EXIF orientation is applied (Exif 2.3, tag 0x0112)."""
-    return {
-        2: transpose.FLIP_LEFT_RIGHT,
-        3: transpose.ROTATE_180,
-        4: transpose.FLIP_TOP_BOTTOM,
-        5: transpose.TRANSPOSE,
-        6: transpose.ROTATE_270,
-        7: transpose.TRANSVERSE,
-        8: transpose.ROTATE_90,
-    }
+    size = (change.width, change.height)
+    return resampled.resize(size, Image.Resampling.LANCZOS, box=(left * x, top * y, right, bottom))
