@@ -240,7 +240,7 @@ def _problems(listener: _Listener, broken: str) -> list[tuple[str, str]]:
     problems = []
     n, root = listener.n_objects, listener.root
     if broken:
-        problems.append(("xml_broken", f"{broken}; {n} complete objects stand before the break"))
+        problems.append(("xml_broken", f"{broken}; {n} complete objects are before the break"))
     if root not in {"", "annotation"}:
         problems.append(("xml_not_annotation", f"the root is <{root[:100]}>, not <annotation>"))
     elif n > MAX_OBJECTS:

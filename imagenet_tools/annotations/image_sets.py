@@ -57,14 +57,14 @@ def scan_lists(unit: Unit, task: str) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield problems: names that the lists in a unit's folder, ImageSets/<task>, miss or have too many."""
     rows = AnnotationRows(unit)
     for listing, folder, kind in _pairs(unit.path, task):
-        what = "images" if kind == "Data" else "annotations"
+        noun = "images" if kind == "Data" else "annotations"
         listed, present = _listed(listing), set(_present(folder, kind))
         file, place = f"{unit.file}/{listing.name}", f"{kind}/{task}/{folder.name}"
         if absent := listed - present:
-            text = f"of the {len(listed):,} {what} that {listing.name} lists are not in {place}"
+            text = f"of the {len(listed):,} {noun} that {listing.name} lists are not in {place}"
             rows.problem("listed_absent", file, _examples(absent, text))
         if unlisted := present - listed:
-            rows.problem("unlisted", file, _examples(unlisted, f"{what} in {place} are not in {listing.name}"))
+            rows.problem("unlisted", file, _examples(unlisted, f"{noun} in {place} are not in {listing.name}"))
     yield from rows.batches()
 
 

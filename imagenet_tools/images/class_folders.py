@@ -99,8 +99,8 @@ def image_names(folder: Path, most: int, seen: frozenset[tuple[int, int]] = froz
     status = folder.stat()
     place = (status.st_dev, status.st_ino)
     for name in sorted(below) if place not in seen else ():
-        if found := image_names(folder / name, most, seen | {place}):
-            return [f"{name}/{image}" for image in found]
+        if images := image_names(folder / name, most, seen | {place}):
+            return [f"{name}/{image}" for image in images]
     return []
 
 

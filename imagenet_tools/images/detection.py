@@ -169,7 +169,7 @@ def first_class_tar(names: Sequence[str]) -> str | None:
 
 
 def detect_class_tars(
-    form: str, path: Path, wnids: Sequence[str], what: str, *, images: Sequence[str] = (), all_seen: bool = True
+    form: str, path: Path, wnids: Sequence[str], noun: str, *, images: Sequence[str] = (), all_seen: bool = True
 ) -> Detection:
     """Return the detection of class tars in a folder or in a tar.
 
@@ -177,7 +177,7 @@ def detect_class_tars(
         form: The name of the form.
         path: The folder or the tar.
         wnids: Classes of the tars.
-        what: What was seen, in words.
+        noun: The folder or archive, in words.
         images: Names of some images in the tars.
         all_seen: Whether `wnids` are all classes.
     """
@@ -191,14 +191,14 @@ def detect_class_tars(
         missing.append(f"{release.classes - len(wnids):,} of the {release.classes:,} classes")
     missing += _missing_end(path)
     labels = Labelling("the names of the class tars", verdict.dataset)
-    evidence = f"{what}, {wnids[0]} first; {verdict.why}"
+    evidence = f"{noun}, {wnids[0]} first; {verdict.why}"
     return Detection(
         form, path, verdict.dataset, ("images",), evidence, splits, "; ".join(missing), labels, verdict.readings
     )
 
 
 def detect_images(
-    form: str, path: Path, names: Sequence[str], what: str, *, all_seen: bool = False
+    form: str, path: Path, names: Sequence[str], noun: str, *, all_seen: bool = False
 ) -> Detection | None:
     """Return the detection of an archive of images by the names of its first files; None if it is not ImageNet's.
 
@@ -218,26 +218,26 @@ def detect_images(
     if (tiny or TINY in map(other_set, names_around)) and any(
         image.wnid and "/images/" in name for image, name in zip(paths, images, strict=True)
     ):
-        return Detection(form, path, TINY, (), f"{what} of {TINY_RELEASED}", advice=SORT_TINY)
+        return Detection(form, path, TINY, (), f"{noun} of {TINY_RELEASED}", advice=SORT_TINY)
     official = [official_split(image.stem) for image in paths]  # (year, split) or None
-    years = sorted(found[0] for found in official if found)
+    years = sorted(release[0] for release in official if release)
     image_wnids = [image.wnid or wnid_of_stem(image.stem) for image in paths]
     wnids = {wnid for wnid in image_wnids if wnid is not None}
     if class_tar := CLASS_TAR.fullmatch(path.name.removesuffix(".gz")):
         wnids.add(class_tar[1])
-    elif not all(wnid or found for wnid, found in zip(image_wnids, official, strict=True)):
+    elif not all(wnid or release for wnid, release in zip(image_wnids, official, strict=True)):
         return None
     if not years and not any(find_row(wnid) is not None for wnid in wnids):
         return None
     treed = any(wnid_of_folder(part) for name in images for part in name.split("/")[:-1])
     verdict = _verdict(wnids, images, years, names_around, treed=treed, tiny=tiny)
-    by_image = [image.split or (found[1] if found else "") for image, found in zip(paths, official, strict=True)]
+    by_image = [image.split or (release[1] if release else "") for image, release in zip(paths, official, strict=True)]
     splits = dict.fromkeys(filter(None, by_image))
     if verdict.dataset == "ilsvrc2012" and any(image.split is None and is_training_stem(image.stem) for image in paths):
         splits = {"train": None} | splits
     source = "class folders" if treed else "the images' names" if wnids else VALIDATION_LABELS
     labels = None if set(splits) == {"test"} else Labelling(source, verdict.dataset)
-    evidence = f"{what} of images, the first {images[0]}; {verdict.why}"
+    evidence = f"{noun} of images, the first {images[0]}; {verdict.why}"
     missing_images = [] if treed or wnids or not all_seen else _missing_images(verdict.dataset, [*splits], len(images))
     missing = "; ".join([*missing_images, *_missing_end(path)])
     return Detection(
@@ -300,6 +300,6 @@ def _missing_end(path: Path) -> list[str]:
         return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]
 
 
-def dataset_name(wanted: str) -> str:
+def dataset_name(name: str) -> str:
     """Return a name as names of data sets are spelled: lower-case letters, digits, '.', '_' and '-'."""
-    return re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).lstrip("._-") or "imagenet"
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).lstrip("._-") or "imagenet"

@@ -64,12 +64,10 @@ def probe(head: bytes, length: int, more: More) -> ImageFacts:
     """
     if length <= 0:
         return _no_facts("empty")
-    found = facts(head, length, more)
-    if found is None:
-        found = _by_pillow(head[:length], length, more)
-    if found.problem is None and (found.width or 0) * (found.height or 0) > PIXEL_LIMIT:
-        return found._replace(problem="too_many_pixels")
-    return found
+    image_facts = facts(head, length, more) or _by_pillow(head[:length], length, more)
+    if image_facts.problem is None and (image_facts.width or 0) * (image_facts.height or 0) > PIXEL_LIMIT:
+        return image_facts._replace(problem="too_many_pixels")
+    return image_facts
 
 
 def why_undecodable(data: bytes) -> str:
@@ -171,22 +169,22 @@ def _by_pillow(head: bytes, length: int, more: More) -> ImageFacts:
         return _no_facts("gzipped" if start.startswith(GZIP_MAGIC) else "not_an_image")
     from PIL import Image
 
-    found = _no_facts("damaged", encoding)
+    image_facts = _no_facts("damaged", encoding)
     try:
         with warnings.catch_warnings(action="ignore"):
             opened = Image.open(cast("IO[bytes]", file), formats=(encoding.upper(),))
-            found = ImageFacts(opened.width, opened.height, opened.mode, encoding, None, None)
+            image_facts = ImageFacts(opened.width, opened.height, opened.mode, encoding, None, None)
             orientation = opened.getexif().get(ORIENTATION)
     except Image.DecompressionBombError:
-        return found._replace(problem="too_many_pixels")
+        return image_facts._replace(problem="too_many_pixels")
     except PILLOW_ERRORS:
         if file.failure is not None:
             raise file.failure from None
-        return found if found.problem is None else found._replace(problem=file.shortage or "damaged")
+        return image_facts if image_facts.problem is None else image_facts._replace(problem=file.shortage or "damaged")
     if orientation is None or encoding == "tiff":
-        return found
+        return image_facts
     valid = isinstance(orientation, int) and 0 <= orientation < 1 << 15
-    return found._replace(orientation=orientation if valid else -1)
+    return image_facts._replace(orientation=orientation if valid else -1)
 
 
 class _LazyFile:
