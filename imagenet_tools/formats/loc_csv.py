@@ -15,8 +15,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagenet_tools.annotations.annotation import class_of, read_number
-from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
+from imagenet_tools.annotations.annotation import Object, class_of, read_number
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted
 from imagenet_tools.catalogue import labels
 from imagenet_tools.formats._shared.contract import count_of, gathers, lacking, one_unit
@@ -118,13 +118,13 @@ def _add_row(rows: AnnotationRows, file: str, place: str, line: str, classes: fr
     for part in bad:
         rows.problem("csv_bad_box", file, f"{part[:100]!r}; expected a wnid and four numbers", place, image_id)
     wnids: set[str] = set()
-    for name, edges in boxes:
+    for name, (xmin, ymin, xmax, ymax) in boxes:
         if name not in classes:
             reason = f"{name} is none of the 1,000 classes of ILSVRC2012"
             rows.problem("csv_unknown_class", file, reason, place, image_id)
             continue
         wnid, flags = class_of(name, image_id, None)
-        rows.box(AnnotatedBox(image_id, wnid, edges[0], edges[1], edges[2], edges[3], file, name, flags))
+        rows.box(image_id, wnid, file, Object(name, None, None, None, xmin, ymin, xmax, ymax, flags))
         wnids.add(name)
     if len(wnids) == 1:
         rows.label(image_id, _LABEL_SET, wnids.pop())

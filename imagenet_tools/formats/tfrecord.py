@@ -25,7 +25,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from imagenet_tools.annotations.annotation_rows import AnnotatedBox, AnnotationRows
+from imagenet_tools.annotations.annotation import Object
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.containers import tfrecords
 from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
@@ -176,4 +177,5 @@ def _add_boxes(boxes: AnnotationRows, unit: Unit, example: Example, stem: str) -
     for left, top, right, bottom, name in example.boxes:
         wnid = name if name and is_wnid(name) else image_class
         flags = ("fractions",) if wnid == image_class else ("fractions", "name_differs")
-        boxes.box(AnnotatedBox(stem, wnid, left, top, right, bottom, unit.file, name, flags, 1, 1))
+        box = Object(name, None, None, None, left, top, right, bottom, flags)
+        boxes.box(stem, wnid, unit.file, box, size=(1, 1))

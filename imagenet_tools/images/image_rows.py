@@ -15,7 +15,7 @@ from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, stem_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -46,8 +46,11 @@ _BATCH_ROWS = 16_384
 _UNUSABLE = "the image's bytes cannot be used as they are"
 _UNPROBED = ImageFacts(None, None, None, None, None, None)
 
-# Columns of a gathered row; its facts are gathered beside it.
-_COLUMNS = ("image_id", "photo", "wnid", "split", "file", "member", "offset", "length", "position", "compression")
+# Columns of a gathered image.
+_COLUMNS = (
+    "image_id", "photo", "wnid", "split", "file", "member", "offset", "length", "position", "compression",
+    *ImageFacts._fields,
+)  # fmt: skip
 _PROBLEM_COLUMNS = ("code", "file", "reason", "member", "image_id")
 
 
@@ -82,12 +85,17 @@ class UnitRows:
                 arrays.append(pa.array(values, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _problem_batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _rows_of(
+        self, table: str, columns: Sequence[str], rows: list[tuple[str | None, ...]]
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield gathered rows as (table, rows) if there are any, and forget them."""
+        if rows:
+            yield table, self.record_batch(table, len(rows), dict(zip(columns, zip(*rows, strict=True), strict=True)))
+            rows.clear()
+
+    def _problem_rows(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the gathered problems as (table, rows), and forget them."""
-        if self._problems:
-            columns = dict(zip(_PROBLEM_COLUMNS, zip(*self._problems, strict=True), strict=True))
-            yield "problems", self.record_batch("problems", len(self._problems), columns)
-            self._problems.clear()
+        return self._rows_of("problems", _PROBLEM_COLUMNS, self._problems)
 
 
 class ImageRows(UnitRows):
@@ -107,7 +115,6 @@ class ImageRows(UnitRows):
         self._is_release = unit.dataset in RELEASES
         self._is_resplit = unit.dataset.startswith(_RESPLIT_DATASETS)
         self._rows: list[tuple[object, ...]] = []
-        self._facts: list[ImageFacts] = []
         self._batches: list[pa.RecordBatch] = []
 
     @property
@@ -159,8 +166,7 @@ class ImageRows(UnitRows):
         photo = photo or photo_of(unit.dataset, stem)
         if member is None and photo != stem and not is_image_name(file):
             member = f"{stem}.JPEG"  # the image ids of such data sets are not their file names
-        self._facts.append(facts)
-        self._rows.append((stem, photo, wnid, split, file, member, offset, length, position, compression))
+        self._rows.append((stem, photo, wnid, split, file, member, offset, length, position, compression, *facts))
         if facts.problem is not None:
             self.problem(facts.problem, file, _UNUSABLE, member, stem)
         return facts
@@ -212,18 +218,16 @@ class ImageRows(UnitRows):
         for batch in self._batches:
             yield "images", batch
         self._batches.clear()
-        yield from self._problem_batches()
+        yield from self._problem_rows()
 
     def _finish_rows(self) -> None:
         """Make a batch of the rows that were gathered one by one."""
         if not self._rows:
             return
         columns: dict[str, Any] = dict(zip(_COLUMNS, zip(*self._rows, strict=True), strict=True))
-        columns |= dict(zip(ImageFacts._fields, zip(*self._facts, strict=True), strict=True))
         columns["hash32"] = hashes32(columns["photo"])
         self._batches.append(self.record_batch("images", len(self._rows), columns | {"n_boxes": 0}))
         self._rows.clear()
-        self._facts.clear()
 
 
 def is_image_name(path: str) -> bool:
@@ -266,4 +270,4 @@ def reencoded(stem: str, head: bytes, length: int, more: More) -> str | None:
         return None
     original = "a PNG" if stem in _PNG else "a CMYK JPEG"
     converted = f"a {facts.mode} {facts.encoding}"
-    return f"the image is {original} in ILSVRC2012, and here {converted}: encoded anew, as converters do"
+    return f"the image is {original} in ILSVRC2012, and here {converted}: encoded again, as converters do"
