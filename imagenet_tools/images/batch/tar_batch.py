@@ -29,7 +29,7 @@ _PIECE_BYTES = 128 << 10
 _SMALL_MEMBERS = 8
 
 _FILE = ord("0")
-_FILE_KINDS = [kind for kind, word in KINDS.items() if word == "file"]
+FILE_KINDS = [kind for kind, word in KINDS.items() if word == "file"]
 _PLAIN_KINDS = frozenset(b"\x00234567")  # without hard links: their bytes belong to another member
 _EVERY_SECOND_BYTE = 0x00FF00FF00FF00FF
 
@@ -43,15 +43,6 @@ class MemberBatch(NamedTuple):
     held: NDArray[np.int64]  # bytes of payload in the buffer, behind the header
     kind: NDArray[np.uint8]  # type flag of the header
     end: int  # file position of the header after the last member
-
-    def is_file(self) -> NDArray[np.bool_]:
-        """Return which type flags mean a file; a name that ends in a slash makes it a folder all the same."""
-        return np.isin(self.kind, _FILE_KINDS)
-
-    def names(self, buffer: ReadBuffer, n: int) -> NDArray[np.uint8]:
-        """Return the first n bytes of each name: 0 ends a name, the bytes behind it may be anything."""
-        names: NDArray[np.uint8] = buffer.bytes[self.header[:, None] + np.arange(n)]
-        return names
 
     def member(self, row: int, buffer: ReadBuffer) -> Member:
         """Return one member as `tar.walk` yields it."""
