@@ -80,12 +80,12 @@ class Store:
     imagenet_tools.index.Index adds selections. A Store is pickled as its path, and opens again where it is unpickled.
 
     Attributes:
-        path: Folder of the index.
+        path: Folder of the index, absolute.
         roots: Folder of each source on this machine, by name.
     """
 
     def __init__(self, path: Path, *, roots: Mapping[str, Path] | None = None):
-        self.path = path
+        self.path = path.absolute()
         self._given_roots = dict(roots or {})
         self._connection = connect(path)
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()

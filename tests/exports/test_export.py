@@ -254,3 +254,14 @@ def test_a_selection_pickles(index: Index) -> None:
 
     chosen = index.select(under="dog", per_class=3)
     assert pickle.loads(pickle.dumps(chosen)).counts() == chosen.counts()
+
+
+def test_an_index_opened_by_a_relative_path_is_read_from_any_folder(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(index.path.parent)
+    opened = imagenet_tools.open_index(index.path.name)
+    monkeypatch.chdir(tmp_path)
+    imagenet_tools.export(opened.select(under="dog"), tmp_path / "dogs", to="image_folder", workers=1)
+    assert (tmp_path / "dogs" / "manifest.json").is_file()
+    assert opened.path == index.path.absolute()
