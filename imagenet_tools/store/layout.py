@@ -99,12 +99,12 @@ def default_index() -> Path:
 
 
 def is_index(folder: Path) -> bool:
-    """Return True if a folder is an index, of this or another schema."""
+    """Return True if a folder is an index of any schema. A broken manifest counts if a table of WordNet is there."""
     try:
-        text = (folder / MANIFEST).read_text()
-    except (OSError, UnicodeDecodeError):
+        text = (folder / MANIFEST).read_text(errors="replace")
+    except OSError:
         return False
-    return f'"format": "{_FORMAT}"' in text
+    return f'"format": "{_FORMAT}"' in text or (folder / "hypernyms").is_dir()
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -12,7 +12,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.cli import run
-from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.errors import NoIndexError, SourceError, UsageError
 from imagenet_tools.store.check import CheckedIndex
 from tests.conftest import Extracted
 
@@ -114,6 +114,18 @@ def test_a_table_that_the_manifest_does_not_name_is_missed(made: Made) -> None:
     del content["tables"]["closure"]
     manifest.write_text(json.dumps(content))
     assert made.codes() == ["E202"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]"])
+def test_an_index_whose_manifest_is_broken_is_still_an_index(
+    made: Made, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = made.path / "manifest.json"
+    manifest.write_bytes(content)
+    with pytest.raises(NoIndexError, match=r"manifest.json cannot be read: .*Copy the index again"):
+        imagenet_tools.check(made.path)
+    assert run(["check", str(made.path)]) == 1
+    assert str(manifest) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["tar", "image"])
