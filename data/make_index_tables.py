@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 
 from imagenet_tools.catalogue import lists, terms
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.store.layout import write_table
-from imagenet_tools.store.wordnet_tables import FOLDER
+from imagenet_tools.store.layout import CONSTANT_FOLDER, write_table
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 
@@ -90,14 +89,14 @@ MAKERS = {"synset_facts": synset_facts, "synset_terms": synset_terms, "hypernyms
 
 def main() -> None:
     """Write the tables into the package."""
-    FOLDER.mkdir(exist_ok=True)
+    CONSTANT_FOLDER.mkdir(exist_ok=True)
     for name, make in MAKERS.items():
-        entry = write_table(FOLDER, name, "all", make().to_batches())
+        entry = write_table(CONSTANT_FOLDER, name, "all", make().to_batches())
         if entry is None:
             raise SystemExit(f"{name} has no rows")
-        (FOLDER / entry.file).rename(FOLDER / f"{name}.parquet")
-        (FOLDER / name).rmdir()
-        print(f"{FOLDER / name}.parquet: {entry.rows:,} rows, {entry.bytes:,} bytes")
+        (CONSTANT_FOLDER / entry.file).rename(CONSTANT_FOLDER / f"{name}.parquet")
+        (CONSTANT_FOLDER / name).rmdir()
+        print(f"{CONSTANT_FOLDER / name}.parquet: {entry.rows:,} rows, {entry.bytes:,} bytes")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imagenet_tools.catalogue import labels, lists, terms
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.store import wordnet_tables
+from imagenet_tools.store import layout
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, Munro, Stoker: classes of fall11
@@ -24,7 +24,7 @@ INSTANCES = ["n09450163", "n10994097", "n11196627", "n11318824"]  # sun, Genet, 
 
 @pytest.fixture(scope="module")
 def closure() -> pa.Table:
-    return pq.read_table(wordnet_tables.path_of("closure"))
+    return pq.read_table(layout.constant_file("closure"))
 
 
 def below(synset: str, classes: tuple[str, ...]) -> int:
@@ -185,7 +185,7 @@ def test_closure_table_is_sorted_whole_and_of_its_schema(closure: pa.Table) -> N
 
 
 def test_hypernyms_table_is_every_edge_in_its_order() -> None:
-    table = pq.read_table(wordnet_tables.path_of("hypernyms"))
+    table = pq.read_table(layout.constant_file("hypernyms"))
     assert table.schema == arrow_schema("hypernyms")
     assert (table.num_rows, pc.sum(table["instance"]).as_py()) == (84_427, 8_577)
     dog = table.filter(pc.equal(table["wnid"], "n02084071"))
@@ -195,7 +195,7 @@ def test_hypernyms_table_is_every_edge_in_its_order() -> None:
 
 
 def test_synsets_table_holds_what_wordnet_and_the_class_lists_give() -> None:
-    table = pq.read_table(wordnet_tables.path_of("synset_facts"))
+    table = pq.read_table(layout.constant_file("synset_facts"))
     assert table.num_rows == 82_115
     assert table["wnid"].to_pylist() == list(wordnet.wnids())
     [tabby] = table.filter(pc.equal(table["name"], "tabby.n.01")).to_pylist()

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
+from imagenet_tools.store.layout import CONSTANT, constant_file
 
 HOUSE = Path(__file__).resolve().parent.parent
 
@@ -28,6 +28,6 @@ def test_the_script_makes_every_constant_table(script: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", CONSTANT)
 def test_a_table_made_again_is_the_bundled_one(script: ModuleType, name: str) -> None:
-    bundled = pq.read_table(path_of(name))
+    bundled = pq.read_table(constant_file(name))
     assert bundled.schema == arrow_schema(name)
     assert script.MAKERS[name]().combine_chunks().equals(bundled.combine_chunks())

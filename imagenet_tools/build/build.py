@@ -91,7 +91,8 @@ def build_index(
     exists = _index_exists(index)
     with explain_full_disk(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
         old = layout.read_manifest(index) if exists and not fresh else Manifest({})
-        layout.check_sums(index, old)
+        for problem in layout.wrong_files(index, old):
+            raise layout.damaged(index, problem)
         known = read_sources(index, old)
         moved = rooted(known, roots or {})
         if old.tables:

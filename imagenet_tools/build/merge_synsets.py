@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagenet_tools.store.layout import copy_table
-from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
+from imagenet_tools.store.layout import write_constant_tables
 
 if TYPE_CHECKING:
     from imagenet_tools.build.stage import Relation, Stage
@@ -16,7 +15,7 @@ _COUNTED = ("images", "photos", "boxes")
 
 def merge_synsets(stage: Stage, images: Relation, boxes: Relation) -> dict[str, list[FileEntry]]:
     """Write the tables of WordNet, with the counts of these images and boxes. Return the files by table."""
-    tables = {table: [copy_table(stage.folder, table, "all", path_of(table))] for table in CONSTANT}
+    tables = write_constant_tables(stage.folder)
     closure = stage.written_rows("closure", tables["closure"])
     photos, classes = _photos(stage, images)
     counts = ", ".join(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.parts import Part, read_part
@@ -57,10 +56,10 @@ def write_plain(task: PlainFileTask) -> WrittenFile | None:
             yield from rows.to_batches()
 
     try:
-        entry = write_table(task.folder, "images", task.part, batches())
+        entry = write_table(task.folder, "images", task.part, batches(), plain=True)
     except _RepeatedImageError:
         return None
-    return WrittenFile(replace(entry, plain=True) if entry else None, pa.concat_tables(frames).combine_chunks())
+    return WrittenFile(entry, pa.concat_tables(frames).combine_chunks())
 
 
 def _with_box_counts(task: PlainFileTask, rows: pa.Table) -> pa.Table:

@@ -7,7 +7,6 @@ that `Stage.view` or `Stage.table` chose for a view or table, so no step depends
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType
@@ -184,8 +183,8 @@ class Stage:
         self, table: str, part: str, rows: Iterable[pa.RecordBatch], *, plain: bool = False
     ) -> list[FileEntry]:
         """Write one file of a table from its rows. Return its entry, or nothing without rows."""
-        entry = write_table(self.folder, table, part, rows)
-        return [replace(entry, plain=plain)] if entry else []
+        entry = write_table(self.folder, table, part, rows, plain=plain)
+        return [entry] if entry else []
 
     def refuse(self, problem: str, advice: str, query: str) -> None:
         """Raise SourceError if a query of (image_id, found, expected) has rows: the images that `problem`."""

@@ -20,9 +20,8 @@ from imagenet_tools.errors import ImagenetToolsError, SourceError
 from imagenet_tools.images.probe import Pixels
 from imagenet_tools.schema import TABLES, arrow_schema
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.store.layout import MANIFEST, read_manifest, wrong_files
+from imagenet_tools.store.layout import CONSTANT, MANIFEST, read_manifest, wrong_files
 from imagenet_tools.store.store import Store
-from imagenet_tools.store.wordnet_tables import CONSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.errors import NoIndexError, QueryError, UsageError
+from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
 from imagenet_tools.storage.processes import signals_deferred
-from imagenet_tools.store.layout import Manifest, read_manifest
+from imagenet_tools.store.layout import Manifest, damaged, read_manifest
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,7 +98,7 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
                 rows = f"SELECT {nulls} WHERE false"
             sql.execute(f"CREATE VIEW {table} AS {rows}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise _damaged(path, table, first_line(error)) from error
+        raise damaged(path, f"its table {table} cannot be read: {first_line(error)}") from error
     sql.execute(Path(__file__).with_name("views.sql").read_text())
     return sql
 
@@ -110,17 +110,10 @@ def _check_sizes(path: Path, manifest: Manifest) -> None:
             try:
                 size = (path / entry.file).stat().st_size
             except OSError as error:
-                raise _damaged(path, table, f"{entry.file}: {error.strerror}") from error
+                raise damaged(path, f"its table {table} cannot be read: {entry.file}: {error.strerror}") from error
             if entry.bytes and size != entry.bytes:
-                raise _damaged(path, table, f"{entry.file} has {size:,} bytes, expected {entry.bytes:,}")
-
-
-def _damaged(path: Path, table: str, reason: str) -> NoIndexError:
-    message = (
-        f"The index {path} is damaged; its table {table} cannot be read: {reason}. "
-        "Copy it again, or build it again with `imagenet-tools build-index --fresh`."
-    )
-    return NoIndexError(message)
+                found = f"{entry.file} has {size:,} bytes, expected {entry.bytes:,}"
+                raise damaged(path, f"its table {table} cannot be read: {found}")
 
 
 def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:

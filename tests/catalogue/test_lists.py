@@ -11,7 +11,7 @@ import pytest
 from imagenet_tools.catalogue import export_classes, lists
 from imagenet_tools.containers import mat5
 from imagenet_tools.errors import UsageError
-from imagenet_tools.store import wordnet_tables
+from imagenet_tools.store import layout
 from imagenet_tools.wordnet import hierarchy, wordnet
 
 # How many classes, and the SHA-256 of their lines; data/lists.toml says where each was read and held against.
@@ -254,7 +254,7 @@ def test_12k_100_and_tiny_equal_their_sources(real: Path) -> None:
 
 
 def test_every_label_space_is_a_column_of_the_table_synsets() -> None:
-    table = pq.read_table(wordnet_tables.path_of("synset_facts"))
+    table = pq.read_table(layout.constant_file("synset_facts"))
     for name, column in lists.SPACES.items():
         one = lists.get(name)
         numbered = [

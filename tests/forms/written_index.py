@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.store.layout import FileEntry, Manifest, copy_table, write_manifest, write_table
-from imagenet_tools.store.wordnet_tables import CONSTANT, path_of
+from imagenet_tools.store.layout import Manifest, write_constant_tables, write_manifest, write_table
 
 Row = dict[str, Any]
 
@@ -36,9 +35,7 @@ def write(folder: Path, rows: Iterable[Row]) -> Path:
 def write_batches(folder: Path, batches: Iterable[pa.RecordBatch]) -> Path:
     """An index of the images in record batches, in their order."""
     folder.mkdir(parents=True)
-    tables: dict[str, list[FileEntry]] = {}
-    for name in CONSTANT:
-        tables[name] = [copy_table(folder, name, "all", path_of(name))]
+    tables = write_constant_tables(folder)
     written = write_table(folder, "images", "all", batches)
     tables |= {"images": [written]} if written else {}
     write_manifest(folder, Manifest(tables))

@@ -153,7 +153,7 @@ def test_an_unchanged_build_writes_no_table_but_sources(
     first = layout.read_manifest(tmp_path / "x.index")
     wrote: list[str] = []
 
-    def counted(folder: Path, table: str, *rest: object) -> None:
+    def counted(folder: Path, table: str, *rest: object, **options: object) -> None:
         wrote.append(table)
 
     monkeypatch.setattr(stage, "write_table", counted)
@@ -180,9 +180,9 @@ def test_boxes_are_written_anew_where_they_or_their_images_changed(
     some = {unit: units[unit] for unit in PLAIN} | {20: boxes}
     wrote: list[str] = []
 
-    def kept(folder: Path, table: str, *rest: Any) -> FileEntry | None:
+    def kept(folder: Path, table: str, *rest: Any, **options: Any) -> FileEntry | None:
         wrote.append(table)
-        return layout.write_table(folder, table, *rest)
+        return layout.write_table(folder, table, *rest, **options)
 
     monkeypatch.setattr(stage, "write_table", kept)
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imagenet_tools.catalogue import image_lists, labels, lists
-from imagenet_tools.store import wordnet_tables
+from imagenet_tools.store import layout
 from tests.loaders.truth import Say
 
 
@@ -121,7 +121,7 @@ def test_the_synsets_of_cifar10_are_nbdt_s_but_for_the_cat() -> None:
     ],
 )
 def test_a_column_of_synsets_numbers_classes_as_others_do(column: str, base: int, library: str, file: str) -> None:
-    table = pq.read_table(wordnet_tables.path_of("synset_facts"))
+    table = pq.read_table(layout.constant_file("synset_facts"))
     pairs = zip(table["wnid"].to_pylist(), table[column].to_pylist(), strict=True)
     ours = {wnid: number for wnid, number in pairs if number is not None}
     assert ours == {wnid: number for number, wnid in enumerate(heads(library, file), base)}
