@@ -43,8 +43,7 @@ def find_sources(
         UsageError: `dataset` is no valid name.
     """
     if dataset is not None and not _DATASET.fullmatch(dataset):
-        message = f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'."
-        raise UsageError(message)
+        raise UsageError(f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'.")
     sources: list[Source] = []
     for given in paths:
         path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
@@ -80,12 +79,11 @@ def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
     for other in known:
         same = (other.place.name, other.forms, other.dataset) == (source.place.name, source.forms, source.dataset)
         if same and not other.place.exists():
-            message = (
+            raise SourceError(
                 f"{source.place}: the index has a source {other.name} of the same kind at {other.place}, which no "
                 f"longer exists. If it was moved here, run: imagenet-tools relocate {other.name}={source.root}. If "
                 "this is another source, rename it."
             )
-            raise SourceError(message)
 
 
 def _name(root: Path, inside: str, others: Sequence[Source]) -> str:

@@ -209,11 +209,10 @@ def _check_none_lost(stage: Stage, written: Sequence[FileEntry]) -> None:
         expected -= dropped
     n_written = sum(entry.rows for entry in written)
     if n_written != expected:
-        message = (
+        raise ImagenetToolsError(
             f"The index cannot be made: expected {expected:,} images and copies, found {n_written:,} written. Nothing "
             "was changed. This is a fault of imagenet-tools: please report it, with the names of the sources."
         )
-        raise ImagenetToolsError(message)
 
 
 # ---- which files change

@@ -103,6 +103,5 @@ def exports_on_the_way(root: Path, files: Iterable[str]) -> dict[str, OwnExport]
 
 def _json(path: Path) -> Any:
     if path.stat().st_size > _MAX_MANIFEST_BYTES:
-        message = f"{path} is larger than any manifest"
-        raise ValueError(message)
+        raise ValueError(f"{path} is larger than any manifest")
     return json.loads(path.read_bytes())

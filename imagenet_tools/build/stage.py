@@ -193,8 +193,7 @@ class Stage:
             named = "\n".join(f"  {image}: {found}, but {other}" for image, found, other in rows[:_MAX_NAMED_IMAGES])
             more = len(rows) - _MAX_NAMED_IMAGES
             rest = f"\n  ... and {more:,} more" if more > 0 else ""
-            message = f"Images that {problem}: {len(rows):,}. Nothing was indexed.\n{named}{rest}\n{advice}"
-            raise SourceError(message)
+            raise SourceError(f"Images that {problem}: {len(rows):,}. Nothing was indexed.\n{named}{rest}\n{advice}")
 
 
 def parquet(files: Iterable[Path]) -> str:

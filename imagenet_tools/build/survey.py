@@ -98,8 +98,7 @@ def _detect(
     path: Path, readers: Mapping[str, Reader], units: _Units, *, with_exports: bool
 ) -> tuple[list[Detection], list[str]]:
     if not path.exists():
-        message = f"{path} does not exist. Expected a file or a folder of ImageNet."
-        raise SourceError(message)
+        raise SourceError(f"{path} does not exist. Expected a file or a folder of ImageNet.")
     around = export_around(path)
     found = _forms(path, readers)
     if not path.is_dir() or any(detection.path == path and not detection.holds for detection in found):
@@ -270,11 +269,10 @@ def _without_exports(path: Path, found: Sequence[Detection], units: _Units) -> t
         exports = exports_on_the_way(path, files)
         if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
             first = next(iter(exports.values()))
-            message = (
+            raise SourceError(
                 f"{first.folder} is {first.title}, among what is read of {path} as {detection.form}. Move it "
                 "elsewhere, or read it too, under a name of its own: --dataset NAME."
             )
-            raise SourceError(message)
         met |= exports
         if not exports:
             kept.append(detection)

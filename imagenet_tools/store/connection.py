@@ -183,17 +183,13 @@ def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str) -> str | None
 # ---- files of the user
 
 
-def add_table(
-    sql: duckdb.DuckDBPyConnection, name: str, path: Path, *, label: str = "", temporary: bool = False
-) -> None:
-    """Add a file as a view.
+def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    """Add a file as a view of this connection alone.
 
     Args:
         sql: A connection to an index.
         name: Name of the view.
         path: A file .csv, .tsv, .json, .jsonl, .ndjson (each also .gz) or .parquet.
-        label: The file in words, for errors; default `--with NAME=PATH`.
-        temporary: Add it to this connection only.
 
     Raises:
         UsageError: The name is invalid or a table's, the file is missing, or its suffix is unknown.
@@ -201,40 +197,41 @@ def add_table(
     """
     import duckdb
 
-    label = label or f"--with {name}={path}"
+    label = _label(name, path)
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
         taken = ", which is a table of the index" if name.lower() in TABLES else ""
-        message = f"{label}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
-        raise UsageError(message)
+        raise UsageError(f"{label}: the name is {name!r}{taken}. Expected a name of its own: letters, digits and '_'.")
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
     if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
         problem = "no such file" if not path.is_file() else "its suffix tells no format"
-        message = f"{label}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet."
-        raise UsageError(message)
+        raise UsageError(f"{label}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet.")
     try:
-        sql.execute(f'CREATE {"TEMP VIEW" if temporary else "VIEW"} "{name}" AS FROM {read_files(reader, [path])}')
+        sql.execute(f'CREATE TEMP VIEW "{name}" AS FROM {read_files(reader, [path])}')
     except duckdb.Error as error:
-        message = f"{label}: it does not read as {form}. {first_line(error)}"
-        raise QueryError(message) from error
+        raise QueryError(f"{label}: it does not read as {form}. {first_line(error)}") from error
 
 
-def join_keys(sql: duckdb.DuckDBPyConnection, name: str, *, label: str) -> str:
-    """Return the columns that join a view to images: "dataset, image_id" or "photo".
+def _label(name: str, path: Path) -> str:
+    """Return a file of the user in the words of errors."""
+    return {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}.get(name, f"--with {name}={path}")
+
+
+def join_keys(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> str:
+    """Return the columns that join the view of a file to images: "dataset, image_id" or "photo".
 
     Raises:
         UsageError: The view has the columns of neither, or several rows for one image.
     """
+    label = _label(name, path)
     columns = {str(row[0]) for row in sql.execute(f'DESCRIBE "{name}"').fetchall()}
     keys = next((keys for keys in (("dataset", "image_id"), ("photo",)) if columns.issuperset(keys)), None)
     if keys is None:
         found = ", ".join(sorted(columns))
         raise UsageError(f"{label}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
     listed = ", ".join(keys)
-    repeated = sql.execute(
-        f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'
-    ).fetchone()
-    if repeated:
+    query = f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'
+    if repeated := sql.execute(query).fetchone():
         image = "/".join(map(str, repeated))
         raise UsageError(f"{label}: it has several rows for {image}. Expected one row an image at most.")
     return listed

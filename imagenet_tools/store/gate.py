@@ -51,8 +51,7 @@ def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
             "The query is nested too deeply. Write it with fewer parentheses, or lists in place of OR."
         ) from None
     if tree.get("error", True):
-        message = f"{tree.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}."
-        raise QueryError(message)
+        raise QueryError(f"{tree.get('error_message', 'DuckDB cannot read the query')}; {_ONE_SELECT}.")
     for node in _nodes(tree):
         kind, function = node.get("type"), node.get("function")
         if not isinstance(kind, str):
@@ -62,11 +61,10 @@ def check(sql: duckdb.DuckDBPyConnection, text: str) -> None:
             raise QueryError(message)
         name = str(function.get("function_name", "")).lower() if isinstance(function, dict) else ""
         if kind == "TABLE_FUNCTION" and name not in TABLE_FUNCTIONS:
-            message = (
+            raise QueryError(
                 f"Found the table function {name}. A query reads the tables of the index, and files that are named "
                 f"with --with NAME=FILE; expected one of {', '.join(TABLE_FUNCTIONS)}."
             )
-            raise QueryError(message)
 
 
 def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables: Iterable[str]) -> None:
@@ -97,11 +95,10 @@ def check_condition(sql: duckdb.DuckDBPyConnection, flag: str, text: str, tables
     if not bare:
         raise QueryError(f"{flag} {text}: found more than a condition; {expected}.")
     if changing := _changing(sql, node):
-        message = (
+        raise QueryError(
             f"{flag} {text}: found {changing}, which gives something else at each run, so the same words would choose "
             "other images. Expected a condition on the tables and fixed values; --seed and --limit sample."
         )
-        raise QueryError(message)
     known = {name.lower() for name in tables}
     if unknown := sorted(_tables_of(node) - known):
         raise QueryError(f"{flag} {text}: found the table {unknown[0]}; expected {', '.join(sorted(known))}.")

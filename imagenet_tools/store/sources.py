@@ -85,8 +85,7 @@ def rooted(sources: Sequence[Source], roots: Mapping[str, Path]) -> list[Source]
 def _check_names(roots: Mapping[str, Path], sources: Sequence[Source]) -> None:
     names = [source.name for source in sources]
     if unknown := sorted(set(roots) - set(names)):
-        message = f"No source is called {', '.join(unknown)}; the index has {', '.join(names) or 'none'}."
-        raise UsageError(message)
+        raise UsageError(f"No source is called {', '.join(unknown)}; the index has {', '.join(names) or 'none'}.")
 
 
 def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
@@ -95,8 +94,7 @@ def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
-            message = f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them."
-            raise UsageError(message)
+            raise UsageError(f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them.")
         roots[name] = Path(path).absolute()
     return roots
 
@@ -160,10 +158,9 @@ def _moved(source: Source, root: Path) -> Source:
         message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it again."
         raise SourceError(message)
     if not moved.place.exists():
-        message = (
+        raise SourceError(
             f"{moved.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
         )
-        raise SourceError(message)
     return replace(moved, units=tuple(_moved_units(moved)))
 
 

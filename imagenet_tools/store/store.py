@@ -21,11 +21,11 @@ from imagenet_tools.schema import TABLES
 from imagenet_tools.storage import blob
 from imagenet_tools.storage.blob import IndexedSource, Stamp, Stamps
 from imagenet_tools.storage.files import inside
-from imagenet_tools.store.connection import GROUPS, LOCK, add_table, connect, join_keys, relation
+from imagenet_tools.store.connection import add_table, connect, join_keys, relation
 from imagenet_tools.store.gate import check_condition, senses_taken
 from imagenet_tools.store.layout import default_index, read_manifest
 from imagenet_tools.store.sources import Source, rooted
-from imagenet_tools.wordnet import hierarchy, wordnet
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,7 +93,7 @@ class Store:
         self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (type(self), self.path, self._given_roots)
+        return functools.partial(type(self), roots=self._given_roots), (self.path,)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -145,7 +145,7 @@ class Store:
         """
         cursor = self._connection.cursor()
         for name, path in (tables or {}).items():
-            add_table(cursor, name, path, label=_label(name, path), temporary=True)
+            add_table(cursor, name, path)
         return cursor
 
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
@@ -158,7 +158,7 @@ class Store:
 
     def keys(self, table: str, path: Path) -> str:
         """Return the columns that join a file of the user to images: see connection.join_keys."""
-        return join_keys(self.cursor({table: path}), table, label=_label(table, path))
+        return join_keys(self.cursor({table: path}), table, path)
 
     # ---- synsets
 
@@ -178,23 +178,20 @@ class Store:
             >>> index.resolve("dog").wnid
             'n02084071'
         """
-        return terms.resolve(text, images=self.images_below(), strict=strict)
+        return terms.resolve(text, images=self._images_below, strict=strict)
 
     def synset(self, text: str) -> str:
         """Return the wnid that a text names: see resolve()."""
         return self.resolve(text).wnid
 
-    def images_below(self) -> npt.NDArray[np.int64]:
-        """Return the number of images at or below each synset, by row of wordnet.wordnet: shape (82115,)."""
-        return self._images_below
-
     @functools.cached_property
     def _images_below(self) -> npt.NDArray[np.int64]:
+        """The number of images at or below each synset, by row of wordnet.wordnet."""
         return self._counts("n_images_inclusive")
 
     @checked
-    def below(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
-        """Return the number of images or boxes at or below each synset, each counted once.
+    def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
+        """Return the number of images or boxes at each synset itself.
 
         Args:
             what: "images" or "boxes".
@@ -206,16 +203,8 @@ class Store:
         Raises:
             UsageError: `what` is another word.
         """
-        if classes is None and what == "images":
-            return self.images_below()
-        return hierarchy.inclusive(self.counts(what, classes=classes))
-
-    @checked
-    def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
-        """Return the number of images or boxes at each synset itself: see below()."""
         if what not in ("images", "boxes"):
-            message = f"{what!r} is not counted by synset; expected images or boxes."
-            raise UsageError(message)
+            raise UsageError(f"{what!r} is not counted by synset; expected images or boxes.")
         counts = self._counts(f"n_{what}")
         if classes is not None:
             excluded = np.ones(len(counts), np.bool_)
@@ -244,24 +233,17 @@ class Store:
             >>> index.image("ILSVRC2012_val_00000020").read()[:3]
             b'\\xff\\xd8\\xff'
         """
-        rows = (
-            self.cursor()
-            .execute(
-                """SELECT dataset, wnid, source, file, "offset", length, member, position, compression,
+        query = """SELECT dataset, wnid, source, file, "offset", length, member, position, compression,
                           CASE WHEN problem IS NULL THEN coalesce(encoding, '') END
-                   FROM images WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)""",
-                {"image_id": image_id, "dataset": dataset},
-            )
-            .fetchall()
-        )
+                   FROM images WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)"""
+        rows = self.cursor().execute(query, {"image_id": image_id, "dataset": dataset}).fetchall()
         if len(rows) != 1:
             sets = ", ".join(sorted(row[0] for row in rows))
             found = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
-            message = (
+            raise UsageError(
                 f"{found} in {self.path}. Expected the id of one image, such as n01440764_10026; name its data set "
                 "with dataset=."
             )
-            raise UsageError(message)
         dataset, wnid, *columns = rows[0]
         return Image(str(dataset), image_id, wnid, self.image_place(*columns), self.stamps)
 
@@ -314,12 +296,3 @@ class Store:
         """The files of seek points, by part."""
         entries = read_manifest(self.path).tables.get("seek_points", [])
         return {entry.part: self.path.absolute() / entry.file for entry in entries}
-
-
-def _label(name: str, path: Path) -> str:
-    """Return a file of the user in the words of errors."""
-    return {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}.get(name, f"--with {name}={path}")
-
-
-def _reopen(kind: type[Store], path: Path, roots: Mapping[str, Path]) -> Store:
-    return kind(path, roots=roots)
