@@ -18,7 +18,7 @@ from imagenet_tools import system
 from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.build.like import borrow
 from imagenet_tools.build.merge import merge
-from imagenet_tools.build.parts import Counts
+from imagenet_tools.build.parts import Counts, open_part
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.build.unit_work import Task, UnitResult, work
 from imagenet_tools.errors import ExistsError
@@ -105,7 +105,7 @@ def build_index(
         tasks = [Task(unit, staging / "parts", old_units.get(unit.key), by_hash) for unit in units]
         results = _scan(tasks, readers, workers, executor, progress)
         sources = _next_sources(known, found_sources, results)
-        new = {result.unit.key: result.part for result in results if result.state != "unchanged"}
+        new = {result.unit.key: open_part(result.part) for result in results if result.state != "unchanged"}
         unit_keys = {record.unit for source in sources for record in source.units}
         home = index if exists else staging / "index"
         if progress:
@@ -114,7 +114,7 @@ def build_index(
             home,
             old,
             new,
-            {key for key in old_units if key in new or key not in unit_keys},
+            tuple(sorted(key for key in old_units if key in new or key not in unit_keys)),
             threads=workers or system.cores(),
             aside=staging / "aside",
             roots={source.name: source.root for source in (*moved, *found_sources)},
@@ -262,5 +262,4 @@ def _write_glosses(home: Path, origin: str) -> list[FileEntry]:
 
     rows = nltk_bridge.glosses_from_nltk() if origin == "nltk" else nltk_bridge.glosses_from_dict(Path(origin))
     pairs = [{"wnid": wnid, "gloss": gloss} for wnid, gloss in sorted(rows)]
-    entry = layout.write_table(home, "glosses", "all", [pa.RecordBatch.from_pylist(pairs, arrow_schema("glosses"))])
-    return [entry] if entry else []
+    return layout.write_table(home, "glosses", "all", [pa.RecordBatch.from_pylist(pairs, arrow_schema("glosses"))])

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagenet_tools.build.merge_boxes import choose_boxes, merge_boxes
-from imagenet_tools.build.merge_images import frames_of, merge_images
+from imagenet_tools.build.merge_images import merge_images
 from imagenet_tools.build.merge_other_bytes import place_of, size_of
-from imagenet_tools.build.merge_synsets import merge_synsets
-from imagenet_tools.build.odd_images import odd_images
+from imagenet_tools.build.plain import odd_images
 from imagenet_tools.build.stage import DROPPED, parquet
 from imagenet_tools.catalogue import labels
 from imagenet_tools.containers.gzip_stream import part_of
-from imagenet_tools.store.layout import Manifest, software
+from imagenet_tools.store.layout import Manifest, software, write_constant_tables
 
 if TYPE_CHECKING:
     from imagenet_tools.build.stage import Relation, Stage
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 # Label sets that are official ground truth: they may not contradict each other.
 _TRUTH = ("devkit", "loc_csv")
+
+# Columns of synset_counts.
+_COUNTED = ("images", "photos", "boxes")
 
 
 def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
@@ -43,7 +45,7 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     odd = odd_images(stage)
     boxes = choose_boxes(stage, odd)
     tables["seek_points"] = _merge_seek_points(stage)
-    images = merge_images(
+    tables |= merge_images(
         stage,
         odd,
         counts=boxes.counts,
@@ -51,16 +53,13 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
         seek_points=tables["seek_points"],
         changed=boxes.changed or (),
     )
-    tables |= {"images": images.images, "copies": images.copies}
+    images = stage.written_rows("images", tables["images"])
     if boxes.changed is None:
         tables |= {table: stage.old_entries(table) for table in ("boxes", "unused_boxes")}
     else:
-        tables |= merge_boxes(stage, boxes, frames_of(stage, images))
-    written = {
-        table: stage.written_rows(table, tables[table]) for table in ("images", "copies", "boxes", "unused_boxes")
-    }
-    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, written)
-    tables |= merge_synsets(stage, written["images"], written["boxes"])
+        tables |= merge_boxes(stage, boxes, images)
+    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, tables)
+    tables |= _merge_synsets(stage, images, stage.written_rows("boxes", tables["boxes"]))
     return Manifest(tables), _count_problems(stage, tables["problems"])
 
 
@@ -115,9 +114,10 @@ def _merge_seek_points(stage: Stage) -> list[FileEntry]:
 
 
 def _merge_problems(
-    stage: Stage, unit_problems: Relation, all_labels: Relation, written: dict[str, Relation]
+    stage: Stage, unit_problems: Relation, all_labels: Relation, tables: dict[str, list[FileEntry]]
 ) -> list[FileEntry]:
     """Write the problems of the units, and those of the whole index, whose unit is null."""
+    written = {table: stage.written_rows(table, tables[table]) for table in ("images", "copies", "unused_boxes")}
     return stage.write(
         "problems",
         "all",
@@ -142,3 +142,59 @@ def _merge_problems(
             JOIN {written["images"]} AS i USING (dataset, image_id)
             ORDER BY ALL""",
     )
+
+
+# ---- tables of WordNet
+
+
+def _merge_synsets(stage: Stage, images: Relation, boxes: Relation) -> dict[str, list[FileEntry]]:
+    """Write the tables of WordNet, with the counts of these images and boxes. Return the files by table."""
+    tables = write_constant_tables(stage.folder)
+    closure = stage.written_rows("closure", tables["closure"])
+    photos, classes = _photos(stage, images)
+    counts = ", ".join(
+        f"coalesce(sum({counted}) FILTER (distance = 0), 0)::BIGINT AS n_{counted}, "
+        f"coalesce(sum({counted}), 0)::BIGINT AS n_{counted}_inclusive"
+        for counted in _COUNTED
+    )
+    # Each class counts once at each synset above it; a photo in several classes below one synset counts once.
+    tables["synset_counts"] = stage.write(
+        "synset_counts",
+        "all",
+        f"""WITH direct AS (SELECT wnid, count(*) AS images FROM {images} GROUP BY wnid UNION ALL BY NAME
+                            SELECT wnid, n AS photos FROM {photos} UNION ALL BY NAME
+                            SELECT wnid, count(*) AS boxes FROM {boxes} GROUP BY wnid),
+                 inclusive AS (SELECT ancestor, {counts} FROM {closure} JOIN direct ON descendant = wnid
+                               GROUP BY ancestor),
+                 repeated AS (SELECT ancestor, count(*) - count(DISTINCT photo) AS n
+                              FROM {classes} JOIN {closure} ON descendant = wnid GROUP BY ancestor)
+            SELECT * REPLACE (n_photos_inclusive - coalesce(n, 0) AS n_photos_inclusive), ancestor AS wnid
+            FROM inclusive LEFT JOIN repeated USING (ancestor) ORDER BY wnid""",
+    )
+    return tables
+
+
+def _photos(stage: Stage, images: Relation) -> tuple[Relation, Relation]:
+    """Return tables (wnid, n) of photos by class, and (photo, wnid) of the photos that data sets class differently.
+
+    Photos are counted class by class, and searched by their hash first: 14 million names at once take 1 GB.
+    """
+    no_classes = "SELECT NULL::VARCHAR AS photo, NULL::VARCHAR AS wnid LIMIT 0"
+    ((n_datasets,),) = stage.fetch(f"SELECT count(DISTINCT dataset) FROM {images}")
+    if n_datasets < 2:  # within a data set no two images are one photo
+        return stage.table(f"SELECT wnid, count(*) AS n FROM {images} GROUP BY wnid"), stage.table(no_classes)
+    photos = stage.table("SELECT NULL::VARCHAR AS wnid, NULL::BIGINT AS n LIMIT 0")
+    for (head,) in stage.fetch(f"SELECT DISTINCT left(wnid, 3) FROM {images} WHERE wnid IS NOT NULL ORDER BY 1"):
+        stage.sql.execute(
+            f"""INSERT INTO {photos} SELECT wnid, count(DISTINCT photo) FROM {images}
+                WHERE wnid BETWEEN $head AND $head || ':' GROUP BY wnid""",
+            {"head": head},
+        )
+    several = "HAVING min(wnid) <> max(wnid)"
+    classes = stage.table(
+        f"""WITH likely AS (SELECT DISTINCT photo, wnid FROM {images} SEMI JOIN
+                            (SELECT hash32 FROM {images} GROUP BY hash32 {several}) USING (hash32)
+                            WHERE wnid IS NOT NULL)
+            FROM likely SEMI JOIN (SELECT photo FROM likely GROUP BY photo {several}) USING (photo)"""
+    )
+    return photos, classes

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.build.odd_images import NAMED_CLASS, plain_images
-from imagenet_tools.build.plain import HEAD
+from imagenet_tools.build.plain import HEAD, NAMED_CLASS, plain_images
 from imagenet_tools.build.stage import DROPPED, parquet
 from imagenet_tools.schema import arrow_schema
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from imagenet_tools.build.odd_images import OddImages
+    from imagenet_tools.build.plain import OddImages
     from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
@@ -93,7 +92,7 @@ def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
         f"""SELECT dataset, image_id, sum(n)::BIGINT AS n FROM {annotations} ANTI JOIN {spare} USING ({_ANNOTATION})
             GROUP BY dataset, image_id"""
     )
-    stage.drop_table(annotations)
+    stage.drop(annotations)
     dropped = f"(FROM {parquet(old)} WHERE {DROPPED})" if old else f"(FROM {given.all} LIMIT 0)"
     changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in (given.new, adopted, dropped))
     classes = {wnid for (wnid,) in stage.fetch(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})")}
@@ -129,21 +128,22 @@ def _adopted(stage: Stage, odd: OddImages, boxes: Relation) -> Relation:
                 SEMI JOIN ({ids}) USING (image_id) WHERE dataset IN {_RELEASES!r}
                 GROUP BY image_id HAVING max(dataset = '{_NO_RELEASE}') = false"""
         )
-        stage.drop_rows(likely)
+        stage.drop(likely.all, likely.new)
     return adopted
 
 
-def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: Relation) -> dict[str, list[FileEntry]]:
+def merge_boxes(stage: Stage, chosen: ChosenBoxes, images: Relation) -> dict[str, list[FileEntry]]:
     """Write the boxes of the images in the index, and the others to unused_boxes. Return the files by table.
 
     Args:
         stage: The merge.
         chosen: The boxes of choose_boxes(), with changes.
-        frames: Table of plain_files.FRAME of all images with boxes.
+        images: View of the images of the next index.
 
     Raises:
         SourceError: A box of a validation image is of another class than its label.
     """
+    frames = stage.table(f"SELECT dataset, image_id, wnid, width, height FROM {images} WHERE n_boxes > 0")
     placed = stage.table(
         f"""SELECT *, CASE WHEN reason IS NULL THEN {_PART} ELSE '' END AS part FROM (
             SELECT b.* EXCLUDE (scope) REPLACE (coalesce(b.wnid, f.wnid) AS wnid), width, height,
@@ -165,7 +165,7 @@ def merge_boxes(stage: Stage, chosen: ChosenBoxes, frames: Relation) -> dict[str
     for (part,) in stage.fetch(parts):
         boxes += stage.write_rows("boxes", part, _sorted(stage, placed, "boxes", part))
     unused = stage.write_rows("unused_boxes", "all", _sorted(stage, placed, "unused_boxes", ""))
-    stage.drop_table(placed)
+    stage.drop(placed, frames)
     return {"boxes": boxes, "unused_boxes": unused}
 
 

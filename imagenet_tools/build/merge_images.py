@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.merge_other_bytes import OtherBytes
-from imagenet_tools.build.odd_images import NAMED_CLASS, classes_in_splits, classes_named, plain_images
-from imagenet_tools.build.plain import HEAD, PART, PLAIN
-from imagenet_tools.build.plain_files import FRAME, PlainFileTask, WrittenFile, write_plain
+from imagenet_tools.build.plain import (
+    HEAD,
+    NAMED_CLASS,
+    PART,
+    PLAIN,
+    OddImages,
+    classes_in_splits,
+    classes_named,
+    plain_images,
+)
+from imagenet_tools.build.plain_files import PlainFileTask, write_plain
 from imagenet_tools.build.stage import DROPPED, columns_of, parquet
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.storage.processes import in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
-    from imagenet_tools.build.odd_images import OddImages
     from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
@@ -38,23 +43,11 @@ _HASH32 = "('0x' || left(sha256(photo), 8))::UBIGINT::UINTEGER"
 _PLACE = 'source, file, "offset", member, position'
 _ORDER = f'dataset, split, wnid, image_id, "offset" IS NULL, {_PLACE}'
 
-_FRAME = ", ".join(FRAME)
-
 # For fewer images, starting worker processes takes longer than writing in this one.
 _MIN_IMAGES_FOR_WORKERS = 100_000
 
 
-class MergedImages(NamedTuple):
-    """Files of the next index, and what its boxes need of the images."""
-
-    images: list[FileEntry]
-    copies: list[FileEntry]
-    frames: Relation  # table of FRAME: images with boxes, in files that were written from plain images
-    others: list[Path]  # the other files of images
-
-
-@dataclass(frozen=True)
-class _Comparison:
+class _Comparison(NamedTuple):
     """Relations of the images that are compared with each other.
 
     Attributes:
@@ -82,8 +75,8 @@ def merge_images(
     problems: Relation,
     seek_points: Sequence[FileEntry],
     changed: Collection[str] = (),
-) -> MergedImages:
-    """Write the files of images and copies that change, and keep the others.
+) -> dict[str, list[FileEntry]]:
+    """Write the files of images and copies that change, and keep the others. Return the files by table.
 
     Args:
         stage: The merge.
@@ -105,14 +98,12 @@ def merge_images(
     images, copies = (
         [entry for entry in stage.old_entries(table) if entry.part not in touched] for table in ("images", "copies")
     )
-    frames = stage.table(f"SELECT {_FRAME} FROM {odd.rows.all} LIMIT 0")
     plain = {part: new.get(part, set()) for part in sorted(touched - odd_parts)}
     for part, written in _write_plain_parts(stage, plain, counts):
         if written is None:
             odd_parts.add(part)
-            continue
-        images += [written.entry] if written.entry else []
-        stage.insert(frames, written.frames)
+        else:
+            images += written
     other_bytes = OtherBytes(stage, compared.misfiled, problems, seek_points)
     complete = True
     for part in sorted(touched & odd_parts):
@@ -128,17 +119,7 @@ def merge_images(
     for files in (images, copies):
         files.sort(key=lambda entry: entry.part)
     _check_none_lost(stage, [*images, *copies])
-    others = [stage.folder / entry.file for entry in images if entry.part not in touched - odd_parts]
-    return MergedImages(images, copies, frames, others)
-
-
-def frames_of(stage: Stage, merged: MergedImages) -> Relation:
-    """Return the table of FRAME of all images with boxes."""
-    if merged.others:
-        stage.sql.execute(
-            f"INSERT INTO {merged.frames} SELECT {_FRAME} FROM {parquet(merged.others)} WHERE n_boxes > 0"
-        )
-    return merged.frames
+    return {"images": images, "copies": copies}
 
 
 def _compare(stage: Stage, odd: OddImages, counts: Relation) -> _Comparison:
@@ -201,7 +182,7 @@ def _refuse_contradictions(stage: Stage, compared: _Comparison, problems: Relati
 def _check_none_lost(stage: Stage, written: Sequence[FileEntry]) -> None:
     """Raise ImagenetToolsError unless the files have every new row, and every old row whose unit stays."""
     old = stage.old_entries("images", "copies")
-    expected = sum(part.tables["images"][2] for part in stage.parts.values() if "images" in part.tables)
+    expected = sum(part.counts.get("images", 0) for part in stage.parts.values())
     expected += sum(entry.rows for entry in old)
     if old and stage.dropped:
         files = parquet(stage.old_paths("images", "copies"))
@@ -267,11 +248,11 @@ def _touched_parts(stage: Stage, odd: OddImages, compared: _Comparison, changed:
 
 def _write_plain_parts(
     stage: Stage, parts: dict[str, set[int]], counts: Relation
-) -> Iterator[tuple[str, WrittenFile | None]]:
+) -> Iterator[tuple[str, list[FileEntry] | None]]:
     """Write the files of parts whose images are all plain. Yield (part, None) if an image is in it twice."""
     tasks = list(_tasks(stage, parts, counts))
-    n_images = sum(part.tables["images"][2] for task in tasks for part in task.new)
-    results: Iterable[WrittenFile | None] = map(write_plain, tasks)
+    n_images = sum(part.counts["images"] for task in tasks for part in task.new)
+    results: Iterable[list[FileEntry] | None] = map(write_plain, tasks)
     if stage.threads > 1 and len(tasks) > 1 and n_images > _MIN_IMAGES_FOR_WORKERS:
         importlib.import_module("pyarrow.parquet")  # once, before the processes are forked
         results = in_processes(write_plain, tasks, stage.threads)
@@ -287,9 +268,8 @@ def _tasks(stage: Stage, parts: dict[str, set[int]], counts: Relation) -> Iterat
                 WHERE dataset = $dataset AND {HEAD} = $head""",
             params={"dataset": dataset, "head": head},
         ).to_arrow_table()
-        before = (old[part],) if part in old else ()
         new = tuple(stage.parts[unit] for unit in sorted(units))
-        yield PlainFileTask(stage.folder, part, new, before, stage.dropped if before else (), boxes)
+        yield PlainFileTask(stage.folder, part, new, old.get(part), stage.dropped if part in old else (), boxes)
 
 
 # ---- files of compared images
@@ -309,7 +289,7 @@ def _write_part(
     if images or copies:
         rows += f" UNION ALL SELECT {columns} FROM {parquet([*images, *copies])} WHERE NOT {DROPPED}"
     settled = stage.table(compared.settle(f"({rows})"))
-    stage.sql.unregister(new)
+    stage.drop(new)
     # Numbering the places of each image is the slowest step, and is needed only if an image has two.
     key = "USING (dataset, image_id, wnid)"
     ((once, plain),) = stage.fetch(

@@ -2,7 +2,7 @@
 
 n01440764_10026 of class n01440764, with photo = image_id, is plain. Nearly all images of a release are. Two rows of one
 plain image have the same class, so they belong to one file of the index, or to files of two splits. A merge therefore
-checks plain images file by file, and compares only the other ("odd") images with all the rest.
+checks plain images file by file. It compares in SQL only the other ("odd") images, and plain ones that may be the same.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imagenet_tools.build.stage import Stage, TableRows
+    from imagenet_tools.store.layout import FileEntry
+
 # Data sets of more classes have two files per head. Opening a file costs a query 0.1 ms; rewriting costs 1 us an image.
 _LARGE = tuple(name for name, release in RELEASES.items() if release.classes > 5_000)
 
@@ -28,6 +31,11 @@ PART = f"dataset || '-' || coalesce(split, 'nosplit') || '-' || coalesce({HEAD},
 
 # SQL condition: the row is plain. The same rule as homes().
 PLAIN = "coalesce(photo = image_id AND left(image_id, 10) = wnid || '_', false)"
+
+# SQL: the wnid at the head of an id. For a plain image it is the class.
+NAMED_CLASS = "left(image_id, 9)"
+
+Classes = set[tuple[str, str]]  # data set, wnid
 
 
 class PlainHome(NamedTuple):
@@ -52,6 +60,7 @@ class PlainHome(NamedTuple):
 
 def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
     """Return the homes of rows of images, or None if one of them is not plain."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     ids, wnids = rows["image_id"], rows["wnid"]
@@ -60,16 +69,76 @@ def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
     )
     if not pc.all(pc.and_(named, pc.equal(rows["photo"], ids)), skip_nulls=False).as_py():
         return None
-    columns = [rows[name] for name in ("dataset", "split", "wnid")]
-    distinct = [column.unique() for column in columns]
-    if all(len(values) == 1 for values in distinct):  # a class folder or a class tar: skip the other rows
-        columns = distinct
-    return {PlainHome(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)}
+    distinct = pa.Table.from_batches([rows]).group_by(PlainHome._fields, use_threads=False).aggregate([])
+    return {PlainHome(**row) for row in distinct.to_pylist()}
 
 
-def splits_of(plain_homes: Iterable[PlainHome]) -> dict[tuple[str, str], set[str | None]]:
-    """Return the splits by data set and head of the wnid."""
+# ---- images that a merge compares
+
+
+class PlainEntry(NamedTuple):
+    """An old file that holds only plain images, each of them once, with what its name says."""
+
+    entry: FileEntry
+    dataset: str
+    split: str | None
+    head: str
+
+
+class OddImages(NamedTuple):
+    """The images of units and old files that are not plain throughout, and the old files that are."""
+
+    rows: TableRows
+    units: frozenset[int]  # new units
+    entries: tuple[FileEntry, ...]  # old files of images and copies
+    plain: tuple[PlainEntry, ...]
+
+
+def odd_images(stage: Stage) -> OddImages:
+    """Return the images that are compared with all others.
+
+    An old file of plain images counts as odd where some of its images have copies.
+    """
+    units = frozenset(unit for unit, part in stage.parts.items() if "images" in part.tables and part.plain is None)
+    images, copies = stage.old_entries("images"), stage.old_entries("copies")
+    with_copies = {entry.part for entry in copies}
+    odd = [entry for entry in images if not entry.plain or entry.part in with_copies] + copies
+    odd_parts = {entry.part for entry in odd}
+    plain = []
+    for entry in images:
+        if entry.part not in odd_parts:
+            dataset, split, head = entry.part.rsplit("-", 2)
+            plain.append(PlainEntry(entry, dataset, None if split == "nosplit" else split, head))
+    rows = stage.rows("images", sorted(units), [stage.folder / entry.file for entry in odd])
+    return OddImages(rows, units, tuple(odd), tuple(plain))
+
+
+def plain_images(stage: Stage, odd: OddImages, classes: Classes) -> TableRows:
+    """Return views of the plain images of these classes. The new rows may include other classes of the same units."""
+    import pyarrow as pa
+
+    units = [
+        unit
+        for unit, part in stage.parts.items()
+        if any((home.dataset, home.wnid) in classes for home in part.plain or ())
+    ]
+    columns = [pa.array([row[n] for row in sorted(classes)], pa.string()) for n in (0, 1)]
+    wanted = stage.arrow(pa.table(columns, ["dataset", "wnid"]))
+    heads = {(dataset, PlainHome(dataset, None, wnid).head) for dataset, wnid in classes}
+    files = [stage.folder / file.entry.file for file in odd.plain if (file.dataset, file.head) in heads]
+    return stage.rows("images", units, files, only=f"SEMI JOIN {wanted} USING (dataset, wnid)")
+
+
+def classes_named(stage: Stage, rows: str) -> Classes:
+    """Return the data sets and classes of the plain images that may have the ids of these rows."""
+    return set(stage.fetch(f"SELECT DISTINCT dataset, {NAMED_CLASS} FROM {rows} WHERE image_id LIKE 'n%'"))
+
+
+def classes_in_splits(stage: Stage, old: Iterable[PlainEntry]) -> Classes:
+    """Return the classes of new plain images that may also be in another split of their data set."""
+    new = {home for part in stage.parts.values() for home in part.plain or ()}
     splits: dict[tuple[str, str], set[str | None]] = {}
-    for home in plain_homes:
-        splits.setdefault((home.dataset, home.head), set()).add(home.split)
-    return splits
+    files: list[PlainHome | PlainEntry] = [*new, *old]
+    for file in files:
+        splits.setdefault((file.dataset, file.head), set()).add(file.split)
+    return {(home.dataset, home.wnid) for home in new if len(splits[home.dataset, home.head]) > 1}

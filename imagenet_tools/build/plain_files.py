@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 _BLOCK_IMAGES = 100_000  # images in memory at a time: about 40 MB
 
-# Columns of an image that its boxes need: the key, the class, and the size that normalises them.
-FRAME = ("dataset", "image_id", "wnid", "width", "height")
-
 
 class PlainFileTask(NamedTuple):
     """A file to write, and the sources of its rows."""
@@ -26,40 +23,22 @@ class PlainFileTask(NamedTuple):
     folder: Path
     part: str
     new: tuple[Part, ...]  # parts whose images are all plain; some of them belong to this file
-    old: tuple[Path, ...]  # the file of the old index, if there is one
+    old: Path | None  # the file of the old index, if there is one
     dropped: tuple[int, ...]  # units whose rows in `old` are removed
     boxes: pa.Table  # (image_id, n): the number of boxes of each image of this file that has any
-
-
-class WrittenFile(NamedTuple):
-    """A file that was written. `entry` is None if no rows are left."""
-
-    entry: FileEntry | None
-    frames: pa.Table  # FRAME of the images with boxes
 
 
 class _RepeatedImageError(Exception):
     """Two rows of a file are the same image."""
 
 
-def write_plain(task: PlainFileTask) -> WrittenFile | None:
-    """Write a file. Return None, and write nothing, if two of its rows are the same image."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    frames = [pa.schema([arrow_schema("images").field(name) for name in FRAME]).empty_table()]
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for block in _blocks(task):
-            rows = _with_box_counts(task, block)
-            frames.append(rows.select(FRAME).filter(pc.greater(rows["n_boxes"], 0)))
-            yield from rows.to_batches()
-
+def write_plain(task: PlainFileTask) -> list[FileEntry] | None:
+    """Write a file. Return its entry, nothing without rows, or None if two of its rows are the same image."""
+    batches = (batch for rows in _blocks(task) for batch in _with_box_counts(task, rows).to_batches())
     try:
-        entry = write_table(task.folder, "images", task.part, batches(), plain=True)
+        return write_table(task.folder, "images", task.part, batches, plain=True)
     except _RepeatedImageError:
         return None
-    return WrittenFile(entry, pa.concat_tables(frames).combine_chunks())
 
 
 def _with_box_counts(task: PlainFileTask, rows: pa.Table) -> pa.Table:
@@ -80,7 +59,7 @@ def _blocks(task: PlainFileTask) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     if task.old or not _are_classes(task.new):
-        yield _sorted(pa.concat_tables([arrow_schema("images").empty_table(), *_new_rows(task), *_old_rows(task)]))
+        yield _sorted(pa.concat_tables([_old_rows(task), *_new_rows(task)]))
         return
     # Sorting class by class keeps the rows in the processor's cache.
     waiting: list[pa.Table] = []
@@ -108,7 +87,6 @@ def _sorted(rows: pa.Table) -> pa.Table:
 
 def _new_rows(task: PlainFileTask) -> Iterator[pa.Table]:
     """Yield the rows of new units that belong to this file."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     for part in task.new:
@@ -116,21 +94,20 @@ def _new_rows(task: PlainFileTask) -> Iterator[pa.Table]:
         homes = [home for home in part.plain or () if home.part == task.part]
         if len(homes) < len(part.plain or ()):
             dataset, split, _ = homes[0]
-            in_split = rows["split"].is_null() if split is None else pc.equal(rows["split"], split)
-            in_file = pc.and_(pc.equal(rows["dataset"], dataset), pc.fill_null(in_split, False))
-            wnids = pa.array(sorted({home.wnid for home in homes}), pa.string())
-            rows = rows.filter(pc.and_(in_file, pc.is_in(rows["wnid"], value_set=wnids)))
+            in_split = pc.field("split").is_null() if split is None else pc.field("split") == split
+            of_class = pc.field("wnid").isin(sorted({home.wnid for home in homes}))
+            rows = rows.filter((pc.field("dataset") == dataset) & in_split & of_class)
         yield rows
 
 
-def _old_rows(task: PlainFileTask) -> Iterator[pa.Table]:
-    """Yield the rows of the old file whose units stay."""
+def _old_rows(task: PlainFileTask) -> pa.Table:
+    """Return the rows of the old file whose units stay."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     schema = arrow_schema("images")
-    for path in task.old:
-        rows = pq.ParquetFile(path).read(columns=schema.names).cast(schema)
-        dropped = pc.is_in(rows["unit"], value_set=pa.array(task.dropped, pa.int64()))
-        yield rows.filter(pc.invert(dropped))
+    if task.old is None:
+        return schema.empty_table()
+    rows = pq.ParquetFile(task.old).read(columns=schema.names).cast(schema)
+    return rows.filter(~pc.field("unit").isin(pa.array(task.dropped, pa.int64())))

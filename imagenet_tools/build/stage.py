@@ -7,11 +7,12 @@ that `Stage.view` or `Stage.table` chose for a view or table, so no step depends
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 
-from imagenet_tools.build.parts import Part, map_part, open_part
+from imagenet_tools.build.parts import Part, read_part
 from imagenet_tools.errors import SourceError
 from imagenet_tools.schema import TABLES, arrow_schema
 from imagenet_tools.store.connection import read_files, without_progress_bar
@@ -38,6 +39,7 @@ class TableRows(NamedTuple):
     all: Relation  # the same, and rows of old files whose units stay
 
 
+@dataclass
 class Stage:
     """Inputs of a merge, and the connection in which it runs.
 
@@ -47,40 +49,30 @@ class Stage:
         parts: Part of each new unit.
         dropped: Units of the old index whose rows are removed, sorted.
         threads: Number of DuckDB threads and of worker processes.
+        aside: Folder for data that does not fit into memory; None: DuckDB fails instead.
         roots: Folder of each source on this machine. Images that contradict each other are read from there.
         n_images: Number of images of each source in the new index.
         by_hash: Compare the bytes of images of one key, not only their sizes.
-        sql: The DuckDB connection.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        old: Manifest,
-        parts: Mapping[int, Path],
-        dropped: Iterable[int],
-        *,
-        threads: int,
-        aside: Path | None = None,
-        roots: Mapping[str, Path] | None = None,
-        n_images: Mapping[str, int] | None = None,
-        by_hash: bool = False,
-    ):
-        """Make the folder, open the parts, and open a DuckDB in memory that spills to the folder `aside`, if any."""
+    folder: Path
+    old: Manifest
+    parts: Mapping[int, Part]
+    dropped: tuple[int, ...]
+    threads: int
+    aside: Path | None = None
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    n_images: Mapping[str, int] = field(default_factory=dict)
+    by_hash: bool = False
+
+    def __post_init__(self) -> None:
+        """Make the folder, and open a DuckDB in memory."""
         import duckdb
         import pyarrow as pa
 
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
-        self.old = old
-        self.parts: dict[int, Part] = {unit: open_part(path) for unit, path in parts.items()}
-        self.dropped = tuple(sorted(dropped))
-        self.threads = threads
-        self.roots = dict(roots or {})
-        self.n_images = dict(n_images or {})
-        self.by_hash = by_hash
-        spill = {"temp_directory": str(aside)} if aside else {}
-        self.sql = duckdb.connect(config={"threads": threads, **spill})
+        self.folder.mkdir(exist_ok=True)
+        spill = {"temp_directory": str(self.aside)} if self.aside else {}
+        self.sql = duckdb.connect(config={"threads": self.threads, **spill})
         without_progress_bar(self.sql)
         self.sql.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
         self._numbers = count()
@@ -107,33 +99,26 @@ class Stage:
 
     def arrow(self, rows: pa.Table) -> Relation:
         """Return a view of an Arrow table, without a copy."""
-        name = Relation(f"arrow_{next(self._numbers)}")
+        name = Relation(f"view_{next(self._numbers)}")
         self.sql.register(name, rows)
         return name
 
-    def insert(self, table: Relation, rows: pa.Table) -> None:
-        """Insert the rows of an Arrow table into a table."""
-        name = self.arrow(rows)
-        self.sql.execute(f"INSERT INTO {table} FROM {name}")
-        self.sql.unregister(name)
-
-    def drop_table(self, table: Relation) -> None:
-        """Drop a table, which frees its memory."""
-        self.sql.execute(f"DROP TABLE {table}")
-        self._tables.remove(table)
-
-    def drop_rows(self, rows: TableRows) -> None:
-        """Drop views that rows() made, which unmaps the files of their parts."""
-        self.sql.execute(f"DROP VIEW {rows.all}")
-        self.sql.unregister(rows.new)
+    def drop(self, *relations: Relation) -> None:
+        """Drop relations, which frees the memory of a table and unmaps the files of an Arrow table."""
+        for name in relations:
+            if name in self._tables:
+                self.sql.execute(f"DROP TABLE {name}")
+                self._tables.remove(name)
+            else:
+                self.sql.unregister(name)
+                self.sql.execute(f"DROP VIEW IF EXISTS {name}")
 
     @contextmanager
     def dropping_tables(self) -> Iterator[None]:
         """Drop the tables that are made in a block when it ends."""
         before = len(self._tables)
         yield
-        for table in self._tables[before:]:
-            self.drop_table(table)
+        self.drop(*self._tables[before:])
 
     def rows(self, table: str, units: Iterable[int] | None, files: Iterable[Path], *, only: str = "") -> TableRows:
         """Return views of the rows of new units (None: of all), and of old files without dropped units.
@@ -159,7 +144,7 @@ class Stage:
         import pyarrow as pa
 
         parts = self.parts.values() if units is None else (self.parts[unit] for unit in units)
-        rows = (map_part(part, table) for part in parts if table in part.tables)
+        rows = (read_part(part, table, mapped=True) for part in parts if table in part.tables)
         return pa.concat_tables([arrow_schema(table).empty_table(), *rows])
 
     # ---- files
@@ -183,8 +168,7 @@ class Stage:
         self, table: str, part: str, rows: Iterable[pa.RecordBatch], *, plain: bool = False
     ) -> list[FileEntry]:
         """Write one file of a table from its rows. Return its entry, or nothing without rows."""
-        entry = write_table(self.folder, table, part, rows, plain=plain)
-        return [entry] if entry else []
+        return write_table(self.folder, table, part, rows, plain=plain)
 
     def refuse(self, problem: str, advice: str, query: str) -> None:
         """Raise SourceError if a query of (image_id, found, expected) has rows: the images that `problem`."""

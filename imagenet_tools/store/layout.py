@@ -199,8 +199,8 @@ def staged(index: Path) -> Iterator[Path]:
 
 def write_table(
     folder: Path, table: str, part: str, batches: Iterable[pa.RecordBatch], *, plain: bool = False
-) -> FileEntry | None:
-    """Write one file of a table, of plain images or not. Return None, and write nothing, without rows.
+) -> list[FileEntry]:
+    """Write one file of a table, of plain images or not. Return its entry, or nothing without rows.
 
     The same rows in the same order give the same bytes, for any sizes of the batches.
     """
@@ -231,10 +231,10 @@ def write_table(
         digest = hashlib.file_digest(out, "sha256").hexdigest()
     if not rows:
         temporary.unlink()
-        return None
+        return []
     file = f"{table}/{part}-{digest[:12]}.parquet"
     temporary.rename(folder / file)
-    return FileEntry(file, part, rows, size, digest, plain)
+    return [FileEntry(file, part, rows, size, digest, plain)]
 
 
 def constant_file(table: str) -> Path:

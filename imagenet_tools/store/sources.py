@@ -210,8 +210,8 @@ def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) ->
     others = {table: entries for table, entries in manifest.tables.items() if table != "sources" and entries}
     digest = hashlib.sha256(repr(sorted(others.items())).encode()).hexdigest()[:12]
     written = write_table(index, "sources", "all", [pa.RecordBatch.from_pylist(rows, arrow_schema("sources"))])
-    if written is None:
-        return Manifest(others)
-    file = f"sources/{digest}.parquet"
-    (index / written.file).rename(index / file)
-    return Manifest(others | {"sources": [FileEntry(file, "all", written.rows, 0, "")]})
+    for entry in written:
+        file = f"sources/{digest}.parquet"
+        (index / entry.file).rename(index / file)
+        others["sources"] = [FileEntry(file, "all", entry.rows, 0, "")]
+    return Manifest(others)

@@ -36,8 +36,7 @@ def write_batches(folder: Path, batches: Iterable[pa.RecordBatch]) -> Path:
     """An index of the images in record batches, in their order."""
     folder.mkdir(parents=True)
     tables = write_constant_tables(folder)
-    written = write_table(folder, "images", "all", batches)
-    tables |= {"images": [written]} if written else {}
+    tables["images"] = write_table(folder, "images", "all", batches)
     write_manifest(folder, Manifest(tables))
     return folder
 

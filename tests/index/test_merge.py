@@ -13,7 +13,7 @@ import imagenet_tools
 from imagenet_tools.build import merge_images, parts, plain, plain_files, stage
 from imagenet_tools.build.merge import merge
 from imagenet_tools.build.merge_boxes import choose_boxes
-from imagenet_tools.build.odd_images import odd_images
+from imagenet_tools.build.plain import odd_images
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.schema import arrow_schema
@@ -76,14 +76,15 @@ def merged(
 ) -> Tables:
     """The files of images and copies that a merge of these parts gives."""
     home.mkdir(exist_ok=True)
-    at_work = Stage(home, Manifest(old or {}), new, dropped, threads=threads)
+    opened = {unit: parts.open_part(path) for unit, path in new.items()}
+    at_work = Stage(home, Manifest(old or {}), opened, tuple(dropped), threads)
     odd = odd_images(at_work)
     boxes = choose_boxes(at_work, odd)
     problems = at_work.table_rows("problems").all
     found = merge_images.merge_images(
         at_work, odd, counts=boxes.counts, problems=problems, seek_points=[], changed=boxes.changed or ()
     )
-    return {table: entries for table, entries in (("images", found.images), ("copies", found.copies)) if entries}
+    return {table: entries for table, entries in found.items() if entries}
 
 
 def rows_of(home: Path, tables: Tables, table: str) -> int:
@@ -180,7 +181,7 @@ def test_boxes_are_written_anew_where_they_or_their_images_changed(
     some = {unit: units[unit] for unit in PLAIN} | {20: boxes}
     wrote: list[str] = []
 
-    def kept(folder: Path, table: str, *rest: Any, **options: Any) -> FileEntry | None:
+    def kept(folder: Path, table: str, *rest: Any, **options: Any) -> list[FileEntry]:
         wrote.append(table)
         return layout.write_table(folder, table, *rest, **options)
 
@@ -189,7 +190,8 @@ def test_boxes_are_written_anew_where_they_or_their_images_changed(
     def whole(home: Path, new: Iterable[int], old: Manifest | None = None) -> Manifest:
         home.mkdir(exist_ok=True)
         wrote.clear()
-        manifest, _ = merge(Stage(home, old or Manifest({}), {unit: some[unit] for unit in new}, [], threads=1))
+        opened = {unit: parts.open_part(some[unit]) for unit in new}
+        manifest, _ = merge(Stage(home, old or Manifest({}), opened, (), threads=1))
         return Manifest({table: entries for table, entries in manifest.tables.items() if entries})
 
     at_once = whole(tmp_path / "once", some)
