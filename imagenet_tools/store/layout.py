@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
 from imagenet_tools.storage.files import fsync_folder, inside, lock, whole, write_whole
-from imagenet_tools.tables import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +35,7 @@ _FORMAT = "imagenet-tools index"
 
 # Tables of WordNet, the same in every index. data/make_index_tables.py makes the bundled files of them.
 CONSTANT = ("synset_facts", "synset_terms", "hypernyms", "closure")
-CONSTANT_FOLDER = columns.TABLES / "index"
+CONSTANT_FOLDER = Path(__file__).parent.parent / "tables" / "index"
 
 # Rows of a row group. DuckDB reads row groups in parallel, and skips those without the wnids of a query.
 _GROUP_ROWS = 131_072
