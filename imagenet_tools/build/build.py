@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import ExitStack, closing
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +33,15 @@ from imagenet_tools.units import Forecast
 from imagenet_tools.wordnet import nltk_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from imagenet_tools.store.layout import FileEntry
     from imagenet_tools.units import Progress, Reader, Unit
 
 # Seconds of one core that merging takes for each row, for the forecast.
-_MERGE_SECONDS = {"images": 3e-6, "boxes": 6e-6}
+_MERGE_IMAGE_SECONDS = 3e-6
+_MERGE_BOX_SECONDS = 6e-6
 
 # With fewer units, starting worker processes takes longer than scanning in this one.
 _MIN_UNITS_FOR_WORKERS = 4
@@ -47,7 +49,7 @@ _MIN_UNITS_FOR_WORKERS = 4
 # Worker processes at most, if a disk or a network is slow to answer. Each takes about 10 MB of memory.
 _MAX_WORKERS = 32
 
-# Seconds in which a build works on units of at most so many bytes before it starts workers.
+# Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers.
 _START_SECONDS = 0.2
 _SMALL_UNIT_BYTES = 8 << 20
 
@@ -99,7 +101,8 @@ def build_index(
             layout.remove_unlisted(index, old)
         found_sources = find_sources(paths, readers, dataset=dataset, known=moved)
         units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
-        borrowed = borrow(units, staging / "parts", like) if like else None
+        if like:
+            borrow(units, staging / "parts", like)
         old_units = {record.unit: record for source in known for record in source.units}
         (staging / "parts").mkdir(exist_ok=True)
         tasks = [Task(unit, staging / "parts", old_units.get(unit.key), by_hash) for unit in units]
@@ -130,7 +133,7 @@ def build_index(
         shutil.rmtree(staging)
         if progress:
             progress("merging", 1, 1)
-    n_units = _count_states(results, borrowed) | {"removed": len(old_units.keys() - unit_keys)}
+    n_units = _count_states(results, like=like is not None) | {"removed": len(old_units.keys() - unit_keys)}
     return Report(index, found_sources, n_units, manifest.rows, problems)
 
 
@@ -139,19 +142,14 @@ def _index_exists(index: Path) -> bool:
     exists = layout.is_index(index)
     if not exists and os.path.lexists(index):
         found = "a folder that is no index" if index.is_dir() else "something else"
-        message = f"{index} exists: found {found}, expected an index or nothing there. Name another, or remove it."
-        raise ExistsError(message)
+        raise ExistsError(f"{index} exists: found {found}; expected an index or nothing. Name another, or remove it.")
     return exists
 
 
-def _count_states(results: Sequence[UnitResult], borrowed: set[int] | None) -> Counts:
-    """Return the number of units by state; with `borrowed`, the keys of units of another index, count these apart."""
-    states = [result.state for result in results]
-    counts = {state: states.count(state) for state in ("scanned", "resumed", "unchanged")}
-    if borrowed is not None:
-        counts["borrowed"] = sum(result.state == "resumed" and result.unit.key in borrowed for result in results)
-        counts["resumed"] -= counts["borrowed"]
-    return counts
+def _count_states(results: Sequence[UnitResult], *, like: bool) -> Counts:
+    """Return the number of units by state. Without `like`, borrowed units are from an interrupted build: resumed."""
+    counts = Counter(result.state if like or result.state != "borrowed" else "resumed" for result in results)
+    return {state: counts[state] for state in ("scanned", "resumed", "unchanged", *(["borrowed"] if like else []))}
 
 
 def _next_sources(known: Sequence[Source], found: Sequence[Source], results: Sequence[UnitResult]) -> list[Source]:
@@ -184,17 +182,13 @@ def _scan(
     if progress:
         progress(stage, 0, total)
     results: dict[int, UnitResult] = {}
-    with ExitStack() as stack:
-        pending: Iterable[UnitResult]
-        if executor is not None:
-            pending = executor.map(work, ordered)
-        else:
-            pending = stack.enter_context(closing(_work_on(ordered, workers, cores)))
+    with closing(_results(ordered, workers, executor, cores)) as pending:
         for n, weight, result in zip(order, weights, pending, strict=True):
             results[n] = result
             scanned += weight
             if result.state != "unchanged":
-                merge_seconds += sum(_MERGE_SECONDS.get(table, 0) * rows for table, rows in result.counts.items())
+                merge_seconds += result.record.n_images * _MERGE_IMAGE_SECONDS
+                merge_seconds += result.record.n_boxes * _MERGE_BOX_SECONDS
             if isinstance(progress, Forecast):
                 progress.then(merge_seconds * total / max(scanned, 1) / (workers or cores))
             if progress:
@@ -202,12 +196,17 @@ def _scan(
     return [results[n] for n in range(len(tasks))]
 
 
-def _work_on(tasks: Sequence[Task], workers: int | None, cores: int) -> Generator[UnitResult, None, None]:
-    """Yield the results of tasks in their order: the first from this process, the rest from worker processes.
+def _results(
+    tasks: Sequence[Task], workers: int | None, executor: Executor | None, cores: int
+) -> Generator[UnitResult, None, None]:
+    """Yield the results of tasks in their order: from the executor, or from this process and worker processes.
 
     Workers take 0.2 s to start. A small build is done by then, so without a number of workers small units are worked
     on in this process until _START_SECONDS are over.
     """
+    if executor is not None:
+        yield from executor.map(work, tasks)
+        return
     start = time.monotonic()
     n = 0
     if workers is None:
@@ -237,22 +236,19 @@ def _weights(units: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, l
     only its headers. Units of `light` forms weigh 0 beside others: annotations are few bytes that take long and
     go first, so the pace must be that of the images.
     """
-    ranges: dict[tuple[str, str], int] = {}  # bytes of a file in units of a part of it
-    wholes: dict[tuple[str, str], int] = {}  # units of a whole file
-    for unit in units:
-        key = (unit.root, unit.file)
-        ranges[key] = ranges.get(key, 0) + max(unit.length, 0)
-        wholes[key] = wholes.get(key, 0) + (unit.length < 0)
-    paths = {key: Path(*key) for key in ranges}
-    if not all(path.is_file() for path in paths.values()):
+    paths = [unit.path for unit in units]
+    ranges, wholes = Counter[Path](), Counter[Path]()  # by file: bytes in units of a part of it, units of all of it
+    for path, unit in zip(paths, units, strict=True):
+        ranges[path] += max(unit.length, 0)
+        wholes[path] += unit.length < 0
+    if not all(path.is_file() for path in ranges):
         return "reading", [1] * len(units)
-    rest = {key: max(path.stat().st_size - ranges[key], 0) for key, path in paths.items()}
-    all_light = all(unit.form in light for unit in units)
-    weights = []
-    for unit in units:
-        key = (unit.root, unit.file)
-        size = unit.length if unit.length >= 0 else rest[key] // wholes[key]
-        weights.append((size >> 10) + 1 if all_light or unit.form not in light else 0)
+    shares = {path: max(path.stat().st_size - ranges[path], 0) // max(wholes[path], 1) for path in ranges}
+    sizes = [unit.length if unit.length >= 0 else shares[path] for path, unit in zip(paths, units, strict=True)]
+    only_light = all(unit.form in light for unit in units)
+    weights = [
+        (size >> 10) + 1 if only_light or unit.form not in light else 0 for size, unit in zip(sizes, units, strict=True)
+    ]
     return "reading (KB)", weights
 
 

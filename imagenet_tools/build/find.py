@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 # A data set's name becomes part of file names and of keys.
 _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
-_FORMS = (
-    "Expected one of: class folders (<split>/<wnid>/*.JPEG), a folder or a tar of class tars (nXXXXXXXX.tar), the flat "
-    "tar or folder of val or test, a zip of stored images, Parquet, WebDataset or TFRecord shards, a devkit, box XML "
-    "(folder or .tar.gz), LOC_*_solution.csv. The README lists every form."
-)
-
 
 def find_sources(
     paths: Sequence[Path], readers: Mapping[str, Reader], *, dataset: str | None, known: Sequence[Source]
@@ -49,7 +43,11 @@ def find_sources(
         path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
         detections, ignored = detect(path, readers, with_exports=dataset is not None)
         if not detections:
-            raise SourceError(f"{path} is not recognised: it is {what_is(path)}. {_FORMS}")
+            forms = ", ".join(sorted(readers))
+            raise SourceError(
+                f"{path} is not recognised: it is {what_is(path)}. Expected one of the formats {forms}. "
+                "The README describes them."
+            )
         if not any(detection.holds for detection in detections):
             first = detections[0]
             raise SourceError(f"{path}: found {'; '.join(filter(None, (first.evidence, first.advice)))}.")
@@ -89,11 +87,12 @@ def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
 def _name(root: Path, inside: str, others: Sequence[Source]) -> str:
     """Return the name of a source: that of its file or folder, with a number if another source has that name."""
     wanted = (root / inside).name or "root"
-    for name in (wanted, *(f"{wanted}-{n}" for n in range(2, len(others) + 3))):
-        same = next((other for other in others if other.name == name), None)
-        if same is None or (same.root, same.path) == (root, inside):
-            return name
-    raise AssertionError(wanted)
+    places = {other.name: (other.root, other.path) for other in others}
+    name, n = wanted, 1
+    while places.get(name, (root, inside)) != (root, inside):
+        n += 1
+        name = f"{wanted}-{n}"
+    return name
 
 
 def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:

@@ -41,12 +41,11 @@ _HEAD_BYTES = 4096
 _MAX_ROWS = 500_000  # images whose rows are in memory at a time
 
 
-def borrow(units: Sequence[Unit], parts: Path, like: Path) -> set[int]:
-    """Write the parts of the units that the index `like` has, and return the keys of these units."""
+def borrow(units: Sequence[Unit], parts: Path, like: Path) -> None:
+    """Write the parts of the units that the index `like` has."""
     parts.mkdir(exist_ok=True)
     pairs = _pairs(units, like)
     sample = max(_MIN_SAMPLE_UNIT, _MIN_SAMPLE_ALL // max(len(pairs), 1))
-    borrowed: set[int] = set()
     with blob.Descriptors() as files:
         for batch in _batches(pairs):
             rows = _rows_by_unit(like, {record.unit for _, record in batch})
@@ -56,8 +55,6 @@ def borrow(units: Sequence[Unit], parts: Path, like: Path) -> set[int]:
                     path = borrowed_part(parts, unit, fingerprint_of(unit))
                     if part_counts(path) is None:
                         write_part(path, _renamed(unit, tables))
-                    borrowed.add(unit.key)
-    return borrowed
 
 
 def _batches(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
@@ -102,7 +99,8 @@ def _rows_by_unit(like: Path, units: set[int]) -> dict[int, dict[str, list[pa.Ta
     tables: dict[int, dict[str, list[pa.Table]]] = {}
     for table, part_table in _TABLES.items():
         for path in manifest.paths(like, table):
-            rows = pq.read_table(path, filters=pc.field("unit").isin(keys)).sort_by("unit")
+            # Without partitioning=None a folder such as lab=3 in the path would become a column.
+            rows = pq.read_table(path, filters=pc.field("unit").isin(keys), partitioning=None).sort_by("unit")
             start = 0
             for count in rows["unit"].combine_chunks().value_counts().to_pylist() if rows.num_rows else []:
                 unit_rows = rows.slice(start, count["counts"])

@@ -106,7 +106,7 @@ def _merge_seek_points(stage: Stage) -> list[FileEntry]:
     changed = {part_of(source, file) for source, file in files}
     entries = [entry for entry in stage.old_entries("seek_points") if entry.part not in changed]
     for source, file in files:
-        with stage.dropping_tables():
+        with stage.dropping():
             wanted = stage.table("SELECT $source AS source, $file AS file", {"source": source, "file": file})
             query = f"FROM {points.all} SEMI JOIN {wanted} USING (source, file) ORDER BY member, position"
             entries += stage.write("seek_points", part_of(source, file), query)

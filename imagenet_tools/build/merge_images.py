@@ -107,7 +107,7 @@ def merge_images(
     other_bytes = OtherBytes(stage, compared.misfiled, problems, seek_points)
     complete = True
     for part in sorted(touched & odd_parts):
-        with stage.dropping_tables():
+        with stage.dropping():
             entries = _write_part(stage, part, new.get(part, set()), compared, other_bytes)
         if entries is None:
             complete = False

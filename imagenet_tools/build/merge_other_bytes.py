@@ -27,10 +27,8 @@ from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.files import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-    import pyarrow as pa
 
     from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
@@ -52,10 +50,8 @@ _CONVERTED = ("reencoded", "resized")
 _READING_ORDER = """source, file, CASE WHEN compression LIKE 'tar.gz%' THEN split_part(member, '.tar', 1) END,
                     coalesce("offset", position), row"""
 
-_NO_DIFFERING_ROWS = """SELECT NULL::BIGINT AS row, NULL::VARCHAR AS dataset, NULL::VARCHAR AS image_id,
-    NULL::VARCHAR AS source, NULL::VARCHAR AS file, NULL::VARCHAR AS member, NULL::BIGINT AS unit,
-    NULL::BIGINT AS length, NULL::INTEGER AS width, NULL::INTEGER AS height, NULL::BIGINT AS raster,
-    NULL::BIGINT AS size LIMIT 0"""
+# Columns of the differing rows of all parts.
+_DIFFERING = f"{_KEY}, source, file, member, unit, length, width, height"
 
 
 class OtherBytes:
@@ -74,7 +70,10 @@ class OtherBytes:
         self._misfiled = misfiled
         self._problems = problems
         self._points = {entry.part: stage.folder / entry.file for entry in seek_points}
-        self._differing = stage.table(_NO_DIFFERING_ROWS)  # in all parts so far
+        no_images = stage.written_rows("images", [])
+        self._differing = stage.table(  # in all parts so far
+            f"SELECT 0::BIGINT AS row, {_DIFFERING}, 0::BIGINT AS raster, 0::BIGINT AS size FROM {no_images}"
+        )
 
     def rank(self, settled: Relation, images: Sequence[Path], copies: Sequence[Path], visitors: str) -> Relation | None:
         """Compare the rows of one part that are one image.
@@ -107,7 +106,7 @@ class OtherBytes:
         )
         stage.sql.execute(
             f"""INSERT INTO {self._differing} BY NAME
-                SELECT row, {_KEY}, source, file, member, unit, length, width, height, raster, size FROM {differing}
+                SELECT row, {_DIFFERING}, raster, size FROM {differing}
                 SEMI JOIN (SELECT {_KEY} FROM {differing} GROUP BY ALL HAVING count(DISTINCT unit) > 1) USING ({_KEY})
             """
         )
@@ -209,25 +208,19 @@ class OtherBytes:
         stage = self._stage
         schema = pa.schema([("row", pa.int64()), ("size", pa.int64()), ("digest", pa.string()), ("whole", pa.bool_())])
         rows = stage.sql.sql(f"FROM ({query}) ORDER BY {_READING_ORDER}").to_arrow_table()
-        facts = stage.arrow(pa.Table.from_batches(list(self._facts(rows, schema, decode=decode)), schema))
-        table = stage.table(f"FROM {facts}")
-        stage.sql.unregister(facts)
-        return table
-
-    def _facts(self, rows: pa.Table, schema: pa.Schema, *, decode: bool) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
+        batches = []
         with Descriptors() as files:
             for batch in rows.to_batches(max_chunksize=_BATCH_IMAGES):
-                facts = []
-                for row in batch.to_pylist():
-                    fact = {"row": row["row"]}
-                    data = self._bytes(row, files)
-                    if data is not None:
-                        whole = _is_whole(data) if decode else None
-                        fact |= {"size": len(data), "digest": hashlib.sha256(data).hexdigest(), "whole": whole}
-                    facts.append(fact)
-                yield pa.RecordBatch.from_pylist(facts, schema)
+                facts = [self._facts(row, files, decode=decode) for row in batch.to_pylist()]
+                batches.append(pa.RecordBatch.from_pylist(facts, schema))
+        return stage.table(f"FROM {stage.arrow(pa.Table.from_batches(batches, schema))}")
+
+    def _facts(self, row: dict[str, Any], files: Descriptors, *, decode: bool) -> dict[str, object]:
+        data = self._bytes(row, files)
+        if data is None:
+            return {"row": row["row"]}
+        digest = hashlib.sha256(data).hexdigest()
+        return {"row": row["row"], "size": len(data), "digest": digest, "whole": _is_whole(data) if decode else None}
 
     def _bytes(self, row: dict[str, Any], files: Descriptors) -> bytes | None:
         """Return the bytes of an image, or None if its source is missing or has changed."""

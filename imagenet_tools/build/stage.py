@@ -76,7 +76,7 @@ class Stage:
         without_progress_bar(self.sql)
         self.sql.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
         self._numbers = count()
-        self._tables: list[Relation] = []
+        self._relations: list[Relation] = []
 
     # ---- relations
 
@@ -86,39 +86,42 @@ class Stage:
 
     def view(self, query: str) -> Relation:
         """Return a new view of a query."""
-        name = Relation(f"view_{next(self._numbers)}")
+        name = self._new_name("view")
         self.sql.execute(f"CREATE TEMP VIEW {name} AS {query}")
         return name
 
     def table(self, query: str, parameters: Mapping[str, object] | None = None) -> Relation:
         """Return a new table with the rows of a query."""
-        name = Relation(f"table_{next(self._numbers)}")
+        name = self._new_name("table")
         self.sql.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
-        self._tables.append(name)
         return name
 
     def arrow(self, rows: pa.Table) -> Relation:
         """Return a view of an Arrow table, without a copy."""
-        name = Relation(f"view_{next(self._numbers)}")
+        name = self._new_name("arrow")
         self.sql.register(name, rows)
         return name
+
+    def _new_name(self, kind: str) -> Relation:
+        self._relations.append(Relation(f"{kind}_{next(self._numbers)}"))
+        return self._relations[-1]
 
     def drop(self, *relations: Relation) -> None:
         """Drop relations, which frees the memory of a table and unmaps the files of an Arrow table."""
         for name in relations:
-            if name in self._tables:
-                self.sql.execute(f"DROP TABLE {name}")
-                self._tables.remove(name)
-            else:
+            kind = name.partition("_")[0]
+            if kind == "arrow":
                 self.sql.unregister(name)
-                self.sql.execute(f"DROP VIEW IF EXISTS {name}")
+            else:
+                self.sql.execute(f"DROP {kind} {name}")
+            self._relations.remove(name)
 
     @contextmanager
-    def dropping_tables(self) -> Iterator[None]:
-        """Drop the tables that are made in a block when it ends."""
-        before = len(self._tables)
+    def dropping(self) -> Iterator[None]:
+        """Drop the relations that are made in a block when it ends."""
+        before = len(self._relations)
         yield
-        self.drop(*self._tables[before:])
+        self.drop(*self._relations[before:])
 
     def rows(self, table: str, units: Iterable[int] | None, files: Iterable[Path], *, only: str = "") -> TableRows:
         """Return views of the rows of new units (None: of all), and of old files without dropped units.

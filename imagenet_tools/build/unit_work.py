@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.build.parts import Counts, part_counts, part_path, write_part
+from imagenet_tools.build.parts import part_counts, part_path, write_part
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import UNREADABLE
@@ -42,24 +42,9 @@ class UnitResult(NamedTuple):
     """Result of the work on a unit."""
 
     unit: Unit
-    state: str  # scanned, resumed or unchanged
-    fingerprint: str
-    digest: str  # SHA-256 of the unit's bytes with `by_hash`, else ""
-    size: int  # bytes of the file that holds the unit; -1 if its images are files
-    part: Path
-    counts: Counts  # rows by table; for an unchanged unit those of the old index
-    mtime_ns: int  # of that file, or the newest of those files
-
-    @property
-    def record(self) -> UnitRecord:
-        """The record of the unit in the table sources."""
-        unit = self.unit
-        images, boxes, labels, problems = (self.counts.get(name, 0) for name in _COUNTED)
-        identity = (unit.key, unit.form, unit.file, unit.member, self.fingerprint)
-        return UnitRecord(*identity, images, boxes, labels, problems, self.size, self.digest, self.mtime_ns)
-
-
-_COUNTED = ("images", "boxes", "labels", "problems")
+    state: str  # scanned, resumed, borrowed or unchanged
+    part: Path  # there is none for an unchanged unit
+    record: UnitRecord  # of the unit in the table sources
 
 
 def work(task: Task) -> UnitResult:
@@ -74,22 +59,27 @@ def work(task: Task) -> UnitResult:
         # A unit that was probed stays so in a build that does not probe.
         for same in (unit, unit._replace(probed=True)):
             same_fingerprint = _fingerprint(same, state)
-            unchanged = (
-                known.digest == _digest(same, content) if task.by_hash else known.fingerprint == same_fingerprint
-            )
-            if unchanged:
-                old = {name: getattr(known, f"n_{name}") for name in _COUNTED}
-                return UnitResult(unit, "unchanged", same_fingerprint, known.digest, size, path, old, mtime_ns)
-    for part in (path, borrowed_part(task.parts, unit, fingerprint)):
-        if (resumed := part_counts(part)) is not None:
-            return UnitResult(unit, "resumed", fingerprint, digest, size, part, resumed, mtime_ns)
-    unread: list[str] = []
-    counts = write_part(path, _watched(_reader(unit).scan(unit), unread))
-    if unread:
-        # Neither this part nor the index may stand for the unit in a later build.
-        fingerprint = digest = ""
-        path = path.rename(path.with_suffix(".unread.part"))
-    return UnitResult(unit, "scanned", fingerprint, digest, size, path, counts, mtime_ns)
+            if known.digest == _digest(same, content) if task.by_hash else known.fingerprint == same_fingerprint:
+                record = known._replace(fingerprint=same_fingerprint, size=size, mtime_ns=mtime_ns)
+                return UnitResult(unit, "unchanged", path, record)
+    result = "resumed"
+    counts = part_counts(path)
+    if counts is None:
+        borrowed = borrowed_part(task.parts, unit, fingerprint)
+        if (counts := part_counts(borrowed)) is not None:
+            result, path = "borrowed", borrowed
+    if counts is None:
+        result = "scanned"
+        unread: list[str] = []
+        counts = write_part(path, _watched(_reader(unit).scan(unit), unread))
+        if unread:
+            # Neither this part nor the index may stand for the unit in a later build.
+            fingerprint = digest = ""
+            path = path.rename(path.with_suffix(".unread.part"))
+    images, boxes, labels, problems = (counts.get(table, 0) for table in ("images", "boxes", "labels", "problems"))
+    identity = (unit.key, unit.form, unit.file, unit.member, fingerprint)
+    record = UnitRecord(*identity, images, boxes, labels, problems, size, digest, mtime_ns)
+    return UnitResult(unit, result, path, record)
 
 
 def borrowed_part(parts: Path, unit: Unit, fingerprint: str) -> Path:

@@ -253,7 +253,7 @@ def worked(units: list[Unit], known: dict[int, UnitRecord], by_hash: bool, parts
             done = work(Task(unit, parts / "parts", known.get(unit.key), by_hash))
             if done.state == "unchanged":
                 continue
-            fingerprint, digest = done.fingerprint, done.digest
+            fingerprint, digest = done.record.fingerprint, done.record.digest
         found[unit.key] = UnitRecord(unit.key, unit.form, unit.file, unit.member, fingerprint, 0, 0, 0, 0, -1, digest)
     shutil.rmtree(parts / "parts")
     return found
