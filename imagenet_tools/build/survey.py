@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,9 +18,11 @@ from imagenet_tools.store.layout import is_index
 from imagenet_tools.wordnet.wnid import is_split_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from imagenet_tools.units import Detection, Reader, Unit
+
+    UnitsOf = Callable[[Detection], list[Unit]]
 
 # Suffixes of files that are in the thousands in scanned folders, and are no archive or list.
 _SCANNED_SUFFIXES = IMAGE_SUFFIXES | {".xml"}
@@ -55,9 +58,9 @@ def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
         SourceError: The path does not exist.
     """
     path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
-    units = _Units(readers, path if path.is_dir() else path.parent)
+    units = _units_of(readers, path if path.is_dir() else path.parent)
     found, ignored = _detect(path, readers, units, with_exports=False)
-    n_units = tuple(len(units.of(detection)) for detection in found)
+    n_units = tuple(len(units(detection)) for detection in found)
     return Survey(path, tuple(found), n_units, tuple(ignored), "" if found else what_is(path))
 
 
@@ -76,26 +79,21 @@ def detect(
     Raises:
         SourceError: The path does not exist, or one form has files inside and outside of an export.
     """
-    return _detect(path, readers, _Units(readers, path), with_exports=with_exports)
+    return _detect(path, readers, _units_of(readers, path), with_exports=with_exports)
 
 
-class _Units:
-    """The units of detections, each listed once: listing class folders opens many of them."""
+def _units_of(readers: Mapping[str, Reader], root: Path) -> UnitsOf:
+    """Return a function that lists the units of a detection once; none if the detection holds nothing that is read."""
 
-    def __init__(self, readers: Mapping[str, Reader], root: Path):
-        self._readers, self._root = readers, root
-        self._units: dict[Detection, list[Unit]] = {}
+    @functools.cache
+    def units(detection: Detection) -> list[Unit]:
+        return list(readers[detection.form].units(detection, "", root)) if detection.holds else []
 
-    def of(self, detection: Detection) -> list[Unit]:
-        """Return the units of a detection; none if it holds nothing that is read."""
-        if detection not in self._units:
-            reader = self._readers[detection.form]
-            self._units[detection] = list(reader.units(detection, "", self._root)) if detection.holds else []
-        return self._units[detection]
+    return units
 
 
 def _detect(
-    path: Path, readers: Mapping[str, Reader], units: _Units, *, with_exports: bool
+    path: Path, readers: Mapping[str, Reader], units: UnitsOf, *, with_exports: bool
 ) -> tuple[list[Detection], list[str]]:
     if not path.exists():
         raise SourceError(f"{path} does not exist. Expected a file or a folder of ImageNet.")
@@ -110,10 +108,8 @@ def _detect(
         exports += [export for export in more if export not in exports]
     known = {name for detection in found for name in readers[detection.form].READS.beside}
     known |= search.known | (around.files if around else set())
-    tops = [f"{export.folder.relative_to(path).as_posix()}/" for export in exports]
-    ignored = [
-        f"{top} ({export.title}: name it by itself to read it)" for top, export in zip(tops, exports, strict=True)
-    ]
+    tops = {f"{export.folder.relative_to(path).as_posix()}/": export for export in exports}
+    ignored = [f"{top} ({export.title}: name it by itself to read it)" for top, export in tops.items()]
     for name in search.ignored:
         if not known & {name, name.rpartition("/")[2]} and not name.startswith(tuple(tops)):
             reason = unread_file(path / name)
@@ -124,14 +120,10 @@ def _detect(
 def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
     """Return what the readers detect at a path itself, each with its splits in the usual order."""
     return [
-        replace(detection, splits=tuple(sorted(detection.splits, key=_split_order)))
+        replace(detection, splits=tuple(sorted(detection.splits, key=lambda split: (*_SPLITS, split).index(split))))
         for reader in readers.values()
         for detection in reader.detect(path)
     ]
-
-
-def _split_order(split: str) -> int:
-    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
 
 
 class _FolderSearch:
@@ -147,7 +139,7 @@ class _FolderSearch:
     """
 
     def __init__(
-        self, path: Path, readers: Mapping[str, Reader], units: _Units, found: list[Detection], *, with_exports: bool
+        self, path: Path, readers: Mapping[str, Reader], units: UnitsOf, found: list[Detection], *, with_exports: bool
     ):
         self._path, self._readers, self._units, self._with_exports = path, readers, units, with_exports
         self.found: list[Detection] = []
@@ -164,7 +156,7 @@ class _FolderSearch:
 
     def _add(self, detection: Detection, *, alone: bool = False) -> bool:
         """Add a detection. Return False if `alone` and another detection reads some of the same files."""
-        units = self._units.of(detection)
+        units = self._units(detection)
         files = {unit.file for unit in units}
         if not detection.holds:
             files = {detection.path.relative_to(self._path).as_posix()}
@@ -257,7 +249,7 @@ def _with_split_warning(detection: Detection, path: Path, others: list[Detection
     return replace(detection, readings=(*detection.readings, reading))
 
 
-def _without_exports(path: Path, found: Sequence[Detection], units: _Units) -> tuple[list[Detection], list[OwnExport]]:
+def _without_exports(path: Path, found: Sequence[Detection], units: UnitsOf) -> tuple[list[Detection], list[OwnExport]]:
     """Return (the detections outside of exports below a path, these exports)."""
     kept: list[Detection] = []
     met: dict[str, OwnExport] = {}
@@ -265,7 +257,7 @@ def _without_exports(path: Path, found: Sequence[Detection], units: _Units) -> t
         if detection.path.is_file():  # listing the units of an archive would read it
             files = [detection.path.relative_to(path).as_posix()]
         else:
-            files = [unit.file for unit in units.of(detection)]
+            files = [unit.file for unit in units(detection)]
         exports = exports_on_the_way(path, files)
         if exports and not all(any(f"{file}/".startswith(f"{name}/") for name in exports) for file in files):
             first = next(iter(exports.values()))

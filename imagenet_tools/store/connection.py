@@ -200,7 +200,9 @@ def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
     label = _label(name, path)
     if not re.fullmatch(r"[A-Za-z_]\w*", name) or name.lower() in TABLES:
         taken = ", which is a table of the index" if name.lower() in TABLES else ""
-        raise UsageError(f"{label}: the name is {name!r}{taken}. Expected a name of its own: letters, digits and '_'.")
+        raise UsageError(
+            f"{label}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
+        )
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
     if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
