@@ -141,8 +141,8 @@ def _index_exists(index: Path) -> bool:
     """Return True if there is an index. Raise ExistsError if there is anything else."""
     exists = layout.is_index(index)
     if not exists and os.path.lexists(index):
-        found = "a folder that is no index" if index.is_dir() else "something else"
-        raise ExistsError(f"{index} exists: found {found}; expected an index or nothing. Name another, or remove it.")
+        kind = "a folder that is no index" if index.is_dir() else "something else"
+        raise ExistsError(f"{index} exists: found {kind}; expected an index or nothing. Name another, or remove it.")
     return exists
 
 
@@ -152,13 +152,13 @@ def _count_states(results: Sequence[UnitResult], *, like: bool) -> Counts:
     return {state: counts[state] for state in ("scanned", "resumed", "unchanged", *(["borrowed"] if like else []))}
 
 
-def _next_sources(known: Sequence[Source], found: Sequence[Source], results: Sequence[UnitResult]) -> list[Source]:
-    """Return the sources of the next index: the old ones that were not found in this build, then the found ones."""
-    records: dict[str, list[UnitRecord]] = {source.name: [] for source in found}
+def _next_sources(known: Sequence[Source], new: Sequence[Source], results: Sequence[UnitResult]) -> list[Source]:
+    """Return the sources of the next index: the old ones that are not in this build, then those of this build."""
+    records: dict[str, list[UnitRecord]] = {source.name: [] for source in new}
     for result in results:
         records[result.unit.source].append(result.record)
     kept = [source for source in known if source.name not in records]
-    return kept + [replace(source, units=tuple(records[source.name])) for source in found]
+    return kept + [replace(source, units=tuple(records[source.name])) for source in new]
 
 
 def _scan(

@@ -62,12 +62,12 @@ def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
     if _unchanged(stage):
         counts = stage.table(f"SELECT dataset, image_id, count(*) AS n FROM {parquet(old)} GROUP BY ALL")
         return ChosenBoxes(counts, None)
-    given = stage.rows("boxes", None, stage.old_paths("boxes", "unused_boxes"))
-    adopted = _adopted(stage, odd, given.all)
+    rows = stage.rows("boxes", None, stage.old_paths("boxes", "unused_boxes"))
+    adopted = _adopted(stage, odd, rows.all)
     boxes = stage.view(
         f"""SELECT b.* REPLACE (CASE WHEN b.dataset = '{_NO_RELEASE}' THEN coalesce(a.home, b.dataset)
                                      ELSE b.dataset END AS dataset), {_SCOPE} AS scope
-            FROM {given.all} AS b LEFT JOIN {adopted} AS a USING (image_id)"""
+            FROM {rows.all} AS b LEFT JOIN {adopted} AS a USING (image_id)"""
     )
     # The sum of hashes is equal for two annotations with the same boxes in any order.
     annotations = stage.table(
@@ -93,8 +93,8 @@ def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
             GROUP BY dataset, image_id"""
     )
     stage.drop(annotations)
-    dropped = f"(FROM {parquet(old)} WHERE {DROPPED})" if old else f"(FROM {given.all} LIMIT 0)"
-    changed = " UNION ALL ".join(f"SELECT image_id FROM {rows}" for rows in (given.new, adopted, dropped))
+    dropped = f"(FROM {parquet(old)} WHERE {DROPPED})" if old else f"(FROM {rows.all} LIMIT 0)"
+    changed = " UNION ALL ".join(f"SELECT image_id FROM {relation}" for relation in (rows.new, adopted, dropped))
     classes = {wnid for (wnid,) in stage.fetch(f"SELECT DISTINCT {NAMED_CLASS} FROM ({changed})")}
     return ChosenBoxes(counts, classes, boxes, spare)
 
@@ -115,7 +115,7 @@ def _unchanged(stage: Stage) -> bool:
 
 
 def _adopted(stage: Stage, odd: OddImages, boxes: Relation) -> Relation:
-    """Return a table (image_id, home): the release of each image of which there are boxes without a release."""
+    """Return a table (image_id, home): the release of each image that has boxes without a release."""
     ids = f"SELECT DISTINCT image_id FROM {boxes} WHERE dataset = '{_NO_RELEASE}'"
     adopted = stage.table("SELECT NULL::VARCHAR AS image_id, NULL::VARCHAR AS home LIMIT 0")
     if stage.fetch(f"{ids} LIMIT 1"):

@@ -43,12 +43,12 @@ _MAX_TITLE_CHARACTERS = 60
 
 def unread_file(path: Path) -> str:
     """Return what a file is, by its first bytes, and what to do; "" for a file of no known kind."""
-    head = None
-    with suppress(OSError):
-        if path.is_file():  # opening a pipe would block
-            with path.open("rb") as file:
-                head = file.read(_HEAD_BYTES)
-    if head is None:
+    try:
+        if not path.is_file():  # opening a pipe would block
+            return ""
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
         return ""
     if not head:
         return f"{_EMPTY}: copy or download it again"

@@ -39,7 +39,7 @@ CONSTANT_FOLDER = Path(__file__).parent.parent / "tables" / "index"
 
 # Rows of a row group. DuckDB reads row groups in parallel, and skips those without the wnids of a query.
 _GROUP_ROWS = 131_072
-# Tables of which a query needs few rows: some 32 KiB windows of seek points, one term, the closure of one synset.
+# A query needs few rows of these tables: some 32 KiB windows of seek points, one term, the closure of one synset.
 _SMALL_GROUP_ROWS = {"seek_points": 64, "synset_terms": 8192, "closure": 8192}
 
 # Columns with long runs of few values.
@@ -289,7 +289,7 @@ def wrong_files(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def damaged(folder: Path, problem: str) -> NoIndexError:
-    """Return the error of an index of which a file is missing or damaged."""
+    """Return the error of an index with a missing or damaged file."""
     return NoIndexError(
         f"The index {folder} is damaged; {problem}. Copy it again, or build it again from all its sources: "
         f"imagenet-tools build-index PATH... -o {folder} --fresh"

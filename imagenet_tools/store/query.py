@@ -1,6 +1,6 @@
 """Run one SELECT over an index, contained: it reads the index and the tables of the caller, and nothing else.
 
-There are three barriers, each of which would stop most of what the others stop:
+There are three barriers, and each stops most attacks alone:
 
 - A gate (imagenet_tools.store.gate): DuckDB's parser must see one SELECT, with nothing else inside.
 - Views of exact files are made first; then DuckDB is locked: no other file, no extension, no Python object, no
@@ -24,7 +24,6 @@ from imagenet_tools.schema import TABLES
 from imagenet_tools.store.connection import add_table, connect, first_line, quoted, specialise_is_a
 from imagenet_tools.store.gate import check
 from imagenet_tools.store.layout import read_manifest
-from imagenet_tools.system import address_space
 
 if TYPE_CHECKING:
     import duckdb
@@ -181,7 +180,7 @@ def _message(error: Exception) -> str:
 
     text = str(error).strip()
     if isinstance(error, (MemoryError, duckdb.OutOfMemoryException)) or "Out of Memory" in text:
-        bound = address_space()[0]
+        bound = system.address_space()[0]
         limit = f"than the {bound / (1 << 30):.1f} GiB it may use" if bound != RLIM_INFINITY else "than there is"
         return (
             f"The query needs more memory {limit}. Ask for fewer rows or columns, above all in ORDER BY, DISTINCT, "
