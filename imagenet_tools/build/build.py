@@ -142,7 +142,9 @@ def _index_exists(index: Path) -> bool:
     exists = layout.is_index(index)
     if not exists and os.path.lexists(index):
         kind = "a folder that is no index" if index.is_dir() else "something else"
-        raise ExistsError(f"{index} exists: found {kind}; expected an index or nothing. Name another, or remove it.")
+        raise ExistsError(
+            f"{index} exists: found {kind}, expected an index or nothing there. Name another, or remove it."
+        )
     return exists
 
 
