@@ -28,8 +28,8 @@ from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
     from pathlib import Path
-    from typing import IO
 
     import pyarrow as pa
 
@@ -87,7 +87,7 @@ def shares(path: Path) -> list[str]:
 def _holds_class_archives(path: Path) -> bool:
     """Return True if the first file in an archive is the archive of a class."""
     with suppress(FormatError), tar.open_stream(path, ahead=_AHEAD_BYTES) as file:
-        for member, _, _ in tar.stream_files(file, cap=0):
+        for member, _, _ in tar.stream(file, cap=0):
             if member.kind == "file" and not member.name.rpartition("/")[2].startswith("."):
                 return ARCHIVE.fullmatch(member.name) is not None
     return False
@@ -111,7 +111,7 @@ def first_files(path: Path, n: int) -> list[tuple[str, bytes]]:
 
 
 def _members(
-    file: IO[bytes],
+    file: BufferedReader,
     label: str,
     *,
     takes: Callable[[str], bool] = lambda wnid: True,
@@ -127,7 +127,7 @@ def _members(
         takes: Returns True for the classes whose archives are opened.
         report: Called with (error, class archive) when a class archive breaks; the next member follows.
     """
-    for member, data, opened in tar.stream_files(file, cap=MAX_BYTES, label=label):
+    for member, data, opened in tar.stream(file, cap=MAX_BYTES, label=label):
         match = ARCHIVE.fullmatch(member.name) if member.kind == "file" else None
         if match is None:
             yield "", None, member, data
@@ -135,7 +135,7 @@ def _members(
             archive = f"{member.name}/"
             try:
                 with tar.open_stream(opened() if data is None else data) as inner_file:
-                    for inner, inner_data, _ in tar.stream_files(inner_file, cap=MAX_BYTES, label=archive):
+                    for inner, inner_data, _ in tar.stream(inner_file, cap=MAX_BYTES, label=archive):
                         yield archive, match[1], inner, inner_data
             except FormatError as error:
                 report(error, archive)

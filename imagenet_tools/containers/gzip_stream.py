@@ -1,9 +1,9 @@
-"""Gzip streams with random access, by seek points that one pass from the front makes, and the table that keeps them.
+"""Streams that are read forward only, and gzip streams with random access by seek points, which a table keeps.
 
-A seek point maps a position in the stream to an offset in the compressed bytes, and holds the 32 KiB before it, from
-which inflating continues. A read costs the distance from the seek point before it to its end. indexed_gzip makes the
-points and reads by them; no other module uses it. Its index file, little-endian, is made again from the points that a
-read needs:
+One pass from the front makes the seek points. A seek point maps a position in the stream to an offset in the compressed
+bytes, and holds the 32 KiB before it, from which inflating continues. A read costs the distance from the seek point
+before it to its end. indexed_gzip makes the points and reads by them; no other module uses it. Its index file,
+little-endian, is made again from the points that a read needs:
 
     "GZIDX"  version u8  flags u8  compressed size u64  stream's size u64  spacing u32  window u32  number of points u32
     a point: compressed offset u64  position in the stream u64  bits of the byte before u8  has a window u8
@@ -13,11 +13,13 @@ read needs:
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import os
 import struct
 import threading
+import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
     from imagenet_tools.storage.blob import Descriptors
     from imagenet_tools.units import Unit
 
+GZIP_MAGIC = b"\x1f\x8b"
+LARGEST = 256 << 20  # bytes that a wrapped image may unpack to: ImageNet's largest is far below, a bomb is not
+
+# The file of points.
 _HEADER = struct.Struct("<5sBBQQIII")
 _POINT = struct.Struct("<QQBB")
 _MAGIC = b"GZIDX"
@@ -52,13 +58,104 @@ _AHEAD_BYTES = 256 << 20
 _SINGLE_IMAGE_BYTES = 64 << 10
 _COMPRESSED_READ_BYTES = 1 << 20
 
+_SKIP_BYTES = 1 << 16  # of a forward stream, skipped at a time; a larger buffer is allocated again at each use
 _MAX_OPEN_STREAMS = 8  # each holds a window or two, and its buffers
 
 # Raised by indexed_gzip for damaged bytes; its base class raises ValueError if a read returns a negative size.
 _ERRORS = (OSError, EOFError, ValueError)
 
-# read(offset, n) returns n compressed bytes, fewer only at their end.
+# read(offset, n) returns n bytes from an offset on, fewer only at the end.
 Read = Callable[[int, int], bytes]
+
+
+def forward(file: io.BufferedReader, label: str) -> Read:
+    """Return a function that reads a stream at growing offsets, and skips the bytes between; errors use the label.
+
+    The function raises FormatError: gzip_truncated if the stream ends too early, gzip_damaged if its bytes or its
+    checksum are wrong.
+    """
+    position = 0  # after the last read
+
+    def read(offset: int, n: int) -> bytes:
+        nonlocal position
+        if offset < position:
+            message = f"{label}: byte {offset:,} was asked for after byte {position:,}; a stream is read once"
+            raise ValueError(message)
+        try:
+            while position < offset:
+                n_skipped = len(file.read1(min(offset - position, _SKIP_BYTES)))
+                if not n_skipped:
+                    return b""
+                position += n_skipped
+            data = file.read(n)
+        except EOFError as error:
+            message = (
+                f"{label}: the compressed stream ends too early, after {position:,} bytes: fetch or copy it again."
+            )
+            raise FormatError(message, code="gzip_truncated") from error
+        except (zlib.error, gzip.BadGzipFile) as error:
+            message = f"{label}: the compressed stream is damaged after {position:,} bytes ({error}): fetch it again."
+            raise FormatError(message, code="gzip_damaged") from error
+        position += len(data)
+        return data
+
+    return read
+
+
+class Gunzip(gzip.GzipFile):
+    """The bytes inside a gzip stream, for a BufferedReader: small reads of a GzipFile cost four times more."""
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Inflate once, and return the number of bytes, 0 at the end; an error comes after the bytes before it."""
+        return self.readinto1(buffer)
+
+
+def gunzip(data: bytes) -> bytes:
+    """Return the image inside a gzip wrapping.
+
+    Raises:
+        FormatError: gzip_broken: the wrapping is broken, cut short, or unpacks to more than LARGEST bytes.
+    """
+    engine = zlib.decompressobj(wbits=31)
+    try:
+        image = engine.decompress(data, LARGEST)
+    except zlib.error as error:
+        message = f"Found a gzip wrapping that is broken ({error}); expected an image in it."
+        raise FormatError(message, code="gzip_broken") from error
+    if not engine.eof:
+        message = f"Found a gzip wrapping that is cut short or holds over {LARGEST:,} bytes; expected an image in it."
+        raise FormatError(message, code="gzip_broken")
+    return image
+
+
+class Section(io.RawIOBase):
+    """A range of what a function reads, as a file; of a forward stream, it is valid until the stream is read on."""
+
+    def __init__(self, read: Read, start: int, size: int, name: str = ""):
+        self.name = name
+        self._read, self._start, self._size, self._place = read, start, size, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset, and return the place in the range."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = max(base + offset, 0)
+        return self._place
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read into a buffer and return the number of bytes, fewer only at the end."""
+        view = memoryview(buffer)
+        data = self._read(self._start + self._place, max(0, min(len(view), self._size - self._place)))
+        view[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 class Point(NamedTuple):
@@ -85,7 +182,7 @@ class GzipStream:
         self._label = label
         self.damage = ""  # the message about damage that was met while inflating ahead, such as a wrong checksum
         self.spacing = max(_SPACING_BYTES, size // _MAX_POINTS)  # bytes of the stream between two points
-        raw = io.BufferedReader(_Compressed(read, size), _COMPRESSED_READ_BYTES)
+        raw = io.BufferedReader(Section(read, 0, size), _COMPRESSED_READ_BYTES)
         self._file: Any = _library(label).IndexedGzipFile(
             fileobj=raw,
             spacing=self.spacing,
@@ -156,34 +253,6 @@ def _library(label: str) -> Any:
     return indexed_gzip
 
 
-class _Compressed(io.RawIOBase):
-    """The compressed bytes as a seekable file."""
-
-    def __init__(self, read: Read, size: int):
-        self._read, self._size, self._place = read, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(start + offset, 0)
-        return self._place
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer)
-        data = self._read(self._place, max(0, min(len(view), self._size - self._place)))
-        view[: len(data)] = data
-        self._place += len(data)
-        return len(data)
-
-
 def point_rows(unit: Unit, stream: GzipStream, *, start: int, size: int) -> pa.RecordBatch:
     """Return the rows of the table seek_points for the stream of a unit.
 
@@ -208,7 +277,8 @@ def part_of(source: str, file: str) -> str:
 class _PointRow(NamedTuple):
     """A row of a file of the table seek_points, without its window."""
 
-    number: int  # of the row in the file
+    group: int  # the row group
+    number: int  # of the row in its group
     member: str | None
     start: int
     size: int
@@ -222,8 +292,14 @@ class _PointFile:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
-        rows = self._file.read(columns=list(_PointRow._fields[1:])).to_pylist()
-        self._rows = [_PointRow(n, **row) for n, row in enumerate(rows)]
+        self._rows = [
+            _PointRow(group, number, **row)
+            for group in range(self._file.num_row_groups)
+            for number, row in enumerate(self._columns(group, _PointRow._fields[2:]).to_pylist())
+        ]
+
+    def _columns(self, group: int, names: Sequence[str]) -> pa.Table:
+        return self._file.read_row_group(group, columns=list(names))
 
     def rows_of(self, member: str | None) -> list[_PointRow]:
         """Return the points of the stream that holds the image of this name, by position."""
@@ -231,14 +307,7 @@ class _PointFile:
 
     def point(self, row: _PointRow) -> Point:
         """Return a point with its window."""
-        number = row.number
-        for group in range(self._file.num_row_groups):
-            n_rows = self._file.metadata.row_group(group).num_rows
-            if number < n_rows:
-                table = self._file.read_row_group(group, columns=list(Point._fields))
-                return Point(**table.slice(number, 1).to_pylist()[0])
-            number -= n_rows
-        raise IndexError(row)
+        return Point(**self._columns(row.group, Point._fields).slice(row.number, 1).to_pylist()[0])
 
 
 class _OpenStream(NamedTuple):

@@ -8,18 +8,15 @@ first bytes and never from its name.
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from imagenet_tools.containers.gzip_stream import Streams
+from imagenet_tools.containers.gzip_stream import Streams, gunzip
 from imagenet_tools.containers.parquet_images import RowGroups
-from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.blob import Descriptors
 
 HEAD_BYTES = 12  # of an image, which show its encoding
-LARGEST = 256 << 20  # bytes that a wrapped image may unpack to: ImageNet's largest is far below, a bomb is not
-GZIP_MAGIC = b"\x1f\x8b"
 
 # Values of images.compression for images in a gzip stream: as they are, and each wrapped in a gzip of its own.
 STREAMED = ("tar.gz", "tar.gz+gzip")
@@ -151,21 +148,3 @@ def reading_order(place: Place) -> tuple[str, str, int]:
     stream, inside, _ = (place.member or "").partition(".tar")
     position = place.position if place.offset is None else place.offset
     return str(place.path), stream if inside and place.compression in STREAMED else "", position or 0
-
-
-def gunzip(data: bytes) -> bytes:
-    """Return the image inside a gzip wrapping.
-
-    Raises:
-        FormatError: gzip_broken: the wrapping is broken, cut short, or unpacks to more than LARGEST bytes.
-    """
-    engine = zlib.decompressobj(wbits=31)
-    try:
-        image = engine.decompress(data, LARGEST)
-    except zlib.error as error:
-        message = f"Found a gzip wrapping that is broken ({error}); expected an image in it."
-        raise FormatError(message, code="gzip_broken") from error
-    if not engine.eof:
-        message = f"Found a gzip wrapping that is cut short or holds over {LARGEST:,} bytes; expected an image in it."
-        raise FormatError(message, code="gzip_broken")
-    return image

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from imagenet_tools.containers import tar_header
-from imagenet_tools.containers.forward import Gunzip, Payload, Read, forward
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, Gunzip, Read, Section, forward
 from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, LINK, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
 
@@ -290,33 +290,26 @@ def _check_tail(read: Read, place: int, end: int, label: str) -> None:
         data = _exactly(read, place, min(_READ_BYTES, end - place))
 
 
-def stream(file: IO[bytes], *, cap: int = 64 << 20, label: str = "") -> Iterator[tuple[Member, bytes | None]]:
-    """Yield the members, with their payloads, of a tar that is read once from front to back.
+def stream(
+    file: io.BufferedReader, *, cap: int = 64 << 20, label: str = ""
+) -> Iterator[tuple[Member, bytes | None, Callable[[], Section]]]:
+    """Yield (member, its payload, a function that opens the payload) of a tar that is read once from front to back.
+
+    The function opens a payload of any size, until the next member: so an archive inside an archive is read.
 
     Args:
-        file: A file as `open_stream` returns it, or any object with `read`.
+        file: A file as `open_stream` returns it.
         cap: The maximum size of a payload in bytes. A larger one is None, as is that of a member that is no file.
         label: The name of the tar in errors; default: the file's path.
 
     Raises:
         FormatError: After the last good member, with a code of PROBLEMS.
     """
-    for member, payload, _ in stream_files(file, cap=cap, label=label):
-        yield member, payload
-
-
-def stream_files(
-    file: IO[bytes], *, cap: int, label: str = ""
-) -> Iterator[tuple[Member, bytes | None, Callable[[], Payload]]]:
-    """Yield as `stream` does, with a function that opens the payload, of any size, until the next member.
-
-    An archive inside an archive is read this way while it streams by.
-    """
     label = label or str(getattr(file, "name", None) or "the archive")
     read = forward(file, label)
 
-    def open_payload() -> Payload:
-        return Payload(read, member.offset, member.size, f"{label}/{member.name}")
+    def open_payload() -> Section:
+        return Section(read, member.offset, member.size, f"{label}/{member.name}")
 
     for member, _ in _walk(read, 0, sys.maxsize, 0, label):
         payload = None
@@ -328,23 +321,22 @@ def stream_files(
 
 
 @contextmanager
-def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _READ_BYTES) -> Iterator[IO[bytes]]:
+def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _READ_BYTES) -> Iterator[io.BufferedReader]:
     """Open a tar for `stream`, compressed by gzip or not, as its first bytes show.
 
     Args:
         source: A path, an open file, or the bytes of the tar.
         ahead: Bytes read at a time; a few are enough to read only the first members.
     """
-    if isinstance(source, bytes):
-        raw: io.RawIOBase = cast("io.RawIOBase", io.BytesIO(source))
-        ahead = min(ahead, len(source) + 1)
-    else:
-        raw = source if isinstance(source, io.RawIOBase) else _open(source)
+    raw: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+    if isinstance(source, str | os.PathLike):
+        raw = _open(source)
     with io.BufferedReader(raw, ahead) as file:
-        if not is_gzip_head(file.peek(2)):
+        if file.peek(2)[:2] != GZIP_MAGIC:
             yield file
             return
-        with io.BufferedReader(Gunzip(file), _INFLATED_BYTES) as unpacked:
+        inflated: Any = Gunzip(fileobj=file, mode="rb")
+        with io.BufferedReader(inflated, _INFLATED_BYTES) as unpacked:
             yield unpacked
 
 
@@ -354,7 +346,7 @@ def members(path: StrPath) -> Iterator[Member]:
         yield from walk(path)
         return
     with open_stream(path) as file:
-        for member, _ in stream(file, cap=0):
+        for member, _, _ in stream(file, cap=0):
             yield member
 
 
@@ -365,12 +357,7 @@ def is_tar(path: StrPath) -> bool:
 
 def is_gzip(path: StrPath) -> bool:
     """Return True if a regular file begins as gzip does."""
-    return is_gzip_head(_head(path))
-
-
-def is_gzip_head(head: bytes) -> bool:
-    """Return True if the first 2 bytes are those of gzip."""
-    return head[:2] == b"\x1f\x8b"
+    return _head(path)[:2] == GZIP_MAGIC
 
 
 def _head(path: StrPath) -> bytes:

@@ -138,7 +138,7 @@ def _from_archive(unit: Unit, rows: AnnotationRows) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     try:
         with tar.open_stream(unit.path) as file:
-            for member, data in tar.stream(file, cap=_LIST_BYTES, label=unit.file):
+            for member, data, _ in tar.stream(file, cap=_LIST_BYTES, label=unit.file):
                 name = PurePosixPath(member.name).name
                 if data is not None and (name in _MAPS or _TRUTH.fullmatch(name)):
                     contents.setdefault(name, data)

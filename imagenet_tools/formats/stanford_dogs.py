@@ -149,7 +149,7 @@ def _read_lists(file: Path) -> Iterator[tuple[str, bytes]]:
         yield file.name, file.read_bytes()
         return
     with tar.open_stream(file) as stream:
-        for member, data in tar.stream(stream, cap=_LIST_BYTES):
+        for member, data, _ in tar.stream(stream, cap=_LIST_BYTES):
             name = PurePosixPath(member.name).name
             if name in _LISTS and data is not None:
                 yield name, data

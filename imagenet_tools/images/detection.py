@@ -26,7 +26,7 @@ from imagenet_tools.catalogue.releases import (
     release_of,
     release_of_21k_p,
 )
-from imagenet_tools.containers.payload import GZIP_MAGIC
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.jpeg import reader_at

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import RELEASES, title
-from imagenet_tools.containers.payload import GZIP_MAGIC, gunzip
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, gunzip
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import probe as probing
 from imagenet_tools.images.jpeg import ImageFacts, reader_of

@@ -12,7 +12,8 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
-from imagenet_tools.containers.payload import GZIP_MAGIC, HEAD_BYTES, encoding_of
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
+from imagenet_tools.containers.payload import HEAD_BYTES, encoding_of
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.images.jpeg import ORIENTATION, ImageFacts, More, facts, reader_of
 

@@ -8,8 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from imagenet_tools.containers import tar
-from imagenet_tools.containers.gzip_stream import GzipStream, point_rows
-from imagenet_tools.containers.payload import GZIP_MAGIC, LARGEST
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, LARGEST, GzipStream, point_rows
 from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import batch, image_rows

@@ -387,7 +387,7 @@ def test_what_an_archive_is_shows_in_its_bytes_and_not_in_its_name(tmp_path: Pat
     assert [tar.is_gzip(tmp_path / name) for name in ("a.jpg", "b.tar")] == [False, True]
     for name in ("a.jpg", "b.tar"):
         with tar.open_stream(tmp_path / name) as file:
-            assert [(member.name, payload) for member, payload in tar.stream(file)] == [("a", b"a")]
+            assert [(member.name, payload) for member, payload, _ in tar.stream(file)] == [("a", b"a")]
 
 
 @quick
@@ -414,7 +414,7 @@ def streamed(source: Path | bytes, cap: int = 64 << 20) -> tuple[list[tuple[str,
     found: list[tuple[str, bytes | None]] = []
     try:
         with tar.open_stream(source) as file:
-            for member, payload in tar.stream(file, cap=cap):
+            for member, payload, _ in tar.stream(file, cap=cap):
                 found.append((member.name, payload))
     except FormatError as error:
         return found, error.code

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imagenet_tools.containers.payload import GZIP_MAGIC
+from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
 from imagenet_tools.containers.tar_header import BLOCK
 from imagenet_tools.images.batch import tar_batch
 from imagenet_tools.images.batch.jpeg_batch import NONE, read_headers

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools.containers.forward import Gunzip, forward
+from imagenet_tools.containers.gzip_stream import Gunzip, forward
 from imagenet_tools.errors import FormatError
 
 WHOLE = bytes(n * 7 % 251 for n in range(5000))
@@ -16,7 +16,7 @@ steps = st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=1
 
 def opened(packed: bytes, buffer: int, *, unpacked: bool) -> io.BufferedReader:
     file = io.BytesIO(packed)
-    return io.BufferedReader(Gunzip(file) if unpacked else file, buffer)  # type: ignore[arg-type]
+    return io.BufferedReader(Gunzip(fileobj=file) if unpacked else file, buffer)  # type: ignore[arg-type]
 
 
 @settings(deadline=None)
