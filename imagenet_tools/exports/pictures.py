@@ -135,8 +135,8 @@ class Picture:
             payload.read_head(place, self._files)
             # Ultralytics rewrites a JPEG without an end mark: it must not do so through a link to the only copy.
             if place.alone and ends_whole(self._last_bytes()):
-                return link_or_copy(place.path, dest, how=how, sources=self._files, in_partial=True)
-            write_range(dest, place.path, place.offset or 0, place.length, sources=self._files, in_partial=True)
+                return link_or_copy(place.path, dest, how=how, sources=self._files)
+            write_range(dest, place.path, place.offset or 0, place.length, sources=self._files)
         except FileExistsError:
             Path(dest).unlink()
             return self.put(dest, how)

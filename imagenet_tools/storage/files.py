@@ -24,7 +24,6 @@ from imagenet_tools.system import has_ended, libc
 
 StrPath = str | os.PathLike[str]
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # A dotted key of 50,000 parts takes tomllib 50 s, as each part walks all those before it.
 _DEEP_KEY = re.compile(r"(?<![\w-])(?:[\w-]++\s*+\.\s*+){100}")
 _MAX_TOML_DEPTH = 12  # nested tables and lists: more than any file of this package has
@@ -47,54 +46,48 @@ def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterat
     Raises:
         ExistsError: Something has this name, and `replace` is False.
     """
-    with new_descriptor(os.fspath(path), replace, fsync) as fd, open(fd, "wb", closefd=False) as file:
-        yield file
-
-
-@contextmanager
-def new_descriptor(path: str, replace: bool, fsync: bool) -> Iterator[int]:
-    """Write as `whole` does, through a descriptor. The path is text, which is faster for a million files."""
+    final = os.fspath(path)
     if not replace:
-        refuse_taken(path)
-    folder, slash, _ = path.rpartition("/")
+        refuse_taken(final)
+    folder, slash, _ = final.rpartition("/")
     partial = f"{folder}{slash}.{secrets.token_hex(8)}.partial"
-    fd = os.open(partial, _NEW, 0o666)
     try:
-        try:
-            yield fd
+        with new_file_in_partial(partial, final=final) as fd:
+            with open(fd, "wb", closefd=False) as file:
+                yield file
             if fsync:
                 os.fsync(fd)
-        finally:
-            os.close(fd)
         if replace:
-            Path(partial).replace(path)
+            Path(partial).replace(final)
         else:
-            _rename_new(partial, path)
-    except BaseException as error:
+            _rename_new(partial, final)
+    except BaseException:
         with contextlib.suppress(OSError):
             Path(partial).unlink()
-        if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-            # The error of a write through a descriptor lacks the path.
-            raise OSError(error.errno, error.strerror, path) from error
         raise
 
 
 @contextmanager
-def new_file_in_partial(path: str) -> Iterator[int]:
+def new_file_in_partial(path: str, *, final: str = "") -> Iterator[int]:
     """Open a new file in a folder that is not complete itself, so that the file has its name from the beginning.
+
+    Args:
+        path: The file, as text, which is faster for a million files.
+        final: The name of the file in errors; default: `path`.
 
     Raises:
         ExistsError: Something has this name.
     """
     try:
-        fd = os.open(path, _NEW, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except FileExistsError:
         raise taken(path) from None
     try:
         yield fd
     except OSError as error:
         if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, path) from error
+            # The error of a write through a descriptor lacks the path.
+            raise OSError(error.errno, error.strerror, final or path) from error
         raise
     finally:
         os.close(fd)
@@ -143,22 +136,18 @@ def parse_toml(content: str, *, where: str, made_by: str) -> dict[str, Any]:
         if _DEEP_KEY.search(content):
             raise RecursionError
         table = tomllib.loads(content)
+        if _depth(table) > _MAX_TOML_DEPTH:
+            raise RecursionError
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else error
-        message = f"{where}: {why}. Expected TOML, as `{made_by}` writes it."
+        reason = f"nested deeper than {_MAX_TOML_DEPTH} levels" if isinstance(error, RecursionError) else error
+        message = f"{where}: {reason}. Expected TOML, as `{made_by}` writes it."
         raise UsageError(message) from None
-    level: list[object] = [table]
-    for _ in range(_MAX_TOML_DEPTH):
-        level = [
-            part
-            for value in level
-            if isinstance(value, (dict, list))
-            for part in (value.values() if isinstance(value, dict) else value)
-        ]
-    if level:
-        message = f"{where}: nested deeper than {_MAX_TOML_DEPTH} levels. Expected TOML, as `{made_by}` writes it."
-        raise UsageError(message)
     return table
+
+
+def _depth(value: object) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, parts), default=0)
 
 
 def publish_folder(partial: Path, final: Path) -> None:

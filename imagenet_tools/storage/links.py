@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from imagenet_tools.errors import ExportError, SourceError
-from imagenet_tools.storage.files import StrPath, new_descriptor, new_file_in_partial, refuse_taken, taken
+from imagenet_tools.storage.files import StrPath, new_file_in_partial, taken
 from imagenet_tools.system import share_blocks
+
+if TYPE_CHECKING:
+    from imagenet_tools.storage.blob import Descriptors
 
 How = Literal["auto", "hard", "sym", "reflink", "copy"]
 
@@ -24,31 +28,32 @@ _CANNOT_LINK = frozenset(
 _without_reflinks: set[tuple[int, int]] = set()
 
 
-class CopiesRanges(Protocol):
-    """An object that copies byte ranges of sources, such as blob.Descriptors."""
+@contextmanager
+def _new(path: str) -> Iterator[int]:
+    """Open a new file, which is removed if the block raises."""
+    with new_file_in_partial(path) as fd:
+        try:
+            yield fd
+        except BaseException:
+            Path(path).unlink()
+            raise
 
-    def copy_to(self, path: StrPath, offset: int, length: int, out_fd: int) -> None:
-        """Write `length` bytes of a file from byte `offset` on to an open descriptor."""
 
-
-def write_range(
-    dest: StrPath, path: StrPath, offset: int, length: int, *, sources: CopiesRanges, in_partial: bool = False
-) -> None:
-    """Write a byte range of a file as a new file, atomically.
+def write_range(dest: StrPath, path: StrPath, offset: int, length: int, *, sources: Descriptors) -> None:
+    """Write a byte range of a file as a new file, which is removed if that fails.
 
     Args:
-        dest: The new file.
+        dest: The new file, in a folder that is not complete itself.
         path: The file to read.
         offset: The first byte of the range.
         length: The length of the range in bytes.
         sources: The object that copies the range.
-        in_partial: The folder is not complete itself, so the file has its name from the beginning.
 
     Raises:
         ExistsError: Something has the name `dest`.
         SourceError: The bytes are not there.
     """
-    with _new(os.fspath(dest), in_partial) as fd:
+    with _new(os.fspath(dest)) as fd:
         try:
             sources.copy_to(path, offset, length, fd)
         except OSError as error:
@@ -57,14 +62,8 @@ def write_range(
             raise OSError(error.errno, error.strerror, os.fspath(path), None, os.fspath(dest)) from error
 
 
-def _new(dest: str, in_partial: bool) -> AbstractContextManager[int]:
-    return new_file_in_partial(dest) if in_partial else new_descriptor(dest, replace=False, fsync=False)
-
-
-def link_or_copy(
-    source: StrPath, dest: StrPath, *, how: How = "auto", sources: CopiesRanges, in_partial: bool = False
-) -> How:
-    """Create a file with the bytes of another.
+def link_or_copy(source: StrPath, dest: StrPath, *, how: How = "auto", sources: Descriptors) -> How:
+    """Create a file with the bytes of another, in a folder that is not complete itself.
 
     Args:
         source: The existing file; a symbolic link is followed.
@@ -73,7 +72,6 @@ def link_or_copy(
             write changes both; sym is a link to the absolute path; copy copies. auto is reflink if the file system
             can, else hard, else copy.
         sources: The object that copies bytes.
-        in_partial: See write_range.
 
     Returns:
         How it was done: hard, sym, reflink or copy.
@@ -99,14 +97,12 @@ def link_or_copy(
         ways = ("hard", "copy") if refused_before else ("reflink", "hard", "copy")
     for way in ways:
         try:
-            if way == "hard":
-                os.link(origin, target)
-            elif way == "sym":
+            if way == "sym":
                 Path(target).symlink_to(Path(origin).absolute())
             elif way == "copy":
-                write_range(target, origin, 0, status.st_size, sources=sources, in_partial=in_partial)
+                write_range(target, origin, 0, status.st_size, sources=sources)
             else:
-                _reflink(origin, target, status.st_dev)
+                _LINKS[way](origin, target)
         except FileExistsError as error:
             raise taken(target) from error
         except OSError as error:
@@ -122,15 +118,17 @@ def link_or_copy(
     raise ExportError(message) from refused
 
 
-def _reflink(source: str, dest: str, device: int) -> None:
-    refuse_taken(dest)
-    try:
-        with Path(source).open("rb", buffering=0) as origin, new_descriptor(dest, replace=False, fsync=False) as fd:
+def _reflink(source: str, dest: str) -> None:
+    with Path(source).open("rb", buffering=0) as origin, _new(dest) as fd:
+        try:
             share_blocks(fd, origin.fileno())
-    except OSError as error:
-        if error.errno in _CANNOT_LINK:
-            _without_reflinks.add((device, _device_of(dest.rpartition("/")[0] or ".")))
-        raise
+        except OSError as error:
+            if error.errno in _CANNOT_LINK:
+                _without_reflinks.add((os.fstat(origin.fileno()).st_dev, os.fstat(fd).st_dev))
+            raise
+
+
+_LINKS: dict[str, Callable[[str, str], None]] = {"hard": os.link, "reflink": _reflink}
 
 
 @lru_cache(maxsize=64)
@@ -139,35 +137,20 @@ def _device_of(folder: str) -> int:
     return Path(folder).stat().st_dev
 
 
-def same_file_system(a: Path, b: Path) -> bool:
-    """Return True if two paths are on one file system; a path that does not exist counts as its nearest parent."""
-    return _device(a) == _device(b)
-
-
-def _device(path: Path) -> int:
-    existing = path.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    return existing.stat().st_dev
-
-
 def can_link(source: Path, folder: Path) -> dict[str, bool]:
     """Return whether files in a folder can be hard links and reflinks of a source, by trying both.
 
     Returns:
         {"hard": bool, "reflink": bool}.
     """
-    possible = {"hard": False, "reflink": False}
-    trial = folder / f".{os.getpid()}.link-trial"
-    for way in possible:
+    trial = str(folder / f".{os.getpid()}.link-trial")
+    possible: dict[str, bool] = {}
+    for how, link in _LINKS.items():
         try:
-            if way == "hard":
-                trial.hardlink_to(source.resolve())
-            else:
-                _reflink(str(source), str(trial), source.stat().st_dev)
-            possible[way] = True
+            link(str(source.resolve()), trial)
+            possible[how] = True
         except OSError:
-            continue
+            possible[how] = False
         finally:
-            trial.unlink(missing_ok=True)
+            Path(trial).unlink(missing_ok=True)
     return possible
