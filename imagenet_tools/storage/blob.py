@@ -8,6 +8,7 @@ than reading into it.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import threading
@@ -62,17 +63,16 @@ class Stamps(NamedTuple):
     def check(self, path: str, status: os.stat_result, length: int | None = None) -> None:
         """Raise SourceError if a file is not the one that was indexed; `length` is the bytes of a loose image."""
         stamp = self.archives.get(path)
-        if stamp is None:
-            source = self._source_of(path)
-            newest = None if source is None else source.newest_ns
-            if length is not None and status.st_size != length:
-                raise self.changed(path, f"{status.st_size:,} bytes", f"{length:,} bytes")
-            if newest is not None and status.st_mtime_ns > newest:
-                raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{newest} or older")
-        elif status.st_size != stamp.size:
-            raise self.changed(path, f"{status.st_size:,} bytes", f"{stamp.size:,} bytes")
-        elif stamp.mtime_ns is not None and status.st_mtime_ns != stamp.mtime_ns:
-            raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{stamp.mtime_ns}")
+        size = stamp.size if stamp else length
+        if size is not None and status.st_size != size:
+            raise self.changed(path, f"{status.st_size:,} bytes", f"{size:,} bytes")
+        if stamp:
+            if stamp.mtime_ns is not None and status.st_mtime_ns != stamp.mtime_ns:
+                raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{stamp.mtime_ns}")
+            return
+        source = self._source_of(path)
+        if source and source.newest_ns is not None and status.st_mtime_ns > source.newest_ns:
+            raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{source.newest_ns} or older")
 
     def changed(self, path: str, found: str, expected: str) -> SourceError:
         """Return the error for a changed file, with the command that refreshes the index."""
@@ -92,17 +92,6 @@ def changed(path: str, found: str, expected: str, refresh: str = "`imagenet-tool
         f"{path}: found {found}, expected {expected}: the source has changed since it was indexed. Build the index "
         f"again with {refresh}, or put the file back that was indexed."
     )
-
-
-def read(path: str | os.PathLike[str], offset: int, length: int) -> bytes:
-    """Return `length` bytes of a file from byte `offset` on, by one open and one read.
-
-    Raises:
-        SourceError: The file is gone or has fewer bytes.
-        OSError: The disk fails.
-    """
-    with Descriptors(capacity=1) as files:
-        return files.read(path, offset, length)
 
 
 class Descriptors:
@@ -125,16 +114,21 @@ class Descriptors:
         self.kept: dict[str, Any] = {}
 
     def read(self, path: str | os.PathLike[str], offset: int, length: int, *, file_size: int | None = None) -> bytes:
-        """Return a range as the function `read` does; `file_size` is the expected size of the file, if known."""
+        """Return `length` bytes of a file from byte `offset` on; `file_size` is the expected size, if it is known.
+
+        Raises:
+            SourceError: The file is gone, has changed, or has fewer bytes.
+            OSError: The disk fails.
+        """
         file = self._file(os.fspath(path), file_size)
         try:
             if length > _LARGE_BYTES:  # checked first, so that no memory is allocated for a wrong length
-                available = max(os.fstat(file.fd).st_size - offset, 0)
+                available = max(os.fstat(file.fileno()).st_size - offset, 0)
                 if available < length:
                     raise self._short(path, offset, length, available)
-            data = os.pread(file.fd, length, offset)
+            data = os.pread(file.fileno(), length, offset)
             while len(data) < length:
-                part = os.pread(file.fd, length - len(data), offset + len(data))
+                part = os.pread(file.fileno(), length - len(data), offset + len(data))
                 if not part:
                     raise self._short(path, offset, length, len(data))
                 data += part
@@ -151,7 +145,7 @@ class Descriptors:
         done, length = 0, len(room)
         try:
             while done < length:
-                n = system.preadv(file.fd, (room[done:],), offset + done)
+                n = system.preadv(file.fileno(), (room[done:],), offset + done)
                 if not n:
                     raise self._short(path, offset, length, done)
                 done += n
@@ -167,7 +161,7 @@ class Descriptors:
         done = 0
         while done < length:
             try:
-                sent = system.send(out_fd, file.fd, offset + done, min(length - done, _MAX_SEND_BYTES))
+                sent = system.send(out_fd, file.fileno(), offset + done, min(length - done, _MAX_SEND_BYTES))
             except OSError as error:
                 if error.errno not in _CANNOT_SEND:
                     raise  # either end may have failed
@@ -200,7 +194,7 @@ class Descriptors:
             if file is None:
                 file = self._opened(path)
                 if self._stamps is not None:
-                    self._stamps.check(path, os.fstat(file.fd), file_size)
+                    self._stamps.check(path, os.fstat(file.fileno()), file_size)
                 self._files[path] = file
                 if len(self._files) > self._capacity:
                     self._files.popitem(last=False)
@@ -213,6 +207,12 @@ class Descriptors:
         while True:
             try:
                 return _File(path)
+            except (FileNotFoundError, NotADirectoryError):
+                message = (
+                    f"Found no file {path}, expected a source that was indexed. If the sources were moved, say where "
+                    "they are with --root NAME=PATH; if they have changed, build the index again."
+                )
+                raise SourceError(message) from None
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE) or not self._files:
                     raise
@@ -229,23 +229,11 @@ class Descriptors:
         return partial(Descriptors, capacity=self._capacity, stamps=self._stamps), ()
 
 
-class _File:
+class _File(io.FileIO):
     """An open file that is closed when the last reference goes, so that no thread reads from a closed one."""
 
-    def __init__(self, path: str):
-        self.fd = -1
-        try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            message = (
-                f"Found no file {path}, expected a source that was indexed. If the sources were moved, say where they "
-                "are with --root NAME=PATH; if they have changed, build the index again."
-            )
-            raise SourceError(message) from None
-
     def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
+        self.close()
 
 
 class ReadBuffer:
