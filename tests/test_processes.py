@@ -281,6 +281,7 @@ def test_nothing_more_is_begun_when_no_more_is_asked_for(tmp_path: Path) -> None
 # The first worker interrupts its driver as soon as it is there, when the driver is about to start the next one.
 INTERRUPT = """
 import multiprocessing, sys
+from functools import partial
 from imagenet_tools.cli.process import INTERRUPTED, hear_signals
 from imagenet_tools.storage.processes import in_processes
 from tests.test_processes import interrupt_driver, slow
@@ -288,7 +289,7 @@ from tests.test_processes import interrupt_driver, slow
 hear_signals()
 context = multiprocessing.get_context("forkserver")
 try:
-    list(in_processes(slow, range(1000), 20, begin=interrupt_driver, given=(context.Semaphore(1),)))
+    list(in_processes(slow, range(1000), 20, begin=partial(interrupt_driver, context.Semaphore(1))))
 except KeyboardInterrupt:
     sys.exit(INTERRUPTED)
 """

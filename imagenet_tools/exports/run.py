@@ -20,6 +20,7 @@ that have no record.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -201,7 +202,8 @@ def _results(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Genera
         stop.value = 1
 
     workers = min(workers, len(left))
-    with closing(in_processes(_work, left, workers, begin=_begin, given=(jobs, stop), stop=stop_all)) as results:
+    begin = functools.partial(_begin, jobs, stop)
+    with closing(in_processes(_work, left, workers, begin=begin, stop=stop_all)) as results:
         for written in results:
             if written is not None:
                 yield written

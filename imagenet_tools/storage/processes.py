@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager, suppress
 from resource import RLIM_INFINITY
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
@@ -36,6 +36,8 @@ END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
+# Seconds that a task spent on a core, and seconds in which it waited for something else than a core.
+_Timing = tuple[float, float]
 
 
 def in_processes(
@@ -44,8 +46,7 @@ def in_processes(
     workers: int,
     *,
     most: int = 0,
-    begin: Callable[..., None] | None = None,
-    given: tuple[object, ...] = (),
+    begin: Callable[[], None] | None = None,
     stop: Callable[[], None] | None = None,
 ) -> Generator[_Result, None, None]:
     """Yield work(task) of each task, in the order of the tasks, computed by a pool of worker processes.
@@ -59,7 +60,6 @@ def in_processes(
         workers: The number of processes while tasks compute, at least 1.
         most: The maximum number of processes while tasks wait rather than compute; 0: the same as `workers`.
         begin: A function that each worker calls once, before its first task.
-        given: The arguments of `begin`.
         stop: A function that the driver calls when the results are abandoned, to end the tasks that are running.
 
     Raises:
@@ -72,15 +72,16 @@ def in_processes(
 
     if current_process().daemon:  # it may have no children: a worker of torch's DataLoader, for instance
         if begin is not None:
-            begin(*given)
+            begin()
         yield from map(work, tasks)
         return
     from imagenet_tools.storage.fork_server import WorkerContext
 
     prepare_workers(work.__module__)
     most = max(workers, most)
-    state = _ProcessState(dict(os.environ), _umask())
-    pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=(state, begin, given))
+    # The fork server has the environment and the umask that the driver had when the server started.
+    arguments = dict(os.environ), _umask(), begin
+    pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=arguments)
     try:
         yield from _in_order(pool, work, tasks, workers, most)
     except BrokenExecutor:
@@ -107,42 +108,32 @@ def prepare_workers(*modules: str) -> None:
     fork_server.start(modules, _signals_blocked())
 
 
-class _Timing(NamedTuple):
-    """Seconds that a task spent on a core, and seconds in which it waited for something else than a core."""
-
-    computed: float
-    waited: float
-
-
 def _in_order(
     pool: Executor, work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int, most: int
 ) -> Generator[_Result, None, None]:
     running: dict[Future[tuple[_Result, _Timing]], int] = {}
-    results: dict[int, _Result] = {}
-    errors: dict[int, BaseException] = {}
+    done: dict[int, Future[tuple[_Result, _Timing]]] = {}
     timings: deque[_Timing] = deque(maxlen=_RECENT_TIMINGS)
     n_started = n_yielded = 0
+    has_failed = False
     while n_yielded < len(tasks):
         wanted = _workers_wanted(timings, workers, most)
         # After an error no task is started: those before the failed one are running or done.
-        while n_started < len(tasks) and len(running) < wanted and not errors:
+        while n_started < len(tasks) and len(running) < wanted and not has_failed:
             with signals_deferred():
                 running[pool.submit(_timed, work, tasks[n_started])] = n_started
             n_started += 1
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            number, error = running.pop(future), future.exception()
+            done[running.pop(future)] = future
+            error = future.exception()
             if isinstance(error, BrokenExecutor):
                 raise error
-            if error is not None:
-                errors[number] = error
-                continue
-            results[number], timing = future.result()
-            timings.append(timing)
-        while n_yielded in results:
-            yield results.pop(n_yielded)
+            has_failed = has_failed or error is not None
+            if error is None:
+                timings.append(future.result()[1])
+        while n_yielded in done:
+            yield done.pop(n_yielded).result()[0]
             n_yielded += 1
-        if n_yielded in errors:
-            raise errors[n_yielded]
 
 
 def _workers_wanted(timings: Sequence[_Timing], workers: int, most: int) -> int:
@@ -150,8 +141,7 @@ def _workers_wanted(timings: Sequence[_Timing], workers: int, most: int) -> int:
 
     Time spent in line for a core counts for neither: on a busy machine more processes do not help.
     """
-    computed = sum(timing.computed for timing in timings)
-    waited = sum(timing.waited for timing in timings)
+    computed, waited = map(sum, zip(*timings, strict=True)) if timings else (0.0, 0.0)
     if computed + waited < _LEAST_SECONDS:
         return workers
     extra = _WORKERS_PER_WAITING * workers * waited / max(computed, waited / most)
@@ -165,7 +155,7 @@ def _timed(work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, _Tim
     result = work(task)
     seconds = time.perf_counter() - start
     computed = time.process_time() - on_core
-    return result, _Timing(computed, max(0.0, seconds - computed - (seconds_in_line() - in_line)))
+    return result, (computed, max(0.0, seconds - computed - (seconds_in_line() - in_line)))
 
 
 @contextmanager
@@ -199,28 +189,21 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-class _ProcessState(NamedTuple):
-    """State of the driver that a worker takes over; the fork server has what the driver had when the server started."""
-
-    environment: dict[str, str]
-    umask: int
-
-
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
-def _begin_worker(state: _ProcessState, begin: Callable[..., None] | None, arguments: tuple[object, ...]) -> None:
+def _begin_worker(environment: dict[str, str], umask: int, begin: Callable[[], None] | None) -> None:
     """Set up a worker process: Ctrl-C is for the driver, and no worker outlives the driver."""
     _set_up_process()
-    os.umask(state.umask)
+    os.umask(umask)
     os.environ.clear()
-    os.environ.update(state.environment)
+    os.environ.update(environment)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     if begin is not None:
-        begin(*arguments)
+        begin()
 
 
 def _end_with_driver() -> None:
