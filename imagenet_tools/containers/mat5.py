@@ -14,13 +14,11 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from imagenet_tools.errors import FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Types of elements.
 _MATRIX = 14
@@ -52,40 +50,40 @@ def read_structs(data: bytes) -> list[dict[str, Value]]:
     Raises:
         FormatError: mat_damaged: the bytes are no such file, or end too early.
     """
-    order = _byte_order(data)
-    with _damage_as_format_error():
-        for matrix in _matrices(data, order):
-            if (rows := _structs(matrix, order)) is not None:
-                return rows
-    message = "the MATLAB file holds no struct array; expected the devkit's array `synsets`"
-    raise FormatError(message, code="mat_damaged")
+    for kind, _, rows in _arrays(data):
+        if kind == _STRUCT:
+            return rows
+    raise _damaged("the MATLAB file holds no struct array; expected the devkit's array `synsets`")
 
 
 def read_texts(data: bytes, name: str) -> list[str]:
     """Return the texts in the cell array of this name in a file; raises as read_structs."""
-    order = _byte_order(data)
-    with _damage_as_format_error():
-        for matrix in _matrices(data, order):
-            if (texts := _cells(matrix, order, name)) is not None:
-                return texts
-    message = f"the MATLAB file holds no cell array `{name}`: is it another list?"
-    raise FormatError(message, code="mat_damaged")
+    for kind, array, texts in _arrays(data):
+        if kind == _CELL and array.decode("latin-1") == name:
+            return texts
+    raise _damaged(f"the MATLAB file holds no cell array `{name}`: is it another list?")
 
 
-def _byte_order(data: bytes) -> str:
+def _damaged(message: str) -> FormatError:
+    return FormatError(message, code="mat_damaged")
+
+
+def _arrays(data: bytes) -> Iterator[tuple[int, bytes, list[Any]]]:
+    """Yield (class, name, content) of each array: the rows of a struct array, the texts of a cell array."""
     if len(data) < 128 or data[126:128] not in {b"IM", b"MI"}:
-        message = "no MATLAB file of version 5: it does not say IM or MI at byte 126"
-        raise FormatError(message, code="mat_damaged")
-    return "<" if data[126:128] == b"IM" else ">"
-
-
-@contextmanager
-def _damage_as_format_error() -> Iterator[None]:
+        raise _damaged("no MATLAB file of version 5: it does not say IM or MI at byte 126")
+    order = "<" if data[126:128] == b"IM" else ">"
     try:
-        yield
-    except (struct.error, zlib.error, UnicodeDecodeError, StopIteration, IndexError) as error:
+        for matrix in _matrices(data, order):
+            kind, shape, name, parts = _opened(matrix, order)
+            if kind == _STRUCT:
+                yield kind, name, _rows(shape, parts, order)
+            elif kind == _CELL:
+                values = [_value(payload, order) for _, payload in parts]
+                yield kind, name, [value for value in values if isinstance(value, str)]
+    except (struct.error, zlib.error, ValueError, StopIteration, IndexError) as error:
         message = f"the MATLAB file is cut short or damaged ({type(error).__name__}): fetch it again"
-        raise FormatError(message, code="mat_damaged") from error
+        raise _damaged(message) from error
 
 
 def _matrices(data: bytes, order: str) -> Iterator[bytes]:
@@ -114,18 +112,15 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         place += step
 
 
-def _class_of(flags: bytes, order: str) -> int:
-    return flags[0 if order == "<" else 3]
-
-
-def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
-    """Return the rows of a struct array; None for a matrix of another class."""
+def _opened(matrix: bytes, order: str) -> tuple[int, bytes, bytes, Iterator[tuple[int, bytes]]]:
+    """Return (class, dimensions, name, the other elements) of a matrix."""
     parts = _elements(matrix, order)
-    if _class_of(next(parts)[1], order) != _STRUCT:
-        return None
-    shape = next(parts)[1]
+    (_, flags), (_, shape), (_, name) = islice(parts, 3)
+    return flags[0 if order == "<" else 3], shape, name, parts
+
+
+def _rows(shape: bytes, parts: Iterator[tuple[int, bytes]], order: str) -> list[dict[str, Value]]:
     n_rows = math.prod(struct.unpack(f"{order}{len(shape) // 4}i", shape))
-    next(parts)  # the array's name
     width = struct.unpack_from(order + "i", next(parts)[1])[0]
     if width <= 0:
         raise struct.error
@@ -134,21 +129,8 @@ def _structs(matrix: bytes, order: str) -> list[dict[str, Value]] | None:
     return [{name: _value(next(parts)[1], order) for name in names} for _ in range(n_rows if names else 0)]
 
 
-def _cells(matrix: bytes, order: str, name: str) -> list[str] | None:
-    """Return the texts of a cell array of this name; None for any other matrix."""
-    parts = _elements(matrix, order)
-    if _class_of(next(parts)[1], order) != _CELL:
-        return None
-    next(parts)  # dimensions
-    if next(parts)[1].decode("latin-1") != name:
-        return None
-    return [text for _, payload in parts if isinstance(text := _value(payload, order), str)]
-
-
 def _value(matrix: bytes, order: str) -> Value:
-    parts = _elements(matrix, order)
-    kind = _class_of(next(parts)[1], order)
-    next(parts), next(parts)  # dimensions and name
+    kind, _, _, parts = _opened(matrix, order)
     if kind in {_STRUCT, _CELL}:
         return None
     element_type, payload = next(parts)
