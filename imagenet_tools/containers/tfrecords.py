@@ -87,16 +87,6 @@ class Features(NamedTuple):
     ints: dict[str, list[int]]
 
 
-class Boxed(NamedTuple):
-    """A box: its edges as fractions of the image, and its class as the file names it, a number or a text."""
-
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
-    name: str | None
-
-
 class Example(NamedTuple):
     """The values of an Example that describe an image; None or "" where it has none."""
 
@@ -104,11 +94,12 @@ class Example(NamedTuple):
     name: str  # the file name
     number: int | None  # the class
     synset: str | None
-    boxes: list[Boxed]
+    # xmin, ymin, xmax, ymax as fractions of the image, and the class as the file names it, a number or a text.
+    boxes: list[tuple[float, float, float, float, str | None]]
     problem: str  # why its boxes cannot be used
 
     @property
-    def told(self) -> tuple[str, str | None]:
+    def stem_and_class(self) -> tuple[str, str | None]:
         """Return (the stem as ImageNet spells it, the class that was appended to it)."""
         return without_label(PurePosixPath(self.name).stem)
 
@@ -187,12 +178,11 @@ def read_example(fd: int, record: Record, label: str) -> Example:
     names: list[str | None] = [str(number) for number in example.ints.get(_BOX_NUMBERS, ())]
     names = names or [_text(fd, value) for value in example.bytes.get(_BOX_TEXTS, ())]
     n = len(edges[0])
-    boxes, problem = [], ""
+    problem = ""
     if any(len(edge) != n for edge in edges) or len(names) not in (0, n):
         counts = ", ".join(str(count) for count in (*map(len, edges), len(names)))
         problem = f"lists of {counts} edges and classes; expected as many of each: the image is kept without boxes"
-    else:
-        boxes = [Boxed(*row) for row in zip(*edges, names or [None] * n, strict=True)]
+    boxes = [] if problem else list(zip(*edges, names or [None] * n, strict=True))
     return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem)
 
 
@@ -227,20 +217,16 @@ def _add_feature(window: _Window, start: int, end: int, result: Features, wanted
     """Add the feature of a map entry: field 1 is its name, field 2 its value, a list of one of three kinds."""
     if len(result.bytes) + len(result.floats) + len(result.ints) > _MAX_FEATURES:
         raise EOFError(f"over {_MAX_FEATURES:,} features")
-    base, fields = 0, window.fields
-    if end - start <= _WINDOW_BYTES:  # nearly every entry but the image: parsed from one slice
-        base, fields = start, functools.partial(_fields, window.at(start, end - start))
-        start, end = 0, end - start
     name, value = "", (0, 0)
-    for number, field_start, field_end in fields(start, end):
+    for number, field_start, field_end in window.fields(start, end):
         if number == 1:
-            name = window.at(base + field_start, min(field_end - field_start, _MAX_LIST_BYTES)).decode()
+            name = window.at(field_start, min(field_end - field_start, _MAX_LIST_BYTES)).decode()
         elif number == 2:
             value = (field_start, field_end)
     if wanted is not None and name not in wanted:
         return
-    for kind, *list_range in fields(*value):
-        ranges = [Range(base + first, stop - first) for number, first, stop in fields(*list_range) if number == 1]
+    for kind, *list_range in window.fields(*value):
+        ranges = [Range(first, stop - first) for number, first, stop in window.fields(*list_range) if number == 1]
         if kind == _BYTES_LIST:
             result.bytes[name] = ranges
         elif kind in {_FLOAT_LIST, _INT_LIST}:
@@ -275,25 +261,6 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     raise EOFError("a number without an end")
 
 
-def _fields(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (number, start, end) of each field of a message; the range of a number is that of its varint."""
-    while place < end:
-        tag, place = _varint(data, place)
-        kind = tag & 7
-        if kind == _BYTES:
-            size, place = _varint(data, place)
-        elif kind == _VARINT:
-            size = _varint(data, place)[1] - place
-        elif kind in {_FIXED32, _FIXED64}:
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise EOFError(f"a field of type {kind}")
-        if place + size > end:
-            raise EOFError(f"a field of {size:,} bytes where {max(end - place, 0):,} are left")
-        yield tag >> 3, place, place + size
-        place += size
-
-
 class _Window:
     """The bytes of a record, read on demand, so that an image is skipped. Places are offsets in the file."""
 
@@ -302,20 +269,37 @@ class _Window:
         self._end = record.offset + record.length
         self._data, self._start = record.head, record.offset
 
-    def at(self, offset: int, n: int) -> bytes:
-        """Return n bytes from an offset on; raise EOFError if the record ends before."""
-        place = offset - self._start
-        if place < 0 or place + n > len(self._data):
-            if offset + n > self._end:
-                raise EOFError(f"it ends at byte {self._end:,}")
-            size = min(max(n, _WINDOW_BYTES), self._end - offset)
-            self._data, self._start, place = os.pread(self._fd, size, offset), offset, 0
-        return self._data[place : place + n]
+    def _load(self, place: int, n: int) -> int:
+        """Load n bytes from a place on, fewer only at the end of the record; return the index of the first."""
+        loaded_end = self._start + len(self._data)
+        if place < self._start or (place + n > loaded_end and loaded_end < self._end):
+            size = min(max(n, _WINDOW_BYTES), self._end - place)
+            self._data, self._start = os.pread(self._fd, size, place), place
+        return place - self._start
+
+    def at(self, place: int, n: int) -> bytes:
+        """Return n bytes from a place on; raise EOFError if the record ends before."""
+        if place + n > self._end:
+            raise EOFError(f"it ends at byte {self._end:,}")
+        first = self._load(place, n)
+        return self._data[first : first + n]
 
     def fields(self, place: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield as _fields does, for a message that may be longer than the window."""
+        """Yield (number, start, end) of each field of a message; the range of a number is that of its varint."""
         while place < end:
-            head = self.at(place, min(_MAX_FIELD_HEADER_BYTES, end - place))
-            number, start, stop = next(_fields(head, 0, end - place))
-            yield number, place + start, place + stop
-            place += stop
+            first = self._load(place, _MAX_FIELD_HEADER_BYTES)
+            tag, after_tag = _varint(self._data, first)
+            kind, size, after = tag & 7, 0, after_tag
+            if kind == _BYTES:
+                size, after = _varint(self._data, after_tag)
+            elif kind == _VARINT:
+                size = _varint(self._data, after_tag)[1] - after_tag
+            elif kind in {_FIXED32, _FIXED64}:
+                size = 4 if kind == _FIXED32 else 8
+            else:
+                raise EOFError(f"a field of type {kind}")
+            start = place + after - first
+            if start + size > end:
+                raise EOFError(f"a field of {size:,} bytes where {max(end - start, 0):,} are left")
+            yield tag >> 3, start, start + size
+            place = start + size

@@ -114,7 +114,7 @@ def _first_images(path: Path) -> Iterator[sharding.FirstImage[Example]]:
         for record in islice(tfrecords.walk(fd, path.name), _LOOKED_AT_RECORDS):
             example = read_example(fd, record, path.name)
             if example.image:
-                stem = example.told[0]
+                stem = example.stem_and_class[0]
                 numbers = () if example.number is None else (example.number,)
                 yield sharding.FirstImage(example.name, stem, sharding.class_of_stem(stem), numbers, example)
 
@@ -137,7 +137,7 @@ def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
             except FormatError as error:
                 rows.problem(error.code, unit.file, str(error), f"record {n}")
                 continue
-            stem = example.told[0]
+            stem = example.stem_and_class[0]
             if not keeps_imagenet_name(stem):
                 reason = f"record {n:,} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
                 rows.problem("no_name", unit.file, reason, f"record {n}")
@@ -151,7 +151,7 @@ def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
 
 def _add_image(rows: ImageRows, fd: int, example: Example, image: tfrecords.Range) -> None:
     """Add the image of an Example, and its problems."""
-    unit, (stem, wnid) = rows.unit, example.told
+    unit, (stem, wnid) = rows.unit, example.stem_and_class
     more = reader_at(fd, image.offset)
     head = more(0, min(HEAD, image.length))
     rows.add(
