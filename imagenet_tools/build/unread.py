@@ -67,7 +67,7 @@ def unread_file(path: Path) -> str:
     if not head.startswith(zip_directory.MAGICS):
         return ""
     try:
-        names = [member.name for member in zip_directory.first_members(path, 1)]
+        names = [member.name for member, _ in zip_directory.first_members(path, 1)]
     except FormatError as error:
         return f"a zip that is broken: {str(error).rstrip('.')}"
     except OSError:

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from imagenet_tools.containers import tar, zip_directory
+from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
@@ -64,10 +64,10 @@ def detect(path: Path) -> list[Detection]:
     except FormatError:
         return []
     detection = detect_images(
-        "zip", path, [member.name for member in members], "a zip", all_seen=len(members) < MAX_SEEN_MEMBERS
+        "zip", path, [member.name for member, _ in members], "a zip", all_seen=len(members) < MAX_SEEN_MEMBERS
     )
-    images = [member for member in members if _is_image(member.name)]
-    faults = [member.fault for member in images if member.fault]
+    images = [fault for member, fault in members if _is_image(member.name)]
+    faults = [fault for fault in images if fault]
     if detection is None or not faults:
         return [detection] if detection else []
     why, _, _ = faults[0].partition(";")
@@ -96,12 +96,11 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a zip as byte ranges; any other member, and an image that cannot be read, is a problem."""
     with unit.path.open("rb", buffering=0) as file:
         fd = file.fileno()
-        for member, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
-            if member.fault and _is_image(member.name):
-                rows.problem("zip_member", unit.file, member.fault, member.name)
+        for member, fault, head in zip_directory.walk(fd, ahead=HEAD if unit.probed else 0):
+            if fault and _is_image(member.name):
+                rows.problem("zip_member", unit.file, fault, member.name)
             else:
-                name, offset, size, kind, _ = member
-                add_member(rows, unit, tar.Member(name, offset, size, kind), head, reader_at(fd, offset))
+                add_member(rows, unit, member, head, reader_at(fd, member.offset))
             yield
 
 
