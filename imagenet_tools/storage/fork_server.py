@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import current_process, popen_forkserver, reduction, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess, set_spawning_popen
 from multiprocessing.forkserver import ForkServer, read_signed
-from multiprocessing.util import Finalize
+from multiprocessing.util import Finalize, close_fds  # type: ignore[attr-defined]
 from typing import Any
 
 # Environment of the server. Without the first, a file in the current folder that is named as a standard module would
@@ -39,7 +39,7 @@ def start(modules: Sequence[str], signals_blocked: AbstractContextManager[None])
     have set their handlers.
     """
     _server.set_forkserver_preload(list(modules) if _current_folder() else [])  # multiprocessing asks for the folder
-    with _environment(), _short_temporary_folder():
+    with _settings():
         # It unblocks signals while it starts, so it starts before they are blocked. The server starts it otherwise.
         resource_tracker.ensure_running()
         with signals_blocked:
@@ -47,31 +47,22 @@ def start(modules: Sequence[str], signals_blocked: AbstractContextManager[None])
 
 
 @contextmanager
-def _short_temporary_folder() -> Iterator[None]:
-    """Use /tmp while the server starts, if the temporary folder has too long a path for a socket."""
+def _settings() -> Iterator[None]:
+    """Set the environment that the server inherits, and a temporary folder with a short path, for its socket."""
     folder = tempfile.gettempdir()
+    warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _WARNINGS)))
+    values = _ENVIRONMENT | {"PYTHONWARNINGS": warnings}
+    before = {name: os.environ[name] for name in values if name in os.environ}
+    os.environ.update(values)
     if len(os.fsencode(folder)) > _MAX_FOLDER_BYTES:
         tempfile.tempdir = "/tmp"
     try:
         yield
     finally:
         tempfile.tempdir = folder
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _WARNINGS)))
-    values = _ENVIRONMENT | {"PYTHONWARNINGS": warnings}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _current_folder() -> str | None:
@@ -111,15 +102,10 @@ class _WorkerPopen(popen_forkserver.Popen):
         self.sentinel, writer = _server.connect_to_new_process(self._fds)
         # The worker sees the end of the driver when this end of its pipe is closed.
         alive = os.dup(writer)
-        self.finalizer = Finalize(self, _close_all, (alive, self.sentinel))
+        self.finalizer = Finalize(self, close_fds, (alive, self.sentinel))
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(pickled.getbuffer())
         self.pid = read_signed(self.sentinel)
-
-
-def _close_all(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 class _WorkerProcess(ForkServerProcess):
