@@ -14,6 +14,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ class ParquetShard:
         self.label = label or path
         self.lock = threading.Lock()
         head = files.read(path, 0, min(8, Path(path).stat().st_size))
-        with self.told(f"no footer that can be read, in a file that begins with {head!r}"):
+        with self.damage_as_error(f"no footer that can be read, in a file that begins with {head!r}"):
             self.file: pq.ParquetFile = pq.ParquetFile(
                 path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
             )
@@ -91,7 +92,7 @@ class ParquetShard:
                 "at once. Write the file again in row groups of some 100 rows."
             )
             raise FormatError(message, code="parquet_damaged")
-        with self.told(f"row group {group} that cannot be decoded"):
+        with self.damage_as_error(f"row group {group} that cannot be decoded"):
             table = self.file.read_row_group(group, columns=[self.column, *columns], use_threads=False)
             table.validate()
             first, *others = [leaf_of(table, name) for name in (self.column, *columns)]
@@ -101,13 +102,13 @@ class ParquetShard:
 
     def size(self, group: int) -> int:
         """Return the unpacked bytes of the images of a row group, as the footer states them."""
-        with self.told(f"row group {group} that its footer does not describe"):
+        with self.damage_as_error(f"row group {group} that its footer does not describe"):
             meta = self.file.metadata.row_group(group)
             columns = [meta.column(n) for n in range(meta.num_columns)]
             return sum(int(leaf.total_uncompressed_size) for leaf in columns if leaf.path_in_schema == self.column)
 
     @contextmanager
-    def told(self, found: str) -> Iterator[None]:
+    def damage_as_error(self, found: str) -> Iterator[None]:
         """Raise pyarrow's errors about damage as FormatError with the file's name; let errors of the disk pass."""
         import pyarrow as pa
 
@@ -129,8 +130,7 @@ class RowGroups:
     """A cache of open Parquet files and of decoded row groups, about 64 MB; threads may share it."""
 
     def __init__(self, files: Descriptors):
-        self._files = files
-        self._shards: OrderedDict[str, ParquetShard] = OrderedDict()
+        self._shard = lru_cache(_MAX_OPEN_SHARDS)(partial(ParquetShard, files))
         self._decoded: OrderedDict[tuple[str, int], pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -142,42 +142,31 @@ class RowGroups:
 
     def read(self, path: str, row: int) -> bytes | None:
         """Return the image in a row, counted from 0, or None if it has none."""
-        shard = self._shard(path)
+        with self._lock:  # so that threads share one opening of a file
+            shard = self._shard(path)
         group = shard.group_of(row)
-        images = self._find(path, group)
+        images = self._recent(path, group)
         if images is None:
-            with shard.lock:  # so that a row group which several threads need is decoded once
-                images = self._find(path, group)
+            with shard.lock:  # so that threads share one decoding of a row group
+                images = self._recent(path, group)
                 if images is None:
                     images, _ = shard.images(group)
-                    self._keep(path, group, images)
+                    with self._lock:
+                        self._decoded[path, group] = images
+                        while len(self._decoded) > 1 and self._decoded_bytes() > _MAX_DECODED_BYTES:
+                            self._decoded.popitem(last=False)
         value: bytes | None = images[row - shard.starts[group]].as_py()
         return value
 
-    def _shard(self, path: str) -> ParquetShard:
-        with self._lock:
-            shard = self._shards.get(path)
-        if shard is None:
-            shard = ParquetShard(self._files, path)
-        with self._lock:
-            shard = self._shards.setdefault(path, shard)
-            self._shards.move_to_end(path)
-            if len(self._shards) > _MAX_OPEN_SHARDS:
-                self._shards.popitem(last=False)
-        return shard
-
-    def _find(self, path: str, group: int) -> pa.ChunkedArray | None:
+    def _recent(self, path: str, group: int) -> pa.ChunkedArray | None:
         with self._lock:
             if (path, group) not in self._decoded:
                 return None
             self._decoded.move_to_end((path, group))
             return self._decoded[path, group]
 
-    def _keep(self, path: str, group: int, images: pa.ChunkedArray) -> None:
-        with self._lock:
-            self._decoded[path, group] = images
-            while len(self._decoded) > 1 and sum(part.nbytes for part in self._decoded.values()) > _MAX_DECODED_BYTES:
-                self._decoded.popitem(last=False)
+    def _decoded_bytes(self) -> int:
+        return sum(images.nbytes for images in self._decoded.values())
 
 
 def image_column(schema: pq.ParquetSchema) -> str | None:

@@ -63,7 +63,7 @@ class LabelledShard:
 
     def __init__(self, files: Descriptors, path: Path, label: str):
         self.file = ParquetShard(files, str(path), label=label)
-        with self.file.told("a schema that cannot be read"):
+        with self.file.damage_as_error("a schema that cannot be read"):
             schema = self.file.file.schema_arrow
             metadata: dict[bytes, bytes] = schema.metadata or {}
             is_exported = all(_kind(schema, name) == "string" for name in ExportedRow._fields)
@@ -80,7 +80,7 @@ class LabelledShard:
         """Return the values beside the first n images, without reading the images."""
         import pyarrow as pa
 
-        with self.file.told("names or labels that cannot be read"):
+        with self.file.damage_as_error("names or labels that cannot be read"):
             batches = self.file.file.iter_batches(n, columns=list(self.beside), use_threads=False)
             first = pa.Table.from_batches(itertools.islice(batches, 1))
             return _row_values([leaf_of(first, column) for column in self.beside])

@@ -179,7 +179,7 @@ def test_a_disk_that_fails_is_no_damage(tmp_path: Path) -> None:
     pq.write_table(table([b"abc"]), tmp_path / "x.parquet")
     with Descriptors() as files:
         shard = ParquetShard(files, str(tmp_path / "x.parquet"))
-        with pytest.raises(OSError, match="Input/output error"), shard.told("anything"):
+        with pytest.raises(OSError, match="Input/output error"), shard.damage_as_error("anything"):
             raise OSError(5, "Input/output error")
 
 
