@@ -91,7 +91,7 @@ def build_index(
 ) -> Report:
     """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
     exists = _index_exists(index)
-    with explain_full_disk(index, index.with_name(index.name + ".partial")), layout.staged(index) as staging:
+    with explain_full_disk(index), layout.staged(index) as staging:
         old = layout.read_manifest(index) if exists and not fresh else Manifest({})
         for problem in layout.wrong_files(index, old):
             raise layout.damaged(index, problem)

@@ -98,10 +98,10 @@ def read(place: Place, files: Descriptors) -> bytes:
     return data
 
 
-def read_into(place: Place, room: memoryview, files: Descriptors) -> None:
+def read_into(place: Place, view: memoryview, files: Descriptors) -> None:
     """Read a plain image into memory of `place.length` bytes; raises as `read`."""
-    files.read_into(place.path, place.offset or 0, room, file_size=place.file_size)
-    check_head(place, room[:HEAD_BYTES], files)
+    files.read_into(place.path, place.offset or 0, view, file_size=place.file_size)
+    check_head(place, view[:HEAD_BYTES], files)
 
 
 def read_head(place: Place, files: Descriptors) -> None:

@@ -76,7 +76,7 @@ def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progre
         SourceError: The bytes of an image are not there any more.
     """
     plans = plan.together
-    with explain_full_disk(dest, dest.with_name(dest.name + ".partial")), partial_folder(plans, dest) as partial:
+    with explain_full_disk(dest), partial_folder(plans, dest) as partial:
         work_folder = partial / _WORK
         workers = workers or (1 if _is_small(plans) else system.cores())
         if workers != 1:

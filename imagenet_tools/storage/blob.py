@@ -138,14 +138,14 @@ class Descriptors:
         return data
 
     def read_into(
-        self, path: str | os.PathLike[str], offset: int, room: memoryview, *, file_size: int | None = None
+        self, path: str | os.PathLike[str], offset: int, view: memoryview, *, file_size: int | None = None
     ) -> None:
-        """Read a range of the size of `room` into it; raises as `read`."""
+        """Read a range of the size of `view` into it; raises as `read`."""
         file = self._file(os.fspath(path), file_size)
-        done, length = 0, len(room)
+        done, length = 0, len(view)
         try:
             while done < length:
-                n = system.preadv(file.fileno(), (room[done:],), offset + done)
+                n = system.preadv(file.fileno(), (view[done:],), offset + done)
                 if not n:
                     raise self._short(path, offset, length, done)
                 done += n

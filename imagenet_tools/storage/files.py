@@ -252,21 +252,16 @@ def taken(path: str) -> ExistsError:
 
 
 @contextmanager
-def explain_full_disk(place: Path, kept: Path) -> Iterator[None]:
-    """Raise ImagenetToolsError, which names the place and what to do, if the disk is full.
-
-    Args:
-        place: The path to name if the error has none.
-        kept: The path that holds the finished part.
-    """
+def explain_full_disk(dest: Path) -> Iterator[None]:
+    """Raise ImagenetToolsError, which names the path and the next step, if the disk is full while `dest` is written."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         message = (
-            f"{error.filename or place}: {error.strerror}. What is finished is kept in {kept}: make room, and run the "
-            "same command again to go on."
+            f"{error.filename or dest}: {error.strerror}. What is finished is kept in "
+            f"{dest.with_name(dest.name + '.partial')}: make room, and run the same command again to go on."
         )
         raise ImagenetToolsError(message) from error
 
