@@ -1,6 +1,6 @@
 """MATLAB files of version 5, in which devkits keep lists of synsets and images: a struct array, a cell array.
 
-    0    text 116, ..., version 2, "IM" if numbers are little-endian
+    0    text 116, ..., version 2, "IM": numbers are little-endian, as in all devkits
     128  elements: type 4, size 4, payload, padded to 8 bytes; a payload of at most 4 bytes is in the tag itself
          (size 2, type 2, payload 4); type 15 is a zlib stream that holds one element
     a matrix (type 14) holds elements: flags (class in the lowest byte), dimensions, name; then, by its class,
@@ -30,8 +30,8 @@ _STRUCT = 2
 _CHAR = 4
 
 # struct codes and encodings by the type of an element.
-_NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
-_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
+_NUMBERS = {1: "<b", 2: "<B", 3: "<h", 4: "<H", 5: "<i", 6: "<I", 7: "<f", 9: "<d", 12: "<q", 13: "<Q"}
+_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
 
 _MAX_UNPACKED_BYTES = 64 << 20  # the t12 devkit's 0.2 MB unpack to 1.1 MB
 
@@ -70,37 +70,36 @@ def _damaged(message: str) -> FormatError:
 
 def _arrays(data: bytes) -> Iterator[tuple[int, bytes, list[Any]]]:
     """Yield (class, name, content) of each array: the rows of a struct array, the texts of a cell array."""
-    if len(data) < 128 or data[126:128] not in {b"IM", b"MI"}:
-        raise _damaged("no MATLAB file of version 5: it does not say IM or MI at byte 126")
-    order = "<" if data[126:128] == b"IM" else ">"
+    if len(data) < 128 or data[126:128] != b"IM":
+        raise _damaged("no MATLAB file of version 5 with little-endian numbers: it does not say IM at byte 126")
     try:
-        for matrix in _matrices(data, order):
-            kind, shape, name, parts = _opened(matrix, order)
+        for matrix in _matrices(data):
+            kind, shape, name, parts = _opened(matrix)
             if kind == _STRUCT:
-                yield kind, name, _rows(shape, parts, order)
+                yield kind, name, _rows(shape, parts)
             elif kind == _CELL:
-                values = [_value(payload, order) for _, payload in parts]
+                values = [_value(payload) for _, payload in parts]
                 yield kind, name, [value for value in values if isinstance(value, str)]
     except (struct.error, zlib.error, ValueError, StopIteration, IndexError) as error:
         message = f"the MATLAB file is cut short or damaged ({type(error).__name__}): fetch it again"
         raise _damaged(message) from error
 
 
-def _matrices(data: bytes, order: str) -> Iterator[bytes]:
+def _matrices(data: bytes) -> Iterator[bytes]:
     """Yield the matrices of a file, compressed or not; MATLAB does not compress twice."""
-    for kind, payload in _elements(data[128:], order):
+    for kind, payload in _elements(data[128:]):
         if kind == _MATRIX:
             yield payload
         elif kind == _COMPRESSED:
             unpacked = zlib.decompressobj().decompress(payload, _MAX_UNPACKED_BYTES)
-            yield from (inner for inner_kind, inner in _elements(unpacked, order) if inner_kind == _MATRIX)
+            yield from (inner for inner_kind, inner in _elements(unpacked) if inner_kind == _MATRIX)
 
 
-def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield (type, payload) of each element; raise struct.error if the last one is cut."""
     place = 0
     while place < len(data):
-        kind, size = struct.unpack_from(order + "II", data, place)
+        kind, size = struct.unpack_from("<II", data, place)
         if kind >> 16:  # the payload is in the tag
             kind, size, start, step = kind & 0xFFFF, kind >> 16, place + 4, 8
         else:
@@ -112,32 +111,31 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         place += step
 
 
-def _opened(matrix: bytes, order: str) -> tuple[int, bytes, bytes, Iterator[tuple[int, bytes]]]:
+def _opened(matrix: bytes) -> tuple[int, bytes, bytes, Iterator[tuple[int, bytes]]]:
     """Return (class, dimensions, name, the other elements) of a matrix."""
-    parts = _elements(matrix, order)
+    parts = _elements(matrix)
     (_, flags), (_, shape), (_, name) = islice(parts, 3)
-    return flags[0 if order == "<" else 3], shape, name, parts
+    return flags[0], shape, name, parts
 
 
-def _rows(shape: bytes, parts: Iterator[tuple[int, bytes]], order: str) -> list[dict[str, Value]]:
-    n_rows = math.prod(struct.unpack(f"{order}{len(shape) // 4}i", shape))
-    width = struct.unpack_from(order + "i", next(parts)[1])[0]
+def _rows(shape: bytes, parts: Iterator[tuple[int, bytes]]) -> list[dict[str, Value]]:
+    n_rows = math.prod(struct.unpack(f"<{len(shape) // 4}i", shape))
+    width = struct.unpack_from("<i", next(parts)[1])[0]
     if width <= 0:
         raise struct.error
     text = next(parts)[1]
     names = [text[n : n + width].split(b"\0")[0].decode("latin-1") for n in range(0, len(text), width)]
-    return [{name: _value(next(parts)[1], order) for name in names} for _ in range(n_rows if names else 0)]
+    return [{name: _value(next(parts)[1]) for name in names} for _ in range(n_rows if names else 0)]
 
 
-def _value(matrix: bytes, order: str) -> Value:
-    kind, _, _, parts = _opened(matrix, order)
+def _value(matrix: bytes) -> Value:
+    kind, _, _, parts = _opened(matrix)
     if kind in {_STRUCT, _CELL}:
         return None
     element_type, payload = next(parts)
     if kind == _CHAR:
-        utf_16 = "utf-16-le" if order == "<" else "utf-16-be"
-        return payload.decode(_TEXTS.get(element_type, "latin-1").replace("utf-16", utf_16))
+        return payload.decode(_TEXTS.get(element_type, "latin-1"))
     code = _NUMBERS.get(element_type)
-    if code is None or len(payload) != struct.calcsize("=" + code):
+    if code is None or len(payload) != struct.calcsize(code):
         return None
-    return float(struct.unpack(order + code, payload)[0])
+    return float(struct.unpack(code, payload)[0])
