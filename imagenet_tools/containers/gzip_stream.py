@@ -221,8 +221,7 @@ class GzipStream:
         if not n_points:  # a short stream may have none, and is read from its front
             yield Point(0, 0, 0, None)
         place = _HEADER.size + n_points * _POINT.size
-        for n in range(n_points):
-            offset, position, bits, has_window = _POINT.unpack_from(packed, _HEADER.size + n * _POINT.size)
+        for offset, position, bits, has_window in _POINT.iter_unpack(packed[_HEADER.size : place]):
             window = bytes(packed[place : place + _WINDOW_BYTES]) if has_window else None
             place += _WINDOW_BYTES if has_window else 0
             yield Point(position, offset, bits, window)

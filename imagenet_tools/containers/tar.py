@@ -14,7 +14,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +50,8 @@ class Member(NamedTuple):
             of the decompressed bytes.
         size: Bytes.
         kind: file, dir, link (hard), symlink, device, fifo, other, or sparse: the payload is not the file's bytes in
-            order. A hard link to an earlier file is yielded as a file, with the byte range of that member. Readers
-            that cannot go back (`walk_by`, `stream`) yield it as a link: see `followed`.
+            order. A hard link to an earlier file is yielded as a file, with the byte range of that member; `stream`,
+            which cannot go back, yields it as a link.
         target: The name of the member that a link points to.
     """
 
@@ -83,7 +83,7 @@ def walk_ahead(
     *,
     start: int = 0,
     end: int | None = None,
-    ahead: int = 4096,
+    ahead: int,
     cut: bool = False,
     begin: int | None = None,
 ) -> Iterator[tuple[Member, bytes]]:
@@ -91,29 +91,51 @@ def walk_ahead(
 
     `begin` is the start of the tar if `start` is a header in its middle: links name members from there on.
     """
-    if isinstance(source, int):
-        yield from _walk_file(source, "the archive", start, end, ahead, cut=cut, begin=begin)
-        return
-    with _open(source) as file:
-        yield from _walk_file(file.fileno(), os.fspath(source), start, end, ahead, cut=cut, begin=begin)
+    label = "the archive" if isinstance(source, int) else os.fspath(source)
+    with _open(source) as archive:
+        fd = archive.fileno()
+        size = os.fstat(fd).st_size
+        end = size if end is None else min(end, size)
+        files: dict[int, Member] | None = None
+
+        def read(offset: int, n: int) -> bytes:
+            return os.pread(fd, n, offset)
+
+        for member, head in _walk(read, start, end, ahead, label, cut=cut):
+            if member.kind != "link":
+                yield member, head
+                continue
+            if files is None:  # at the first link, so that an archive without links is walked once
+                first = start if begin is None else begin
+                targets: set[str] = set()
+                with suppress(FormatError):
+                    for other, _ in _walk(read, first, end, 0, label):
+                        targets.update({other.target} if other.kind == "link" else ())
+                files = _link_targets(read, first, end, targets)
+            file = files.get(member.offset, member)
+            yield file, _exactly(read, file.offset, min(ahead, file.size))
 
 
 def walk_by(read: Read, *, start: int = 0, end: int = sys.maxsize, label: str) -> Iterator[Member]:
     """Yield members as `walk` does, of the bytes that `read(offset, n)` returns.
 
-    Offsets only grow. Errors call the archive `label`.
+    Offsets only grow, so hard links come last, sorted by offset: for them the headers are read once more. Errors call
+    the archive `label`.
     """
-    for member, _ in _walk(read, start, end, 0, label):
-        yield member
-
-
-def followed(read: Read, links: Sequence[Member], *, start: int = 0, end: int = sys.maxsize) -> list[Member]:
-    """Return links of `walk_by` as the files that they name, by offset; a link that names none stays a link.
-
-    The headers are read once more from `start` on.
-    """
+    links: list[Member] = []
+    fault: FormatError | None = None
+    try:
+        for member, _ in _walk(read, start, end, 0, label):
+            if member.kind == "link":
+                links.append(member)
+            else:
+                yield member
+    except FormatError as error:
+        fault = error
     files = _link_targets(read, start, end, {link.target for link in links}) if links else {}
-    return sorted((files.get(link.offset, link) for link in links), key=lambda member: member.offset)
+    yield from sorted((files.get(link.offset, link) for link in links), key=lambda member: member.offset)
+    if fault is not None:
+        raise fault
 
 
 def _link_targets(read: Read, start: int, end: int, targets: Collection[str]) -> dict[int, Member]:
@@ -133,35 +155,11 @@ def _link_targets(read: Read, start: int, end: int, targets: Collection[str]) ->
     return by_offset
 
 
-def _walk_file(
-    fd: int, label: str, start: int, end: int | None, ahead: int, *, cut: bool, begin: int | None
-) -> Iterator[tuple[Member, bytes]]:
-    size = os.fstat(fd).st_size
-    end = size if end is None else min(end, size)
-    files: dict[int, Member] | None = None
-
-    def read(offset: int, n: int) -> bytes:
-        return os.pread(fd, n, offset)
-
-    for member, head in _walk(read, start, end, ahead, label, cut=cut):
-        if member.kind != "link":
-            yield member, head
-            continue
-        if files is None:  # at the first link, so that an archive without links is walked once
-            first = start if begin is None else begin
-            targets: set[str] = set()
-            with suppress(FormatError):
-                targets.update(other.target for other, _ in _walk(read, first, end, 0, label) if other.kind == "link")
-            files = _link_targets(read, first, end, targets)
-        file = files.get(member.offset, member)
-        yield file, _exactly(read, file.offset, min(ahead, file.size))
-
-
-def _open(path: StrPath) -> io.FileIO:
-    if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait for ever
-        message = f"{os.fspath(path)} is no regular file; expected an archive. Save it as a file and name that."
+def _open(source: StrPath | int) -> io.FileIO:
+    if not isinstance(source, int) and not stat.S_ISREG(Path(source).stat().st_mode):  # opening a pipe would block
+        message = f"{source} is no regular file; expected an archive. Save it as a file and name that."
         raise FormatError(message)
-    return Path(path).open("rb", buffering=0)
+    return io.FileIO(source, closefd=not isinstance(source, int))
 
 
 def _walk(
@@ -170,7 +168,7 @@ def _walk(
     # The bytes from `base` on that were read last: a header or a payload's head inside them costs no read.
     chunk, base, place = b"", start, start
     # Values of pax records and long names, for the next member and for all that follow.
-    own: Extra | None = None
+    extra: Extra | None = None
     common: Extra | None = None
     while True:
         block = chunk[place - base : place - base + BLOCK]
@@ -185,17 +183,17 @@ def _walk(
             data = chunk[place - base : place - base + size]
             if len(data) < size:
                 data = _extra_payload(read, place, size, end, label)
-            own, common = tar_header.apply_extra(kind, data, own, common, place, label)
+            extra, common = tar_header.apply_extra(kind, data, extra, common, place, label)
             place += size + -size % BLOCK
             continue
         if kind == SPARSE:
             place = _after_sparse_map(read, block, place, end, label)
-        member = member_of(name, place, size, kind, own or common, block[157:257] if kind == LINK else b"")
-        own, size = None, member.size
+        member = member_of(name, place, size, kind, extra or common, block[157:257] if kind == LINK else b"")
+        extra, size = None, member.size
         if place + size > end:
             if cut:
                 yield member, b""
-            raise _cut_payload(label, place, max(end - place, 0), member)
+            raise cut_payload(label, place, max(end - place, 0), member)
         head = b""
         if ahead and member.kind == "file":
             n = min(ahead, size)
@@ -207,12 +205,13 @@ def _walk(
     if len(block) < BLOCK:
         expected = "a header of 512 bytes, or the two blocks of zeros that end a tar"
         raise tar_header.truncated(label, place, f"{len(block)} bytes before its end", expected)
-    if own is not None:
+    if extra is not None:
         raise tar_header.damaged(label, place, "the end after a long name or pax records", "the member they name")
     _check_tail(read, place + BLOCK, end, label)
 
 
-def _cut_payload(label: str, place: int, n: int, member: Member) -> FormatError:
+def cut_payload(label: str, place: int, n: int, member: Member) -> FormatError:
+    """Return the error for an archive that ends after n bytes of a member's payload."""
     expected = f"the {member.size:,} that its header states"
     return tar_header.truncated(label, place, f"{n:,} bytes of {member.name!r} before its end", expected, member.name)
 
@@ -316,7 +315,7 @@ def stream(
         if member.kind == "file" and member.size <= cap:
             payload = _exactly(read, member.offset, member.size)
             if len(payload) < member.size:
-                raise _cut_payload(label, member.offset, len(payload), member)
+                raise cut_payload(label, member.offset, len(payload), member)
         yield member, payload, open_payload
 
 

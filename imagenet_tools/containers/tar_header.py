@@ -120,32 +120,32 @@ def _odd_size(block: bytes, place: int, label: str) -> int:
 
 
 def apply_extra(
-    kind: int, data: bytes, own: Extra | None, common: Extra | None, place: int, label: str
+    kind: int, data: bytes, extra: Extra | None, common: Extra | None, place: int, label: str
 ) -> tuple[Extra | None, Extra | None]:
     """Apply the payload of a header whose type is in EXTRAS.
 
     Args:
         kind: The type.
         data: The payload.
-        own: The values for the next member so far.
+        extra: The values for the next member so far.
         common: The values for all following members so far.
         place: The offset of the payload in bytes, for errors.
         label: The name of the archive in errors.
 
     Returns:
-        The new `own` and `common`.
+        The new `extra` and `common`.
 
     Raises:
         FormatError: tar_damaged: the payload should be pax records and is not.
     """
     if kind == ord("g"):
-        return own, _pax(data, common or Extra(), place, label)
-    own = own or common or Extra()
+        return extra, _pax(data, common or Extra(), place, label)
+    extra = extra or common or Extra()
     if kind == ord("L"):
-        return own._replace(name=data.partition(b"\0")[0]), common
+        return extra._replace(name=data.partition(b"\0")[0]), common
     if kind == ord("K"):
-        return own._replace(target=data.partition(b"\0")[0]), common
-    return _pax(data, own, place, label), common
+        return extra._replace(target=data.partition(b"\0")[0]), common
+    return _pax(data, extra, place, label), common
 
 
 def _pax(data: bytes, before: Extra, place: int, label: str) -> Extra:
@@ -175,7 +175,7 @@ def truncated(label: str, place: int, found: str, expected: str, member: str = "
     """Return the error for an archive that is cut short."""
     message = (
         f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is cut short. Fetch or copy it "
-        "again; what lies before is sound."
+        "again; the members before that are complete."
     )
     return FormatError(message, code="tar_truncated", member=member)
 
@@ -184,7 +184,7 @@ def damaged(label: str, place: int, found: str, expected: str) -> FormatError:
     """Return the error for an archive with wrong bytes."""
     message = (
         f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is damaged there. Fetch or copy "
-        "it again; what lies before is sound, what lies behind was not read."
+        "it again; the members before that are complete, the rest was not read."
     )
     return FormatError(message, code="tar_damaged")
 

@@ -181,7 +181,7 @@ def read_example(fd: int, record: Record, label: str) -> Example:
     problem = ""
     if any(len(edge) != n for edge in edges) or len(names) not in (0, n):
         counts = ", ".join(str(count) for count in (*map(len, edges), len(names)))
-        problem = f"lists of {counts} edges and classes; expected as many of each: the image is kept without boxes"
+        problem = f"lists of {counts} edges and classes; expected lists of one length: the image is kept without boxes"
     boxes = [] if problem else list(zip(*edges, names or [None] * n, strict=True))
     return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, LARGEST, GzipStream, point_rows
-from imagenet_tools.containers.tar_header import truncated
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
@@ -185,7 +183,7 @@ def _scan_gzip(scan: _TarScan, fd: int) -> Batches:
 def _scan_stream(scan: _TarScan, stream: GzipStream) -> Batches:
     """Scan a tar in a gzip stream, and the class tars in it."""
     unit = scan.unit
-    for member in _members(stream, 0, sys.maxsize, unit.file):
+    for member in tar.walk_by(stream.read, label=unit.file):
         class_tar = CLASS_TAR.fullmatch(member.name) if member.kind == "file" else None
         if class_tar is None:
             _add_streamed(scan, stream, member)
@@ -193,7 +191,8 @@ def _scan_stream(scan: _TarScan, stream: GzipStream) -> Batches:
             continue
         end = member.offset + member.size
         try:
-            for inner in _members(stream, member.offset, end, f"{unit.file}: {member.name}"):
+            label = f"{unit.file}: {member.name}"
+            for inner in tar.walk_by(stream.read, start=member.offset, end=end, label=label):
                 _add_streamed(scan, stream, inner, above=f"{member.name}/", wnid=class_tar[1])
                 yield from scan.full_batches()
         except FormatError as error:
@@ -202,23 +201,6 @@ def _scan_stream(scan: _TarScan, stream: GzipStream) -> Batches:
                 raise
             above = f"{unit.member}/{member.name}" if unit.member else member.name
             scan.rows.problem(error.code, unit.file, str(error), above)
-
-
-def _members(stream: GzipStream, start: int, end: int, label: str) -> Iterator[tar.Member]:
-    """Yield the members of a tar in a stream; hard links come last, because their targets precede them."""
-    links: list[tar.Member] = []
-    fault: FormatError | None = None
-    try:
-        for member in tar.walk_by(stream.read, start=start, end=end, label=label):
-            if member.kind == "link":
-                links.append(member)
-            else:
-                yield member
-    except FormatError as error:
-        fault = error
-    yield from tar.followed(stream.read, links, start=start, end=end)
-    if fault is not None:
-        raise fault
 
 
 def _add_streamed(
@@ -231,7 +213,5 @@ def _add_streamed(
     wanted = min(member.size, LARGEST)
     data = stream.read(member.offset, wanted)
     if len(data) < wanted:
-        found = f"{len(data):,} bytes of {member.name!r} before its end"
-        expected = f"the {member.size:,} that its header states"
-        raise truncated(scan.unit.file, member.offset, found, expected, member.name)
+        raise tar.cut_payload(scan.unit.file, member.offset, len(data), member)
     scan.add(member, data[:HEAD], reader_of(data), above=above, wnid=wnid, streams=True)
