@@ -30,11 +30,12 @@ from imagenet_tools.errors import FormatError
 # The first bytes of a zip: a member, the end of an empty zip, the mark of a split zip.
 MAGICS = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 
-_HEADER = struct.Struct("<4s5H3I2H")
-_ENTRY = struct.Struct("<4s6H3I5H2I")
-_END = struct.Struct("<4s4H2IH")
-_LOCATOR = struct.Struct("<4sIQI")
-_END64 = struct.Struct("<4sQ2H2I4Q")
+# The fields that are read; an x is a byte that is not.
+_HEADER = struct.Struct("<6x2H8x2I2H")
+_ENTRY = struct.Struct("<4xH2x2H8x2I3H4x2I")
+_END = struct.Struct("<4x2H2xH2I2x")
+_LOCATOR = struct.Struct("<8xQ4x")
+_END64 = struct.Struct("<16x2I8x3Q")
 
 _MAX_TEXT_BYTES = 0xFFFF  # a name, an extra field or a comment
 _CHUNK_BYTES = 1 << 18  # of the directory in memory
@@ -119,15 +120,15 @@ def _directory(fd: int) -> tuple[range, int]:
         place = tail.rfind(b"PK\5\6", 0, place)
     if place < 0:
         raise _damaged("found no list of members at its end: it is cut short, or other bytes follow. Download it again")
-    _, disk, first_disk, _, n_entries, length, start, _ = _END.unpack_from(tail, place)
+    disk, first_disk, n_entries, length, start = _END.unpack_from(tail, place)
     end = tail_start + place
     locator = os.pread(fd, _LOCATOR.size, end - _LOCATOR.size) if end >= _LOCATOR.size else b""
     if locator.startswith(b"PK\6\7"):
-        _, _, end, _ = _LOCATOR.unpack(locator)
+        (end,) = _LOCATOR.unpack(locator)
         data = os.pread(fd, _END64.size, end) if end <= size else b""
         if len(data) < _END64.size or not data.startswith(b"PK\6\6"):
             raise _damaged(f"found no end of its list of members at byte {end:,}, where ZIP64's locator says it is")
-        _, _, _, _, disk, first_disk, _, n_entries, length, start = _END64.unpack(data)
+        disk, first_disk, n_entries, length, start = _END64.unpack(data)
     if disk or first_disk:
         raise _damaged(f"found part {disk + 1:,} of a split zip. Join the parts with `zip -s 0`")
     if start + length != end:
@@ -140,17 +141,17 @@ def _entries(fd: int, directory: range, n_entries: int) -> Iterator[_Entry]:
     with open(fd, "rb", _CHUNK_BYTES, closefd=False) as file:
         file.seek(place)
         while place < directory.stop:
-            fixed = file.read(min(_ENTRY.size, directory.stop - place))
-            if not fixed.startswith(b"PK\1\2") or len(fixed) < _ENTRY.size:
-                raise _damaged(f"found {fixed[:4]!r} at byte {place:,}, expected an entry of its list of members")
-            _, made_by, _, flags, method, _, _, _, stored, size, *lengths, _, _, attributes, header = _ENTRY.unpack(
-                fixed
-            )
-            end = place + _ENTRY.size + sum(lengths)
-            name, extra, comment = (file.read(length) for length in lengths)
-            if end > directory.stop or len(name + extra + comment) < sum(lengths):
+            data = file.read(min(_ENTRY.size, directory.stop - place))
+            if not data.startswith(b"PK\1\2") or len(data) < _ENTRY.size:
+                raise _damaged(f"found {data[:4]!r} at byte {place:,}, expected an entry of its list of members")
+            made_by, flags, method, stored, size, *lengths, attributes, header = _ENTRY.unpack(data)
+            texts = file.read(sum(lengths))  # name, extra field and comment
+            end = place + len(data) + len(texts)
+            if len(texts) < sum(lengths) or end > directory.stop:
                 raise _damaged(f"found the entry at byte {place:,} of its list of members cut short")
+            name = texts[: lengths[0]]
             if _IN_ZIP64 in (size, stored, header):
+                extra = texts[lengths[0] : lengths[0] + lengths[1]]
                 size, stored, header = _in_zip64(extra, (size, stored, header), place)
             symlink = made_by >> 8 == _UNIX and stat.S_ISLNK(attributes >> 16)
             kind = "dir" if name.endswith(b"/") else "symlink" if symlink else "file"
@@ -190,7 +191,7 @@ def _faults_between(fd: int, directory: range, n_entries: int) -> dict[int, str]
     order = np.argsort(starts, kind="stable")
     ends_before = np.maximum.accumulate(ends[order])[:-1]
     within = order[1:][starts[order][1:] < ends_before]
-    faults = dict.fromkeys(within.tolist(), "its bytes lie within another member; expected members beside each other")
+    faults = dict.fromkeys(within.tolist(), "its bytes are within another member; expected members beside each other")
     first_of_names = np.unique(names, return_index=True)[1]
     repeated = np.delete(np.arange(len(names)), first_of_names)
     return faults | dict.fromkeys(repeated.tolist(), "a second member of this name; the first one is read")
@@ -214,7 +215,7 @@ def _compared(entry: _Entry, data: bytes, limit: int) -> tuple[str, int]:
     """Return (the fault of a member by its own header, the number of bytes before its payload)."""
     if len(data) < _HEADER.size or not data.startswith(MAGICS[0]):
         return f"found {data[:4]!r} at byte {entry.header:,}, expected its header", 0
-    _, _, flags, method, _, _, _, stored, size, name_length, extra_length = _HEADER.unpack_from(data)
+    flags, method, stored, size, name_length, extra_length = _HEADER.unpack_from(data)
     start = _HEADER.size + name_length + extra_length
     known = not flags & _SIZES_BEHIND and _IN_ZIP64 not in (stored, size)
     fault = ""
