@@ -11,7 +11,8 @@ document, as networkx reads it:
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -37,10 +38,14 @@ class Node:
     hidden: int  # edges that a greater depth would draw from it
 
     @property
-    def numbers(self) -> list[str]:
-        """The count and the number of hidden edges, in words; [] if there is neither."""
-        count = [] if self.count is None else [f"{self.count:,}"]
-        return [*count, f"(+{self.hidden:,})"] if self.hidden else count
+    def count_text(self) -> str:
+        """The count after two spaces, or ""."""
+        return "" if self.count is None else f"  {self.count:,}"
+
+    @property
+    def hidden_text(self) -> str:
+        """The number of hidden edges after a space, such as ` (+7)`, or ""."""
+        return f" (+{self.hidden:,})" if self.hidden else ""
 
 
 class Link(NamedTuple):
@@ -74,7 +79,6 @@ def outline(
     counts: npt.NDArray[np.int64] | None = None,
     counted: bool = False,
     collapse: bool = False,
-    instances: bool = True,
     edges: Edges | None = None,
 ) -> Outline:
     """Return the part of the graph to draw.
@@ -86,8 +90,7 @@ def outline(
         counts: What is at or below each synset, by row of wordnet: (82,115,). Shown as `count`.
         counted: Keep only synsets with a count.
         collapse: Skip each synset that is no class, has one child, and counts no more than this child.
-        instances: Also follow instance edges.
-        edges: The edges down of another graph, such as an exclusive tree; default: WordNet's.
+        edges: The edges down of another graph, such as an exclusive tree; default: WordNet's, of both kinds.
 
     Raises:
         UsageError: `counted` without counts.
@@ -96,7 +99,7 @@ def outline(
         raise UsageError("Nothing is counted; expected counts by row where `counted` is asked for.")
     row = wordnet.row_of(top)
     class_rows = wordnet.rows_of(classes) if classes is not None else None
-    down = hierarchy.edges_down(instances=instances) if edges is None else edges
+    down = hierarchy.edges_down() if edges is None else edges
     below = _kept_edges(row, down, class_rows, counts if counted else None)
     skip = wordnet.mask_of([])
     if collapse:
@@ -147,21 +150,24 @@ def _walk(
                 depths[lower] = depths[row] + 1
                 queue.append(lower)
     shown = [None] * len(queue) if counts is None else counts[queue].tolist()
-    nodes = (
-        Node(wnid, wordnet.name_at(row), count, depths[row], hidden.get(row, 0))
-        for row, wnid, count in zip(queue, wordnet.wnids_of(queue), shown, strict=True)
-    )
-    return Outline(tuple(nodes), tuple(_links(links)))
-
-
-def _links(links: list[tuple[int, list[int], int]]) -> Iterator[Link]:
-    """Yield links by wnid, given as rows: the upper end, the skipped chain, the lower end."""
-    rows = sorted({row for upper, chain, lower in links for row in (upper, *chain, lower)})
+    rows = [top, *(row for upper, chain, lower in links for row in (upper, *chain, lower))]
     wnids = dict(zip(rows, wordnet.wnids_of(rows), strict=True))
     instance_hypernyms = wordnet.load().instance_hypernyms
-    for upper, chain, lower in links:
-        instance = bool([upper, *chain][-1] in instance_hypernyms.of(lower))
-        yield Link(wnids[upper], wnids[lower], instance, tuple(wnids[row] for row in chain))
+    return Outline(
+        tuple(
+            Node(wnids[row], wordnet.name_at(row), count, depths[row], hidden.get(row, 0))
+            for row, count in zip(queue, shown, strict=True)
+        ),
+        tuple(
+            Link(
+                wnids[upper],
+                wnids[lower],
+                bool([upper, *chain][-1] in instance_hypernyms.of(lower)),
+                tuple(wnids[row] for row in chain),
+            )
+            for upper, chain, lower in links
+        ),
+    )
 
 
 # ---- text, JSON, dot
@@ -179,9 +185,8 @@ def text_lines(outline: Outline, *, width: int | None = None) -> Iterator[str]:
     def lines(wnid: str, depth: int, first: str, rest: str, mark: str) -> Iterator[str]:
         node = nodes[wnid]
         opens = node.depth == depth and wnid not in opened
-        count = "" if node.count is None else f"  {node.count:,}"
-        more = " ^" if not opens else f" (+{node.hidden:,})" if node.hidden else ""
-        yield _fitted(first + mark, node.name, f" {wnid}{count}{more}", width)
+        more = node.hidden_text if opens else " ^"
+        yield _fitted(first + mark, node.name, f" {wnid}{node.count_text}{more}", width)
         if not opens:
             return
         opened.add(wnid)
@@ -203,18 +208,13 @@ def _fitted(before: str, name: str, after: str, width: int | None) -> str:
 
 def node_link(outline: Outline, *, title: str = "") -> dict[str, object]:
     """Return the outline as a node-link document, as drawn at the head of this module."""
+    node_keys, link_keys = ("id", "name", "count", "depth", "hidden"), ("source", "target", "instance", "skipped")
     return {
         "directed": True,
         "multigraph": False,
         "graph": {"title": title},
-        "nodes": [
-            {"id": node.wnid, "name": node.name, "count": node.count, "depth": node.depth, "hidden": node.hidden}
-            for node in outline.nodes
-        ],
-        "edges": [
-            {"source": link.upper, "target": link.lower, "instance": link.instance, "skipped": list(link.skipped)}
-            for link in outline.links
-        ],
+        "nodes": [dict(zip(node_keys, astuple(node), strict=True)) for node in outline.nodes],
+        "edges": [dict(zip(link_keys, link, strict=True)) for link in outline.links],
     }
 
 
@@ -226,9 +226,7 @@ def dot(outline: Outline, *, title: str = "") -> str:
         '  node [shape=box, fontname="monospace", fontsize=10];',
     ]
     for node in outline.nodes:
-        count = "" if node.count is None else f"  {node.count:,}"
-        hidden = f" (+{node.hidden:,})" if node.hidden else ""
-        label = _quoted(f"{node.name}\n{node.wnid}{count}{hidden}")
+        label = _quoted(f"{node.name}\n{node.wnid}{node.count_text}{node.hidden_text}")
         lines.append(f"  {node.wnid} [label={label}];")
     for link in outline.links:
         styles = ["style=dashed"] if link.instance else []
@@ -239,8 +237,7 @@ def dot(outline: Outline, *, title: str = "") -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return json.dumps(text, ensure_ascii=False)  # Graphviz has the same escapes
 
 
 # ---- SVG: boxes of text in columns from left to right
@@ -270,9 +267,7 @@ class _BoxPosition(NamedTuple):
 
 def svg(outline: Outline, *, title: str = "") -> str:
     """Return the outline as a self-contained SVG 1.1 document; equal outlines give equal texts."""
-    columns = _columns(outline)
-    parents = _solid_parents(outline, columns)
-    boxes = _positions(outline, columns, parents)
+    parents, boxes = _layout(outline)
     width = max(box.x + box.width for box in boxes.values()) + _EDGE_PIXELS
     width = max(width, len(title) * _LETTER_PIXELS + 2 * _EDGE_PIXELS)
     height = max(box.y for box in boxes.values()) + _ROW_PIXELS / 2 + _EDGE_PIXELS
@@ -293,7 +288,7 @@ def svg(outline: Outline, *, title: str = "") -> str:
     for node in outline.nodes:
         box = boxes[node.wnid]
         parts = [html.escape(node.name), f'<tspan class="wnid">{node.wnid}</tspan>']
-        parts += [f'<tspan class="count">{number}</tspan>' for number in node.numbers]
+        parts += [f'<tspan class="count">{number}</tspan>' for number in _numbers(node)]
         lines += [
             f'<rect class="box" x="{box.x:.1f}" y="{box.y - _BOX_PIXELS / 2:.1f}" width="{box.width:.1f}" '
             f'height="{_BOX_PIXELS}" rx="3"/>',
@@ -302,35 +297,22 @@ def svg(outline: Outline, *, title: str = "") -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _columns(outline: Outline) -> dict[str, int]:
-    """Return the column of each synset: the edges on the longest path from the top."""
+def _numbers(node: Node) -> list[str]:
+    return f"{node.count_text}{node.hidden_text}".split()
+
+
+def _layout(outline: Outline) -> tuple[dict[str, str], dict[str, _BoxPosition]]:
+    """Return the upper end of the one solid edge to each synset, and the position of the box of each."""
     below = outline.below()
-    n_waiting = dict.fromkeys(below, 0)  # parents that have no final column yet
-    for link in outline.links:
-        n_waiting[link.lower] += 1
-    columns = dict.fromkeys(below, 0)
-    ready = [outline.nodes[0].wnid]
-    for wnid in ready:  # grows during the loop: each synset comes after all above it
-        for link in below[wnid]:
-            columns[link.lower] = max(columns[link.lower], columns[wnid] + 1)
-            n_waiting[link.lower] -= 1
-            if not n_waiting[link.lower]:
-                ready.append(link.lower)
-    return columns
-
-
-def _solid_parents(outline: Outline, columns: dict[str, int]) -> dict[str, str]:
-    """Return the upper end of the one solid edge to each synset: the rightmost, then the first."""
+    place_of = {node.wnid: place for place, node in enumerate(outline.nodes)}
+    ends = [(place_of[link.upper], place_of[link.lower]) for link in outline.links]
+    edges = graph.from_pairs(len(place_of), [upper for upper, _ in ends], [lower for _, lower in ends])
+    # The column of a synset is the number of edges on the longest path from the top.
+    columns = dict(zip(place_of, graph.depths(edges, [0])[1].tolist(), strict=True))
     parents: dict[str, str] = {}
-    for link in outline.links:
-        if link.lower not in parents or columns[link.upper] > columns[parents[link.lower]]:
-            parents[link.lower] = link.upper
-    return parents
-
-
-def _positions(outline: Outline, columns: dict[str, int], parents: dict[str, str]) -> dict[str, _BoxPosition]:
-    below = outline.below()
-    labels = {node.wnid: " ".join([node.name, node.wnid, *node.numbers]) for node in outline.nodes}
+    for link in sorted(outline.links, key=lambda link: -columns[link.upper]):
+        parents.setdefault(link.lower, link.upper)
+    labels = {node.wnid: " ".join([node.name, node.wnid, *_numbers(node)]) for node in outline.nodes}
     widths = {wnid: len(label) * _LETTER_PIXELS + 12 for wnid, label in labels.items()}
     lefts = [float(_EDGE_PIXELS)]
     for column in range(max(columns.values())):
@@ -353,7 +335,7 @@ def _positions(outline: Outline, columns: dict[str, int], parents: dict[str, str
         return row
 
     place(outline.nodes[0].wnid)
-    return boxes
+    return parents, boxes
 
 
 def _curve(upper: _BoxPosition, lower: _BoxPosition) -> str:
