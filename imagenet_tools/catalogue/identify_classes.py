@@ -32,15 +32,13 @@ class Near(NamedTuple):
     missing: int  # classes of the list that are not in the file
     extra: int  # classes of the file that are not in the list
 
-    @property
-    def union(self) -> int:
-        """The number of classes that are in the file or the list."""
-        return self.shared + self.missing + self.extra
 
-    @property
-    def is_close(self) -> bool:
-        """True if the file and the list share more classes than they do not."""
-        return self.shared > self.missing + self.extra
+class _Differences(NamedTuple):
+    """The differences of a file from a list: see ClassesFound."""
+
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    ambiguous: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,43 @@ def identify(path: str | Path) -> ClassesFound | LabelsFound:
     if isinstance(content, user_files.LabelFile):
         return identify_labels.find(content)
     is_wnids = sum(map(is_wnid, content.texts)) * 2 > len(content.texts)
-    return _find_wnids(content.texts) if is_wnids else _find_names(content.texts)
+    return _find(content.texts, is_wnids)
+
+
+def _find(texts: Sequence[str], is_wnids: bool) -> ClassesFound:
+    names = texts if is_wnids else [_plain(text) for text in texts]
+    counts = Counter(texts)
+    has_repeats = is_wnids and len(counts) < len(texts)  # a name may be repeated: two classes are called crane
+    compare = _compare_wnids if is_wnids else _compare_names
+    equal, same_set, near = [], [], []
+    for listed in _published():
+        if not is_wnids and len(listed) > 4 * len(names):
+            continue
+        is_equal, comparison = compare(names, listed)
+        if is_equal:
+            equal.append(listed.name)
+        elif not has_repeats and not comparison.missing and not comparison.extra:
+            same_set.append(listed.name)
+        near.append(comparison)
+    is_published = bool(equal or same_set)
+    # The three lists that share the greatest part of the union.
+    near = [listed for listed in near if listed.shared and not is_published]
+    closest = sorted(near, key=lambda listed: (-listed.shared / sum(listed[1:]), listed.name))[:3]
+    differences = _Differences()
+    if closest and closest[0].shared > closest[0].missing + closest[0].extra:
+        differences = (_wnid_differences if is_wnids else _name_differences)(texts, lists.get(closest[0].name))
+    is_known = _is_synset if is_wnids else _is_name
+    return ClassesFound(
+        n=len(texts),
+        given="wnids" if is_wnids else "names",
+        equal=tuple(equal),
+        same_set=tuple(same_set),
+        in_order="sorted by wnid" if is_wnids and list(texts) == sorted(texts) else "",
+        near=tuple(closest),
+        **differences._asdict(),
+        repeated=tuple(text for text, n in counts.items() if n > 1),
+        unknown=() if is_published else tuple(name for name in dict.fromkeys(names) if not is_known(name)),
+    )
 
 
 def _published() -> list[ClassList]:
@@ -106,12 +140,6 @@ def _published() -> list[ClassList]:
     return list(by_content.values())
 
 
-def _closest(near: Sequence[Near]) -> tuple[Near, ...]:
-    """Return the three lists that share the greatest part of the union."""
-    near = [listed for listed in near if listed.shared]
-    return tuple(sorted(near, key=lambda listed: (-listed.shared / listed.union, listed.name))[:3])
-
-
 def _title(wnid: str) -> str:
     return f"{wnid} {wordnet.synset(wnid).name}"
 
@@ -119,31 +147,20 @@ def _title(wnid: str) -> str:
 # ---- files of wnids
 
 
-def _find_wnids(texts: Sequence[str]) -> ClassesFound:
-    counts = Counter(texts)
-    classes = set(counts)
-    equal, same_set, near = [], [], []
-    for listed in _published():
-        members = set(listed.wnids)
-        if listed.wnids == tuple(texts):
-            equal.append(listed.name)
-        elif len(texts) == len(classes) and members == classes:
-            same_set.append(listed.name)
-        near.append(Near(listed.name, len(classes & members), len(members - classes), len(classes - members)))
-    closest = () if equal or same_set else _closest(near)
-    wanted = lists.get(closest[0].name).wnids if closest and closest[0].is_close else ()
-    return ClassesFound(
-        n=len(texts),
-        given="wnids",
-        equal=tuple(equal),
-        same_set=tuple(same_set),
-        in_order="sorted by wnid" if list(texts) == sorted(texts) else "",
-        near=closest,
-        missing=tuple(_title(wnid) for wnid in wanted if wnid not in classes),
-        extra=tuple(text for text in counts if text not in set(wanted)) if wanted else (),
-        repeated=tuple(text for text, n in counts.items() if n > 1),
-        unknown=tuple(text for text in counts if wordnet.find_row(text) is None),
-    )
+def _compare_wnids(wnids: Sequence[str], listed: ClassList) -> tuple[bool, Near]:
+    classes, members = set(wnids), set(listed.wnids)
+    near = Near(listed.name, len(classes & members), len(members - classes), len(classes - members))
+    return listed.wnids == tuple(wnids), near
+
+
+def _wnid_differences(wnids: Sequence[str], listed: ClassList) -> _Differences:
+    classes, members = dict.fromkeys(wnids), set(listed.wnids)
+    missing = tuple(_title(wnid) for wnid in listed.wnids if wnid not in classes)
+    return _Differences(missing, tuple(wnid for wnid in classes if wnid not in members))
+
+
+def _is_synset(wnid: str) -> bool:
+    return wordnet.find_row(wnid) is not None
 
 
 # ---- files of names
@@ -181,45 +198,14 @@ def _wnids_by_list(names: Sequence[str], wnids: Sequence[str]) -> tuple[str, ...
     return tuple(wnids[place_of[n]] for n in range(len(names)))
 
 
-def _find_names(texts: Sequence[str]) -> ClassesFound:
-    names = [_plain(text) for text in texts]
-    equal, same_set, near = [], [], []
-    for listed in _published():
-        if len(listed) > 4 * len(names):
-            continue
-        class_names = _class_names(listed)
-        shared = len(_matched(names, class_names))
-        if _equal_in_order(names, class_names):
-            equal.append(listed.name)
-        elif len(names) == len(class_names) == shared:
-            same_set.append(listed.name)
-        near.append(Near(listed.name, shared, len(class_names) - shared, len(names) - shared))
-    is_known = bool(equal or same_set)
-    closest = () if is_known else _closest(near)
-    missing, extra, ambiguous = (
-        _differences(texts, closest[0].name) if closest and closest[0].is_close else ((), (), {})
-    )
-    unknown = [] if is_known else [name for name in names if not _is_known(name)]
-    return ClassesFound(
-        n=len(texts),
-        given="names",
-        equal=tuple(equal),
-        same_set=tuple(same_set),
-        in_order="",
-        near=closest,
-        missing=missing,
-        extra=extra,
-        ambiguous=ambiguous,
-        repeated=tuple(text for text, n in Counter(texts).items() if n > 1),
-        unknown=tuple(dict.fromkeys(unknown)),
-    )
+def _compare_names(names: Sequence[str], listed: ClassList) -> tuple[bool, Near]:
+    class_names = _class_names(listed)
+    shared = len(_matched(names, class_names))
+    near = Near(listed.name, shared, len(class_names) - shared, len(names) - shared)
+    return _equal_in_order(names, class_names), near
 
 
-def _differences(
-    texts: Sequence[str], name: str
-) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Return the classes of a list that no name means, the names it lacks, and the names of several classes."""
-    listed = lists.get(name)
+def _name_differences(texts: Sequence[str], listed: ClassList) -> _Differences:
     names, class_names = [_plain(text) for text in texts], _class_names(listed)
     matched, places = _matched(names, class_names), _places(class_names)
     titles = listed.classes if listed.categories else tuple(map(_title, listed.wnids))
@@ -232,7 +218,7 @@ def _differences(
     unclear = {title for choices in ambiguous.values() for title in choices}
     missing = tuple(titles[place] for place in sorted(unmatched) if titles[place] not in unclear)
     used = set(matched.values())
-    return missing, tuple(text for n, text in enumerate(texts) if n not in used), ambiguous
+    return _Differences(missing, tuple(text for n, text in enumerate(texts) if n not in used), ambiguous)
 
 
 def _plain(text: str) -> str:
@@ -287,5 +273,5 @@ def _matched(names: Sequence[str], class_names: Sequence[frozenset[str]]) -> dic
     return holder
 
 
-def _is_known(name: str) -> bool:
-    return bool(wordnet.rows_with(name.split(","))) or wordnet.find_row(name) is not None
+def _is_name(name: str) -> bool:
+    return bool(wordnet.rows_with(name.split(","))) or _is_synset(name)
