@@ -66,7 +66,6 @@ class Archive(NamedTuple):
     name: str
     md5: str
     size: int | None = None  # bytes; None if it was not published to the byte
-    sha256: str = ""
     about: int | None = None  # bytes as the download pages round them, if nothing else was published
 
     @property
@@ -82,19 +81,9 @@ class Archive(NamedTuple):
 
 
 ARCHIVES = (
-    Archive(
-        "ILSVRC2012_img_train.tar",
-        "1d675b47d978889d74fa0da5fadfb00e",
-        147_897_477_120,
-        "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb",
-    ),
+    Archive("ILSVRC2012_img_train.tar", "1d675b47d978889d74fa0da5fadfb00e", 147_897_477_120),
     Archive("ILSVRC2012_img_train_t3.tar", "ccaf1013018ac1037801578038d370da", about=728_000_000),
-    Archive(
-        "ILSVRC2012_img_val.tar",
-        "29b22e2961454d5413ddabcf34fc5622",
-        6_744_924_160,
-        "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0",
-    ),
+    Archive("ILSVRC2012_img_val.tar", "29b22e2961454d5413ddabcf34fc5622", 6_744_924_160),
     Archive("ILSVRC2012_img_test_v10102019.tar", "e1b8681fff3d63731c599df9b4b6fc02", about=13_000_000_000),
     Archive("ILSVRC2012_img_test.tar", "fe64ceb247e473635708aed23ab6d839", about=13_000_000_000),
     Archive("ILSVRC2012_devkit_t12.tar.gz", "fa75699e90414af021442c21a62c3abf", about=2_500_000),
