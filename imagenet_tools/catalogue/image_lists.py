@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet.wnid import sha256_of_lines
 from imagenet_tools.wordnet.wordnet import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Lists that are not bundled, because they cannot be had exactly.
+# Lists that are not bundled, because no exact copy is public.
 LEFT_OUT = {
-    "imagenet2012-fewshot": "TFDS's 1, 5 and 10 images a class and its tuning set lie in a store of Google's alone; "
-    "msn-1shot-1 and the others of MSN are had",
+    "imagenet2012-fewshot": "TFDS's 1, 5 and 10 images a class and its tuning set are only in Google's storage; "
+    "msn-1shot-1 and the other lists of MSN are bundled",
 }
 
 _ALIASES = {"blacklist": "ilsvrc2012-val-blacklist"}
@@ -75,8 +75,7 @@ def _read(name: str) -> ImageList:
     row = _table().slice(names().index(name), 1).to_pylist()[0]
     pairs = zip(row["offsets"], row["numbers"], strict=True)
     stems = tuple(f"n{offset:08d}_{n}" if offset else f"ILSVRC2012_val_{n:08d}" for offset, n in pairs)
-    sha256 = hashlib.sha256("".join(f"{stem}\n" for stem in stems).encode()).hexdigest()
-    return ImageList(name, row["title"], "ilsvrc2012", stems, sha256, row["source"], row["checked"])
+    return ImageList(name, row["title"], "ilsvrc2012", stems, sha256_of_lines(stems), row["source"], row["checked"])
 
 
 @functools.cache

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.tables import columns
+from imagenet_tools.wordnet.wnid import sha256_of_lines
 from imagenet_tools.wordnet.wordnet import spell
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SPACES = {
 
 # Lists that are not bundled, and why.
 LEFT_OUT = {
-    "winter21": "the 19,167 classes of winter 2021's release were never published as a list; its archive tells them",
+    "winter21": "the 19,167 classes of winter 2021's release were never published as a list; its archive names them",
     "cvpr09": "no list of the 5,247 classes of ImageNet's first release was found",
     "imagenet100": "different lists bear this name; the nearest here is imagenet100-cmc, the one of CMC",
     "imagenet21k": "different lists bear this name; the nearest here are fall11 (21,841 classes), imagenet21k-goog "
@@ -166,8 +166,7 @@ def from_wnids(name: str, wnids: Sequence[str]) -> ClassList:
         >>> len(from_wnids("pets", ["n02084071", "n02121620"]))
         2
     """
-    sha256 = hashlib.sha256("".join(f"{wnid}\n" for wnid in wnids).encode()).hexdigest()
-    return ClassList(name, "a list of your own", "as it is given", tuple(wnids), sha256)
+    return ClassList(name, "a list of your own", "as it is given", tuple(wnids), sha256_of_lines(wnids))
 
 
 def equal(wnids: Sequence[str]) -> str | None:
@@ -177,7 +176,7 @@ def equal(wnids: Sequence[str]) -> str | None:
         >>> equal(get("imagewoof").wnids)
         'imagewoof'
     """
-    sha256 = from_wnids("", wnids).sha256
+    sha256 = sha256_of_lines(wnids)
     return next((name for name, row in _rows().items() if _texts("sha256")[row] == sha256), None)
 
 

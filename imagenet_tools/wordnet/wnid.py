@@ -33,17 +33,10 @@ _TASK_PARENTS = ("Data", "Annotations", "ImageSets")
 # The split of a folder by its name in lower case. The small classes of ImageNet-21K-P, those of at most 500 images, are
 # in neither of its splits.
 SPLIT_FOLDERS: dict[str, str | None] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "imagenet21k_train": "train",
-    "imagenet21k_val": "val",
-    "imagenet21k_small_classes": None,
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **{"imagenet21k_train": "train", "imagenet21k_val": "val", "imagenet21k_small_classes": None},
 }
 
 
@@ -163,6 +156,11 @@ def hashes32(photos: Iterable[str]) -> list[int]:
     """Return the hash32 of each photo."""
     digests = b"".join([hashlib.sha256(photo.encode()).digest() for photo in photos])
     return [number for (number,) in struct.iter_unpack(">I28x", digests)]
+
+
+def sha256_of_lines(texts: Iterable[str]) -> str:
+    """Return the SHA-256 of texts with a line feed behind each, in hexadecimal: the identity of a list."""
+    return hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).hexdigest()
 
 
 def is_detection_stem(stem: str) -> bool:
