@@ -33,21 +33,21 @@ synset that no path uses any more has no effect. The reader ignores `others`; `w
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.storage.files import read_text
+from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_file
-from imagenet_tools.superclasses.toml_file import read_synset, synset_text, value_text
+from imagenet_tools.superclasses.toml_file import read_synset, synset_label, synset_text
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet.wnid import sha256_of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -127,15 +127,16 @@ def exclusive_tree(
         raise UsageError(f"{rule!r} is no rule; expected one of {', '.join(RULES)}.")
     wnids = wordnet.wnids_of(np.sort(wordnet.rows_of(classes)))
     top = wordnet.synset(under).wnid
-    rank = _ranking(rule, wnids, top, images, instances)
+    ranks, words = _ranking(rule, wnids, top, images, instances)
 
     def choose(wnid: str, hypernyms: tuple[str, ...]) -> tuple[str, str]:
         if len(hypernyms) == 1:
             return hypernyms[0], ""
-        ranks = [rank(row) for row in wordnet.rows_of(hypernyms).tolist()]
-        best = max(range(len(ranks)), key=lambda place: ranks[place][0])
-        others = ", ".join(words for place, (_, words) in enumerate(ranks) if place != best)
-        return hypernyms[best], f"{ranks[best][1]}; the others: {others}" if ranks[best][1] else "first"
+        hypernym_ranks = ranks[wordnet.rows_of(hypernyms)]
+        best = int(hypernym_ranks.argmax())
+        reasons = [words.format(abs(rank)) for rank in hypernym_ranks.tolist()]
+        others = ", ".join([*reasons[:best], *reasons[best + 1 :]])
+        return hypernyms[best], f"{reasons[best]}; the others: {others}" if words else "first"
 
     return _tree(wnids, top, instances, rule, choose)
 
@@ -194,24 +195,20 @@ def _parents(classes: tuple[str, ...], top: int, instances: bool) -> dict[int, l
 
 def _ranking(
     rule: str, classes: tuple[str, ...], top: str, images: npt.NDArray[np.int64] | None, instances: bool
-) -> Callable[[int], tuple[int, str]]:
-    """Return the function from the row of a hypernym to its rank, the greatest is kept, and the rank in words."""
+) -> tuple[npt.NDArray[np.integer], str]:
+    """Return a number for each row, the greatest one is kept, and how to write its absolute value in words."""
     if rule == "first":
-        return lambda row: (0, "")
+        return np.zeros(len(wordnet.load().offsets), np.int64), ""
     if rule in {"min-depth", "max-depth"}:
         shortest, longest = graph.depths(hierarchy.edges_down(instances=instances), [wordnet.row_of(top)])
-        if rule == "min-depth":
-            return lambda row: (-int(shortest[row]), f"depth {shortest[row]}")
-        return lambda row: (int(longest[row]), f"depth {longest[row]}")
+        return (-shortest if rule == "min-depth" else longest), "depth {}"
     direct = wordnet.mask_of(wordnet.rows_of(classes)).astype(np.int64)
     if rule == "most-images":
         if images is None:
             raise UsageError("The rule most-images needs images to count; expected an index, or `images`.")
-        direct *= np.asarray(images)
+        return hierarchy.inclusive(direct * np.asarray(images), instances=instances), "{:,} images"
     below = hierarchy.inclusive(direct, instances=instances)
-    unit = "images" if rule == "most-images" else "classes"
-    sign = -1 if rule == "fewest-classes" else 1
-    return lambda row: (sign * int(below[row]), f"{below[row]:,} {unit}")
+    return (-below if rule == "fewest-classes" else below), "{:,} classes"
 
 
 # ---- the file
@@ -219,7 +216,7 @@ def _ranking(
 
 def write(tree: ExclusiveTree, path: str | Path) -> None:
     """Write the file, whole or not at all; ExistsError if the path exists."""
-    toml_file.write_document(path, text(tree))
+    write_whole(Path(path), text(tree).encode())
 
 
 def text(tree: ExclusiveTree) -> str:
@@ -231,27 +228,26 @@ def text(tree: ExclusiveTree) -> str:
     return toml_file.document(_KIND, comments, _sections(tree))
 
 
-def _sections(tree: ExclusiveTree) -> Iterator[tuple[str, Mapping[str, str]]]:
-    rule = {} if tree.rule is None else {"rule": value_text(tree.rule)}
-    yield "[rule]", rule | {"under": synset_text(tree.under), "instances": value_text(tree.instances)}
+def _sections(tree: ExclusiveTree) -> Iterator[tuple[str, Mapping[str, object]]]:
+    rule = {} if tree.rule is None else {"rule": tree.rule}
+    yield "[rule]", rule | {"under": synset_label(tree.under), "instances": tree.instances}
     yield (
         "[made]",
         {
-            "n_classes": value_text(len(tree.classes)),
-            "n_synsets": value_text(len(tree.hypernyms) + 1),
-            "n_choices": value_text(len(tree.choices)),
-            "sha256": value_text(_sha256(tree)),
+            "n_classes": len(tree.classes),
+            "n_synsets": len(tree.hypernyms) + 1,
+            "n_choices": len(tree.choices),
+            "sha256": _sha256(tree),
         },
     )
     for wnid, hypernym, others, why in tree.choices:
-        entries = {"synset": synset_text(wnid), "hypernym": synset_text(hypernym)}
-        yield "[[choice]]", entries | {"others": toml_file.synset_list(others), "why": value_text(why)}
-    yield "[tree]", {"classes": toml_file.synset_lines(tree.classes)}
+        entries = {"synset": synset_label(wnid), "hypernym": synset_label(hypernym)}
+        yield "[[choice]]", entries | {"others": tuple(map(synset_label, others)), "why": why}
+    yield "[tree]", {"classes": [*map(synset_label, tree.classes)]}
 
 
 def _sha256(tree: ExclusiveTree) -> str:
-    lines = (f"{wnid}\t{hypernym}\n" for wnid, hypernym in tree.hypernyms.items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sha256_of_lines(f"{wnid}\t{hypernym}" for wnid, hypernym in tree.hypernyms.items())
 
 
 def read(path: str | Path) -> ExclusiveTree:
@@ -282,7 +278,7 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
         parents = _parents(classes, wordnet.row_of(under), instances)
     except UsageError as error:
         raise UsageError(f"{where}, classes: {error}") from error
-    choices = _parse_choices(where, table.get("choice", []))
+    choices = _parse_choices(f"{where}, [[choice]]", toml_file.tables_at(where, table, "choice"))
     for wnid in choices:
         if wordnet.row_of(wnid) not in parents:
             raise UsageError(
@@ -306,11 +302,8 @@ def parse(content: str, *, where: str = "exclusive tree") -> ExclusiveTree:
     return dataclasses.replace(tree, edited=edited)
 
 
-def _parse_choices(where: str, tables: Any) -> dict[str, tuple[str, str]]:
+def _parse_choices(where: str, tables: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the hypernym that each [[choice]] keeps, and why, by wnid."""
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UsageError(f"{where}: found choice = {tables!r}; expected tables, [[choice]].")
-    where = f"{where}, [[choice]]"
     choices: dict[str, tuple[str, str]] = {}
     for table in tables:
         toml_file.check_keys(where, table, ("synset", "hypernym", "others", "why"))

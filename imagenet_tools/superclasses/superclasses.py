@@ -33,20 +33,20 @@ follows from the rest.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.storage.files import read_text
+from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_file
-from imagenet_tools.superclasses.toml_file import read_synset, read_synsets, synset_text, value_text
+from imagenet_tools.superclasses.toml_file import read_synset, read_synsets, synset_label, synset_text
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet.wnid import sha256_of_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 MEASURES = ("longest", "shortest")
 OVERLAPS = ("nearest", "first", "largest", "none")
@@ -179,7 +179,7 @@ class Superclasses:
 
 def write(superclasses: Superclasses, path: str | Path) -> None:
     """Write the file, whole or not at all; ExistsError if the path exists."""
-    toml_file.write_document(path, text(superclasses))
+    write_whole(Path(path), text(superclasses).encode())
 
 
 def text(superclasses: Superclasses) -> str:
@@ -189,49 +189,40 @@ def text(superclasses: Superclasses) -> str:
         f"{len(superclasses.classes()):,} classes.",
         "Members may be moved, taken out and added by hand, superclasses renamed; what reads the file checks it.",
     )
-    return toml_file.document(_KIND, comments, _sections(superclasses))
+    remarks = {("[made]", "disjoint"): "  # in the graph: no class lies at or below two of them"}
+    return toml_file.document(_KIND, comments, _sections(superclasses), remarks=remarks)
 
 
-def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, object]]]:
     shared = superclasses.shared()
-    if superclasses.rule is not None:
-        yield "[rule]", _rule_entries(superclasses.rule)
+    if (rule := superclasses.rule) is not None:
+        values = {option.name: getattr(rule, option.name) for option in fields(rule)}
+        values |= {"under": synset_label(rule.under), "at": tuple(map(synset_label, rule.at)) if rule.at else rule.at}
+        yield "[rule]", {key: value for key, value in values.items() if value is not None}
     yield (
         "[made]",
         {
-            "n_classes": value_text(len(superclasses.classes())),
-            "n_covered": value_text(len(superclasses.superclass_of())),
-            "n_ambiguous": value_text(len(shared)),
-            "disjoint": f"{value_text(not shared)}  # in the graph: no class lies at or below two of them",
-            "sha256": value_text(_sha256(superclasses)),
-            "notes": value_text(superclasses.notes),
+            "n_classes": len(superclasses.classes()),
+            "n_covered": len(superclasses.superclass_of()),
+            "n_ambiguous": len(shared),
+            "disjoint": not shared,
+            "sha256": _sha256(superclasses),
+            "notes": superclasses.notes,
         },
     )
     for wnid, name, members in superclasses.superclasses:
-        entries = {"synset": synset_text(wnid), "name": value_text(name), "members": toml_file.synset_lines(members)}
-        yield "[[superclass]]", entries
+        yield "[[superclass]]", {"synset": synset_label(wnid), "name": name, "members": [*map(synset_label, members)]}
     for wnid, taken, others in shared:
-        entries = {"class": synset_text(wnid)} | ({"taken": synset_text(taken)} if taken else {})
-        yield "[[ambiguous]]", entries | {"others": toml_file.synset_list(others)}
-    yield "[unassigned]", {reason: toml_file.synset_lines(wnids) for reason, wnids in superclasses.unassigned()}
+        entries = {"class": synset_label(wnid)} | ({"taken": synset_label(taken)} if taken else {})
+        yield "[[ambiguous]]", entries | {"others": tuple(map(synset_label, others))}
+    yield "[unassigned]", {reason: [*map(synset_label, wnids)] for reason, wnids in superclasses.unassigned()}
     if superclasses.passed_over:
-        passed_over = superclasses.passed_over.items()
-        yield "[passed_over]", {synset_text(wnid): value_text(why) for wnid, why in passed_over}
-
-
-def _rule_entries(rule: Rule) -> dict[str, str]:
-    values = {option.name: getattr(rule, option.name) for option in fields(rule)}
-    entries = {key: value_text(value) for key, value in values.items() if value is not None}
-    entries["under"] = synset_text(rule.under)
-    if rule.at is not None:
-        entries["at"] = toml_file.synset_list(rule.at)
-    return entries
+        yield "[passed_over]", {synset_text(wnid): why for wnid, why in superclasses.passed_over.items()}
 
 
 def _sha256(superclasses: Superclasses) -> str:
-    lines = [f"{wnid}\t{superclass}\n" for wnid, superclass in sorted(superclasses.superclass_of().items())]
-    names = [f"{wnid}\t{name}\n" for wnid, name, _ in superclasses.superclasses]
-    return hashlib.sha256("".join([*lines, *names]).encode()).hexdigest()
+    lines = [f"{wnid}\t{superclass}" for wnid, superclass in sorted(superclasses.superclass_of().items())]
+    return sha256_of_lines([*lines, *(f"{wnid}\t{name}" for wnid, name, _ in superclasses.superclasses)])
 
 
 # ---- read the file
@@ -252,8 +243,8 @@ def parse(content: str, *, where: str = "superclasses") -> Superclasses:
     """Return the superclasses that the text of a file holds: see read()."""
     table = toml_file.parse_document(content, where=where, kind=_KIND, made_by=_MADE_BY, keys=_KEYS)
     rule = _parse_rule(where, toml_file.table_at(where, table, "rule")) if "rule" in table else None
-    tables = table.get("superclass", [])
-    if not isinstance(tables, list) or not tables or not all(isinstance(entry, dict) for entry in tables):
+    tables = toml_file.tables_at(where, table, "superclass")
+    if not tables:
         expected = "Expected one for each superclass, with synset, name and members."
         raise UsageError(f"{where}: found no [[superclass]]. {expected}")
     superclasses = tuple(sorted(_parse_superclass(where, entry) for entry in tables))

@@ -8,41 +8,47 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import UnknownSynsetError, UsageError
-from imagenet_tools.storage.files import parse_toml, write_whole
+from imagenet_tools.storage.files import parse_toml
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 # ---- write
 
 
-def document(kind: str, comments: Iterable[str], sections: Iterable[tuple[str, Mapping[str, str]]]) -> str:
+def document(
+    kind: str,
+    comments: Iterable[str],
+    sections: Iterable[tuple[str, Mapping[str, object]]],
+    *,
+    remarks: Mapping[tuple[str, str], str] | None = None,
+) -> str:
     """Return a TOML document.
 
     Args:
         kind: The value of the key `kind`.
         comments: Lines at the head of the file.
-        sections: Headers such as "[rule]" or "[[choice]]", each with its keys and their values in TOML.
+        sections: Headers such as "[rule]" or "[[choice]]", each with its keys and values: texts, numbers, booleans,
+            tuples (written on one line) and lists (an item a line).
+        remarks: Texts behind values, such as comments, by header and key.
     """
     lines = [*(f"# {comment}" for comment in comments), "format = 1", f'kind = "{kind}"']
     for header, entries in sections:
-        lines += ["", header, *(f"{key} = {text}" for key, text in entries.items())]
+        lines += ["", header]
+        for key, value in entries.items():
+            lines.append(f"{key} = {_value_text(value)}" + (remarks or {}).get((header, key), ""))
     return "\n".join(lines) + "\n"
 
 
-def write_document(path: str | Path, text: str) -> None:
-    """Write a document, whole or not at all; ExistsError if the path exists."""
-    write_whole(Path(path), text.encode())
-
-
-def value_text(value: object) -> str:
-    """Return a text, number, boolean or flat list in TOML."""
-    # JSON spells these as TOML does, except for DEL, which TOML allows only as an escape.
+def _value_text(value: object) -> str:
+    if isinstance(value, list):
+        lines = "".join(f"  {_value_text(item)},\n" for item in value)
+        return f"[\n{lines}]" if lines else "[]"
+    # JSON spells all other values as TOML does, except for DEL, which TOML allows only as an escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -53,18 +59,7 @@ def synset_label(wnid: str) -> str:
 
 def synset_text(wnid: str) -> str:
     """Return a synset as a TOML text."""
-    return value_text(synset_label(wnid))
-
-
-def synset_lines(wnids: Iterable[str]) -> str:
-    """Return a TOML list of synsets, one a line."""
-    lines = "".join(f"  {synset_text(wnid)},\n" for wnid in wnids)
-    return f"[\n{lines}]" if lines else "[]"
-
-
-def synset_list(wnids: Iterable[str]) -> str:
-    """Return a TOML list of synsets on one line."""
-    return f"[{', '.join(map(synset_text, wnids))}]"
+    return _value_text(synset_label(wnid))
 
 
 # ---- read
@@ -90,6 +85,14 @@ def table_at(where: str, table: Mapping[str, Any], key: str) -> Mapping[str, Any
     if not isinstance(value, dict):
         raise UsageError(f"{where}: found {key} = {value!r}; expected a table, [{key}].")
     return value
+
+
+def tables_at(where: str, table: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    """Return the tables [[key]], empty if there are none; UsageError if the value is something else."""
+    tables = table.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in tables):
+        raise UsageError(f"{where}: found {key} = {tables!r}; expected a table for each entry, [[{key}]].")
+    return tables
 
 
 def check_keys(where: str, table: Mapping[str, object], keys: tuple[str, ...]) -> None:
