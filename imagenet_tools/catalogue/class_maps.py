@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Merging = Literal["max", "sum", "logsumexp"]
+_Choice = tuple[int, bool]  # a class of b that a synset may go to, by its place, and whether it is above the synset
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +148,11 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
     ambiguous: dict[str, tuple[str, ...]] = {}
     for output, (name, wnids) in enumerate(zip(a.classes, members, strict=True), a.background):
         reached = {choice for wnid in wnids for choice in choices.get(wnid, ())}
-        places = sorted({choice.place for choice in reached})
+        places = sorted({place for place, _ in reached})
         # A class of several synsets has a target only if all of them go there.
         if len(places) == 1 and all(wnid in choices for wnid in wnids):
             target[output] = b.background + places[0]
-            if any(choice.above for choice in reached):
+            if any(is_above for _, is_above in reached):
                 above[name] = b.classes[places[0]]
         elif places:
             ambiguous[name] = tuple(b.classes[place] for place in places)
@@ -169,22 +170,15 @@ def listed(text: str | ClassList) -> ClassList:
     return lists.from_wnids(text, given_lists.read_list(text, lambda name: terms.resolve(name).wnid))
 
 
-class _Choice(NamedTuple):
-    """A class of b that a synset may go to, by its place, and whether it is above the synset."""
-
-    place: int
-    above: bool
-
-
 def _choices(a: ClassList, b: ClassList, ancestors: bool) -> Mapping[str, Iterable[_Choice]]:
     """Return the classes of b that the synsets of a may go to, by wnid."""
     choices: dict[str, list[_Choice]] = defaultdict(list)
     if b.categories:
         for place, category in enumerate(b.categories):
             for wnid in category.members:
-                choices[wnid].append(_Choice(place, False))
+                choices[wnid].append((place, False))
     else:
-        choices |= {wnid: [_Choice(place, False)] for place, wnid in enumerate(b.wnids)}
+        choices |= {wnid: [(place, False)] for place, wnid in enumerate(b.wnids)}
     by_synsets = bool(b.categories) and not any(category.members for category in b.categories)
     wnids = {wnid for category in a.categories for wnid in category.members or category.synsets} or set(a.wnids)
     wnids -= choices.keys()
@@ -195,15 +189,14 @@ def _choices(a: ClassList, b: ClassList, ancestors: bool) -> Mapping[str, Iterab
 
 def _nearest(synsets: Iterable[str], b: ClassList) -> dict[str, list[_Choice]]:
     """Return the classes of b with the synsets nearest at or above each synset: several if they are as near."""
+    if b.categories:
+        places = [(wnid, (n, False)) for n, category in enumerate(b.categories) for wnid in category.synsets]
+        places += [(wnid, (n, True)) for n, category in enumerate(b.categories) for wnid in category.without]
+    else:
+        places = [(wnid, (n, False)) for n, wnid in enumerate(b.wnids)]
     anchors: dict[int, list[tuple[int, bool]]] = defaultdict(list)  # (place in b, leaves out) by row
-    for place, category in enumerate(b.categories):
-        for wnid in category.synsets:
-            anchors[wordnet.row_of(wnid)].append((place, False))
-        for wnid in category.without:
-            anchors[wordnet.row_of(wnid)].append((place, True))
-    if not b.categories:
-        for place, row in enumerate(wordnet.rows_of(b.wnids).tolist()):
-            anchors[row].append((place, False))
+    for row, (_, anchor) in zip(wordnet.rows_of(wnid for wnid, _ in places).tolist(), places, strict=True):
+        anchors[row].append(anchor)
     wanted = wordnet.mask_of(wordnet.rows_of(synsets))
     # Downwards: fewer synsets are below the few anchors than above the many classes.
     tops, below, distances = graph.pairs(hierarchy.edges_down(), np.array(sorted(anchors), np.int32))
@@ -222,7 +215,7 @@ def _nearest(synsets: Iterable[str], b: ClassList) -> dict[str, list[_Choice]]:
         }
         least = min(inside.values(), default=0)
         if inside:
-            nearest[wnid] = [_Choice(place, distance > 0) for place, distance in inside.items() if distance == least]
+            nearest[wnid] = [(place, distance > 0) for place, distance in inside.items() if distance == least]
     return nearest
 
 
