@@ -92,11 +92,10 @@ def identify(path: str | Path) -> ClassesFound | LabelsFound:
     content = user_files.read(path)
     if isinstance(content, user_files.LabelFile):
         return identify_labels.find(content)
-    is_wnids = sum(map(is_wnid, content.texts)) * 2 > len(content.texts)
-    return _find(content.texts, is_wnids)
+    return _find(content, is_wnids=sum(map(is_wnid, content)) * 2 > len(content))
 
 
-def _find(texts: Sequence[str], is_wnids: bool) -> ClassesFound:
+def _find(texts: Sequence[str], *, is_wnids: bool) -> ClassesFound:
     names = texts if is_wnids else [_plain(text) for text in texts]
     counts = Counter(texts)
     has_repeats = is_wnids and len(counts) < len(texts)  # a name may be repeated: two classes are called crane

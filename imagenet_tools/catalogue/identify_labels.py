@@ -84,9 +84,9 @@ def numberings() -> tuple[ListNumbering, ...]:
 
 def find(file: LabelFile) -> LabelsFound:
     """Return the numbering of a file's labels with its agreement and that of the next, or why it is not decided."""
-    if file.numbers is None:
+    if isinstance(file.labels, tuple):
         return _find_wnids(file)
-    numbers = file.numbers
+    numbers = file.labels
     orders = _row_orders(file)
     if not orders:
         why = f"its rows name no images, and {len(file):,} rows are not the 50,000 of ILSVRC2012's validation images"
@@ -118,7 +118,7 @@ def find(file: LabelFile) -> LabelsFound:
 
 
 def _find_wnids(file: LabelFile) -> LabelsFound:
-    wnids = np.array(file.wnids or (), dtype=object)
+    wnids = np.array(file.labels, dtype=object)
     for rows, truth in _row_orders(file).items():
         right = int((wnids == truth).sum())
         if right >= _MIN_SHARE * len(wnids):
@@ -193,7 +193,7 @@ def _doubt(
         return f"{agreement}. The labels may be shuffled, or of other images or classes."
     if n_agreeing < _AGREEING_PER_CONTRADICTING * n_contradicting:
         contradicting = f"Classes with another number throughout: {n_contradicting:,}"
-        return f"{agreement}. {contradicting}. The labels may count a list of one's own."
+        return f"{agreement}. {contradicting}. The labels may number another list of classes."
     return f"{agreement}. More rows may tell." if rival is not None and not is_ahead else ""
 
 

@@ -40,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet import hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import is_training_stem, is_wnid, official_split
 
 if TYPE_CHECKING:
@@ -66,32 +66,27 @@ _YAML_QUOTED = re.compile(r"""("(?:[^"\\]|\\.)*+"|'(?:[^']|'')*+')""")
 _YAML_FLOW = re.compile(rf"""\s*((?:\d{{1,9}}\s*:\s+)?(?:{_YAML_QUOTED.pattern}\s*|[^\s,"'][^,]*))(?:,|$)""")
 
 
-@dataclass(frozen=True)
-class ClassFile:
-    """A file of classes in order: wnids or names."""
-
-    texts: tuple[str, ...] = field(repr=False)
-
-
 @dataclass(frozen=True, eq=False)
 class LabelFile:
     """A file of labels: numbers or wnids, with the stems of their images if it names any."""
 
-    numbers: npt.NDArray[np.int64] | None = field(repr=False)  # (n,)
-    wnids: tuple[str, ...] | None = field(repr=False)
-    images: tuple[str, ...] | None = field(repr=False)
+    labels: npt.NDArray[np.int64] | tuple[str, ...] = field(repr=False)  # class numbers, (n,), or wnids
+    images: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.wnids or ()) if self.numbers is None else len(self.numbers)
+        return len(self.labels)
 
 
 class _UnreadableError(Exception):
     """The content is neither classes nor labels; read() adds the path and what was expected."""
 
 
-def read(path: str | Path) -> ClassFile | LabelFile:
+def read(path: str | Path) -> tuple[str, ...] | LabelFile:
     """Read a file of classes or of labels, in any form drawn at the head of this module.
+
+    Returns:
+        The wnids or names of classes in order, or the labels.
 
     Raises:
         UsageError: The file is neither.
@@ -107,12 +102,13 @@ def read(path: str | Path) -> ClassFile | LabelFile:
 def read_classes(path: str | Path) -> Sequence[str]:
     """Return the classes that a file lists: wnids, names, or class numbers; UsageError if it holds labels."""
     content = read(path)
-    if isinstance(content, ClassFile):
-        return content.texts
-    if content.images is None and content.wnids is not None:
-        return tuple(dict.fromkeys(content.wnids))
-    if content.images is None and content.numbers is not None and len(np.unique(content.numbers)) == len(content):
-        return tuple(map(str, content.numbers.tolist()))
+    if isinstance(content, tuple):
+        return content
+    labels = content.labels
+    if content.images is None and isinstance(labels, tuple):
+        return tuple(dict.fromkeys(labels))
+    if content.images is None and len(np.unique(labels)) == len(labels):
+        return tuple(map(str, labels))
     raise _refusal(Path(path), "it holds labels, and no list of classes")
 
 
@@ -140,7 +136,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def _read_text(text: str, suffix: str) -> ClassFile | LabelFile:
+def _read_text(text: str, suffix: str) -> tuple[str, ...] | LabelFile:
     lines = text.splitlines()
     if suffix in {".json", ".jsonl"} or text.lstrip()[:1] in {"[", "{"}:
         try:
@@ -148,13 +144,13 @@ def _read_text(text: str, suffix: str) -> ClassFile | LabelFile:
         except RecursionError as error:
             raise _UnreadableError("its JSON is nested too deeply") from error
     if names := _yaml_names(lines):
-        return _class_file(names)
+        return _classes(names)
     if suffix in {".yaml", ".yml"}:
         raise _UnreadableError("it is YAML without `names:` and names below it")
     return _read_lines([line for line in (line.partition("#")[0].strip() for line in lines) if line])
 
 
-def _class_file(texts: Sequence[str]) -> ClassFile:
+def _classes(texts: Sequence[str]) -> tuple[str, ...]:
     """Return classes, one a text; a single text may hold several names with ',' between."""
     split = [[part.strip() for part in text.split(",")] for text in texts if "," in text]
     # "tench, Tinca tinca" are two lemmas of one class; "tench, goldfish" are two classes.
@@ -162,7 +158,7 @@ def _class_file(texts: Sequence[str]) -> ClassFile:
     if several and len(texts) > 1:
         problem = f"{', '.join(several[0])!r} names {len(several[0])} classes"
         raise _UnreadableError(f"{problem}; expected one class a line, or all on a single line")
-    return ClassFile(tuple(several[0]) if several else tuple(texts))
+    return tuple(several[0] if several else texts)
 
 
 def _label_file(labels: Sequence[Sequence[str]], stems: Sequence[str] | None = None) -> LabelFile:
@@ -170,9 +166,9 @@ def _label_file(labels: Sequence[Sequence[str]], stems: Sequence[str] | None = N
     texts = [next((text for text in row if _is_number(text) or is_wnid(text)), "") for row in labels]
     images = tuple(stems) if stems else None
     if all(map(_is_number, texts)):
-        return LabelFile(np.array([int(float(text)) for text in texts]), None, images)
+        return LabelFile(np.array([int(float(text)) for text in texts]), images)
     if all(map(is_wnid, texts)):
-        return LabelFile(None, tuple(texts), images)
+        return LabelFile(tuple(texts), images)
     place = next(n for n, text in enumerate(texts) if not text or is_wnid(text) != is_wnid(texts[0]))
     problem = f"row {place + 1:,} of the labels is {' '.join(labels[place])!r}"
     raise _UnreadableError(f"{problem}, no number or wnid as the first one is")
@@ -206,7 +202,7 @@ def _kind(cells: Sequence[str]) -> str:
     return "wnid" if any(map(is_wnid, cells)) else "name"
 
 
-def _read_lines(texts: Sequence[str]) -> ClassFile | LabelFile:
+def _read_lines(texts: Sequence[str]) -> tuple[str, ...] | LabelFile:
     lines = [_parse_line(text) for text in texts]
     if len(lines) > 1 and _is_header(lines[0], {line.kind for line in lines[1:]}):
         lines = lines[1:]
@@ -227,12 +223,12 @@ def _read_lines(texts: Sequence[str]) -> ClassFile | LabelFile:
     if kinds.keys() == {"wnid"} or (len(lines) <= _MAX_NAMES and kinds.keys() == {"wnid", "name"}):
         classes = _wnids_or_texts([(line.cells, line.text) for line in lines])
         is_labels = len(set(classes)) < len(classes) and "name" not in kinds
-        return LabelFile(None, classes, None) if is_labels else ClassFile(classes)
+        return LabelFile(classes) if is_labels else classes
     if len(lines) > _MAX_NAMES or kinds["name"] * 2 < len(lines):
         place = next(n for n, line in enumerate(lines) if line.kind != lines[0].kind or line.kind == "name")
         problem = f"line {place + 1:,} of {len(lines):,} is {lines[place].text!r}"
         raise _UnreadableError(f"{problem}, unlike the others")
-    return _class_file([text.strip().strip("\"'") for text in _names([line.text for line in lines])])
+    return _classes([text.strip().strip("\"'") for text in _names([line.text for line in lines])])
 
 
 def _is_header(first: _Line, kinds_below: set[str]) -> bool:
@@ -265,15 +261,8 @@ def _wnids_or_texts(rows: Sequence[tuple[Sequence[str], str]]) -> tuple[str, ...
 
 def _is_above(ancestor: str, wnid: str) -> bool:
     """Return True if both are synsets and the first is above the second, over kinds alone."""
-    top = wordnet.find_row(ancestor)
-    waiting = [wordnet.find_row(wnid)]
-    while waiting:
-        row = waiting.pop()
-        if row is not None and row == top:
-            return ancestor != wnid
-        if row is not None:
-            waiting += wordnet.load().hypernyms.of(row).tolist()
-    return False
+    are_synsets = all(wordnet.find_row(text) is not None for text in (ancestor, wnid))
+    return are_synsets and ancestor != wnid and hierarchy.is_a(wnid, ancestor, instances=False)
 
 
 def _names(texts: Sequence[str]) -> Sequence[str]:
@@ -317,7 +306,7 @@ def _is_lemma(text: str) -> bool:
 # ---- JSON and arrays
 
 
-def _read_json(text: str, lines: Sequence[str]) -> ClassFile | LabelFile:
+def _read_json(text: str, lines: Sequence[str]) -> tuple[str, ...] | LabelFile:
     if len(lines) > 1 and all(line.lstrip()[:1] == "{" and line.rstrip()[-1:] == "}" for line in lines):
         records = [_parse_json(line) for line in lines]
         if not all(isinstance(record, dict) for record in records):
@@ -335,18 +324,18 @@ def _read_json(text: str, lines: Sequence[str]) -> ClassFile | LabelFile:
     return _read_list([item.get("wnid") or item.get("name") if isinstance(item, dict) else item for item in value])
 
 
-def _read_list(items: Sequence[Any]) -> ClassFile | LabelFile:
+def _read_list(items: Sequence[Any]) -> tuple[str, ...] | LabelFile:
     if all(isinstance(item, (list, tuple)) and item and isinstance(item[0], str) for item in items):
         rows = [[str(text) for text in item] for item in items]
         items = [", ".join(row) for row in rows]
         if any(is_wnid(text) for row in rows for text in row):
-            return ClassFile(_wnids_or_texts(list(zip(rows, items, strict=True))))
+            return _wnids_or_texts(list(zip(rows, items, strict=True)))
     values: list[Any] = [-1 if item == [] else _first(item) for item in items]  # ReaL has images without a label
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return LabelFile(_whole(np.array(values)), None, None)
+        return LabelFile(_whole(np.array(values)))
     if all(isinstance(value, str) for value in values):
         is_labels = len(set(values)) < len(values) and all(map(is_wnid, values))
-        return LabelFile(None, tuple(values), None) if is_labels else _class_file(values)
+        return LabelFile(tuple(values)) if is_labels else _classes(values)
     raise _UnreadableError("its JSON mixes numbers and texts, or holds an empty list")
 
 
@@ -407,10 +396,10 @@ def _read_array(path: Path) -> LabelFile:
     except (ValueError, EOFError, OverflowError) as error:
         raise _UnreadableError(f"numpy cannot read it: {error}") from error
     if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "iuf":
-        return LabelFile(values.argmax(axis=1).astype(np.int64), None, None)
+        return LabelFile(values.argmax(axis=1).astype(np.int64))
     if values.ndim not in {1, 2}:
         raise _UnreadableError(f"it holds {values.dtype} of shape {values.shape}")
-    return LabelFile(_whole(values.reshape(-1)), None, None)
+    return LabelFile(_whole(values.reshape(-1)))
 
 
 def _whole(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -58,7 +58,7 @@ def means(found: LabelsFound, numbering: ListNumbering, numbers: npt.NDArray[np.
 def find(numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = None) -> LabelsFound:
     """Identify numbers for all images in order, or for some images by name."""
     images = None if rows is None else tuple(IMAGES[row] for row in rows.tolist())
-    return identify_labels.find(LabelFile(numbers, None, images))
+    return identify_labels.find(LabelFile(numbers, images))
 
 
 @pytest.mark.parametrize(
