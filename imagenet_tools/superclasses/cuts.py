@@ -173,7 +173,7 @@ def _select_number(rule: Rule, family: _Family, k: int) -> _Selection:
     def too_few(least: int) -> bool:
         return disjoint.most(_sets(family, of_size(least))) < k
 
-    # The greatest size of which there are k: one less than the first size of which there are too few.
+    # The greatest size that k disjoint sets have: one less than the first size that too few have.
     sizes = range(rule.min_classes + 1, len(family.classes) // k + 1)
     least = rule.min_classes + bisect.bisect_left(sizes, True, key=too_few)
     note = f"No {k:,} disjoint ones have more than {least:,} classes each."

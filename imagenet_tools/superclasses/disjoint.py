@@ -56,8 +56,6 @@ def heaviest(
     Raises:
         CrossingError: More than `limit` groups would have to be solved.
     """
-    if not sets:
-        return None if k else []
     order = _by_size(sets)
     solver = _Solver([sets[place] for place in order], [weights[place] for place in order], k, limit)
     chosen = solver.choose()
