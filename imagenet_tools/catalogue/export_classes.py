@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import sha256_of_lines
 
 
 @dataclass(frozen=True)
@@ -109,26 +109,23 @@ def classes_json(
         order: The name of the order.
         members: The wnids whose images each class has; default: its own.
     """
-    lines = "".join(f"{entry.wnid}\n" for entry in classes)
-    rows: list[dict[str, object]] = []
-    for entry in classes:
-        synset = wordnet.synset(entry.wnid)
-        rows.append(
-            asdict(entry)
-            | {
-                "lemmas": list(synset.lemmas),
-                "parents": list(synset.hypernyms),
-                "members": list((members or {}).get(entry.wnid, (entry.wnid,))),
-                "label_spaces": lists.numbers_of(entry.wnid),
-                "splits": {split: n.get(entry.wnid, {"images": 0, "boxes": 0}) for split, n in counts.items()},
-            }
-        )
+    wnids = [entry.wnid for entry in classes]
     content = {
         "format": 1,
         "order": order,
         "n_classes": len(classes),
-        "sha256_of_wnid_lines": hashlib.sha256(lines.encode()).hexdigest(),
-        "equals": lists.equal([entry.wnid for entry in classes]),
-        "classes": rows,
+        "sha256_of_wnid_lines": sha256_of_lines(wnids),
+        "equals": lists.equal(wnids),
+        "classes": [
+            asdict(entry)
+            | {
+                "lemmas": wordnet.synset(entry.wnid).lemmas,
+                "parents": wordnet.synset(entry.wnid).hypernyms,
+                "members": (members or {}).get(entry.wnid, (entry.wnid,)),
+                "label_spaces": lists.numbers_of(entry.wnid),
+                "splits": {split: n.get(entry.wnid, {"images": 0, "boxes": 0}) for split, n in counts.items()},
+            }
+            for entry in classes
+        ],
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
