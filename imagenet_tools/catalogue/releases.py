@@ -31,7 +31,7 @@ RELEASES: Mapping[str, Release] = {
     "ilsvrc2012": Release("ILSVRC2012", 1_000, {"train": 1_281_167, "val": 50_000, "test": 100_000}),
     "fall11": Release("ImageNet, fall 2011", 21_841, {None: 14_197_122}),
     "winter21": Release("ImageNet, winter 2021", 19_167, {}),
-    "imagenet21k": Release("the whole ImageNet, release not told", 21_841, {}),
+    "imagenet21k": Release("the whole ImageNet, release not known", 21_841, {}),
     **{
         f"imagenette2{size}": Release(f"Imagenette{size}", 10, {"train": 9_469, "val": 3_925})
         for size in ("", "-160", "-320")

@@ -87,7 +87,7 @@ def resolve(text: str, *, images: Counts | None = None, strict: bool = False) ->
         strict: Never guess.
 
     Raises:
-        AmbiguousSynsetError: A lemma of several synsets, of which not exactly one has a count, or `strict`.
+        AmbiguousSynsetError: A lemma of several synsets, and `strict` is set or not exactly one of them has a count.
         UnknownSynsetError: No synset has this name.
 
     Example:
@@ -154,16 +154,14 @@ def lemmas() -> tuple[list[str], list[int]]:
 
 
 def _ambiguous(text: str, named: list[Sense], *, by_class: bool) -> str:
-    def count(n: int) -> str:
-        return f"{n:,} {'class' if by_class else 'image'}" + ("" if n == 1 else "es" if by_class else "s")
-
-    n_counted = sum(sense.below > 0 for sense in named)
-    cells = [(sense.name, sense.wnid, count(sense.below)) for sense in named]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    singular, plural = ("class", "classes") if by_class else ("image", "images")
+    counts = [f"{sense.below:,} {singular if sense.below == 1 else plural}" for sense in named]
+    widths = max(len(sense.name) for sense in named), max(map(len, counts))
     lines = [
-        f"  {name:{widths[0]}}  {wnid}  {n:>{widths[2]}}  {', '.join(sense.lemmas).replace('_', ' ')}"
-        for (name, wnid, n), sense in zip(cells, named, strict=True)
+        f"  {sense.name:{widths[0]}}  {sense.wnid}  {count:>{widths[1]}}  {', '.join(sense.lemmas).replace('_', ' ')}"
+        for sense, count in zip(named, counts, strict=True)
     ]
+    n_counted = sum(sense.below > 0 for sense in named)
     having = f"{n_counted or 'none'} of them with any {'ILSVRC2012 classes' if by_class else 'images'}"
     return "\n".join(
         [
@@ -215,7 +213,7 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
     if not text.strip():
         raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
     below = ilsvrc2012_below()
-    index_of, id_of = labels.index_of(labels.ilsvrc2012_sorted()), labels.index_of(labels.ilsvrc2012_ids())
+    index_of, id_of = lists.index_of("ilsvrc2012"), lists.index_of("ilsvrc2012-id")
     is_class = wordnet.mask_of(wordnet.rows_of(index_of))
     best: dict[int, tuple[tuple[int, ...], list[str]]] = {}  # by row: the sort key, and the reasons
     for place, (rank, row, why) in enumerate(_matches(wordnet.normalised(text))):
@@ -236,7 +234,7 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
 
 
 def _matches(wanted: str) -> Iterator[tuple[int, int, str]]:
-    """Yield (rank, row, reason) of every match of a text as wordnet.spelled returns it."""
+    """Yield (rank, row, reason) of every match of a text as wordnet.normalised returns it."""
     if re.fullmatch(r"\d{1,5}", wanted):
         yield from ((_NUMBER, wordnet.row_of(wnid), why) for wnid, why in lists.numbered(int(wanted)))
     row = wordnet.find_row(wanted)

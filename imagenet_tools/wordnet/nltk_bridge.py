@@ -43,7 +43,7 @@ def from_nltk(synset: nltk_wordnet.Synset) -> str:
         SourceError: The synset is of another version of WordNet.
     """
     if synset.pos() != "n":
-        raise UnknownSynsetError(f"{synset.name()} is no noun; wnids are given to nouns alone.")
+        raise UnknownSynsetError(f"{synset.name()} is no noun; expected a noun, as only nouns have wnids.")
     wnid = f"n{synset.offset():08d}"
     row = wordnet.find_row(wnid)
     name = "no synset" if row is None else wordnet.name_at(row)
