@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from imagenet_tools import formats
-from imagenet_tools.exports.options import EXPORT
+from imagenet_tools.selection.export_words import EXPORT
 from imagenet_tools.selection.words import SELECTION, Word
 
 ROOT = Path(__file__).parents[1]

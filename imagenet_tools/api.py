@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 import imagenet_tools
 from imagenet_tools.arguments import checked
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports.options import EXPORT, ExportOptions, make_options, with_export_options
+from imagenet_tools.exports.options import make_options, with_export_options
+from imagenet_tools.selection.words import EXPORT, ExportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,9 +13,8 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.arguments import fits
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports.options import EXPORT
 from imagenet_tools.index import Index
-from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.selection.words import EXPORT, SELECTION
 
 # No public argument accepts these.
 STRANGE: tuple[object, ...] = (5.5, b"bytes", {1: 2}, [0, 1], object())

@@ -7,8 +7,7 @@ from types import ModuleType
 import pytest
 
 from imagenet_tools import __version__, api
-from imagenet_tools.exports.options import EXPORT
-from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.selection.words import EXPORT, SELECTION
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,8 +13,8 @@ import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
 from imagenet_tools.cli.printing import ProgressBar, counted, note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports.options import EXPORT
 from imagenet_tools.selection.steps import REASONS
+from imagenet_tools.selection.words import EXPORT
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result

@@ -1,22 +1,21 @@
 """Check an export: its files against its manifest, what is read back against both, and images against the index.
 
-E301  manifest.json or classes.json is missing, or not what an export has
+E301  manifest.json or classes.json is missing or invalid
 E302  a file that the manifest names is missing, or of another size
-E303  a file has other bytes than the manifest says
-E304  the files of images and labels are not those that were written: some are missing, too many, or of another size,
-      or labels have other bytes
-E305  what is read back are other images, splits, classes or boxes than classes.json counts
-E306  an image is not the one in the index, to the byte
-E307  an image of the export is not in the index
+E303  the bytes of a file are not those in the manifest
+E304  image or label files are missing, extra, or of another size, or label bytes differ
+E305  images, splits, classes or boxes differ from the counts in classes.json
+E306  the bytes of an image differ from those in the index
+E307  an image is not in the index
 E308  the framework's own loader finds other classes, images or boxes
-E309  recipe or lock is missing, cannot be read, or is not that of what is there
-E310  the pixels of an image cannot be decoded in full (--read-data)
-E311  what is read back has images in other classes or splits than the lock says
-E312  a source of the index is gone or has changed, so that images could not be compared with it
-W301  no index was given, or none is there, or the export holds no images: none was compared
-W302  the framework's loader is not installed, or the format names none
+E309  the recipe or the lock is missing, unreadable, or of another export
+E310  an image cannot be decoded in full (--read-data)
+E311  images have other classes or splits than in the lock of the export
+E312  a source of the index is missing or has changed, so its images were not compared
+W301  no image was compared: no index was named, or the export holds no images
+W302  the framework's loader is not installed, or the format has none
 W303  the export was made from another generation of the index
-W304  the manifest is of an earlier version and holds no digests of label files: their bytes were not compared
+W304  the manifest has an older version: the bytes of label files were not compared
 """
 
 from __future__ import annotations
@@ -36,9 +35,19 @@ from imagenet_tools.catalogue.sums import Finding, all_ok, grouped
 from imagenet_tools.containers.payload import reading_order
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.exports import manifest
-from imagenet_tools.exports.manifest import ALL_BYTES, CLASSES, IDS, LABEL_BYTES, MANIFEST, NAMES_ALONE, Digest
-from imagenet_tools.exports.options import StoredFacts, make_options
-from imagenet_tools.exports.pictures import Picture, PictureSource
+from imagenet_tools.exports.manifest import (
+    ALL_BYTES,
+    CLASSES,
+    IDS,
+    LABEL_BYTES,
+    MANIFEST,
+    NAMES_ALONE,
+    Digest,
+    sha256_of,
+)
+from imagenet_tools.exports.options import make_options
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.rows import changes, places
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.probe import PILLOW_ERRORS, Pixels
 from imagenet_tools.storage.blob import Descriptors
@@ -100,8 +109,8 @@ def check_export(
         with_loader: Let the framework's own loader read it.
     """
     try:
-        stated = _read_json(root / MANIFEST)
-        classes = _read_json(root / CLASSES)["classes"]
+        stated = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        classes = json.loads((root / CLASSES).read_text(encoding="utf-8"))["classes"]
         target = str(stated["target"])
         module = cast("Writer", importlib.import_module(f"imagenet_tools.formats.{target}"))
         _check_keys(stated, classes)
@@ -118,8 +127,8 @@ def check_export(
     else:
         advice = "name one with -i" if module.WRITES.holds_bytes else f"{target} holds none"
         findings.append(Finding("W301", f"no image was compared with an index; {advice}"))
-    read = _read_back(module, root, classes, originals, read_data=read_data)
-    findings += read.findings
+    images, decoded, more = _read_back(module, root, classes, originals, read_data=read_data)
+    findings += more
     compared = 0
     if originals is not None:
         compared, more = originals.finish()
@@ -128,11 +137,7 @@ def check_export(
     if with_loader:
         loader, more = _load(module, root, classes)
         findings += more
-    return CheckedExport(root, target, read.images, compared, loader, tuple(findings), read.decoded)
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return CheckedExport(root, target, images, compared, loader, tuple(findings), decoded)
 
 
 def _check_keys(stated: Mapping[str, Any], classes: _Classes) -> None:
@@ -153,13 +158,8 @@ def _check_named_files(root: Path, files: Mapping[str, Mapping[str, object]]) ->
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             there = f"{path.stat().st_size:,} bytes" if path.is_file() else "nothing"
             yield Finding("E302", f"{name}: found {there}, expected {entry['bytes']:,} bytes")
-        elif "sha256" in entry and _sha256(path) != entry["sha256"]:
+        elif "sha256" in entry and sha256_of(path) != entry["sha256"]:
             yield Finding("E303", f"{name}: its SHA-256 is not the one in {MANIFEST}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_image_files(root: Path, stated: Mapping[str, Any]) -> Iterator[Finding]:
@@ -173,7 +173,7 @@ def _check_image_files(root: Path, stated: Mapping[str, Any]) -> Iterator[Findin
             continue
         if kind == NAMES_ALONE and manifest.has_bytes(LABEL_BYTES, name):
             labels_without_digest += 1
-        sha256 = _sha256(path) if manifest.has_bytes(kind, name) else ""
+        sha256 = sha256_of(path) if manifest.has_bytes(kind, name) else ""
         digest.add([ImageFile(name, path.stat().st_size, sha256)])
     if digest.hexdigest() != expected["sum_of_sha256_of_lines"]:
         different = {NAMES_ALONE: "names or sizes", ALL_BYTES: "names, sizes or bytes"}
@@ -200,25 +200,24 @@ def _lock_problems(root: Path, files: Mapping[str, object], classes: _Classes) -
 # ---- what is read back
 
 
-class _ReadImages(NamedTuple):
-    images: int
-    decoded: int  # of the images, in full
-    findings: list[Finding]
-
-
 def _read_back(
     module: Writer, root: Path, classes: _Classes, originals: _Originals | None, *, read_data: bool
-) -> _ReadImages:
-    """Read all images of an export: count them, compare them with the lock and the index, and decode them."""
+) -> tuple[int, int, list[Finding]]:
+    """Read all images of an export: count them, compare them with the lock and the index, and decode them.
+
+    Returns:
+        The images that were read, those that were decoded in full, and the findings.
+    """
     images: _ClassCounts = {}
     boxes: Counter[str] = Counter()
-    labels, pixels = _Labels(), Pixels()
+    labels, pixels = Digest(), Pixels()
     findings: list[Finding] = []
     try:
         for image in module.read_back(root):
-            images.setdefault(image.split, Counter())[-1 if image.class_index is None else image.class_index] += 1
+            index = -1 if image.class_index is None else image.class_index
+            images.setdefault(image.split, Counter())[index] += 1
             boxes[image.split] += len(image.boxes or ())
-            labels.add(image)
+            labels.add([ImageFile(f"{image.split}/{image.stem}", index)])
             if read_data and image.read is not None:
                 data = image.read()
                 image = image._replace(read=partial(bytes, data))  # noqa: PLW2901 (read once)
@@ -228,11 +227,15 @@ def _read_back(
         if module.WRITES.names_images:
             findings += _compare_counts(images, boxes if module.WRITES.boxes else None, classes, "what is read back")
         if module.WRITES.holds_bytes and not findings and (root / IDS).is_file():
-            findings += labels.compare(root, classes)
+            has_classes = not any(-1 in counts for counts in images.values())
+            index_of = {row["wnid"]: row["index"] if has_classes else -1 for row in classes}
+            if labels.hexdigest() != _labels_of_lock(root, index_of).hexdigest():
+                message = f"what is read back has images in other classes or splits than {IDS} says"
+                findings.append(Finding("E311", message))
     except (ImagenetToolsError, *PILLOW_ERRORS, BadZipFile, zlib.error) as error:
         findings.append(Finding("E305", f"it cannot be read back: {error}"))
     findings += grouped("E310", pixels.finish())
-    return _ReadImages(sum(counts.total() for counts in images.values()), pixels.decoded, findings)
+    return sum(counts.total() for counts in images.values()), pixels.decoded, findings
 
 
 def _compare_counts(
@@ -261,35 +264,19 @@ def _compare_counts(
             yield Finding("E305", f"{reader} has {boxes.get(split, 0):,} boxes in {split}, expected {n_boxes:,}")
 
 
-class _Labels:
-    """Compares split and class of the images that are read back with those in the lock, by one digest of each."""
+def _labels_of_lock(root: Path, index_of: Mapping[str, int]) -> Digest:
+    """Return a digest of the split, the stem and the class index of each image in the lock of an export."""
+    import pyarrow.parquet as pq
 
-    def __init__(self) -> None:
-        self._read = Digest()
-        self._has_classes = True
-
-    def add(self, image: ReadBack) -> None:
-        """Add an image that was read back."""
-        self._has_classes &= image.class_index is not None
-        self._read.add(
-            [ImageFile(f"{image.split}/{image.stem}", -1 if image.class_index is None else image.class_index)]
-        )
-
-    def compare(self, root: Path, classes: _Classes) -> Iterator[Finding]:
-        """Yield a finding if the lock of the export has other images, splits or classes."""
-        import pyarrow.parquet as pq
-
-        index_of = {row["wnid"]: row["index"] if self._has_classes else -1 for row in classes}
-        expected = Digest()
-        with pq.ParquetFile(root / IDS) as file:
-            for batch in file.iter_batches(columns=["image_id", "wnid", "split"]):
-                rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-                expected.add(
-                    ImageFile(f"{split}/{image_id.replace('/', '_')}", index_of.get(wnid, -2))
-                    for image_id, wnid, split in rows
-                )
-        if expected.hexdigest() != self._read.hexdigest():
-            yield Finding("E311", f"what is read back has images in other classes or splits than {IDS} says")
+    digest = Digest()
+    with pq.ParquetFile(root / IDS) as file:
+        for batch in file.iter_batches(columns=["image_id", "wnid", "split"]):
+            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            digest.add(
+                ImageFile(f"{split}/{image_id.replace('/', '_')}", index_of.get(wnid, -2))
+                for image_id, wnid, split in rows
+            )
+    return digest
 
 
 def _load(module: Writer, root: Path, classes: _Classes) -> tuple[str, list[Finding]]:
@@ -356,8 +343,8 @@ class _Originals:
         ):
             if stems:
                 more = f" and {len(stems) - _MAX_NAMED:,} more" if len(stems) > _MAX_NAMED else ""
-                these = "this is" if len(stems) == 1 else "these are"
-                findings.append(Finding(code, f"{', '.join(stems[:_MAX_NAMED])}{more}: {these} {problem}"))
+                subject = "this is" if len(stems) == 1 else "these are"
+                findings.append(Finding(code, f"{', '.join(stems[:_MAX_NAMED])}{more}: {subject} {problem}"))
         return self._compared, [*findings, *grouped("E312", self._errors)]
 
     def _compare(self) -> None:
@@ -373,28 +360,22 @@ class _Originals:
     def _digests_in_index(self) -> dict[str, set[str]]:
         """Return the SHA-256 of the waiting images as the index has them, by stem. Several images may have one stem."""
         width, height = self._options.size_sql()
-        cursor = self._index.cursor().execute(
-            f"""SELECT replace(image_id, '/', '_') AS stem, source, file, "offset", length, member, position,
-                       compression, width, height, mode, encoding, orientation, {width} AS out_width,
-                       {height} AS out_height
+        images = self._index.cursor().sql(
+            f"""SELECT replace(image_id, '/', '_') AS stem, *, {width} AS out_width, {height} AS out_height
                 FROM images WHERE stem IN (SELECT unnest($stems::VARCHAR[]))
                 AND dataset IN (SELECT unnest($datasets::VARCHAR[])) AND width IS NOT NULL""",
-            {"stems": list(self._waiting), "datasets": self._datasets},
+            params={"stems": list(self._waiting), "datasets": self._datasets},
         )
-        names = [name for name, *_ in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        place_columns = ("source", "file", "offset", "length", "member", "position", "compression", "encoding")
-        placed = [(self._index.image_place(*(row[name] for name in place_columns)), row) for row in rows]
+        columns = images.to_arrow_table().to_pydict()
+        rows = zip(columns["stem"], places(self._index, columns), changes(self._options, columns), strict=True)
         digests: dict[str, set[str]] = {}
         with Descriptors(stamps=self._index.stamps) as files:
-            for place, row in sorted(placed, key=lambda pair: reading_order(pair[0])):
-                facts = StoredFacts(*(row[name] for name in StoredFacts._fields))
-                change, _ = self._options.change(facts, (row["out_width"], row["out_height"]))
-                source = PictureSource(place, change, "eoi" in self._options.repair)
-                of_stem = digests.setdefault(row["stem"], set())
+            for stem, place, (change, _) in sorted(rows, key=lambda row: reading_order(row[1])):
+                digests_of_stem = digests.setdefault(stem, set())
                 try:
-                    of_stem.add(hashlib.sha256(Picture(source, files).data()).hexdigest())
+                    picture = Picture(place, files, change=change, add_end="eoi" in self._options.repair)
+                    digests_of_stem.add(hashlib.sha256(picture.data()).hexdigest())
                 except (ImagenetToolsError, OSError) as error:
-                    self._errors.append(f"{row['stem']}: {error}")
-                    self._waiting.pop(row["stem"], None)
+                    self._errors.append(f"{stem}: {error}")
+                    self._waiting.pop(stem, None)
         return digests

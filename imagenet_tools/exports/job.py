@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from imagenet_tools.exports.manifest import MANIFEST, digest_kind, has_bytes
+from imagenet_tools.exports.manifest import MANIFEST, digest_kind, has_bytes, sha256_of
 from imagenet_tools.exports.rows import RowMaker, changes
 from imagenet_tools.exports.writer import ImageFile, Row, Shard, SinkOutput
 from imagenet_tools.storage.files import inside, new_file_in_partial, whole
@@ -26,7 +26,7 @@ from imagenet_tools.storage.files import inside, new_file_in_partial, whole
 if TYPE_CHECKING:
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.pieces import Pieces
-    from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.plan import Plan, Tally
     from imagenet_tools.storage.blob import Stamps
 
 _BUFFER_BYTES = 1 << 20
@@ -60,11 +60,11 @@ class Job:
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
         """Return the shards of this target in order: the pieces that have an image of it."""
-        own_pieces = [(n, piece) for n, piece in enumerate(self.pieces.pieces) if piece.images[self.target]]
-        shards_of_split = Counter(piece.split for _, piece in own_pieces)
+        pieces = [(n, piece) for n, piece in enumerate(self.pieces.pieces) if piece.images[self.target]]
+        shards_of_split = Counter(piece.split for _, piece in pieces)
         shards: list[Shard] = []
         first, first_box = 0, 0
-        for n, piece in own_pieces:
+        for n, piece in pieces:
             images, boxes = piece.images[self.target], piece.boxes[self.target]
             number = shards[-1].number + 1 if shards and shards[-1].split == piece.split else 0
             shards.append(
@@ -80,59 +80,46 @@ class Job:
         return {shard.piece: shard for shard in self.shards}
 
     @cached_property
-    def row_maker(self) -> RowMaker:
-        """Return what makes the rows of this target."""
-        return RowMaker(self.plan, self.target)
+    def tallies(self) -> dict[str, dict[str, Tally]]:
+        """Return the planned tallies without the images that could not be decoded. For finish()."""
+        tallies = {split: dict(by_wnid) for split, by_wnid in self.plan.tallies.items()}
+        for shard in self.shards:
+            for _, _, wnid, boxes in self.output(shard)["left_out"]:
+                tally = tallies[shard.split][wnid]
+                tallies[shard.split][wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - boxes)
+        return tallies
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """Yield the images that were written, of one split or all, in order. For finish(): all shards are complete."""
         for shard in self.shards:
             if split in (None, shard.split):
-                left_out = self._left_out(shard)
-                yield from (row for row in self._planned_rows(shard) if (row.dataset, row.image_id) not in left_out)
-
-    def left_out_rows(self) -> Iterator[Row]:
-        """Yield the images that are not in the shards because they could not be decoded."""
-        for shard in self.shards:
-            if left_out := self._left_out(shard):
-                yield from (row for row in self._planned_rows(shard) if (row.dataset, row.image_id) in left_out)
-
-    def _left_out(self, shard: Shard) -> set[tuple[str, str]]:
-        return {(dataset, image_id) for _, dataset, image_id, _ in self.record(shard)["left_out"]}
-
-    def _planned_rows(self, shard: Shard) -> Iterator[Row]:
-        number, first_box = shard.first, shard.first_box
-        for columns in self.pieces.columns(shard.piece):
-            rows = self.row_maker.rows(columns, changes(self.plan.options, columns), number, first_box)
-            number += len(rows)
-            first_box += sum(len(row.boxes) for row in rows)
-            yield from rows
+                left_out = {image for image, *_ in self.output(shard)["left_out"]}
+                row_maker = RowMaker(self.plan, self.target, shard)
+                for columns in self.pieces.columns(shard.piece):
+                    rows = row_maker.rows(columns, changes(self.plan.options, columns))
+                    yield from (row for row in rows if f"{row.dataset}/{row.image_id}" not in left_out)
 
     def notes(self) -> Iterator[tuple[Shard, Mapping[str, Any]]]:
         """Yield the note that the sink of each shard left, in the order of the shards."""
         for shard in self.shards:
-            yield shard, self.record(shard)["targets"][self.plan.target]["note"]
+            yield shard, self.output(shard)["note"]
+
+    def output(self, shard: Shard) -> dict[str, Any]:
+        """Return what the record of the piece of a shard has about this target."""
+        return self.record(shard)["targets"][self.plan.target]  # type: ignore[no-any-return]
 
     def record(self, shard: Shard) -> dict[str, Any]:
         """Return the record of the piece of a shard: see exports.run."""
-        record: dict[str, Any] = json.loads((self.done / f"{shard.piece}.json").read_text())
-        return record
+        return json.loads((self.done / f"{shard.piece}.json").read_text())  # type: ignore[no-any-return]
 
     # ---- files
-
-    @property
-    def scratch(self) -> Path:
-        """Return a folder on the same file system for what shards leave to finish(); it is removed in the end."""
-        folder = self.done.with_name(f"scratch-{self.plan.target}")
-        folder.mkdir(exist_ok=True)
-        return folder
 
     def create(self, name: str) -> OutFile:
         """Open a new file of a shard; list it in SinkOutput.files. A file that an interrupted run left is replaced."""
         return OutFile(self._path(name))
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[IO[bytes]]:
+    def writing(self, name: str) -> Iterator[BinaryIO]:
         """Open a file in finish(); it appears, or replaces an earlier one, when the block ends without an error."""
         with whole(self._path(name), replace=True, fsync=False) as file:
             yield file
@@ -225,9 +212,6 @@ class OutFile:
             self._stack.close()
 
 
-LabelFiles = Callable[["Row"], Iterable[tuple[str, bytes]]]
-
-
 class FilePerImage:
     """A sink that writes each image to a file, with label files beside it.
 
@@ -237,26 +221,28 @@ class FilePerImage:
         beside: Returns (path below the export, bytes) of the label files of an image.
     """
 
-    def __init__(self, job: Job, path_of: Callable[[Row], str], *, beside: LabelFiles | None = None):
+    def __init__(
+        self,
+        job: Job,
+        path_of: Callable[[Row], str],
+        *,
+        beside: Callable[[Row], Iterable[tuple[str, bytes]]] = lambda _: (),
+    ):
         self._job = job
         self._path_of = path_of
         self._beside = beside
         self._folders: set[str] = set()  # that exist
         self._files: list[ImageFile] = []
-        self._placed: Counter[str] = Counter()  # images by the way they were placed: hard, sym, reflink, copy
         self._digest_kind = digest_kind(job.plan.options)
 
     def add(self, row: Row, picture: Picture) -> None:
         """Write an image and its label files."""
         path = self._path_of(row)
         full_path = self._full_path(path)
-        self._placed[picture.put(full_path, self._job.plan.options.link)] += 1
-        digest = ""
-        if has_bytes(self._digest_kind, path):
-            with Path(full_path).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        picture.put(full_path, self._job.plan.options.link)
+        digest = sha256_of(Path(full_path)) if has_bytes(self._digest_kind, path) else ""
         self._files.append(ImageFile(path, picture.length, digest))
-        for name, data in self._beside(row) if self._beside else ():
+        for name, data in self._beside(row):
             full_path = self._full_path(name)
             Path(full_path).unlink(missing_ok=True)
             with new_file_in_partial(full_path) as fd, open(fd, "wb", closefd=False) as out:
@@ -275,4 +261,4 @@ class FilePerImage:
 
     def close(self) -> SinkOutput:
         """Return the files that were written."""
-        return SinkOutput(images=tuple(self._files), note={"placed": dict(self._placed)})
+        return SinkOutput(images=tuple(self._files))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,12 @@ from imagenet_tools.exports.estimate import describe
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.selection import lock, recipe
-from imagenet_tools.storage.files import whole
 from imagenet_tools.store.layout import read_manifest
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.options import Options
-    from imagenet_tools.exports.plan import Plan, Result, Tally
+    from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
@@ -70,6 +69,12 @@ def digest_kind(options: Options) -> str:
 def has_bytes(kind: str, path: str) -> bool:
     """Return True if a digest of this kind covers the bytes of a file."""
     return kind == ALL_BYTES or (kind == LABEL_BYTES and not is_image_name(path.rpartition("/")[2]))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Digest:
@@ -124,20 +129,25 @@ def index_digest(index: Store) -> str:
 def write_manifest(job: Job) -> Result:
     """Write recipe, lock, classes.json and manifest.json of a target of which all shards are written."""
     plan = job.plan
-    events, digest = _read_records(job)
+    events, shard_files, digest = _read_records(job)
+    undecodable = {image: error for image, error, *_ in sorted(events["left_out"])}
+    repaired = {rule: sorted(image for image, by in events["repaired"] if by == rule) for rule in plan.options.repair}
+    # A target that lists images reads none: in this pass, another one read them.
+    cut = sorted(image for (image,) in events["cut"]) if plan.writes.holds_bytes else []
+    endless = [image.partition("/")[2] for (image,) in events["endless"]] if plan.writes.files_per_image else []
     result = plan.written(
-        tallies=_written_tallies(job, events),
-        left_out={**plan.left_out, **({"undecodable": len(events.undecodable)} if events.undecodable else {})},
-        hazards=(*plan.hazards, *_hazards(plan, events)),
+        tallies=job.tallies,
+        left_out={**plan.left_out, **({"undecodable": len(undecodable)} if undecodable else {})},
+        hazards=(*plan.hazards, *_hazards(list(undecodable), endless, cut)),
         path=job.out,
-        undecodable=dict(sorted(events.undecodable.items())),
-        repaired={rule: sorted(events.repaired.get(rule, ())) for rule in plan.options.repair},
-        cut=sorted(events.cut),
-        files=events.files,
+        undecodable=undecodable,
+        repaired=repaired,
+        cut=cut,
+        files={},
     )
     job.write(CLASSES, _classes(plan, result))
     locked = _write_lock(job, result)
-    named_files = {**result.files, **{name: _file_entry(job, name) for name in job.wrote}}
+    files = {**shard_files, **{name: _file_entry(job.out / name) for name in job.wrote}}
     content = {
         "format": 2,
         **state_of(plan),
@@ -147,7 +157,7 @@ def write_manifest(job: Job) -> Result:
         "repaired": result.repaired,
         "sha256_of_lock": locked.sha256,
         "sources": _sources(plan),
-        "files": named_files,
+        "files": files,
         "image_files": {
             "files": digest.files,
             "bytes": digest.bytes,
@@ -157,65 +167,45 @@ def write_manifest(job: Job) -> Result:
         "terms": TERMS,
     }
     job.write(MANIFEST, (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode())
-    return replace(result, files=named_files)
+    return replace(result, files=files)
 
 
-@dataclass
-class _Events:
-    """Events of a target's images while its pieces were written; images are "dataset/image_id"."""
+def _read_records(job: Job) -> tuple[dict[str, list[list[str]]], dict[str, dict[str, object]], Digest]:
+    """Read the records of all pieces, as far as they are about this target: see exports.run.
 
-    undecodable: dict[str, str] = field(default_factory=dict)  # the error by image
-    repaired: dict[str, list[str]] = field(default_factory=dict)  # images by rule
-    without_end: list[str] = field(default_factory=list)  # image ids of JPEGs that were copied, not linked
-    cut: list[str] = field(default_factory=list)
-    files: dict[str, dict[str, object]] = field(default_factory=dict)
-
-
-def _read_records(job: Job) -> tuple[_Events, Digest]:
-    """Read the records of all pieces, as far as they are about this target: see exports.run."""
-    events, digest = _Events(), Digest()
+    Returns:
+        Lists of ["dataset/image_id", ...] by kind of event, the files with many images as Result.files has them, and
+        the digest of the others.
+    """
+    events: dict[str, list[list[str]]] = {"left_out": [], "repaired": [], "endless": [], "cut": []}
+    files: dict[str, dict[str, object]] = {}
+    digest = Digest()
     for shard in job.shards:
         record = job.record(shard)
-        of_target = record["targets"][job.plan.target]
-        digest.add(ImageFile(*row) for row in of_target["images"])
-        for path, size, sha256 in of_target["files"]:
-            events.files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
-        rows = {
-            kind: [row for row in record[kind] if row[0] >> job.target & 1]
-            for kind in ("left_out", "repaired", "endless", "cut")
-        }
-        events.undecodable |= {f"{dataset}/{image_id}": error for _, dataset, image_id, error in rows["left_out"]}
-        for _, dataset, image_id, rule in rows["repaired"]:
-            events.repaired.setdefault(rule, []).append(f"{dataset}/{image_id}")
-        events.without_end += [image_id for _, _, image_id in rows["endless"]]
-        if job.plan.writes.holds_bytes:  # a target that lists images reads none: in this pass, another one read them
-            events.cut += [f"{dataset}/{image_id}" for _, dataset, image_id in rows["cut"]]
-    return events, digest
+        output = record["targets"][job.plan.target]
+        digest.add(ImageFile(*row) for row in output["images"])
+        for path, size, sha256 in output["files"]:
+            files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
+        events["left_out"] += output["left_out"]
+        for kind in ("repaired", "endless", "cut"):
+            events[kind] += [row for targets, *row in record[kind] if targets >> job.target & 1]
+    return events, files, digest
 
 
-def _written_tallies(job: Job, events: _Events) -> dict[str, dict[str, Tally]]:
-    """Return the planned tallies without the images that could not be decoded."""
-    tallies = {split: dict(by_wnid) for split, by_wnid in job.plan.tallies.items()}
-    for row in job.left_out_rows() if events.undecodable else ():
-        tally = tallies[row.split][row.wnid]
-        tallies[row.split][row.wnid] = tally._replace(images=tally.images - 1, boxes=tally.boxes - len(row.boxes))
-    return tallies
-
-
-def _hazards(plan: Plan, events: _Events) -> Iterator[str]:
-    if events.undecodable:
-        yield f"{len(events.undecodable):,} images could not be decoded, and are left out; manifest.json names them"
-    if events.without_end and plan.writes.files_per_image:
+def _hazards(undecodable: Sequence[str], endless: Sequence[str], cut: Sequence[str]) -> Iterator[str]:
+    """Yield what went wrong with images, by their names."""
+    if undecodable:
+        yield f"{len(undecodable):,} images could not be decoded, and are left out; manifest.json names them"
+    if endless:
         yield (
-            f"{len(events.without_end):,} images do not end with FF D9, and were copied, not linked "
-            f"({_first(events.without_end)}): "
-            "Ultralytics writes such files anew, or drops them where they are cut short. --repair eoi ends them"
+            f"{len(endless):,} images do not end with FF D9, and were copied, not linked ({_first(endless)}): "
+            "Ultralytics rewrites such files, or drops them where they are cut short. --repair eoi ends them"
         )
-    if events.cut:
+    if cut:
         yield (
-            f"{len(events.cut):,} images are cut inside the picture ({_first(events.cut)}), and are exported as they "
-            "are: Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them "
-            "out; manifest.json names them"
+            f"{len(cut):,} images are cut inside the picture ({_first(cut)}), and are exported as they are: Pillow "
+            "stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them out; "
+            "manifest.json names them"
         )
 
 
@@ -246,18 +236,15 @@ def _write_lock(job: Job, result: Result) -> Lock:
     options = {"export": {plan.target: plan.options.words()}}
     content = {"format": recipe.FORMAT, "name": name, **recipe.tables(plan.selection), **options}
     job.write(RECIPE, tomli_w.dumps(content, indent=2).encode())
-    with whole(job.out / IDS, replace=True, fsync=False) as out:
+    with job.writing(IDS) as out:
         locked = lock.write_ids(plan.selection, out, name=name, without=result.undecodable, classes=plan.classes)
-    job.wrote.append(IDS)
     locked = locked._replace(ids=Path(IDS), recipe={**locked.recipe, **options})
     job.write(LOCK, lock.text(locked).encode())
     return locked
 
 
-def _file_entry(job: Job, name: str) -> dict[str, object]:
-    with (job.out / name).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"bytes": file.tell(), "sha256": digest}
+def _file_entry(path: Path) -> dict[str, object]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _sources(plan: Plan) -> list[dict[str, object]]:

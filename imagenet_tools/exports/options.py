@@ -8,33 +8,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.words import EXPORT, ExportOptions, ExportWords
+from imagenet_tools.selection.words import EXPORT, ExportOptions, ExportWords, Word
 
-if TYPE_CHECKING:
-    from imagenet_tools.images.transform import Change
-    from imagenet_tools.selection.words import Word
-
-__all__ = [
-    "EXPORT",
-    "REPAIRS",
-    "ExportOptions",
-    "Options",
-    "StoredFacts",
-    "make_options",
-    "parse_size",
-    "with_export_options",
-]
-
-REPAIRS = {
-    "cmyk": "CMYK, which many loaders show in wrong colours or refuse: RGB, encoded anew",
-    "png": "not a JPEG, though it is called so: RGB, encoded as JPEG",
-    "eoi": "a JPEG without its last two bytes FF D9: they are put behind it, the rest is untouched",
-    "exif": "stored turned, its EXIF orientation says how: its pixels are turned, encoded anew, its EXIF block dropped",
-}
+_REPAIRS = ("cmyk", "png", "eoi", "exif")
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)?", re.IGNORECASE | re.ASCII)
 _UNIT_BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -57,37 +37,38 @@ class Options(ExportWords):
             value, choices = getattr(self, word.keyword), word.kind.split("|")
             if len(choices) > 1 and value not in choices:
                 raise UsageError(f"{word.flag} {value}: expected one of {', '.join(choices)}.")
-        if unknown := sorted(set(self.repair) - set(REPAIRS)):
-            raise UsageError(f"--repair {unknown[0]}: expected some of {', '.join(REPAIRS)}.")
-        if self.min_box < 0:
-            raise UsageError(f"--min-box {self.min_box}: expected a whole number of pixels from 0 on.")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: expected 1 to 100.")
-        if self.shard_size is not None and self.shard_size < 1:
-            raise UsageError(f"--shard-size {self.shard_size}: expected bytes above 0.")
-        self._check_resize()
+        if unknown := sorted(set(self.repair) - set(_REPAIRS)):
+            raise UsageError(f"--repair {unknown[0]}: expected some of {', '.join(_REPAIRS)}.")
         for text in self.field:
             if not all(text.partition("=")):
                 raise UsageError(f"--field {text}: expected KEY=COLUMN.")
         keys = [key for key, _ in self.fields]
         if repeated := sorted({key for key in keys if keys.count(key) > 1}):
             raise UsageError(f"--field {repeated[0]}=: expected each key once.")
-
-    def _check_resize(self) -> None:
-        if self.resize is None:
-            if self.crop != "none":
-                raise UsageError(f"--crop {self.crop}: expected --resize N beside it.")
-            if self.fit != "short":
-                raise UsageError(f"--fit {self.fit}: expected --resize N beside it.")
-            return
-        if not 1 <= self.resize <= _MAX_RESIZE_PIXELS:
-            raise UsageError(f"--resize {self.resize}: expected 1 to {_MAX_RESIZE_PIXELS:,} pixels.")
-        if self.crop != "none" and self.fit != "short":
-            raise UsageError(f"--fit {self.fit} --crop center: expected --fit short, which leaves something to cut.")
+        resize = self.resize
+        for is_wrong, flags, expected in (
+            (self.min_box < 0, f"--min-box {self.min_box}", "a whole number of pixels from 0 on"),
+            (not 1 <= self.quality <= 100, f"--quality {self.quality}", "1 to 100"),
+            (self.shard_size is not None and self.shard_size < 1, f"--shard-size {self.shard_size}", "bytes above 0"),
+            (resize is None and self.square, f"--crop {self.crop}", "--resize N beside it"),
+            (resize is None and self.fit != "short", f"--fit {self.fit}", "--resize N beside it"),
+            (
+                resize is not None and not 1 <= resize <= _MAX_RESIZE_PIXELS,
+                f"--resize {resize}",
+                f"1 to {_MAX_RESIZE_PIXELS:,} pixels",
+            ),
+            (
+                self.square and self.fit != "short",
+                f"--fit {self.fit} --crop center",
+                "--fit short, which leaves something to cut",
+            ),
+        ):
+            if is_wrong:
+                raise UsageError(f"{flags}: expected {expected}.")
 
     @property
     def fields(self) -> tuple[tuple[str, str], ...]:
-        """Return (key, column) of each field."""
+        """Return the key and the column of each field."""
         return tuple((key, column) for key, _, column in (text.partition("=") for text in self.field))
 
     @property
@@ -105,13 +86,11 @@ class Options(ExportWords):
 
         --link changes no byte. A file of names is written without its folder, so that an export names no machine.
         """
-        shared = replace(self, names=self.names.rpartition("/")[2])
-        values = {option.name: (getattr(shared, option.name), option.default) for option in fields(self)}
+        values = {**vars(self), "names": self.names.rpartition("/")[2]}
         return {
-            word.key: list(value) if isinstance(value, tuple) else value
-            for word in EXPORT
-            for value, default in (values[word.keyword],)
-            if word.keyword != "link" and value != default
+            option.name: list(value) if isinstance(value := values[option.name], tuple) else value
+            for option in fields(self)
+            if option.name != "link" and values[option.name] != option.default
         }
 
     def size_sql(self) -> tuple[str, str]:
@@ -121,10 +100,8 @@ class Options(ExportWords):
         if self.square or self.fit == "exact":
             return f"{self.resize}::INTEGER", f"{self.resize}::INTEGER"
         side = "least(width, height)" if self.fit == "short" else "greatest(width, height)"
-        width, height = (
-            f"greatest(1, round({edge} * {self.resize} / {side}))::INTEGER" for edge in ("width", "height")
-        )
-        return width, height
+        scaled = "greatest(1, round({} * {} / {}))::INTEGER"
+        return scaled.format("width", self.resize, side), scaled.format("height", self.resize, side)
 
     def bytes_sql(self) -> str:
         """Return SQL of the bytes of an exported image: its length, or an estimate if it is resized."""
@@ -134,40 +111,6 @@ class Options(ExportWords):
         rate = _BYTES_PER_PIXEL * 2 ** ((self.quality - 90) / 10)
         unchanged = f"encoding = 'jpeg' AND {width} = width AND {height} = height"
         return f"CASE WHEN {unchanged} THEN length ELSE ({width} * {height} * {rate:.4f})::BIGINT END"
-
-    def change(self, facts: StoredFacts, size: tuple[int, int]) -> tuple[Change | None, tuple[str, ...]]:
-        """Return the change of an image, None for none, and the rules of --repair that ask for it.
-
-        Args:
-            facts: The image as it is stored.
-            size: Width and height in pixels as size_sql() gives them.
-        """
-        from imagenet_tools.images.transform import Change
-
-        rules = []
-        if "cmyk" in self.repair and facts.mode == "CMYK":
-            rules.append("cmyk")
-        if "png" in self.repair and facts.encoding != "jpeg":
-            rules.append("png")
-        turned = "exif" in self.repair and facts.orientation is not None and 2 <= facts.orientation <= 8
-        if turned:
-            rules.append("exif")
-        resized = self.resize is not None and (size != (facts.width, facts.height) or facts.encoding != "jpeg")
-        if not (rules or resized):
-            return None, ()
-        orientation = facts.orientation if turned else None
-        rgb = "cmyk" in self.repair or "png" in rules
-        return Change(*size, self.square, rgb, orientation, self.quality), tuple(rules)
-
-
-class StoredFacts(NamedTuple):
-    """Columns of `images` that decide whether an image is changed."""
-
-    width: int
-    height: int
-    mode: str
-    encoding: str
-    orientation: int | None
 
 
 def make_options(words: Mapping[str, object]) -> Options:
@@ -206,8 +149,8 @@ def with_export_options(function: _Function) -> _Function:
         for option in fields(Options)
     ]
     signature = inspect.signature(function)
-    own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    *parameters, _ = signature.parameters.values()  # the last one is **options
+    function.__signature__ = signature.replace(parameters=[*parameters, *options])  # type: ignore[attr-defined]
     lines = [f"    {word.keyword}: {_sentence(word)}" for word in EXPORT]
     function.__doc__ = "\n".join((inspect.cleandoc(function.__doc__ or ""), "", "Options:", *lines))
     return function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import payload
 from imagenet_tools.images.probe import ends_whole, why_undecodable
@@ -18,71 +18,71 @@ if TYPE_CHECKING:
     from imagenet_tools.images.transform import Change
     from imagenet_tools.storage.links import How
 
-
 _TAIL_BYTES = 4  # enough to see whether an image ends as its encoding asks
-
-
-class PictureSource(NamedTuple):
-    """An image in the sources, and what the export makes of it."""
-
-    place: Place
-    change: Change | None
-    add_end: bool  # add the end mark FF D9 to a JPEG that lacks it
 
 
 class Picture:
     """The bytes of an image in the export. If they are an unchanged byte range, the kernel copies them."""
 
-    __slots__ = ("_data", "_files", "_source", "_tail", "ended")
+    __slots__ = ("_changed", "_data", "_files", "_place", "_tail", "ended")
 
-    def __init__(self, source: PictureSource, files: Descriptors, *, read: bool = True):
-        """Apply the changes of the source.
+    def __init__(
+        self,
+        place: Place,
+        files: Descriptors,
+        *,
+        change: Change | None = None,
+        add_end: bool = False,
+        read: bool = True,
+    ):
+        """Apply the changes.
 
         Args:
-            source: The image.
+            place: The image in the sources.
             files: Open files of the sources.
+            change: The change of its pixels.
+            add_end: Add the end mark FF D9 to a JPEG that lacks it.
             read: False if no target asks for bytes: nothing is read or changed.
 
         Raises:
             FormatError: Code undecodable: the image is to be changed, and cannot be decoded.
         """
-        self._source = source
+        self._place = place
+        self._changed = change is not None
         self._files = files
         self._data: bytes | None = None  # if they are in memory
         self._tail: bytes | None = None
         self.ended = False  # True if an end mark was added
         if not read:
             return
-        if source.change is not None or not source.place.plain:
-            self._data = payload.read(source.place, files)
-        if source.add_end and source.place.encoding == "jpeg" and not ends_whole(self._last_bytes()):
+        if change is not None or not place.plain:
+            self._data = payload.read(place, files)
+        if add_end and place.encoding == "jpeg" and not ends_whole(self._last_bytes()):
             self.ended = True
             self._data = self.data() + EOI
-        if source.change is not None:
-            self._data = reencode(self.data(), source.change)
+        if change is not None:
+            self._data = reencode(self.data(), change)
         self._tail = None
 
     @property
     def length(self) -> int:
         """Return the number of bytes."""
-        return self._source.place.length if self._data is None else len(self._data)
+        return self._place.length if self._data is None else len(self._data)
 
     @property
     def endless(self) -> bool:
         """Return True if it is a JPEG without an end mark."""
-        is_jpeg = self._source.place.encoding == "jpeg" or self._source.change is not None
-        return is_jpeg and not ends_whole(self._last_bytes())
+        return (self._changed or self._place.encoding == "jpeg") and not ends_whole(self._last_bytes())
 
     @property
     def cut(self) -> bool:
         """Return True if Pillow stops at it. It is decoded only if it does not end as its encoding asks."""
-        if self._source.change is not None or ends_whole(self._last_bytes(), self._source.place.encoding or ""):
-            return False
-        return bool(why_undecodable(self.data()))
+        unharmed = self._changed or ends_whole(self._last_bytes(), self._place.encoding or "")
+        return not unharmed and bool(why_undecodable(self.data()))
 
     def _last_bytes(self) -> bytes:
         if self._tail is None:
-            place = self._source.place
+            place = self._place
             if self._data is not None:
                 self._tail = self._data[-_TAIL_BYTES:]
             elif place.offset is not None:
@@ -95,13 +95,13 @@ class Picture:
         """Return the bytes."""
         if self._data is not None:
             return self._data
-        data = payload.read(self._source.place, self._files)
+        data = payload.read(self._place, self._files)
         self._tail = data[-_TAIL_BYTES:]
         return data
 
     def send(self, fd: int) -> int:
         """Write the bytes to an open file at its position, and return their number."""
-        place = self._source.place
+        place = self._place
         if self._data is None and place.offset is not None:
             payload.read_head(place, self._files)
             self._files.copy_to(place.path, place.offset, place.length, fd)
@@ -114,30 +114,30 @@ class Picture:
 
     def read_into(self, view: memoryview) -> None:
         """Read the bytes into memory of their length."""
-        place = self._source.place
+        place = self._place
         if self._data is None and place.offset is not None:
             payload.read_into(place, view, self._files)
             self._tail = bytes(view[-_TAIL_BYTES:])
         else:
             view[:] = self.data()
 
-    def put(self, dest: str, how: How) -> How:
-        """Make it a file, linked if `how` asks for it and it is possible; return how it was made.
+    def put(self, dest: str, how: How) -> None:
+        """Make it a file, linked if `how` asks for it and it is possible.
 
         A link or file at `dest` was left by an interrupted run, and is replaced.
         """
-        place = self._source.place
+        place = self._place
         try:
             if self._data is not None:
                 with new_file_in_partial(dest) as fd:
                     self.send(fd)
-                return "copy"
+                return
             payload.read_head(place, self._files)
             # Ultralytics rewrites a JPEG without an end mark: it must not do so through a link to the only copy.
             if place.alone and ends_whole(self._last_bytes()):
-                return link_or_copy(place.path, dest, how=how, sources=self._files)
-            write_range(dest, place.path, place.offset or 0, place.length, sources=self._files)
+                link_or_copy(place.path, dest, how=how, sources=self._files)
+            else:
+                write_range(dest, place.path, place.offset or 0, place.length, sources=self._files)
         except FileExistsError:
             Path(dest).unlink()
-            return self.put(dest, how)
-        return "copy"
+            self.put(dest, how)

@@ -1,24 +1,22 @@
-"""Make the rows that a writer takes from the columns of a piece. Column by column: 14 million images pass through."""
+"""Make the rows that a writer takes, column by column from the columns of a piece: 14 million images pass through."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import accumulate, compress, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
-from imagenet_tools.exports.options import StoredFacts
 from imagenet_tools.exports.writer import Box, Origin, Row
-from imagenet_tools.images.transform import mode_after
+from imagenet_tools.images.transform import Change, mode_after
 from imagenet_tools.storage.files import inside
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.options import Options
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan
-    from imagenet_tools.images.transform import Change
+    from imagenet_tools.exports.writer import Shard
     from imagenet_tools.store.store import Store
 
 # ImageNet names PNG files .JPEG too.
@@ -34,15 +32,25 @@ class Changed(NamedTuple):
 
 
 _UNCHANGED = Changed(None, ())
+_CHANGE_COLUMNS = ("width", "height", "out_width", "out_height", "mode", "encoding", "orientation")
 
 
 def changes(options: Options, columns: Columns) -> list[Changed]:
     """Return the change of each image."""
     if not options.changes:
         return [_UNCHANGED] * len(columns["encoding"])
-    facts = map(StoredFacts._make, zip(*(columns[name] for name in StoredFacts._fields), strict=True))
-    sizes = zip(columns["out_width"], columns["out_height"], strict=True)
-    return [Changed(*options.change(fact, size)) for fact, size in zip(facts, sizes, strict=True)]
+    changed = []
+    for old_width, old_height, width, height, mode, encoding, orientation in zip(
+        *(columns[name] for name in _CHANGE_COLUMNS), strict=True
+    ):
+        needed = {"cmyk": mode == "CMYK", "png": encoding != "jpeg", "exif": 2 <= (orientation or 1) <= 8}
+        rules = tuple(rule for rule in needed if needed[rule] and rule in options.repair)
+        resized = options.resize is not None and ((width, height) != (old_width, old_height) or encoding != "jpeg")
+        rgb = "cmyk" in options.repair or "png" in rules
+        turn = orientation if "exif" in rules else None
+        change = Change(width, height, options.square, rgb, turn, options.quality)
+        changed.append(Changed(change, rules) if rules or resized else _UNCHANGED)
+    return changed
 
 
 def places(index: Store, columns: Columns) -> Iterator[Place]:
@@ -57,25 +65,17 @@ def places(index: Store, columns: Columns) -> Iterator[Place]:
 
 
 class RowMaker:
-    """Makes the rows of one target, the n-th of the pass."""
+    """Makes the rows of one target, batch by batch, from the first image of a shard on."""
 
-    def __init__(self, plan: Plan, target: int):
+    def __init__(self, plan: Plan, target: int, shard: Shard):
         self._plan = plan
-        self._target = target
+        self._target = target  # its number among the targets of the pass
+        self._index_of = plan.index_of
+        self._number = shard.first  # of the next row
+        self._first_box = shard.first_box  # of the next row
 
-    @cached_property
-    def _index_of(self) -> dict[str, int]:
-        return self._plan.index_of
-
-    def rows(self, columns: Columns, changed: Sequence[Changed], number: int, first_box: int) -> list[Row]:
-        """Return the rows of the images of a batch that the target takes.
-
-        Args:
-            columns: The batch.
-            changed: The change of each image of the batch.
-            number: The number of the first row among all images of the target.
-            first_box: The number of its first box among all boxes of the target.
-        """
+    def rows(self, columns: Columns, changed: Sequence[Changed]) -> list[Row]:
+        """Return the rows of the images of the next batch that the target takes; `changed` has the change of each."""
         taken = [targets >> self._target & 1 for targets in columns["targets"]]
         if not all(taken):
             columns = {name: list(compress(column, taken)) for name, column in columns.items()}
@@ -94,10 +94,11 @@ class RowMaker:
         if writes.boxes and any(columns["found"]):
             orientations = (a or b for a, b in zip(pixels_turned, loader_turns, strict=True))
             boxes = [self._boxes(*pair) for pair in zip(columns["found"], orientations, strict=True)]
+        first_boxes = list(accumulate(map(len, boxes), initial=self._first_box))
         values: dict[str, Iterable[Any]] = {
             **{name: columns[name] for name in Row._fields if name in columns},
             **raster,
-            "number": range(number, number + n),
+            "number": range(self._number, self._number + n),
             "class_index": map(self._index_of.__getitem__, columns["wnid"]),
             "stem": [image_id.replace("/", "_") for image_id in columns["image_id"]],
             "suffix": _suffixes(columns, changed),
@@ -106,10 +107,12 @@ class RowMaker:
             "box_width": box_width,
             "box_height": box_height,
             "boxes": boxes,
-            "first_box": list(accumulate(map(len, boxes), initial=first_box))[:n],
+            "first_box": first_boxes[:n],
             "fields": self._fields(columns),
             "origin": map(Origin._make, zip(*(columns[name] for name in Origin._fields), strict=True)),
         }
+        self._number += n
+        self._first_box = first_boxes[-1]
         return list(map(Row._make, zip(*(values[name] for name in Row._fields))))  # noqa: B905 (fields may be endless)
 
     def _fields(self, columns: Columns) -> Iterable[dict[str, object]]:

@@ -8,11 +8,11 @@
 
 In a piece, each image is read once and handed to every target. A record has
 
-    targets     by target, the files and the note of its sink
-    repaired    [targets, dataset, image_id, rule] of images that --repair changed
-    left_out    [targets, dataset, image_id, error] of images that could not be decoded
-    endless     [targets, dataset, image_id] of JPEGs without an end mark that would have been linked
-    cut         [targets, dataset, image_id] of images at which Pillow stops
+    targets     by target: the files and the note of its sink, and in left_out ["dataset/image_id", error, class, boxes]
+                of images that could not be decoded
+    repaired    [targets, "dataset/image_id", rule] of images that --repair changed
+    endless     [targets, "dataset/image_id"] of JPEGs without an end mark that would have been linked
+    cut         [targets, "dataset/image_id"] of images at which Pillow stops
 
 where `targets` has bit n set if the n-th target takes the image. A run that was interrupted goes on with the pieces
 that have no record.
@@ -21,7 +21,6 @@ that have no record.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import multiprocessing
 import shutil
@@ -36,11 +35,11 @@ from imagenet_tools.errors import ExistsError, ExportError, FormatError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import state_of, write_manifest
-from imagenet_tools.exports.pictures import Picture, PictureSource
-from imagenet_tools.exports.rows import changes, places
+from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
+from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.rows import RowMaker, changes, places
 from imagenet_tools.storage.blob import Descriptors
-from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, whole, write_whole
+from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.exports.rows import Changed
-    from imagenet_tools.exports.writer import Row, Shard, SinkOutput
+    from imagenet_tools.exports.writer import SinkOutput
     from imagenet_tools.units import Progress
 
 _WORK = ".work"
@@ -84,22 +83,17 @@ def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progre
         cut = pieces.cut(plans, work_folder)
         stamps = plan.index.stamps
         jobs = tuple(
-            Job(one, partial / one.target if len(plans) > 1 else partial, cut, n, work_folder / _DONE, stamps)
-            for n, one in enumerate(plans)
+            Job(plan, partial / plan.target if len(plans) > 1 else partial, cut, n, work_folder / _DONE, stamps)
+            for n, plan in enumerate(plans)
         )
         _write_pieces(jobs, workers, progress)
         results = []
         for job in jobs:
             job.plan.writer.finish(job)
-            results.append(write_manifest(job))
-    first, *others = (
-        replace(
-            result,
-            path=dest / result.target if len(plans) > 1 else dest,
-            hazards=(*result.hazards, *notes_on_links(result.plan)),
-        )
-        for result in results
-    )
+            result = write_manifest(job)
+            path = dest / result.target if len(plans) > 1 else dest
+            results.append(replace(result, path=path, hazards=(*result.hazards, *notes_on_links(job.plan))))
+    first, *others = results
     return replace(first, also=tuple(others))
 
 
@@ -125,9 +119,7 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
         raise ExistsError(message)
     work_folder.mkdir(parents=True, exist_ok=True)
     with lock(work_folder / "lock"):
-        # The words of a selection name files, such as a list of images: their digests tell whether they changed.
-        state = [state_of(plan) | {"counts": plan.counts(), "files": _file_digests(plan)} for plan in plans]
-        _check_state(partial, json.dumps(state, indent=1, ensure_ascii=False))
+        _check_state(partial, plans)
         (work_folder / _DONE).mkdir(exist_ok=True)
         yield partial
         shutil.rmtree(work_folder)
@@ -137,29 +129,23 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
 def _refuse_place(plan: Plan, dest: Path) -> None:
     """Refuse a place that is taken, or that is in a source or in the index: a later build would index the export."""
     refuse_taken(str(dest))
-    rows = plan.index.cursor().execute("SELECT DISTINCT source, path FROM sources ORDER BY 1").fetchall()
-    for folder in [*(plan.index.place(source, path) for source, path in rows), plan.index.path]:
+    for folder in [*(Path(source.path) for source in plan.index.stamps.sources), plan.index.path]:
         if folder.is_dir() and dest.absolute().parent.resolve().is_relative_to(folder.resolve()):
             message = f"{dest} lies in {folder}, which is indexed, or the index. Name a place outside of it."
             raise ExportError(message)
 
 
-def _file_digests(plan: Plan) -> dict[str, str]:
-    """Return the SHA-256 of every file that the words of the selection name."""
-    digests: dict[str, str] = {}
-    for name, path in sorted(plan.selection.choice.files().items()):
-        with Path(path).open("rb") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
-
-
-def _check_state(partial: Path, state: str) -> None:
-    """Write the state of a new export; refuse an unfinished one of another state."""
-    path = partial / _WORK / _STATE
+def _check_state(partial: Path, plans: Sequence[Plan]) -> None:
+    """Write what a new export depends on; refuse an unfinished one that depends on something else."""
+    states = []
+    for plan in plans:
+        # The words of a selection name files, such as a list of images: their digests tell whether they changed.
+        files = {name: sha256_of(Path(path)) for name, path in sorted(plan.selection.choice.files().items())}
+        states.append(state_of(plan) | {"counts": plan.counts(), "files": files})
+    path, text = partial / _WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
     if not path.exists():
-        with whole(path) as file:
-            file.write(state.encode())
-    elif path.read_text() != state:
+        write_whole(path, text.encode())
+    elif path.read_text() != text:
         message = f"{partial} is half of another export. Remove it if nobody needs it, or name another place."
         raise ExistsError(message)
 
@@ -182,14 +168,14 @@ def _write_pieces(jobs: tuple[Job, ...], workers: int, progress: Progress | None
     done = total - sum(images[number] for number in left)
     if progress:
         progress("writing", done, total)
-    with closing(_results(jobs, left, workers)) as finished:
-        for number in finished:
+    with closing(_finished_pieces(jobs, left, workers)) as numbers:
+        for number in numbers:
             done += images[number]
             if progress:
                 progress("writing", done, total)
 
 
-def _results(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Generator[int, None, None]:
+def _finished_pieces(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Generator[int, None, None]:
     """Write pieces, and yield the number of each that is complete."""
     if workers == 1 or len(left) < 2:
         for number in left:
@@ -201,12 +187,8 @@ def _results(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Genera
     def stop_all() -> None:
         stop.value = 1
 
-    workers = min(workers, len(left))
     begin = functools.partial(_begin, jobs, stop)
-    with closing(in_processes(_work, left, workers, begin=begin, stop=stop_all)) as results:
-        for written in results:
-            if written is not None:
-                yield written
+    yield from in_processes(_work, left, min(workers, len(left)), begin=begin, stop=stop_all)
 
 
 def _is_done(jobs: tuple[Job, ...], number: int) -> bool:
@@ -232,62 +214,45 @@ def _begin(jobs: tuple[Job, ...], stop: Any) -> None:
     _of_worker.update(jobs=jobs, stop=stop)
 
 
-def _work(number: int) -> int | None:
-    """Write a piece in a worker process, and return its number; None if the worker was told to stop."""
-    try:
-        _write_piece(_of_worker["jobs"], number, lambda: bool(_of_worker["stop"].value))
-    except StoppedError:
-        return None
+def _work(number: int) -> int:
+    """Write a piece in a worker process, and return its number."""
+    _write_piece(_of_worker["jobs"], number, lambda: bool(_of_worker["stop"].value))
     return number
 
 
 # ---- one piece
 
 
-class StoppedError(Exception):
-    """The export was interrupted, and the piece is not complete."""
-
-
 def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Write a piece for every target, and its record last."""
-    targets = [_PieceTarget(job, job.shard_of[number]) for job in jobs if number in job.shard_of]
+    """Write a piece for every target, and its record last; nothing of it counts if the export is stopped before."""
+    jobs_here = [job for job in jobs if number in job.shard_of]
+    sinks = [job.plan.writer.open_shard(job, job.shard_of[number]) for job in jobs_here]
+    row_makers = [RowMaker(job.plan, job.target, job.shard_of[number]) for job in jobs_here]
     options, index = jobs[0].plan.options, jobs[0].plan.index
-    record: _Record = {"repaired": [], "left_out": [], "endless": [], "cut": []}
+    record: _Record = {"repaired": [], "endless": [], "cut": []}
+    left_out: dict[str, list[list[object]]] = {job.plan.target: [] for job in jobs_here}
     with Descriptors(stamps=jobs[0].stamps) as files:
         for columns in jobs[0].pieces.columns(number):
             changed = changes(options, columns)
-            rows_of_targets = [target.rows(columns, changed) for target in targets]
+            rows_of_jobs = [iter(row_maker.rows(columns, changed)) for row_maker in row_makers]
             pictures = _pictures(jobs, columns, changed, places(index, columns), files, record)
-            for picture, bits in zip(pictures, columns["targets"], strict=True):
+            for picture, targets in zip(pictures, columns["targets"], strict=True):
                 if stopped():
-                    raise StoppedError
-                for target, rows in zip(targets, rows_of_targets, strict=True):
-                    if bits & target.bit:
+                    return
+                for job, sink, rows in zip(jobs_here, sinks, rows_of_jobs, strict=True):
+                    if targets >> job.target & 1:
                         row = next(rows)
-                        if picture is not None:
-                            target.add(row, picture)
-        outputs = {target.job.plan.target: _as_json(target.job, target.sink.close()) for target in targets}
+                        if isinstance(picture, Picture):
+                            sink.add(row, picture)
+                        else:
+                            image = f"{row.dataset}/{row.image_id}"
+                            left_out[job.plan.target].append([image, str(picture), row.wnid, len(row.boxes)])
+        outputs = {
+            job.plan.target: _as_json(job, sink.close()) | {"left_out": left_out[job.plan.target]}
+            for job, sink in zip(jobs_here, sinks, strict=True)
+        }
     content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
-
-
-class _PieceTarget:
-    """A target that takes images of a piece: its sink, and the numbers of its next image and box."""
-
-    def __init__(self, job: Job, shard: Shard):
-        self.job = job
-        self.bit = 1 << job.target
-        self.sink = job.plan.writer.open_shard(job, shard)
-        self.add = self.sink.add
-        self._number = shard.first
-        self._first_box = shard.first_box
-
-    def rows(self, columns: Columns, changed: Sequence[Changed]) -> Iterator[Row]:
-        """Yield its rows of a batch."""
-        rows = self.job.row_maker.rows(columns, changed, self._number, self._first_box)
-        self._number += len(rows)
-        self._first_box += sum(len(row.boxes) for row in rows)
-        return iter(rows)
 
 
 def _pictures(
@@ -297,39 +262,37 @@ def _pictures(
     places: Iterable[Place],
     files: Descriptors,
     record: _Record,
-) -> Iterator[Picture | None]:
-    """Yield the bytes of each image, and note in the record what happened; None for one that cannot be decoded."""
+) -> Iterator[Picture | FormatError]:
+    """Yield the bytes of each image, or why it cannot be decoded, and note in the record what else happened."""
     add_end = "eoi" in jobs[0].plan.options.repair
     read = any(job.plan.writes.holds_bytes for job in jobs)
     may_link = read and any(job.plan.writes.files_per_image for job in jobs)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
-    for key, place, (change, rules) in zip(keys, places, changed, strict=True):
+    for (targets, dataset, image_id), place, (change, rules) in zip(keys, places, changed, strict=True):
+        key = [targets, f"{dataset}/{image_id}"]
         try:
-            picture = Picture(PictureSource(place, change, add_end), files, read=read)
+            picture = Picture(place, files, change=change, add_end=add_end, read=read)
         except FormatError as error:
             if error.code != "undecodable":
                 raise
-            record["left_out"].append([*key, str(error)])
-            yield None
+            yield error
             continue
         if rules and read:
             record["repaired"] += [[*key, rule] for rule in rules]
         if picture.ended:
             record["repaired"].append([*key, "eoi"])
         if may_link and picture.endless:
-            record["endless"].append([*key])
+            record["endless"].append(key)
         yield picture
         # After the sinks: they have read the last bytes of the image, so the test costs no read.
         if read and picture.cut:
-            record["cut"].append([*key])
+            record["cut"].append(key)
 
 
 def _as_json(job: Job, output: SinkOutput) -> dict[str, object]:
     files = []
     for name in output.files:
-        path, digest = job.out / name, ""
-        if job.plan.options.hash:  # reading them again takes as long as writing them
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        files.append([name, path.stat().st_size, digest])
+        path = job.out / name
+        # The digest reads the file again, which takes as long as writing it.
+        files.append([name, path.stat().st_size, sha256_of(path) if job.plan.options.hash else ""])
     return {"files": files, "images": [list(file) for file in output.images], "note": output.note}

@@ -18,7 +18,6 @@ Ways to write files
     shards                  out = job.create(name); out.write(data); out.send(picture), where the kernel copies the
                             bytes; name the file in SinkOutput.files
     in finish()             job.write(name, data) or job.writing(name)
-    one file for all        shards write parts into the folder job.scratch, finish() joins them; the folder is removed
 
 Rules
     - The files of a shard depend on (job.plan, shard, rows) alone. The bytes of an export are then the same with any

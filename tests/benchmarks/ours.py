@@ -155,7 +155,7 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
         def add(self, *_: object) -> None: ...
 
         def close(self) -> SinkOutput:
-            return SinkOutput(images=(), note={"placed": {}})
+            return SinkOutput()
 
     coco.FilePerImage = Nowhere  # type: ignore[assignment,misc]
 

@@ -10,10 +10,10 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import group
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports.options import EXPORT, ExportOptions, Options
+from imagenet_tools.exports.options import Options
 from imagenet_tools.index import Index
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.words import SELECTION, Choice
+from imagenet_tools.selection.words import EXPORT, SELECTION, Choice, ExportOptions
 
 # What a command takes besides the words.
 OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
