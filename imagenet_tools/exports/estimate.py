@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports.pieces import count, shard_bytes
 from imagenet_tools.storage.links import can_link
@@ -40,7 +40,7 @@ def describe(plan: Plan, counts: Counts | None = None) -> dict[str, object]:
     return content
 
 
-def costs(plans: Sequence[Plan], dest: Path) -> dict[str, object]:
+def costs(plans: Sequence[Plan], dest: Path) -> dict[str, Any]:
     """Return what an export to `dest` takes and what the file system there has: inodes, shards, bytes, ways to link."""
     shards = sum(count(plans).values()) if shard_bytes(plans) is not None else 0
     inodes = 0
@@ -52,74 +52,51 @@ def costs(plans: Sequence[Plan], dest: Path) -> dict[str, object]:
     while not parent.exists():
         parent = parent.parent
     space = os.statvfs(parent)
-    sources = _look_at_sources(plans[0])
+    sources = plans[0].sources
+    first_files: dict[str, str] = {}
+    for counts in sources:
+        first_files[counts.source] = min(counts.first_file, first_files.get(counts.source, counts.first_file))
+    sources_with_files = {counts.source for counts in sources if counts.files}
+    missing, unreadable = [], []
+    image_file: Path | None = None  # a readable image that is a file of its own
+    for source, file in sorted(first_files.items()):
+        path = plans[0].index.place(source, file)
+        if not path.exists():
+            missing.append(str(path))
+        elif not os.access(path, os.R_OK):
+            unreadable.append(str(path))
+        elif image_file is None and source in sources_with_files:
+            image_file = path
     links = {}
-    if sources.image_file is not None and any(plan.writes.files_per_image for plan in plans):
-        links = can_link(sources.image_file, parent)
+    if image_file is not None and any(plan.writes.files_per_image for plan in plans):
+        links = can_link(image_file, parent)
     return {
         "inodes": inodes,
         "shards": shards,
         "free_bytes": space.f_bavail * space.f_frsize,
         "free_inodes": space.f_favail,
-        "images_that_are_files": sources.image_files,
+        "images_that_are_files": sum(counts.files for counts in sources),
         "links": links,
-        "sources_missing": sources.missing,
-        "sources_unreadable": sources.unreadable,
+        "sources_missing": missing,
+        "sources_unreadable": unreadable,
     }
 
 
-class _Sources(NamedTuple):
-    """The sources of the chosen images; each is judged by its first file."""
-
-    image_file: Path | None  # a readable image that is a file of its own
-    image_files: int  # images that are files of their own
-    missing: list[str]
-    unreadable: list[str]
-
-
-def _look_at_sources(plan: Plan) -> _Sources:
-    rows = plan.selection.run(
-        """SELECT source, min(file), count(*) FILTER ("offset" = 0 AND compression IS NULL)
-           FROM made WHERE left_out IS NULL GROUP BY source ORDER BY source"""
-    ).fetchall()
-    image_file: Path | None = None
-    missing, unreadable = [], []
-    for source, file, image_files in rows:
-        path = plan.index.place(source, file)
-        if not path.exists():
-            missing.append(str(path))
-        elif not os.access(path, os.R_OK):
-            unreadable.append(str(path))
-        elif image_files and image_file is None:
-            image_file = path
-    return _Sources(image_file, sum(n for _, _, n in rows), missing, unreadable)
-
-
-def notes_on(plans: Sequence[Plan], cost: dict[str, object]) -> Iterator[str]:
+def notes_on(plans: Sequence[Plan], cost: Mapping[str, Any]) -> Iterator[str]:
     """Yield the reasons in costs() why the export may fail."""
-    problems = {
-        "sources_missing": "are not there: give --root NAME=PATH",
-        "sources_unreadable": "cannot be read",
-    }
-    for key, problem in problems.items():
-        paths = cost[key]
-        if isinstance(paths, list) and paths:
-            yield f"{len(paths):,} sources {problem}; files such as {', '.join(paths[:_MAX_NAMED])}"
-    free_bytes = cost["free_bytes"]
-    needed_bytes = sum(plan.bytes() for plan in plans if plan.writes.holds_bytes)
-    links = cost["links"]
-    if isinstance(free_bytes, int) and free_bytes < needed_bytes and not links:
-        yield f"{needed_bytes:,} bytes of images are more than the {free_bytes:,} bytes that are free"
-    inodes = cost["inodes"]
-    if isinstance(inodes, int) and 0 < int(str(cost["free_inodes"])) < inodes:
-        yield f"{inodes:,} files are more than the {cost['free_inodes']:,} inodes that are free"
-    link = plans[0].options.link
-    if (
-        link in ("hard", "reflink")
-        and cost["images_that_are_files"]
-        and isinstance(links, dict)
-        and not links.get(link)
+    for paths, problem in (
+        (cost["sources_missing"], "are not there: give --root NAME=PATH"),
+        (cost["sources_unreadable"], "cannot be read"),
     ):
+        if paths:
+            yield f"{len(paths):,} sources {problem}; files such as {', '.join(paths[:_MAX_NAMED])}"
+    needed_bytes = sum(plan.bytes() for plan in plans if plan.writes.holds_bytes)
+    if cost["free_bytes"] < needed_bytes and not cost["links"]:
+        yield f"{needed_bytes:,} bytes of images are more than the {cost['free_bytes']:,} bytes that are free"
+    if 0 < cost["free_inodes"] < cost["inodes"]:
+        yield f"{cost['inodes']:,} files are more than the {cost['free_inodes']:,} inodes that are free"
+    link = plans[0].options.link
+    if link in ("hard", "reflink") and cost["images_that_are_files"] and not cost["links"].get(link):
         yield f"--link {link} is not possible between the sources and this place"
     yield from dict.fromkeys(text for plan in plans for text in notes_on_links(plan))
 
@@ -132,8 +109,7 @@ def notes_on_links(plan: Plan) -> Iterator[str]:
     link = plan.options.link
     if link in ("auto", "copy") or not plan.writes.files_per_image:
         return
-    packed_sql = '("offset" = 0 AND compression IS NULL) IS NOT TRUE'
-    ((packed,),) = plan.selection.run(f"SELECT count(*) FROM made WHERE left_out IS NULL AND {packed_sql}").fetchall()
+    packed = plan.images() - sum(counts.files for counts in plan.sources)
     if packed:
         part = "all" if packed == plan.images() else f"{packed:,} of"
         yield f"--link {link}: {part} {plan.images():,} images lie in archives, and are copied"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -248,11 +249,15 @@ def _file_entry(path: Path) -> dict[str, object]:
 
 
 def _sources(plan: Plan) -> list[dict[str, object]]:
-    rows = plan.selection.run(
-        """SELECT source, sources.dataset, forms, count(*) FROM made JOIN sources USING (source)
-           WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
-    ).fetchall()
-    return [{"source": source, "dataset": dataset, "forms": forms, "images": n} for source, dataset, forms, n in rows]
+    images: Counter[str] = Counter()
+    for counts in plan.sources:
+        images[counts.source] += counts.images
+    rows = plan.index.cursor().execute("SELECT source, dataset, forms FROM sources ORDER BY source").fetchall()
+    return [
+        {"source": source, "dataset": dataset, "forms": forms, "images": images[source]}
+        for source, dataset, forms in rows
+        if source in images
+    ]
 
 
 # ---- check

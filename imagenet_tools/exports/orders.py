@@ -9,8 +9,8 @@ For blocks, the images of a split are taken as they lie in the sources and cut i
 drawn at random, and each 256 MiB of drawn blocks are a window. The sources are so read in one pass of 1 MiB reads,
 and neighbours in the export come from about 256 places of the sources.
 
-DuckDB may use 1 GB; the rest spills to a folder beside the rows. 14.2 million images in blocks took 81 s of processor
-time; the whole process had 1.6 GiB at its peak.
+Images that may take more than 1 GB to sort spill to a folder beside the rows. 14.2 million images in blocks took 81 s
+of processor time; the whole process had 1.6 GiB at its peak.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from imagenet_tools.exports import boxes
 from imagenet_tools.selection import recipe
@@ -40,6 +40,7 @@ WINDOW_BYTES = 256 << 20
 _PACKED_BLOCKS = 16
 
 MEMORY_BYTES = 1 << 30
+_SORTED_ROW_BYTES = 4096  # memory that the query takes for an image, at most
 _MAX_THREADS = 8  # each takes part of the memory; DuckDB advises 125 MB or more for one
 
 COLUMNS = (
@@ -53,33 +54,25 @@ _PLACE = f"""source, file,
     coalesce("offset", position, {(1 << 63) - 1}), dataset, image_id"""
 
 
-class OrderedSelection(NamedTuple):
-    """A selection, and the bits of the targets that take its images."""
-
-    selection: Selection
-    bits: int
-
-
-def choices(plans: Sequence[Plan]) -> list[OrderedSelection]:
-    """Return the different selections of the targets of one pass."""
-    different: list[OrderedSelection] = []
-    for n, plan in enumerate(plans):
-        same = next((k for k, choice in enumerate(different) if choice.selection == plan.selection), None)
-        if same is None:
-            different.append(OrderedSelection(plan.selection, 1 << n))
-        else:
-            different[same] = different[same]._replace(bits=different[same].bits | 1 << n)
-    return different
+def choices(plans: Sequence[Plan]) -> list[tuple[Selection, int]]:
+    """Return the different selections of the targets of one pass, each with the bits of the targets that it is of."""
+    selections: list[Selection] = []
+    for plan in plans:
+        if plan.selection not in selections:
+            selections.append(plan.selection)
+    return [
+        (selection, sum(1 << n for n, plan in enumerate(plans) if plan.selection == selection))
+        for selection in selections
+    ]
 
 
-def ordered(plans: Sequence[Plan], cost: str, folder: Path, *, packed: bool) -> Iterator[pa.RecordBatch]:
+def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.RecordBatch]:
     """Yield the images in order, each once.
 
     Args:
         plans: The plans of all targets of the pass.
         cost: SQL over the columns of images: the share of an image in the work.
         folder: Where rows spill to.
-        packed: True if images are in containers of which a long stretch is decoded for each image.
 
     Yields:
         Batches with COLUMNS, `field KEY`, targets (bit n is set if the n-th target takes the image), out_width,
@@ -91,6 +84,8 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path, *, packed: bool) -> 
     columns = [*COLUMNS, *(f"field {key}" for key, _ in options.fields), "targets", "out_width", "out_height", "cost"]
     selection = plans[0].selection
     rows = _rows(plans, cost)
+    # Images in containers of which a long stretch is decoded for each image.
+    packed = any(counts.without_offset for plan in plans for counts in plan.sources)
     shuffle = options.shuffle if any(plan.writes.ordered for plan in plans) else "none"
     if shuffle == "block":
         text = _in_blocks(rows.text, BLOCK_BYTES * (_PACKED_BLOCKS if packed else 1), _seed(selection))
@@ -98,20 +93,29 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path, *, packed: bool) -> 
         place = _PLACE if packed else "wnid, dataset, image_id"
         text = f"FROM ({rows.text}) ORDER BY split, {'drawn, dataset, image_id' if shuffle == 'full' else place}"
     class_of = {wnid: own for plan in plans if plan.writes.boxes for wnid, own in plan.selection.classes_of().items()}
-    boxes_of = boxes.BoxesOf(plans[0].index, options, class_of) if any(plan.writes.boxes for plan in plans) else None
+    boxes_of = boxes.BoxesOf(plans[0].index, options, class_of) if class_of else None
     spill = folder / "spill"
-    # An engine of its own: a DuckDB has one folder to spill to, and that of the index has none.
-    engine = Store(selection.index.path, roots=selection.index.roots)
-    settings = {"temp_directory": quoted(str(spill)), "memory_limit": f"'{MEMORY_BYTES}B'"}
-    settings["threads"] = str(min(os.cpu_count() or 1, _MAX_THREADS))
-    for name, value in settings.items():
-        engine.cursor().execute(f"SET GLOBAL {name} = {value}")
+    if sum(plan.images() for plan in plans) * _SORTED_ROW_BYTES > MEMORY_BYTES:
+        selection = replace(selection, index=_spilling_engine(selection.index, spill))
     try:
-        for batch in replace(selection, index=engine).read(text, rows.values):
+        for batch in selection.read(text, rows.values):
             found = boxes_of.find(batch) if boxes_of else pa.nulls(len(batch))
             yield batch.select(columns).append_column("found", found)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+def _spilling_engine(index: Store, spill: Path) -> Store:
+    """Open an index again, with a folder to spill to: a DuckDB has one such folder, and that of the index has none."""
+    engine = Store(index.path, roots=index.roots)
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    for setting in (
+        f"temp_directory = {quoted(str(spill))}",
+        f"memory_limit = '{MEMORY_BYTES}B'",
+        f"threads = {threads}",
+    ):
+        engine.cursor().execute(f"SET GLOBAL {setting}")
+    return engine
 
 
 def _rows(plans: Sequence[Plan], cost: str) -> Sql:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,23 +40,20 @@ _FILE_COST_BYTES = 64 << 10
 _ROWS_AS_OBJECTS = 2048  # rows that are Python objects at a time
 
 # The columns that _count_splits() needs of images that several selections may choose, and images counted at a time.
-_COUNTED_COLUMNS = (
-    "dataset", "image_id", "hash32", "split", "wnid", "offset", "length", "width", "height", "encoding",
-)  # fmt: skip
+_COUNTED_COLUMNS = ("dataset", "image_id", "hash32", "split", "length", "width", "height", "encoding")
 _COUNTED_AT_ONCE = 2_000_000
 
 Columns = dict[str, list[Any]]  # values by column
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece: its split, its batches in rows.arrow, and its images and boxes by target."""
 
     split: str
     first_batch: int
     batches: int
-    images: tuple[int, ...]
-    boxes: tuple[int, ...]
+    images: Sequence[int]
+    boxes: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -93,16 +91,13 @@ def cut(plans: Sequence[Plan], folder: Path) -> Pieces:
         with whole(folder / _ROWS, fsync=False) as out:
             written = list(_write(plans, out, folder))
         with whole(path) as out:
-            out.write(json.dumps([asdict(piece) for piece in written]).encode())
-    rows = json.loads(path.read_text())
-    return Pieces(
-        folder, tuple(Piece(**row | {"images": tuple(row["images"]), "boxes": tuple(row["boxes"])}) for row in rows)
-    )
+            out.write(json.dumps([piece._asdict() for piece in written]).encode())
+    return Pieces(folder, tuple(Piece(**row) for row in json.loads(path.read_text())))
 
 
 def count(plans: Sequence[Plan]) -> dict[str, int]:
     """Return the number of pieces by split."""
-    return {split: size.pieces for split, size in _sizes(plans).items()}
+    return {split: pieces for split, (_, pieces) in _sizes(plans).items()}
 
 
 def shard_bytes(plans: Sequence[Plan]) -> int | None:
@@ -111,99 +106,83 @@ def shard_bytes(plans: Sequence[Plan]) -> int | None:
     return (plans[0].options.shard_size or min(defaults)) if defaults else None
 
 
-class _SplitSize(NamedTuple):
-    """The images of a split: their cost, the pieces they are cut into, and those without a byte offset."""
-
-    cost: int  # bytes, plus _FILE_COST_BYTES an image if each is a file
-    pieces: int
-    packed: int
+def _file_cost(plans: Sequence[Plan]) -> int:
+    return 0 if shard_bytes(plans) is not None else _FILE_COST_BYTES
 
 
-def _cost_sql(plans: Sequence[Plan]) -> str:
-    image_bytes = plans[0].options.bytes_sql()
-    return image_bytes if shard_bytes(plans) is not None else f"({image_bytes} + {_FILE_COST_BYTES})"
-
-
-def _sizes(plans: Sequence[Plan]) -> dict[str, _SplitSize]:
-    totals: dict[str, npt.NDArray[np.int64]] = {}
-    for split, *numbers in _count_splits(plans):
-        totals[split] = totals.get(split, np.zeros(3, np.int64)) + np.array(numbers, np.int64)
+def _sizes(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
+    """Return the cost of each split, its bytes and those of creating its files, and the pieces that it is cut into."""
+    costs, images = Counter[str](), Counter[str]()
+    for split, n_bytes, n_images in _count_splits(plans):
+        costs[split] += n_bytes + n_images * _file_cost(plans)
+        images[split] += n_images
     piece_cost = shard_bytes(plans) or _PIECE
-    return {
-        split: _SplitSize(cost, max(1, min(-(-cost // piece_cost), images)), packed)
-        for split, (cost, images, packed) in ((split, total.tolist()) for split, total in totals.items())
-    }
+    return {split: (cost, max(1, min(-(-cost // piece_cost), images[split]))) for split, cost in costs.items()}
 
 
-def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int, int]]:
-    """Yield (split, cost, images, packed images). A split comes several times if several selections are joined."""
-    counted = f'split, sum({_cost_sql(plans)})::BIGINT, count(*), count(*) FILTER ("offset" IS NULL)'
-    selection, *others = (choice.selection for choice in choices(plans))
-    if not others:
-        yield from selection.run(
-            f"SELECT {counted} FROM made WHERE left_out IS NULL GROUP BY split ORDER BY split"
-        ).fetchall()
+def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int]]:
+    """Yield (split, bytes, images) of parts of the images that any target takes, split by split or several times."""
+    selections = [selection for selection, _ in choices(plans)]
+    if len(selections) == 1:
+        yield from ((counts.split, counts.bytes, counts.images) for counts in plans[0].sources)
         return
     columns = ", ".join(f'images."{name}"' for name in _COUNTED_COLUMNS)
-    queries = [choice.chosen(columns, f"_of_{n}") for n, choice in enumerate((selection, *others))]
+    queries = [selection.chosen(columns, f"_of_{n}") for n, selection in enumerate(selections)]
     values = {name: value for query in queries for name, value in query.values.items()}
     parts = max(plan.images() for plan in plans) // _COUNTED_AT_ONCE + 1
     for part in range(parts):
         union = " UNION ".join(f"FROM ({query.text}) WHERE hash32 % {parts} = {part}" for query in queries)
-        yield from selection.run(f"SELECT {counted} FROM ({union}) GROUP BY split ORDER BY split", values).fetchall()
+        text = f"SELECT split, sum({plans[0].options.bytes_sql()})::BIGINT, count(*) FROM ({union}) GROUP BY split"
+        yield from selections[0].run(f"{text} ORDER BY split", values).fetchall()
 
 
 # ---- rows.arrow
-
-
-class _Run(NamedTuple):
-    """Neighbouring rows of one piece."""
-
-    split: str
-    number: int  # of the piece in its split
-    rows: pa.RecordBatch
 
 
 def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
     """Write the rows as they come, and yield the pieces."""
     import pyarrow as pa
 
-    sizes = _sizes(plans)
-    packed = any(size.packed for size in sizes.values())
+    cost = f"{plans[0].options.bytes_sql()} + {_file_cost(plans)}"
     # The classes whose boxes each target takes; None for a target without boxes.
     classes = [arrays.strings([row.wnid for row in plan.classes]) if plan.writes.boxes else None for plan in plans]
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written = 0
-    runs = _runs(ordered(plans, _cost_sql(plans), folder, packed=packed), sizes)
-    for (split, _), group in itertools.groupby(runs, key=lambda run: (run.split, run.number)):
+    runs = _runs(ordered(plans, cost, folder), _sizes(plans))
+    for (split, _), group in itertools.groupby(runs, key=lambda run: run[:2]):
         first_batch = written
         counts = np.zeros((2, len(plans)), np.int64)  # images and boxes by target
-        for run in group:
-            writer = writer or pa.ipc.new_file(out, run.rows.schema)
-            writer.write_batch(run.rows)
+        for _, _, rows in group:
+            writer = writer or pa.ipc.new_file(out, rows.schema)
+            writer.write_batch(rows)
             written += 1
-            counts += _count_by_target(run.rows, classes)
+            counts += _count_by_target(rows, classes)
         images, boxes = counts.tolist()
-        yield Piece(split, first_batch, written - first_batch, tuple(images), tuple(boxes))
+        yield Piece(split, first_batch, written - first_batch, images, boxes)
     if writer is not None:
         writer.close()
 
 
-def _runs(batches: Iterator[pa.RecordBatch], sizes: dict[str, _SplitSize]) -> Iterator[_Run]:
-    """Cut batches where a piece ends: piece k of n ends where k/n of the cost of the split is reached."""
+def _runs(
+    batches: Iterator[pa.RecordBatch], sizes: dict[str, tuple[int, int]]
+) -> Iterator[tuple[str, int, pa.RecordBatch]]:
+    """Cut batches where a piece ends, and yield the split, the number of the piece in its split, and its rows.
+
+    Piece k of n ends where k/n of the cost of the split is reached.
+    """
     cost_before = dict.fromkeys(sizes, 0)
     for batch in batches:
         coded = batch.column("split").dictionary_encode()
         costs = np.from_dlpack(batch.column("cost")).astype(np.int64)
         for start, end in _stretches(np.from_dlpack(coded.indices)):
             split = coded.dictionary[int(coded.indices[start].as_py())].as_py()
-            total, pieces, _ = sizes[split]
+            total, pieces = sizes[split]
             sums = np.cumsum(costs[start:end])
             before = cost_before[split] + sums - costs[start:end]
             numbers = np.minimum(before * pieces // max(total, 1), pieces - 1)
             cost_before[split] += int(sums[-1])
             for first, last in _stretches(numbers):
-                yield _Run(split, int(numbers[first]), batch.slice(start + first, last - first))
+                yield split, int(numbers[first]), batch.slice(start + first, last - first)
 
 
 def _stretches(values: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:

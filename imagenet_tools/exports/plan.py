@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -46,22 +47,51 @@ class Tally(NamedTuple):
     bytes: int
 
 
-Tallies = Mapping[str, Mapping[str, Tally]]  # by split and wnid
+class SourceCounts(NamedTuple):
+    """The chosen images of one source in one split and class."""
+
+    split: str
+    wnid: str
+    source: str
+    images: int
+    bytes: int  # as they will be in the export
+    files: int  # images that are files of their own
+    without_offset: int  # images in Parquet pages or gzip streams
+    without_boxes: int
+    longest_id: int  # bytes of the longest image_id
+    first_file: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Counts:
     """Counts of one target, planned or written.
 
     Attributes:
+        target: A module of imagenet_tools.formats.
         tallies: Images, boxes and bytes by split and wnid; only splits and classes with images.
         left_out: Images of the index that are not in the export, by the step of the selection that removed them.
         hazards: Sentences for the user: what may go wrong, or went wrong.
+        also: The same of the other targets of the same pass.
     """
 
-    tallies: Tallies
+    target: str
+    tallies: Mapping[str, Mapping[str, Tally]]
     left_out: Mapping[str, int]
     hazards: tuple[str, ...]
+    also: tuple[Self, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{type(self).__name__}({counts._summary()})" for counts in self.together)
+
+    def _summary(self) -> str:
+        classes = {wnid for by_wnid in self.tallies.values() for wnid in by_wnid}
+        splits = "".join(f", {split} {self.images(split):,}" for split in self.splits)
+        return f"{self.target}: images {self.images():,}, classes {len(classes):,}{splits}"
+
+    @property
+    def together(self) -> tuple[Self, ...]:
+        """Return those of all targets of the same pass, this one first."""
+        return (replace(self, also=()), *self.also)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -88,39 +118,27 @@ class Counts:
         }
 
     def _tallies(self, split: str | None = None) -> Iterator[Tally]:
-        for name, by_wnid in self.tallies.items():
-            if split in (None, name):
-                yield from by_wnid.values()
+        for name in self.tallies if split is None else [split]:
+            yield from self.tallies.get(name, {}).values()
 
 
-def _summary(counts: Counts, target: str) -> str:
-    classes = {wnid for by_wnid in counts.tallies.values() for wnid in by_wnid}
-    splits = "".join(f", {split} {counts.images(split):,}" for split in counts.splits)
-    return f"{target}: images {counts.images():,}, classes {len(classes):,}{splits}"
-
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan(Counts):
     """An export to one target before it is written.
 
     Attributes:
-        target: A module of imagenet_tools.formats.
         selection: The selection, with the conditions that the target's loader sets.
         classes: In the order of their index.
+        sources: The counts of the chosen images by split, class and source, in this order.
         boxes_left_out: Boxes that are left out of images that are in the export, by reason: see exports.boxes.REASONS.
-        also: The plans of the other targets of the same pass.
     """
 
-    target: str
     index: Store
     selection: Selection
     options: Options
     classes: tuple[Class, ...]
+    sources: tuple[SourceCounts, ...]
     boxes_left_out: Mapping[str, int]
-    also: tuple[Plan, ...] = ()
-
-    def __repr__(self) -> str:
-        return "\n".join(f"Plan({_summary(plan, plan.target)})" for plan in self.together)
 
     @property
     def writer(self) -> Writer:
@@ -133,18 +151,13 @@ class Plan(Counts):
         return self.writer.WRITES
 
     @property
-    def together(self) -> tuple[Plan, ...]:
-        """Return the plans of all targets of the same pass, this one first."""
-        return (replace(self, also=()), *self.also)
-
-    @property
     def index_of(self) -> dict[str, int]:
         """Return the index of each class by its wnid."""
         return {row.wnid: row.index for row in self.classes}
 
     def written(self, **facts: Any) -> Result:
         """Return the Result of this plan; `facts` are its other fields."""
-        return Result(plan=self, **facts)
+        return Result(target=self.target, plan=self, **facts)
 
     def check(self) -> tuple[CheckedExport, ...]:
         """Raise ExportError: nothing was written yet. Use Result.check()."""
@@ -152,7 +165,7 @@ class Plan(Counts):
         raise ExportError(message)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result(Counts):
     """An export to one target as it was written; its counts are those of the images in it.
 
@@ -164,7 +177,6 @@ class Result(Counts):
         cut: The images ("dataset/image_id") at which Pillow stops with an error; they are exported as they are.
         files: {"bytes": n, "sha256": text} of each named file, by path below the folder, without manifest.json and the
             files that hold one image each. Shards have a "sha256" only with --hash.
-        also: The results of the other targets of the same pass.
     """
 
     plan: Plan
@@ -173,15 +185,9 @@ class Result(Counts):
     repaired: Mapping[str, Sequence[str]]
     cut: Sequence[str]
     files: Mapping[str, Mapping[str, object]]
-    also: tuple[Result, ...] = ()
 
-    def __repr__(self) -> str:
-        return "\n".join(f"Result({_summary(result, result.target)}, {str(result.path)!r})" for result in self.together)
-
-    @property
-    def target(self) -> str:
-        """Return the target."""
-        return self.plan.target
+    def _summary(self) -> str:
+        return f"{super()._summary()}, {str(self.path)!r}"
 
     @property
     def classes(self) -> tuple[Class, ...]:
@@ -192,11 +198,6 @@ class Result(Counts):
     def boxes_left_out(self) -> Mapping[str, int]:
         """Return the number of boxes left out of images that are in the export, by reason."""
         return self.plan.boxes_left_out
-
-    @property
-    def together(self) -> tuple[Result, ...]:
-        """Return the results of all targets of the same pass, this one first."""
-        return (replace(self, also=()), *self.also)
 
     def check(self, *, read_data: bool = False, with_loader: bool = False) -> tuple[CheckedExport, ...]:
         """Check the files of every target of the pass: see exports.check.check_export."""
@@ -230,7 +231,8 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     wnids = chosen.wnids()
     if writes.detection:
         usable = boxes.usable(options, chosen.classes_of())
-        if _count_images(chosen, f"images.n_boxes > 0 AND NOT ({usable})"):
+        unusable = f"left_out IS NULL AND images.n_boxes > 0 AND NOT ({usable})"
+        if chosen.run(f"SELECT 1 FROM made AS images WHERE {unusable} LIMIT 1").fetchall():
             # All boxes of these images are of classes that were not chosen: they are not background either.
             chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
     classes = order_classes(
@@ -240,26 +242,27 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     )
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})
+    sources = _count_by_source(chosen, options)
     plan = Plan(
-        tallies=_tallies(chosen, options, boxes_kept),
+        target=target,
+        tallies=_tallies(sources, boxes_kept),
         left_out=chosen.left_out(),
         hazards=(),
-        target=target,
         index=selection.index,
         selection=chosen,
         options=options,
         classes=tuple(classes),
+        sources=sources,
         boxes_left_out=boxes_left_out,
     )
-    if not plan.tallies:
+    if not sources:
         steps = ", ".join(f"{n:,} {step}" for step, n in plan.left_out.items()) or "the index is empty"
         message = f"Nothing is chosen: of the images of {plan.index.path}, {steps}. Loosen the selection."
         raise ExportError(message)
     _check_fields(plan)
     _check_no_change(plan)
-    _check_boxes(plan)
+    _check_images(plan)
     check_stems(chosen, within="split, wnid" if writes.by_folder else "split" if writes.files_per_image else "true")
-    _check_name_lengths(plan)
     return replace(plan, hazards=(*chosen.notes(), *_hazards(plan), *writer.hazards(plan)))
 
 
@@ -277,22 +280,24 @@ def _with_demands(writes: Writes, selection: Selection, options: Options) -> Sel
     return chosen.demand("bad_boxes", unboxed + boxes.usable(options))
 
 
-def _tallies(
-    chosen: Selection, options: Options, boxes_kept: Mapping[tuple[str, str], int]
-) -> dict[str, dict[str, Tally]]:
+def _count_by_source(chosen: Selection, options: Options) -> tuple[SourceCounts, ...]:
+    """Return all counts that a plan needs; one query, because each takes a pass over the images of the index."""
     rows = chosen.run(
-        f"""SELECT split, wnid, count(*), sum({options.bytes_sql()})::BIGINT
+        f"""SELECT split, wnid, source, count(*), sum({options.bytes_sql()})::BIGINT,
+                   count(*) FILTER ("offset" = 0 AND compression IS NULL), count(*) FILTER ("offset" IS NULL),
+                   count(*) FILTER (n_boxes = 0), max(strlen(image_id)), min(file)
             FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
+    return tuple(map(SourceCounts._make, rows))
+
+
+def _tallies(sources: Sequence[SourceCounts], boxes_kept: Mapping[tuple[str, str], int]) -> dict[str, dict[str, Tally]]:
     tallies: dict[str, dict[str, Tally]] = {}
-    for split, wnid, images, n_bytes in rows:
+    for (split, wnid), group in itertools.groupby(sources, key=lambda counts: counts[:2]):
+        counts = list(group)
+        images, n_bytes = sum(row.images for row in counts), sum(row.bytes for row in counts)
         tallies.setdefault(split, {})[wnid] = Tally(images, boxes_kept.get((split, wnid), 0), n_bytes)
     return tallies
-
-
-def _count_images(chosen: Selection, condition: str) -> int:
-    row = chosen.run(f"SELECT count(*) FROM made AS images WHERE left_out IS NULL AND {condition}").fetchone()
-    return int(row[0]) if row else 0
 
 
 # ---- checks
@@ -319,8 +324,8 @@ def _check_names_of_lock(target: str, chosen: Selection, options: Options, class
         if row.display != before.display or (same_export and row.folder != before.folder):
             message = (
                 f"The lock {lock.name} calls {row.wnid} {before.display!r} (folder {before.folder}); here it would be "
-                f"{row.display!r} (folder {row.folder}). Give --names the file that the lock was made with, or lock "
-                "anew."
+                f"{row.display!r} (folder {row.folder}). Give --names the file that the lock was made with, or make "
+                "a new lock."
             )
             raise ExportError(message)
 
@@ -353,17 +358,17 @@ def _check_no_change(plan: Plan) -> None:
         raise UsageError(message)
 
 
-def _check_boxes(plan: Plan) -> None:
-    if not plan.writes.detection:
-        return
-    if plan.options.unboxed == "error":
+def _check_images(plan: Plan) -> None:
+    """Raise ExportError if the target, or an option, takes some of the images for an error."""
+    writes, options = plan.writes, plan.options
+    if writes.detection and options.unboxed == "error" and any(counts.without_boxes for counts in plan.sources):
         _refuse_images(
             plan,
             "SELECT image_id FROM made WHERE left_out IS NULL AND n_boxes = 0 ORDER BY ALL",
             "have no boxes",
             "--unboxed skip leaves them out; --boxed chooses those with boxes.",
         )
-    if plan.options.bad_boxes == "error":
+    if writes.detection and options.bad_boxes == "error":
         _refuse_images(
             plan,
             """SELECT DISTINCT image_id FROM boxes JOIN made USING (dataset, image_id)
@@ -372,10 +377,7 @@ def _check_boxes(plan: Plan) -> None:
             "have boxes that reach out of the image or have no area",
             "--bad-boxes clip or drop leaves out what cannot be used, and counts it.",
         )
-
-
-def _check_name_lengths(plan: Plan) -> None:
-    if plan.writes.files_per_image:
+    if writes.files_per_image and max(counts.longest_id for counts in plan.sources) > _MAX_STEM_BYTES:
         _refuse_images(
             plan,
             f"SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) > {_MAX_STEM_BYTES} ORDER BY 1",
@@ -435,11 +437,8 @@ def _hazards(plan: Plan) -> Iterator[str]:
         message = "A split is called lock, as the file of an export's own lock is. Give it another name in --split."
         raise ExportError(message)
     yield from _class_hazards(plan)
-    if (
-        plan.writes.detection
-        and plan.options.unboxed == "background"
-        and (n := _count_images(plan.selection, "images.n_boxes = 0"))
-    ):
+    n = sum(counts.without_boxes for counts in plan.sources)
+    if plan.writes.detection and plan.options.unboxed == "background" and n:
         yield f"{n:,} images without boxes are written as background, though objects may be in them"
     yield from _order_hazards(plan)
 
@@ -480,8 +479,7 @@ def _order_hazards(plan: Plan) -> Iterator[str]:
         for split, by_wnid in plan.tallies.items():
             shards = -(-plan.bytes(split) // shard_bytes)
             if shards > 1 and len(by_wnid) > 1:
-                name = split.replace("'", "''")
-                packed = _count_images(plan.selection, f"images.\"offset\" IS NULL AND images.split = '{name}'")
+                packed = any(counts.without_offset for counts in plan.sources if counts.split == split)
                 order = "as they lie in their sources" if packed else "class after class"
                 yield (
                     f"the images of {split} stand {order} in {shards:,} shards, of {len(by_wnid):,} classes: a loader "
