@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # Why a box of an image that is in an export is left out.
 REASONS = {
-    "no_area": "nothing of it lies inside the image, or its numbers cannot be used",
+    "no_area": "no part of it is inside the image, or its numbers cannot be used",
     "outside": "it reaches out of the image",
-    "cropped": "nothing of it lies in the square that --crop keeps",
+    "cropped": "no part of it is in the square that --crop keeps",
     "small_box": "a side of it is shorter than --min-box asks",
     "other_class": "of a class that is not in the export",
-    "same_twice": "the same box of the same image stands twice",
+    "same_twice": "the image has the same box twice",
 }
 
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")
@@ -42,7 +42,7 @@ _IMAGE_COLUMNS = {
 _ALL_IMAGES = "(SELECT dataset, image_id, width, height, NULL AS number FROM images WHERE n_boxes > 0)"
 
 # The class of the export that each wnid of a box becomes; the parameters are those of class_values().
-_CLASSES = "SELECT unnest($_box_wnid::VARCHAR[]) AS own, unnest($_box_class::VARCHAR[]) AS class"
+_CLASSES = "SELECT unnest($_box_wnid::VARCHAR[]) AS box_wnid, unnest($_box_class::VARCHAR[]) AS class"
 
 
 def all_boxes(options: Options, images: str = "") -> str:
@@ -98,7 +98,8 @@ class BoxesOf:
                 SELECT number, {{'wnid': class, 'left': "left", 'top': top, 'right': "right", 'bottom': bottom,
                                 'pose': min(pose), 'truncated': bool_or(truncated),
                                 'difficult': bool_or(difficult)}} AS box
-                FROM ({all_boxes(options, f"(SELECT {images})")}) JOIN _box_classes ON wnid = own WHERE lost IS NULL
+                FROM ({all_boxes(options, f"(SELECT {images})")}) JOIN _box_classes ON wnid = box_wnid
+                WHERE lost IS NULL
                 GROUP BY number, dataset, image_id, class, "left", top, "right", bottom)
             GROUP BY number ORDER BY number"""
 
@@ -139,7 +140,7 @@ def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], 
                   FROM ({all_boxes(options)})
                   JOIN (SELECT dataset, image_id, split, wnid AS of_image FROM made
                         WHERE left_out IS NULL AND n_boxes > 0) USING (dataset, image_id)
-                  LEFT JOIN ({_CLASSES}) ON wnid = own
+                  LEFT JOIN ({_CLASSES}) ON wnid = box_wnid
                   GROUP BY dataset, image_id, split, of_image, lost, class, "left", top, "right", bottom)
             GROUP BY ALL ORDER BY ALL""",
         class_values(chosen.classes_of()),

@@ -112,4 +112,4 @@ def notes_on_links(plan: Plan) -> Iterator[str]:
     packed = plan.images() - sum(counts.files for counts in plan.sources)
     if packed:
         part = "all" if packed == plan.images() else f"{packed:,} of"
-        yield f"--link {link}: {part} {plan.images():,} images lie in archives, and are copied"
+        yield f"--link {link}: {part} {plan.images():,} images are in archives, and are copied"

@@ -65,13 +65,10 @@ class Job:
         shards: list[Shard] = []
         first, first_box = 0, 0
         for n, piece in pieces:
-            images, boxes = piece.images[self.target], piece.boxes[self.target]
             number = shards[-1].number + 1 if shards and shards[-1].split == piece.split else 0
-            shards.append(
-                Shard(number, shards_of_split[piece.split], piece.split, images, boxes, first, first_box, piece=n)
-            )
-            first += images
-            first_box += boxes
+            shards.append(Shard(number, shards_of_split[piece.split], piece.split, first, first_box, piece=n))
+            first += piece.images[self.target]
+            first_box += piece.boxes[self.target]
         return tuple(shards)
 
     @cached_property

@@ -5,7 +5,7 @@
     --shuffle full      by split and a random number of each image
     --shuffle block     by split, window, and a random number of each image
 
-For blocks, the images of a split are taken as they lie in the sources and cut into blocks of 1 MiB. The blocks are
+For blocks, the images of a split are taken in the order of the sources and cut into blocks of 1 MiB. The blocks are
 drawn at random, and each 256 MiB of drawn blocks are a window. The sources are so read in one pass of 1 MiB reads,
 and neighbours in the export come from about 256 places of the sources.
 
@@ -48,7 +48,7 @@ COLUMNS = (
     "length", "member", "position", "compression", "width", "height", "mode", "encoding", "orientation",
 )  # fmt: skip
 
-# Images as they lie in their sources: payload.reading_order in SQL. The streams of a tar of tar.gz are read one by one.
+# The order of images in sources: payload.reading_order in SQL. The streams of a tar of tar.gz are read one by one.
 _PLACE = f"""source, file,
     CASE WHEN compression LIKE 'tar.gz%' AND contains(member, '.tar') THEN split_part(member, '.tar', 1) ELSE '' END,
     coalesce("offset", position, {(1 << 63) - 1}), dataset, image_id"""

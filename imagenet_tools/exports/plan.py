@@ -353,7 +353,7 @@ def _check_no_change(plan: Plan) -> None:
     if plan.options.changes and not plan.writes.holds_bytes:
         flag = "--repair" if plan.options.resize is None else "--resize"
         message = (
-            f"{flag}: {plan.target} says where images lie, and changes none. Export to image_folder, and list that."
+            f"{flag}: {plan.target} lists where images are, and changes none. Export to image_folder, and list that."
         )
         raise UsageError(message)
 
@@ -480,9 +480,9 @@ def _order_hazards(plan: Plan) -> Iterator[str]:
             shards = -(-plan.bytes(split) // shard_bytes)
             if shards > 1 and len(by_wnid) > 1:
                 packed = any(counts.without_offset for counts in plan.sources if counts.split == split)
-                order = "as they lie in their sources" if packed else "class after class"
+                order = "in the order of their sources" if packed else "class after class"
                 yield (
-                    f"the images of {split} stand {order} in {shards:,} shards, of {len(by_wnid):,} classes: a loader "
+                    f"{shards:,} shards hold the images of {split} {order}, of {len(by_wnid):,} classes: a loader "
                     "that shuffles within a buffer sees few classes at a time. For training, --shuffle block mixes "
                     "them in one pass over the sources"
                 )

@@ -131,7 +131,7 @@ def _refuse_place(plan: Plan, dest: Path) -> None:
     refuse_taken(str(dest))
     for folder in [*(Path(source.path) for source in plan.index.stamps.sources), plan.index.path]:
         if folder.is_dir() and dest.absolute().parent.resolve().is_relative_to(folder.resolve()):
-            message = f"{dest} lies in {folder}, which is indexed, or the index. Name a place outside of it."
+            message = f"{dest} is in {folder}, which is indexed, or the index. Name a place outside of it."
             raise ExportError(message)
 
 

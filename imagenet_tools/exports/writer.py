@@ -110,8 +110,6 @@ class Shard(NamedTuple):
     number: int  # 0-based among the shards of the split
     of: int  # the number of shards of the split
     split: str
-    images: int
-    boxes: int
     first: int  # Row.number of its first image
     first_box: int  # Row.first_box of its first image
     piece: int  # the number of its piece: see exports.pieces

@@ -107,7 +107,7 @@ def test_links_of_images_in_archives_are_said_to_be_copies(
     index: Index, extracted: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = imagenet_tools.export(index.select(limit=3), tmp_path / "x", to="image_folder", link="hard", workers=1)
-    said = "--link hard: all 3 images lie in archives, and are copied"
+    said = "--link hard: all 3 images are in archives, and are copied"
     assert said in plan.hazards
     # The bytes of an export do not depend on how its images are placed.
     assert said not in (tmp_path / "x" / "manifest.json").read_text()
@@ -127,4 +127,4 @@ def test_links_of_images_in_archives_are_said_to_be_copies(
     assert not any("--link" in hazard for hazard in plan.hazards)
     asked = ["export", str(tmp_path / "z"), "--to", "yolo", "--dry-run", "--link", "reflink"]
     assert run(["-i", str(index.path), *asked]) == 0
-    assert "images lie in archives, and are copied" in capsys.readouterr().err
+    assert "images are in archives, and are copied" in capsys.readouterr().err
