@@ -259,8 +259,7 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         steps = ", ".join(f"{n:,} {step}" for step, n in plan.left_out.items()) or "the index is empty"
         message = f"Nothing is chosen: of the images of {plan.index.path}, {steps}. Loosen the selection."
         raise ExportError(message)
-    _check_fields(plan)
-    _check_no_change(plan)
+    _check_options(plan)
     _check_images(plan)
     check_stems(chosen, within="split, wnid" if writes.by_folder else "split" if writes.files_per_image else "true")
     return replace(plan, hazards=(*chosen.notes(), *_hazards(plan), *writer.hazards(plan)))
@@ -330,14 +329,20 @@ def _check_names_of_lock(target: str, chosen: Selection, options: Options, class
             raise ExportError(message)
 
 
-def _check_fields(plan: Plan) -> None:
-    if not plan.options.fields:
-        return
-    if not plan.writes.fields:
-        message = f"--field {plan.options.field[0]}: {plan.target} has no room for fields."
+def _check_options(plan: Plan) -> None:
+    """Raise UsageError if the target takes no fields or holds no images to change, or a field is no column."""
+    options, writes = plan.options, plan.writes
+    if options.fields and not writes.fields:
+        message = f"--field {options.field[0]}: {plan.target} has no room for fields."
+        raise UsageError(message)
+    if options.changes and not writes.holds_bytes:
+        flag = "--repair" if options.resize is None else "--resize"
+        message = (
+            f"{flag}: {plan.target} lists where images are, and changes none. Export to image_folder, and list that."
+        )
         raise UsageError(message)
     expected_errors: tuple[type[Exception], ...] = (QueryError, *engine_errors())
-    for key, column in plan.options.fields:
+    for key, column in options.fields:
         query = plan.selection.chosen(boxes.quoted(column))
         try:
             plan.selection.run(f"SELECT * FROM ({query.text}) LIMIT 0", query.values)
@@ -347,15 +352,6 @@ def _check_fields(plan: Plan) -> None:
                 f"--field {key}={column}: {reason} Expected a column of images, or TABLE.COLUMN with --with TABLE=FILE."
             )
             raise UsageError(message) from error
-
-
-def _check_no_change(plan: Plan) -> None:
-    if plan.options.changes and not plan.writes.holds_bytes:
-        flag = "--repair" if plan.options.resize is None else "--resize"
-        message = (
-            f"{flag}: {plan.target} lists where images are, and changes none. Export to image_folder, and list that."
-        )
-        raise UsageError(message)
 
 
 def _check_images(plan: Plan) -> None:

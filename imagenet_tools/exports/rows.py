@@ -157,16 +157,13 @@ def _raster_after(raster: Columns, changed: Sequence[Changed]) -> Columns:
     return after
 
 
-def _suffixes(columns: Columns, changed: Sequence[Changed]) -> list[str]:
+def _suffixes(columns: Columns, changed: Sequence[Changed]) -> Iterator[str]:
     rows = zip(columns["file"], columns["offset"], columns["compression"], columns["encoding"], changed, strict=True)
-    return [
-        ".JPEG" if change is not None else _suffix(file, offset, compression, encoding)
-        for file, offset, compression, encoding, (change, _) in rows
-    ]
-
-
-def _suffix(file: str, offset: int | None, compression: str | None, encoding: str) -> str:
-    if offset == 0 and compression is None:  # a file of its own
-        name = file.rpartition("/")[2]
-        return name[name.rindex(".") :] if "." in name[1:] else ".JPEG"
-    return ".JPEG" if encoding in _ENCODINGS_NAMED_JPEG else f".{encoding}"
+    for file, offset, compression, encoding, (change, _) in rows:
+        if change is None and offset == 0 and compression is None:  # a file of its own
+            name = file.rpartition("/")[2]
+            yield name[name.rindex(".") :] if "." in name[1:] else ".JPEG"
+        elif change is None and encoding not in _ENCODINGS_NAMED_JPEG:
+            yield f".{encoding}"
+        else:
+            yield ".JPEG"
