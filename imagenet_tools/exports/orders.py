@@ -40,7 +40,7 @@ WINDOW_BYTES = 256 << 20
 _PACKED_BLOCKS = 16
 
 MEMORY_BYTES = 1 << 30
-_SORTED_ROW_BYTES = 4096  # memory that the query takes for an image, at most
+_SORTED_ROW_BYTES = 4096  # memory that the query takes for an image: a high estimate, not measured
 _MAX_THREADS = 8  # each takes part of the memory; DuckDB advises 125 MB or more for one
 
 COLUMNS = (
