@@ -15,8 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from imagenet_tools import formats
-from imagenet_tools.selection.export_words import EXPORT
-from imagenet_tools.selection.words import SELECTION, Word
+from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"

@@ -36,7 +36,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import TERMS
 from imagenet_tools.exports.pictures import Picture
-from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.plan import Plan, Tally
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.wordnet import wordnet
@@ -111,7 +111,7 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
     tallies = job.tallies.get("train", {})
-    categories = ",\n".join(_as_json(_category(cls) | _frequency(tallies.get(cls.wnid))) for cls in job.plan.classes)
+    categories = ",\n".join(_as_json(_category(cls, tallies.get(cls.wnid))) for cls in job.plan.classes)
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
     for key in ("images", "annotations"):
         yield f',\n"{key}":['.encode()
@@ -124,7 +124,9 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
     yield b"}\n"
 
 
-def _category(cls: Class) -> dict[str, object]:
+def _category(cls: Class, tally: Tally | None) -> dict[str, object]:
+    """Return a category, with LVIS's measure: rare up to 10 images of train, common up to 100, else frequent."""
+    images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
     synset = wordnet.synset(cls.wnid)
     above = [wordnet.synset(parent) for parent in (*synset.hypernyms, *synset.instance_hypernyms)]
     return {
