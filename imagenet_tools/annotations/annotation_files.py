@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from imagenet_tools.containers.gzip_stream import Section
     from imagenet_tools.containers.tar import Member
     from imagenet_tools.units import Unit
 
@@ -101,42 +102,50 @@ def first_files(path: Path, n: int) -> list[tuple[str, bytes]]:
     members: list[tuple[str, bytes]] = []
     # The members before a break identify the form. The scan reports the break.
     with suppress(FormatError), tar.open_stream(path, ahead=_AHEAD_BYTES) as file:
-        for archive, _, member, data in _members(file, path.name):
+        for archive, _, member, _, opened in _members(file, path.name, cap=0, ahead=_AHEAD_BYTES):
             name = member.name.rpartition("/")[2]
             if member.kind == "file" and not name.startswith("."):
-                members.append((archive + member.name, data or b"" if is_annotation(name) else b""))
+                is_read = is_annotation(name) and member.size <= MAX_BYTES
+                members.append((archive + member.name, opened().read() if is_read else b""))
             if len(members) == n or is_image_name(name):
                 break
     return members
+
+
+# A class archive, as its name and "/", and its wnid, or "" and None for a member of the outer archive; the member, its
+# payload unless it is too large, and the function that opens it.
+_Opened = tuple[str, str | None, "Member", bytes | None, "Callable[[], Section]"]
 
 
 def _members(
     file: BufferedReader,
     label: str,
     *,
+    cap: int = MAX_BYTES,
+    ahead: int = tar.READ_BYTES,
     takes: Callable[[str], bool] = lambda wnid: True,
     report: Callable[[FormatError, str], None] = lambda error, archive: None,
-) -> Iterator[tuple[str, str | None, Member, bytes | None]]:
-    """Yield (class archive, its wnid, member, payload) of an archive and of the class archives in it.
-
-    The class archive is its name and "/", or "" for members of the outer archive. The payload is None above MAX_BYTES.
+) -> Iterator[_Opened]:
+    """Yield the members of an archive and of the class archives in it.
 
     Args:
         file: The open archive.
         label: The name of the archive in errors.
+        cap: The maximum size of a payload in bytes that is read at once.
+        ahead: Bytes read at a time of a class archive.
         takes: Returns True for the classes whose archives are opened.
         report: Called with (error, class archive) when a class archive breaks; the next member follows.
     """
-    for member, data, opened in tar.stream(file, cap=MAX_BYTES, label=label):
+    for member, data, opened in tar.stream(file, cap=cap, label=label):
         match = ARCHIVE.fullmatch(member.name) if member.kind == "file" else None
         if match is None:
-            yield "", None, member, data
+            yield "", None, member, data, opened
         elif takes(match[1]):
             archive = f"{member.name}/"
             try:
-                with tar.open_stream(opened() if data is None else data) as inner_file:
-                    for inner, inner_data, _ in tar.stream(inner_file, cap=MAX_BYTES, label=archive):
-                        yield archive, match[1], inner, inner_data
+                with tar.open_stream(opened() if data is None else data, ahead=ahead) as inner_file:
+                    for inner in tar.stream(inner_file, cap=cap, label=archive):
+                        yield archive, match[1], *inner
             except FormatError as error:
                 report(error, archive)
 
@@ -192,7 +201,7 @@ def _scan_archive(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[Non
 
     try:
         with tar.open_stream(unit.path) as file:
-            for archive, archive_wnid, member, data in _members(file, unit.file, takes=takes, report=report):
+            for archive, archive_wnid, member, data, _ in _members(file, unit.file, takes=takes, report=report):
                 if rows.full():
                     yield
                 place, _, name = member.name.rpartition("/")

@@ -35,7 +35,7 @@ PROBLEMS = {
 
 _ZEROS = bytes(BLOCK)
 _MAX_TAIL_BYTES = 64 << 20  # of zeros after the end that are checked; writers pad to 10 KiB by default
-_READ_BYTES = 1 << 20
+READ_BYTES = 1 << 20
 _INFLATED_BYTES = 1 << 16  # a larger buffer is returned to the system and allocated again at each use
 
 StrPath = str | os.PathLike[str]
@@ -286,7 +286,7 @@ def _check_tail(read: Read, place: int, end: int, label: str) -> None:
             )
             raise FormatError(message, code="tar_trailing_data")
         place += len(data)
-        data = _exactly(read, place, min(_READ_BYTES, end - place))
+        data = _exactly(read, place, min(READ_BYTES, end - place))
 
 
 def stream(
@@ -320,7 +320,7 @@ def stream(
 
 
 @contextmanager
-def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = _READ_BYTES) -> Iterator[io.BufferedReader]:
+def open_stream(source: StrPath | bytes | io.RawIOBase, *, ahead: int = READ_BYTES) -> Iterator[io.BufferedReader]:
     """Open a tar for `stream`, compressed by gzip or not, as its first bytes show.
 
     Args:

@@ -80,7 +80,10 @@ def test_the_example_passes_the_contract_suites(suite: str, tmp_path: Path) -> N
     # Each Python that starts below, worker processes among them, has the example beside the other formats.
     add = f"from imagenet_tools import formats\nformats.__path__.append({str(EXAMPLE.parent)!r})\n"
     (tmp_path / "sitecustomize.py").write_text(add)
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{root}"}
+    # The run is one of its own: as a worker of this run it would share the folder of all runs, and what an earlier
+    # version of the code left there.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = f"{tmp_path}:{root}"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", suite, "-k", NAME]
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
