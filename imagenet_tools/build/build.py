@@ -22,6 +22,7 @@ from imagenet_tools.build.merge import merge
 from imagenet_tools.build.parts import Counts, open_part
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.build.unit_work import Task, UnitResult, work
+from imagenet_tools.containers.tar import is_gzip
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.files import explain_full_disk, publish_folder
@@ -50,8 +51,9 @@ _MIN_UNITS_FOR_WORKERS = 4
 _MAX_WORKERS = 32
 
 # Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers.
-_START_SECONDS = 0.2
+_START_SECONDS = 0.1
 _SMALL_UNIT_BYTES = 8 << 20
+_SMALL_GZIP_BYTES = 128 << 10
 
 
 @dataclass
@@ -203,8 +205,8 @@ def _results(
 ) -> Generator[UnitResult, None, None]:
     """Yield the results of tasks in their order: from the executor, or from this process and worker processes.
 
-    Workers take 0.2 s to start. A small build is done by then, so without a number of workers small units are worked
-    on in this process until _START_SECONDS are over.
+    Workers take 0.3 s to start. A small build is done by then, so without a number of workers small units are worked
+    on in this process for _START_SECONDS, and while the workers start.
     """
     if executor is not None:
         yield from executor.map(work, tasks)
@@ -216,19 +218,30 @@ def _results(
             yield work(tasks[n])
             n += 1
     rest = tasks[n:]
-    if workers == 1 or len(rest) < _MIN_UNITS_FOR_WORKERS:
+    few = len(rest) < _MIN_UNITS_FOR_WORKERS and (len(rest) < 2 or all(_is_small(task.unit) for task in rest))
+    if workers == 1 or few:
         yield from map(work, rest)
         return
     most = workers or max(cores, _MAX_WORKERS)
-    with closing(in_processes(work, rest, workers or cores, most=most)) as results:
+    modules = ("pyarrow.parquet", *sorted({f"imagenet_tools.formats.{task.unit.form}" for task in rest}))
+    pending = in_processes(
+        work,
+        rest,
+        workers or cores,
+        most=most,
+        modules=modules,
+        meanwhile=lambda task: workers is None and _is_small(task.unit),
+    )
+    with closing(pending) as results:
         yield from results
 
 
 def _is_small(unit: Unit) -> bool:
-    """Return True if a unit is a folder, or has few bytes."""
-    if unit.length >= 0:
-        return unit.length <= _SMALL_UNIT_BYTES
-    return not unit.path.is_file() or unit.path.stat().st_size <= _SMALL_UNIT_BYTES
+    """Return True if a unit is a folder, or has few bytes; a compressed archive is read whole, so it may have fewer."""
+    if not unit.path.is_file():
+        return True
+    length = unit.length if unit.length >= 0 else unit.path.stat().st_size
+    return length <= _SMALL_GZIP_BYTES or (length <= _SMALL_UNIT_BYTES and not is_gzip(unit.path))
 
 
 def _weights(units: Sequence[Unit], light: Collection[str] = ()) -> tuple[str, list[int]]:

@@ -54,9 +54,13 @@ _WORK = ".work"
 _STATE = "export.json"
 _DONE = "done"
 
-# Worker processes take 0.2 s to start.
+# Worker processes take 0.2 s to start. A changed image is decoded and encoded: it takes as long as 50 copies.
 _SMALL_IMAGES = 1_000
 _SMALL_BYTES = 64 << 20
+_CHANGE_COST = 50
+
+# Format of the records of finished pieces. A half of an export with another one is not resumed.
+_RECORD_FORMAT = 2
 
 _Record = dict[str, list[list[int | str]]]
 
@@ -141,7 +145,7 @@ def _check_state(partial: Path, plans: Sequence[Plan]) -> None:
     for plan in plans:
         # The words of a selection name files, such as a list of images: their digests tell whether they changed.
         files = {name: sha256_of(Path(path)) for name, path in sorted(plan.selection.choice.files().items())}
-        states.append(state_of(plan) | {"counts": plan.counts(), "files": files})
+        states.append(state_of(plan) | {"counts": plan.counts(), "files": files, "records": _RECORD_FORMAT})
     path, text = partial / _WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
     if not path.exists():
         write_whole(path, text.encode())
@@ -155,8 +159,8 @@ def _check_state(partial: Path, plans: Sequence[Plan]) -> None:
 
 def _is_small(plans: Sequence[Plan]) -> bool:
     """Return True if the export is written before worker processes would have started."""
-    images = sum(plan.images() for plan in plans)
-    return images <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
+    copies = sum(plan.images() * (_CHANGE_COST if plan.options.changes else 1) for plan in plans)
+    return copies <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
 
 
 def _write_pieces(jobs: tuple[Job, ...], workers: int, progress: Progress | None) -> None:

@@ -48,6 +48,8 @@ def in_processes(
     most: int = 0,
     begin: Callable[[], None] | None = None,
     stop: Callable[[], None] | None = None,
+    modules: Sequence[str] = (),
+    meanwhile: Callable[[_Task], bool] | None = None,
 ) -> Generator[_Result, None, None]:
     """Yield work(task) of each task, in the order of the tasks, computed by a pool of worker processes.
 
@@ -61,6 +63,9 @@ def in_processes(
         most: The maximum number of processes while tasks wait rather than compute; 0: the same as `workers`.
         begin: A function that each worker calls once, before its first task.
         stop: A function that the driver calls when the results are abandoned, to end the tasks that are running.
+        modules: Modules that the fork server imports, so that no worker has to.
+        meanwhile: A function that returns True for a task that the driver may compute while the workers start. They
+            take about 0.3 s; without it the driver waits.
 
     Raises:
         ImagenetToolsError: A worker was killed.
@@ -77,13 +82,22 @@ def in_processes(
         return
     from imagenet_tools.storage.fork_server import WorkerContext
 
-    prepare_workers(work.__module__)
+    prepare_workers(work.__module__, *modules)
     most = max(workers, most)
     # The fork server has the environment and the umask that the driver had when the server started.
     arguments = dict(os.environ), _umask(), begin
     pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=arguments)
+    # The first call of submit() returns once the fork server has imported its modules.
+    starter = threading.Thread(target=_submit_nothing, args=(pool,))
     try:
-        yield from _in_order(pool, work, tasks, workers, most)
+        n_done = 0
+        if meanwhile is not None:
+            starter.start()
+            while n_done < len(tasks) and starter.is_alive() and meanwhile(tasks[n_done]):
+                yield work(tasks[n_done])
+                n_done += 1
+            starter.join()
+        yield from _in_order(pool, work, tasks[n_done:], workers, most)
     except BrokenExecutor:
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
@@ -95,7 +109,15 @@ def in_processes(
             stop()
         raise
     finally:
+        if starter.is_alive():
+            starter.join()
         pool.shutdown(cancel_futures=True)
+
+
+def _submit_nothing(pool: Executor) -> None:
+    """Start the first worker of a pool. An error is left to the calls that follow, which meet it again."""
+    with suppress(Exception):
+        pool.submit(os.getpid)
 
 
 def prepare_workers(*modules: str) -> None:

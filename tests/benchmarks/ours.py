@@ -144,7 +144,10 @@ def export_of_one_image(index: str, dest: str) -> Callable[[], int]:
 
 
 def coco_text(index: str, dest: str) -> Callable[[], int]:
-    """An export to COCO's JSON whose images are not placed; the units are boxes."""
+    """Return the work of an export to COCO's JSON whose images are not placed; the units are boxes.
+
+    It runs in one process: workers would not know that images are not placed.
+    """
     import imagenet_tools
     from imagenet_tools.exports.writer import SinkOutput
     from imagenet_tools.formats import coco
@@ -161,7 +164,7 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
 
     def work() -> int:
         chosen = imagenet_tools.open_index(index).select()
-        return sum(tally.boxes for split in imagenet_tools.export(chosen, dest, to="coco").tallies.values()
+        return sum(tally.boxes for split in imagenet_tools.export(chosen, dest, to="coco", workers=1).tallies.values()
                    for tally in split.values())  # fmt: skip
 
     return work
