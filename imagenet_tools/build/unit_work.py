@@ -133,15 +133,16 @@ def _state(unit: Unit) -> tuple[str, int, int]:
     digest, newest, loose = hashlib.sha256(), 0, unit.path.is_dir()
     unit_status: os.stat_result | None = None
     for name, offset, length in _reader(unit).files(unit):
-        status = _status(f"{unit.root}/{name}")
-        about = f"{status.st_size}\0{status.st_mtime_ns}" if status else "absent"
-        digest.update(f"{name}\0{offset}\0{length}\0{about}\n".encode(errors="surrogateescape"))
-        if status is not None:
-            newest = max(newest, status.st_mtime_ns)
+        about = "absent"
+        if (status := _status(f"{unit.root}/{name}")) is not None:
+            mtime_ns = status.st_mtime_ns
+            about = f"{status.st_size}\0{mtime_ns}"
+            newest = max(newest, mtime_ns)
             if name == unit.file:
                 unit_status = status
             elif not loose:
-                loose = is_image_name(name.rpartition("/")[2])  # an image that a table lists
+                loose = is_image_name(name)  # an image that a table lists
+        digest.update(f"{name}\0{offset}\0{length}\0{about}\n".encode(errors="surrogateescape"))
     if loose or unit_status is None:
         return digest.hexdigest(), -1, newest
     return digest.hexdigest(), unit_status.st_size, unit_status.st_mtime_ns

@@ -210,7 +210,8 @@ class ImageRows(UnitRows):
 
     def full(self) -> bool:
         """Return True when the rows should be handed on."""
-        return len(self._rows) + len(self._problems) + sum(map(len, self._batches)) >= _BATCH_ROWS
+        rows = len(self._rows) + len(self._problems)
+        return rows >= _BATCH_ROWS or (bool(self._batches) and rows + sum(map(len, self._batches)) >= _BATCH_ROWS)
 
     def batches(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the gathered rows as (table, rows), and forget them."""

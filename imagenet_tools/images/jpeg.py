@@ -178,7 +178,7 @@ def _jpeg(source: _Bytes) -> ImageFacts:
             place = base + (match.start() if match else len(window))
     else:
         problem = "header_too_long"
-    return _jpeg_facts(frame, _jpeg_orientation(source, app1), problem)
+    return _jpeg_facts(frame, _jpeg_orientation(source, app1) if app1 else None, problem)
 
 
 def _jpeg_facts(frame: tuple[int, int, int, int] | None, orientation: int | None, problem: str | None) -> ImageFacts:

@@ -67,6 +67,7 @@ def wnid_of_stem(stem: str) -> str | None:
     return stem_parts(stem)[0]
 
 
+@functools.lru_cache
 def wnid_of_folder(name: str) -> str | None:
     """Return the wnid of a folder's name, n02085620 or n02085620-Chihuahua, or None."""
     return name[:9] if is_wnid(name[:9]) and name[9:10] in {"", "-"} else None
