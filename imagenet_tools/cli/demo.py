@@ -50,7 +50,9 @@ def command(folder: Path) -> int:
         shutil.rmtree(folder)
     shutil.copytree(_sample(), folder / "sample")
     (folder / _MARKER).write_text("`imagenet-tools demo` made this folder, and removes it when it runs again.\n")
-    lines = [line.format(sample=folder / "sample", demo=folder) for line in _COMMANDS.strip().splitlines()]
+    # A path is quoted from its first letter to its last: '/tmp/my demo'/imagenet.index is one word for a shell.
+    names = {"sample": shlex.quote(str(folder / "sample")), "demo": shlex.quote(str(folder))}
+    lines = [line.format(**names) for line in _COMMANDS.strip().splitlines()]
     steps = []
     with contextlib.redirect_stdout(sys.stderr if options.as_json() else sys.stdout):
         for line in lines:

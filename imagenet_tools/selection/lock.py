@@ -192,7 +192,8 @@ def _digest(
         counted.update(zip(map(str, columns[3]), map(str, columns[2]), strict=True))
         if writer is None:
             continue
-        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
+        table = pa.Table.from_arrays([batch.column(name) for name in _COLUMNS], schema=schema)
+        waiting = pa.concat_tables([waiting, table])
         while waiting.num_rows >= _ROW_GROUP_ROWS:
             writer.write_table(waiting.slice(0, _ROW_GROUP_ROWS).combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
             waiting = waiting.slice(_ROW_GROUP_ROWS)

@@ -157,7 +157,7 @@ def test_every_command_prints_json_and_nothing_else_on_stdout(run: Run, tmp_path
 
 
 def test_a_demo_shows_its_commands_and_is_made_again_where_a_demo_is(run: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
+    folder = tmp_path / "a demo"
     (folder / "dogs" / "old").mkdir(parents=True)
     (folder / ".imagenet-tools-demo").touch()
     ran = run("demo", str(folder), "--json")
