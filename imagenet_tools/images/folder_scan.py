@@ -5,11 +5,12 @@ For a class folder, images in folders below it are read too and links are follow
 
 from __future__ import annotations
 
+import functools
 import os
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.images import image_rows
+from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
 from imagenet_tools.images.jpeg import reader_at, reader_of
@@ -51,8 +52,8 @@ def scan_folder(
     """
     rows = rows or ImageRows(unit)
     for folder in open_folders(unit, rows.problem, deep=deep):
-        for entry in folder.entries:
-            _add(rows, folder, entry)
+        add = functools.partial(_add, rows, folder)
+        for _ in batch.scan_files(rows, folder.fd, folder.prefix, folder.entries, add=add):
             if rows.full():
                 yield from rows.batches()
     yield from rows.batches()

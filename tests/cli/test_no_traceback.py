@@ -44,6 +44,9 @@ def run(numbers):
         os.dup2(into, 1), os.dup2(into, 2), os.close(out), os.close(into)
         calls = [0]
         def count(frame, event, given):
+            # Python hears no signal between __enter__, which takes a lock, and the block that gives it back.
+            if event.startswith("c_") and given.__name__ == "__enter__":
+                return
             calls[0] += 1
             if calls[0] in numbers:
                 os.kill(os.getpid(), signal.SIGINT)

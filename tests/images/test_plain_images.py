@@ -1,4 +1,4 @@
-"""A tar scanned in batches gives the same rows, problems and order as a scan of each member by itself."""
+"""A tar or a folder scanned in batches gives the same rows, problems and order as a scan of each image by itself."""
 
 import gzip
 import io
@@ -48,8 +48,9 @@ quick = settings(deadline=None, max_examples=100, suppress_health_check=list(Hea
 
 
 def one_by_one(patch: pytest.MonkeyPatch) -> None:
-    """Scan each member by itself."""
+    """Scan each member and each file by itself."""
     patch.setattr(tar_batch, "read_members", lambda *args: None)
+    patch.setattr(batch, "_add_files", lambda *args: False)
 
 
 def together(patch: pytest.MonkeyPatch, made: Counter[str]) -> None:
@@ -155,8 +156,9 @@ def test_a_form_has_the_same_rows_both_ways(
 ) -> None:
     found, made = both_ways(units(FORMS[form](tmp_path, extracted, sample), probed=probed))
     assert len(found["images"]) >= 20
-    # Only members of a tar that are called by their class and number are made into rows together.
-    assert (made["rows"] > 0) == (form in {"the sample", "class tars", "fall 2011"})
+    # Only images that are called by their class and number are made into rows together; files only if they are probed.
+    tars, folders = {"the sample", "class tars", "fall 2011"}, {"class folders", "21K-P", "kaggle"}
+    assert (made["rows"] > 0) == (form in tars or (probed and form in folders))
 
 
 @pytest.mark.parametrize("form", ["v7", "oldgnu", "gnu", "ustar", "pax"])
@@ -218,9 +220,13 @@ def test_odd_members_among_plain_ones_keep_their_place(tmp_path: Path) -> None:
     (folder / f"{WNID}_17.JPEG").symlink_to(f"{WNID}_0.JPEG")
     os.mkfifo(folder / f"{WNID}_18.JPEG")
     (folder / f"{WNID}_19.JPEG").mkdir()
-    found = scanned([in_folder(folder)])
+    found, _ = both_ways([in_folder(folder)])
     assert {row["code"] for row in found["problems"]} >= {"name_not_utf8", "unreadable_file", "stray_file", "empty"}
     assert len(found["images"]) > 200
+    (folder / f"{WNID}_1.JPEG").unlink()  # the compressed one: files beside it are read one by one
+    _, made = both_ways([in_folder(folder)])
+    assert made["rows"] > 200
+    assert made["probed"] > 5
 
 
 @pytest.mark.parametrize("probed", [True, False])
