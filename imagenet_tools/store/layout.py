@@ -261,14 +261,18 @@ def _row_groups(batches: Iterable[pa.RecordBatch], form: pa.Schema) -> Iterator[
     """Yield the rows as tables of _GROUP_ROWS rows, each in one chunk."""
     import pyarrow as pa
 
-    waiting = form.empty_table()
+    waiting: list[pa.Table] = []
+    n = 0
     for batch in batches:
-        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(form)])
-        while waiting.num_rows >= _GROUP_ROWS:
-            yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
-            waiting = waiting.slice(_GROUP_ROWS)
-    if waiting.num_rows:
-        yield waiting.combine_chunks()
+        table = pa.Table.from_batches([batch])
+        waiting.append(table if table.schema.equals(form) else table.cast(form))
+        n += table.num_rows
+        while n >= _GROUP_ROWS:
+            rows = pa.concat_tables(waiting)
+            yield rows.slice(0, _GROUP_ROWS).combine_chunks()
+            waiting, n = [rows.slice(_GROUP_ROWS)], n - _GROUP_ROWS
+    if n:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def wrong_files(folder: Path, manifest: Manifest) -> Iterator[str]:

@@ -272,6 +272,12 @@ def _fact_columns(headers: HeaderBatch, probed: Mapping[int, ImageFacts]) -> dic
     """Return the columns of ImageFacts: those of `headers`, with the rows in `probed` replaced."""
     import pyarrow as pa
 
+    kinds = {field.name: field.type for field in arrow_schema("images")}
+    if not probed:
+        orientation = pa.array(headers.orientation, kinds["orientation"], mask=headers.orientation == NONE)
+        modes = pa.array(_MODES[headers.layers], kinds["mode"])
+        numbers = {"width": headers.width, "height": headers.height, "orientation": orientation}
+        return {**numbers, "mode": modes, "encoding": "jpeg", "problem": None}
     n = len(headers.plain)
     # Numbers are floats, in which an assigned None becomes nan: pyarrow converts objects 40 times slower.
     columns: dict[str, NDArray[Any]] = {
@@ -285,5 +291,4 @@ def _fact_columns(headers: HeaderBatch, probed: Mapping[int, ImageFacts]) -> dic
     for row, facts in probed.items():
         for name, column in columns.items():
             column[row] = getattr(facts, name)
-    kinds = {field.name: field.type for field in arrow_schema("images")}
     return {name: pa.array(column, kinds[name], from_pandas=True) for name, column in columns.items()}
