@@ -302,6 +302,7 @@ def peak_of(code: str) -> tuple[list[str], int]:
     return said, int(peak) * 1024
 
 
+@pytest.mark.long
 def test_costs_of_all_of_fall11_take_little_more_than_the_matrix() -> None:
     head = "from imagenet_tools.wordnet import hierarchy\nfrom imagenet_tools.catalogue import labels\n"
     whole, peak = peak_of(head + "costs = hierarchy.cost_matrix(labels.fall11())\nprint(*costs.shape, costs.dtype)")

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import QueryError, UsageError
@@ -50,7 +51,7 @@ _READERS = {
 }
 
 _IS_A = re.compile(r"\bis_a\s*\(", re.IGNORECASE)
-_IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:('(?:[^']|'')*')|\$\w+)\s*\)""", re.IGNORECASE)
+_IS_A_VALUE = re.compile(_IS_A.pattern + r"""\s*[\w."]+\s*,\s*(?:('(?:[^']|'')*')|\$(\w+))\s*\)""", re.IGNORECASE)
 
 # Tables of descendants that a connection keeps, and the lock under which one is made.
 _MAX_DESCENDANT_TABLES = 100
@@ -127,12 +128,14 @@ def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
         sql.execute("SET enable_progress_bar = false")
 
 
-def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
+def relation(
+    sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object], bodies: dict[str, str]
+) -> duckdb.DuckDBPyRelation:
     """Return a query as a relation on a new cursor. Two open readers on one connection end each other."""
     import duckdb
 
     cursor = sql.cursor()
-    specialise_is_a(cursor, query)
+    specialise_is_a(cursor, query, parameters, bodies)
     if duckdb.__version__.startswith("1.4."):
         _kept_cursors.append(cursor)
     return cursor.sql(query, params=dict(parameters) or None)
@@ -141,43 +144,59 @@ def relation(sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str
 # ---- is_a
 
 
-def specialise_is_a(sql: duckdb.DuckDBPyConnection, query: str) -> None:
+def specialise_is_a(
+    sql: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Mapping[str, object] = MappingProxyType({}),
+    bodies: dict[str, str] | None = None,
+) -> None:
     """Replace the macro is_a by a faster one for a query in which each call names a value, such as is_a(wnid, 'dog').
 
     A macro cannot distinguish a value from a column. The form for values takes a tenth of the time; with a column it
     would take gigabytes. Both give the same result, so a call that is not recognised only costs time.
+
+    Args:
+        sql: A connection to an index.
+        query: The query.
+        parameters: The values of its parameters.
+        bodies: The bodies of the macro for single synsets, by their SQL literals, that a database has tables for; new
+            ones are added. To make one takes 10 ms.
     """
     calls = len(_IS_A.findall(query))
-    values = _IS_A_VALUE.findall(query)
+    texts = {name: quoted(value) for name, value in parameters.items() if isinstance(value, str)}
+    values = [literal or texts.get(name, "") for literal, name in _IS_A_VALUE.findall(query)]
     if not calls or calls != len(values):
         sql.execute("DROP MACRO IF EXISTS temp.is_a")
         return
     one_synset = len(set(values)) == 1 and values[0]
-    body = (_is_a_one_synset(sql, values[0]) if one_synset else None) or "main._is_a_value(wnid, text)"
+    bodies = {} if bodies is None else bodies
+    body = (_is_a_one_synset(sql, values[0], bodies) if one_synset else None) or "main._is_a_value(wnid, text)"
     sql.execute(f"CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS {body}")
 
 
-def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str) -> str | None:
+def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str, bodies: dict[str, str]) -> str | None:
     """Return the body of is_a for calls that all name one synset, or None if it names none, or the tables are too many.
 
     The synsets below it become a table, whose first and last wnid tell DuckDB which row groups to skip.
     """
     import duckdb
 
+    if literal in bodies:
+        return bodies[literal]
     name = '_sets."' + literal[1:-1].replace("''", "'").replace('"', '""') + '"'
     try:
         with _descendants_lock:
-            known = sql.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'").fetchall()[0][0]
-            if known >= _MAX_DESCENDANT_TABLES:
+            if len(bodies) >= _MAX_DESCENDANT_TABLES:
                 return None
             sql.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM main.under({literal})")
         first, last = sql.execute(f"SELECT min(wnid), max(wnid) FROM {name}").fetchall()[0]
     except duckdb.Error:
         return None  # the query itself reports the error
-    return (
+    bodies[literal] = (
         f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
         f"AND coalesce(wnid IN (FROM {name}), false)"
     )
+    return bodies[literal]
 
 
 # ---- files of the user

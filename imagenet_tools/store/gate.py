@@ -7,6 +7,7 @@ count as a SELECT. Functions in FROM may read files, run SQL that is passed as t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ _TIMES = ("current_date", "current_time", "current_timestamp", "localtime", "loc
 
 # The argument of a macro that names a synset.
 _SYNSET_ARGUMENT = {"is_a": 1, "under": 0, "above": 0, "synset": 0}
+# A wnid or a name: to look one up in the index takes 20 ms.
+_ONE_SENSE = re.compile(r"n\d{8}|.+\.n\.\d+", re.ASCII | re.DOTALL)
 
 _ONE_SELECT = "expected one SELECT (FROM, VALUES, DESCRIBE and SUMMARIZE count as one)"
 
@@ -141,6 +144,8 @@ def senses_taken(sql: duckdb.DuckDBPyConnection, text: str) -> list[str]:
 
     A synset that a column names, or that is unknown, has none. `sql` must have the tables and macros of an index.
     """
+    if not any(name in text.lower() for name in _SYNSET_ARGUMENT):
+        return []
     try:
         nodes = list(_nodes(_tree(sql, text)))
     except RecursionError:
@@ -151,7 +156,7 @@ def senses_taken(sql: duckdb.DuckDBPyConnection, text: str) -> list[str]:
         for argument in _arguments(node)[place:] if place is not None else ():
             literal = argument.get("literal") or argument.get("value")
             lemma = (literal.get("text") or literal.get("value")) if isinstance(literal, dict) else None
-            if isinstance(lemma, str):
+            if isinstance(lemma, str) and _ONE_SENSE.fullmatch(lemma) is None:
                 lemmas[lemma] = None
     notes: list[str] = []
     for lemma in lemmas:

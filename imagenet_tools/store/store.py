@@ -88,6 +88,7 @@ class Store:
         self.path = path.absolute()
         self._given_roots = dict(roots or {})
         self._connection = connect(path)
+        self._is_a_bodies: dict[str, str] = {}
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
         self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
         self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
@@ -136,7 +137,7 @@ class Store:
         """
         for note in self.senses_taken(query):
             warnings.warn(note, stacklevel=2)
-        return relation(self._connection, query, parameters)
+        return relation(self._connection, query, parameters, self._is_a_bodies)
 
     def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a new cursor with the tables of the index and of some files of the user, by name.

@@ -150,10 +150,11 @@ def test_of_one_synset_is_a_gives_what_it_gives_of_any(sql: duckdb.DuckDBPyConne
 
 
 def test_so_many_synsets_are_held_and_no_more(index: Index) -> None:
+    bodies: dict[str, str] = {}
     with connect(index.path) as sql:
         for (wnid,) in sql.execute("SELECT wnid FROM synsets ORDER BY wnid LIMIT 110").fetchall():
             query = f"SELECT count(*) FROM synsets WHERE is_a(wnid, '{wnid}')"
-            specialise_is_a(sql, query)
+            specialise_is_a(sql, query, bodies=bodies)
             assert one(sql, query) == len(hierarchy.descendants(wnid))
         assert one(sql, "SELECT count(*) FROM duckdb_tables() WHERE schema_name = '_sets'") == 100
 
@@ -186,6 +187,21 @@ def test_is_a_takes_the_form_for_values_where_every_call_is_given_one(
         assert form in str(found) if form else found is None
     specialise_is_a(cursor, "SELECT 1")
     assert one(cursor, said) is None
+
+
+def test_a_parameter_takes_the_form_of_its_value(index: Index, sql: duckdb.DuckDBPyConnection) -> None:
+    cursor = sql.cursor()
+    said = "SELECT macro_definition FROM duckdb_functions() WHERE function_name = 'is_a' AND database_name = 'temp'"
+    query = "SELECT count(*) FROM images WHERE is_a(wnid, $synset)"
+    for value, form in (("dog", "_sets."), ("cat's", "_is_a_value"), (None, "_is_a_value"), (3, "_is_a_value")):
+        specialise_is_a(cursor, query, {"synset": value})
+        assert form in str(one(cursor, said))
+    counts = [index.sql(query, synset=value).fetchall() for value in ("dog.n.01", "cat.n.01", "dog.n.01")]
+    assert counts == [
+        index.sql(f"SELECT count(*) FROM images WHERE is_a(wnid, '{value}')").fetchall()
+        for value in ("dog.n.01", "cat.n.01", "dog.n.01")
+    ]
+    assert counts[0] != counts[1]
 
 
 def test_by_value_the_synsets_below_are_held_and_not_the_images(index: Index) -> None:

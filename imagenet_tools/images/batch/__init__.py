@@ -2,7 +2,7 @@
 
 `scan_members` and `scan_files` add the same rows, in the same order, as adding each image by itself;
 tests/images/test_plain_images.py checks that. They read the first bytes of up to 1,024 members (`tar_batch`) or 256
-files into one buffer, read their JPEG headers together (`jpeg_batch`) and make columns of those with plain names:
+files into one buffer, and read their JPEG headers together (`jpeg_batch`). Images with plain names become columns:
 n01440764_10026.JPEG in a source where such a name states image id, photograph and class. All other images are added
 one by one.
 
