@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
@@ -129,13 +129,13 @@ def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
 
 
 def relation(
-    sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object], bodies: dict[str, str]
+    sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object], descendants: dict[str, Descendants]
 ) -> duckdb.DuckDBPyRelation:
     """Return a query as a relation on a new cursor. Two open readers on one connection end each other."""
     import duckdb
 
     cursor = sql.cursor()
-    specialise_is_a(cursor, query, parameters, bodies)
+    specialise_is_a(cursor, query, parameters, descendants)
     if duckdb.__version__.startswith("1.4."):
         _kept_cursors.append(cursor)
     return cursor.sql(query, params=dict(parameters) or None)
@@ -144,11 +144,19 @@ def relation(
 # ---- is_a
 
 
+class Descendants(NamedTuple):
+    """A table of the synsets at or below one, with its first and its last wnid."""
+
+    table: str
+    first: str
+    last: str
+
+
 def specialise_is_a(
     sql: duckdb.DuckDBPyConnection,
     query: str,
     parameters: Mapping[str, object] = MappingProxyType({}),
-    bodies: dict[str, str] | None = None,
+    descendants: dict[str, Descendants] | None = None,
 ) -> None:
     """Replace the macro is_a by a faster one for a query in which each call names a value, such as is_a(wnid, 'dog').
 
@@ -159,8 +167,8 @@ def specialise_is_a(
         sql: A connection to an index.
         query: The query.
         parameters: The values of its parameters.
-        bodies: The bodies of the macro for single synsets, by their SQL literals, that a database has tables for; new
-            ones are added. To make one takes 10 ms.
+        descendants: The tables of synsets that the database has, by the synset as an SQL literal. New ones are added,
+            which takes 10 ms each.
     """
     calls = len(_IS_A.findall(query))
     texts = {name: quoted(value) for name, value in parameters.items() if isinstance(value, str)}
@@ -168,35 +176,45 @@ def specialise_is_a(
     if not calls or calls != len(values):
         sql.execute("DROP MACRO IF EXISTS temp.is_a")
         return
-    one_synset = len(set(values)) == 1 and values[0]
-    bodies = {} if bodies is None else bodies
-    body = (_is_a_one_synset(sql, values[0], bodies) if one_synset else None) or "main._is_a_value(wnid, text)"
-    sql.execute(f"CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS {body}")
+    known = {} if descendants is None else descendants
+    tables = {literal: _descendants(sql, literal, known) for literal in dict.fromkeys(values)}
+    sql.execute(f"CREATE OR REPLACE TEMP MACRO is_a(wnid, text) AS {_is_a_body(tables)}")
 
 
-def _is_a_one_synset(sql: duckdb.DuckDBPyConnection, literal: str, bodies: dict[str, str]) -> str | None:
-    """Return the body of is_a for calls that all name one synset, or None if it names none, or the tables are too many.
+def _is_a_body(tables: Mapping[str, Descendants | None]) -> str:
+    """Return the body of is_a for the synsets of a query."""
+    found = {literal: table for literal, table in tables.items() if table is not None}
+    if len(found) < len(tables):
+        return "main._is_a_value(wnid, text)"
+    if len(found) > 1:
+        rows = " UNION ALL ".join(f"SELECT {literal} AS asked, below FROM {found[literal].table}" for literal in found)
+        return f"coalesce(wnid IN (SELECT rows.below FROM ({rows}) AS rows WHERE rows.asked = text), false)"
+    ((table, first, last),) = found.values()
+    # The bounds tell DuckDB which row groups to skip.
+    return (
+        f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
+        f"AND coalesce(wnid IN (FROM {table}), false)"
+    )
 
-    The synsets below it become a table, whose first and last wnid tell DuckDB which row groups to skip.
-    """
+
+def _descendants(sql: duckdb.DuckDBPyConnection, literal: str, known: dict[str, Descendants]) -> Descendants | None:
+    """Return the table of the synsets below one; None if the text names none, or if the tables are too many."""
     import duckdb
 
-    if literal in bodies:
-        return bodies[literal]
-    name = '_sets."' + literal[1:-1].replace("''", "'").replace('"', '""') + '"'
+    if not literal or literal in known:
+        return known.get(literal)
+    table = '_sets."' + literal[1:-1].replace("''", "'").replace('"', '""') + '"'
     try:
         with _descendants_lock:
-            if len(bodies) >= _MAX_DESCENDANT_TABLES:
+            if len(known) >= _MAX_DESCENDANT_TABLES:
                 return None
-            sql.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM main.under({literal})")
-        first, last = sql.execute(f"SELECT min(wnid), max(wnid) FROM {name}").fetchall()[0]
+            # Not named wnid, as the argument of the macro is.
+            sql.execute(f"CREATE TABLE IF NOT EXISTS {table} AS SELECT wnid AS below FROM main.under({literal})")
+        first, last = sql.execute(f"SELECT min(below), max(below) FROM {table}").fetchall()[0]
     except duckdb.Error:
         return None  # the query itself reports the error
-    bodies[literal] = (
-        f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
-        f"AND coalesce(wnid IN (FROM {name}), false)"
-    )
-    return bodies[literal]
+    known[literal] = Descendants(table, first, last)
+    return known[literal]
 
 
 # ---- files of the user

@@ -21,7 +21,7 @@ from imagenet_tools.schema import TABLES
 from imagenet_tools.storage import blob
 from imagenet_tools.storage.blob import IndexedSource, Stamp, Stamps
 from imagenet_tools.storage.files import inside
-from imagenet_tools.store.connection import add_table, connect, join_keys, relation
+from imagenet_tools.store.connection import Descendants, add_table, connect, join_keys, relation
 from imagenet_tools.store.gate import check_condition, senses_taken
 from imagenet_tools.store.layout import default_index, read_manifest
 from imagenet_tools.store.sources import Source, rooted
@@ -88,7 +88,7 @@ class Store:
         self.path = path.absolute()
         self._given_roots = dict(roots or {})
         self._connection = connect(path)
-        self._is_a_bodies: dict[str, str] = {}
+        self._descendants: dict[str, Descendants] = {}
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
         self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
         self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
@@ -137,7 +137,7 @@ class Store:
         """
         for note in self.senses_taken(query):
             warnings.warn(note, stacklevel=2)
-        return relation(self._connection, query, parameters, self._is_a_bodies)
+        return relation(self._connection, query, parameters, self._descendants)
 
     def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
         """Return a new cursor with the tables of the index and of some files of the user, by name.
