@@ -178,7 +178,7 @@ def test_of_a_damaged_row_group_nothing_is_indexed_and_of_the_others_all(extract
     assert scanned.bytes() == {stem: extracted.data[stem] for stem in expected}
 
 
-@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("cut", [pytest.param(False, marks=pytest.mark.long), True])
 def test_wherever_a_shard_is_damaged_the_scan_goes_on_and_names_the_file(
     cut: bool, extracted: Extracted, tmp_path: Path
 ) -> None:

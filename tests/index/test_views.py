@@ -266,6 +266,7 @@ for query in {[query for query, _ in BY_COLUMN]!r}:
     return done.stdout.splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", range(len(BY_COLUMN)), ids=lambda n: BY_COLUMN[n][0])
 def test_a_macro_takes_a_column_in_2_gib(by_column: list[str], n: int) -> None:
     assert by_column[n] == str(BY_COLUMN[n][1])
