@@ -6,6 +6,7 @@ forked workers share it. Files are opened in the process that reads, and stay op
 
 from __future__ import annotations
 
+import gc
 import mmap
 import operator
 import os
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from imagenet_tools.storage.blob import Stamps
 
+# A forked worker of a loader inherits the objects of its parent, such as an open DuckDB query, whose threads do not
+# exist there. Frozen, they are never collected: to finalise one ended the worker with a segmentation fault.
+os.register_at_fork(after_in_child=gc.freeze)
 
 _Item = TypeVar("_Item")
 

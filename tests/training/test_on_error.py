@@ -1,5 +1,6 @@
 """Images that are cut inside the picture: a data set raises or skips, an export says that Pillow stops at them."""
 
+import gc
 import io
 import json
 import multiprocessing
@@ -123,6 +124,35 @@ def test_what_workers_skip_is_counted_where_they_are_forked(index: Index, start:
     assert worker.exitcode == 0
     assert train.skipped == (ALL_CUT if start == "fork" else ALL_CUT[:2])  # 2, and 3 after it
     assert pickle.loads(pickle.dumps(train)).skipped == train.skipped
+
+
+class Inherited:
+    """Garbage in a cycle, as a DuckDB query may be; to finalise it in another process is a fault."""
+
+    def __init__(self) -> None:
+        self.cycle, self.process = self, os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.process:
+            os._exit(9)
+
+
+def collect(train: Dataset) -> None:
+    train[0]
+    gc.collect()
+
+
+def test_a_forked_worker_finalises_no_garbage_of_its_parent(index: Index) -> None:
+    train = index.select().dataset("train", fields=("bytes",))
+    gc.disable()
+    try:
+        Inherited()
+        worker = multiprocessing.get_context("fork").Process(target=collect, args=(train,))
+        worker.start()
+        worker.join()
+    finally:
+        gc.enable()
+    assert worker.exitcode == 0
 
 
 def test_a_source_that_changed_or_is_gone_is_never_skipped(index: Index, tmp_path: Path) -> None:
