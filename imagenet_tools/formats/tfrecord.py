@@ -31,9 +31,10 @@ from imagenet_tools.containers import tfrecords
 from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import gathers, names_in, reader_at
+from imagenet_tools.formats._shared.contract import gathers, names_in
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import HEAD, ImageRows, reencoded
+from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.numbering import check_label, meaning_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name

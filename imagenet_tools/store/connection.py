@@ -183,13 +183,13 @@ def specialise_is_a(
 
 def _is_a_body(tables: Mapping[str, Descendants | None]) -> str:
     """Return the body of is_a for the synsets of a query."""
-    found = {literal: table for literal, table in tables.items() if table is not None}
-    if len(found) < len(tables):
+    known = {literal: table for literal, table in tables.items() if table is not None}
+    if len(known) < len(tables):
         return "main._is_a_value(wnid, text)"
-    if len(found) > 1:
-        rows = " UNION ALL ".join(f"SELECT {literal} AS asked, below FROM {found[literal].table}" for literal in found)
+    if len(known) > 1:
+        rows = " UNION ALL ".join(f"SELECT {literal} AS asked, below FROM {known[literal].table}" for literal in known)
         return f"coalesce(wnid IN (SELECT rows.below FROM ({rows}) AS rows WHERE rows.asked = text), false)"
-    ((table, first, last),) = found.values()
+    ((table, first, last),) = known.values()
     # The bounds tell DuckDB which row groups to skip.
     return (
         f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "

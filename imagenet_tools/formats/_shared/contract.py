@@ -109,11 +109,6 @@ def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = 
         )
 
 
-def reader_at(fd: int, start: int) -> Callable[[int, int], bytes]:
-    """Return `more(offset, n)` for ImageRows.add: n bytes of an image that begins at byte `start` of an open file."""
-    return lambda offset, n: os.pread(fd, n, start + offset)
-
-
 def read_range(path: Path, offset: int, length: int) -> bytes:
     """Return the bytes of a part of a file."""
     with path.open("rb") as file:

@@ -33,6 +33,7 @@ from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
 from imagenet_tools.containers.tar_header import BLOCK
 from imagenet_tools.images.batch import tar_batch
 from imagenet_tools.images.batch.jpeg_batch import NONE, read_headers
+from imagenet_tools.images.image_rows import HEAD
 from imagenet_tools.images.jpeg import MODES, reader_at
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 _MIN_RUN = 32  # fewer plain members between two that are not plain are no faster as columns
 
 _MAX_FILES = 256  # open at once
-_HEAD_BYTES = 4096
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _PLAIN_NAME = re.compile(r"(n\d{8})_\d{1,16}\.JPEG", re.ASCII)
 
@@ -144,8 +144,8 @@ def _add_files(
             fd = os.open(entry.name, _READ, dir_fd=folder_fd)
             fds.append(fd)
             sizes.append(os.fstat(fd).st_size)
-            lengths_read.append(system.preadv(fd, (buffer.view[n * _HEAD_BYTES : (n + 1) * _HEAD_BYTES],), 0))
-        start, held, length = np.arange(len(fds)) * _HEAD_BYTES, np.array(lengths_read), np.array(sizes)
+            lengths_read.append(system.preadv(fd, (buffer.view[n * HEAD : (n + 1) * HEAD],), 0))
+        start, held, length = np.arange(len(fds)) * HEAD, np.array(lengths_read), np.array(sizes)
         if (_are_gzipped(buffer, start) & (held >= len(GZIP_MAGIC))).any():
             return False
         headers = read_headers(buffer, start, held, length)

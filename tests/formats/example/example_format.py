@@ -10,6 +10,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import contract
 from imagenet_tools.images.image_rows import HEAD, ImageRows
+from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.units import Detection, Reads, unit_file
 
 READS = Reads(holds=("images",), problems={"pack_damaged": "no line of an image; those before it are kept"})
@@ -35,7 +36,7 @@ def scan(unit, rows):
     """Add the images of a pack, as byte ranges of it."""
     with unit.path.open("rb") as file:
         for stem, wnid, _, offset, length in _places(unit.path):
-            more = contract.reader_at(file.fileno(), offset)
+            more = reader_at(file.fileno(), offset)
             head = more(0, min(HEAD, length))
             rows.add(stem, file=unit.file, offset=offset, length=length, head=head, more=more, wnid=wnid)
             yield
