@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import FormatError, ImagenetToolsError
+from imagenet_tools.storage import processes
 from imagenet_tools.storage.processes import in_processes
 from tests.waiting import PATIENCE, until
 
@@ -219,6 +222,26 @@ def test_results_have_the_order_of_the_tasks(n: int, workers: int) -> None:
 
 def large(number: int) -> bytes:
     return bytes([number]) * (1 << 20)
+
+
+def test_short_tasks_are_given_to_workers_in_batches() -> None:
+    submitted: list[object] = []
+
+    class Counted(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            submitted.append(args)
+            return super().submit(*args, **kwargs)
+
+    with Counted(2) as pool:
+        results = list(processes._in_order(pool, abs, range(2000), 2, 2))
+    assert results == list(range(2000))
+    assert len(submitted) < 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_the_file_table_of_a_worker_is_wide_before_it_has_threads() -> None:
+    (status,) = in_processes(Path.read_text, [Path("/proc/self/status")], 1)
+    assert int(status.split("FDSize:")[1].split()[0]) >= 512
 
 
 def test_results_that_no_pipe_holds_arrive() -> None:

@@ -50,10 +50,14 @@ _MIN_UNITS_FOR_WORKERS = 4
 # Worker processes at most, if a disk or a network is slow to answer. Each takes about 10 MB of memory.
 _MAX_WORKERS = 32
 
-# Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers.
+# Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers, if it has few units.
 _START_SECONDS = 0.1
+_MANY_UNITS = 200
 _SMALL_UNIT_BYTES = 8 << 20
 _SMALL_GZIP_BYTES = 128 << 10
+
+# Imported when a worker first reads images or writes a table; in the fork server once for all workers.
+_WORKER_MODULES = ("numpy.char", "numpy.ma", "numpy.strings", "pyarrow.compute", "pyarrow.parquet")
 
 
 @dataclass
@@ -206,14 +210,14 @@ def _results(
     """Yield the results of tasks in their order: from the executor, or from this process and worker processes.
 
     Workers take 0.3 s to start. A small build is done by then, so without a number of workers small units are worked
-    on in this process for _START_SECONDS, and while the workers start.
+    on in this process for _START_SECONDS, unless there are many, and while the workers start.
     """
     if executor is not None:
         yield from executor.map(work, tasks)
         return
     start = time.monotonic()
     n = 0
-    if workers is None:
+    if workers is None and len(tasks) < _MANY_UNITS:
         while n < len(tasks) and time.monotonic() - start < _START_SECONDS and _is_small(tasks[n].unit):
             yield work(tasks[n])
             n += 1
@@ -223,7 +227,7 @@ def _results(
         yield from map(work, rest)
         return
     most = workers or max(cores, _MAX_WORKERS)
-    modules = ("pyarrow.parquet", *sorted({f"imagenet_tools.formats.{task.unit.form}" for task in rest}))
+    modules = (*_WORKER_MODULES, *sorted({f"imagenet_tools.formats.{task.unit.form}" for task in rest}))
     pending = in_processes(
         work,
         rest,

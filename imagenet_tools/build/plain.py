@@ -59,18 +59,20 @@ class PlainHome(NamedTuple):
 
 
 def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
-    """Return the homes of rows of images, or None if one of them is not plain."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    """Return the homes of rows of images, or None if one of them is not plain.
 
-    ids, wnids = rows["image_id"], rows["wnid"]
-    named = pc.and_(
-        pc.equal(pc.utf8_slice_codeunits(ids, 0, 9), wnids), pc.equal(pc.utf8_slice_codeunits(ids, 9, 10), "_")
-    )
-    if not pc.all(pc.and_(named, pc.equal(rows["photo"], ids)), skip_nulls=False).as_py():
+    In plain Python: pyarrow.compute takes 0.1 us less an image, and 55 ms to import in each worker.
+    """
+    if not rows["image_id"].equals(rows["photo"]):
         return None
-    distinct = pa.Table.from_batches([rows]).group_by(PlainHome._fields, use_threads=False).aggregate([])
-    return {PlainHome(**row) for row in distinct.to_pylist()}
+    wnids = rows["wnid"].to_pylist()
+    for image_id, wnid in zip(rows["image_id"].to_pylist(), wnids, strict=True):
+        if image_id[:9] != wnid or image_id[9:10] != "_":
+            return None
+    return {
+        PlainHome(*home)
+        for home in set(zip(rows["dataset"].to_pylist(), rows["split"].to_pylist(), wnids, strict=True))
+    }
 
 
 # ---- images that a merge compares

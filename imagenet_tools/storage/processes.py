@@ -9,17 +9,19 @@ disk or network, so that the cores stay busy.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager, suppress
 from resource import RLIM_INFINITY
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
@@ -28,16 +30,44 @@ from imagenet_tools.system import address_space, end_with_parent, limit_address_
 _RECENT_TIMINGS = 32
 _LEAST_SECONDS = 0.25
 
+# Shorter waits, as a share of computing, are no slow disk: page faults, or a virtual machine that had no core.
+_LEAST_WAITING = 0.2
+
+# Short tasks are given to a worker in batches of about so many seconds.
+_BATCH_SECONDS = 0.05
+
 # Workers started for each one that the ratio of waiting to computing asks for: their waits do not alternate evenly.
 _WORKERS_PER_WAITING = 4
+
+# Files that a worker may have open before its table of files grows.
+_OPEN_FILES = 512
 
 # Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-# Seconds that a task spent on a core, and seconds in which it waited for something else than a core.
-_Timing = tuple[float, float]
+
+
+class _Timing(NamedTuple):
+    """How long a batch of tasks took."""
+
+    n_tasks: int
+    computed: float  # seconds on a core
+    waited: float  # seconds in which it waited for something else than a core
+
+
+class _Batch(NamedTuple, Generic[_Result]):
+    """The results of the tasks that a worker got at once."""
+
+    results: list[_Result]  # up to the first task that failed
+    error: Exception | None
+    where: str  # the traceback of the error, which pickling leaves out
+    timing: _Timing
+
+
+class _WorkerTracebackError(Exception):
+    """The cause of an error that a worker met: its traceback there."""
 
 
 def in_processes(
@@ -133,8 +163,8 @@ def prepare_workers(*modules: str) -> None:
 def _in_order(
     pool: Executor, work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int, most: int
 ) -> Generator[_Result, None, None]:
-    running: dict[Future[tuple[_Result, _Timing]], int] = {}
-    done: dict[int, Future[tuple[_Result, _Timing]]] = {}
+    running: dict[Future[_Batch[_Result]], int] = {}
+    done: dict[int, _Batch[_Result]] = {}
     timings: deque[_Timing] = deque(maxlen=_RECENT_TIMINGS)
     n_started = n_yielded = 0
     has_failed = False
@@ -142,42 +172,63 @@ def _in_order(
         wanted = _workers_wanted(timings, workers, most)
         # After an error no task is started: those before the failed one are running or done.
         while n_started < len(tasks) and len(running) < wanted and not has_failed:
+            batch = tasks[n_started : n_started + _batch_length(timings, (len(tasks) - n_started) // wanted)]
             with signals_deferred():
-                running[pool.submit(_timed, work, tasks[n_started])] = n_started
-            n_started += 1
+                running[pool.submit(_work_on_batch, work, batch)] = n_started
+            n_started += len(batch)
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            done[running.pop(future)] = future
-            error = future.exception()
-            if isinstance(error, BrokenExecutor):
-                raise error
-            has_failed = has_failed or error is not None
-            if error is None:
-                timings.append(future.result()[1])
+            batch_done = done[running.pop(future)] = future.result()
+            has_failed = has_failed or batch_done.error is not None
+            timings.append(batch_done.timing)
         while n_yielded in done:
-            yield done.pop(n_yielded).result()[0]
-            n_yielded += 1
+            batch_done = done.pop(n_yielded)
+            yield from batch_done.results
+            n_yielded += len(batch_done.results)
+            if batch_done.error is not None:
+                raise batch_done.error from _WorkerTracebackError(batch_done.where)
 
 
-def _workers_wanted(timings: Sequence[_Timing], workers: int, most: int) -> int:
+def _workers_wanted(timings: Collection[_Timing], workers: int, most: int) -> int:
     """Return how many processes keep `workers` cores busy, from the ratio of waiting to computing in recent tasks.
 
     Time spent in line for a core counts for neither: on a busy machine more processes do not help.
     """
-    computed, waited = map(sum, zip(*timings, strict=True)) if timings else (0.0, 0.0)
-    if computed + waited < _LEAST_SECONDS:
+    computed = sum(timing.computed for timing in timings)
+    waited = sum(timing.waited for timing in timings)
+    if computed + waited < _LEAST_SECONDS or waited < _LEAST_WAITING * computed:
         return workers
     extra = _WORKERS_PER_WAITING * workers * waited / max(computed, waited / most)
     return min(most, round(workers + extra))
 
 
-def _timed(work: Callable[[_Task], _Result], task: _Task) -> tuple[_Result, _Timing]:
-    """Return the result of a task and its timing. Runs in a worker."""
+def _batch_length(timings: Collection[_Timing], share: int) -> int:
+    """Return how many of the next tasks a worker gets at once: 1, or more if recent tasks were short.
+
+    A worker that has finished waits about 1 ms for its next tasks. It gets at most half of its share of what is left,
+    so that all workers end at about the same time.
+    """
+    seconds = sum(timing.computed + timing.waited for timing in timings)
+    if not seconds:
+        return 1
+    n_tasks = sum(timing.n_tasks for timing in timings)
+    return max(1, min(int(_BATCH_SECONDS * n_tasks / seconds), share // 2))
+
+
+def _work_on_batch(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Batch[_Result]:
+    """Return the results of tasks up to the first that fails, its error, and their timing. Runs in a worker."""
     # Whatever runs between these clocks, or between those below, counts as time in line rather than as waiting.
     in_line, on_core, start = seconds_in_line(), time.process_time(), time.perf_counter()
-    result = work(task)
+    results: list[_Result] = []
+    failed: Exception | None = None
+    where = ""
+    try:
+        results.extend(map(work, tasks))
+    except Exception as error:  # noqa: BLE001 - the driver raises it
+        failed, where = error, traceback.format_exc()
     seconds = time.perf_counter() - start
     computed = time.process_time() - on_core
-    return result, (computed, max(0.0, seconds - computed - (seconds_in_line() - in_line)))
+    waited = max(0.0, seconds - computed - (seconds_in_line() - in_line))
+    return _Batch(results, failed, where, _Timing(len(tasks), computed, waited))
 
 
 @contextmanager
@@ -220,12 +271,23 @@ def _umask() -> int:
 def _begin_worker(environment: dict[str, str], umask: int, begin: Callable[[], None] | None) -> None:
     """Set up a worker process: Ctrl-C is for the driver, and no worker outlives the driver."""
     _set_up_process()
+    _widen_file_table()
     os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     if begin is not None:
         begin()
+
+
+def _widen_file_table() -> None:
+    """Make room for _OPEN_FILES open files. It is free before a process has threads.
+
+    Later, Linux waits up to 40 ms each time a table grows past 64 and 256 files: for all cores to have passed on
+    (synchronize_rcu).
+    """
+    with suppress(OSError):
+        os.close(fcntl.fcntl(0, fcntl.F_DUPFD, _OPEN_FILES - 1))
 
 
 def _end_with_driver() -> None:
