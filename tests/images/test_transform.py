@@ -31,7 +31,7 @@ def test_a_resized_image_is_what_pillow_makes_without_scaled_decoding(size: tupl
     wanted = (128, 128) if square else (round(size[0] * 128 / short), round(size[1] * 128 / short))
     left, top = ((size[0] - short) / 2, (size[1] - short) / 2) if square else (0, 0)
     box = (left, top, left + short, top + short) if square else None
-    expected = np.asarray(image.resize(wanted, Image.Resampling.LANCZOS, box=box), dtype=float)
+    expected = np.asarray(image.resize(wanted, Image.Resampling.BICUBIC, box=box), dtype=float)
     made = pixels(reencode(data, Change(*wanted, square=square, quality=95)))
     assert made.shape == expected.shape
     assert np.abs(made - expected).mean() < 2
@@ -83,3 +83,13 @@ def test_what_cannot_be_decoded_is_said_and_nothing_else_is_raised(cut: int) -> 
 def test_the_same_bytes_give_the_same_bytes() -> None:
     data = photo((300, 200))
     assert reencode(data, Change(64, 43)) == reencode(data, Change(64, 43))
+
+
+def test_the_filter_is_bicubic_over_what_the_decoder_leaves_of_at_least_twice_the_size() -> None:
+    data = photo((2000, 1300), quality=95)
+    image = Image.open(io.BytesIO(data))
+    image.draft("RGB", (2 * 197, 2 * 128))
+    assert image.size == (500, 325)
+    expected = io.BytesIO()
+    image.resize((197, 128), Image.Resampling.BICUBIC).save(expected, "JPEG", quality=90)
+    assert reencode(data, Change(197, 128)) == expected.getvalue()
