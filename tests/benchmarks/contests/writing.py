@@ -96,7 +96,8 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
 def _resize(data: Data, scratch: Path) -> Contest:
     made = runs.made(scratch)
     peers = {
-        "Pillow, draft": "pillow",
+        "Pillow, draft of twice the size": "pillow_twice",  # equal work
+        "Pillow, draft": "pillow",  # less work: 37.6 dB to a full decode, where twice the size has 45.4 dB
         "OpenCV": "opencv",
         "simplejpeg + OpenCV": "simplejpeg",
         "pyvips": "pyvips",
@@ -109,6 +110,7 @@ def _resize(data: Data, scratch: Path) -> Contest:
             name: runs.peer(scratch, f"resizing.{function}", data.photos, made, group="resizing")
             for name, function in peers.items()
         },
-        aims=dict.fromkeys(peers, Aim(0.9)) | {"Pillow, draft": Aim(0.95)},
+        aims=dict.fromkeys(peers, Aim(0.9))
+        | dict.fromkeys(("Pillow, draft of twice the size", "Pillow, draft"), Aim(0.95)),
         reads=(data.photos,),
     )
