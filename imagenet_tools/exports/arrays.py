@@ -56,6 +56,26 @@ def lists(values: Sequence[Sequence[object]], items: pa.Array, kind: pa.DataType
     return pa.Array.from_buffers(kind, len(values), [None, _offsets(values)], children=[items])
 
 
+def lists_or_null(counts: npt.NDArray[np.int64], items: pa.Array) -> pa.Array:
+    """Return lists with `counts` of the items each, one list after the other; null where there are none."""
+    import pyarrow as pa
+
+    ends = np.cumsum(np.concatenate(([0], counts)), dtype=np.int32)
+    buffers = [_bits(counts > 0), pa.py_buffer(ends)]
+    return pa.Array.from_buffers(pa.list_(items.type), len(counts), buffers, children=[items])
+
+
+def lengths(values: pa.Array) -> npt.NDArray[np.int64]:
+    """Return the length of each list of an array; 0 for null."""
+    counts = np.diff(np.from_dlpack(values.offsets)).astype(np.int64)
+    validity = values.buffers()[0]
+    if validity is not None:
+        # Not fill_null(0), which makes a scalar, and no pyarrow.compute: a worker needs it for nothing else.
+        bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+        counts *= bits[values.offset : values.offset + len(values)]
+    return counts
+
+
 def string_lists(values: Sequence[Sequence[str]], kind: pa.DataType) -> pa.Array:
     """Return lists of texts."""
     return lists(values, strings(list(chain.from_iterable(values))), kind)

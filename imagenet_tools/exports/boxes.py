@@ -30,10 +30,10 @@ REASONS = {
 }
 
 _EDGES = ("nxmin", "nymin", "nxmax", "nymax")
+_BOX_EDGES = '"left", top, "right", bottom'
 
-# The columns of images of which BoxesOf finds the boxes.
+# Columns of the images of which BoxesOf finds the boxes.
 _IMAGE_COLUMNS = {
-    "number": "BIGINT",
     "dataset": "VARCHAR",
     "image_id": "VARCHAR",
     "width": "INTEGER",
@@ -55,7 +55,7 @@ def all_boxes(options: Options, images: str = "") -> str:
 
     Args:
         options: The options of the export.
-        images: SQL of the images whose boxes are asked for, with _IMAGE_COLUMNS; `number` is then a column too.
+        images: SQL of the images whose boxes are asked for, with a `number`, which is then a column too.
     """
     edges = {name: name for name in _EDGES}
     lost = ["WHEN nxmin IS NULL THEN 'no_area'"]
@@ -73,11 +73,16 @@ def all_boxes(options: Options, images: str = "") -> str:
         )
         lost.append(f"WHEN least({', '.join(sides)}) < {options.min_box} THEN 'small_box'")
     source = "boxes"
-    if images or options.square or options.min_box:  # the size of the image is needed
+    if images or needs_size(options):
         source = f"boxes JOIN {images or _ALL_IMAGES} USING (dataset, image_id)"
     return f"""SELECT {"number, " if images else ""}dataset, image_id, wnid, {edges["nxmin"]} AS "left",
                    {edges["nymin"]} AS top, {edges["nxmax"]} AS "right", {edges["nymax"]} AS bottom,
                    pose, truncated, difficult, flags, CASE {" ".join(lost)} END AS lost FROM {source}"""
+
+
+def needs_size(options: Options) -> bool:
+    """Return True if the size of an image decides on its boxes."""
+    return options.square or options.min_box > 0
 
 
 def class_values(class_of: Mapping[str, str]) -> dict[str, object]:
@@ -91,30 +96,29 @@ class BoxesOf:
     def __init__(self, index: Store, options: Options, class_of: Mapping[str, str]) -> None:
         self._cursor = index.cursor()
         self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(class_of))
+        self._columns = ["dataset", "image_id", *(("width", "height") if needs_size(options) else ())]
         # As lists: DuckDB imports pandas to scan Arrow data (see exports.arrays).
-        images = ", ".join(f"unnest(${name}::{kind}[]) AS {name}" for name, kind in _IMAGE_COLUMNS.items())
+        images = ", ".join(f"unnest(${name}::{_IMAGE_COLUMNS[name]}[]) AS {name}" for name in self._columns)
+        numbered = f"(SELECT {images}, generate_subscripts($image_id, 1) - 1 AS number)"
         self._query = f"""
-            SELECT number, list_sort(list(box)) AS found FROM (
-                SELECT number, {{'wnid': class, 'left': "left", 'top': top, 'right': "right", 'bottom': bottom,
-                                'pose': min(pose), 'truncated': bool_or(truncated),
-                                'difficult': bool_or(difficult)}} AS box
-                FROM ({all_boxes(options, f"(SELECT {images})")}) JOIN _box_classes ON wnid = box_wnid
-                WHERE lost IS NULL
-                GROUP BY number, dataset, image_id, class, "left", top, "right", bottom)
-            GROUP BY number ORDER BY number"""
+            SELECT number, class AS wnid, {_BOX_EDGES}, min(pose) AS pose, bool_or(truncated) AS truncated,
+                   bool_or(difficult) AS difficult
+            FROM ({all_boxes(options, numbered)}) JOIN _box_classes ON wnid = box_wnid
+            WHERE lost IS NULL GROUP BY number, class, {_BOX_EDGES} ORDER BY number, class, {_BOX_EDGES}"""
 
     def find(self, images: pa.RecordBatch) -> pa.Array:
         """Return a list of structs for each image, null where it has no box.
 
         The batch has the columns dataset, image_id, width, height and n_boxes.
         """
-        numbers = np.flatnonzero(np.from_dlpack(images.column("n_boxes")) > 0)
-        boxed = images.take(arrays.integers(numbers))
-        values = {name: boxed.column(name).to_pylist() for name in _IMAGE_COLUMNS if name != "number"}
-        rows = self._cursor.sql(self._query, params={**values, "number": numbers.tolist()}).to_arrow_table()
-        row_of = np.full(len(images), -1, np.int64)
-        row_of[np.from_dlpack(rows.column("number").combine_chunks())] = np.arange(len(rows))
-        return rows.column("found").combine_chunks().take(arrays.integers(row_of, valid=row_of >= 0))
+        import pyarrow as pa
+
+        boxed = np.flatnonzero(np.from_dlpack(images.column("n_boxes")) > 0)
+        asked = images.select(self._columns).take(arrays.integers(boxed))
+        rows = self._cursor.sql(self._query, params=asked.to_pydict()).to_arrow_table().combine_chunks()
+        numbers, *columns = (column.combine_chunks() for column in rows.columns)
+        boxes = pa.StructArray.from_arrays(columns, fields=list(rows.schema)[1:])
+        return arrays.lists_or_null(np.bincount(boxed[np.from_dlpack(numbers)], minlength=len(images)), boxes)
 
 
 def quoted(column: str) -> str:

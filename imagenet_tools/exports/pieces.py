@@ -43,7 +43,7 @@ _ROWS_AS_OBJECTS = 2048  # rows that are Python objects at a time
 _COUNTED_COLUMNS = ("dataset", "image_id", "hash32", "split", "length", "width", "height", "encoding")
 _COUNTED_AT_ONCE = 2_000_000
 
-Columns = dict[str, list[Any]]  # values by column
+Columns = dict[str, Any]  # lists of values by column; boxes, `found`, stay an Arrow array
 
 
 class Piece(NamedTuple):
@@ -80,7 +80,8 @@ class Pieces:
                 batch = file.get_batch(n)
                 for start in range(0, len(batch), _ROWS_AS_OBJECTS):
                     part = batch.slice(start, _ROWS_AS_OBJECTS)
-                    yield {name: part.column(name).to_pylist() for name in part.schema.names}
+                    lists = {name: part.column(name).to_pylist() for name in part.schema.names if name != "found"}
+                    yield {**lists, "found": part.column("found")}
 
 
 def cut(plans: Sequence[Plan], folder: Path) -> Pieces:
@@ -196,9 +197,7 @@ def _count_by_target(rows: pa.RecordBatch, classes: Sequence[pa.Array | None]) -
     found = rows.column("found")
     boxes_of_image: npt.NDArray[np.int64] = np.zeros(len(rows), np.int64)
     if any(wnids is not None for wnids in classes):
-        # Not fill_null(0): see exports.arrays.
-        valid = np.from_dlpack(found.is_valid().cast("uint8"))
-        boxes_of_image = np.asarray(np.diff(np.from_dlpack(found.offsets)) * valid, np.int64)
+        boxes_of_image = arrays.lengths(found)
     counts = np.zeros((2, len(classes)), np.int64)
     for n, wnids in enumerate(classes):
         taken = (targets >> n & 1).astype(bool)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, compress, repeat
+from itertools import compress, pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
+from imagenet_tools.exports import arrays
 from imagenet_tools.exports.writer import Box, Origin, Row
 from imagenet_tools.images.transform import Change, mode_after
 from imagenet_tools.storage.files import inside
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
     from imagenet_tools.exports.options import Options
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan
@@ -64,6 +70,33 @@ def places(index: Store, columns: Columns) -> Iterator[Place]:
             yield Place(inside(roots[source], file), offset, length, member, position, compression, None, encoding)
 
 
+class BoxColumns(NamedTuple):
+    """The boxes of a batch of images by the fields of Box, one image after the other."""
+
+    lengths: npt.NDArray[np.int64]  # the number of boxes of each image
+    class_index: npt.NDArray[np.int64]
+    edges: bbox.Edges  # left, top, right, bottom
+    marks: tuple[Sequence[Any], Sequence[Any], Sequence[Any]]  # pose, truncated, difficult
+
+    def of_images(self, images: npt.NDArray[np.bool_]) -> BoxColumns:
+        """Return the boxes of the images that a mask marks, without boxes of no class (class_index -1)."""
+        boxes = np.repeat(images, self.lengths) & (self.class_index >= 0)
+        if images.all() and boxes.all():
+            return self
+        image_of = np.repeat(np.arange(len(images)), self.lengths)
+        lengths = np.bincount(image_of[boxes], minlength=len(images))[images]
+        left, top, right, bottom = (edge[boxes] for edge in self.edges)
+        pose, truncated, difficult = (list(compress(mark, boxes)) for mark in self.marks)
+        return BoxColumns(lengths, self.class_index[boxes], (left, top, right, bottom), (pose, truncated, difficult))
+
+    def by_image(self) -> list[tuple[Box, ...]]:
+        """Return the boxes of each image."""
+        edges = (edge.tolist() for edge in self.edges)
+        boxes = list(map(Box._make, zip(self.class_index.tolist(), *edges, *self.marks, strict=True)))
+        ends = np.cumsum(self.lengths).tolist()
+        return [tuple(boxes[start:end]) for start, end in pairwise([0, *ends])]
+
+
 class RowMaker:
     """Makes the rows of one target, batch by batch, from the first image of a shard on."""
 
@@ -76,11 +109,18 @@ class RowMaker:
 
     def rows(self, columns: Columns, changed: Sequence[Changed]) -> list[Row]:
         """Return the rows of the images of the next batch that the target takes; `changed` has the change of each."""
+        values, boxes = self.columns(columns, changed)
+        values["boxes"] = boxes.by_image()
+        return list(map(Row._make, zip(*(values[name] for name in Row._fields))))  # noqa: B905 (fields may be endless)
+
+    def columns(self, columns: Columns, changed: Sequence[Changed]) -> tuple[dict[str, Iterable[Any]], BoxColumns]:
+        """Return the same as columns: the fields of Row without `boxes`, and the boxes."""
         taken = [targets >> self._target & 1 for targets in columns["targets"]]
+        boxes = self._boxes(columns["found"]).of_images(np.array(taken, bool))
         if not all(taken):
-            columns = {name: list(compress(column, taken)) for name, column in columns.items()}
+            columns = {name: list(compress(column, taken)) for name, column in columns.items() if name != "found"}
             changed = list(compress(changed, taken))
-        writes, n = self._plan.writes, len(columns["targets"])
+        n = len(columns["targets"])
         width, height = columns["out_width"], columns["out_height"]
         raster: Columns = {name: columns[name] for name in ("mode", "encoding", "orientation")}
         pixels_turned: list[int | None] = [None] * n  # the EXIF orientation that --repair exif applies
@@ -88,13 +128,12 @@ class RowMaker:
             pixels_turned = [change and change.orientation for change, _ in changed]
             raster = _raster_after(raster, changed)
             width, height = _turned(width, height, pixels_turned)
-        loader_turns = raster["orientation"] if writes.turned else [None] * n
+        loader_turns = raster["orientation"] if self._plan.writes.turned else [None] * n
         box_width, box_height = _turned(width, height, loader_turns)
-        boxes: Sequence[tuple[Box, ...]] = [()] * n
-        if writes.boxes and any(columns["found"]):
-            orientations = (a or b for a, b in zip(pixels_turned, loader_turns, strict=True))
-            boxes = [self._boxes(*pair) for pair in zip(columns["found"], orientations, strict=True)]
-        first_boxes = list(accumulate(map(len, boxes), initial=self._first_box))
+        orientations = [a or b or 1 for a, b in zip(pixels_turned, loader_turns, strict=True)]
+        if any(1 < orientation <= 8 for orientation in orientations):
+            boxes = boxes._replace(edges=bbox.turn(*boxes.edges, np.repeat(orientations, boxes.lengths)))
+        first_boxes = self._first_box + np.cumsum(boxes.lengths) - boxes.lengths
         values: dict[str, Iterable[Any]] = {
             **{name: columns[name] for name in Row._fields if name in columns},
             **raster,
@@ -106,14 +145,13 @@ class RowMaker:
             "height": height,
             "box_width": box_width,
             "box_height": box_height,
-            "boxes": boxes,
-            "first_box": first_boxes[:n],
+            "first_box": first_boxes.tolist(),
             "fields": self._fields(columns),
             "origin": map(Origin._make, zip(*(columns[name] for name in Origin._fields), strict=True)),
         }
         self._number += n
-        self._first_box = first_boxes[-1]
-        return list(map(Row._make, zip(*(values[name] for name in Row._fields))))  # noqa: B905 (fields may be endless)
+        self._first_box += int(boxes.lengths.sum())
+        return values, boxes
 
     def _fields(self, columns: Columns) -> Iterable[dict[str, object]]:
         keys = [key for key, _ in self._plan.options.fields]
@@ -122,19 +160,19 @@ class RowMaker:
         values = zip(*(columns[f"field {key}"] for key in keys), strict=True)
         return (dict(zip(keys, row, strict=True)) for row in values)
 
-    def _boxes(self, boxes: list[dict[str, Any]] | None, orientation: int | None) -> tuple[Box, ...]:
-        """Return the boxes of the target's classes, turned by an EXIF orientation."""
-        turned = []
-        for box in boxes or ():
-            index = self._index_of.get(box["wnid"])
-            if index is None:
-                continue
-            edges = (box["left"], box["top"], box["right"], box["bottom"])
-            if orientation is not None and 1 < orientation <= 8:
-                left, top, right, bottom = (float(edge) for edge in bbox.turn(*edges, orientation))
-                edges = (left, top, right, bottom)
-            turned.append(Box(index, *edges, box["pose"], box["truncated"], box["difficult"]))
-        return tuple(turned)
+    def _boxes(self, found: pa.Array) -> BoxColumns:
+        """Return the boxes of a batch; class_index is -1 for a class that the target does not have."""
+        if not self._plan.writes.boxes or found.null_count == len(found):
+            none = np.zeros(0)
+            return BoxColumns(np.zeros(len(found), np.int64), np.zeros(0, np.int64), (none,) * 4, ((),) * 3)
+        boxes = found.flatten()
+        classes = [self._index_of.get(wnid, -1) for wnid in boxes.field("wnid").to_pylist()]
+        left, top, right, bottom = (
+            np.asarray(np.from_dlpack(boxes.field(edge)), np.float64) for edge in ("left", "top", "right", "bottom")
+        )
+        pose, truncated, difficult = (boxes.field(mark).to_pylist() for mark in ("pose", "truncated", "difficult"))
+        marks = pose, truncated, difficult
+        return BoxColumns(arrays.lengths(found), np.array(classes, np.int64), (left, top, right, bottom), marks)
 
 
 def _turned(width: list[Any], height: list[Any], orientations: Sequence[int | None]) -> tuple[list[Any], list[Any]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -42,3 +43,16 @@ def test_lists_of_texts_and_of_boxes_are_what_pyarrow_makes_of_them() -> None:
 def test_a_number_that_its_type_has_no_room_for_is_refused() -> None:
     with pytest.raises(OverflowError):
         arrays.column([1 << 40], pa.int32())
+
+
+def test_lists_of_a_slice_with_nulls_have_the_lengths_that_python_counts() -> None:
+    values = [[1, 2], None, [], [3], None, *([[4]] * 9), None]
+    for start, end in ((0, len(values)), (1, 5), (3, 12), (2, 3)):
+        part = values[start:end]
+        assert arrays.lengths(pa.array(values)[start:end]).tolist() == [len(one or ()) for one in part]
+
+
+def test_lists_by_their_counts_are_null_where_there_are_none() -> None:
+    made = arrays.lists_or_null(np.array([2, 0, 1, 0]), pa.array([5, 6, 7]))
+    made.validate(full=True)
+    assert made.to_pylist() == [[5, 6], None, [7], None]
