@@ -49,6 +49,13 @@ def integers(values: npt.NDArray[np.int64], *, valid: npt.NDArray[np.bool_] | No
     return pa.Array.from_buffers(pa.int64(), len(values), [validity, pa.py_buffer(np.ascontiguousarray(values))])
 
 
+def floats(values: npt.NDArray[np.float64]) -> pa.Array:
+    """Return 64-bit floating point numbers as an array."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
 def lists(values: Sequence[Sequence[object]], items: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return lists as long as `values`; `items` has the items of all lists, one list after the other."""
     import pyarrow as pa

@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from imagenet_tools.exports.manifest import MANIFEST, digest_kind, has_bytes, sha256_of
 from imagenet_tools.exports.rows import RowMaker, changes
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.pictures import Picture
     from imagenet_tools.exports.pieces import Pieces
     from imagenet_tools.exports.plan import Plan, Tally
+    from imagenet_tools.exports.rows import BoxColumns
     from imagenet_tools.storage.blob import Stamps
 
 _BUFFER_BYTES = 1 << 20
@@ -95,6 +99,21 @@ class Job:
                 for columns in self.pieces.columns(shard.piece):
                     rows = row_maker.rows(columns, changes(self.plan.options, columns))
                     yield from (row for row in rows if f"{row.dataset}/{row.image_id}" not in left_out)
+
+    def columns(self, split: str) -> Iterator[tuple[dict[str, Iterable[Any]], BoxColumns]]:
+        """Yield the same as columns, batch by batch: the fields of Row without `boxes`, and the boxes."""
+        for shard in self.shards:
+            if shard.split == split:
+                left_out = {image for image, *_ in self.output(shard)["left_out"]}
+                row_maker = RowMaker(self.plan, self.target, shard)
+                for columns in self.pieces.columns(shard.piece):
+                    values, boxes = row_maker.columns(columns, changes(self.plan.options, columns))
+                    if left_out:
+                        names = zip(values["dataset"], values["image_id"], strict=True)
+                        written = [f"{dataset}/{image_id}" not in left_out for dataset, image_id in names]
+                        values = {name: list(compress(column, written)) for name, column in values.items()}
+                        boxes = boxes.of_images(np.array(written, bool))
+                    yield values, boxes
 
     def notes(self) -> Iterator[tuple[Shard, Mapping[str, Any]]]:
         """Yield the note that the sink of each shard left, in the order of the shards."""

@@ -20,30 +20,40 @@ ILSVRC, whose images have every object of their class boxed, and for boxes that 
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue.export_classes import Class
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import TERMS
-from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan, Tally
-from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
+from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.wordnet import wordnet
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from imagenet_tools.exports.rows import BoxColumns
 
 WRITES = Writes(detection=True, boxes=True, files_per_image=1)
 
 _PIXEL_DECIMALS = 5
+_WHOLE_SPELLED_BELOW = 1e10  # Arrow gives greater whole numbers an exponent
+_COPIED_BYTES = 1 << 20
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -52,76 +62,94 @@ def hazards(plan: Plan) -> Iterator[str]:
     yield PARTIAL_BOXES
 
 
-class _CocoSink:
-    """Writes the images of a shard; their records, and those of their boxes, are the shard's note."""
-
-    def __init__(self, job: Job, shard: Shard):
-        options = job.plan.options
-        self._files = FilePerImage(job, lambda row: f"images/{shard.split}/{row.name}")
-        self._boxes_left_out = options.square or options.min_box > 0 or options.bad_boxes == "drop"
-        self._images: list[str] = []
-        self._boxes: list[tuple[int, int, int, tuple[float, ...]]] = []  # id, image, category, edges and frame
-
-    def add(self, row: Row, picture: Picture) -> None:
-        """Write an image."""
-        self._files.add(row, picture)
-        exhaustive = row.boxes and row.dataset.startswith("ilsvrc") and not self._boxes_left_out
-        image = {
-            "id": row.number + 1,
-            "file_name": row.name,
-            "width": row.box_width,
-            "height": row.box_height,
-            "license": 1,
-            "wnid": row.wnid,
-            "neg_category_ids": [],
-            "not_exhaustive_category_ids": [] if exhaustive else [row.class_index + 1],
-        }
-        self._images.append(_as_json(image))
-        for n, box in enumerate(row.boxes):
-            edges = (box.left, box.top, box.right, box.bottom, row.box_width, row.box_height)
-            self._boxes.append((row.first_box + n + 1, row.number + 1, box.class_index + 1, edges))
-
-    def close(self) -> SinkOutput:
-        """Return the images, and the text of the records."""
-        note = {"images": ",\n".join(self._images), "annotations": ",\n".join(self._annotations())}
-        return self._files.close()._replace(note=note)
-
-    def _annotations(self) -> Iterator[str]:
-        edges = np.array([edges for *_, edges in self._boxes], np.float64).reshape(-1, 6)
-        sizes = {"width": edges[:, 4], "height": edges[:, 5]}
-        corners = np.stack(bbox.coco(*edges.T[:4], **sizes), axis=1).round(_PIXEL_DECIMALS) + 0.0
-        areas = (corners[:, 2] * corners[:, 3]).round(_PIXEL_DECIMALS).tolist()
-        for (number, image, category, _), corner, area in zip(self._boxes, corners.tolist(), areas, strict=True):
-            yield (
-                f'{{"id":{number},"image_id":{image},"category_id":{category},"bbox":{corner},'
-                f'"area":{area},"iscrowd":0,"segmentation":[]}}'
-            )
-
-
-open_shard = _CocoSink
+def open_shard(job: Job, shard: Shard) -> FilePerImage:
+    """Return a sink for images/."""
+    return FilePerImage(job, lambda row: f"images/{shard.split}/{row.name}")
 
 
 def finish(job: Job) -> None:
-    """Write the file of each split from the notes of its shards, one note at a time."""
+    """Write the file of each split."""
     for split in job.plan.splits:
-        job.write(f"annotations/instances_{split}.json", _text(job, split))
+        # The annotations wait in a file, so that one pass over the rows makes both lists.
+        with TemporaryFile(dir=job.done) as annotations:
+            job.write(f"annotations/instances_{split}.json", _text(job, split, annotations))
 
 
-def _text(job: Job, split: str) -> Iterator[bytes]:
+def _text(job: Job, split: str, annotations: BinaryIO) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
     tallies = job.tallies.get("train", {})
     categories = ",\n".join(_as_json(_category(cls, tallies.get(cls.wnid))) for cls in job.plan.classes)
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
-    for key in ("images", "annotations"):
-        yield f',\n"{key}":['.encode()
-        before = "\n"
-        for shard, note in job.notes():
-            if shard.split == split and note[key]:
-                yield (before + note[key]).encode()
-                before = ",\n"
-        yield b"\n]"
-    yield b"}\n"
+    yield b',\n"images":['
+    options = job.plan.options
+    all_boxes = not (options.square or options.min_box > 0 or options.bad_boxes == "drop")
+    before = "\n"
+    for columns, boxes in job.columns(split):
+        if images := ",\n".join(_images(columns, boxes, all_boxes=all_boxes)):
+            yield (before + images).encode()
+            before = ",\n"
+        annotations.write(_annotations(columns, boxes))
+    yield b'\n],\n"annotations":['
+    annotations.seek(len(","))
+    yield from iter(functools.partial(annotations.read, _COPIED_BYTES), b"")
+    yield b"\n]}\n"
+
+
+def _images(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns, *, all_boxes: bool) -> Iterator[str]:
+    """Yield the record of each image; `all_boxes` says that options left no box out."""
+    names = ("number", "dataset", "stem", "suffix", "box_width", "box_height", "wnid", "class_index")
+    rows = zip(*(columns[name] for name in names), boxes.lengths.tolist(), strict=True)
+    for number, dataset, stem, suffix, width, height, wnid, class_index, n_boxes in rows:
+        exhaustive = all_boxes and n_boxes and dataset.startswith("ilsvrc")
+        yield (
+            f'{{"id":{number + 1},"file_name":{_as_json(stem + suffix)},"width":{width},"height":{height},"license":1,'
+            f'"wnid":"{wnid}","neg_category_ids":[],'
+            f'"not_exhaustive_category_ids":{[] if exhaustive else [class_index + 1]}}}'
+        )
+
+
+def _annotations(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns) -> memoryview:
+    """Return the records of boxes, each with the comma and the line break before it.
+
+    Arrow joins them: 150,000 boxes take it 0.16 s, and an f-string for each box 0.64 s.
+    """
+    import pyarrow.compute as pc
+
+    numbers, widths, heights, firsts = (
+        np.repeat(np.fromiter(columns[name], np.int64), boxes.lengths)
+        for name in ("number", "box_width", "box_height", "first_box")
+    )
+    if not len(numbers):
+        return memoryview(b"")
+    starts = np.repeat(np.cumsum(boxes.lengths) - boxes.lengths, boxes.lengths)
+    corners = [edge.round(_PIXEL_DECIMALS) + 0.0 for edge in bbox.coco(*boxes.edges, width=widths, height=heights)]
+    areas = (corners[2] * corners[3]).round(_PIXEL_DECIMALS)
+    parts = [*_integers(',\n{"id":', firsts + np.arange(len(numbers)) - starts + 1)]
+    parts += _integers(',"image_id":', numbers + 1)
+    parts += _integers(',"category_id":', boxes.class_index + 1)
+    parts.append(_constant(',"bbox":['))
+    for edge in corners[:3]:
+        parts += _floats(edge, ", ")
+    parts += _floats(corners[3], '],"area":')
+    parts += _floats(areas, ',"iscrowd":0,"segmentation":[]}')
+    joined = pc.binary_join_element_wise(*parts, _constant(""))
+    _, ends, text = joined.buffers()
+    return memoryview(text)[: np.frombuffer(ends, np.int32)[len(joined)]]
+
+
+def _constant(text: str) -> pa.Scalar:
+    return arrays.strings([text])[0]
+
+
+def _integers(before: str, values: npt.NDArray[np.int64]) -> tuple[pa.Scalar, pa.Array]:
+    return _constant(before), arrays.integers(values).cast("string")
+
+
+def _floats(values: npt.NDArray[np.float64], after: str) -> tuple[pa.Array, pa.Array]:
+    """Return numbers as Python spells them, and the text after each: Arrow spells 5.0 as 5."""
+    whole = (values == np.floor(values)) & (values < _WHOLE_SPELLED_BELOW)
+    return arrays.floats(values).cast("string"), arrays.strings([after, f".0{after}"]).take(arrays.integers(whole * 1))
 
 
 def _category(cls: Class, tally: Tally | None) -> dict[str, object]:

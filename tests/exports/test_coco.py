@@ -5,10 +5,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import imagenet_tools
+from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
+from imagenet_tools.exports.rows import BoxColumns
 from imagenet_tools.formats import coco
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import wordnet
@@ -94,6 +97,36 @@ def test_boxes_are_pixels_of_the_stored_raster_and_their_area_is_theirs(exported
     for ours, theirs in zip(sorted(found), boxes, strict=True):
         assert ours[0] == theirs[0]
         assert ours[1:] == pytest.approx(theirs[1:], abs=1e-4)
+
+
+def test_annotations_are_spelled_as_python_spells_them() -> None:
+    edges = np.array([[0, 0, 1, 1], [0.1, 0.25, 0.3, 0.9], [1 / 3, 0, 2 / 3, 0.0002], [0.5, 0.5, 1, 1]])
+    boxes = BoxColumns(
+        np.array([2, 0, 2]), np.array([4, 0, 7, 7]), tuple(edges.T), ([None] * 4, [None] * 4, [None] * 4)
+    )  # fmt: skip
+    sizes = [(500, 375), (500, 375), (20_000, 200_000)]
+    columns = {
+        "number": [7, 8, 9],
+        "box_width": [width for width, _ in sizes],
+        "box_height": [height for _, height in sizes],
+        "first_box": [10, 12, 12],
+    }
+    expected = ""
+    for n, (image, category) in enumerate(zip((0, 0, 2, 2), boxes.class_index.tolist(), strict=True)):
+        corner = [float(round(x, 5)) for x in bbox.coco(*edges[n], width=sizes[image][0], height=sizes[image][1])]
+        area = round(corner[2] * corner[3], 5)
+        expected += (
+            f',\n{{"id":{11 + n},"image_id":{image + 8},"category_id":{category + 1},"bbox":{corner},"area":{area},'
+            f'"iscrowd":0,"segmentation":[]}}'
+        )
+    assert bytes(coco._annotations(columns, boxes)).decode() == expected
+
+
+def test_a_number_that_arrow_spells_with_an_exponent_is_a_number_of_json() -> None:
+    values = [0.00001, 0.00012, 99999.5, 9_999_999_999.0, 1e10, 12_345_678_901.0, 4e17]
+    texts, after = coco._floats(np.array(values), "]")
+    spelled = [text + rest for text, rest in zip(texts.to_pylist(), after.to_pylist(), strict=True)]
+    assert [json.loads(f"[{text}") for text in spelled] == [[value] for value in values]
 
 
 @pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda text: text.replace('"image_id":3', "")])
