@@ -10,6 +10,7 @@ fractions of the stated size are safe to apply to the image.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -59,7 +60,6 @@ _MIRRORED_Y = (3, 4, 7, 8)
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Bits = NDArray[np.int64]
-Ints = NDArray[np.int64]
 
 
 # Left, top, right and bottom edges of boxes, as four arrays of one length.
@@ -148,10 +148,9 @@ def in_words(bits: int) -> tuple[str, ...]:
     return tuple(flag for flag, bit in _BITS.items() if bits & bit)
 
 
-def yolo(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike) -> tuple[Floats, ...]:
-    """Return the centre and size of each box (xc, yc, w, h) as fractions."""
-    x1, y1, x2, y2 = (np.asarray(edge, np.float64) for edge in (left, top, right, bottom))
-    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+def yolo(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+    """Return the centre and size of a box (xc, yc, w, h) as fractions."""
+    return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
 
 
 def from_yolo(xc: float, yc: float, width: float, height: float) -> tuple[float, float, float, float]:
@@ -181,18 +180,14 @@ def from_coco(x: float, y: float, w: float, h: float, *, width: int, height: int
     return x / width, y / height, (x + w) / width, (y + h) / height
 
 
-def voc(
-    left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, *, width: int, height: int
-) -> tuple[Ints, Ints, Ints, Ints]:
-    """Return the first and last pixel of each box (xmin, ymin, xmax, ymax), counted from 1 as Pascal VOC does.
+def voc(left: float, top: float, right: float, bottom: float, *, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the first and last pixel of a box (xmin, ymin, xmax, ymax), counted from 1 as Pascal VOC does.
 
     Edges are rounded to the nearest border between two pixels. Every box has at least one pixel.
     """
-    x1, y1, x2, y2 = (
-        np.floor(edge + 0.5).astype(np.int64) for edge in to_pixels(left, top, right, bottom, width, height)
-    )
-    x1, y1 = np.minimum(x1, width - 1), np.minimum(y1, height - 1)
-    return x1 + 1, y1 + 1, np.maximum(x2, x1 + 1), np.maximum(y2, y1 + 1)
+    x1, y1, x2, y2 = (math.floor(edge + 0.5) for edge in (left * width, top * height, right * width, bottom * height))
+    x1, y1 = min(x1, width - 1), min(y1, height - 1)
+    return x1 + 1, y1 + 1, max(x2, x1 + 1), max(y2, y1 + 1)
 
 
 def from_voc(

@@ -19,8 +19,6 @@ from itertools import chain
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import numpy as np
-
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
@@ -70,9 +68,9 @@ def _xml(row: Row, names: list[str]) -> bytes:
         f"\t<size>\n\t\t<width>{row.box_width}</width>\n\t\t<height>{row.box_height}</height>",
         f"\t\t<depth>{_CHANNELS.get(row.mode, 3)}</depth>\n\t</size>\n\t<segmented>0</segmented>",
     ]
-    edges = np.array([(box.left, box.top, box.right, box.bottom) for box in row.boxes]).reshape(-1, 4)
-    pixels = np.stack(bbox.voc(*edges.T, width=row.box_width, height=row.box_height), axis=1).tolist()
-    for box, corners in zip(row.boxes, pixels, strict=True):
+    size = {"width": row.box_width, "height": row.box_height}
+    for box in row.boxes:
+        corners = bbox.voc(box.left, box.top, box.right, box.bottom, **size)
         numbers = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
         lines += [
             f"\t<object>\n\t\t<name>{names[box.class_index]}</name>",

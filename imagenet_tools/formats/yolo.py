@@ -43,8 +43,8 @@ def open_shard(job: Job, shard: Shard) -> FilePerImage:
 def _label_lines(row: Row) -> bytes:
     lines = ""
     for box in row.boxes:
-        numbers = bbox.yolo(box.left, box.top, box.right, box.bottom)
-        lines += f"{box.class_index} " + " ".join(f"{float(number):.8f}" for number in numbers) + "\n"
+        xc, yc, width, height = bbox.yolo(box.left, box.top, box.right, box.bottom)
+        lines += f"{box.class_index} {xc:.8f} {yc:.8f} {width:.8f} {height:.8f}\n"
     return lines.encode()
 
 
