@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import shutil
 import subprocess
@@ -12,6 +13,27 @@ from pathlib import Path
 from tests.benchmarks import timed
 from tests.benchmarks.peers import asking
 from tests.benchmarks.questions import OURS, PARAMETERS
+
+
+def _import_all() -> None:
+    """Import what the work imports on its way, because a peer's import is not timed either.
+
+    pyarrow imports pandas, if it is installed, for the first array that it makes of a list.
+    """
+    from imagenet_tools import formats
+
+    ours = (
+        "api",
+        "build.build",
+        "exports.check",
+        "exports.run",
+        "index",
+        *(f"formats.{name}" for name in formats.names()),
+    )
+    libraries = ("duckdb", "pandas", "pyarrow.compute", "pyarrow.parquet", "tomli_w")
+    for name in (*libraries, *(f"imagenet_tools.{module}" for module in ours)):
+        importlib.import_module(name)
+
 
 # ---- building
 
@@ -161,6 +183,7 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
             return SinkOutput()
 
     coco.FilePerImage = Nowhere  # type: ignore[assignment,misc]
+    _import_all()
 
     def work() -> int:
         chosen = imagenet_tools.open_index(index).select()
@@ -173,6 +196,8 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
 def detection(source: str, index: str, dest: str, to: str) -> Callable[[], int]:
     """Images and their boxes as Pascal VOC lays them out, indexed and exported."""
     import imagenet_tools
+
+    _import_all()
 
     def work() -> int:
         folders = [Path(source, "JPEGImages"), Path(source, "Annotations")]
@@ -193,9 +218,9 @@ def detection_by_commands(source: str, index: str, dest: str, to: str) -> Callab
 
 def load_boxes(index: str) -> Callable[[], int]:
     """Open an index and take all boxes into memory, as NumPy arrays; the units are images."""
-    import duckdb  # noqa: F401
-
     import imagenet_tools
+
+    _import_all()
 
     def work() -> int:
         asked = "SELECT image_id, wnid, xmin, ymin, xmax, ymax FROM boxes ORDER BY image_id"
