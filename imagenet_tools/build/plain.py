@@ -35,6 +35,7 @@ PLAIN = "coalesce(photo = image_id AND left(image_id, 10) = wnid || '_', false)"
 # SQL: the wnid at the head of an id. For a plain image it is the class.
 NAMED_CLASS = "left(image_id, 9)"
 
+
 Classes = set[tuple[str, str]]  # data set, wnid
 
 

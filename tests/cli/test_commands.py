@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from imagenet_tools.cli import group
 from imagenet_tools.index import Index
@@ -69,13 +70,14 @@ def test_the_version_is_the_package_s(run: Run) -> None:
 # ---- what is loaded
 
 
-def loaded(*arguments: str, index: Path | None = None) -> set[str]:
-    """Return the modules that a command has imported when it ends."""
-    script = """
+def loaded(*arguments: str, index: Path | None = None, first: str = "") -> set[str]:
+    """Return the modules that a command has imported when it ends; `first` is code to run before it."""
+    script = f"""
 import sys
 from imagenet_tools import cli
 from imagenet_tools.storage import processes
 processes.in_child = lambda work, **_: work()  # a query imports its modules in a new process
+{first}
 code = cli.run(sys.argv[1:])
 print("LOADED", *sys.modules, file=sys.stderr)
 sys.exit(code)
@@ -131,6 +133,19 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
 )
 def test_what_wordnet_alone_answers_needs_neither_an_index_nor_what_loads_slowly(arguments: list[str]) -> None:
     assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL", "scipy"} & loaded(*arguments)
+
+
+def test_a_small_build_and_export_load_no_slow_parts_of_libraries(tmp_path: Path) -> None:
+    """Each of them takes 10 to 100 ms to import: the work itself takes 100 ms."""
+    slow = {"pyarrow.compute", "pyarrow.acero", "pyarrow.dataset", "numpy.ma", "urllib.request", "pandas", "PIL"}
+    folder, index = tmp_path / "train" / "n02084071", tmp_path / "x.index"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(folder / "n02084071_1.JPEG")
+    first = "processes.without_pandas()"  # as the console script does
+    assert not slow & loaded("build-index", str(folder.parent), "-o", str(index), first=first)
+    out = tmp_path / "out"
+    assert not slow & loaded("export", str(out), "--to", "image_folder", "--link", "hard", index=index, first=first)
+    assert (out / "train" / "n02084071" / "n02084071_1.JPEG").is_file()
 
 
 # ---- JSON
