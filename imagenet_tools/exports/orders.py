@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.exports import boxes
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.query import Sql
+from imagenet_tools.selection.splits import draw_sql
 from imagenet_tools.store.connection import quoted
 from imagenet_tools.store.store import Store
 
@@ -132,9 +133,9 @@ def _rows(plans: Sequence[Plan], cost: str) -> Sql:
     if len(chosen) > 1:
         text = f"SELECT * EXCLUDE targets, sum(targets)::INTEGER AS targets FROM ({text}) GROUP BY ALL"
     width, height = options.size_sql()
-    drawn = f"draw(draw(hash32, {_seed(plans[0].selection)}), 1)"
-    text = f"""SELECT * EXCLUDE hash32, {width} AS out_width, {height} AS out_height, {cost} AS cost, {drawn} AS drawn
-               FROM ({text})"""
+    text = f"""SELECT * EXCLUDE (hash32, drawn), {width} AS out_width, {height} AS out_height, {cost} AS cost,
+                      {draw_sql("drawn", 1)} AS drawn
+               FROM (SELECT *, {draw_sql("hash32", _seed(plans[0].selection))} AS drawn FROM ({text}))"""
     return Sql(text, {name: value for query in chosen for name, value in query.values.items()})
 
 
@@ -144,6 +145,7 @@ def _in_blocks(rows: str, block_bytes: int, seed: int) -> str:
     The running sum has no ORDER BY of its own, so DuckDB adds up the rows as they stream by, in the order of the inner
     query. With one, it holds a whole split: 2 million rows then fail with 141 MB of memory, and pass as it is.
     """
+    drawn = draw_sql("block::UINTEGER", seed)
     return f"""
 , lying AS MATERIALIZED (
             SELECT *, (sum(length) OVER (ROWS UNBOUNDED PRECEDING) - length)::BIGINT AS total
@@ -156,7 +158,7 @@ def _in_blocks(rows: str, block_bytes: int, seed: int) -> str:
             FROM (SELECT *, total - map_extract(start_of, split)[1] AS before FROM lying, starts)),
         blocks AS (
             SELECT split, block, start,
-                   (sum(size) OVER (PARTITION BY split ORDER BY draw(block::UINTEGER, {seed}), block) - size)::BIGINT
+                   (sum(size) OVER (PARTITION BY split ORDER BY {drawn}, block) - size)::BIGINT
                    AS drawn_before
             FROM (SELECT split, block, min(before) AS start, sum(length) AS size FROM numbered GROUP BY split, block))
         FROM numbered JOIN blocks USING (split, block)

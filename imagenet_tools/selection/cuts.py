@@ -205,7 +205,7 @@ def _limit_cut(choice: Choice, begin: Sql, limit: int, ask: Ask) -> Cut | None:
     Images are counted by the first bits of their draw, then one bucket is sorted: sorting all of them would take
     memory for each image.
     """
-    draw = f"draw(hash32, {int(choice.seed)})"
+    draw = splits.draw_sql("hash32", int(choice.seed))
     bucket = f"({draw} >> {32 - _BUCKET_BITS})"
     chosen = "FROM made WHERE left_out IS NULL"
     n_before = 0

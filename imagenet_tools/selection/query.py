@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.selection import steps
-from imagenet_tools.selection.splits import REST, Split, thresholds
+from imagenet_tools.selection.splits import REST, Split, draw_sql, thresholds
 from imagenet_tools.store.connection import GROUPS, LOCK
 
 if TYPE_CHECKING:
@@ -238,13 +238,13 @@ def _first_failed(tests: Iterable[tuple[str, str]]) -> str:
 
 def _divided(choice: Choice) -> list[str]:
     seed = int(choice.seed)
-    draw = f"draw(hash32, {seed})"
+    draw = draw_sql("hash32", seed)
     side_draw, side_key, home = draw, KEY, "_class"
     tables: list[str] = []
     source = "_classed"
     if choice.groups:
         # A group draws once, by its name, so that one member more or less moves no other group.
-        group_draw = f"draw(('0x' || left(sha256(_group), 8))::UBIGINT, {seed})"
+        group_draw = draw_sql("'0x' || left(sha256(_group), 8)", seed)
         side_draw = f"CASE WHEN _group IS NULL THEN {draw} ELSE {group_draw} END"
         side_key, home = f"coalesce(_group, {KEY})", "coalesce(_group_class, _class)"
         tables.append("""_groups_of_classes AS (

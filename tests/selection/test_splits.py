@@ -96,10 +96,11 @@ def test_added_images_move_none_of_a_threshold_split(
 def test_python_and_sql_draw_alike(many: Index, split: str, seed: int) -> None:
     bounds = thresholds(parse_split(split))
     rows = many.select(split=split, seed=seed).run(
-        "SELECT hash32, split FROM made WHERE left_out IS NULL OR left_out = 'split'"
+        f"SELECT hash32, split, draw(hash32, {seed}) FROM made WHERE left_out IS NULL OR left_out = 'split'"
     )
-    for hash32, side in rows.fetchall():
+    for hash32, side, drawn_by_macro in rows.fetchall():
         drawn = draw(hash32, seed)
+        assert drawn == drawn_by_macro
         assert side == next((name for name, bound in bounds if drawn < bound), None)
 
 
