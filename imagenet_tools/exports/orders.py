@@ -83,6 +83,10 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Recor
 
     options = plans[0].options
     columns = [*COLUMNS, *(f"field {key}" for key, _ in options.fields), "targets", "out_width", "out_height", "cost"]
+    spill = folder / "spill"
+    if sum(plan.images() for plan in plans) * _SORTED_ROW_BYTES > MEMORY_BYTES:
+        engine = _spilling_engine(plans[0].index, spill)
+        plans = [replace(plan, selection=replace(plan.selection, index=engine)) for plan in plans]
     selection = plans[0].selection
     rows = _rows(plans, cost)
     # Images in containers of which a long stretch is decoded for each image.
@@ -95,9 +99,6 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Recor
         text = f"FROM ({rows.text}) ORDER BY split, {'drawn, dataset, image_id' if shuffle == 'full' else place}"
     class_of = {wnid: own for plan in plans if plan.writes.boxes for wnid, own in plan.selection.classes_of().items()}
     boxes_of = boxes.BoxesOf(plans[0].index, options, class_of) if class_of else None
-    spill = folder / "spill"
-    if sum(plan.images() for plan in plans) * _SORTED_ROW_BYTES > MEMORY_BYTES:
-        selection = replace(selection, index=_spilling_engine(selection.index, spill))
     try:
         for batch in selection.read(text, rows.values):
             found = boxes_of.find(batch) if boxes_of else pa.nulls(len(batch))

@@ -158,6 +158,13 @@ def whole(request: Request, prepared: Prepared, only: Sequence[str] | None = Non
     return _with(tables, _values(request.choice, prepared, only))
 
 
+def of_table(request: Request, prepared: Prepared, table: str, only: Sequence[str] | None = None) -> Sql:
+    """Return the WITH clause as whole(), with the rows of `made` from a table that has them."""
+    where = "" if only is None else " WHERE official_wnid IN (SELECT unnest($_only::VARCHAR[]))"
+    tables = [_CLASSES, f"made AS (FROM {table}{where})", _CLASS_BOXES]
+    return _with(tables, _values(request.choice, prepared, only))
+
+
 def divided(request: Request, prepared: Prepared, only: Sequence[str] | None = None) -> Sql:
     """Return the WITH clause up to `_divided`."""
     return _with(
@@ -206,6 +213,11 @@ def _value_table(name: str, **types: str) -> str:
     return f"{name} AS (SELECT {', '.join(columns)})"
 
 
+_CLASSES = _value_table(
+    "_classes", _wnid="VARCHAR", _class="VARCHAR", _reason="VARCHAR", _late="VARCHAR", _side="VARCHAR"
+)
+
+
 def _classed(request: Request, prepared: Prepared, only: Sequence[str] | None) -> list[str]:
     choice = request.choice
     where = "" if only is None else "WHERE images.wnid IN (SELECT unnest($_only::VARCHAR[]))"
@@ -221,9 +233,7 @@ def _classed(request: Request, prepared: Prepared, only: Sequence[str] | None) -
         f"""_tested AS (
     SELECT images.*, {early} AS _early, {late} AS _image_step
     FROM (SELECT {", ".join(columns)} FROM images {request.joins} {where}) AS images)""",
-        _value_table(
-            "_classes", _wnid="VARCHAR", _class="VARCHAR", _reason="VARCHAR", _late="VARCHAR", _side="VARCHAR"
-        ),
+        _CLASSES,
         """_classed AS (
     SELECT _tested.*, _class, _side, coalesce(_early, _reason, _image_step, _late) AS _step
     FROM _tested LEFT JOIN _classes ON _early IS NULL AND wnid = _wnid)""",

@@ -87,7 +87,7 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
     without_progress_bar(sql)
     # A file never changes under its name, so its footer can be cached.
     sql.execute("SET GLOBAL parquet_metadata_cache = true")
-    sql.execute("CREATE SCHEMA _sets")
+    sql.execute("CREATE SCHEMA _sets; CREATE SCHEMA _kept")
     try:
         for table, (_, columns) in TABLES.items():
             if table in VIEWS:

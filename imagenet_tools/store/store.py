@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +91,8 @@ class Store:
         self._given_roots = dict(roots or {})
         self._connection = connect(path)
         self._descendants: dict[str, Descendants] = {}
+        self._kept_numbers = itertools.count()
+        self._unused_tables: list[str] = []
         stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
         self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
         self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
@@ -148,6 +152,23 @@ class Store:
         for name, path in (tables or {}).items():
             add_table(cursor, name, path)
         return cursor
+
+    def keep(
+        self, owner: object, cursor: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]
+    ) -> str:
+        """Return the name of a new table in memory with the rows of a query; it is kept as long as `owner` lives."""
+        # Not in the finalizer, which may run in a forked child or inside another query.
+        while self._unused_tables:
+            cursor.execute(f"DROP TABLE {self._unused_tables.pop()}")
+        table = f"_kept.rows_{next(self._kept_numbers)}"
+        cursor.execute(f"CREATE TABLE {table} AS {query}", parameters)
+        weakref.finalize(owner, self._unused_tables.append, table).atexit = False
+        return table
+
+    @functools.cached_property
+    def n_images(self) -> int:
+        """The number of images of all data sets."""
+        return read_manifest(self.path).rows.get("images", 0)
 
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
         """Raise QueryError unless a text is one SQL condition over the tables of the index and these."""
