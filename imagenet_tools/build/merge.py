@@ -70,12 +70,21 @@ def _count_problems(stage: Stage, entries: list[FileEntry]) -> dict[str, int]:
 
 
 def _merge_labels(stage: Stage, all_labels: Relation) -> list[FileEntry]:
+    is_truth = f"label_set IN {_TRUTH!r}"
+    if stage.fetch(f"SELECT 1 FROM {all_labels} WHERE {is_truth} LIMIT 1"):
+        _refuse_labels(stage, all_labels, is_truth)
+    # Two lists of one source may have the same label.
+    once = f"SELECT * EXCLUDE (unit), min(unit) AS unit FROM {all_labels} GROUP BY ALL ORDER BY ALL"
+    return stage.write("labels", "all", once)
+
+
+def _refuse_labels(stage: Stage, all_labels: Relation, is_truth: str) -> None:
+    """Raise SourceError if labels that must be true contradict each other, or the official ground truth."""
     import pyarrow as pa
 
     truth = labels.validation_wnids()
     names = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(truth) + 1)]
     official = stage.arrow(pa.table({"image_id": names, "wnid": list(truth)}))
-    is_truth = f"label_set IN {_TRUTH!r}"
     stage.refuse(
         "have another label in a source than in the official ground truth",
         "One of the sources is not ILSVRC2012's, or is damaged: leave it out, or give another copy.",
@@ -91,9 +100,6 @@ def _merge_labels(stage: Stage, all_labels: Relation) -> list[FileEntry]:
             FROM {all_labels} a JOIN {all_labels} b USING (dataset, image_id)
             WHERE a.{is_truth} AND b.{is_truth} AND a.wnid < b.wnid""",
     )
-    # Two lists of one source may have the same label.
-    once = f"SELECT * EXCLUDE (unit), min(unit) AS unit FROM {all_labels} GROUP BY ALL ORDER BY ALL"
-    return stage.write("labels", "all", once)
 
 
 def _merge_seek_points(stage: Stage) -> list[FileEntry]:
