@@ -55,7 +55,7 @@ def _with_box_counts(task: PlainFileTask, rows: pa.Table) -> pa.Table:
         places = pc.index_in(rows["image_id"].combine_chunks(), value_set=task.boxes["image_id"])
         counts = pc.fill_null(task.boxes["n"].take(places), 0).cast(pa.int32())
     else:
-        counts = pa.repeat(pa.scalar(0, pa.int32()), len(rows))
+        counts = pa.Array.from_buffers(pa.int32(), len(rows), [None, pa.py_buffer(bytes(4 * len(rows)))])
     return rows.set_column(rows.schema.get_field_index("n_boxes"), rows.schema.field("n_boxes"), counts)
 
 
