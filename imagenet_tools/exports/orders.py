@@ -97,7 +97,7 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Recor
     else:
         place = _PLACE if packed else "wnid, dataset, image_id"
         text = f"FROM ({rows.text}) ORDER BY split, {'drawn, dataset, image_id' if shuffle == 'full' else place}"
-    class_of = {wnid: own for plan in plans if plan.writes.boxes for wnid, own in plan.selection.classes_of().items()}
+    class_of = {wnid: own for plan in plans if plan.boxes() for wnid, own in plan.selection.classes_of().items()}
     boxes_of = boxes.BoxesOf(plans[0].index, options, class_of) if class_of else None
     try:
         for batch in selection.read(text, rows.values):

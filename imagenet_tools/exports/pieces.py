@@ -146,7 +146,7 @@ def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
 
     cost = f"{plans[0].options.bytes_sql()} + {_file_cost(plans)}"
     # The classes whose boxes each target takes; None for a target without boxes.
-    classes = [arrays.strings([row.wnid for row in plan.classes]) if plan.writes.boxes else None for plan in plans]
+    classes = [arrays.strings([row.wnid for row in plan.classes]) if plan.boxes() else None for plan in plans]
     writer: pa.ipc.RecordBatchFileWriter | None = None
     written = 0
     runs = _runs(ordered(plans, cost, folder), _sizes(plans))
