@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from imagenet_tools.exports.pictures import Picture
-
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Return texts, numbers or booleans as an array of this type."""
@@ -97,17 +95,12 @@ def boxes(values: Sequence[Sequence[Sequence[float]]], kind: pa.DataType) -> pa.
     return lists(values, pa.Array.from_buffers(kind.value_type, len(flat), [None], children=[edges]), kind)
 
 
-def images(pictures: Sequence[Picture]) -> pa.Array:
-    """Return the bytes of images; each is read to its place in the array, without a copy."""
+def binaries(data: bytearray, ends: Sequence[int]) -> pa.Array:
+    """Return stretches of `data`, which is not copied, as an array; `ends` begins with 0."""
     import pyarrow as pa
 
-    ends = np.cumsum([0, *(picture.length for picture in pictures)]).tolist()
-    data = pa.allocate_buffer(ends[-1])
-    view = memoryview(data).cast("B")
-    for picture, start, end in zip(pictures, ends, ends[1:], strict=False):
-        picture.read_into(view[start:end])
-    offsets = pa.py_buffer(np.array(ends, np.int32))
-    return pa.Array.from_buffers(pa.binary(), len(pictures), [None, offsets, data])
+    buffers = [None, pa.py_buffer(np.array(ends, np.int32)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(ends) - 1, buffers)
 
 
 def _validity(values: Sequence[object]) -> pa.Buffer | None:

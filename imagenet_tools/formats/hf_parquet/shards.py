@@ -39,6 +39,7 @@ WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, turned=True, shard_bytes=500
 
 _ROW_GROUP_IMAGES = 100
 _ROW_GROUP_BYTES = 100_000_000
+_FIRST_ROOM_BYTES = 8 << 20  # more than most row groups
 
 _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the class, `wnid` the image's own synset,
 `parents` and `ancestors` are the synsets above it. `objects.bbox` is x, y, width, height in pixels of the image as
@@ -109,25 +110,30 @@ class ParquetSink(FileSink):
             write_page_index=True,
             write_page_checksum=True,
         )
-        self._waiting: list[tuple[Row, Picture]] = []
-        self._waiting_bytes = 0
+        self._rows: list[Row] = []  # of the next row group
+        self._ends = [0]  # of their images in the memory, which all row groups use
+        self._images = bytearray(_FIRST_ROOM_BYTES)
         self._n_written = 0
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append a row."""
-        full = len(self._waiting) == _ROW_GROUP_IMAGES or self._waiting_bytes + picture.length > _ROW_GROUP_BYTES
-        if self._waiting and full:
+        full = len(self._rows) == _ROW_GROUP_IMAGES or self._ends[-1] + picture.length > _ROW_GROUP_BYTES
+        if self._rows and full:
             self._flush()
-        self._waiting.append((row, picture))
-        self._waiting_bytes += picture.length
+        start, end = self._ends[-1], self._ends[-1] + picture.length
+        if end > len(self._images):
+            self._images = self._images[:start] + bytes(2 * end - start)
+        picture.read_into(memoryview(self._images)[start:end])
+        self._rows.append(row)
+        self._ends.append(end)
 
     def _flush(self) -> None:
         import pyarrow as pa
 
-        rows, pictures = [row for row, _ in self._waiting], [picture for _, picture in self._waiting]
+        rows = self._rows
         kinds = {field.name: field.type for field in self._schema}
         above = [_above(row.official_wnid) for row in rows]
-        image = [arrays.images(pictures), arrays.strings([row.name for row in rows])]
+        image = [arrays.binaries(self._images, self._ends), arrays.strings([row.name for row in rows])]
         bbox_type, category_type = (kinds["objects"].field(name).type for name in ("bbox", "category"))
         categories = [[box.class_index for box in row.boxes] for row in rows]
         flat = arrays.column(list(chain.from_iterable(categories)), category_type.value_type)
@@ -149,11 +155,11 @@ class ParquetSink(FileSink):
         batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
         self._writer.write_batch(batch, row_group_size=_ROW_GROUP_IMAGES)
         self._n_written += len(rows)
-        self._waiting, self._waiting_bytes = [], 0
+        self._rows, self._ends = [], [0]
 
     def close(self) -> SinkOutput:
         """Complete the file."""
-        if self._waiting:
+        if self._rows:
             self._flush()
         self._writer.close()
         return super().close()._replace(note={"images": self._n_written})
