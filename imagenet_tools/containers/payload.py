@@ -104,10 +104,11 @@ def read_into(place: Place, view: memoryview, files: Descriptors) -> None:
     check_head(place, view[:HEAD_BYTES], files)
 
 
-def read_head(place: Place, files: Descriptors) -> None:
-    """Check the first bytes of a plain image that is then copied or linked; raises as `read`."""
-    n = min(HEAD_BYTES, place.length)
-    check_head(place, files.read(place.path, place.offset or 0, n, file_size=place.file_size), files)
+def read_tail(place: Place, files: Descriptors) -> bytes:
+    """Check the first bytes of a plain image that is then copied or linked, and return the last; raises as `read`."""
+    head, tail = files.read_ends(place.path, place.offset or 0, place.length, HEAD_BYTES, file_size=place.file_size)
+    check_head(place, head, files)
+    return tail
 
 
 def check_head(place: Place, head: bytes | memoryview, files: Descriptors) -> None:

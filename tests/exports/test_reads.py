@@ -1,0 +1,38 @@
+"""How often an export opens the files of its sources, and asks for boxes: counted, as no test is a timing."""
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.exports import boxes, run
+from imagenet_tools.index import Index
+from imagenet_tools.storage.blob import Descriptors
+
+
+@pytest.mark.parametrize(("to", "link"), [("image_folder", "hard"), ("webdataset", "auto"), ("hf_parquet", "auto")])
+def test_each_image_that_is_a_file_is_opened_once(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, link: str
+) -> None:
+    opened: Counter[str] = Counter()
+    opens = Descriptors._opened
+
+    def counting(files: Descriptors, path: str) -> object:
+        opened[path] += 1
+        return opens(files, path)
+
+    monkeypatch.setattr(Descriptors, "_opened", counting)
+    monkeypatch.setattr(run, "Descriptors", partial(Descriptors, capacity=1))
+    imagenet_tools.export(odd.select(), tmp_path / "x", to=to, link=link, workers=1)  # type: ignore[arg-type]
+    images = [path for path in opened if path.endswith(".JPEG")]
+    assert images and {opened[path] for path in images} == {1}
+
+
+def test_boxes_are_not_asked_for_if_no_image_has_one(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxes.BoxesOf, "find", lambda *_: pytest.fail("boxes were asked for"))
+    result = imagenet_tools.export(odd.select(where="n_boxes = 0"), tmp_path / "x", to="webdataset", workers=1)
+    assert result.images() and not result.plan.boxes()
