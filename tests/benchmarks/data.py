@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 # Of ImageNet's photographs: most are 500 pixels on the long side, some are a camera's own.
 _SIZES = ((500, 375), (500, 375), (500, 375), (375, 500), (500, 333), (640, 480), (1024, 768), (1600, 1200))
 _MIDDLE = (400, 350)  # of some 55 KB
+# As in ImageNet's own tars: Python's default would give each member a pax header, which no published tar has.
+_FORMAT = tarfile.GNU_FORMAT
 _FEW = ((10, 50), (100, 100))  # classes and images a class of the sets that show fixed costs
 
 
@@ -164,17 +166,17 @@ def _class_tars(train: Path, dest: Path, classes: int) -> None:
     """Write a tar for each of the first classes, as an extracted ILSVRC2012_img_train.tar has them."""
     dest.mkdir()
     for folder in sorted(train.iterdir())[:classes]:
-        with tarfile.open(dest / f"{folder.name}.tar", "w") as tar:
+        with tarfile.open(dest / f"{folder.name}.tar", "w", format=_FORMAT) as tar:
             for file in sorted(folder.iterdir()):
                 tar.add(file, file.name)
 
 
 def _nested(train: Path, path: Path) -> None:
     """A tar of class tars, as ILSVRC2012_img_train.tar is."""
-    with tarfile.open(path, "w") as outer:
+    with tarfile.open(path, "w", format=_FORMAT) as outer:
         for folder in sorted(train.iterdir()):
             buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as inner:
+            with tarfile.open(fileobj=buffer, mode="w", format=_FORMAT) as inner:
                 for file in sorted(folder.iterdir()):
                     inner.add(file, file.name)
             info = tarfile.TarInfo(f"{folder.name}.tar")
