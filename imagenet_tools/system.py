@@ -1,7 +1,8 @@
 """System calls that Linux has and other systems may lack, each with its fallback. Only this module uses them.
 
 The package needs a POSIX system: files with descriptors, fork, flock. macOS lacks sched_getaffinity, prctl, syncfs,
-renameat2, FICLONE, /proc and /sys; its sendfile writes only to sockets, and it refuses most address-space limits.
+posix_fadvise, renameat2, FICLONE, /proc and /sys; its sendfile writes only to sockets, and it refuses most
+address-space limits.
 """
 
 from __future__ import annotations
@@ -68,6 +69,14 @@ def _preadv(fd: int, rooms: tuple[memoryview], offset: int) -> int:
 # Reads from an offset of a file into one memoryview; systems without preadv copy once more. It is called once an image,
 # so it is a name of the module and not a function around os.preadv.
 preadv: Callable[[int, tuple[memoryview], int], int] = getattr(os, "preadv", _preadv)
+
+
+def _no_advice(fd: int, offset: int, n: int, advice: int) -> None: ...
+
+
+# Tells the kernel how a file will be read; macOS has no such call. With RANDOM nothing is read ahead.
+advise: Callable[[int, int, int, int], None] = getattr(os, "posix_fadvise", _no_advice)
+RANDOM: int = getattr(os, "POSIX_FADV_RANDOM", 1)
 
 
 def send(out_fd: int, in_fd: int, offset: int, n: int) -> int:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagenet_tools import api
+from imagenet_tools import api, system
 from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.batch import jpeg_batch, tar_batch
@@ -85,6 +85,10 @@ def both_ways(units: list[Unit]) -> tuple[Rows, Counter[str]]:
     with pytest.MonkeyPatch.context() as patch:
         together(patch, made)
         found = scanned(units)
+    with pytest.MonkeyPatch.context() as patch:
+        together(patch, Counter())
+        patch.setattr(batch, "_SLOW_SECONDS", -1.0)  # files are read by threads
+        assert scanned(units) == expected
     assert found == expected
     assert scanned(units) == expected  # as it is without being told
     return found, made
@@ -121,6 +125,17 @@ def named(images: list[bytes]) -> dict[str, bytes]:
 
 def in_folder(path: Path) -> Unit:
     return Unit("image_folder", "source", str(path.parent), path.name, "fall11", wnid=WNID)
+
+
+# ---- requests to a disk
+
+
+def test_nothing_is_read_ahead_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "train" / WNID, named([image.data for image in stock()[:300]]))
+    advice: Counter[int] = Counter()
+    monkeypatch.setattr(system, "advise", lambda fd, offset, n, advice_: advice.update([advice_]))
+    assert len(scanned([in_folder(folder)])["images"]) == 300
+    assert advice == {system.RANDOM: 300}
 
 
 # ---- every form
