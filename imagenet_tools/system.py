@@ -111,10 +111,14 @@ def end_with_parent() -> None:
 
 
 def seconds_in_line() -> float:
-    """Return the seconds that this process has waited for a core that others used; 0 if the kernel does not tell."""
+    """Return the seconds that this process's threads have waited for a core that others used.
+
+    It is 0 if the kernel does not tell. The seconds of a thread that has ended are not in it.
+    """
     try:
         # Nanoseconds on a core, nanoseconds in line for one, time slices.
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+        lines = [path.joinpath("schedstat").read_text() for path in Path("/proc/self/task").iterdir()]
+        return sum(int(line.split()[1]) for line in lines) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0
 

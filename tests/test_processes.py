@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -177,28 +180,38 @@ def test_the_fork_server_hears_no_signal(tmp_path: Path) -> None:
     assert int(done.stdout, 16) & 0x4003 == 0x4003, done.stderr  # SIGHUP, SIGINT, SIGTERM
 
 
-def compute(_: int) -> int:
-    end = time.process_time() + 0.01
-    while time.process_time() < end:
+def compute(_: int) -> tuple[int, int]:
+    end = time.thread_time() + 0.01
+    while time.thread_time() < end:
         pass
-    return os.getpid()
+    return os.getpid(), threading.get_ident()
 
 
-def sleep(_: int) -> int:
+def sleep(_: int) -> tuple[int, int]:
     time.sleep(0.02)
-    return os.getpid()
+    return os.getpid(), threading.get_ident()
 
 
-def test_tasks_that_wait_have_more_processes_up_to_the_bound() -> None:
-    assert len(set(in_processes(sleep, range(400), 2, most=9))) == 9
+def test_tasks_that_wait_have_more_threads_up_to_the_bound() -> None:
+    places = set(in_processes(sleep, range(400), 2, threads=5))
+    assert Counter(process for process, _ in places).most_common() == [(ANY, 5), (ANY, 5)]
+
+
+def sleep_long(_: int) -> tuple[int, int]:
+    time.sleep(1)
+    return os.getpid(), threading.get_ident()
+
+
+def test_more_threads_start_before_the_first_task_ends() -> None:
+    assert len(set(in_processes(sleep_long, range(20), 2, threads=10))) == 20
 
 
 @pytest.mark.parametrize("others", [0, 6])
-def test_tasks_that_compute_bring_no_more_processes_however_busy_the_machine_is(others: int) -> None:
+def test_tasks_that_compute_bring_no_more_threads_however_busy_the_machine_is(others: int) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
     try:
-        # Something else that a process waits for, as memory, may bring one.
-        assert len(set(in_processes(compute, range(60), 2, most=9))) in {2, 3}
+        # Something else that a process waits for, as memory, may bring more in one of them.
+        assert len(set(in_processes(compute, range(60), 2, threads=16))) in range(2, 6)
     finally:
         for process in busy:
             process.kill()
@@ -217,7 +230,7 @@ def in_turn(number: int) -> int:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("n", [0, 1, 3, 100])
 def test_results_have_the_order_of_the_tasks(n: int, workers: int) -> None:
-    assert list(in_processes(in_turn, range(n), workers, most=8)) == [number * number for number in range(n)]
+    assert list(in_processes(in_turn, range(n), workers, threads=8)) == [number * number for number in range(n)]
 
 
 def large(number: int) -> bytes:
@@ -232,8 +245,8 @@ def test_short_tasks_are_given_to_workers_in_batches() -> None:
             submitted.append(args)
             return super().submit(*args, **kwargs)
 
-    with Counted(2) as pool:
-        results = list(processes._in_order(pool, abs, range(2000), 2, 2))
+    with Counted(1) as one, Counted(1) as other:
+        results = list(processes._in_order([one, other], abs, range(2000), 1))
     assert results == list(range(2000))
     assert len(submitted) < 200
 
@@ -293,7 +306,7 @@ def leave_a_mark(task: tuple[Path, int]) -> int:
 def test_nothing_more_is_begun_when_no_more_is_asked_for(tmp_path: Path) -> None:
     tasks = [(tmp_path, number) for number in range(1000)]
     stopped: list[int] = []
-    with closing(in_processes(leave_a_mark, tasks, 2, most=8, stop=lambda: stopped.append(1))) as results:
+    with closing(in_processes(leave_a_mark, tasks, 2, threads=4, stop=lambda: stopped.append(1))) as results:
         assert [next(results) for _ in range(40)] == list(range(40))
     begun = [path.name.split("-") for path in tmp_path.iterdir()]
     assert stopped == [1]
@@ -341,7 +354,7 @@ from pathlib import Path
 from imagenet_tools.storage.processes import in_processes
 from tests.test_processes import leave_a_mark
 
-list(in_processes(leave_a_mark, [(Path(sys.argv[1]), number) for number in range(100_000)], 2, most=6))
+list(in_processes(leave_a_mark, [(Path(sys.argv[1]), number) for number in range(100_000)], 2, threads=3))
 """
 
 
@@ -353,7 +366,7 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as driver:
-        assert until(lambda: len(workers()) == 6)
+        assert until(lambda: len(workers()) == 2)
         servers = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
         driver.kill()
         _, stderr = driver.communicate(timeout=PATIENCE)  # until all processes that inherited it have ended

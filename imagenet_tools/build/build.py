@@ -47,8 +47,8 @@ _MERGE_BOX_SECONDS = 6e-6
 # With fewer units, starting worker processes takes longer than scanning in this one.
 _MIN_UNITS_FOR_WORKERS = 4
 
-# Worker processes at most, if a disk or a network is slow to answer. Each takes about 10 MB of memory.
-_MAX_WORKERS = 32
+# Units that are read at once at most, if a disk or a network is slow to answer: each core's worker has its share.
+_MAX_UNITS_AT_ONCE = 32
 
 # Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers, if it has few units.
 _START_SECONDS = 0.1
@@ -226,13 +226,12 @@ def _results(
     if workers == 1 or few:
         yield from map(work, rest)
         return
-    most = workers or max(cores, _MAX_WORKERS)
     modules = (*_WORKER_MODULES, *sorted({f"imagenet_tools.formats.{task.unit.form}" for task in rest}))
     pending = in_processes(
         work,
         rest,
         workers or cores,
-        most=most,
+        threads=1 if workers else max(_MAX_UNITS_AT_ONCE // cores, 1),
         modules=modules,
         meanwhile=lambda task: workers is None and _is_small(task.unit),
     )

@@ -287,7 +287,10 @@ _idle: list[ReadBuffer] = []
 @contextmanager
 def read_buffer() -> Iterator[ReadBuffer]:
     """Give exclusive use of a buffer until the block ends; its content is lost then."""
-    buffer = _idle.pop() if _idle else ReadBuffer()
+    try:
+        buffer = _idle.pop()
+    except IndexError:  # asking first whether there is one would not be safe in threads
+        buffer = ReadBuffer()
     try:
         yield buffer
     finally:

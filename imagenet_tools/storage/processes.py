@@ -3,8 +3,8 @@
 The workers are forked from a fork server, a process that has imported the modules and runs no threads. The driver
 itself is never forked: DuckDB and Arrow run threads in it, and a fork would copy their locks without their threads.
 
-A worker has one task, and one request to the disk, at a time. More workers than cores run while tasks wait for a slow
-disk or network, so that the cores stay busy.
+A worker has one task at a time while tasks compute. While they wait for a slow disk or network, it works on several in
+threads: the waits release the interpreter's lock, and a thread takes far less time and memory than a process.
 """
 
 from __future__ import annotations
@@ -18,26 +18,23 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import cache
 from resource import RLIM_INFINITY
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
 
-# The number of workers follows the last timings, once they cover enough seconds of work.
-_RECENT_TIMINGS = 32
-_LEAST_SECONDS = 0.25
+# A worker looks at its clocks this often, and takes more tasks at once if it was idle for more than this share.
+_LOOK_SECONDS = 0.025
+_IDLE_SHARE = 0.25
+_GROWTH = 4  # times as many tasks after each look
 
-# Shorter waits, as a share of computing, are no slow disk: page faults, or a virtual machine that had no core.
-_LEAST_WAITING = 0.2
-
-# Short tasks are given to a worker in batches of about so many seconds.
+# Short tasks are given to a worker in batches of about so many seconds, by the time that recent batches took.
 _BATCH_SECONDS = 0.05
-
-# Workers started for each one that the ratio of waiting to computing asks for: their waits do not alternate evenly.
-_WORKERS_PER_WAITING = 4
+_RECENT_BATCHES = 32
 
 # Files that a worker may have open before its table of files grows.
 _OPEN_FILES = 512
@@ -49,25 +46,19 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 
-class _Timing(NamedTuple):
-    """How long a batch of tasks took."""
+class _Outcome(NamedTuple):
+    """The results of a batch of tasks, up to the first that failed, and its error with the worker's traceback."""
 
+    number: int  # of the batch's first task
     n_tasks: int
-    computed: float  # seconds on a core
-    waited: float  # seconds in which it waited for something else than a core
-
-
-class _Batch(NamedTuple, Generic[_Result]):
-    """The results of the tasks that a worker got at once."""
-
-    results: list[_Result]  # up to the first task that failed
+    seconds: float
+    results: list[Any]
     error: Exception | None
-    where: str  # the traceback of the error, which pickling leaves out
-    timing: _Timing
+    traceback: str
 
 
 class _WorkerTracebackError(Exception):
-    """The cause of an error that a worker met: its traceback there."""
+    """The cause of an error in a worker: the traceback there."""
 
 
 def in_processes(
@@ -75,7 +66,7 @@ def in_processes(
     tasks: Sequence[_Task],
     workers: int,
     *,
-    most: int = 0,
+    threads: int = 1,
     begin: Callable[[], None] | None = None,
     stop: Callable[[], None] | None = None,
     modules: Sequence[str] = (),
@@ -89,8 +80,9 @@ def in_processes(
     Args:
         work: The function that workers call.
         tasks: Its arguments, one a call.
-        workers: The number of processes while tasks compute, at least 1.
-        most: The maximum number of processes while tasks wait rather than compute; 0: the same as `workers`.
+        workers: The number of processes, at least 1.
+        threads: The maximum number of tasks that each process works on at once while tasks wait rather than compute.
+            If it is more than 1, `work` must be safe to call from several threads.
         begin: A function that each worker calls once, before its first task.
         stop: A function that the driver calls when the results are abandoned, to end the tasks that are running.
         modules: Modules that the fork server imports, so that no worker has to.
@@ -113,12 +105,14 @@ def in_processes(
     from imagenet_tools.storage.fork_server import WorkerContext
 
     prepare_workers(work.__module__, *modules)
-    most = max(workers, most)
     # The fork server has the environment and the umask that the driver had when the server started.
     arguments = dict(os.environ), _umask(), begin
-    pool = ProcessPoolExecutor(most, WorkerContext(), initializer=_begin_worker, initargs=arguments)
+    # A pool for each process: the driver decides how many tasks each one holds.
+    pools = [
+        ProcessPoolExecutor(1, WorkerContext(), initializer=_begin_worker, initargs=arguments) for _ in range(workers)
+    ]
     # The first call of submit() returns once the fork server has imported its modules.
-    starter = threading.Thread(target=_submit_nothing, args=(pool,))
+    starter = threading.Thread(target=_submit_nothing, args=(pools[0],))
     try:
         n_done = 0
         if meanwhile is not None:
@@ -127,8 +121,10 @@ def in_processes(
                 yield work(tasks[n_done])
                 n_done += 1
             starter.join()
-        yield from _in_order(pool, work, tasks[n_done:], workers, most)
+        yield from _in_order(pools, work, tasks[n_done:], threads)
     except BrokenExecutor:
+        for process in [process for pool in pools for process in (pool._processes or {}).values()]:
+            process.terminate()
         message = (
             "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
             "again to go on, with fewer --workers if it happens again."
@@ -141,7 +137,8 @@ def in_processes(
     finally:
         if starter.is_alive():
             starter.join()
-        pool.shutdown(cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
 
 def _submit_nothing(pool: Executor) -> None:
@@ -161,74 +158,122 @@ def prepare_workers(*modules: str) -> None:
 
 
 def _in_order(
-    pool: Executor, work: Callable[[_Task], _Result], tasks: Sequence[_Task], workers: int, most: int
+    pools: Sequence[Executor], work: Callable[[_Task], _Result], tasks: Sequence[_Task], threads: int
 ) -> Generator[_Result, None, None]:
-    running: dict[Future[_Batch[_Result]], int] = {}
-    done: dict[int, _Batch[_Result]] = {}
-    timings: deque[_Timing] = deque(maxlen=_RECENT_TIMINGS)
+    turns: dict[Future[tuple[int, list[_Outcome]]], Executor] = {}
+    outcomes: dict[int, _Outcome] = {}
+    recent: deque[_Outcome] = deque(maxlen=_RECENT_BATCHES)
+    sizes, held = dict.fromkeys(pools, 1), dict.fromkeys(pools, 0)  # of each worker: batches that it may have, and has
     n_started = n_yielded = 0
     has_failed = False
+    free = list(pools)
     while n_yielded < len(tasks):
-        wanted = _workers_wanted(timings, workers, most)
-        # After an error no task is started: those before the failed one are running or done.
-        while n_started < len(tasks) and len(running) < wanted and not has_failed:
-            batch = tasks[n_started : n_started + _batch_length(timings, (len(tasks) - n_started) // wanted)]
-            with signals_deferred():
-                running[pool.submit(_work_on_batch, work, batch)] = n_started
-            n_started += len(batch)
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            batch_done = done[running.pop(future)] = future.result()
-            has_failed = has_failed or batch_done.error is not None
-            timings.append(batch_done.timing)
-        while n_yielded in done:
-            batch_done = done.pop(n_yielded)
-            yield from batch_done.results
-            n_yielded += len(batch_done.results)
-            if batch_done.error is not None:
-                raise batch_done.error from _WorkerTracebackError(batch_done.where)
+        for pool in free:
+            batches = []
+            # After an error no task is started: those before the failed one are running or done.
+            while held[pool] < sizes[pool] and n_started < len(tasks) and not has_failed:
+                length = _batch_length(recent, (len(tasks) - n_started) // len(pools))
+                batches.append((n_started, tasks[n_started : n_started + length]))
+                held[pool] += 1
+                n_started += length
+            if held[pool]:
+                with signals_deferred():
+                    turns[pool.submit(_turn, work, batches, threads)] = pool
+        free = []
+        for future in wait(turns, return_when=FIRST_COMPLETED).done:
+            free.append(pool := turns.pop(future))
+            sizes[pool], finished = future.result()
+            held[pool] -= len(finished)
+            outcomes |= {outcome.number: outcome for outcome in finished}
+            recent.extend(finished)
+            has_failed = has_failed or any(outcome.error for outcome in finished)
+        while n_yielded in outcomes:
+            outcome = outcomes.pop(n_yielded)
+            yield from outcome.results
+            n_yielded += outcome.n_tasks
+            if outcome.error is not None:
+                raise outcome.error from _WorkerTracebackError(outcome.traceback)
 
 
-def _workers_wanted(timings: Collection[_Timing], workers: int, most: int) -> int:
-    """Return how many processes keep `workers` cores busy, from the ratio of waiting to computing in recent tasks.
-
-    Time spent in line for a core counts for neither: on a busy machine more processes do not help.
-    """
-    computed = sum(timing.computed for timing in timings)
-    waited = sum(timing.waited for timing in timings)
-    if computed + waited < _LEAST_SECONDS or waited < _LEAST_WAITING * computed:
-        return workers
-    extra = _WORKERS_PER_WAITING * workers * waited / max(computed, waited / most)
-    return min(most, round(workers + extra))
-
-
-def _batch_length(timings: Collection[_Timing], share: int) -> int:
+def _batch_length(recent: Collection[_Outcome], share: int) -> int:
     """Return how many of the next tasks a worker gets at once: 1, or more if recent tasks were short.
 
     A worker that has finished waits about 1 ms for its next tasks. It gets at most half of its share of what is left,
     so that all workers end at about the same time.
     """
-    seconds = sum(timing.computed + timing.waited for timing in timings)
+    seconds = sum(outcome.seconds for outcome in recent)
     if not seconds:
         return 1
-    n_tasks = sum(timing.n_tasks for timing in timings)
+    n_tasks = sum(outcome.n_tasks for outcome in recent)
     return max(1, min(int(_BATCH_SECONDS * n_tasks / seconds), share // 2))
 
 
-def _work_on_batch(work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Batch[_Result]:
-    """Return the results of tasks up to the first that fails, its error, and their timing. Runs in a worker."""
-    # Whatever runs between these clocks, or between those below, counts as time in line rather than as waiting.
-    in_line, on_core, start = seconds_in_line(), time.process_time(), time.perf_counter()
+def _turn(
+    work: Callable[[_Task], _Result], batches: Sequence[tuple[int, Sequence[_Task]]], threads: int
+) -> tuple[int, list[_Outcome]]:
+    """Take batches; return how many this worker is to hold, and what is finished, once that grows or some are finished.
+
+    Runs in a worker.
+    """
+    if threads == 1:
+        return 1, [_outcome(number, work, tasks) for number, tasks in batches]
+    return _threads(threads).turn(work, batches)
+
+
+def _outcome(number: int, work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> _Outcome:
+    start = time.perf_counter()
     results: list[_Result] = []
     failed: Exception | None = None
     where = ""
     try:
         results.extend(map(work, tasks))
-    except Exception as error:  # noqa: BLE001 - the driver raises it
-        failed, where = error, traceback.format_exc()
-    seconds = time.perf_counter() - start
-    computed = time.process_time() - on_core
-    waited = max(0.0, seconds - computed - (seconds_in_line() - in_line))
-    return _Batch(results, failed, where, _Timing(len(tasks), computed, waited))
+    except Exception as error:  # noqa: BLE001 - raised again by the driver
+        failed, where = error, "\n" + traceback.format_exc()
+    return _Outcome(number, len(tasks), time.perf_counter() - start, results, failed, where)
+
+
+class _Threads:
+    """The threads of a worker, as many as keep a core busy while tasks wait."""
+
+    def __init__(self, most: int):
+        self._most, self._size = most, 1
+        self._pool = ThreadPoolExecutor(most)  # a thread starts with the task that needs it
+        self._running: set[Future[_Outcome]] = set()
+        # Since the last look: seconds of turns, of these on a core, and in line for a core at its begin.
+        self._seconds = self._computed = 0.0
+        self._in_line = seconds_in_line()
+
+    def turn(
+        self, work: Callable[[_Task], _Result], batches: Sequence[tuple[int, Sequence[_Task]]]
+    ) -> tuple[int, list[_Outcome]]:
+        """See _turn()."""
+        self._running |= {self._pool.submit(_outcome, number, work, tasks) for number, tasks in batches}
+        while True:
+            on_core, start = time.process_time(), time.perf_counter()
+            done, self._running = wait(self._running, _LOOK_SECONDS, FIRST_COMPLETED)
+            self._seconds += time.perf_counter() - start
+            self._computed += time.process_time() - on_core
+            if self._grows(len(self._running) + len(done)) or done:
+                return self._size, [future.result() for future in done]
+
+    def _grows(self, n_batches: int) -> bool:
+        """Look at the clocks if it is time to, and return True if this worker is to hold more batches."""
+        if self._seconds < _LOOK_SECONDS:
+            return False
+        # Time in line for a core is not idle: on a busy machine more threads do not help.
+        in_line = seconds_in_line()
+        idle = self._seconds - self._computed - max(in_line - self._in_line, 0.0)
+        grows = idle > _IDLE_SHARE * self._seconds and n_batches == self._size < self._most
+        self._seconds, self._computed, self._in_line = 0.0, 0.0, in_line
+        if grows:
+            self._size = min(_GROWTH * self._size, self._most)
+        return grows
+
+
+@cache
+def _threads(most: int) -> _Threads:
+    """Return the threads of this worker process."""
+    return _Threads(most)
 
 
 @contextmanager
