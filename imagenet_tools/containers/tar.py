@@ -35,6 +35,7 @@ PROBLEMS = {
 
 _ZEROS = bytes(BLOCK)
 _MAX_TAIL_BYTES = 64 << 20  # of zeros after the end that are checked; writers pad to 10 KiB by default
+_MAX_LEAD_BYTES = 8 * BLOCK
 READ_BYTES = 1 << 20
 _INFLATED_BYTES = 1 << 16  # a larger buffer is returned to the system and allocated again at each use
 
@@ -167,13 +168,17 @@ def _walk(
 ) -> Iterator[tuple[Member, bytes]]:
     # The bytes from `base` on that were read last: a header or a payload's head inside them costs no read.
     chunk, base, place = b"", start, start
+    # Where the headers of the member begin, and the bytes of those of the last one: the pax header that many writers
+    # give each member is in the same read.
+    first, lead = start, BLOCK
+    most_lead = _MAX_LEAD_BYTES if ahead else BLOCK  # without `ahead` a stream may be read, which does not go back
     # Values of pax records and long names, for the next member and for all that follow.
     extra: Extra | None = None
     common: Extra | None = None
     while True:
         block = chunk[place - base : place - base + BLOCK]
         if len(block) < BLOCK:
-            chunk, base = _exactly(read, place, min(BLOCK + ahead, end - place)), place
+            chunk, base = _exactly(read, place, min(lead + ahead, end - place)), place
             block = chunk[:BLOCK]
         if block == _ZEROS or len(block) < BLOCK:
             break
@@ -201,7 +206,9 @@ def _walk(
                 chunk, base = _exactly(read, place, n), place
             head = chunk[place - base : place - base + n]
         yield member, head
+        lead = min(place - first, most_lead)
         place += size + -size % BLOCK
+        first = place
     if len(block) < BLOCK:
         expected = "a header of 512 bytes, or the two blocks of zeros that end a tar"
         raise tar_header.truncated(label, place, f"{len(block)} bytes before its end", expected)

@@ -142,6 +142,24 @@ def test_the_head_of_a_payload_comes_with_its_member(
     assert [member for member, _ in found] == list(tar.walk(path))
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_member_costs_one_read_also_with_a_pax_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=FORMATS[form]) as written:
+        for n in range(50):
+            info = tarfile.TarInfo(f"{n}.JPEG")
+            info.size, info.mtime = 20_000, 1.5
+            written.addfile(info, io.BytesIO(payload_of(20_000)))
+    reads: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *arguments: [reads.append(arguments[1]), pread(*arguments)][1])
+    heads = [head for _, head in tar.walk_ahead(path, ahead=4096)]
+    assert heads == [payload_of(20_000)[:4096]] * 50
+    assert len(reads) <= 50 + 4  # the first two reads of a header, and the end
+
+
 def test_a_tar_inside_a_tar_is_walked_by_its_bounds(archive: Callable[[bytes], Path]) -> None:
     inner = {f"n0144076{n}.tar": made({f"n0144076{n}_{i}.JPEG": payload_of(i) for i in range(5)}) for n in range(3)}
     path = archive(made(inner))
