@@ -74,9 +74,10 @@ preadv: Callable[[int, tuple[memoryview], int], int] = getattr(os, "preadv", _pr
 def _no_advice(fd: int, offset: int, n: int, advice: int) -> None: ...
 
 
-# Tells the kernel how a file will be read; macOS has no such call. With RANDOM nothing is read ahead.
+# Tells the kernel how a file will be read; macOS has no such call. With WILLNEED the disk begins to read a range, and
+# the call does not wait for it.
 advise: Callable[[int, int, int, int], None] = getattr(os, "posix_fadvise", _no_advice)
-RANDOM: int = getattr(os, "POSIX_FADV_RANDOM", 1)
+WILLNEED: int = getattr(os, "POSIX_FADV_WILLNEED", 3)
 
 
 def send(out_fd: int, in_fd: int, offset: int, n: int) -> int:

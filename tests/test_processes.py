@@ -254,7 +254,7 @@ def test_short_tasks_are_given_to_workers_in_batches() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_the_file_table_of_a_worker_is_wide_before_it_has_threads() -> None:
     (status,) = in_processes(Path.read_text, [Path("/proc/self/status")], 1)
-    assert int(status.split("FDSize:")[1].split()[0]) >= 512
+    assert int(status.split("FDSize:")[1].split()[0]) >= 1024
 
 
 def test_results_that_no_pipe_holds_arrive() -> None:

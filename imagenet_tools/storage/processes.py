@@ -27,17 +27,17 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.system import address_space, end_with_parent, limit_address_space, seconds_in_line
 
-# A worker looks at its clocks this often, and takes more tasks at once if it was idle for more than this share.
+# A worker with one task looks at its clocks this often. If it was idle for more than this share, it takes all the tasks
+# that it may: with several threads nobody knows how long a core was wanted.
 _LOOK_SECONDS = 0.025
-_IDLE_SHARE = 0.25
-_GROWTH = 4  # times as many tasks after each look
+_IDLE_SHARE = 0.5
 
 # Short tasks are given to a worker in batches of about so many seconds, by the time that recent batches took.
 _BATCH_SECONDS = 0.05
 _RECENT_BATCHES = 32
 
 # Files that a worker may have open before its table of files grows.
-_OPEN_FILES = 512
+_OPEN_FILES = 1024
 
 # Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -253,21 +253,20 @@ class _Threads:
             done, self._running = wait(self._running, _LOOK_SECONDS, FIRST_COMPLETED)
             self._seconds += time.perf_counter() - start
             self._computed += time.process_time() - on_core
-            if self._grows(len(self._running) + len(done)) or done:
+            if self._grows() or done:
                 return self._size, [future.result() for future in done]
 
-    def _grows(self, n_batches: int) -> bool:
+    def _grows(self) -> bool:
         """Look at the clocks if it is time to, and return True if this worker is to hold more batches."""
-        if self._seconds < _LOOK_SECONDS:
+        if self._seconds < _LOOK_SECONDS or self._size == self._most:
             return False
         # Time in line for a core is not idle: on a busy machine more threads do not help.
         in_line = seconds_in_line()
         idle = self._seconds - self._computed - max(in_line - self._in_line, 0.0)
-        grows = idle > _IDLE_SHARE * self._seconds and n_batches == self._size < self._most
+        if idle > _IDLE_SHARE * self._seconds:
+            self._size = self._most
         self._seconds, self._computed, self._in_line = 0.0, 0.0, in_line
-        if grows:
-            self._size = min(_GROWTH * self._size, self._most)
-        return grows
+        return self._size == self._most
 
 
 @cache

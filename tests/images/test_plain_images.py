@@ -130,12 +130,12 @@ def in_folder(path: Path) -> Unit:
 # ---- requests to a disk
 
 
-def test_nothing_is_read_ahead_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_bytes_of_many_files_are_asked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_folder(tmp_path / "train" / WNID, named([image.data for image in stock()[:300]]))
-    advice: Counter[int] = Counter()
-    monkeypatch.setattr(system, "advise", lambda fd, offset, n, advice_: advice.update([advice_]))
+    advice: Counter[tuple[int, int, int]] = Counter()
+    monkeypatch.setattr(system, "advise", lambda fd, *range_and_advice: advice.update([range_and_advice]))
     assert len(scanned([in_folder(folder)])["images"]) == 300
-    assert advice == {system.RANDOM: 300}
+    assert advice == {(0, image_rows.HEAD, system.WILLNEED): 300}
 
 
 # ---- every form

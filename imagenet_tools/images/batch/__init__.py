@@ -24,6 +24,7 @@ import hashlib
 import itertools
 import os
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
@@ -70,11 +71,15 @@ _MIN_RUN = 32  # fewer plain members between two that are not plain are no faste
 
 _MAX_FILES = 256  # open at once
 
-# Files of a folder are opened and read by threads if the first ones had to wait for a disk or a network. From the page
-# cache a file takes 8 us on a core, and one read of a local disk about 60 us.
+# Batches of files that the threads of a process have open at a time: one is read while another is parsed. More files
+# would exceed the usual limit of 1,024 descriptors.
+_open_batches = threading.BoundedSemaphore(2)
+
+# Files of a folder are opened and read by threads if the first ones took this long to open: a network file system, or a
+# disk from which inodes are read. From memory it takes 4 us.
 _MAX_REQUESTS = 16
-_TRIED_FILES = 8
-_SLOW_SECONDS = 30e-6
+_TRIED_FILES = 2
+_SLOW_SECONDS = 200e-6
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _PLAIN_NAME = re.compile(r"(n\d{8})_\d{1,16}\.JPEG", re.ASCII)
 
@@ -128,7 +133,11 @@ def scan_files(
             files = list(group)
             for first in range(0, len(files), _MAX_FILES):
                 some = files[first : first + _MAX_FILES]
-                if not plain or len(some) < _MIN_RUN or not _add_files(rows, folder_fd, prefix, some, buffer, threads):
+                together = plain and len(some) >= _MIN_RUN
+                if together:
+                    with _open_batches:
+                        together = _add_files(rows, folder_fd, prefix, some, buffer, threads)
+                if not together:
                     for entry in some:
                         add(entry)
                 yield
@@ -151,7 +160,7 @@ def _add_files(
     """Add files with plain names; return False, and add none, if one cannot be read or is compressed."""
     files = _OpenFiles(folder_fd, entries, buffer)
     try:
-        is_slow = files.open_all(threads)
+        is_slow = files.read_all(threads)
         fds, sizes = files.fds, files.sizes
         start, held, length = np.arange(len(fds)) * HEAD, np.array(files.held), np.array(sizes)
         if (_are_gzipped(buffer, start) & (held >= len(GZIP_MAGIC))).any():
@@ -184,31 +193,42 @@ class _OpenFiles:
         self._folder_fd, self._entries, self._view = folder_fd, entries, buffer.view
         self.fds, self.sizes, self.held = ([-1] * len(entries) for _ in range(3))
 
-    def open_all(self, threads: ThreadPoolExecutor) -> bool:
-        """Open and read all files; return True if `threads` did so because reading is slow."""
-        on_core, start = time.thread_time(), time.perf_counter()
-        self._open(range(len(self.fds))[:_TRIED_FILES])
-        waited = time.perf_counter() - start - (time.thread_time() - on_core)
-        rest = range(len(self.fds))[_TRIED_FILES:]
-        is_slow = waited > _TRIED_FILES * _SLOW_SECONDS
-        if not is_slow:
-            self._open(rest)
+    def read_all(self, threads: ThreadPoolExecutor) -> bool:
+        """Open and read all files; return True if `threads` did so because opening is slow."""
+        numbers = range(len(self.fds))
+        if min(self._seconds_to_open(n) for n in numbers[:_TRIED_FILES]) <= _SLOW_SECONDS:
+            self._open(numbers[_TRIED_FILES:])
+            self._read(numbers)
             return False
-        shares = [threads.submit(self._open, rest[n::_MAX_REQUESTS]) for n in range(_MAX_REQUESTS)]
-        wait(shares)  # the files may be closed only then
-        for share in shares:
-            share.result()
+        shares = [numbers[n::_MAX_REQUESTS] for n in range(_MAX_REQUESTS)]
+        futures = [threads.submit(self._open_and_read, share) for share in shares]
+        wait(futures)  # the files may be closed only then
+        for future in futures:
+            future.result()
         return True
 
+    def _seconds_to_open(self, n: int) -> float:
+        start = time.perf_counter()
+        self._open([n])
+        return time.perf_counter() - start
+
+    def _open_and_read(self, numbers: Sequence[int]) -> None:
+        self._open([n for n in numbers if self.fds[n] < 0])
+        self._read(numbers)
+
     def _open(self, numbers: Iterable[int]) -> None:
-        folder_fd, entries, view, preadv = self._folder_fd, self._entries, self._view, system.preadv
+        folder_fd, entries, advise, willneed = self._folder_fd, self._entries, system.advise, system.WILLNEED
         for n in numbers:
             fd = os.open(entries[n].name, _READ, dir_fd=folder_fd)
             self.fds[n] = fd
-            # At the beginning of a file the kernel would read 16 KiB or more.
-            system.advise(fd, 0, 0, system.RANDOM)
+            # The disk reads these bytes of many files at once. Without advice the kernel would read 16 KiB or more.
+            advise(fd, 0, HEAD, willneed)
             self.sizes[n] = os.lseek(fd, 0, os.SEEK_END)  # a third of the time of fstat
-            self.held[n] = preadv(fd, (view[n * HEAD : (n + 1) * HEAD],), 0)
+
+    def _read(self, numbers: Iterable[int]) -> None:
+        view, preadv = self._view, system.preadv
+        for n in numbers:
+            self.held[n] = preadv(self.fds[n], (view[n * HEAD : (n + 1) * HEAD],), 0)
 
     def close(self) -> None:
         """Close the files that are open."""
