@@ -6,8 +6,10 @@ import os
 import random
 import subprocess
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,36 @@ def test_the_first_bytes_of_many_files_are_asked_for_at_once(tmp_path: Path, mon
     monkeypatch.setattr(system, "advise", lambda fd, *range_and_advice: advice.update([range_and_advice]))
     assert len(scanned([in_folder(folder)])["images"]) == 300
     assert advice == {(0, image_rows.HEAD, system.WILLNEED): 300}
+
+
+def test_units_in_threads_stay_below_the_usual_limit_of_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "train" / WNID, named([image.data for image in stock()[:256]]))
+    expected = scanned([in_folder(folder)])
+    monkeypatch.setattr(batch, "_add_files", count_open := CountOpen(batch._add_files))
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(scanned, [[in_folder(folder)]] * 16)) == [expected] * 16
+    assert count_open.most <= 2
+
+
+class CountOpen:
+    """Counts the batches of files that are open at once."""
+
+    def __init__(self, add_files: Callable[..., bool]):
+        self._add_files, self._lock = add_files, threading.Lock()
+        self._open = self.most = 0
+
+    def __call__(self, *arguments: Any) -> bool:
+        """Add the files of a batch."""
+        with self._lock:
+            self._open += 1
+            self.most = max(self.most, self._open)
+        try:
+            return self._add_files(*arguments)
+        finally:
+            with self._lock:
+                self._open -= 1
 
 
 # ---- every form
