@@ -41,7 +41,10 @@ FLAGS = {
     "no_size": "the annotation states no size, or one below 1; the image's own is used",
     "no_real": "the image's own size is not known either: no normalised values",
     "size_differs": "the stated size is not the image's own; the box is a fraction of the stated one",
-    "size_turned": "the stated size is the image's own with width and height exchanged",
+    "size_turned": (
+        "the stated size is the image's own with width and height exchanged; if EXIF turns the image by 90 degrees, "
+        "the box is of the shown image, and turned back"
+    ),
     "swapped_x": "xmin > xmax; exchanged",
     "swapped_y": "ymin > ymax; exchanged",
     "outside": "the box reaches out of the image; clipped to it",
@@ -85,11 +88,13 @@ def normalise(
     stated_height: ArrayLike,
     real_width: ArrayLike,
     real_height: ArrayLike,
+    orientation: ArrayLike = np.nan,
 ) -> Normalised:
-    """Return boxes in pixels as fractions of the image, repaired and clipped, one row for each box.
+    """Return boxes in pixels as fractions of the stored image, repaired and clipped, one row for each box.
 
     All arguments are one-dimensional arrays of one length, or single numbers; nan means unknown. Edges are divided by
-    the stated size if both its sides are at least 1, else by the real size.
+    the stated size if both its sides are at least 1, else by the real size. A stated size that is the real one with its
+    sides exchanged is that of the image as its EXIF orientation shows it, if the orientation exchanges them.
     """
     values = (xmin, ymin, xmax, ymax, stated_width, stated_height, real_width, real_height)
     x1, y1, x2, y2, stated_w, stated_h, real_w, real_h = np.broadcast_arrays(
@@ -124,6 +129,10 @@ def normalise(
         "degenerate": usable & ~area,
     }
     left, top, right, bottom = (np.where(area, edge, np.nan) for edge in (left, top, right, bottom))
+    shown = np.where(masks["size_turned"] & np.isin(orientation, TRANSPOSED), orientation, 1)
+    if (shown != 1).any():
+        back = np.where(shown == 6, 8, np.where(shown == 8, 6, shown))  # 5 and 7 are their own inverses
+        left, top, right, bottom = turn(left, top, right, bottom, back)
     bits = np.zeros(len(finite), np.int64)
     for code, mask in masks.items():
         bits |= mask * _BITS[code]

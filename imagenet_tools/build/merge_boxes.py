@@ -143,10 +143,10 @@ def merge_boxes(stage: Stage, chosen: ChosenBoxes, images: Relation) -> dict[str
     Raises:
         SourceError: A box of a validation image is of another class than its label.
     """
-    frames = stage.table(f"SELECT dataset, image_id, wnid, width, height FROM {images} WHERE n_boxes > 0")
+    frames = stage.table(f"SELECT dataset, image_id, wnid, width, height, orientation FROM {images} WHERE n_boxes > 0")
     placed = stage.table(
         f"""SELECT *, CASE WHEN reason IS NULL THEN {_PART} ELSE '' END AS part FROM (
-            SELECT b.* EXCLUDE (scope) REPLACE (coalesce(b.wnid, f.wnid) AS wnid), width, height,
+            SELECT b.* EXCLUDE (scope) REPLACE (coalesce(b.wnid, f.wnid) AS wnid), width, height, orientation,
                    CASE WHEN spare.reason IS NULL AND f.image_id IS NULL THEN 'no_image' ELSE spare.reason END AS reason
             FROM {chosen.boxes} AS b LEFT JOIN {chosen.spare} AS spare USING ({_ANNOTATION})
             LEFT JOIN {frames} AS f USING (dataset, image_id))"""
@@ -177,13 +177,13 @@ def _sorted(stage: Stage, placed: Relation, table: str, part: str) -> Iterator[p
 
 
 def _normalised(rows: pa.RecordBatch, table: str) -> pa.RecordBatch:
-    """Return rows of boxes with normalised edges and all flags. They need the image's width and height."""
+    """Return rows of boxes with normalised edges and all flags. They need the image's size and orientation."""
     import numpy as np
     import pyarrow as pa
 
     edges = ("xmin", "ymin", "xmax", "ymax")
-    sizes = ("stated_width", "stated_height", "width", "height")
-    numbers = (rows[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in (*edges, *sizes))
+    frame = ("stated_width", "stated_height", "width", "height", "orientation")
+    numbers = (rows[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in (*edges, *frame))
     boxes = bbox.normalise(*numbers)
     kinds, places = np.unique(boxes.bits | _reader_flags(rows["flags"]), return_inverse=True)
     words = pa.array([bbox.in_words(kind) for kind in kinds.tolist()], pa.list_(pa.string()))

@@ -44,6 +44,18 @@ def test_a_stated_size_with_its_sides_exchanged_is_told_apart():
     assert one(0, 0, 9, 9, stated=(375, 500))[1] == ("size_differs", "size_turned")
 
 
+@pytest.mark.parametrize("orientation", range(9))
+def test_a_box_of_the_shown_image_is_turned_back_to_the_stored_one(orientation):
+    stored = (0.1, 0.2, 0.4, 0.9)
+    turned = orientation in bbox.TRANSPOSED
+    shown = [float(edge) for edge in bbox.turn(*stored, orientation)] if turned else stored
+    width, height = 300, 400
+    pixels = [edge * side for edge, side in zip(shown, (width, height) * 2, strict=True)]
+    found = bbox.normalise(*pixels, width, height, 400, 300, orientation)
+    assert [float(edge[0]) for edge in found[:4]] == pytest.approx(stored)
+    assert "size_turned" in flags_of(found)[0]
+
+
 @pytest.mark.parametrize("stated", [(0, 0), (NAN, NAN), (500, 0), (-1, 375), (INF, 375)])
 def test_without_a_usable_stated_size_the_real_one_divides(stated):
     assert one(0, 0, 250, 375, stated=stated) == ((0, 0, 0.5, 1), ("no_size",))
