@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -159,14 +160,14 @@ def test_the_number_of_workers_changes_no_byte(workers: int, sample: Path, index
 
 
 def slow_work(task: Task) -> UnitResult:
-    """Work as on a slow disk, and leave the number of the process in the folder `readers` beside the index."""
+    """Work as on a slow disk, and leave the number of the thread in the folder `readers` beside the index."""
     time.sleep(0.2)
-    (task.parts.parents[1] / "readers" / str(os.getpid())).touch()
+    (task.parts.parents[1] / "readers" / f"{os.getpid()}-{threading.get_native_id()}").touch()
     return work(task)
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_a_slow_disk_is_read_by_more_processes_than_cores_unless_their_number_is_given(
+def test_a_slow_disk_is_read_by_more_threads_than_cores_unless_their_number_is_given(
     workers: int | None, sample: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers, cores = tmp_path / "readers", system.cores()
