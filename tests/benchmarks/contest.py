@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -120,7 +121,12 @@ class Result:
 
 
 def prepare(contests: Sequence[Contest]) -> None:
-    """Make the environments of all runs, that none is made between two rounds; what cannot be made, its rows say."""
+    """Make the environments of all runs, that none is made between two rounds; what cannot be made, its rows say.
+
+    The package is compiled once, as pip does when it installs it: a checkout may be set to keep no bytecode, and then
+    compiles it in each run.
+    """
+    compileall.compile_dir(CHECKOUT / "imagenet_tools", quiet=1)
     for group in sorted({run.group for contest in contests for _, run in contest.runs()}):
         try:
             environment(group)
