@@ -30,6 +30,7 @@ from imagenet_tools.storage.processes import in_processes
 from imagenet_tools.store import layout
 from imagenet_tools.store.layout import Manifest
 from imagenet_tools.store.sources import Source, UnitRecord, read_sources, rooted, write_sources
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Forecast
 from imagenet_tools.wordnet import nltk_bridge
 
@@ -60,7 +61,7 @@ _SMALL_GZIP_BYTES = 128 << 10
 _WORKER_MODULES = ("numpy.char", "numpy.ma", "numpy.strings", "pyarrow.compute", "pyarrow.parquet")
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """Result of a build.
 
@@ -77,6 +78,14 @@ class Report:
     units: Counts = field(default_factory=dict)
     rows: Counts = field(default_factory=dict)
     problems: Counts = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Report: {self.index}; {self.content()}; {count_of(sum(self.problems.values()), 'problem')}"
+
+    def content(self) -> str:
+        """Return the number of images, boxes and labels in words."""
+        totals = (("images", "image"), ("boxes", "box"), ("labels", "label"))
+        return ", ".join(count_of(self.rows.get(table, 0), noun) for table, noun in totals)
 
 
 def build_index(

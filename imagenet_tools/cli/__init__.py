@@ -20,10 +20,11 @@ from click.shell_completion import shell_complete
 from imagenet_tools import __version__
 from imagenet_tools.cli import process
 from imagenet_tools.cli.options import JSON_OPTION, default_index_option, make_command
-from imagenet_tools.cli.printing import print_json, printable
+from imagenet_tools.cli.printing import print_json
 from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
 from imagenet_tools.storage.processes import without_pandas
+from imagenet_tools.text import printable
 
 DONE = 0
 FAILED = 1

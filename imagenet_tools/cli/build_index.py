@@ -9,8 +9,10 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
-from imagenet_tools.cli.printing import ProgressBar, counted, note, print_json, print_table, printable, some_of
+from imagenet_tools.cli.printing import note, print_json, print_table
+from imagenet_tools.progress import ProgressBar
 from imagenet_tools.store.layout import default_index
+from imagenet_tools.text import count_of, printable, some_of
 
 if TYPE_CHECKING:
     from imagenet_tools.build.build import Report
@@ -100,17 +102,15 @@ def _print_sources(report: Report) -> None:
 
 def _print_totals(report: Report) -> None:
     n_rows = report.rows
-    totals = (("images", "image"), ("boxes", "box"), ("labels", "label"))
-    content = ", ".join(counted(n_rows.get(table, 0), noun) for table, noun in totals)
     units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
-    click.echo(printable(f"{report.index}: {content} (units: {units or 'none'})"))
+    click.echo(printable(f"{report.index}: {report.content()} (units: {units or 'none'})"))
     if n := n_rows.get("copies"):
-        click.echo(f"{counted(n, 'image')} also in a second place (table copies)")
+        click.echo(f"{count_of(n, 'image')} also in a second place (table copies)")
     if n := report.problems.get("other_bytes"):
-        note(f"{counted(n, 'image')} in a second place with other bytes than the one that is kept: copies.other_bytes")
+        note(f"{count_of(n, 'image')} in a second place with other bytes than the one that is kept: copies.other_bytes")
     if n := n_rows.get("unused_boxes"):
-        note(f"{counted(n, 'box')} in the table unused_boxes: without an image in the index, or repeated")
+        note(f"{count_of(n, 'box')} in the table unused_boxes: without an image in the index, or repeated")
     if report.problems:
         codes = ", ".join(f"{n:,} {code}" for code, n in report.problems.items())
-        note(f"{counted(sum(report.problems.values()), 'problem')}: {codes}")
+        note(f"{count_of(sum(report.problems.values()), 'problem')}: {codes}")
         note('List them with: imagenet-tools query "SELECT code, source, file, image_id, reason FROM problems"')

@@ -10,8 +10,10 @@ import click
 
 from imagenet_tools.catalogue.sums import NOTHING_COMPARED
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
-from imagenet_tools.cli.printing import ProgressBar, are, counted, print_json, printable
+from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import UsageError
+from imagenet_tools.progress import ProgressBar
+from imagenet_tools.text import are, count_of, printable
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.checks import AnyChecked
@@ -139,10 +141,10 @@ def lock_findings(index: Index, path: Path) -> dict[str, object]:
 def print_lock_findings(findings: Mapping[str, Any]) -> None:
     """Print the result of lock_findings."""
     missing, relabelled = findings["missing"], findings["relabelled"]
-    images = counted(findings["images"], "image")
+    images = count_of(findings["images"], "image")
     lines_by_title = {
         f"{len(missing):,} of {images} {are(len(missing))} not in the index": missing,
-        f"{counted(len(relabelled), 'image')} with another class in the index": [
+        f"{count_of(len(relabelled), 'image')} with another class in the index": [
             f"{image['image']}: locked as {image['locked']}, here {image['here']}" for image in relabelled
         ],
     }

@@ -11,17 +11,9 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, options
-from imagenet_tools.cli.printing import (
-    counted,
-    first_of,
-    note,
-    print_json,
-    print_text,
-    printable,
-    table,
-    terminal_columns,
-)
+from imagenet_tools.cli.printing import note, print_json, print_text, terminal_columns
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import count_of, first_of, printable, table
 
 if TYPE_CHECKING:
     from imagenet_tools.catalogue.class_maps import ClassMap
@@ -120,7 +112,7 @@ def show_command(list_: str, output: Path | None) -> None:
         if options.as_json():
             print_json(_facts(images) | {"images": images.images}, output)
             return
-        note(f"{images.name}: {images.title}; {counted(len(images), 'image')} of {images.dataset}")
+        note(f"{images.name}: {images.title}; {count_of(len(images), 'image')} of {images.dataset}")
         agrees = f"; agrees with {images.checked}" if images.checked else ""
         note(f"sha256 {images.sha256}; from {images.source}{agrees}")
         print_text("\n".join(images.images), output)
@@ -257,7 +249,7 @@ def map_command(a: str, b: str, ancestors: bool, output: Path | None) -> None:
         names = list(getattr(class_map, title))
         if names:
             list_name = (first if title == "ambiguous" else second).name
-            note(f"{title}: {counted(len(names), 'class')} of {list_name}: {first_of(names, _MAX_NAMED)}")
+            note(f"{title}: {count_of(len(names), 'class')} of {list_name}: {first_of(names, _MAX_NAMED)}")
 
 
 def _map_lines(class_map: ClassMap) -> Iterable[str]:
@@ -360,7 +352,7 @@ def _note_superclasses(superclasses: Superclasses, ambiguous: list[str]) -> None
     sizes = [len(superclass.members) for superclass in superclasses.superclasses]
     span = f", {min(sizes):,} to {max(sizes):,} each" if sizes else ""
     n_classes = len(superclasses.classes())
-    note(f"{counted(len(sizes), 'superclass')} of {sum(sizes):,} of {counted(n_classes, 'class')}{span}")
+    note(f"{count_of(len(sizes), 'superclass')} of {sum(sizes):,} of {count_of(n_classes, 'class')}{span}")
     meanings = {
         "uncovered": "at or below none",
         "undecided": "below several, assigned to none",
@@ -370,9 +362,9 @@ def _note_superclasses(superclasses: Superclasses, ambiguous: list[str]) -> None
     }
     for reason, wnids in (*superclasses.unassigned(), ("ambiguous", ambiguous)):
         if wnids:
-            note(f"{reason}: {counted(len(wnids), 'class')} {meanings[reason]}: {_some_names(wnids)}")
+            note(f"{reason}: {count_of(len(wnids), 'class')} {meanings[reason]}: {_some_names(wnids)}")
     if passed := superclasses.passed_over:
-        note(f"passed over: {counted(len(passed), 'synset')}: {_some_names(tuple(passed))}")
+        note(f"passed over: {count_of(len(passed), 'synset')}: {_some_names(tuple(passed))}")
     for line in superclasses.notes:
         note(line)
 
@@ -409,6 +401,6 @@ def tree_command(classes: str, rule: str, under: str, kinds_only: bool, output: 
     _deliver(trees.text(tree), tree, output)
     n_classes = len({choice.wnid for choice in tree.choices} & set(tree.classes))
     note(
-        f"{counted(len(tree.hypernyms) + 1, 'synset')} of {counted(len(tree.classes), 'class')}; "
+        f"{count_of(len(tree.hypernyms) + 1, 'synset')} of {count_of(len(tree.classes), 'class')}; "
         f"{len(tree.choices):,} keep one hypernym of several by {rule}, {n_classes:,} of them classes"
     )

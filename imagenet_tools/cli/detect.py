@@ -10,7 +10,8 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, options
-from imagenet_tools.cli.printing import counted, print_json, printable, some_of, terminal_columns
+from imagenet_tools.cli.printing import print_json, terminal_columns
+from imagenet_tools.text import count_of, printable, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def _lines(survey: Survey, width: int | None) -> list[str]:
             "evidence": detection.evidence,
             "labels": _labels(detection.labels),
             "missing": detection.missing,
-            "reads": f"{_listed(detection.holds)}, in {counted(n_units, 'unit')} of work"
+            "reads": f"{_listed(detection.holds)}, in {count_of(n_units, 'unit')} of work"
             if detection.holds
             else "nothing",
             "or else": "; ".join(detection.readings),

@@ -11,10 +11,12 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
-from imagenet_tools.cli.printing import ProgressBar, counted, note, print_json, print_steps, print_table, steps_json
+from imagenet_tools.cli.printing import note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import UsageError
+from imagenet_tools.progress import ProgressBar
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
@@ -103,18 +105,15 @@ def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
 def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
     """Print a target's counts: what it would hold, or with a result what it holds."""
     from imagenet_tools.exports.boxes import REASONS as BOX_REASONS
+    from imagenet_tools.exports.plan import SPLIT_HEAD
 
     counts = result or plan
-    images, classes = counted(counts.images(), "image"), counted(len(plan.classes), "class")
-    boxes = f", {counted(counts.boxes(), 'box')}" if plan.writes.boxes else ""
-    size = f"{'about ' if plan.options.resize else ''}{counted(counts.bytes(), 'byte')}"
+    images, classes = count_of(counts.images(), "image"), count_of(len(plan.classes), "class")
+    boxes = f", {count_of(counts.boxes(), 'box')}" if plan.writes.boxes else ""
+    size = f"{'about ' if plan.options.resize else ''}{count_of(counts.bytes(), 'byte')}"
     verb, place = ("holds", result.path) if result else ("would hold", dest)
     click.echo(f"{place}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
-    rows = [
-        (split, counts.images(split), sum(tally.boxes for tally in tallies.values()), len(tallies))
-        for split, tallies in counts.tallies.items()
-    ]
-    print_table(("split", "images", "boxes", "classes"), rows, fit=False)
+    print_table(SPLIT_HEAD, counts.split_rows(), fit=False)
     if result is None:
         click.echo()
         print_steps(plan.selection, notes=False)  # the hazards hold the notes
@@ -133,8 +132,8 @@ def _print_reasons(head: tuple[str, ...], counts: Mapping[str, int], reasons: Ma
 
 def _print_costs(cost: dict[str, Any]) -> None:
     ways = ", ".join(f"{way} {'possible' if works else 'not possible'}" for way, works in cost["links"].items())
-    shards = f", {counted(cost['shards'], 'shard')}" if cost["shards"] else ""
+    shards = f", {count_of(cost['shards'], 'shard')}" if cost["shards"] else ""
     click.echo(
-        f"\nIt would take {counted(cost['inodes'], 'inode')}{shards}; {cost['free_bytes']:,} bytes are free there. "
+        f"\nIt would take {count_of(cost['inodes'], 'inode')}{shards}; {cost['free_bytes']:,} bytes are free there. "
         f"Images that are files: {cost['images_that_are_files']:,}{f' ({ways})' if ways else ''}."
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import counted, print_json, print_steps, print_table, printable, steps_json
+from imagenet_tools.cli.printing import print_json, print_steps, print_table, steps_json
+from imagenet_tools.text import printable
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.selection import Selection
@@ -45,29 +46,12 @@ def command(recipe: Path | None) -> None:
 
 
 def _print_summary(content: Summary) -> None:
-    split_head = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
-    print_table(split_head, [tuple(row.values()) for row in content.splits])
-    box_head = ("data set", "split", "annotations", "published", "boxes", "without image", "published", "note")
-    others: tuple[tuple[tuple[str, ...], list[dict[str, object]]], ...] = (
-        (box_head, content.boxes),
-        (("source", "root", "forms", "images", "boxes", "labels", "problems"), content.sources),
-        (("problem", "count", "example"), content.problems),
-        (("box repair or note", "count", "meaning"), content.box_flags),
-    )
-    for head, rows in others:
-        if rows:
+    for n, (head, rows) in enumerate(content.tables()):
+        if n:
             click.echo()
-            print_table(head, [tuple(row.values()) for row in rows])
-    if content.photos < content.labelled:
-        photos = f"{counted(content.photos, 'photograph')}: a photograph in several data sets is counted once"
-        click.echo(f"\n{counted(content.labelled, 'labelled image')} of {photos}")
-    if content.copies:
-        text = f"\n{counted(content.copies, 'image')} also in a second place (table copies)"
-        if content.other_bytes:
-            text += f", {content.other_bytes:,} of them with other bytes (column other_bytes)"
-        click.echo(text)
-    for reason, n in content.unused_boxes.items():
-        click.echo(f"\n{counted(n, 'box')} in the table unused_boxes: {reason}")
+        print_table(head, rows)
+    for text in content.notes():
+        click.echo(f"\n{text}")
 
 
 def _print_selection(selection: Selection) -> None:

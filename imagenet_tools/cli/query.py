@@ -19,7 +19,7 @@ import click
 
 from imagenet_tools import schema
 from imagenet_tools.cli import DONE, options, reported
-from imagenet_tools.cli.printing import aligned, layout_of, note, print_json, print_table, table
+from imagenet_tools.cli.printing import note, print_json, print_table
 from imagenet_tools.cli.process import Stream
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.storage.files import whole
@@ -27,6 +27,7 @@ from imagenet_tools.storage.processes import in_child
 from imagenet_tools.store import query
 from imagenet_tools.store.gate import senses_taken
 from imagenet_tools.store.layout import default_index
+from imagenet_tools.text import aligned, layout_of, table
 
 if TYPE_CHECKING:
     import duckdb

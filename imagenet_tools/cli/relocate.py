@@ -6,7 +6,8 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import print_json, printable
+from imagenet_tools.cli.printing import print_json
+from imagenet_tools.text import printable
 
 
 @options.make_command("relocate")

@@ -9,8 +9,9 @@ import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
 from imagenet_tools.cli.check import lock_findings, print_lock_findings
-from imagenet_tools.cli.printing import counted, first_of, note, print_json, print_steps, print_table, steps_json
+from imagenet_tools.cli.printing import note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import ExistsError, UsageError
+from imagenet_tools.text import count_of, first_of
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.lock import Lock
@@ -83,7 +84,7 @@ def _lock(selection: Selection, file: Path, path: Path, dry_run: bool) -> Lock:
     if not path.exists():
         new = selection.lock(None if dry_run else path, name=file.stem)
         verb = "would be written" if dry_run else "written"
-        note(f"{path}: {verb}, {counted(new.n_images, 'image')}, {new.sha256[:12]}...")
+        note(f"{path}: {verb}, {count_of(new.n_images, 'image')}, {new.sha256[:12]}...")
         return new
     existing = lock.read(path)
     if difference := _drift(selection, existing):
@@ -102,7 +103,7 @@ def _drift(selection: Selection, lock: Lock) -> str:
         return ""
     if now.named != lock.named:
         return "the recipe gives other classes here than the lock has, in another order, or by other names"
-    return f"the recipe chooses {counted(now.n_images, 'image')} here, not the {lock.n_images:,} of the lock"
+    return f"the recipe chooses {count_of(now.n_images, 'image')} here, not the {lock.n_images:,} of the lock"
 
 
 def _print_counts(selection: Selection) -> None:
@@ -113,5 +114,5 @@ def _print_counts(selection: Selection) -> None:
     for split, images in counts.items():
         empty = [wnid for wnid in wnids if wnid not in images]
         if empty and selection.choice.split.by != "classes":
-            n_empty = f"{len(empty):,} of {counted(len(wnids), 'class')}"
+            n_empty = f"{len(empty):,} of {count_of(len(wnids), 'class')}"
             note(f"note: {split} has no image of {n_empty}: {first_of(empty, 5)}")

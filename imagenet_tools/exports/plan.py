@@ -22,7 +22,9 @@ import numpy as np
 from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
+from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.store.connection import engine_errors
+from imagenet_tools.text import html_of, images_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.check import CheckedExport
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Writer, Writes
     from imagenet_tools.selection.selection import Selection
     from imagenet_tools.store.store import Store
+
+SPLIT_HEAD = ("split", "images", "boxes", "classes")
 
 _MAX_NAMED = 5  # images or classes that a message names
 _MAX_STEM_BYTES = 250  # file systems take 255 bytes for a name; .JPEG is five of them
@@ -81,12 +85,31 @@ class Counts:
     also: tuple[Self, ...] = ()
 
     def __repr__(self) -> str:
-        return "\n".join(f"{type(self).__name__}({counts._summary()})" for counts in self.together)
+        return "\n".join(f"{type(self).__name__}: {counts._summary()}" for counts in self.together)
 
     def _summary(self) -> str:
         classes = {wnid for by_wnid in self.tallies.values() for wnid in by_wnid}
-        splits = "".join(f", {split} {self.images(split):,}" for split in self.splits)
-        return f"{self.target}: images {self.images():,}, classes {len(classes):,}{splits}"
+        return f"{self.target}; {images_of({split: self.images(split) for split in self.splits}, len(classes))}"
+
+    def split_rows(self) -> list[tuple[object, ...]]:
+        """Return a row a split, of a table with SPLIT_HEAD."""
+        return [
+            (split, self.images(split), sum(tally.boxes for tally in tallies.values()), len(tallies))
+            for split, tallies in self.tallies.items()
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the notes of all targets, for notebooks."""
+        left_out = ("step", "images left out", "why")
+        return "".join(
+            html_of(
+                f"{type(self).__name__}: {counts._summary()}",
+                (SPLIT_HEAD, counts.split_rows()),
+                (left_out, [(step, n, REASONS[step]) for step, n in counts.left_out.items()]),
+                notes=counts.hazards,
+            )
+            for counts in self.together
+        )
 
     @property
     def together(self) -> tuple[Self, ...]:
@@ -187,7 +210,7 @@ class Result(Counts):
     files: Mapping[str, Mapping[str, object]]
 
     def _summary(self) -> str:
-        return f"{super()._summary()}, {str(self.path)!r}"
+        return f"{super()._summary()}; {self.path}"
 
     @property
     def classes(self) -> tuple[Class, ...]:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.catalogue.releases import published
-from imagenet_tools.formats._shared.contract import count_of, lacking, unit_at
+from imagenet_tools.formats._shared.contract import lacking, unit_at
 from imagenet_tools.images.class_folders import find_table, split_folders
 from imagenet_tools.images.detection import VALIDATION_LABELS, are_tiny_imagenet, folder_names, identify_dataset
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     is_detection_stem,

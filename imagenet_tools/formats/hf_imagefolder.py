@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, count_of, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
 from imagenet_tools.images import class_folders as class_tables
 from imagenet_tools.images.class_folders import (
     Row,
@@ -36,6 +36,7 @@ from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.numbering import check_label, meaning_of, numbers_of, read_numbers
+from imagenet_tools.text import count_of
 from imagenet_tools.units import UNREADABLE, Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,

@@ -21,7 +21,7 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
-from imagenet_tools.formats._shared.contract import count_of, joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
 from imagenet_tools.images.detection import (
     SORT_TINY,
@@ -32,6 +32,7 @@ from imagenet_tools.images.detection import (
     identify_dataset,
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder

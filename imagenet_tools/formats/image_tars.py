@@ -20,11 +20,12 @@ from pathlib import Path
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, count_of, gathers, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.samples import ends_in_texts
 from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
 

@@ -31,11 +31,12 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared.contract import FileSink, count_of, gathers, unit_at
+from imagenet_tools.formats._shared.contract import FileSink, gathers, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.tar_scan import add_member
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 
 READS = Reads(

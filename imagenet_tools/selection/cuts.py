@@ -5,7 +5,6 @@ Classes are queried some at a time, so that memory does not grow with the number
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import classes, query, splits, steps
 from imagenet_tools.selection.query import Cut, Prepared, Request, Sql
 from imagenet_tools.selection.splits import EVERY, OFFICIAL, REST
+from imagenet_tools.text import did_you_mean
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.words import Choice
@@ -81,10 +81,10 @@ def _check_names(choice: Choice, ask: Ask) -> None:
         known = [name for (name,) in rows]
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                meant = f"Did you mean {close[0]}? " if close else ""
                 expected = f"Expected {' or '.join(known)}." if known else f"No image has any {kind}: leave {flag} out."
-                raise UsageError(f"{flag} {name}: the index has no image of this {kind}. {meant}{expected}")
+                raise UsageError(
+                    f"{flag} {name}: the index has no image of this {kind}. {did_you_mean(name, known)}{expected}"
+                )
 
 
 def _split_mix(request: Request, ask: Ask) -> tuple[bool, list[str]]:

@@ -43,6 +43,7 @@ REASONS = {
     "limit": "over the number in all",
     "undecodable": "its pixels cannot be decoded, and it had to be re-encoded",
 }
+STEP_HEAD = ("step", "left out", "left", "why")
 CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
 
 
@@ -65,6 +66,15 @@ class Step(NamedTuple):
     name: str
     left_out: int
     left: int
+
+    @property
+    def why(self) -> str:
+        """The reason in words; empty if the step left nothing out."""
+        return REASONS[self.name] if self.left_out else ""
+
+    def cells(self) -> tuple[object, ...]:
+        """Return the step as a row of a table with STEP_HEAD."""
+        return self.name, self.left_out or None, self.left, self.why
 
 
 # ---- Conditions

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue.releases import published
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.store.store import Store
@@ -41,6 +42,9 @@ UNUSED = {
     "conflict": "another source gives other boxes of the same image",
 }
 
+_SPLIT_HEAD = ("data set", "split", "images", "published", "classes", "with boxes", "boxes", "bytes")
+_BOX_HEAD = ("data set", "split", "annotations", "published", "boxes", "without image", "published", "note")
+_SOURCE_HEAD = ("source", "root", "forms", "images", "boxes", "labels", "problems")
 
 Rows = list[dict[str, object]]
 
@@ -58,6 +62,32 @@ class Summary(NamedTuple):
     unused_boxes: dict[str, int]  # by reason
     labelled: int  # images of all data sets that have a class
     photos: int  # distinct photographs of them: one in several data sets counts once
+
+    def tables(self) -> list[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
+        """Return the tables to print, (head, rows); all but the first only if they have rows."""
+        tables = [
+            (_SPLIT_HEAD, self.splits),
+            (_BOX_HEAD, self.boxes),
+            (_SOURCE_HEAD, self.sources),
+            (("problem", "count", "example"), self.problems),
+            (("box repair or note", "count", "meaning"), self.box_flags),
+        ]
+        return [
+            (head, [tuple(row.values()) for row in rows]) for n, (head, rows) in enumerate(tables) if rows or n == 0
+        ]
+
+    def notes(self) -> list[str]:
+        """Return sentences on photographs, copies and unused boxes."""
+        notes: list[str] = []
+        if self.photos < self.labelled:
+            photos = f"{count_of(self.photos, 'photograph')}: a photograph in several data sets is counted once"
+            notes.append(f"{count_of(self.labelled, 'labelled image')} of {photos}")
+        if self.copies:
+            others = f", {self.other_bytes:,} of them with other bytes (column other_bytes)" if self.other_bytes else ""
+            notes.append(f"{count_of(self.copies, 'image')} also in a second place (table copies){others}")
+        return notes + [
+            f"{count_of(n, 'box')} in the table unused_boxes: {reason}" for reason, n in self.unused_boxes.items()
+        ]
 
 
 def summarise(index: Store) -> Summary:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.cli.printing import ProgressBar as Shown
+from imagenet_tools.progress import ProgressBar as Shown
 from imagenet_tools.units import Progress
 from tests.benchmarks.photographs import Photograph, stock
 

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from imagenet_tools.cli.printing import ProgressBar
+from imagenet_tools.progress import ProgressBar
 from tests.benchmarks import full_imagenet
 from tests.benchmarks.contest import hold, prepare
 from tests.benchmarks.contests.asking import questions

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
+from imagenet_tools import progress
 from imagenet_tools.build import build
-from imagenet_tools.cli import printing
 from imagenet_tools.units import Unit
 
 N = 1000  # class tars
@@ -31,7 +31,7 @@ def class_tars(path: Path) -> list[Unit]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Replace the clock of the progress bar; its value is in seconds."""
     now = [0.0]
-    monkeypatch.setattr(printing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -44,7 +44,7 @@ def test_the_time_left_is_right_within_a_fifth_after_a_minute(
     stage, weights = build._weights(units)
     total, done = sum(weights), 0
     assert total == pytest.approx((tmp_path / "whole.tar").stat().st_size / 1024, rel=0.01)
-    shown = printing.ProgressBar()
+    shown = progress.ProgressBar()
     shown(stage, 0, total)
     draw = random.Random(8)
     costs = [unit.length * draw.uniform(0.8, 1.2) for unit in units[resumed:N]]
@@ -64,7 +64,7 @@ def test_the_time_left_is_right_within_a_fifth_after_a_minute(
 
 
 def test_the_time_left_counts_what_comes_after(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    shown = printing.ProgressBar()
+    shown = progress.ProgressBar()
     shown("reading", 0, 100)
     clock[0] = 20
     shown.then(30)
@@ -77,7 +77,7 @@ def test_the_time_left_counts_what_comes_after(clock: list[float], capsys: pytes
 
 
 def test_the_pace_is_of_what_has_begun_to_count(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    shown = printing.ProgressBar()
+    shown = progress.ProgressBar()
     for second, done in ((0, 0), (12, 0), (22, 50)):
         clock[0] = second
         shown("reading", done, 100)

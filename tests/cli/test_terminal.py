@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from imagenet_tools.cli.printing import table
 from imagenet_tools.index import Index
+from imagenet_tools.text import table
 from imagenet_tools.wordnet import wordnet
 from tests.cli.conftest import COMMAND, Ran, Run, environment, process
 from tests.conftest import Extracted

@@ -116,11 +116,6 @@ def read_range(path: Path, offset: int, length: int) -> bytes:
         return file.read(length)
 
 
-def count_of(n: int, noun: str) -> str:
-    """Return a number with its noun: "1 class folder", "1,000 class folders"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
 def joined(parts: Iterable[str]) -> str:
     """Return the parts that are not empty, with "; " between."""
     return "; ".join(filter(None, parts))

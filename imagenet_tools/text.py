@@ -1,0 +1,197 @@
+"""Counts with their nouns, lists of names, and tables as text and as HTML."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+_MIN_COLUMN_CHARS = 8  # a table with narrower columns is printed as blocks
+_MAX_HTML_ROWS = 20  # of a table in a notebook
+
+# Names of columns whose numbers identify something, or place it: ids, class numbers, offsets, hashes.
+_IDENTIFIER = re.compile(r"(?:^|_)(?:id|index|number|seed|offset|position|start|unit|ns)$|hash|draw", re.IGNORECASE)
+
+
+def count_of(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> count_of(1, "box"), count_of(1300, "class")
+        ('1 box', '1,300 classes')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith(("x", "s")) else "s")
+
+
+def images_of(images_by_split: Mapping[str, int], n_classes: int) -> str:
+    """Return counts of images in words: of all, and of each split.
+
+    Example:
+        >>> images_of({"train": 105, "val": 18}, 33)
+        '123 images, 33 classes, train 105, val 18'
+    """
+    splits = "".join(f", {split} {n:,}" for split, n in images_by_split.items())
+    return f"{count_of(sum(images_by_split.values()), 'image')}, {count_of(n_classes, 'class')}{splits}"
+
+
+def are(n: int) -> str:
+    """Return the verb for n things."""
+    return "is" if n == 1 else "are"
+
+
+def some_of(names: Sequence[str], n: int = 5) -> str:
+    """Return the first n names, and how many more there are."""
+    more = f" and {len(names) - n:,} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
+def first_of(names: Sequence[str], n: int) -> str:
+    """Return the first n names, with `...` if there are more."""
+    return ", ".join(names[:n]) + (" ..." if len(names) > n else "")
+
+
+def printable(text: str) -> str:
+    """Escape control characters: a name in an archive must not steer the user's terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def did_you_mean(text: str, known: Iterable[str]) -> str:
+    """Return a question that names the closest known name, with a space at its end; empty if none is close.
+
+    Example:
+        >>> did_you_mean("exprot", ["export", "query"])
+        'Did you mean export? '
+    """
+    import difflib
+
+    close = difflib.get_close_matches(text, known, 1)
+    return f"Did you mean {close[0]}? " if close else ""
+
+
+class TextLayout(NamedTuple):
+    """The width of each column, in characters, and whether it is aligned to the right."""
+
+    widths: list[int]
+    right: list[bool]
+    identifier: list[bool]  # numbers that identify: without ',' between thousands
+    cut: bool = False  # cut wider texts
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None = None) -> str:
+    """Return rows as aligned text, with numbers to the right.
+
+    Texts, never numbers, are cut to make lines fit in `width`. If that is not enough, each row becomes a block with
+    one line a column.
+    """
+    if not rows:
+        return "  ".join(map(cell, head)) + "\n(no rows)"
+    layout = layout_of(head, rows)
+    if width is None or _fit(layout, width):
+        return "\n".join(aligned(head, rows, layout._replace(cut=True)))
+    indent = max(map(len, head))
+    return "\n\n".join(
+        "\n".join(
+            f"{name:{indent}}  {cell(value, identifier=identifier)}"
+            for name, value, identifier in zip(head, row, layout.identifier, strict=True)
+        )
+        for row in rows
+    )
+
+
+def layout_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> TextLayout:
+    """Return the layout that shows a head and at least one row in full."""
+    columns = list(zip(*rows, strict=True))
+    identifier = [_IDENTIFIER.search(name) is not None for name in head]
+    widths = [
+        max(len(name), *(len(cell(value, identifier=plain)) for value in column))
+        for name, column, plain in zip(map(cell, head), columns, identifier, strict=True)
+    ]
+    right = [all(value is None or isinstance(value, (int, float, Decimal)) for value in column) for column in columns]
+    return TextLayout(widths, right, identifier)
+
+
+def aligned(head: Sequence[str], rows: Iterable[Sequence[object]], layout: TextLayout) -> Iterator[str]:
+    """Yield the lines of a table: the head, a rule below it, and a line a row."""
+    yield _line(head, layout)
+    yield "  ".join("-" * width for width in layout.widths)
+    for row in rows:
+        yield _line(row, layout)
+
+
+def _line(row: Iterable[object], layout: TextLayout) -> str:
+    parts = []
+    for value, width, right, identifier in zip(row, layout.widths, layout.right, layout.identifier, strict=True):
+        text = cell(value, identifier=identifier)
+        if layout.cut and not right and len(text) > width:
+            text = text[: max(0, width - 3)] + "..."[:width]
+        parts.append(text.rjust(width) if right else text.ljust(width))
+    return "  ".join(parts).rstrip()
+
+
+def cell(value: object, *, identifier: bool = False) -> str:
+    """Return a value as readable text on one line; a number that is an `identifier` has no ',' between thousands."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return str(value) if identifier or -10_000 < value < 10_000 else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, dict):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return printable(" ".join(str(value).split("\n")))
+
+
+def _fit(layout: TextLayout, width: int) -> bool:
+    """Narrow the widest text columns until a line fits in `width`; return False if one gets too narrow to read."""
+    room = width - 2 * (len(layout.widths) - 1)
+    texts = [n for n, right in enumerate(layout.right) if not right]
+    while sum(layout.widths) > room:
+        widest = max(texts, key=layout.widths.__getitem__, default=None)
+        if widest is None or layout.widths[widest] <= _MIN_COLUMN_CHARS:
+            return False
+        layout.widths[widest] -= 1
+    return True
+
+
+# ---- HTML, for notebooks
+
+
+def html_of(title: str, *tables: tuple[Sequence[str], Sequence[Sequence[object]]], notes: Iterable[str] = ()) -> str:
+    """Return an object as HTML: a line, its tables (head and rows) if they have rows, and a list of notes."""
+    lines = "".join(f"<li>{_escaped(note)}</li>" for note in notes)
+    parts = [f"<div>{_escaped(title)}</div>", *(html_table(head, rows) for head, rows in tables if rows)]
+    return "".join([*parts, f"<ul>{lines}</ul>" if lines else ""])
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as an HTML table, with numbers to the right; of a long table its first rows."""
+    shown = rows[:_MAX_HTML_ROWS]
+    layout = layout_of(head, shown)
+    styles = [f' style="text-align:{"right" if right else "left"}"' for right in layout.right]
+    lines = [_html_row("th", map(cell, head), styles)]
+    for row in shown:
+        texts = (cell(value, identifier=plain) for value, plain in zip(row, layout.identifier, strict=True))
+        lines.append(_html_row("td", texts, styles))
+    more = f"<div>... and {len(rows) - len(shown):,} more</div>" if len(rows) > len(shown) else ""
+    return f"<table>{''.join(lines)}</table>{more}"
+
+
+def _html_row(tag: str, texts: Iterable[str], styles: Iterable[str]) -> str:
+    cells = (f"<{tag}{style}>{_escaped(text)}</{tag}>" for text, style in zip(texts, styles, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _escaped(text: str) -> str:
+    import html  # it takes 5 ms to import, and only notebooks need it
+
+    return html.escape(printable(text))
