@@ -13,6 +13,8 @@ from imagenet_tools.selection import lock, recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.words import SELECTION, SelectionWords, Word
 from imagenet_tools.store.store import Store
+from imagenet_tools.store.summary import summarise
+from imagenet_tools.text import html_of
 
 
 def by_recipe(index: Store, path: str | Path) -> Selection:
@@ -54,6 +56,11 @@ def _signature(words: type) -> inspect.Signature:
 
 class Index(Store):
     """An open index: run SQL on it, read its images, and select some of them."""
+
+    def _repr_html_(self) -> str:
+        """Return the tables of `info`, for notebooks."""
+        summary = summarise(self)
+        return html_of(str(self.path), *summary.tables(), notes=summary.notes())
 
     @property
     def images(self) -> Selection:

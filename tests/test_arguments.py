@@ -124,6 +124,6 @@ def test_an_unknown_option_of_an_export_lists_the_options(index: Index) -> None:
 
 def test_a_plan_and_a_result_show_themselves_in_a_line_a_target(index: Index, tmp_path: Path) -> None:
     chosen = index.select(per_class=1)
-    assert repr(imt.plan_export(chosen, to="csv")).startswith("Plan(csv: images ")
+    assert repr(imt.plan_export(chosen, to="csv")).startswith("Plan: csv; 26 images, ")
     shown = repr(imt.export(chosen, tmp_path / "x", to="csv,parquet", workers=1))
     assert len(shown.splitlines()) == 2 and len(shown) < 400

@@ -50,6 +50,10 @@ class Survey(NamedTuple):
     ignored: tuple[str, ...]
     unrecognised: str
 
+    def __repr__(self) -> str:
+        forms = ", ".join(f"{detection.form} ({detection.dataset})" for detection in self.found)
+        return f"Survey: {self.path}; {forms or f'not recognised: {self.unrecognised}'}"
+
 
 def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
     """Detect what is at a path, as `imagenet-tools detect` prints it. Read headers, and no images.

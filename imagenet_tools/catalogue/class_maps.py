@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from imagenet_tools.catalogue import given_lists, lists, terms
 from imagenet_tools.catalogue.lists import ClassList
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
@@ -49,9 +50,15 @@ class ClassMap:
 
     a: ClassList
     b: ClassList
-    target: npt.NDArray[np.intp] = field(repr=False)
-    above: Mapping[str, str] = field(repr=False)
-    ambiguous: Mapping[str, tuple[str, ...]] = field(repr=False)
+    target: npt.NDArray[np.intp]
+    above: Mapping[str, str]
+    ambiguous: Mapping[str, tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        n_mapped = len(self.a) - len(self.dropped)
+        return (
+            f"ClassMap: {self.a.name} to {self.b.name}; {n_mapped:,} of {count_of(len(self.a), 'class')} have a target"
+        )
 
     @functools.cached_property
     def index(self) -> npt.NDArray[np.intp]:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.tables import columns
+from imagenet_tools.text import count_of, html_of
+from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import sha256_of_lines
 from imagenet_tools.wordnet.wordnet import spell
 
@@ -97,6 +99,19 @@ class ClassList:
     def __len__(self) -> int:
         """Return the number of classes."""
         return len(self.categories or self.wnids)
+
+    def __repr__(self) -> str:
+        return f"ClassList: {self.name}; {count_of(len(self), 'class')}"
+
+    def _repr_html_(self) -> str:
+        """Return the title and the first classes with their numbers, for notebooks."""
+        names = wordnet.names()
+        if self.categories:
+            texts = [", ".join(names[wordnet.rows_of(category.synsets)]) for category in self.categories]
+        else:
+            texts = names[wordnet.rows_of(self.wnids)].tolist()
+        rows = list(zip(range(self.base, self.base + len(self)), self.classes, texts, strict=True))
+        return html_of(f"{self!r}; {self.title}; order: {self.order}", (("number", "class", "synset"), rows))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.selection import recipe
 from imagenet_tools.storage.files import whole, write_whole
+from imagenet_tools.text import images_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,10 @@ class Lock(NamedTuple):
     named: tuple[Class, ...]  # the classes in order, with their names
     recipe: dict[str, Any]
     ids: Path | None = None  # the Parquet file of the ids; None: they were not written
+
+    def __repr__(self) -> str:
+        n_images = {split: sum(counted.values()) for split, counted in self.counts.items()}
+        return f"Lock: {self.name}; {images_of(n_images, len(self.named))}; {self.sha256[:12]}..."
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from imagenet_tools.selection.splits import Split
 from imagenet_tools.selection.steps import Step
 from imagenet_tools.selection.words import Choice, read_words
 from imagenet_tools.store.connection import LOCK
+from imagenet_tools.text import html_of, images_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -83,10 +84,14 @@ class Selection:
             return f"Selection: {', '.join(shown) or 'all'}; {error}"
         n_images = {split: sum(counted.values()) for split, counted in counts.items()}
         n_classes = len({wnid for counted in counts.values() for wnid in counted})
-        n = sum(n_images.values())
-        total = f"{n:,} image{'s' if n != 1 else ''}, {n_classes:,} class{'es' if n_classes != 1 else ''}"
-        splits = "".join(f", {split} {n:,}" for split, n in n_images.items())
-        return f"Selection: {', '.join(shown) or 'all'}; {total}{splits}"
+        return f"Selection: {', '.join(shown) or 'all'}; {images_of(n_images, n_classes)}"
+
+    def _repr_html_(self) -> str:
+        """Return the words and the steps with their counts, for notebooks."""
+        try:
+            return html_of(repr(self), (steps.STEP_HEAD, [step.cells() for step in self.steps()]), notes=self.notes())
+        except ImagenetToolsError:
+            return html_of(repr(self))  # which has the error
 
     # ---- Choose
 

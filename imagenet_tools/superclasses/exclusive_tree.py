@@ -43,6 +43,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_file
 from imagenet_tools.superclasses.toml_file import read_synset, synset_label, synset_text
+from imagenet_tools.text import count_of, html_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import sha256_of_lines
 
@@ -75,7 +76,7 @@ class ParentChoice(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ExclusiveTree:
     """A tree: classes, and one hypernym for every synset from each class up to the top, the top excluded."""
 
@@ -86,6 +87,17 @@ class ExclusiveTree:
     hypernyms: Mapping[str, str]  # by wnid, sorted
     choices: tuple[ParentChoice, ...]  # sorted by wnid
     edited: bool = False  # the file was changed after it was written
+
+    def __repr__(self) -> str:
+        synsets, classes = count_of(len(self.hypernyms) + 1, "synset"), count_of(len(self.classes), "class")
+        return (
+            f"ExclusiveTree: {synsets} of {classes}, by {self.rule or 'hand'}; {count_of(len(self.choices), 'choice')}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the synsets of several hypernyms and the one that each keeps, for notebooks."""
+        rows = [(wordnet.synset(each.wnid).name, wordnet.synset(each.hypernym).name, each.why) for each in self.choices]
+        return html_of(repr(self), (("synset", "hypernym kept", "why"), rows))
 
     def edges_down(self) -> Edges:
         """Return the edges of the tree from each row of imagenet_tools.wordnet.wordnet to its children."""

@@ -42,6 +42,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.storage.files import read_text, write_whole
 from imagenet_tools.superclasses import toml_file
 from imagenet_tools.superclasses.toml_file import read_synset, read_synsets, synset_label, synset_text
+from imagenet_tools.text import count_of, html_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import sha256_of_lines
 
@@ -128,7 +129,7 @@ class Shared(NamedTuple):
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Superclasses:
     """Superclasses sorted by wnid, no class in two of them, and the classes that are in none."""
 
@@ -141,6 +142,18 @@ class Superclasses:
     passed_over: Mapping[str, str] = field(default_factory=dict)  # wnid of a synset: why it is no superclass
     notes: tuple[str, ...] = ()  # sentences about the choice
     edited: bool = False  # the file was changed after it was written
+
+    def __repr__(self) -> str:
+        n_members = sum(len(superclass.members) for superclass in self.superclasses)
+        n_classes = count_of(len(self.classes()), "class")
+        return f"Superclasses: {count_of(len(self.superclasses), 'superclass')} of {n_members:,} of {n_classes}"
+
+    def _repr_html_(self) -> str:
+        """Return the superclasses with their numbers of classes, and the classes that are in none, for notebooks."""
+        rows = [(each.wnid, each.name, len(each.members)) for each in self.superclasses]
+        without = [(reason, len(wnids)) for reason, wnids in self.unassigned() if wnids]
+        in_none = ("in no superclass", "classes")
+        return html_of(repr(self), (("wnid", "name", "classes"), rows), (in_none, without), notes=self.notes)
 
     def superclass_of(self) -> dict[str, str]:
         """Return the wnid of the superclass of each class that has one."""

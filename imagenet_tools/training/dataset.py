@@ -25,6 +25,7 @@ from imagenet_tools.errors import FormatError, ImagenetToolsError, SourceError
 from imagenet_tools.images import probe
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.files import inside
+from imagenet_tools.text import count_of, html_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -268,7 +269,15 @@ class Dataset:
             self._opened = None
 
     def __repr__(self) -> str:
-        return f"Dataset({self.split!r}: {len(self):,} images, {len(self.classes):,} classes)"
+        fields = "" if self.fields == ("image", "label") else f"; {', '.join(self.fields)}"
+        return f"Dataset: {self.split}; {count_of(len(self), 'image')}, {count_of(len(self.classes), 'class')}{fields}"
+
+    def _repr_html_(self) -> str:
+        """Return the number of images of each class, and what is left out, for notebooks."""
+        counts = np.bincount(self._images.label, minlength=len(self.classes)).tolist()
+        classes = list(zip(range(len(counts)), self.classes, self.names, counts, strict=True))
+        left_out = ("left out because", "images")
+        return html_of(repr(self), (("index", "wnid", "name", "images"), classes), (left_out, [*self.left_out.items()]))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None, "_bad_marks": None if self._bad_marks is None else self._bad_marks[:]}

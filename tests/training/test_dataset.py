@@ -397,7 +397,7 @@ def test_a_pickle_is_small_and_asks_for_no_index(sample: Path, tmp_path: Path) -
     few.read(0)
     shutil.rmtree(tmp_path / "x.index")
     again = pickle.loads(pickle.dumps(few))
-    assert repr(again) == repr(few) == "Dataset('train': 130 images, 13 classes)"
+    assert repr(again) == repr(few) == "Dataset: train; 130 images, 13 classes"
     assert again.read(0) == few.read(0)
     assert again.samples == list(few.samples)
 
