@@ -8,7 +8,7 @@ import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from imagenet_tools.errors import UsageError
 
@@ -28,11 +28,25 @@ _NAMES = {
     "How": "a text",
     "Progress": "a function",
     "Callable": "a function",
+    "Frame": "a table of pandas, polars or Arrow",
     "Executor": "an executor",
     "Selection": "a selection, as open_index().select() makes it",
     "Index": "an index, as open_index() opens it",
     "ClassList": "a class list, as classes() gives it",
 }
+
+
+class Frame(Protocol):
+    """A table in memory: a DataFrame of pandas or polars, an Arrow table, or anything else with Arrow's C stream."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return a capsule with the record batches."""
+
+
+def is_frame(value: object) -> bool:
+    """Return True if a value is a Frame."""
+    return hasattr(value, "__arrow_c_stream__")
+
 
 _CO_VARARGS = 0x04  # inspect.CO_VARARGS, without importing inspect
 
@@ -113,6 +127,8 @@ def _fits(value: object, outer: str, inner: str) -> bool:
         )
     if outer in ("Callable", "Progress"):
         return callable(value)
+    if outer == "Frame":
+        return is_frame(value)
     if outer == "Executor":
         return hasattr(value, "map")
     plain: dict[str, type] = {"str": str, "How": str, "Path": os.PathLike, "int": Integral, "float": Real}

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from imagenet_tools.arguments import is_frame
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.splits import parse_amount, parse_split
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imagenet_tools.arguments import Frame
     from imagenet_tools.catalogue.lists import ClassList
 
 
@@ -114,6 +119,26 @@ def _labels(wnids: Iterable[str]) -> list[str]:
 
 def _write_classes(value: ClassSelection, near: Path | None) -> str | list[str]:
     return _relative(value.source, near) if value.source else _labels(value.wnids)
+
+
+def _user_table(table: str | Path | Frame, folder: Path) -> str | pa.Table:
+    """Return a file as its absolute path, and a table in memory as an Arrow table."""
+    if is_frame(table):
+        from imagenet_tools.store.connection import as_table
+
+        return as_table(table)
+    return absolute(str(table), folder)
+
+
+def _write_user_table(name: str, table: str | pa.Table, near: Path | None) -> str:
+    if isinstance(table, str):
+        return _relative(table, near)
+    if near is not None:
+        raise UsageError(
+            f"The table {name} is in memory; a recipe names files. Write it to a file, such as {name}.parquet, and "
+            "pass its path."
+        )
+    return f"a table in memory of {count_of(len(table), 'row')}"
 
 
 # ---- Lists of classes, superclasses and images
@@ -224,10 +249,10 @@ IMAGE_LISTS = ValueForm(
     lambda value, near: [_relative(text, near) for text in value],
 )
 PARAMETERS = ValueForm("pairs", lambda raw, _: {name: _number_or_text(value) for name, value in raw.items()})
-FILES = ValueForm(
+USER_TABLES = ValueForm(
     "pairs",
-    lambda raw, context: {name: absolute(str(path), context.folder) for name, path in raw.items()},
-    lambda value, near: {name: _relative(path, near) for name, path in value.items()},
+    lambda raw, context: {name: _user_table(table, context.folder) for name, table in raw.items()},
+    lambda value, near: {name: _write_user_table(name, table, near) for name, table in value.items()},
 )
 FILE = ValueForm("text", lambda raw, context: absolute(str(raw), context.folder), _relative)
 SPLIT = ValueForm("text", lambda raw, _: parse_split(raw), lambda value, _: str(value))

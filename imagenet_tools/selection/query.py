@@ -26,6 +26,7 @@ from imagenet_tools.store.connection import GROUPS, LOCK
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.selection.words import Choice
@@ -75,11 +76,11 @@ class Prepared(NamedTuple):
 # ---- Tables of the user
 
 
-def user_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path]:
-    """Return the files that a cursor has as tables, by name: those of --with, the groups, or the ids of a lock."""
+def user_tables(choice: Choice, pinned: Lock | None) -> dict[str, Path | pa.Table]:
+    """Return the tables that a cursor has, by name: those of --with, the groups, or the ids of a lock."""
     if pinned is not None and pinned.ids is not None:
         return {LOCK: pinned.ids}
-    tables = {name: Path(path) for name, path in choice.with_.items()}
+    tables = {name: Path(table) if isinstance(table, str) else table for name, table in choice.with_.items()}
     return tables | ({GROUPS: Path(choice.groups)} if choice.groups else {})
 
 
@@ -100,7 +101,8 @@ def joins(index: Store, choice: Choice, cursor: duckdb.DuckDBPyConnection) -> tu
     clauses: list[str] = []
     notes: list[str] = []
     for name, path in user_tables(choice, None).items():
-        flag = f"--groups {path.name}" if name == GROUPS else f"--with {name}={path.name}"
+        flag = f"--groups {path.name}" if name == GROUPS else f"--with {name}"
+        flag += f"={path.name}" if name != GROUPS and isinstance(path, Path) else ""
         keys = index.keys(name, path)
         table = f'"{name}"'
         lost = f"(SELECT {keys} FROM {table} ANTI JOIN images USING ({keys}))"

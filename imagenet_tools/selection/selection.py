@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import ImagenetToolsError, UsageError
-from imagenet_tools.selection import classes, cuts, query, steps
+from imagenet_tools.selection import classes, cuts, query, steps, table
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.query import Prepared, Request, Sql
 from imagenet_tools.selection.splits import Split
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from imagenet_tools.arguments import Frame
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
@@ -58,9 +59,14 @@ class Selection:
     In its rows, `split` and `wnid` are the split and the class that the selection gives an image; `official_split`
     and `official_wnid` are those of its data set. Rows are ordered by split, wnid, data set and image_id.
 
+    A selection is a table of its images: `len(dogs)`, `dogs[0]`, `dogs[:10]`, and `for image in dogs` give images;
+    `dogs.df()`, `dogs.pl()` and `dogs.arrow()` give all rows.
+
     Example:
-        dogs = index.images.under("dog", without=["toy_dog"]).split("train=0.9,val=0.1").sample(300)
-        dogs.counts()
+        >>> index = imt.open_index("imagenet.index")
+        >>> dogs = index.images.under("dog.n.01").split("train=0.9,val=0.1").sample(5)
+        >>> len(dogs), dogs[0]
+        (29, Image: ilsvrc2012/n02085620_22158; n02085620 chihuahua.n.03)
     """
 
     index: Store
@@ -182,8 +188,10 @@ class Selection:
         parameters = {**self.choice.parameter, **parameters}
         return self._replace(where=(*self.choice.where, condition), parameter=parameters)
 
-    def join(self, **tables: str | Path) -> Selection:
-        """Add tables for conditions: csv, json or Parquet files by name, joined on (dataset, image_id) or photo.
+    def join(self, **tables: str | Path | Frame) -> Selection:
+        """Add tables for conditions, by name, joined on (dataset, image_id) or photo.
+
+        A table is a csv, json or Parquet file, or a table of pandas, polars or Arrow.
 
         Example:
             index.images.join(preds="scores.csv").where("preds.score > 0.5")
@@ -400,6 +408,34 @@ class Selection:
 
     # ---- Rows
 
+    __len__ = table.n_images
+    __iter__ = table.iterate
+    __getitem__ = table.item
+    arrow = table.arrow
+    df = table.df
+    pl = table.pl
+
+    def sorted_rows(
+        self, columns: str, split: str, wnids: Sequence[str], suffix: str = ""
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield columns of the chosen images of some classes of a split, ordered by wnid, data set and image_id.
+
+        Args:
+            columns: SQL over the columns of `made`.
+            split: A split of the selection.
+            wnids: Classes of the selection.
+            suffix: Is added to the query, such as a LIMIT.
+
+        Example:
+            list(index.select(under="dog").sorted_rows("image_id", "train", ["n02085620"]))
+        """
+        official = [wnid for wnid, class_wnid in self.classes_of().items() if class_wnid in set(wnids)]
+        query_text = f"""SELECT {columns} FROM made WHERE left_out IS NULL AND split = $_split
+                         AND wnid IN (SELECT unnest($_wnids::VARCHAR[])) ORDER BY wnid, dataset, image_id {suffix}"""
+        cursor = self._execute(self._sql(query_text, {"_split": split, "_wnids": list(wnids)}, only=official))
+        while rows := cursor.fetchmany(_BATCH):
+            yield from rows
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the chosen images as Arrow record batches, ordered by split, wnid, data set and image_id.
 
@@ -451,7 +487,7 @@ class Selection:
         return {name: getattr(self, name) for name in ("index", "choice", "demands", "near", "pinned")}
 
     @functools.cached_property
-    def _tables(self) -> dict[str, Path]:
+    def _tables(self) -> dict[str, Path | pa.Table]:
         return query.user_tables(self.choice, self.pinned)
 
     @functools.cached_property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.wordnet.wnid import ids_of_path
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.words import Choice
@@ -48,7 +49,6 @@ CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nest
 
 
 _BLACKLIST = "ilsvrc2012-val-blacklist"
-_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 # The part of a line before a label: a column of a table, a file name, or anything before numbers or a wnid.
 _BEFORE_LABEL = (
     re.compile(r"([^\t]+)\t"),
@@ -217,24 +217,7 @@ def _read_list(text: str) -> list[_Line]:
 def _ids_of_line(line: str) -> tuple[str, ...]:
     """Return the ids that a line may mean: with all of the line as the image, or all but the label after it."""
     parts = [line, *(match[1].strip() for pattern in _BEFORE_LABEL if (match := pattern.match(line)))]
-    return tuple(dict.fromkeys(image_id for part in parts for image_id in _ids_of_path(part)))
-
-
-def _ids_of_path(text: str) -> tuple[str, ...]:
-    """Return the ids that a path may mean: its stem if releases share it, or the path without its suffix."""
-    from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_name, without_label
-
-    path = text.replace("\\", "/").removeprefix("./")
-    has_suffix = path.lower().endswith(_SUFFIXES)
-    path = path[: path.rfind(".")] if has_suffix else path
-    folder, _, name = path.rpartition("/")
-    stem = without_label(name)[0]
-    if not keeps_imagenet_name(stem):
-        return (path,)
-    # A path with a suffix is a file in some folder. Without a suffix, the folder may be a data set.
-    if has_suffix or not folder or "/" in folder:
-        return (stem,)
-    return (path, stem) if is_wnid(folder) or folder in SPLIT_FOLDERS else (path,)
+    return tuple(dict.fromkeys(image_id for part in parts for image_id in ids_of_path(part)))
 
 
 def _match(

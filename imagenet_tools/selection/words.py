@@ -22,6 +22,9 @@ from imagenet_tools.selection.choice import ClassSelection, ValueContext, ValueF
 from imagenet_tools.selection.splits import OFFICIAL, Split
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from imagenet_tools.arguments import Frame
     from imagenet_tools.storage.links import How
 
 
@@ -92,7 +95,7 @@ class Choice:
         "only images for which a condition on the table images holds")
     parameter: Mapping[str, object] = word_field("images", forms.PARAMETERS, "NAME=VALUE",
         "the value of $NAME in a condition")
-    with_: Mapping[str, str] = word_field("images", forms.FILES, "NAME=FILE",
+    with_: Mapping[str, str | pa.Table] = word_field("images", forms.USER_TABLES, "NAME=FILE",
         "a table of yours for conditions, joined by its key")
     exclude: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
         "leave out the images of a list, or defects, or ILSVRC's blacklist of validation images")
@@ -140,7 +143,8 @@ class Choice:
 
     def files(self) -> dict[str, str]:
         """Return the absolute paths of the files that the words name, by the name that values() gives them."""
-        paths = [*self.with_.values(), self.groups or "", *self.images, *self.exclude]
+        paths = [table for table in self.with_.values() if isinstance(table, str)]
+        paths += [self.groups or "", *self.images, *self.exclude]
         paths += [self.superclasses.source] if self.superclasses else []
         return {Path(path).name: path for path in paths if Path(path).is_absolute()}
 
@@ -165,7 +169,7 @@ class SelectionWords(TypedDict, total=False):
     images: str | Iterable[str] | None
     where: str | Iterable[str] | None
     parameter: Mapping[str, object] | None
-    with_: Mapping[str, str | Path] | None
+    with_: Mapping[str, str | Path | Frame] | None
     exclude: str | Iterable[str] | None
     boxed: bool | None
     min_images: int | None

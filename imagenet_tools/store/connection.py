@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.arguments import is_frame
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
 from imagenet_tools.storage.processes import signals_deferred
@@ -24,6 +25,7 @@ from imagenet_tools.store.layout import Manifest, damaged, read_manifest
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 # Names of two views of a cursor: the table of groups, and the ids of a lock.
 GROUPS = "_groups"
@@ -129,12 +131,22 @@ def without_progress_bar(sql: duckdb.DuckDBPyConnection) -> None:
 
 
 def relation(
-    sql: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object], descendants: dict[str, Descendants]
+    sql: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object], descendants: dict[str, Descendants]
 ) -> duckdb.DuckDBPyRelation:
-    """Return a query as a relation on a new cursor. Two open readers on one connection end each other."""
+    """Return a query as a relation on a new cursor. Two open readers on one connection end each other.
+
+    Args:
+        sql: A connection to an index.
+        query: The query.
+        values: By name: the tables in memory that it reads, and the values of its parameters.
+        descendants: As specialise_is_a takes them.
+    """
     import duckdb
 
     cursor = sql.cursor()
+    parameters = {name: value for name, value in values.items() if not is_frame(value)}
+    for name in values.keys() - parameters.keys():
+        add_table(cursor, name, as_table(values[name]))
     specialise_is_a(cursor, query, parameters, descendants)
     if duckdb.__version__.startswith("1.4."):
         _kept_cursors.append(cursor)
@@ -220,13 +232,20 @@ def _descendants(sql: duckdb.DuckDBPyConnection, literal: str, known: dict[str, 
 # ---- files of the user
 
 
-def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    """Add a file as a view of this connection alone.
+def as_table(frame: object) -> pa.Table:
+    """Return a Frame as an Arrow table."""
+    import pyarrow as pa
+
+    return pa.table(frame)
+
+
+def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path | pa.Table) -> None:
+    """Add a file or a table in memory as a view of this connection alone.
 
     Args:
         sql: A connection to an index.
         name: Name of the view.
-        path: A file .csv, .tsv, .json, .jsonl, .ndjson (each also .gz) or .parquet.
+        path: A file .csv, .tsv, .json, .jsonl, .ndjson (each also .gz) or .parquet; or an Arrow table.
 
     Raises:
         UsageError: The name is invalid or a table's, the file is missing, or its suffix is unknown.
@@ -240,6 +259,9 @@ def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
         raise UsageError(
             f"{label}: the name is {name!r}{taken}. Expected a name of letters, digits and '_' of its own."
         )
+    if not isinstance(path, Path):
+        sql.register(name, path)
+        return
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
     if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
@@ -251,13 +273,15 @@ def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
         raise QueryError(f"{label}: it does not read as {form}. {first_line(error)}") from error
 
 
-def _label(name: str, path: Path) -> str:
-    """Return a file of the user in the words of errors."""
+def _label(name: str, path: Path | pa.Table) -> str:
+    """Return a table of the user in the words of errors."""
+    if not isinstance(path, Path):
+        return f"the table {name}"
     return {GROUPS: f"--groups {path}", LOCK: f"the ids of the lock, {path}"}.get(name, f"--with {name}={path}")
 
 
-def join_keys(sql: duckdb.DuckDBPyConnection, name: str, path: Path) -> str:
-    """Return the columns that join the view of a file to images: "dataset, image_id" or "photo".
+def join_keys(sql: duckdb.DuckDBPyConnection, name: str, path: Path | pa.Table) -> str:
+    """Return the columns that join the view of a table of the user to images: "dataset, image_id" or "photo".
 
     Raises:
         UsageError: The view has the columns of neither, or several rows for one image.

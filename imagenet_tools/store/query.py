@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import system
 from imagenet_tools.errors import QueryError
 from imagenet_tools.schema import TABLES
-from imagenet_tools.store.connection import add_table, connect, first_line, quoted, specialise_is_a
+from imagenet_tools.store.connection import add_table, connect, first_line, quoted, relation, specialise_is_a
 from imagenet_tools.store.gate import check
 from imagenet_tools.store.layout import read_manifest
 
@@ -83,6 +83,22 @@ def connect_contained(
     for setting in _LOCK_SETTINGS:
         sql.execute(setting)
     return sql
+
+
+def ask(sql: duckdb.DuckDBPyConnection, text: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
+    """Return one SELECT as a relation.
+
+    Args:
+        sql: A connection of connect_contained().
+        text: The query.
+        values: As connection.relation takes them.
+
+    Raises:
+        QueryError: The text is not one SELECT, or DuckDB refuses it.
+    """
+    with _duckdb_errors():
+        check(sql.cursor(), text)
+        return relation(sql, text, values, {})
 
 
 class Answer(NamedTuple):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
+from imagenet_tools.annotations import bbox
 from imagenet_tools.arguments import checked
 from imagenet_tools.catalogue import terms
 from imagenet_tools.containers import payload
@@ -26,20 +28,41 @@ from imagenet_tools.storage.files import inside
 from imagenet_tools.store.connection import Descendants, add_table, connect, join_keys, relation
 from imagenet_tools.store.gate import check_condition, senses_taken
 from imagenet_tools.store.layout import default_index, read_manifest
+from imagenet_tools.store.query import ask, connect_contained
 from imagenet_tools.store.sources import Source, rooted
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import ids_of_path
 
 if TYPE_CHECKING:
     import duckdb
     import numpy.typing as npt
     import PIL.Image
+    import pyarrow as pa
 
     from imagenet_tools.catalogue.terms import ResolvedSynset
 
 
-@dataclass(frozen=True)
+# The columns of images that make an Image, in the order in which image_of() takes them.
+IMAGE_COLUMNS = """dataset, image_id, wnid, source, file, "offset", length, member, position, compression,
+                   CASE WHEN problem IS NULL THEN coalesce(encoding, '') END"""
+
+_SHOWN_PIXELS = 480  # of the longer side of an image in a notebook
+
+
+class ImageBox(NamedTuple):
+    """A box of an image that can be used; edges in pixels of the raster as stored, from 0 to its width and height."""
+
+    wnid: str | None  # the class of the object, if it has one
+    name: str  # the object's name as the annotation gives it
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+
+@dataclass(frozen=True, repr=False)
 class Image:
-    """An image of an index.
+    """An image of an index. A notebook shows its picture.
 
     Attributes:
         dataset: First half of its key, such as ilsvrc2012.
@@ -47,6 +70,11 @@ class Image:
         wnid: Its class; None without a label.
         place: Where its bytes are on this machine.
         stamps: Size and time of its file when it was indexed.
+        index: The index.
+
+    Example:
+        >>> index["n01440764_1021"]
+        Image: ilsvrc2012/n01440764_1021; n01440764 tench.n.01
     """
 
     dataset: str
@@ -54,6 +82,19 @@ class Image:
     wnid: str | None
     place: Place
     stamps: Stamps = field(repr=False)
+    index: Store = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        row = wordnet.find_row(self.wnid) if self.wnid else None
+        label = f"{self.wnid or 'no class'}{f' {wordnet.name_at(row)}' if row is not None else ''}"
+        return f"Image: {self.dataset}/{self.image_id}; {label}"
+
+    def _repr_jpeg_(self) -> bytes:
+        """Return the picture for notebooks, as a small JPEG."""
+        picture = self._rgb()
+        picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
+        picture.save(data := io.BytesIO(), "JPEG", quality=90)
+        return data.getvalue()
 
     def read(self) -> bytes:
         """Return the bytes of the image file, unchanged.
@@ -74,6 +115,52 @@ class Image:
         from imagenet_tools.images import probe
 
         return probe.image(self.read())
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """Return the pixels in RGB, (height, width, 3), as stored: the EXIF orientation is not applied.
+
+        Raises:
+            SourceError: As read().
+            FormatError: The image cannot be decoded.
+        """
+        return np.asarray(self._rgb())
+
+    def _rgb(self) -> PIL.Image.Image:
+        from imagenet_tools.images import probe
+
+        return probe.rgb(self.read())
+
+    @property
+    def boxes(self) -> tuple[ImageBox, ...]:
+        """The boxes of the image that can be used.
+
+        Raises:
+            UsageError: The index does not know the size of the image: it was built without probing.
+        """
+        rows = self.index.cursor().execute(
+            """SELECT boxes.wnid, name, nxmin, nymin, nxmax, nymax, width, height
+               FROM boxes JOIN images USING (dataset, image_id)
+               WHERE image_id = $image_id AND dataset = $dataset AND nxmin IS NOT NULL ORDER BY ALL""",
+            {"image_id": self.image_id, "dataset": self.dataset},
+        )
+        boxes: list[ImageBox] = []
+        for wnid, name, *edges in rows.fetchall():
+            if edges[-1] is None:
+                raise UsageError(
+                    f"{self.dataset}/{self.image_id}: its size is not in the index, which was built without probing. "
+                    "Build it again with its sources, probing."
+                )
+            boxes.append(ImageBox(wnid, name, *map(float, bbox.to_pixels(*edges))))
+        return tuple(boxes)
+
+
+def _keys(text: str, dataset: str | None) -> Iterator[tuple[str | None, str]]:
+    """Yield the (data set, image_id) that a text may mean; an exact id comes first."""
+    for image_id in dict.fromkeys([text, *ids_of_path(text)]):
+        yield dataset, image_id
+        name, slash, rest = image_id.partition("/")
+        if slash and dataset is None:
+            yield name, rest
 
 
 class Store:
@@ -123,14 +210,19 @@ class Store:
 
     @checked
     def sql(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
-        """Return a query as a DuckDB relation, with .df(), .arrow(), .pl() and .fetchall().
+        """Return SQL of your own as a DuckDB relation, with .df(), .arrow(), .pl() and .fetchall().
+
+        The SQL is not contained: like every program of yours, it may read and write files. For SQL that somebody else
+        wrote, use query().
 
         Args:
             query: SQL over the tables and macros of the index: see `imagenet-tools query --schema`.
-            parameters: A value for each `$name` in the query.
+            parameters: A value for each `$name` in the query. A table of pandas, polars or Arrow becomes a table of
+                this name.
 
         Raises:
             duckdb.Error: DuckDB refuses the query.
+            UsageError: A table has the name of a table of the index.
 
         Warns:
             UserWarning: The query names a synset by a lemma with several senses, such as is_a(wnid, 'dog').
@@ -143,8 +235,45 @@ class Store:
             warnings.warn(note, stacklevel=2)
         return relation(self._connection, query, parameters, self._descendants)
 
-    def cursor(self, tables: Mapping[str, Path] | None = None) -> duckdb.DuckDBPyConnection:
-        """Return a new cursor with the tables of the index and of some files of the user, by name.
+    @checked
+    def query(self, query: str, **parameters: object) -> duckdb.DuckDBPyRelation:
+        """Return one SELECT as sql() does, contained: it reads the index and the tables given, and nothing else.
+
+        Its time and its memory are not bounded, as they are for the command `imagenet-tools query`.
+
+        Args:
+            query: One SELECT.
+            parameters: As sql() takes them.
+
+        Raises:
+            QueryError: The query is not one SELECT of these tables, or DuckDB refuses it.
+
+        Example:
+            >>> index.query("SELECT count(*) FROM images").fetchall()
+            [(182,)]
+        """
+        for note in self.senses_taken(query):
+            warnings.warn(note, stacklevel=2)
+        return ask(self._contained, query, parameters)
+
+    @functools.cached_property
+    def _contained(self) -> duckdb.DuckDBPyConnection:
+        return connect_contained(self.path)
+
+    def close(self) -> None:
+        """Close the index. Images can still be read; results that were not fetched can not."""
+        self._connection.close()
+        if "_contained" in self.__dict__:
+            self._contained.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self, tables: Mapping[str, Path | pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a new cursor with the tables of the index and some of the user: files or tables in memory, by name.
 
         Two open readers on one connection end each other.
         """
@@ -178,8 +307,8 @@ class Store:
         """Return a sentence for each lemma of a query that has several senses: see gate.senses_taken."""
         return senses_taken(self.cursor(), query)
 
-    def keys(self, table: str, path: Path) -> str:
-        """Return the columns that join a file of the user to images: see connection.join_keys."""
+    def keys(self, table: str, path: Path | pa.Table) -> str:
+        """Return the columns that join a table of the user to images: see connection.join_keys."""
         return join_keys(self.cursor({table: path}), table, path)
 
     # ---- synsets
@@ -242,10 +371,10 @@ class Store:
 
     @checked
     def image(self, image_id: str, *, dataset: str | None = None) -> Image:
-        """Return one image.
+        """Return one image; `index[image_id]` is the same.
 
         Args:
-            image_id: Its id, such as n01440764_10026.
+            image_id: Its id (n01440764_10026), its data set and id (ilsvrc2012/n01440764_10026), or a file name.
             dataset: Its data set, needed if several have an image of this id.
 
         Raises:
@@ -255,10 +384,11 @@ class Store:
             >>> index.image("ILSVRC2012_val_00000020").read()[:3]
             b'\\xff\\xd8\\xff'
         """
-        query = """SELECT dataset, wnid, source, file, "offset", length, member, position, compression,
-                          CASE WHEN problem IS NULL THEN coalesce(encoding, '') END
-                   FROM images WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)"""
-        rows = self.cursor().execute(query, {"image_id": image_id, "dataset": dataset}).fetchall()
+        query = f"""SELECT {IMAGE_COLUMNS} FROM images
+                    WHERE image_id = $image_id AND ($dataset IS NULL OR dataset = $dataset)"""
+        rows: list[tuple[Any, ...]] = []
+        for name, key in _keys(image_id, dataset):
+            rows = rows or self.cursor().execute(query, {"image_id": key, "dataset": name}).fetchall()
         if len(rows) != 1:
             sets = ", ".join(sorted(row[0] for row in rows))
             found = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
@@ -266,8 +396,14 @@ class Store:
                 f"{found} in {self.path}. Expected the id of one image, such as n01440764_10026; name its data set "
                 "with dataset=."
             )
-        dataset, wnid, *columns = rows[0]
-        return Image(str(dataset), image_id, wnid, self.image_place(*columns), self.stamps)
+        return self.image_of(*rows[0])
+
+    def __getitem__(self, image_id: str) -> Image:
+        return self.image(image_id)
+
+    def image_of(self, dataset: str, image_id: str, wnid: str | None, *place: Any) -> Image:
+        """Return the image of a row of IMAGE_COLUMNS."""
+        return Image(dataset, image_id, wnid, self.image_place(*place), self.stamps, self)
 
     def image_place(
         self,

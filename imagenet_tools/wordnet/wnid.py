@@ -18,6 +18,7 @@ WNID = re.compile(r"n\d{8}")
 # Every release of ImageNet keeps these stems, so that a stem names one photograph in all of them. A wnid with other
 # text behind it (n01491361_tiger_shark) tells the class, but names no photograph.
 _STEM = re.compile(r"(n\d{8})_(?:(\d+)|.*)|ILSVRC(20\d\d)_(train|val|test)_\d{8}", re.DOTALL)
+_SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")  # of the files of images
 _OTHER_STEM = (None, None, None, None)
 
 # Data sets whose images are not ImageNet's under the same names: renumbered (Tiny-ImageNet's n01774750_18), altered in
@@ -179,3 +180,23 @@ def task_of(folder: PurePath) -> str | None:
         if match and (parts[n] != match[1] or n >= len(parts) - 2 or parts[n - 1] in _TASK_PARENTS):
             return match[1]
     return None
+
+
+def ids_of_path(text: str) -> tuple[str, ...]:
+    """Return the ids that a path of an image may mean: its stem if releases share it, or the path without its suffix.
+
+    Example:
+        >>> ids_of_path("train/n01440764/n01440764_10026.JPEG"), ids_of_path("ilsvrc2012/n01440764_10026")
+        (('n01440764_10026',), ('ilsvrc2012/n01440764_10026',))
+    """
+    path = text.replace("\\", "/").removeprefix("./")
+    has_suffix = path.lower().endswith(_SUFFIXES)
+    path = path[: path.rfind(".")] if has_suffix else path
+    folder, _, name = path.rpartition("/")
+    stem = without_label(name)[0]
+    if not keeps_imagenet_name(stem):
+        return (path,)
+    # A path with a suffix is a file in some folder. Without a suffix, the folder may be a data set.
+    if has_suffix or not folder or "/" in folder:
+        return (stem,)
+    return (path, stem) if is_wnid(folder) or folder in SPLIT_FOLDERS else (path,)
