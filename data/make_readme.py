@@ -8,7 +8,6 @@ of libraries and homes of SQL, from tests/test_layers.py. tests/test_readme.py f
 """
 
 import importlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +50,7 @@ def targets() -> Iterator[str]:
 
 def _sentence(module: ModuleType) -> str:
     """Return the first sentence of a module's docstring."""
-    return _plain(" ".join(re.split(r"\.(?=\s|$)", module.__doc__ or "", maxsplit=1)[0].split()))
+    return _plain(formats.first_sentence(module.__doc__ or ""))
 
 
 def choosing() -> Iterator[str]:

@@ -19,7 +19,7 @@ from click.shell_completion import shell_complete
 
 from imagenet_tools import __version__
 from imagenet_tools.cli import process
-from imagenet_tools.cli.options import JSON_OPTION, default_index_option, make_command
+from imagenet_tools.cli.options import JSON_OPTION, Group, default_index_option, make_command
 from imagenet_tools.cli.printing import print_json
 from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, UsageError
@@ -45,7 +45,7 @@ _NEED_PANDAS = {"check"}
 _RESUMABLE = {"build-index", "check", "export", "demo"}
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group whose commands are the modules of this folder. A module is imported when its command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +63,7 @@ class Commands(click.Group):
 
 
 @make_command(_NAME, cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name=_NAME)
+@click.version_option(__version__, "-V", "--version", prog_name=_NAME)
 @default_index_option
 def group() -> None:
     """Index ImageNet, query it with SQL over WordNet, and export subsets for training.

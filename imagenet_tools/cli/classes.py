@@ -38,7 +38,7 @@ _under_option = click.option(
 _kinds_only_option = click.option("--kinds-only", is_flag=True, help="Follow kinds (@) only, not instances (@i).")
 
 
-@options.make_command("classes", cls=click.Group)
+@options.make_command("classes", cls=options.Group)
 def command() -> None:
     """Show, identify, map and group class lists.
 
@@ -122,7 +122,7 @@ def show_command(list_: str, output: Path | None) -> None:
         members = _category_facts(classes) if classes.categories else classes.wnids
         print_json(_facts(classes) | {"classes": members}, output)
         return
-    note(f"{classes.name}: {classes.title}; {len(classes):,} classes; order: {classes.order}")
+    note(f"{classes.name}: {classes.title}; {count_of(len(classes), 'class')}; order: {classes.order}")
     note(f"sha256 {classes.sha256}" + (f"; from {classes.source}" if classes.source else ""))
     if classes.checked:
         note(f"agrees with {classes.checked}")

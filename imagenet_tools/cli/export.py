@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import imagenet_tools
+from imagenet_tools import formats
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
 from imagenet_tools.cli.printing import note, print_json, print_steps, print_table, steps_json
 from imagenet_tools.errors import UsageError
@@ -22,12 +24,52 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
 
 
-@options.make_command("export")
+class Target(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """A target, or several with ',' between them."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, if it names targets."""
+        formats.parse_targets(value)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the targets that complete a text, after its last ','."""
+        before, comma, begun = incomplete.rpartition(",")
+        return [
+            CompletionItem(before + comma + name, help=sentence)
+            for name, sentence in formats.targets().items()
+            if name.startswith(begun)
+        ]
+
+
+class ExportCommand(options.Command):
+    """The command, with the targets in its help."""
+
+    last_heading = "Run"
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the targets before the examples."""
+        with formatter.section("Targets"):
+            formatter.write_dl(list(formats.targets().items()))
+        super().format_epilog(ctx, formatter)
+
+
+@options.make_command("export", cls=ExportCommand)
 @click.argument("dest", type=options.PATH)
-@click.option("--to", required=True, metavar="TARGET", help="The target format, or several with ',' between them.")
+@click.option(
+    "--to",
+    required=True,
+    type=Target(),
+    metavar="TARGET",
+    cls=options.HeadedOption,
+    heading=options.WRITE,
+    help="The target, or several with ',' between them.",
+)
 @options.selection_options
 @options.recipe_option
-@options.word_options(EXPORT)
+@options.word_options(EXPORT, options.WRITE)
 @click.option("--dry-run", is_flag=True, help="Report what would be written and left out, and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
@@ -46,7 +88,6 @@ def command(dest: Path, to: str, recipe: Path | None, dry_run: bool, strict: boo
         imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
         imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
-    Targets: the README lists them, and a wrong name does too.
     Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
     """
     index = options.open_index()

@@ -12,6 +12,7 @@ import click
 from imagenet_tools.cli.printing import note
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.words import SELECTION, Word
+from imagenet_tools.text import did_you_mean
 
 if TYPE_CHECKING:
     from imagenet_tools.catalogue.terms import ResolvedSynset
@@ -28,6 +29,48 @@ def _remember(ctx: click.Context, option: click.Parameter, value: object) -> Non
     if value is not None and value is not False and value != ():
         ctx.meta[option.name or ""] = value
 
+
+class HeadedOption(click.Option):
+    """An option below a heading of the help."""
+
+    def __init__(self, *args: Any, heading: str, **settings: Any):
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+
+class Command(click.Command):
+    """A command whose help shows options below headings; those without one come last."""
+
+    last_heading = "Options"
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, heading by heading."""
+        records: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*HEADINGS, self.last_heading)}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                records[getattr(param, "heading", self.last_heading)].append(record)
+        for heading, lines in records.items():
+            if lines:
+                with formatter.section(heading):
+                    formatter.write_dl(lines)
+
+
+class Group(click.Group):
+    """A group that names the closest command if a command does not exist."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names."""
+        known = self.list_commands(ctx)
+        if args[0] not in known and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}. {did_you_mean(args[0], known)}Expected one of {', '.join(known)}.")
+        return super().resolve_command(ctx, args)
+
+
+CHOOSE = "Choose images"
+WRITE = "Write"
+HEADINGS = (CHOOSE, WRITE)
 
 # The values of these options are no arguments of a command.
 _REMEMBERED: dict[str, Any] = {"expose_value": False, "callback": _remember}
@@ -55,12 +98,14 @@ recipe_option = click.option(
     "--recipe",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE|LOCK",
+    cls=HeadedOption,
+    heading=CHOOSE,
     help="Choose by a recipe or a lock instead of by flags.",
 )
 
 
 def make_command(
-    name: str, *, cls: type[click.Command] = click.Command, parent: click.Group | None = None, **settings: Any
+    name: str, *, cls: type[click.Command] = Command, parent: click.Group | None = None, **settings: Any
 ) -> Callable[[Function], Any]:
     """Return a decorator that makes a command of a function, with --json, -i, and its docstring as the help.
 
@@ -71,7 +116,9 @@ def make_command(
         text, heading, examples = inspect.cleandoc(function.__doc__ or "").partition("\n\nExample")
         # Click keeps the lines of a paragraph that begins with a line of \b.
         epilog = (heading + examples).replace("\n\n", "\n\n\b\n").replace("\n    ", "\n  ")
-        command = click.command(name, cls=cls, help=text, epilog=epilog, **settings)(function)
+        # Click cuts a summary that is not given as a short help.
+        summary = " ".join(text.partition("\n\n")[0].split()).rstrip(".")
+        command = click.command(name, cls=cls, help=text, short_help=summary, epilog=epilog, **settings)(function)
         if not isinstance(command, click.Group):
             command.params += [JSON_OPTION, _INDEX_OPTION]
         if parent is not None:
@@ -91,6 +138,13 @@ def index_path() -> Path | None:
     return click.get_current_context().meta.get("index_path")
 
 
+def existing_index() -> Path | None:
+    """Return the path of -i or $IMAGENET_INDEX, else ./imagenet.index; None if that does not exist."""
+    from imagenet_tools.store.layout import default_index
+
+    return index_path() or (default_index() if default_index().exists() else None)
+
+
 def roots() -> dict[str, Path]:
     """Return the paths of --root by the names of sources."""
     from imagenet_tools.store.sources import parse_roots
@@ -98,14 +152,16 @@ def roots() -> dict[str, Path]:
     return parse_roots(click.get_current_context().meta.get("roots", ()))
 
 
-def word_options(words: Iterable[Word]) -> Callable[[Function], Function]:
-    """Return a decorator that adds a flag for each word."""
+def word_options(words: Iterable[Word], heading: str) -> Callable[[Function], Function]:
+    """Return a decorator that adds a flag for each word, below a heading of the help."""
 
     def decorate(function: Function) -> Function:
         for word in reversed(tuple(words)):
             option = click.option(
                 word.flag,
                 word.keyword,
+                cls=HeadedOption,
+                heading=heading,
                 is_flag=word.kind == "flag",
                 multiple=word.kind in ("texts", "pairs"),
                 type=int if word.kind == "number" else click.Choice(word.kind.split("|")) if "|" in word.kind else None,
@@ -119,7 +175,7 @@ def word_options(words: Iterable[Word]) -> Callable[[Function], Function]:
     return decorate
 
 
-selection_options = word_options(SELECTION)
+selection_options = word_options(SELECTION, CHOOSE)
 
 
 def chosen_words(words: Iterable[Word] = SELECTION) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from imagenet_tools.storage.files import whole
 from imagenet_tools.storage.processes import in_child
 from imagenet_tools.store import query
 from imagenet_tools.store.gate import senses_taken
-from imagenet_tools.store.layout import default_index
 from imagenet_tools.text import aligned, layout_of, table
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def command(
     memory: str | None,
     timeout: float | None,
 ) -> None:
-    """Run one SELECT over the index in DuckDB.
+    """Run one SELECT over the index, or over WordNet alone.
 
     SQL is the query, or '-' for stdin. Macros: is_a(wnid, synset), under(synset), above(synset), synset(text),
     draw(hash32, seed). The query reads the index and the files of --with, nothing else, and writes only to -o, in the
@@ -91,7 +90,9 @@ def command(
         raise UsageError(f"--format {form} is binary: name a file with -o, or pipe it.")
     table_files = _parse_tables(tables)
     bound = _memory_bytes(memory)
-    index = options.index_path() or default_index()
+    index = options.existing_index()
+    if index is None:
+        note("No index is named, and there is no ./imagenet.index: the query reads the bundled tables of WordNet.")
     # This process owns the file, so that it is removed even if the query's process is killed.
     with whole(output) if output is not None else nullcontext() as file_out:
 

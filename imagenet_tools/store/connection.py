@@ -21,7 +21,9 @@ from imagenet_tools.arguments import is_frame
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.schema import TABLES, VIEWS
 from imagenet_tools.storage.processes import signals_deferred
+from imagenet_tools.store import layout
 from imagenet_tools.store.layout import Manifest, damaged, read_manifest
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 # Names of two views of a cursor: the table of groups, and the ids of a lock.
 GROUPS = "_groups"
 LOCK = "_lock"
+
+# The tables that need no index; of synsets, the counts are 0.
+WORDNET = (*layout.CONSTANT, "synset_counts", *VIEWS)
 
 _THREAD_BYTES = 256 << 20  # address space that one thread of DuckDB needs
 
@@ -63,13 +68,28 @@ _descendants_lock = threading.Lock()
 _kept_cursors: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
 
 
-def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnection:
+# The rule by which a lemma of several synsets is resolved: in an index by images, in WordNet alone by classes.
+_BELOW_INDEX = """
+CREATE VIEW _sets._below AS SELECT wnid, n_images_inclusive AS n_below FROM main.synset_counts;
+CREATE MACRO _counted(n) AS n || if(n = 1, ' image', ' images');
+"""
+_BELOW_WORDNET = """
+CREATE VIEW _sets._below AS
+    SELECT ancestor AS wnid, count(*) AS n_below
+    FROM main.closure JOIN main.synset_facts ON descendant = wnid WHERE ilsvrc2012_index IS NOT NULL GROUP BY ancestor;
+CREATE MACRO _counted(n) AS n || if(n = 1, ' ILSVRC2012 class', ' ILSVRC2012 classes');
+"""
+
+
+def connect(path: Path | None, *, memory: int | None = None) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB in memory with a view of every table of an index, and the macros of views.sql.
+
+    Without an index it has the bundled tables of WordNet, and a count of 0 for each synset.
 
     No table is held in memory: `closure` and `terms` would save 10 ms a query, and take 150 ms to read at the start.
 
     Args:
-        path: Folder of the index.
+        path: Folder of the index; None for WordNet alone.
         memory: Bytes that the process may use, if it is bounded.
 
     Raises:
@@ -78,8 +98,7 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
     with signals_deferred():  # a KeyboardInterrupt inside the import of DuckDB aborts the process
         import duckdb
 
-    manifest = read_manifest(path)
-    _check_sizes(path, manifest)
+    tables = files_of(path)
     config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": ""}
     if memory is not None:
         # DuckDB must report its own error before an allocation fails. Stacks and heaps of its threads count too.
@@ -92,18 +111,34 @@ def connect(path: Path, *, memory: int | None = None) -> duckdb.DuckDBPyConnecti
     sql.execute("CREATE SCHEMA _sets; CREATE SCHEMA _kept")
     try:
         for table, (_, columns) in TABLES.items():
-            if table in VIEWS:
+            if table in VIEWS or (path is None and table not in WORDNET):
                 continue
-            if files := manifest.paths(path.absolute(), table):
+            if files := tables.get(table):
                 rows = f"FROM {read_files('read_parquet', files)}"
             else:
                 nulls = ", ".join(f'NULL::{_SQL_TYPES.get(kind, kind)} AS "{name}"' for name, kind, _ in columns)
                 rows = f"SELECT {nulls} WHERE false"
             sql.execute(f"CREATE VIEW {table} AS {rows}")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise damaged(path, f"its table {table} cannot be read: {first_line(error)}") from error
-    sql.execute(Path(__file__).with_name("views.sql").read_text())
+        raise damaged(
+            path or layout.CONSTANT_FOLDER, f"its table {table} cannot be read: {first_line(error)}"
+        ) from error
+    below = _BELOW_INDEX if path is not None else _BELOW_WORDNET
+    sql.execute(below + Path(__file__).with_name("views.sql").read_text())
     return sql
+
+
+def files_of(path: Path | None) -> dict[str, list[Path]]:
+    """Return the files of an index by table, or those of the bundled tables of WordNet.
+
+    Raises:
+        NoIndexError: There is no index, or one of its files is missing or cut.
+    """
+    if path is None:
+        return {table: [layout.CONSTANT_FOLDER / f"{table}.parquet"] for table in layout.CONSTANT}
+    manifest = read_manifest(path)
+    _check_sizes(path, manifest)
+    return {table: manifest.paths(path.absolute(), table) for table in manifest.tables}
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:
@@ -115,7 +150,7 @@ def _check_sizes(path: Path, manifest: Manifest) -> None:
             except OSError as error:
                 raise damaged(path, f"its table {table} cannot be read: {entry.file}: {error.strerror}") from error
             if entry.bytes and size != entry.bytes:
-                found = f"{entry.file} has {size:,} bytes, expected {entry.bytes:,}"
+                found = f"{entry.file} has {count_of(size, 'byte')}, expected {entry.bytes:,}"
                 raise damaged(path, f"its table {table} cannot be read: {found}")
 
 

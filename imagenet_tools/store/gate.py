@@ -161,12 +161,14 @@ def senses_taken(sql: duckdb.DuckDBPyConnection, text: str) -> list[str]:
     notes: list[str] = []
     for lemma in lemmas:
         rows = sql.execute(
-            """SELECT name, wnid, n FROM main.terms JOIN (SELECT name, wnid FROM main.synsets) USING (wnid)
+            """SELECT name, wnid, n, main._counted(2)[3:]
+               FROM main.terms JOIN (SELECT name, wnid FROM main.synsets) USING (wnid)
                WHERE term = main._term($1) AND n > 1""",
             [lemma],
         ).fetchall()
         notes += [
-            f"{lemma!r} is taken for {name} ({wnid}), alone of its {n} senses to have images." for name, wnid, n in rows
+            f"{lemma!r} is taken for {name} ({wnid}), alone of its {n} senses to have {unit}."
+            for name, wnid, n, unit in rows
         ]
     return notes
 

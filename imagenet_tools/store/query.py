@@ -21,9 +21,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import system
 from imagenet_tools.errors import QueryError
 from imagenet_tools.schema import TABLES
-from imagenet_tools.store.connection import add_table, connect, first_line, quoted, relation, specialise_is_a
+from imagenet_tools.store.connection import (
+    add_table,
+    connect,
+    files_of,
+    first_line,
+    quoted,
+    relation,
+    specialise_is_a,
+)
 from imagenet_tools.store.gate import check
-from imagenet_tools.store.layout import read_manifest
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,12 +66,12 @@ def default_memory() -> int:
 
 
 def connect_contained(
-    index: Path, tables: Mapping[str, Path] | None = None, *, memory: int | None = None
+    index: Path | None, tables: Mapping[str, Path] | None = None, *, memory: int | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection to an index that opens no other file and whose settings cannot be changed.
 
     Args:
-        index: Folder of the index.
+        index: Folder of the index; None for WordNet alone.
         tables: Files of the user to query beside it, by name: see connection.add_table.
         memory: Bytes that the process may use, if it is bounded.
 
@@ -73,9 +80,8 @@ def connect_contained(
         UsageError: One of `tables` has an invalid name, is missing, or has an unknown suffix.
         QueryError: One of `tables` is not of the format that its suffix names.
     """
-    manifest = read_manifest(index)
+    allowed = [str(path) for paths in files_of(index).values() for path in paths]
     sql = connect(index, memory=memory)
-    allowed = [str(path) for table in manifest.tables for path in manifest.paths(index.absolute(), table)]
     for name, path in (tables or {}).items():
         add_table(sql, name, path.absolute())
         allowed.append(str(path.absolute()))
@@ -204,7 +210,12 @@ def _message(error: Exception) -> str:
         )
     if isinstance(error, duckdb.PermissionException):
         return f"{first_line(error)}. A query reads other files where they are named: --with NAME=FILE."
-    if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
+    if isinstance(error, duckdb.CatalogException) and (name := re.search(r"Table with name (\w+)", text)):
+        if name[1].lower() in TABLES:
+            return (
+                f"The table {name[1]} needs an index; without one there are synsets, hypernyms, closure and terms. "
+                "Build an index with `imagenet-tools build-index PATH...`, or name one with -i or $IMAGENET_INDEX."
+            )
         # DuckDB proposes its own system tables too.
         text = re.sub(r"\nDid you mean \"(pg_|sqlite_|duckdb_|pragma_)[^\n]*", "", text)
         tables = f"\nThe tables are {', '.join(TABLES)}."

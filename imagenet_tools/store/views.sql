@@ -8,16 +8,18 @@ CREATE VIEW synsets AS
     FROM main.synset_facts AS facts LEFT JOIN main.synset_counts AS counts USING (wnid);
 
 -- A text means the only synset of that name, or the only one with images. terms.resolve has the same rule.
+-- connection.py makes _sets._below, the images at or below each synset (without an index, ILSVRC2012's classes), and the
+-- macro _counted, which says how many they are.
 CREATE VIEW terms AS
     SELECT term,
            count(*)::SMALLINT AS n,
            CASE WHEN count(*) = 1 THEN min(wnid)
                 WHEN count(*) FILTER (n_images > 0) = 1 THEN min(wnid) FILTER (n_images > 0) END AS wnid,
            CASE WHEN count(*) > 1
-                THEN string_agg(name || ' (' || wnid || ', ' || n_images || if(n_images = 1, ' image)', ' images)'),
+                THEN string_agg(name || ' (' || wnid || ', ' || main._counted(n_images) || ')',
                                 ', ' ORDER BY n_images DESC, wnid) END AS candidates
-    FROM (SELECT term, synset_terms.wnid, name, coalesce(n_images_inclusive, 0) AS n_images
-          FROM main.synset_terms LEFT JOIN main.synset_counts USING (wnid))
+    FROM (SELECT term, synset_terms.wnid, name, coalesce(n_below, 0) AS n_images
+          FROM main.synset_terms LEFT JOIN _sets._below USING (wnid))
     GROUP BY term;
 
 -- A macro takes a synset as a wnid, a name such as dog.n.01, or a lemma of which one sense alone has images.
