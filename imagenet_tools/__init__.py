@@ -19,16 +19,26 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing typing would take half of the package's import time
 if TYPE_CHECKING:
+    from imagenet_tools import errors as errors
     from imagenet_tools.api import *
+    from imagenet_tools.exports.plan import Plan as Plan
+    from imagenet_tools.index import Index as Index
+    from imagenet_tools.selection.selection import Selection as Selection
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Index",
+    "Plan",
+    "Selection",
     "build_index",
     "check",
     "class_map",
     "classes",
+    "cut",
     "detect",
+    "diff",
+    "errors",
     "export",
     "find",
     "identify",
@@ -36,20 +46,32 @@ __all__ = [
     "open_index",
     "plan_export",
     "relocate",
+    "subset",
     "synset",
+    "tree",
 ]
+
+# The classes among them; errors is a module, and the others are functions of api.
+_CLASSES = {
+    "Index": "imagenet_tools.index",
+    "Plan": "imagenet_tools.exports.plan",
+    "Selection": "imagenet_tools.selection.selection",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public function, or a module of the package, when it is first used."""
-    if name in __all__:
+    """Import a public function or class, or a module of the package, when it is first used."""
+    from importlib import import_module
+
+    if name in _CLASSES:
+        globals()[name] = getattr(import_module(_CLASSES[name]), name)
+        return globals()[name]
+    if name in __all__ and name != "errors":
         from imagenet_tools import api
 
-        globals().update({function: getattr(api, function) for function in __all__})
+        globals().update({function: getattr(api, function) for function in api.FUNCTIONS})
         return globals()[name]
     if not name.startswith("_"):
-        from importlib import import_module
-
         try:
             return import_module(f"imagenet_tools.{name}")
         except ModuleNotFoundError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
@@ -13,7 +13,7 @@ from imagenet_tools.exports.options import make_options, with_export_options
 from imagenet_tools.selection.words import EXPORT, ExportOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Executor
     from types import ModuleType
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.index import Index
+    from imagenet_tools.selection.differences import Differences
     from imagenet_tools.selection.selection import Selection
+    from imagenet_tools.superclasses.drawing import Outline
+    from imagenet_tools.superclasses.superclasses import Superclasses
     from imagenet_tools.units import Progress, Reader
     from imagenet_tools.wordnet.wordnet import Synset
 
@@ -134,7 +137,7 @@ def check(
     fresh: bool = False,
     read_data: bool = False,
     with_loader: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> CheckResult:
     """Verify archives, indexes, exports and locks. The content of a path says which of them it is.
 
@@ -151,7 +154,7 @@ def check(
         fresh: Compute sums again, even if they are in the cache.
         read_data: Decode every image of an index or an export, and compare all images of an export.
         with_loader: Also read an export with the framework's own loader.
-        progress: Called with (stage, done, total).
+        progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Returns:
         The results with their findings. Each finding has a code; `imagenet-tools check --help` lists the codes. `ok`
@@ -178,7 +181,7 @@ def check(
         fresh=fresh,
         read_data=read_data,
         with_loader=with_loader,
-        progress=progress,
+        progress=_progress(progress),
     )
     return checks.CheckResult(tuple(results))
 
@@ -246,6 +249,185 @@ def identify(file: str | Path) -> ClassesFound | LabelsFound:
     return identify_classes.identify(file)
 
 
+def diff(
+    a: str | Path, b: str | Path, *, by: Literal["id", "wnid", "bytes"] | None = None, limit: int = 20
+) -> Differences:
+    """Return how b differs from a.
+
+    Args:
+        a: An index, a lock, a recipe, a published list, a file of classes, or "a,b,c".
+        b: Another one.
+        by: Compare image ids, classes ("wnid"), or the bytes of images. Default: ids, or classes for lists.
+        limit: Examples of each kind of difference.
+
+    Returns:
+        The differences: `counts` by kind, and examples. `counts` is empty if nothing differs.
+
+    Raises:
+        UsageError: The two cannot be compared in this way.
+
+    Example:
+        >>> imt.diff("imagenette", "imagewoof").counts
+        {'only_a': 10, 'only_b': 10}
+    """
+    from imagenet_tools.selection.differences import differences
+
+    return differences(str(a), str(b), by=by, limit=limit)
+
+
+def subset(file: str | Path, index: str | Path | Index | None = None) -> Selection:
+    """Return the selection that a recipe makes, or the images that a lock pins. Selection.save() writes a recipe.
+
+    Args:
+        file: A recipe, or a lock.
+        index: The index to choose from. Default: as open_index.
+
+    Raises:
+        UsageError: The file is neither.
+        SourceError: Images that the lock pins are not in the index, or have another class there.
+
+    Example:
+        >>> path = imt.open_index("imagenet.index").select(under="dog.n.01").save("dogs.toml")
+        >>> imt.subset(path, "imagenet.index")
+        Selection: under dog.n.01; 70 images, 5 classes, train 50, val 20
+    """
+    from imagenet_tools.index import Index, by_recipe
+
+    return by_recipe(index if isinstance(index, Index) else open_index(index), file)
+
+
+def cut(
+    classes: str | Iterable[str] = "ilsvrc2012",
+    *,
+    k: int | None = None,
+    depth: int | None = None,
+    at: str | Iterable[str] | None = None,
+    under: str = "entity.n.01",
+    balanced: bool = False,
+    disjoint: bool = False,
+    equal: bool = False,
+    measure: Literal["longest", "shortest"] = "longest",
+    overlap: Literal["nearest", "first", "largest", "none"] = "nearest",
+    min_classes: int = 1,
+    max_classes: int | None = None,
+    instances: bool = True,
+) -> Superclasses:
+    """Group classes into superclasses: by number, by depth, or those of a list. Exactly one of k, depth and at is set.
+
+    Args:
+        classes: A published list, a file, "a,b,c", or synsets.
+        k: Choose this number of superclasses that share no class and hold most classes.
+        depth: Choose the synsets this number of edges below `under`.
+        at: Choose these synsets: a file, "a,b,c", or synsets.
+        under: Use this synset and those below it.
+        balanced: With k: make the smallest as large as possible, then hold most classes.
+        disjoint: With depth or at: keep those that share no class and hold most.
+        equal: Cut each to the number of classes of the smallest.
+        measure: Measure depth by the longest or the shortest path.
+        overlap: The superclass of a class below several: fewest edges up, first listed, most classes, or none.
+        min_classes: Drop those with fewer classes.
+        max_classes: Drop those with more classes.
+        instances: Also follow instance edges.
+
+    Returns:
+        The superclasses, and the classes that are in none.
+
+    Raises:
+        UsageError: No such superclasses, or options that contradict each other.
+
+    Example:
+        >>> imt.cut("imagenette", at="instrumentality.n.03,animal.n.01")
+        Superclasses: 2 superclasses of 9 of 10 classes
+    """
+    from imagenet_tools.catalogue import terms
+    from imagenet_tools.superclasses import cuts
+
+    def resolve(text: str) -> str:
+        return terms.resolve(text).wnid
+
+    return cuts.cut(
+        _wnids(classes, resolve),
+        at=_wnids(at, resolve) if at is not None else None,
+        under=resolve(under),
+        k=k,
+        depth=depth,
+        balanced=balanced,
+        disjoint=disjoint,
+        equal=equal,
+        measure=measure,
+        overlap=overlap,
+        min_classes=min_classes,
+        max_classes=max_classes,
+        instances=instances,
+    )
+
+
+def _wnids(classes: str | Iterable[str], resolve: Callable[[str], str]) -> list[str]:
+    """Return the wnids of a list that is a text, or of synsets."""
+    from imagenet_tools.catalogue import given_lists
+
+    if isinstance(classes, str):
+        return given_lists.read_list(classes, resolve)
+    return given_lists.resolve_all(list(classes), resolve)
+
+
+def tree(
+    synset: str = "entity.n.01",
+    *,
+    depth: int | None = 3,
+    classes: str | Iterable[str] | None = None,
+    images: Index | Selection | None = None,
+    collapse: bool = False,
+) -> Outline:
+    """Return the graph below a synset, with the number of classes or images at or below each synset.
+
+    Args:
+        synset: A wnid, a name, or a lemma.
+        depth: The maximum number of edges down; None for all.
+        classes: Draw only these and what is above them: a published list, a file, "a,b,c", or synsets.
+        images: An index or a selection, of which images are counted. Default: the classes, or ILSVRC2012's, without
+            an index.
+        collapse: Skip synsets that count the same as one of their children.
+
+    Returns:
+        The tree: print it as text; a notebook draws it.
+
+    Raises:
+        UnknownSynsetError: No synset has this name.
+        AmbiguousSynsetError: Several senses of a lemma, or none, have ILSVRC2012 classes.
+
+    Example:
+        >>> print(imt.tree("domestic_cat", depth=1, classes="tabby,Persian cat"))
+        domestic_cat.n.01 n02121808  2
+        ├─ tabby.n.01 n02123045  1
+        └─ persian_cat.n.01 n02123394  1
+    """
+    from imagenet_tools.catalogue import labels, terms
+    from imagenet_tools.index import Index
+    from imagenet_tools.superclasses import drawing
+    from imagenet_tools.wordnet import hierarchy, wordnet
+
+    def resolve(text: str) -> str:
+        index = images if images is None or isinstance(images, Index) else images.index
+        return terms.resolve(text).wnid if index is None else index.synset(text)
+
+    wnids = None if classes is None else _wnids(classes, resolve)
+    if images is None:
+        counts = wordnet.mask_of(wordnet.rows_of(wnids or labels.ilsvrc2012_sorted())).astype("int64")
+    elif isinstance(images, Index):
+        counts = images.counts(classes=wnids)
+    else:
+        counts = images.counts_by_row()
+    return drawing.outline(
+        resolve(synset),
+        depth=depth,
+        classes=wnids,
+        counts=hierarchy.inclusive(counts),
+        counted=True,
+        collapse=collapse,
+    )
+
+
 def build_index(
     paths: str | Path | Iterable[str | Path],
     index: str | Path = "imagenet.index",
@@ -259,7 +441,7 @@ def build_index(
     by_hash: bool = False,
     probe: bool = True,
     roots: Mapping[str, str | Path] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Report:
     """Make an index of sources, or add sources to an existing index. What has not changed is not read again.
 
@@ -277,7 +459,7 @@ def build_index(
         by_hash: Compare all bytes, not sizes and times, to find changed files and images that differ under one key.
         probe: Read the headers of images. Without them, a later build adds their facts.
         roots: Where sources of the index are now, by source name. A source there is the same source.
-        progress: Called with (stage, done, total).
+        progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Returns:
         The number of rows, units and problems, and what each source was recognised as.
@@ -306,7 +488,7 @@ def build_index(
         by_hash=by_hash,
         probe=probe,
         roots={name: Path(root) for name, root in (roots or {}).items()},
-        progress=progress,
+        progress=_progress(progress),
     )
 
 
@@ -373,9 +555,10 @@ def plan_export(selection: Selection, *, to: str, **options: Unpack[ExportOption
         >>> imt.plan_export(dogs, to="image_folder").images()
         70
     """
+    from imagenet_tools import formats
     from imagenet_tools.exports.plan import make_plans
 
-    return make_plans(_targets(to), selection, make_options(options))
+    return make_plans(formats.parse_targets(to), selection, make_options(options))
 
 
 @with_export_options
@@ -385,7 +568,7 @@ def export(
     *,
     to: str,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Unpack[ExportOptions],
 ) -> Result:
     """Export a selection to a training loader's format, whole or not at all; return what was written.
@@ -395,7 +578,7 @@ def export(
         dest: A path where nothing is.
         to: A target, or several with ',' between: each gets a folder below `dest`, and each image is read once.
         workers: Processes that write; default: this one for a small export, else one a core.
-        progress: Called with a stage, the images done, and the images in all.
+        progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Raises:
         UsageError: An option or a target is wrong.
@@ -412,25 +595,19 @@ def export(
 
     _check_workers(workers)
     plan = plan_export(selection, to=to, **options)
-    return make_export(plan, Path(dest), workers=workers, progress=progress)
+    return make_export(plan, Path(dest), workers=workers, progress=_progress(progress))
+
+
+def _progress(progress: Progress | bool | None) -> Progress | None:
+    """Return what shows progress; True is a bar on stderr."""
+    from imagenet_tools.progress import ProgressBar
+
+    return ProgressBar() if progress is True else progress or None
 
 
 def _check_workers(workers: int | None) -> None:
     if workers is not None and workers < 1:
         raise UsageError(f"workers: found {workers}; expected a number of processes, at least 1.")
-
-
-def _targets(to: str) -> list[str]:
-    """Return the targets in a text such as "yolo,coco"; raise UsageError for an unknown target."""
-    from imagenet_tools import formats
-
-    targets = list(dict.fromkeys(name.strip() for name in to.split(",")))
-    for target in targets:
-        # The others are not imported: they take 0.1 s.
-        if target not in formats.names() or not hasattr(_format(target), "open_shard"):
-            known = [name for name, module in _formats().items() if hasattr(module, "open_shard")]
-            raise UsageError(f"'{target}' is no target: expected one of {', '.join(known)}.")
-    return targets
 
 
 def _several(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
@@ -451,6 +628,7 @@ def _format(name: str) -> ModuleType:
     return importlib.import_module(f"imagenet_tools.formats.{name}")
 
 
+FUNCTIONS = [name for name in imagenet_tools.__all__ if name[0].islower() and name != "errors"]
 _MEANINGS = {word.keyword: word.help for word in EXPORT}
-for _name in imagenet_tools.__all__:
+for _name in FUNCTIONS:
     globals()[_name] = checked(globals()[_name], _MEANINGS if "export" in _name else None)

@@ -19,6 +19,7 @@ _Class = TypeVar("_Class", bound=type)
 _NAMES = {
     "str": "a text",
     "Path": "a path",
+    "Literal": "a text",
     "int": "a whole number",
     "float": "a number",
     "bool": "True or False",
@@ -131,7 +132,14 @@ def _fits(value: object, outer: str, inner: str) -> bool:
         return is_frame(value)
     if outer == "Executor":
         return hasattr(value, "map")
-    plain: dict[str, type] = {"str": str, "How": str, "Path": os.PathLike, "int": Integral, "float": Real}
+    plain: dict[str, type] = {
+        "str": str,
+        "Literal": str,
+        "How": str,
+        "Path": os.PathLike,
+        "int": Integral,
+        "float": Real,
+    }
     if outer in plain:
         return isinstance(value, plain[outer]) and not isinstance(value, bool)
     return outer in {base.__name__ for base in type(value).__mro__}

@@ -55,7 +55,13 @@ def _signature(words: type) -> inspect.Signature:
 
 
 class Index(Store):
-    """An open index: run SQL on it, read its images, and select some of them."""
+    """An open index: run SQL on it, read its images, and select some of them.
+
+    Example:
+        >>> with imt.open_index("imagenet.index") as index:
+        ...     index["ILSVRC2012_val_00000020"], index.select(under="dog.n.01", per_class=2)
+        (Image: ilsvrc2012/ILSVRC2012_val_00000020; ..., Selection: under dog.n.01, per_class 2; 20 images, ...)
+    """
 
     def _repr_html_(self) -> str:
         """Return the tables of `info`, for notebooks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -42,7 +42,7 @@ def command(
     depth: int,
     collapse: bool,
     exclusive: str | None,
-    counts: str | None,
+    counts: Literal["images", "boxes"] | None,
     everything: bool,
     form: str | None,
     output: Path | None,
@@ -98,7 +98,7 @@ class _Counted(NamedTuple):
     unit: str
 
 
-def _counted(synset: str, words: dict[str, Any], counts: str | None) -> _Counted:
+def _counted(synset: str, words: dict[str, Any], counts: Literal["images", "boxes"] | None) -> _Counted:
     from imagenet_tools.catalogue import labels, terms
     from imagenet_tools.catalogue.given_lists import read_list
     from imagenet_tools.store.layout import MANIFEST, default_index
@@ -111,8 +111,8 @@ def _counted(synset: str, words: dict[str, Any], counts: str | None) -> _Counted
         top = terms.resolve(synset)
         classes = read_list(text, lambda name: terms.resolve(name).wnid) if text is not None else None
         rows = wordnet.rows_of(classes or labels.ilsvrc2012_sorted())
-        unit = "ILSVRC2012 classes" if text is None else f"classes of {text}"
-        return _Counted(top, classes, wordnet.mask_of(rows).astype("int64"), unit)
+        title = "ILSVRC2012 classes" if text is None else f"classes of {text}"
+        return _Counted(top, classes, wordnet.mask_of(rows).astype("int64"), title)
     index = options.open_index()
     unit = counts or "images"
     if only_classes:

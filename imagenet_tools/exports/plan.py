@@ -24,7 +24,7 @@ from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.store.connection import engine_errors
-from imagenet_tools.text import html_of, images_of
+from imagenet_tools.text import are, count_of, html_of, images_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.check import CheckedExport
@@ -154,6 +154,10 @@ class Plan(Counts):
         classes: In the order of their index.
         sources: The counts of the chosen images by split, class and source, in this order.
         boxes_left_out: Boxes that are left out of images that are in the export, by reason: see exports.boxes.REASONS.
+
+    Example:
+        >>> imt.plan_export(imt.open_index("imagenet.index").select(under="dog.n.01"), to="csv")
+        Plan: csv; 70 images, 5 classes, train 50, val 20
     """
 
     index: Store
@@ -393,7 +397,7 @@ def _check_images(plan: Plan) -> None:
             """SELECT DISTINCT image_id FROM boxes JOIN made USING (dataset, image_id)
                WHERE left_out IN ('bad_boxes') OR (left_out IS NULL
                AND (nxmin IS NULL OR list_contains(flags, 'outside'))) ORDER BY ALL""",
-            "have boxes that reach out of the image or have no area",
+            "with boxes that reach out of the image or have no area",
             "--bad-boxes clip or drop leaves out what cannot be used, and counts it.",
         )
     if writes.files_per_image and max(counts.longest_id for counts in plan.sources) > _MAX_STEM_BYTES:
@@ -410,7 +414,8 @@ def _refuse_images(plan: Plan, query: str, problem: str, advice: str) -> None:
     rows = plan.selection.run(query).fetchall()
     if rows:
         ids = ", ".join(image_id for (image_id,) in rows[:_MAX_NAMED])
-        message = f"{len(rows):,} images {problem}, {ids} {'first' if len(rows) > _MAX_NAMED else 'they are'}. {advice}"
+        listed = f"{ids} first" if len(rows) > _MAX_NAMED else ids
+        message = f"{count_of(len(rows), 'image')} {problem}: {listed}. {advice}"
         raise ExportError(message)
 
 
@@ -458,7 +463,7 @@ def _hazards(plan: Plan) -> Iterator[str]:
     yield from _class_hazards(plan)
     n = sum(counts.without_boxes for counts in plan.sources)
     if plan.writes.detection and plan.options.unboxed == "background" and n:
-        yield f"{n:,} images without boxes are written as background, though objects may be in them"
+        yield f"{count_of(n, 'image')} without boxes {are(n)} written as background, though objects may be there"
     yield from _order_hazards(plan)
 
 
@@ -481,7 +486,7 @@ def _class_hazards(plan: Plan) -> Iterator[str]:
     if short:
         split, wnid, n = short[0]
         example = f"{wnid} has {n} in {split}"
-        yield f"{len(short):,} classes have fewer images than --per-class asks, and keep all ({example})"
+        yield f"{count_of(len(short), 'class')} with fewer images than --per-class asks, all kept ({example})"
 
 
 def _order_hazards(plan: Plan) -> Iterator[str]:
@@ -490,8 +495,8 @@ def _order_hazards(plan: Plan) -> Iterator[str]:
         yield f"--shuffle changes nothing: {plan.target} has no order of images"
     elif shuffle == "full" and writes.holds_bytes:
         yield (
-            f"--shuffle full reads {plan.images():,} images in random order: fast from memory or a solid-state disk; "
-            "from one that turns, about 10 ms an image. --shuffle block reads in one pass"
+            f"--shuffle full reads {count_of(plan.images(), 'image')} in random order: fast from memory or a "
+            "solid-state disk; from one that turns, about 10 ms an image. --shuffle block reads in one pass"
         )
     elif shuffle == "none" and writes.ordered and writes.shard_bytes is not None:
         shard_bytes = plan.options.shard_size or writes.shard_bytes

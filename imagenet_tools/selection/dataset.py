@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -60,9 +60,9 @@ def dataset(
     target_transform: Callable[[Any], Any] | None = None,
     loader: Callable[[bytes], Any] | None = None,
     fields: str | Sequence[str] = ("image", "label"),
-    problems: str = "skip",
-    unboxed: str = "skip",
-    on_error: str = "raise",
+    problems: Literal["skip", "keep"] = "skip",
+    unboxed: Literal["skip", "background"] = "skip",
+    on_error: Literal["raise", "skip"] = "raise",
 ) -> Dataset:
     """Return a split of the selection as a map-style data set over the original archives, like ImageFolder.
 

@@ -12,6 +12,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.store.connection import quoted
 from imagenet_tools.store.layout import MANIFEST, read_manifest
+from imagenet_tools.text import html_of
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ class Differences(NamedTuple):
     by: str
     counts: dict[str, int]  # by the kind of difference; empty if there is none
     some: tuple[Difference, ...]  # the first of each kind, in order
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{kind} {n:,}" for kind, n in self.counts.items())
+        return f"Differences: of {' and '.join(self.kinds)} by {self.by}; {counts or 'none'}"
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the first differences of each kind, for notebooks."""
+        head = ("difference", "of", "a", "b")
+        return html_of(repr(self), (("difference", "count"), [*self.counts.items()]), (head, self.some))
 
 
 def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Differences:

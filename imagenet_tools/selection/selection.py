@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import ImagenetToolsError, UsageError
@@ -21,9 +21,12 @@ from imagenet_tools.selection.steps import Step
 from imagenet_tools.selection.words import Choice, read_words
 from imagenet_tools.store.connection import LOCK
 from imagenet_tools.text import html_of, images_of
+from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from imagenet_tools.arguments import Frame
@@ -66,7 +69,7 @@ class Selection:
         >>> index = imt.open_index("imagenet.index")
         >>> dogs = index.images.under("dog.n.01").split("train=0.9,val=0.1").sample(5)
         >>> len(dogs), dogs[0]
-        (29, Image: ilsvrc2012/n02085620_22158; n02085620 chihuahua.n.03)
+        (31, Image: ilsvrc2012/n02085620_22158; n02085620 chihuahua.n.03)
     """
 
     index: Store
@@ -151,7 +154,7 @@ class Selection:
         """
         return self._add(class_where=[condition])
 
-    def nested(self, how: str) -> Selection:
+    def nested(self, how: Literal["keep", "leaves", "merge", "error"]) -> Selection:
         """Choose what happens to classes above other chosen classes: "keep", "leaves", "merge" or "error".
 
         Example:
@@ -253,7 +256,7 @@ class Selection:
         """
         return self.with_words(limit=n)
 
-    def order(self, how: str) -> Selection:
+    def order(self, how: Literal["wnid", "listed", "ilsvrc-id"]) -> Selection:
         """Number the classes by "wnid", as "listed", or by "ilsvrc-id".
 
         Example:
@@ -315,6 +318,17 @@ class Selection:
         for step, split, wnid, n in self._counted:
             if step is None:
                 counts.setdefault(str(split), {})[str(wnid)] = n
+        return counts
+
+    def counts_by_row(self) -> npt.NDArray[np.int64]:
+        """Return the number of chosen images of each class, by row of wordnet.wordnet: (82115,).
+
+        Example:
+            index.select(under="dog").counts_by_row().sum()
+        """
+        counts = wordnet.mask_of([]).astype("int64")
+        for counted in self.counts().values():
+            counts[wordnet.rows_of(counted)] += list(counted.values())
         return counts
 
     def left_out(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import choice as forms
@@ -164,7 +164,7 @@ class SelectionWords(TypedDict, total=False):
     without: str | Iterable[str] | None
     classes: str | Iterable[str] | None
     class_where: str | Iterable[str] | None
-    nested: str | None
+    nested: Literal["keep", "leaves", "merge", "error"] | None
     superclasses: str | Iterable[str] | None
     images: str | Iterable[str] | None
     where: str | Iterable[str] | None
@@ -178,7 +178,7 @@ class SelectionWords(TypedDict, total=False):
     groups: str | Path | None
     per_class: int | str | Mapping[str, int] | None
     limit: int | None
-    order: str | None
+    order: Literal["wnid", "listed", "ilsvrc-id"] | None
     seed: int | None
 
 
@@ -254,19 +254,19 @@ EXPORT = words_of(ExportWords)
 class ExportOptions(TypedDict, total=False):
     """The options of an export as Python keywords; help(imagenet_tools.export) explains each of them."""
 
-    link: How  # auto, hard, sym, reflink or copy
+    link: How
     names: str  # wnid, lemma, or the path of a file
-    unboxed: str  # skip, background or error
-    bad_boxes: str  # clip, drop or error
+    unboxed: Literal["skip", "background", "error"]
+    bad_boxes: Literal["clip", "drop", "error"]
     min_box: int  # pixels of the exported image, 0 and above
     resize: int | None  # pixels, 1 to 8,192
-    fit: str  # short, long or exact
-    crop: str  # center or none
+    fit: Literal["short", "long", "exact"]
+    crop: Literal["center", "none"]
     quality: int  # 1 to 100
     repair: str | Iterable[str]  # some of cmyk, png, eoi and exif: a list, or a text with ',' between
     field: str | Iterable[str]  # KEY=COLUMN
     shard_size: int | str | None  # bytes, or a text such as 500MB
-    shuffle: str  # none, block or full
+    shuffle: Literal["none", "block", "full"]
     side_files: bool
     hash: bool
     meta_bin: bool

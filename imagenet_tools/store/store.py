@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -341,7 +341,9 @@ class Store:
         return self._counts("n_images_inclusive")
 
     @checked
-    def counts(self, what: str = "images", *, classes: Iterable[str] | None = None) -> npt.NDArray[np.int64]:
+    def counts(
+        self, what: Literal["images", "boxes"] = "images", *, classes: Iterable[str] | None = None
+    ) -> npt.NDArray[np.int64]:
         """Return the number of images or boxes at each synset itself.
 
         Args:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
@@ -62,6 +63,16 @@ class Outline(NamedTuple):
 
     nodes: tuple[Node, ...]  # the top, then breadth first; children sorted by wnid
     links: tuple[Link, ...]  # in the order of `upper` among the nodes, then by wnid
+
+    def __str__(self) -> str:
+        return "\n".join(text_lines(self))
+
+    def __repr__(self) -> str:
+        return f"Outline: {self.nodes[0].name}; {count_of(len(self.nodes), 'synset')}"
+
+    def _repr_svg_(self) -> str:
+        """Return the drawing for notebooks."""
+        return svg(self)
 
     def below(self) -> dict[str, list[Link]]:
         """Return the links by the wnid of their upper end."""

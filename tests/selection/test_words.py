@@ -1,19 +1,23 @@
 """One vocabulary: a word of a selection is a flag, a recipe key and a Python keyword, or it is none."""
 
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 
 import imagenet_tools
+from imagenet_tools.arguments import keyword_types
 from imagenet_tools.cli import group
 from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.options import Options
 from imagenet_tools.index import Index
 from imagenet_tools.selection import recipe
-from imagenet_tools.selection.words import EXPORT, SELECTION, Choice, ExportOptions
+from imagenet_tools.selection.words import EXPORT, SELECTION, Choice, ExportOptions, SelectionWords
+from imagenet_tools.storage.links import How
 
 # What a command takes besides the words.
 OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
@@ -91,3 +95,11 @@ def test_every_word_has_a_key_of_its_own_in_a_recipe() -> None:
             assert word.help in str(error)
         else:
             raise AssertionError(word.key)
+
+
+def test_the_types_of_words_name_the_values_that_are_allowed() -> None:
+    for words, types in ((SELECTION, SelectionWords), (EXPORT, ExportOptions)):
+        kinds = keyword_types(types) | {"link": f"Literal{list(get_args(How))}"}
+        for word in words:
+            if "|" in word.kind:
+                assert "|".join(re.findall(r"[\"']([a-z-]+)[\"']", kinds[word.keyword])) == word.kind
