@@ -23,6 +23,7 @@ import re
 from typing import NamedTuple
 from xml.parsers import expat
 
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_stem
 
 # Far above every annotation of ImageNet: its 50,000 validation files are below 16 KiB and have at most 20 boxes.
@@ -167,7 +168,7 @@ def parse_any_shape(data: bytes) -> Annotation:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        broken = f"byte {error.start:,} is not {encoding.upper()}"
+        broken = f"byte {error.start} is not {encoding.upper()}"
         text = data[: error.start].decode(encoding, "ignore")
     if "\0" in text:
         # Zeros would make expat guess UTF-16, and so read what the search for a DOCTYPE has not seen.
@@ -244,7 +245,7 @@ def _problems(listener: _Listener, broken: str) -> list[tuple[str, str]]:
     if root not in {"", "annotation"}:
         problems.append(("xml_not_annotation", f"the root is <{root[:100]}>, not <annotation>"))
     elif n > MAX_OBJECTS:
-        problems.append(("xml_too_many_objects", f"{n:,} objects; the first {MAX_OBJECTS:,} are kept"))
+        problems.append(("xml_too_many_objects", f"{count_of(n, 'object')}; the first {MAX_OBJECTS:,} are kept"))
     elif not n and not problems:
         problems.append(("xml_no_object", "an annotation without an object"))
     return problems

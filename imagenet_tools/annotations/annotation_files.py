@@ -24,6 +24,7 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.folder_scan import is_file, open_folders, printable
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.text import count_of
 from imagenet_tools.units import UNREADABLE
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
@@ -221,7 +222,7 @@ def _scan_archive(unit: Unit, rows: AnnotationRows, suffix: str) -> Iterator[Non
                     reason = "a second annotation of this image in this archive; the first is kept"
                     rows.problem("repeated_annotation", unit.file, reason, path, stem)
                 elif data is None:
-                    reason = f"the file has {member.size:,} bytes; at most {MAX_BYTES:,} are read"
+                    reason = f"the file has {count_of(member.size, 'byte')}; at most {MAX_BYTES:,} are read"
                     rows.problem("xml_too_large", unit.file, reason, path, stem)
                 else:
                     seen[folder].add(stem)

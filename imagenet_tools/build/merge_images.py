@@ -21,6 +21,7 @@ from imagenet_tools.build.plain_files import PlainFileTask, write_plain
 from imagenet_tools.build.stage import DROPPED, columns_of, parquet
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.storage.processes import in_processes
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -191,8 +192,9 @@ def _check_none_lost(stage: Stage, written: Sequence[FileEntry]) -> None:
     n_written = sum(entry.rows for entry in written)
     if n_written != expected:
         raise ImagenetToolsError(
-            f"The index cannot be made: expected {expected:,} images and copies, found {n_written:,} written. Nothing "
-            "was changed. This is a fault of imagenet-tools: please report it, with the names of the sources."
+            f"The index cannot be made: expected {count_of(expected, 'image')} and copies, found {n_written:,} "
+            "written. Nothing was changed. This is a fault of imagenet-tools: please report it, with the names of the "
+            "sources."
         )
 
 

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.catalogue import labels
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import hierarchy
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def release_of(wnids: Iterable[str], *, name: str = "") -> Verdict:
     if not in_ilsvrc2012 and len(classes) > _MAX_PERSONS_WINTER21 and classes <= _fall11():
         n_persons = len(classes & _persons())
         if n_persons > _MAX_PERSONS_WINTER21:
-            why = f"{n_persons:,} classes of persons, and winter 2021 has {_MAX_PERSONS_WINTER21} at most"
+            why = f"{count_of(n_persons, 'class')} of persons, and winter 2021 has {_MAX_PERSONS_WINTER21} at most"
             return Verdict("fall11", why)
         if len(classes) == RELEASES["winter21"].classes or classes >= _fall11() - _persons(instances=True):
             why = f"every class of fall 2011 but {len(_fall11()) - len(classes):,}, all of persons"
@@ -156,9 +157,11 @@ def release_of_21k_p(wnids: Iterable[str], *, name: str = "") -> Verdict:
     classes = frozenset(wnids)
     n_persons = len(classes & _persons())
     if n_persons > _MAX_PERSONS_WINTER21_P:
-        return Verdict(fall11, f"{n_persons:,} classes of persons, and winter 2021's has {_MAX_PERSONS_WINTER21_P}")
+        return Verdict(
+            fall11, f"{count_of(n_persons, 'class')} of persons, and winter 2021's has {_MAX_PERSONS_WINTER21_P}"
+        )
     if len(classes) == RELEASES[winter21].classes:
-        return Verdict(winter21, f"{len(classes):,} classes")
+        return Verdict(winter21, count_of(len(classes), "class"))
     if "fall11" in name.casefold():
         return Verdict(fall11, "its name says fall11, and nothing else does", (winter21,))
     return Verdict(winter21, "the one that image-net.org has", (fall11,))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.files import write_whole
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -210,7 +211,7 @@ def _judge(path: Path, size: int, summed: str) -> tuple[Archive | None, list[Fin
     if not archive.may_have(size):
         is_short = size < (archive.size or archive.about or 0)
         cause = "cut short, or not all fetched yet" if is_short else "not this archive, or written on"
-        message = f"found {size:,} bytes, expected {archive.stated}: it is {cause}. Fetch it again."
+        message = f"found {count_of(size, 'byte')}, expected {archive.stated}: it is {cause}. Fetch it again."
         findings.append(Finding("E101", message))
     if summed and archive.md5:
         message = f"found MD5 {summed}, expected {archive.md5}: bytes of it are wrong. Fetch it again."

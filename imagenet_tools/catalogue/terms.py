@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
@@ -62,6 +63,9 @@ class FoundSynset(NamedTuple):
     ilsvrc_id: int | None  # of the class in the devkit, from 1
     classes: int  # ILSVRC2012 classes at or below it
     why: str  # the part that the text matched, in words
+
+    def __repr__(self) -> str:
+        return f"FoundSynset: {self.wnid} {self.name}; {self.why}"
 
 
 @functools.cache
@@ -154,8 +158,7 @@ def lemmas() -> tuple[list[str], list[int]]:
 
 
 def _ambiguous(text: str, named: list[Sense], *, by_class: bool) -> str:
-    singular, plural = ("class", "classes") if by_class else ("image", "images")
-    counts = [f"{sense.below:,} {singular if sense.below == 1 else plural}" for sense in named]
+    counts = [count_of(sense.below, "class" if by_class else "image") for sense in named]
     widths = max(len(sense.name) for sense in named), max(map(len, counts))
     lines = [
         f"  {sense.name:{widths[0]}}  {sense.wnid}  {count:>{widths[1]}}  {', '.join(sense.lemmas).replace('_', ' ')}"

@@ -129,7 +129,7 @@ def _text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        why = f"it is no text in UTF-8: byte {error.start:,} is {data[error.start]:#04x}"
+        why = f"it is no text in UTF-8: byte {error.start} is {data[error.start]:#04x}"
         raise _UnreadableError(why) from error
     if "\0" in text:
         raise _UnreadableError("it is no text: it holds NUL")
@@ -170,7 +170,7 @@ def _label_file(labels: Sequence[Sequence[str]], stems: Sequence[str] | None = N
     if all(map(is_wnid, texts)):
         return LabelFile(tuple(texts), images)
     place = next(n for n, text in enumerate(texts) if not text or is_wnid(text) != is_wnid(texts[0]))
-    problem = f"row {place + 1:,} of the labels is {' '.join(labels[place])!r}"
+    problem = f"row {place + 1} of the labels is {' '.join(labels[place])!r}"
     raise _UnreadableError(f"{problem}, no number or wnid as the first one is")
 
 
@@ -226,7 +226,7 @@ def _read_lines(texts: Sequence[str]) -> tuple[str, ...] | LabelFile:
         return LabelFile(classes) if is_labels else classes
     if len(lines) > _MAX_NAMES or kinds["name"] * 2 < len(lines):
         place = next(n for n, line in enumerate(lines) if line.kind != lines[0].kind or line.kind == "name")
-        problem = f"line {place + 1:,} of {len(lines):,} is {lines[place].text!r}"
+        problem = f"line {place + 1} of {len(lines):,} is {lines[place].text!r}"
         raise _UnreadableError(f"{problem}, unlike the others")
     return _classes([text.strip().strip("\"'") for text in _names([line.text for line in lines])])
 

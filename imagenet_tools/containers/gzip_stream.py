@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def forward(file: io.BufferedReader, label: str) -> Read:
     def read(offset: int, n: int) -> bytes:
         nonlocal position
         if offset < position:
-            message = f"{label}: byte {offset:,} was asked for after byte {position:,}; a stream is read once"
+            message = f"{label}: byte {offset} was asked for after byte {position}; a stream is read once"
             raise ValueError(message)
         try:
             while position < offset:
@@ -203,11 +204,11 @@ class GzipStream:
             return _exactly(self._file, position, n)
         except _ERRORS:
             # The damage may be in what was inflated ahead: the unbuffered file reads no more than n bytes.
-            self.damage = f"{self._label}: the compressed stream is damaged behind byte {position:,}: fetch it again."
+            self.damage = f"{self._label}: the compressed stream is damaged behind byte {position}: fetch it again."
             try:
                 return _exactly(self._file.raw, position, n)
             except _ERRORS as error:
-                message = f"{self._label}: the compressed stream is damaged near byte {position:,}: fetch it again."
+                message = f"{self._label}: the compressed stream is damaged near byte {position}: fetch it again."
                 raise FormatError(message, code="gzip_damaged") from error
 
     def points(self) -> Iterator[Point]:
@@ -356,7 +357,7 @@ class Streams:
         with opened.lock:
             data = opened.stream.read(position, length)
         if len(data) < length:
-            found = f"{len(data):,} bytes from byte {position:,} of its stream on"
+            found = f"{count_of(len(data), 'byte')} from byte {position} of its stream on"
             raise self._files.changed(path, found, f"{length:,}")
         return data
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.storage.blob import changed
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ class ParquetShard:
         """Return the row group of a row; raise SourceError if the file has no such row."""
         group = bisect_right(self.starts, row) - 1
         if group not in self.groups:
-            raise changed(self.label, f"{self.starts[-1]:,} rows", f"a row {row:,}")
+            raise changed(self.label, count_of(self.starts[-1], "row"), f"a row {row}")
         return group
 
     def images(self, group: int, columns: Sequence[str] = ()) -> tuple[pa.ChunkedArray, list[pa.ChunkedArray]]:

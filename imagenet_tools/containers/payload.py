@@ -15,6 +15,7 @@ from imagenet_tools.containers.gzip_stream import Streams, gunzip
 from imagenet_tools.containers.parquet_images import RowGroups
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.text import count_of
 
 HEAD_BYTES = 12  # of an image, which show its encoding
 
@@ -117,7 +118,7 @@ def check_head(place: Place, head: bytes | memoryview, files: Descriptors) -> No
         return
     encoding = encoding_of(head)
     if encoding is None or encoding != (place.encoding or encoding):
-        where = f"byte {place.offset:,}" if place.offset is not None else place.member or f"row {place.position}"
+        where = f"byte {place.offset}" if place.offset is not None else place.member or f"row {place.position}"
         expected = f"a {place.encoding}" if place.encoding else "an image of a known encoding"
         raise files.changed(place.path, f"bytes that begin {bytes(head)!r} at {where}", expected)
 
@@ -129,7 +130,9 @@ def _read(place: Place, files: Descriptors) -> bytes:
     if place.compression == "parquet" and place.position is not None:
         data = RowGroups.of(files).read(str(place.path), place.position) or b""
         if len(data) != place.length:
-            raise files.changed(place.path, f"{len(data):,} bytes in row {place.position:,}", f"{place.length:,}")
+            raise files.changed(
+                place.path, f"{count_of(len(data), 'byte')} in row {place.position}", f"{place.length:,}"
+            )
         return data
     if place.compression in STREAMED and place.position is not None and place.points is not None:
         streams: Streams = files.kept.setdefault(Streams.__module__, Streams(files))

@@ -23,6 +23,7 @@ from imagenet_tools.containers import tar_header
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, Gunzip, Read, Section, forward
 from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, LINK, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
+from imagenet_tools.text import count_of
 
 # The codes of the errors raised by this module, for the table problems.
 PROBLEMS = {
@@ -220,7 +221,9 @@ def _walk(
 def cut_payload(label: str, place: int, n: int, member: Member) -> FormatError:
     """Return the error for an archive that ends after n bytes of a member's payload."""
     expected = f"the {member.size:,} that its header states"
-    return tar_header.truncated(label, place, f"{n:,} bytes of {member.name!r} before its end", expected, member.name)
+    return tar_header.truncated(
+        label, place, f"{count_of(n, 'byte')} of {member.name!r} before its end", expected, member.name
+    )
 
 
 def member_of(name: bytes, place: int, size: int, kind: int, extra: Extra | None = None, target: bytes = b"") -> Member:
@@ -262,7 +265,7 @@ def _extra_payload(read: Read, place: int, size: int, end: int, label: str) -> b
         raise tar_header.damaged(label, place, found, f"at most {EXTRA_LIMIT:,}")
     data = _exactly(read, place, min(size, end - place))
     if len(data) < size:
-        found = f"{len(data):,} bytes of a long name or pax records before its end"
+        found = f"{count_of(len(data), 'byte')} of a long name or pax records before its end"
         raise tar_header.truncated(label, place, found, f"the {size:,} that their header states")
     return data
 
@@ -288,7 +291,7 @@ def _check_tail(read: Read, place: int, end: int, label: str) -> None:
         if data != bytes(len(data)) or place - start > _MAX_TAIL_BYTES:
             place += len(data) - len(data.lstrip(b"\0"))
             message = (
-                f"{label}: the tar ends at byte {start + BLOCK:,}, and {place - start:,} bytes on something follows; "
+                f"{label}: the tar ends at byte {start + BLOCK}, and {place - start:,} bytes on something follows; "
                 "expected at most some zeros. What follows was not read: if archives were joined, split them."
             )
             raise FormatError(message, code="tar_trailing_data")

@@ -174,7 +174,7 @@ def _pax(data: bytes, before: Extra, place: int, label: str) -> Extra:
 def truncated(label: str, place: int, found: str, expected: str, member: str = "") -> FormatError:
     """Return the error for an archive that is cut short."""
     message = (
-        f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is cut short. Fetch or copy it "
+        f"{label}: found {found} at byte {place}, expected {expected}: the archive is cut short. Fetch or copy it "
         "again; the members before that are complete."
     )
     return FormatError(message, code="tar_truncated", member=member)
@@ -183,7 +183,7 @@ def truncated(label: str, place: int, found: str, expected: str, member: str = "
 def damaged(label: str, place: int, found: str, expected: str) -> FormatError:
     """Return the error for an archive with wrong bytes."""
     message = (
-        f"{label}: found {found} at byte {place:,}, expected {expected}: the archive is damaged there. Fetch or copy "
+        f"{label}: found {found} at byte {place}, expected {expected}: the archive is damaged there. Fetch or copy "
         "it again; the members before that are complete, the rest was not read."
     )
     return FormatError(message, code="tar_damaged")

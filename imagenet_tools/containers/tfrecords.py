@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import FormatError
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import without_label
 
 if TYPE_CHECKING:
@@ -123,20 +124,20 @@ def walk(fd: int, label: str) -> Iterator[Record]:
         length, crc = _HEADER.unpack_from(data)
         if masked_crc32c(data[:8]) != crc:
             message = (
-                f"{label}: found a length at byte {offset:,} whose checksum is wrong; expected a record. What follows "
+                f"{label}: found a length at byte {offset} whose checksum is wrong; expected a record. What follows "
                 "cannot be found: fetch or copy the file again."
             )
             raise FormatError(message, code="tfrecord_damaged")
         start = offset + _HEADER.size
         if start + length + _DATA_CRC_BYTES > size:
-            found = f"{size - start:,} bytes of a record before its end"
+            found = f"{count_of(size - start, 'byte')} of a record before its end"
             raise _truncated(label, offset, found, f"the {length:,} that its length states, and 4 of a checksum")
         yield Record(start, length, data[_HEADER.size : _HEADER.size + length])
         offset = start + length + _DATA_CRC_BYTES
 
 
 def _truncated(label: str, offset: int, found: str, expected: str) -> FormatError:
-    message = f"{label}: cut short at byte {offset:,}: found {found}; expected {expected}. Fetch or copy it again."
+    message = f"{label}: cut short at byte {offset}: found {found}; expected {expected}. Fetch or copy it again."
     return FormatError(message, code="tfrecord_truncated")
 
 
@@ -206,7 +207,7 @@ def features(fd: int, record: Record, label: str, *, wanted: Collection[str] | N
                         _add_feature(window, start, end, result, wanted)
     except (EOFError, struct.error, UnicodeDecodeError) as error:
         message = (
-            f"{label}: the record at byte {record.offset:,} is no tf.train.Example ({error}); expected one, with "
+            f"{label}: the record at byte {record.offset} is no tf.train.Example ({error}); expected one, with "
             "the features of an image. If the file is another kind of TFRecord, leave it out."
         )
         raise FormatError(message, code="example_damaged") from error
@@ -280,7 +281,7 @@ class _Window:
     def at(self, place: int, n: int) -> bytes:
         """Return n bytes from a place on; raise EOFError if the record ends before."""
         if place + n > self._end:
-            raise EOFError(f"it ends at byte {self._end:,}")
+            raise EOFError(f"it ends at byte {self._end}")
         first = self._load(place, n)
         return self._data[first : first + n]
 

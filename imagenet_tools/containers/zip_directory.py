@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from imagenet_tools.containers.tar import Member
 from imagenet_tools.errors import FormatError
+from imagenet_tools.text import count_of
 
 # The first bytes of a zip: a member, the end of an empty zip, the mark of a split zip.
 MAGICS = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
@@ -127,12 +128,12 @@ def _directory(fd: int) -> tuple[range, int]:
         (end,) = _LOCATOR.unpack(locator)
         data = os.pread(fd, _END64.size, end) if end <= size else b""
         if len(data) < _END64.size or not data.startswith(b"PK\6\6"):
-            raise _damaged(f"found no end of its list of members at byte {end:,}, where ZIP64's locator says it is")
+            raise _damaged(f"found no end of its list of members at byte {end}, where ZIP64's locator says it is")
         disk, first_disk, n_entries, length, start = _END64.unpack(data)
     if disk or first_disk:
         raise _damaged(f"found part {disk + 1:,} of a split zip. Join the parts with `zip -s 0`")
     if start + length != end:
-        raise _damaged(f"found its list of members to end at byte {start + length:,}, expected {end:,}")
+        raise _damaged(f"found its list of members to end at byte {start + length}, expected {end:,}")
     return range(start, end), n_entries
 
 
@@ -143,12 +144,12 @@ def _entries(fd: int, directory: range, n_entries: int) -> Iterator[_Entry]:
         while place < directory.stop:
             data = file.read(min(_ENTRY.size, directory.stop - place))
             if not data.startswith(b"PK\1\2") or len(data) < _ENTRY.size:
-                raise _damaged(f"found {data[:4]!r} at byte {place:,}, expected an entry of its list of members")
+                raise _damaged(f"found {data[:4]!r} at byte {place}, expected an entry of its list of members")
             made_by, flags, method, stored, size, *lengths, attributes, header = _ENTRY.unpack(data)
             texts = file.read(sum(lengths))  # name, extra field and comment
             end = place + len(data) + len(texts)
             if len(texts) < sum(lengths) or end > directory.stop:
-                raise _damaged(f"found the entry at byte {place:,} of its list of members cut short")
+                raise _damaged(f"found the entry at byte {place} of its list of members cut short")
             name = texts[: lengths[0]]
             if _IN_ZIP64 in (size, stored, header):
                 extra = texts[lengths[0] : lengths[0] + lengths[1]]
@@ -158,7 +159,7 @@ def _entries(fd: int, directory: range, n_entries: int) -> Iterator[_Entry]:
             yield _Entry(name, flags, method, stored, size, header, kind)
             place, n = end, n + 1
     if n != n_entries:
-        raise _damaged(f"found {n:,} members in its list, expected the {n_entries:,} that its end states")
+        raise _damaged(f"found {count_of(n, 'member')} in its list, expected the {n_entries:,} that its end states")
 
 
 def _in_zip64(extra: bytes, values: tuple[int, int, int], place: int) -> list[int]:
@@ -172,7 +173,7 @@ def _in_zip64(extra: bytes, values: tuple[int, int, int], place: int) -> list[in
             numbers = iter(struct.unpack_from(f"<{n_wide}Q", extra, start))
             return [next(numbers) if value == _IN_ZIP64 else value for value in values]
         start += length
-    raise _damaged(f"found the entry at byte {place:,} of its list of members without the sizes of ZIP64 that it needs")
+    raise _damaged(f"found the entry at byte {place} of its list of members without the sizes of ZIP64 that it needs")
 
 
 def _faults_between(fd: int, directory: range, n_entries: int) -> dict[int, str]:
@@ -214,15 +215,15 @@ def _member(fd: int, entry: _Entry, limit: int, ahead: int, fault: str = "") -> 
 def _compared(entry: _Entry, data: bytes, limit: int) -> tuple[str, int]:
     """Return (the fault of a member by its own header, the number of bytes before its payload)."""
     if len(data) < _HEADER.size or not data.startswith(MAGICS[0]):
-        return f"found {data[:4]!r} at byte {entry.header:,}, expected its header", 0
+        return f"found {data[:4]!r} at byte {entry.header}, expected its header", 0
     flags, method, stored, size, name_length, extra_length = _HEADER.unpack_from(data)
     start = _HEADER.size + name_length + extra_length
     known = not flags & _SIZES_BEHIND and _IN_ZIP64 not in (stored, size)
     fault = ""
     if data[_HEADER.size : _HEADER.size + name_length] != entry.name:
-        fault = f"its header, at byte {entry.header:,}, has another name than the zip's list of members"
+        fault = f"its header, at byte {entry.header}, has another name than the zip's list of members"
     elif (method, flags & _ENCRYPTED) != (entry.method, 0) or (known and (stored, size) != (entry.stored, entry.size)):
-        fault = f"its header, at byte {entry.header:,}, has another size or method than the zip's list of members"
+        fault = f"its header, at byte {entry.header}, has another size or method than the zip's list of members"
     elif entry.header + start + entry.stored > limit:
         fault = f"its {entry.stored:,} bytes reach into the zip's list of members"
     return fault, start
@@ -237,9 +238,9 @@ def _fault(entry: _Entry, name: str, limit: int) -> str:
     if entry.method != _STORED:
         return f"it is compressed (method {entry.method}), not stored; unpack the zip with unzip"
     if entry.stored != entry.size:
-        return f"it is stored in {entry.stored:,} bytes, and has {entry.size:,}"
+        return f"it is stored in {count_of(entry.stored, 'byte')}, and has {entry.size:,}"
     if entry.end > limit:
-        return f"its {entry.stored:,} bytes at byte {entry.header:,} reach beyond the members"
+        return f"its {entry.stored:,} bytes at byte {entry.header} reach beyond the members"
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         return "its name leads out of the folder that the zip is unpacked in"
     return ""

@@ -51,6 +51,7 @@ from imagenet_tools.exports.rows import changes, places
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.probe import PILLOW_ERRORS, Pixels
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Loaded, ReadBack, Writer
@@ -86,7 +87,7 @@ class CheckedExport(NamedTuple):
         loader = f", read by {self.loader}" if self.loader else ""
         compared = f", {self.compared:,} the index's to the byte" if self.compared else ""
         decoded = f", {self.decoded:,} decoded in full" if self.decoded else ""
-        return f"as written: {self.images:,} images as {self.target}{compared}{decoded}{loader}"
+        return f"as written: {count_of(self.images, 'image')} as {self.target}{compared}{decoded}{loader}"
 
 
 def exports_at(path: Path) -> Iterator[Path]:
@@ -156,7 +157,7 @@ def _check_named_files(root: Path, files: Mapping[str, Mapping[str, object]]) ->
     for name, entry in files.items():
         path = root / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            there = f"{path.stat().st_size:,} bytes" if path.is_file() else "nothing"
+            there = count_of(path.stat().st_size, "byte") if path.is_file() else "nothing"
             yield Finding("E302", f"{name}: found {there}, expected {entry['bytes']:,} bytes")
         elif "sha256" in entry and sha256_of(path) != entry["sha256"]:
             yield Finding("E303", f"{name}: its SHA-256 is not the one in {MANIFEST}")
@@ -179,8 +180,8 @@ def _check_image_files(root: Path, stated: Mapping[str, Any]) -> Iterator[Findin
         different = {NAMES_ALONE: "names or sizes", ALL_BYTES: "names, sizes or bytes"}
         yield Finding(
             "E304",
-            f"found {digest.files:,} files of images and labels with {digest.bytes:,} bytes, expected "
-            f"{expected['files']:,} with {expected['bytes']:,}; their "
+            f"found {count_of(digest.files, 'file')} of images and labels with {digest.bytes:,} bytes, "
+            f"expected {expected['files']:,} with {expected['bytes']:,}; their "
             f"{different.get(kind, 'names, sizes or label bytes')} are not those that were written",
         )
     elif labels_without_digest:
@@ -249,19 +250,21 @@ def _compare_counts(
         counted = images.get(split, Counter())
         if -1 in counted:
             if counted.total() != expected.total():
-                message = f"{reader} has {counted.total():,} images in {split}, expected {expected.total():,}"
+                message = f"{reader} has {count_of(counted.total(), 'image')} in {split}, expected {expected.total():,}"
                 yield Finding("E305", message)
         elif counted != expected:
             different = sorted(index for index in {*counted, *expected} if counted[index] != expected[index])
             first = different[0]
             yield Finding(
                 "E305",
-                f"{reader} has other images in {split} than {CLASSES} counts, in {len(different):,} classes: of class "
-                f"{first} it has {counted[first]:,}, expected {expected[first]:,}",
+                f"{reader} has other images in {split} than {CLASSES} counts, in {count_of(len(different), 'class')}: "
+                f"of class {first} it has {counted[first]:,}, expected {expected[first]:,}",
             )
         n_boxes = sum(counts["boxes"] for counts in stated.values())
         if boxes is not None and boxes.get(split, 0) != n_boxes:
-            yield Finding("E305", f"{reader} has {boxes.get(split, 0):,} boxes in {split}, expected {n_boxes:,}")
+            yield Finding(
+                "E305", f"{reader} has {count_of(boxes.get(split, 0), 'box')} in {split}, expected {n_boxes:,}"
+            )
 
 
 def _labels_of_lock(root: Path, index_of: Mapping[str, int]) -> Digest:
@@ -293,7 +296,7 @@ def _load(module: Writer, root: Path, classes: _Classes) -> tuple[str, list[Find
     if loaded.classes is not None and loaded.classes != expected:
         pairs = zip(loaded.classes, expected, strict=False)
         first = next((f"; class {n} is another" for n, (ours, theirs) in enumerate(pairs) if ours != theirs), "")
-        sizes = f"{loaded.loader} has {len(loaded.classes):,} classes, expected {len(expected):,}"
+        sizes = f"{loaded.loader} has {count_of(len(loaded.classes), 'class')}, expected {len(expected):,}"
         findings.append(Finding("E308", sizes + first))
     images = {split: Counter(dict(counts)) for split, counts in loaded.images.items()}
     for finding in _compare_counts(images, loaded.boxes, classes, loaded.loader):

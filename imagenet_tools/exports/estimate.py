@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports.pieces import count, shard_bytes
 from imagenet_tools.storage.links import can_link
+from imagenet_tools.text import are, count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Counts, Plan
@@ -85,14 +86,14 @@ def costs(plans: Sequence[Plan], dest: Path) -> dict[str, Any]:
 def notes_on(plans: Sequence[Plan], cost: Mapping[str, Any]) -> Iterator[str]:
     """Yield the reasons in costs() why the export may fail."""
     for paths, problem in (
-        (cost["sources_missing"], "are not there: give --root NAME=PATH"),
+        (cost["sources_missing"], f"{are(len(cost['sources_missing']))} not there: give --root NAME=PATH"),
         (cost["sources_unreadable"], "cannot be read"),
     ):
         if paths:
-            yield f"{len(paths):,} sources {problem}; files such as {', '.join(paths[:_MAX_NAMED])}"
+            yield f"{count_of(len(paths), 'source')} {problem}; files such as {', '.join(paths[:_MAX_NAMED])}"
     needed_bytes = sum(plan.bytes() for plan in plans if plan.writes.holds_bytes)
     if cost["free_bytes"] < needed_bytes and not cost["links"]:
-        yield f"{needed_bytes:,} bytes of images are more than the {cost['free_bytes']:,} bytes that are free"
+        yield f"{count_of(needed_bytes, 'byte')} of images are more than the {cost['free_bytes']:,} bytes that are free"
     if 0 < cost["free_inodes"] < cost["inodes"]:
         yield f"{cost['inodes']:,} files are more than the {cost['free_inodes']:,} inodes that are free"
     link = plans[0].options.link
@@ -112,4 +113,5 @@ def notes_on_links(plan: Plan) -> Iterator[str]:
     packed = plan.images() - sum(counts.files for counts in plan.sources)
     if packed:
         part = "all" if packed == plan.images() else f"{packed:,} of"
-        yield f"--link {link}: {part} {plan.images():,} images are in archives, and are copied"
+        images, verb = count_of(plan.images(), "image"), are(packed)
+        yield f"--link {link}: {part} {images} {verb} in archives, and {verb} copied"

@@ -27,6 +27,7 @@ from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.store.layout import read_manifest
+from imagenet_tools.text import are, count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
@@ -196,16 +197,16 @@ def _read_records(job: Job) -> tuple[dict[str, list[list[str]]], dict[str, dict[
 def _hazards(undecodable: Sequence[str], endless: Sequence[str], cut: Sequence[str]) -> Iterator[str]:
     """Yield what went wrong with images, by their names."""
     if undecodable:
-        yield f"{len(undecodable):,} images could not be decoded, and are left out; manifest.json names them"
+        yield f"{count_of(len(undecodable), 'image')} could not be decoded, and left out: see manifest.json"
     if endless:
         yield (
-            f"{len(endless):,} images do not end with FF D9, and were copied, not linked ({_first(endless)}): "
+            f"{count_of(len(endless), 'image')} without FF D9 at the end: copied, not linked ({_first(endless)}). "
             "Ultralytics rewrites such files, or drops them where they are cut short. --repair eoi ends them"
         )
     if cut:
         yield (
-            f"{len(cut):,} images are cut inside the picture ({_first(cut)}), and are exported as they are: Pillow "
-            "stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them out; "
+            f"{count_of(len(cut), 'image')} {are(len(cut))} cut inside the picture ({_first(cut)}), and not changed: "
+            "Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them out; "
             "manifest.json names them"
         )
 
@@ -279,7 +280,7 @@ def lock_problems(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[
         yield f"{RECIPE} and {LOCK} cannot be read: {error}"
         return
     if locked.counts != counts:
-        yield f"{LOCK} pins {locked.n_images:,} images of other splits or classes than classes.json counts"
+        yield f"{LOCK} pins {count_of(locked.n_images, 'image')} of other splits or classes than classes.json counts"
     locked_classes = sorted(locked.named, key=lambda row: row.folder) if by_folder else locked.named
     if names != [(row.wnid, row.name, row.folder, row.display) for row in locked_classes]:
         yield f"{LOCK} has other classes than classes.json, in another order, or by other names"

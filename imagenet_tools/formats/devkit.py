@@ -27,6 +27,7 @@ from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, one_unit
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 
 READS = Reads(
@@ -151,10 +152,10 @@ def _ids(name: str, data: bytes) -> list[int]:
     lines = data.decode("ascii", "backslashreplace").rstrip().split("\n")
     for n, line in enumerate(lines, 1):
         if not (line.strip().isdecimal() and 1 <= int(line[:9]) <= _N_CLASSES):
-            message = f"{name}, line {n:,}: {line[:40]!r}; expected an ILSVRC id, 1 to 1,000. Is this another list?"
+            message = f"{name}, line {n}: {line[:40]!r}; expected an ILSVRC id, 1 to 1,000. Is this another list?"
             raise FormatError(message, code="devkit_bad_id")
     if len(lines) != _N_IMAGES:
-        message = f"{name} ends at line {len(lines):,}; expected 50,000 lines, one an image: fetch it again"
+        message = f"{name} ends at line {len(lines)}; expected 50,000 lines, one an image: fetch it again"
         raise FormatError(message, code="devkit_incomplete")
     return [int(line) for line in lines]
 
@@ -164,7 +165,7 @@ def _check_map(unit: Unit, rows: AnnotationRows, name: str, data: bytes) -> None
     try:
         wnid_of = _wnids_in_text(data) if name.endswith(".txt") else _wnids_in_mat(data)
         if set(range(1, _N_CLASSES + 1)) - wnid_of.keys():
-            message = f"{name} lists {len(wnid_of):,} ids; expected all from 1 to 1,000"
+            message = f"{name} lists {count_of(len(wnid_of), 'id')}; expected all from 1 to 1,000"
             raise FormatError(message)
     except FormatError as error:
         reason = f"{error}; the bundled list of ids is used, unchecked"

@@ -140,10 +140,10 @@ def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
                 continue
             stem = example.stem_and_class[0]
             if not keeps_imagenet_name(stem):
-                reason = f"record {n:,} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
+                reason = f"record {n} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
                 rows.problem("no_name", unit.file, reason, f"record {n}")
             elif example.image is None:
-                rows.problem("no_image", unit.file, f"record {n:,} has no image", example.name, stem)
+                rows.problem("no_image", unit.file, f"record {n} has no image", example.name, stem)
             else:
                 _add_image(rows, fd, example, example.image)
                 _add_boxes(boxes, unit, example, stem)

@@ -23,6 +23,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.listing import ListSink
 from imagenet_tools.selection.steps import CLASS_STEPS
+from imagenet_tools.text import are, count_of
 
 WRITES = Writes(holds_bytes=False, names_images=False)
 
@@ -67,9 +68,9 @@ def hazards(plan: Plan) -> Iterator[str]:
     ).fetchall()
     if n:
         message = (
-            f"{n:,} images of {', '.join(splits)} are in no folder or tar called by their wnid ({first} in "
-            f"'{folder}'), and timm takes the folder for the class. Choose others with --from, or export to "
-            "image_folder."
+            f"{count_of(n, 'image')} of {', '.join(splits)} {are(n)} in no folder or tar called by their wnid "
+            f"({first} in '{folder}'), and timm takes the folder for the class. Choose others with --from, or export "
+            "to image_folder."
         )
         raise ExportError(message)
     damaged = sum(plan.left_out.get(step, 0) for step in _DAMAGE_STEPS)

@@ -112,7 +112,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     if min(plan.bytes(largest), plan.options.shard_size or _WHOLE_SPLIT_BYTES) > _LARGE_BYTES:
         yield (
             f"one process writes a zip, and starts again if it is interrupted: {largest} has "
-            f"{plan.bytes(largest):,} bytes. --shard-size 10GB makes several zips of it, without maps"
+            f"{count_of(plan.bytes(largest), 'byte')}. --shard-size 10GB makes several zips of it, without maps"
         )
     if plan.images(largest) > 100_000:
         yield "Python's zipfile keeps some 0.4 kB for each member of an open zip, in every process that opens it"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.query import Prepared
+from imagenet_tools.text import are, count_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _nested_notes(choice: Choice, left: Sequence[str], above: Mapping[str, Seque
     ]
     if len(unclear) > _NAMED_CLASSES:
         unclear[_NAMED_CLASSES:] = [f"{len(unclear) - _NAMED_CLASSES:,} more lie below several"]
-    return [f"{text}: {len(above):,} classes are merged into the topmost above them", *unclear]
+    return [f"{text}: {count_of(len(above), 'class')} {are(len(above))} merged into the topmost above them", *unclear]
 
 
 def _named(wnid: str) -> str:

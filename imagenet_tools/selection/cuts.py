@@ -15,7 +15,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import classes, query, splits, steps
 from imagenet_tools.selection.query import Cut, Prepared, Request, Sql
 from imagenet_tools.selection.splits import EVERY, OFFICIAL, REST
-from imagenet_tools.text import did_you_mean
+from imagenet_tools.text import count_of, did_you_mean
 
 if TYPE_CHECKING:
     from imagenet_tools.selection.words import Choice
@@ -184,8 +184,8 @@ def _check_rest(choice: Choice, begin: Sql, ask: Ask) -> None:
     rows = ask(f"{begin.text} {counted} FROM _divided WHERE _step IS NULL GROUP BY _class", begin.values)
     if rows and not any(rest for _, rest in rows):
         raise UsageError(
-            f"--split {split}: it leaves no image for {REST}; the largest class has {max(rows)[0]:,} images to "
-            "split. Ask for fewer a class."
+            f"--split {split}: it leaves no image for {REST}; the largest class has {count_of(max(rows)[0], 'image')} "
+            "to split. Ask for fewer a class."
         )
 
 

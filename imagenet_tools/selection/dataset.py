@@ -11,6 +11,7 @@ import numpy as np
 from imagenet_tools.annotations.bbox import to_pixels
 from imagenet_tools.errors import UsageError
 from imagenet_tools.schema import TABLES
+from imagenet_tools.text import did_you_mean
 from imagenet_tools.training.dataset import BOX_FIELDS, Boxes, Container, Dataset, ImagePlaces, smallest
 
 if TYPE_CHECKING:
@@ -150,8 +151,9 @@ def _left_out(selection: Selection, split: str) -> dict[str, int]:
 def _no_images(selection: Selection, split: str, left_out: Mapping[str, int]) -> UsageError:
     splits = ", ".join(f"{name} ({sum(counted.values()):,})" for name, counted in selection.counts().items())
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items())
+    meant = did_you_mean(split, selection.counts())
     return UsageError(
-        f"No images are chosen in split {split!r}. The selection has images in: {splits or 'no split'}"
+        f"No images are chosen in split {split!r}. {meant}The selection has images in: {splits or 'no split'}"
         f"{f'; left out: {reasons}' if reasons else ''}. Name one of its splits, or loosen it."
     )
 

@@ -37,7 +37,7 @@ from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import SourceError, UnknownSynsetError, UsageError
 from imagenet_tools.selection import recipe
 from imagenet_tools.storage.files import whole, write_whole
-from imagenet_tools.text import images_of
+from imagenet_tools.text import are, count_of, images_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -246,7 +246,9 @@ def read(path: str | Path) -> Lock:
     pairs = [text.partition(" ") for text in table["classes"]]
     wnids = [wnid for wnid, _, _ in pairs]
     if len(set(wnids)) < len(wnids) or not len(wnids) == len(table["folders"]) == len(table["display"]):
-        raise _wrong(path, f"found {len(wnids):,} classes", "each class once, with a folder and a display name")
+        raise _wrong(
+            path, f"found {count_of(len(wnids), 'class')}", "each class once, with a folder and a display name"
+        )
     names = zip(pairs, table["folders"], table["display"], strict=True)
     named = tuple(Class(n, wnid, name, display, folder) for n, ((wnid, _, name), folder, display) in enumerate(names))
     try:
@@ -345,6 +347,6 @@ def check_all_here(selection: Selection) -> None:
         first = [*gone[:_NAMED_IMAGES], *(f"{key} (was {was}, is {now})" for key, was, now in other[:_NAMED_IMAGES])]
         more = " ..." if max(len(gone), len(other)) > _NAMED_IMAGES else ""
         raise SourceError(
-            f"{len(gone):,} images of the lock are not in the index, and {len(other):,} are of another class there: "
-            f"{', '.join(first)}{more}. `check LOCK` names all."
+            f"{count_of(len(gone), 'image')} of the lock {are(len(gone))} not in the index, and {len(other):,} "
+            f"{are(len(other))} of another class there: {', '.join(first)}{more}. `check LOCK` names all."
         )

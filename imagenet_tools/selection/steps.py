@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import are, count_of
 from imagenet_tools.wordnet.wnid import ids_of_path
 
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
                     "n01440764_10026 or DATASET/IMAGE_ID."
                 )
             if unmatched:
-                absent = f"{len(unmatched):,} of its {len(lines):,} images are not in the index"
+                absent = (
+                    f"{len(unmatched):,} of its {count_of(len(lines), 'image')} {are(len(unmatched))} not in the index"
+                )
                 notes.append(f"{flag}: {absent}, {unmatched[0]!r} first")
     return values, notes
 

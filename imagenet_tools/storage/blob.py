@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from imagenet_tools import system
 from imagenet_tools.errors import SourceError
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,7 @@ class Stamps(NamedTuple):
         stamp = self.archives.get(path)
         size = stamp.size if stamp else length
         if size is not None and status.st_size != size:
-            raise self.changed(path, f"{status.st_size:,} bytes", f"{size:,} bytes")
+            raise self.changed(path, count_of(status.st_size, "byte"), count_of(size, "byte"))
         if stamp:
             if stamp.mtime_ns is not None and status.st_mtime_ns != stamp.mtime_ns:
                 raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{stamp.mtime_ns}")
@@ -200,7 +201,7 @@ class Descriptors:
         return (self._stamps.changed if self._stamps else changed)(os.fspath(path), found, expected)
 
     def _short(self, path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
-        return self.changed(path, f"{found:,} bytes from byte {offset:,} on", f"{length:,}")
+        return self.changed(path, f"{count_of(found, 'byte')} from byte {offset} on", f"{length:,}")
 
     def _file(self, path: str, file_size: int | None = None) -> _File:
         with self._lock:

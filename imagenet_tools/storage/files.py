@@ -115,7 +115,7 @@ def read_text(path: StrPath, made_by: str) -> str:
         message = f"{path}: {error.strerror}. Expected a file as `{made_by}` writes it."
         raise UsageError(message) from error
     except UnicodeDecodeError as error:
-        message = f"{path}: byte {error.start:,} is no UTF-8. Expected TOML, as `{made_by}` writes it."
+        message = f"{path}: byte {error.start} is no UTF-8. Expected TOML, as `{made_by}` writes it."
         raise UsageError(message) from error
 
 

@@ -22,6 +22,7 @@ from imagenet_tools.schema import TABLES, arrow_schema
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.store.layout import CONSTANT, MANIFEST, read_manifest, wrong_files
 from imagenet_tools.store.store import Store
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,7 @@ def _check_file(root: Path, table: str, entry: FileEntry) -> Iterator[Finding]:
         differences = ", ".join(columns)
         yield Finding("E202", f"{entry.file}: its columns are not those of {table}; they differ in {differences}")
     elif rows != entry.rows:
-        yield Finding("E202", f"{entry.file}: found {rows:,} rows, expected {entry.rows:,}")
+        yield Finding("E202", f"{entry.file}: found {count_of(rows, 'row')}, expected {entry.rows:,}")
 
 
 def _check_sources(index: Store) -> Iterator[Finding]:

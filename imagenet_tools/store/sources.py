@@ -12,6 +12,7 @@ from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.files import inside
 from imagenet_tools.store.layout import FileEntry, Manifest, damaged, read_manifest, staged, write_manifest, write_table
+from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _moved_units(source: Source) -> Iterator[UnitRecord]:
         path = source.root / unit.file
         status = path.stat() if path.is_file() else None
         if status is None or status.st_size != unit.size:
-            found = f"{status.st_size:,} bytes" if status else "no file"
+            found = count_of(status.st_size, "byte") if status else "no file"
             message = f"{path}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it again."
             raise SourceError(message)
         yield unit._replace(mtime_ns=status.st_mtime_ns)

@@ -14,6 +14,7 @@ import numpy as np
 from imagenet_tools.errors import UsageError
 from imagenet_tools.superclasses import disjoint
 from imagenet_tools.superclasses.superclasses import EMPTIED, Rule, Superclass, Superclasses
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import hash32
 
@@ -176,7 +177,7 @@ def _select_number(rule: Rule, family: _Family, k: int) -> _Selection:
     # The greatest size that k disjoint sets have: one less than the first size that too few have.
     sizes = range(rule.min_classes + 1, len(family.classes) // k + 1)
     least = rule.min_classes + bisect.bisect_left(sizes, True, key=too_few)
-    note = f"No {k:,} disjoint ones have more than {least:,} classes each."
+    note = f"No {k:,} disjoint ones have more than {count_of(least, 'class')} each."
     return _Selection(_heaviest(family, of_size(least), k), {}, (note,))
 
 

@@ -199,7 +199,7 @@ def text(superclasses: Superclasses) -> str:
     """Return the text of the file; equal superclasses give equal texts."""
     comments = (
         f"{len(superclasses.superclasses):,} superclasses of {len(superclasses.superclass_of()):,} of "
-        f"{len(superclasses.classes()):,} classes.",
+        f"{count_of(len(superclasses.classes()), 'class')}.",
         "Members may be moved, taken out and added by hand, superclasses renamed; what reads the file checks it.",
     )
     remarks = {("[made]", "disjoint"): "  # in the graph: no class lies at or below two of them"}

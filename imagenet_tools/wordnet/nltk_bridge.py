@@ -132,7 +132,7 @@ def _gloss(data: bytes, wnid: str, where: str) -> str:
     synset, _, gloss = data[start : data.find(b"\n", start)].decode(errors="replace").partition(" | ")
     if not synset.startswith(f"{wnid[1:]} ") or not gloss:
         raise SourceError(
-            f"{where} is cut short, damaged, or not WordNet 3.0: expected {wnid} and its gloss at byte {start:,} of "
+            f"{where} is cut short, damaged, or not WordNet 3.0: expected {wnid} and its gloss at byte {start} of "
             f"data.noun, found {synset[:40]!r}. {_HOW}"
         )
     return gloss.strip()

@@ -134,7 +134,7 @@ def test_a_source_that_is_gone_is_named_and_nothing_appears(tmp_path: Path) -> N
     (tmp_path / "source" / "train").rename(tmp_path / "moved")
     words = ["-i", str(tmp_path / "x.index"), "export", str(tmp_path / "x"), "--to", "image_folder"]
     ran = subprocess.run([*COMMAND, *words, "--dry-run"], check=False, capture_output=True, text=True)
-    assert ran.returncode == 0 and "1 sources are not there: give --root NAME=PATH" in ran.stderr
+    assert ran.returncode == 0 and "1 source is not there: give --root NAME=PATH" in ran.stderr
     ran = subprocess.run([*COMMAND, *words], check=False, capture_output=True, text=True)
     assert ran.returncode == 1 and "--root NAME=PATH" in ran.stderr and "Traceback" not in ran.stderr
     assert not (tmp_path / "x").exists()

@@ -110,7 +110,7 @@ def test_an_image_that_cannot_be_decoded_is_not_in_the_lock_and_ends_with_3_or_1
     assert codes(tmp_path / "x") == {"W301"}
     assert run(["-i", str(odd.path), "export", str(tmp_path / "strict"), *asked, "--strict"]) == 1
     assert content(tmp_path / "strict") == content(tmp_path / "x")  # it is whole all the same
-    assert "1 images could not be decoded" in capsys.readouterr().err
+    assert "1 image could not be decoded" in capsys.readouterr().err
     # What its lock pins can be decoded.
     again = ["--to", "image_folder", "--recipe", str(tmp_path / "x" / "lock.toml")]
     assert run(["-i", str(elsewhere.path), "export", str(tmp_path / "y"), *again]) == 0

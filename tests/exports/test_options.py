@@ -132,7 +132,7 @@ def test_a_box_that_reaches_out_is_clipped_dropped_or_an_error(odd: Index, tmp_p
     dropped = imagenet_tools.plan_export(odd.select(), to="yolo", bad_boxes="drop")
     assert clipped.boxes() - dropped.boxes() == 1
     assert dropped.boxes_left_out["outside"] == 1
-    with pytest.raises(imagenet_tools.errors.ExportError, match="1 images have boxes that reach out"):
+    with pytest.raises(imagenet_tools.errors.ExportError, match="1 image with boxes that reach out"):
         imagenet_tools.plan_export(odd.select(), to="yolo", bad_boxes="error")
 
 

@@ -118,8 +118,8 @@ def test_a_kit_as_published_is_read_from_its_archive(real, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n".join(LINES[:-1]), "ends at line 49,999; expected 50,000"),
-        (TRUTH + "\n7", "ends at line 50,001; expected 50,000"),
+        ("\n".join(LINES[:-1]), "ends at line 49999; expected 50,000"),
+        (TRUTH + "\n7", "ends at line 50001; expected 50,000"),
         ("\n".join([*LINES[:16], "1001", *LINES[17:]]), "line 17: '1001'; expected an ILSVRC id"),
         ("\n".join([*LINES[:16], "0", *LINES[17:]]), "line 17: '0'"),
         ("\n".join([*LINES[:16], "", *LINES[17:]]), "line 17: ''"),

@@ -128,3 +128,8 @@ def test_links_of_images_in_archives_are_said_to_be_copies(
     asked = ["export", str(tmp_path / "z"), "--to", "yolo", "--dry-run", "--link", "reflink"]
     assert run(["-i", str(index.path), *asked]) == 0
     assert "images are in archives, and are copied" in capsys.readouterr().err
+
+
+def test_a_split_that_is_almost_right_is_corrected(index: Index) -> None:
+    with pytest.raises(UsageError, match=r"No images are chosen in split 'trian'. Did you mean train\? The selection"):
+        index.select(under="dog").dataset("trian")

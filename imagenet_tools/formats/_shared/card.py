@@ -17,6 +17,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import TERMS
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.selection.steps import REASONS
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,7 +139,7 @@ def _text(plan: Plan, title: str, n: int, table: str, notes: str) -> str:
     left_out = {**plan.left_out, **({"undecodable": undecodable} if undecodable else {})}
     parts = [
         f"# {title}",
-        f"{n:,} images of {len(plan.classes):,} classes, written by imagenet-tools. "
+        f"{count_of(n, 'image')} of {count_of(len(plan.classes), 'class')}, written by imagenet-tools. "
         "`classes.json` lists the classes and their place in WordNet, `manifest.json` what was asked and made of it.",
         table,
         notes,

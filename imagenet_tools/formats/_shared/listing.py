@@ -13,6 +13,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Origin, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.text import are, count_of
 
 _IDENTITY = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")
 _RASTER = ("width", "height", "mode", "encoding", "orientation")
@@ -68,8 +69,9 @@ class PathLists(NamedTuple):
         ).fetchall()
         if n:
             message = (
-                f"{n:,} images are in archives, or have names of several lines, in {first} first: {plan.target} names "
-                "files by their paths. Export to image_folder, or to csv or parquet, which name places in archives."
+                f"{count_of(n, 'image')} {are(n)} in archives, or of names with several lines, {first} first: "
+                f"{plan.target} names files by their paths. Export to image_folder, or to csv or parquet, which name "
+                "places in archives."
             )
             raise ExportError(message)
         for split, sources in _sources(plan).items():

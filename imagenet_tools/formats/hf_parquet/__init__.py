@@ -170,11 +170,11 @@ def _add(
     """Add the image of a row, or the reason why it has none."""
     stem, wnid = _stem_and_class(row)
     if row.exported is None and not keeps_imagenet_name(stem):
-        reason = f"row {number:,} is called {row.name!r}; expected a name such as n01440764_10026.JPEG"
+        reason = f"row {number} is called {row.name!r}; expected a name such as n01440764_10026.JPEG"
         rows.problem("no_name", unit.file, reason, f"row {number}")
         return
     if image is None:
-        rows.problem("no_image", unit.file, f"row {number:,} has no bytes of an image", row.name, stem)
+        rows.problem("no_image", unit.file, f"row {number} has no bytes of an image", row.name, stem)
         return
     value = memoryview(image)
     rows.add(
