@@ -26,6 +26,7 @@ ROOMS = (
     "superclasses",
     "images",
     "annotations",
+    "display",
     "store",
     "training",
     "selection",
@@ -41,7 +42,7 @@ FACE = ("index", "api", "__init__", "__main__")  # modules above the ground
 # The modules that may import a heavy library, or the room whose modules all may.
 HOMES = {
     "nltk": {"wordnet.nltk_bridge"},
-    "PIL": {"images.probe", "images.transform"},
+    "PIL": {"images.probe", "images.transform", "display"},
     "duckdb": {
         "build.stage",
         "selection.query",
@@ -57,11 +58,11 @@ HOMES = {
 # The rooms that may contain SQL.
 SQL = {
     "store": "the views and macros of an index, its check and its counts",
-    "selection": "the steps of a selection, locks and comparisons",
+    "selection": "the steps of a selection, locks, comparisons, contact sheets and charts",
     "build": "the merge of scanned parts into tables",
     "exports": "the plan of an export, its boxes and its order of images",
     "formats": "tables that a format lists its images in",
-    "cli": "the counts that `info` and `tree` print, and examples in help texts",
+    "cli": "the counts that `info` prints, and examples in help texts",
 }
 
 

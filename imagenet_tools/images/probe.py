@@ -112,14 +112,20 @@ def image(data: bytes) -> Image.Image:
     raise FormatError(message, code=code) from cause
 
 
-def rgb(data: bytes) -> Image.Image:
+def rgb(data: bytes, *, at_least: tuple[int, int] | None = None) -> Image.Image:
     """Return an image decoded to RGB, as torchvision's loader does: the EXIF orientation is not applied.
+
+    Args:
+        data: The bytes of the image.
+        at_least: The decoder of JPEG may scale the image down by 2, 4 or 8, to no less than this width and height.
 
     Raises:
         FormatError: As `image`, or the pixels cannot be decoded.
     """
     opened = image(data)
     try:
+        if at_least is not None:
+            opened.draft(None, at_least)
         return opened.convert("RGB")
     except PILLOW_ERRORS as error:
         message = f"No image: found {len(data):,} bytes whose pixels cannot be decoded ({error}); expected a whole "

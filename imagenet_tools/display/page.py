@@ -1,0 +1,142 @@
+"""Write a self-contained HTML page: tables, charts and pictures, in light and dark, without scripts and other files.
+
+Every text is escaped here: names in archives, annotations and manifests may hold anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from imagenet_tools.display import charts
+from imagenet_tools.display.pictures import as_bytes
+from imagenet_tools.display.style import DARK, FONT, LIGHT, readable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from imagenet_tools.display.charts import Chart
+    from imagenet_tools.display.pictures import SheetRow, Tile
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
+
+
+# The page loads nothing, even if a text were not escaped.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
+{charts.STYLE}
+body {{ margin: 0 auto; padding: 20px; max-width: 1500px; background: var(--page); color: var(--ink);
+  font: 14px/1.45 {FONT}; font-variant-numeric: tabular-nums; }}
+h1 {{ font-size: 22px; margin: 0; overflow-wrap: anywhere; }}
+h2 {{ font-size: 15px; margin: 28px 0 8px; }}
+h3 {{ font-size: 13px; margin: 12px 0 6px; font-weight: 600; color: var(--dim); }}
+p {{ margin: 4px 0; color: var(--dim); overflow-wrap: anywhere; }}
+dl {{ display: flex; flex-wrap: wrap; gap: 12px 32px; margin: 16px 0; }}
+dt {{ color: var(--dim); }} dd {{ margin: 0; font-size: 20px; font-weight: 600; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; }}
+th {{ text-align: left; color: var(--dim); font-weight: 600; }}
+th, td {{ padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: break-word; max-width: 70ch; }}
+.number {{ text-align: right; white-space: nowrap; }}
+.charts {{ columns: 2 480px; column-gap: 12px; }}
+.chart {{ display: block; width: 100%; height: auto; margin-bottom: 12px; break-inside: avoid; box-sizing: border-box;
+  background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }}
+figure {{ margin: 0; }}
+img {{ max-width: 100%; }}
+figure img {{ width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--line); border-radius: 4px; }}
+figure p {{ font-size: 12px; padding: 8px; margin: 0; background: var(--line); border-radius: 4px; }}
+figcaption {{ font-size: 12px; color: var(--dim); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+"""
+
+
+def document(title: str, parts: Iterable[str]) -> bytes:
+    """Return a whole page of a title and some parts, which the functions below made."""
+    name = escaped(title)
+    lines = [
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{name}</title>\n<style>{_STYLE}</style></head>\n<body><h1>{name}</h1>",
+        *parts,
+        "</body></html>",
+    ]
+    return "\n".join(lines).encode()
+
+
+def escaped(text: object) -> str:
+    """Return a text for HTML: on one line, without control characters, and escaped."""
+    return html.escape(readable(str(text)))
+
+
+def section(heading: str, *parts: str) -> str:
+    """Return a part of the page under a heading; "" if all parts are empty."""
+    return "\n".join([f"<section><h2>{escaped(heading)}</h2>", *parts, "</section>"]) if any(parts) else ""
+
+
+def paragraph(text: str) -> str:
+    """Return a line of text; "" for an empty one."""
+    return f"<p>{escaped(text)}</p>" if text else ""
+
+
+def figures(values: Mapping[str, object]) -> str:
+    """Return large numbers with their names."""
+    return f"<dl>{''.join(f'<div><dt>{escaped(k)}</dt><dd>{_cell(v)}</dd></div>' for k, v in values.items())}</dl>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table with numbers to the right; "" without rows."""
+    if not rows:
+        return ""
+    numbers = [
+        all(value is None or isinstance(value, (int, float)) for value in column) for column in zip(*rows, strict=True)
+    ]
+    kinds = [' class="number"' if number else "" for number in numbers]
+    names = "".join(f"<th{kind}>{escaped(name)}</th>" for name, kind in zip(head, kinds, strict=True))
+    lines = [
+        f"<tr>{''.join(f'<td{kind}>{_cell(value)}</td>' for value, kind in zip(row, kinds, strict=True))}</tr>"
+        for row in rows
+    ]
+    return f'<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return "" if value is None else f"{value:,}" if isinstance(value, (int, float)) else escaped(value)
+
+
+def chart_grid(some: Iterable[Chart]) -> str:
+    """Return charts beside each other."""
+    return f'<div class="charts">{"".join(chart.svg(style=False) for chart in some)}</div>'
+
+
+def tile_rows(rows: Iterable[SheetRow]) -> str:
+    """Return the rows of a contact sheet, with their pictures as JPEG in the page."""
+    lines = []
+    for row in rows:
+        lines += [f"<h3>{escaped(row.heading)}</h3>"] if row.heading else []
+        lines.append(f'<div class="tiles">{"".join(map(_tile, row.tiles))}</div>')
+    return "\n".join(lines)
+
+
+def _tile(tile: Tile) -> str:
+    if tile.picture is None:
+        shown = f"<p>cannot be shown: {escaped(tile.problem)}</p>"
+    else:
+        shown = picture(tile.picture, tile.caption)
+    return f"<figure>{shown}<figcaption>{escaped(tile.caption)}</figcaption></figure>"
+
+
+def picture(shown: Image.Image, name: str) -> str:
+    """Return a picture as JPEG in the page."""
+    data = base64.b64encode(as_bytes(shown, "JPEG")).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{escaped(name)}">'

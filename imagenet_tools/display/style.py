@@ -1,0 +1,53 @@
+"""The colours of pictures, charts and pages, in light and in dark, and the text that may be shown in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# One accent; every text has a contrast of at least 4.5:1 to what it is on.
+LIGHT = {
+    "page": "#fbfaf8",
+    "panel": "#ffffff",
+    "line": "#e4e1da",
+    "ink": "#1c1b19",
+    "dim": "#6d6a63",
+    "accent": "#0b6bcb",
+    "bar": "#cfe2f6",
+}
+DARK = {
+    "page": "#16171a",
+    "panel": "#1e2024",
+    "line": "#33363c",
+    "ink": "#eceae6",
+    "dim": "#a09d96",
+    "accent": "#6cb2ff",
+    "bar": "#27415d",
+}
+BOX = "#ffcc00"  # the lines of boxes, on any picture
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
+
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+
+def readable(text: str) -> str:
+    """Return a text on one line. File names may have control characters, and bytes that are no Unicode."""
+    return "".join(c if c.isprintable() else _UNKNOWN for c in " ".join(text.split()))
+
+
+def fitted(text: str, width: float, measure: Callable[[str], float], *, least: int = 4) -> str:
+    """Return a text, cut with an ellipsis to fit in a width; "" if fewer than `least` characters would be left.
+
+    Args:
+        text: The text.
+        width: Pixels.
+        measure: Returns the width of a text in pixels.
+        least: Characters.
+    """
+    text = readable(text)
+    if measure(text) <= width:
+        return text
+    end = len(text)
+    while end > least and measure(text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}") > width:
+        end -= 1
+    return text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}" if end > least else ""
