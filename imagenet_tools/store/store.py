@@ -7,7 +7,7 @@ import io
 import itertools
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.catalogue.terms import ResolvedSynset
+    from imagenet_tools.display.pictures import ShownBox
 
 
 # The columns of images that make an Image, in the order in which image_of() takes them.
@@ -90,8 +91,8 @@ class Image:
         return f"Image: {self.dataset}/{self.image_id}; {label}"
 
     def _repr_jpeg_(self) -> bytes:
-        """Return the picture for notebooks, as a small JPEG."""
-        picture = self._rgb()
+        """Return the picture of show() for notebooks, as a small JPEG."""
+        picture = self.show()
         picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
         picture.save(data := io.BytesIO(), "JPEG", quality=90)
         return data.getvalue()
@@ -152,6 +153,19 @@ class Image:
                 )
             boxes.append(ImageBox(wnid, name, *map(float, bbox.to_pixels(*edges))))
         return tuple(boxes)
+
+    def show(self) -> PIL.Image.Image:
+        """Return a Pillow image in RGB as viewers show it: with the EXIF orientation applied, and its boxes drawn.
+
+        A notebook shows it; .save("x.png") writes it.
+
+        Raises:
+            SourceError: As read().
+            FormatError: As pil().
+        """
+        from imagenet_tools.display.pictures import upright
+
+        return upright(self.read(), self.index.shown_boxes([(self.dataset, self.image_id)])[0])
 
 
 def _keys(text: str, dataset: str | None) -> Iterator[tuple[str | None, str]]:
@@ -406,6 +420,25 @@ class Store:
     def image_of(self, dataset: str, image_id: str, wnid: str | None, *place: Any) -> Image:
         """Return the image of a row of IMAGE_COLUMNS."""
         return Image(dataset, image_id, wnid, self.image_place(*place), self.stamps, self)
+
+    def shown_boxes(self, keys: Sequence[tuple[str, str]]) -> list[list[ShownBox]]:
+        """Return the boxes to draw on each of some images, by their keys (dataset, image_id).
+
+        A label is the name of the box's class, or the annotation's word if the class is unknown.
+        """
+        from imagenet_tools.display.pictures import ShownBox
+
+        boxes: dict[tuple[str, str], list[ShownBox]] = {}
+        rows = self.cursor().execute(
+            """SELECT dataset, image_id, wnid, name, nxmin, nymin, nxmax, nymax FROM boxes
+               WHERE image_id IN (SELECT unnest($ids::VARCHAR[])) AND nxmin IS NOT NULL ORDER BY ALL""",
+            {"ids": [image_id for _, image_id in keys]},
+        )
+        for dataset, image_id, wnid, name, left, top, right, bottom in rows.fetchall():
+            label = wordnet.label_of(wnid) if wnid else name or ""
+            box = ShownBox(left, top, right, bottom, label)
+            boxes.setdefault((dataset, image_id), []).append(box)
+        return [boxes.get(key, []) for key in keys]
 
     def image_place(
         self,

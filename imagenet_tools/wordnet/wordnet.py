@@ -334,6 +334,12 @@ def name_at(row: int) -> str:
     return f"{_lemmas_at(row)[0].lower()}.n.{load().senses[row]:02d}"
 
 
+def label_of(wnid: str) -> str:
+    """Return the first lemma of a synset with spaces, for people; the wnid itself if it is not in WordNet."""
+    row = find_row(wnid)
+    return wnid if row is None else _lemmas_at(row)[0].replace("_", " ")
+
+
 def _lemmas_at(row: int) -> list[str]:
     start, end = load().starts[row : row + 2].tolist()
     return load().text[start : end - 1].split(" ")
