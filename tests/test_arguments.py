@@ -49,6 +49,8 @@ CALLS: dict[str, Callable[[Index], object]] = {
     "limit": lambda index: index.select().limit(True),
     "save": lambda index: index.select().save(5),  # type: ignore[arg-type]
     "plan": lambda index: imt.plan_export(index.select(), to=5),  # type: ignore[arg-type]
+    "show": lambda index: index.select().show("12"),  # type: ignore[arg-type]
+    "plot": lambda index: index.select().plot(5),  # type: ignore[arg-type]
     "dataset": lambda index: index.select().dataset(5),  # type: ignore[arg-type]
     "dataset loader": lambda index: index.select().dataset("train", loader="pil"),  # type: ignore[arg-type]
 }

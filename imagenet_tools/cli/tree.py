@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from imagenet_tools.catalogue.terms import ResolvedSynset
-    from imagenet_tools.selection.selection import Selection
     from imagenet_tools.wordnet.graph import Edges
 
 _FORMATS = ("text", "json", "dot", "svg")
@@ -101,6 +100,7 @@ class _Counted(NamedTuple):
 def _counted(synset: str, words: dict[str, Any], counts: Literal["images", "boxes"] | None) -> _Counted:
     from imagenet_tools.catalogue import labels, terms
     from imagenet_tools.catalogue.given_lists import read_list
+    from imagenet_tools.selection import plots
     from imagenet_tools.store.layout import MANIFEST, default_index
     from imagenet_tools.wordnet import wordnet
 
@@ -122,24 +122,8 @@ def _counted(synset: str, words: dict[str, Any], counts: Literal["images", "boxe
     for text in selection.notes():
         note(f"note: {text}")
     classes = list(selection.choice.classes.wnids) if selection.choice.classes else None
-    return _Counted(index.resolve(synset), classes, _selected_counts(selection, unit), unit)
-
-
-def _selected_counts(selection: Selection, unit: str) -> npt.NDArray[np.int64]:
-    """Return the number of chosen images, or of their boxes, at each synset of WordNet 3.0, by row: (82,115,)."""
-    import numpy as np
-
-    from imagenet_tools.wordnet import wordnet
-
-    images = "SELECT official_wnid, count(*) FROM made WHERE left_out IS NULL GROUP BY ALL"
-    boxes = """SELECT boxes.wnid, count(*) FROM boxes JOIN made USING (dataset, image_id)
-               WHERE left_out IS NULL GROUP BY ALL"""
-    direct = np.zeros(len(wordnet.load().offsets), np.int64)
-    for wnid, n in selection.run(images if unit == "images" else boxes).fetchall():
-        row = wordnet.find_row(wnid) if wnid else None
-        if row is not None:
-            direct[row] = n
-    return direct
+    direct = plots.by_row(plots.counts_by_class(selection, unit))
+    return _Counted(index.resolve(synset), classes, direct, unit)
 
 
 def _exclusive_edges(rule_or_file: str, counted: _Counted) -> Edges:

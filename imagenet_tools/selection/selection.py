@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
     import numpy.typing as npt
+    import PIL.Image
     import pyarrow as pa
 
     from imagenet_tools.arguments import Frame
+    from imagenet_tools.display.charts import Chart
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
@@ -419,6 +421,46 @@ class Selection:
         return lock.make(self, path, name=name)
 
     dataset = split_to_train_on
+
+    # ---- Pictures
+
+    def show(self, n: int = 12) -> PIL.Image.Image:
+        """Return a contact sheet: at most n images, a row a class, upright and with their boxes.
+
+        Classes and images are those with the lowest draws: another `seed` draws others. A notebook shows the
+        picture; .save("x.png") writes it.
+
+        Args:
+            n: The number of images, at least 1. At least four images of a class are shown, if it has as many.
+
+        Raises:
+            UsageError: The selection has no images.
+
+        Example:
+            index.select(under="dog").show(12)
+        """
+        from imagenet_tools.display.pictures import contact_sheet
+        from imagenet_tools.selection.show import sheet_rows
+
+        return contact_sheet(sheet_rows(self, n))
+
+    def plot(self, kind: str, *, by: str = "images") -> Chart:
+        """Return a chart. A notebook shows it; .save("x.svg") or .save("x.png") writes it.
+
+        Args:
+            kind: tree (a treemap of the classes), classes (images a class), sizes (the shorter side), aspect (width
+                over height as shown), boxes (the share of its image that a box covers), splits or problems.
+            by: The area of a class in the tree: images, boxes, or the sum of a number column of images.
+
+        Raises:
+            UsageError: No such kind, or `by` is no number column or another kind has it.
+
+        Example:
+            index.select(under="dog").plot("tree").save("dogs.svg")
+        """
+        from imagenet_tools.selection import plots
+
+        return plots.plot(self, kind, by=by)
 
     # ---- Rows
 
