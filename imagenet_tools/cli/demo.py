@@ -26,6 +26,9 @@ AND n_images > 0 ORDER BY n_images DESC LIMIT 5"
 -i {demo}/imagenet.index tree dog --depth 2
 -i {demo}/imagenet.index export {demo}/dogs --to image_folder --under dog
 -i {demo}/imagenet.index export {demo}/dogs-yolo --to yolo --under dog --without toy_dog --per-class train=5,val=2
+-i {demo}/imagenet.index show -n 104 -o {demo}/contact-sheet.png
+report {demo}/imagenet.index -o {demo}/report.html
+report {demo}/dogs-yolo -o {demo}/dogs-yolo.html
 """
 
 # A folder with this file is a demo, and may be removed to make the demo again.
@@ -37,9 +40,9 @@ _MARKER = ".imagenet-tools-demo"
 def command(folder: Path) -> int:
     """Run the main commands on a small sample, in a new folder DIR.
 
-    Each command is printed before it runs: index the sample, query it with SQL, export subsets. The sample holds 13
-    of the 1,000 classes in the layout of the official archives; its images are drawn. With --json, the output of the
-    commands goes to stderr, and their exit codes to stdout.
+    Each command is printed before it runs: index the sample, query it with SQL, export subsets, and write reports.
+    The sample holds 13 of the 1,000 classes in the layout of the official archives; its images are drawn. With
+    --json, the output of the commands goes to stderr, and their exit codes to stdout.
 
     Example:
         imagenet-tools demo demo
@@ -67,6 +70,7 @@ def command(folder: Path) -> int:
         else:
             click.echo(f"\nThe index and the exports are in {folder}/. Each export is ready for training; its")
             click.echo("classes.json and manifest.json list its content.")
+            click.echo(f"Open the pictures: {folder}/report.html, dogs-yolo.html and contact-sheet.png.")
     if options.as_json():
         print_json({"folder": folder, "steps": steps})
     return code if code != PROBLEMS else DONE

@@ -184,11 +184,11 @@ def chosen_words(words: Iterable[Word] = SELECTION) -> dict[str, Any]:
     return {word.keyword: values[word.keyword] for word in words if word.keyword in values}
 
 
-def open_index() -> Index:
-    """Open the index of -i, or the default index, with the roots of --root."""
+def open_index(path: Path | None = None) -> Index:
+    """Open an index: the one at a path, of -i, or the default index; with the roots of --root."""
     from imagenet_tools.index import Index
 
-    return Index.open(index_path(), roots=roots())
+    return Index.open(path or index_path(), roots=roots())
 
 
 def choose(index: Index, recipe: Path | None) -> Selection:
