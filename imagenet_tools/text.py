@@ -173,11 +173,11 @@ def html_of(title: str, *tables: tuple[Sequence[str], Sequence[Sequence[object]]
     return "".join([*parts, f"<ul>{lines}</ul>" if lines else ""])
 
 
-def html_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as an HTML table, with numbers to the right; of a long table its first rows."""
-    shown = rows[:_MAX_HTML_ROWS]
+def html_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, most: int = _MAX_HTML_ROWS) -> str:
+    """Return rows as an HTML table, with numbers to the right; of a long table its first `most` rows."""
+    shown = rows[:most]
     layout = layout_of(head, shown)
-    styles = [f' style="text-align:{"right" if right else "left"}"' for right in layout.right]
+    styles = [f' style="text-align:{"right;white-space:nowrap" if right else "left"}"' for right in layout.right]
     lines = [_html_row("th", map(cell, head), styles)]
     for row in shown:
         texts = (cell(value, identifier=plain) for value, plain in zip(row, layout.identifier, strict=True))

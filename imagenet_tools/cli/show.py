@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
-from imagenet_tools.cli.printing import counted, note, print_json, printable
+from imagenet_tools.cli.printing import note, print_json
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.text import count_of, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,7 +79,7 @@ def _code(rows: list[SheetRow]) -> int:
     tiles = [tile for row in rows for tile in row.tiles]
     n_problems = sum(tile.picture is None for tile in tiles)
     if n_problems:
-        note(f"note: {n_problems} of {counted(len(tiles), 'image')} cannot be shown")
+        note(f"note: {n_problems} of {count_of(len(tiles), 'image')} cannot be shown")
     return PROBLEMS if n_problems else DONE
 
 

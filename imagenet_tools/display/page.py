@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imagenet_tools.display import charts
 from imagenet_tools.display.pictures import as_bytes
 from imagenet_tools.display.style import DARK, FONT, LIGHT, readable
+from imagenet_tools.text import cell, html_table
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +46,6 @@ table {{ border-collapse: collapse; }}
 th {{ text-align: left; color: var(--dim); font-weight: 600; }}
 th, td {{ padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; max-width: 70ch; }}
-.number {{ text-align: right; white-space: nowrap; }}
 .charts {{ columns: 2 480px; column-gap: 12px; }}
 .chart {{ display: block; width: 100%; height: auto; margin-bottom: 12px; break-inside: avoid; box-sizing: border-box;
   background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }}
@@ -89,29 +89,14 @@ def paragraph(text: str) -> str:
 
 def figures(values: Mapping[str, object]) -> str:
     """Return large numbers with their names."""
-    return f"<dl>{''.join(f'<div><dt>{escaped(k)}</dt><dd>{_cell(v)}</dd></div>' for k, v in values.items())}</dl>"
+    return (
+        f"<dl>{''.join(f'<div><dt>{escaped(k)}</dt><dd>{escaped(cell(v))}</dd></div>' for k, v in values.items())}</dl>"
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table with numbers to the right; "" without rows."""
-    if not rows:
-        return ""
-    numbers = [
-        all(value is None or isinstance(value, (int, float)) for value in column) for column in zip(*rows, strict=True)
-    ]
-    kinds = [' class="number"' if number else "" for number in numbers]
-    names = "".join(f"<th{kind}>{escaped(name)}</th>" for name, kind in zip(head, kinds, strict=True))
-    lines = [
-        f"<tr>{''.join(f'<td{kind}>{_cell(value)}</td>' for value, kind in zip(row, kinds, strict=True))}</tr>"
-        for row in rows
-    ]
-    return f'<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    return "" if value is None else f"{value:,}" if isinstance(value, (int, float)) else escaped(value)
+    return f'<div class="scroll">{html_table(head, rows, most=len(rows))}</div>' if rows else ""
 
 
 def chart_grid(some: Iterable[Chart]) -> str:

@@ -29,7 +29,7 @@ from imagenet_tools.system import address_space, end_with_parent, limit_address_
 
 # A worker with one task looks at its clocks this often. If it was idle for more than this share, it takes all the tasks
 # that it may: with several threads nobody knows how long a core was wanted.
-_LOOK_SECONDS = 0.025
+_LOOK_SECONDS = 0.1
 _IDLE_SHARE = 0.5
 
 # Short tasks are given to a worker in batches of about so many seconds, by the time that recent batches took.

@@ -81,15 +81,8 @@ def test_an_annotation_that_could_not_be_read_once_is_read_by_the_next_build(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.unpack_archive(sample / "ILSVRC2012_bbox_val_v3.tgz", tmp_path)
-    last, original = max((tmp_path / "val").iterdir()), Path.open
-
-    def refused(self: Path, *arguments: object, **options: object) -> object:
-        if self == last:
-            raise PermissionError(13, "Permission denied")
-        return original(self, *arguments, **options)  # type: ignore[call-overload]
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refused)
+        refuse(patch, "open", max(path.name for path in (tmp_path / "val").iterdir()))
         report = build([tmp_path / "val"], tmp_path / "x.index")
     assert report.problems == {"unreadable_file": 1}
     report = build([tmp_path / "val"], tmp_path / "x.index")
