@@ -61,7 +61,7 @@ class Cells(HTMLParser):
 def html(value: object) -> str:
     text = value._repr_html_()  # type: ignore[attr-defined]
     assert isinstance(text, str)
-    return text
+    return re.sub(r'<img src="data:image/jpeg;base64,[^"]+" alt="[^"]*">', "", text)  # a contact sheet
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -98,9 +98,12 @@ class Selection:
         return f"Selection: {', '.join(shown) or 'all'}; {images_of(n_images, n_classes)}"
 
     def _repr_html_(self) -> str:
-        """Return the words and the steps with their counts, for notebooks."""
+        """Return the words, the steps with their counts and a small contact sheet, for notebooks."""
+        from imagenet_tools.display import page
+
         try:
-            return html_of(repr(self), (steps.STEP_HEAD, [step.cells() for step in self.steps()]), notes=self.notes())
+            text = html_of(repr(self), (steps.STEP_HEAD, [step.cells() for step in self.steps()]), notes=self.notes())
+            return text + page.picture(self.show(), repr(self)) if len(self) else text
         except ImagenetToolsError:
             return html_of(repr(self))  # which has the error
 

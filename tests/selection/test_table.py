@@ -212,3 +212,10 @@ def test_an_index_closes(index: Index) -> None:
     assert image.read()
     with pytest.raises(Exception, match="closed"):
         opened.sql("SELECT 1").fetchall()
+
+
+def test_a_notebook_shows_the_steps_and_a_contact_sheet(index: Index) -> None:
+    shown = index.select(under="dog")._repr_html_()
+    assert "not below the synsets asked for" in shown
+    assert '<img src="data:image/jpeg;base64,' in shown
+    assert "<img" not in index.select(under="plant.n.02")._repr_html_()
