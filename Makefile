@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
 LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)
+DOCS := .envs/docs
 
-.PHONY: demo test test-long test-lowest lint readme notebooks wordnet-check test-loaders bench bench-full clean
+.PHONY: demo test test-long test-lowest lint readme docs notebooks wordnet-check test-loaders bench bench-full clean
 
 demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
@@ -32,6 +33,10 @@ lint: $(READY)
 readme: $(READY)
 	$(BIN)/python data/make_readme.py
 
+# The site, in site/; a warning is an error.
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/zensical build --strict --clean
+
 notebooks: $(READY)
 	$(BIN)/pytest tests/notebooks_check.py
 
@@ -50,7 +55,7 @@ bench-full: $(READY)
 	$(BIN)/python -m tests.benchmarks.whole $(FOLDER)
 
 clean:
-	rm -rf $(VENV) .envs .bench demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .envs .bench demo site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
@@ -63,3 +68,8 @@ $(LOWEST)/.ready: pyproject.toml tests/lowest/requirements.txt
 	$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --editable . --requirement tests/lowest/requirements.txt
 	touch $(LOWEST)/.ready
+
+$(DOCS)/.ready: docs/requirements.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	touch $(DOCS)/.ready

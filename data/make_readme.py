@@ -1,14 +1,18 @@
-"""Write the tables of README.md and CONTRIBUTING.md that are made from the code.
+"""Write the tables of README.md, CONTRIBUTING.md and docs/ that are made from the code.
 
     python data/make_readme.py
 
-README: formats (name, first sentence of the docstring, READS or WRITES), words of a selection and of an export in
-their three spellings, and the rows of tests/benchmarks/RESULTS.md that are marked for it. CONTRIBUTING: rooms, homes
-of libraries and homes of SQL, from tests/test_layers.py. tests/test_readme.py fails if a page differs.
+A page has a table where it has the two marks of it. Tables that are made here: formats (name, first sentence of the
+docstring, READS or WRITES), words of a selection and of an export in their three spellings, the rows of
+tests/benchmarks/RESULTS.md that are marked for the README, rooms, homes of libraries and homes of SQL (from
+tests/test_layers.py), and the pages and links of docs/. reference.py makes the others. tests/test_readme.py fails if a
+page differs.
 """
 
 import importlib
+import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +25,7 @@ RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 
 sys.path.insert(0, str(ROOT))  # run as a script, Python finds only the modules of data/
 
+from data import reference  # noqa: E402
 from tests import test_layers  # noqa: E402
 
 
@@ -50,7 +55,7 @@ def targets() -> Iterator[str]:
 
 def _sentence(module: ModuleType) -> str:
     """Return the first sentence of a module's docstring."""
-    return _plain(formats.first_sentence(module.__doc__ or ""))
+    return reference.plain(formats.first_sentence(module.__doc__ or ""))
 
 
 def choosing() -> Iterator[str]:
@@ -79,12 +84,7 @@ def _words(words: tuple[Word, ...]) -> Iterator[str]:
         value = word.metavar or (word.kind if "|" in word.kind else "")
         flag = f"{word.flag} {value}".strip().replace("|", r"\|")
         section = {"": "", "export": "[export.TARGET] "}.get(word.section, f"[{word.section}] ")
-        yield f"| `{flag}` | `{section}{word.key}` | `{word.keyword}=` | {_plain(word.help)} |"
-
-
-def _plain(text: str) -> str:
-    """Escape a text for a Markdown table, except `code`."""
-    return text.replace("|", r"\|").replace("*", r"\*").replace("<", r"\<")
+        yield f"| `{flag}` | `{section}{word.key}` | `{word.keyword}=` | {reference.plain(word.help)} |"
 
 
 def rooms() -> Iterator[str]:
@@ -111,33 +111,68 @@ def sql() -> Iterator[str]:
         yield f"| `{room}/` | {purpose} |"
 
 
-Tables = dict[str, Callable[[], Iterator[str]]]
+def pages() -> Iterator[str]:
+    """Yield a line for each page of docs/, in the order of its navigation, with its first sentence."""
+    for section in tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]:
+        [(heading, entries)] = section.items()
+        is_page = isinstance(entries, str)
+        yield from ("" if is_page else f"\n## {heading}\n").splitlines()
+        for page in [section] if is_page else entries:
+            [(title, path)] = page.items()
+            place = path.removesuffix("index.md").removesuffix(".md")
+            yield f"- [{title}]({place or '.'}{'/' if place else ''}): {_opening(DOCS / path)}"
 
-PAGES: dict[Path, Tables] = {
-    ROOT / "README.md": {
-        "forms": forms,
-        "targets": targets,
-        "choosing": choosing,
-        "exporting": exporting,
-        "figures": figures,
-    },
-    ROOT / "CONTRIBUTING.md": {"rooms": rooms, "libraries": libraries, "sql": sql},
+
+def _opening(path: Path) -> str:
+    """Return the first sentence of a page below its title."""
+    text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL).partition("\n\n")[2].strip()
+    sentence = re.split(r"(?<=[.:])\s", text, maxsplit=1)[0].replace("\n", " ").rstrip(".:") + "."
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence)
+
+
+def links() -> Iterator[str]:
+    """Yield a row for each link that leaves the project, with the pages that have it."""
+    places: dict[str, list[str]] = {}
+    for path in (page for page in PAGES if page.suffix == ".md"):
+        for url in re.findall(r"\]\((https?://[^)\s]+)\)", path.read_text()):
+            places.setdefault(url, []).append(path.relative_to(ROOT).as_posix())
+    rows = ((f"<{url}>", ", ".join(f"`{name}`" for name in dict.fromkeys(places[url]))) for url in sorted(places))
+    yield from reference.table(("link", "on"), rows)
+
+
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")), DOCS / "llms.txt")
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    table.__name__.replace("_", "-"): table
+    for table in (
+        *(forms, targets, choosing, exporting, figures, rooms, libraries, sql, pages, links),
+        *(reference.commands, reference.functions, reference.index_methods, reference.selection_methods),
+        *(reference.dataset_methods, reference.plan_methods, reference.wordnet_functions, reference.tables),
+        *(reference.class_lists, reference.published_image_lists, reference.lists_left_out, reference.exit_codes),
+        *(reference.errors, reference.problem_codes, reference.box_flags, reference.image_reasons),
+        *(reference.box_reasons, reference.check_codes),
+    )
 }
+_BEGIN = "<!-- {}: written by data/make_readme.py -->\n"
+_END = "<!-- end of {} -->\n"
+PART = re.compile(rf"({_BEGIN})(.*?)({_END})".format(r"(?P<name>[\w-]+)", r"(?P=name)"), re.DOTALL)
 
 
 def written(path: Path) -> str:
-    """Return the text of a page with its tables between their marks; raise ValueError if a mark is missing."""
+    """Return the text of a page with its tables between their marks; raise ValueError for a mark without its other."""
     text = path.read_text()
-    for name, table in PAGES[path].items():
-        begin, end = f"<!-- {name}: written by data/make_readme.py -->\n", f"<!-- end of {name} -->\n"
-        before, begun, rest = text.partition(begin)
-        _, ended, after = rest.partition(end)
-        if not begun or not ended:
-            message = f"{path} has no marks {begin.strip()} ... {end.strip()}: put them where the table belongs."
-            raise ValueError(message)
-        lines = "".join(f"{line}\n" for line in table())
-        text = f"{before}{begin}{lines}{end}{after}"
-    return text
+    if len(PART.findall(text)) != max(text.count("written by data/make_readme.py -->"), text.count("<!-- end of ")):
+        message = (
+            f"{path}: a table has one mark; expected {_BEGIN.format('NAME').strip()} ... {_END.format('NAME').strip()}"
+        )
+        raise ValueError(message)
+
+    def table(found: re.Match[str]) -> str:
+        lines = "".join(f"{line}\n" for line in TABLES[found["name"]]())
+        return f"{found[1]}{lines}{found[4]}"
+
+    return PART.sub(table, text)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,38 @@
-"""The tables of README.md and CONTRIBUTING.md are those that the code makes."""
+"""The tables of README.md, CONTRIBUTING.md and docs/ are those that the code makes."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from data import make_readme
 from imagenet_tools import __version__, api
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = make_readme.ROOT
 
 
-@pytest.fixture(scope="module")
-def make_readme() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_readme", ROOT / "data" / "make_readme.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
-def test_the_tables_of_a_page_are_those_that_the_code_makes(name: str, make_readme: ModuleType) -> None:
-    path = ROOT / name
+@pytest.mark.parametrize("path", make_readme.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_tables_of_a_page_are_those_that_the_code_makes(path: Path) -> None:
     assert make_readme.written(path) == path.read_text(), "run: make readme"
 
 
-def test_the_readme_has_every_format_and_every_word() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert readme.count("\n| `") >= len(api._readers())
+def test_every_table_is_on_a_page() -> None:
+    names = {found["name"] for path in make_readme.PAGES for found in make_readme.PART.finditer(path.read_text())}
+    assert names == set(make_readme.TABLES)
+
+
+def test_a_mark_without_its_other_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- forms: written by data/make_readme.py -->\n| a |\n<!-- end of targets -->\n")
+    with pytest.raises(ValueError, match="one mark"):
+        make_readme.written(page)
+
+
+def test_the_reference_has_every_format_and_every_word() -> None:
+    reference = "".join(path.read_text() for path in (make_readme.DOCS / "reference").glob("*.md"))
+    assert all(f"\n| `{name}` |" in reference for name in api._formats())
     for word in (*SELECTION, *EXPORT):
-        assert f"| `{word.flag}" in readme and f"`{word.keyword}=`" in readme
+        assert f"| `{word.flag}" in reference and f"`{word.keyword}=`" in reference
 
 
 def test_the_citation_has_the_version_of_the_package() -> None:

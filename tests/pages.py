@@ -1,0 +1,148 @@
+"""Run the commands and the Python of a page of docs/ in order, and compare what they print with the page.
+
+    python -m tests.pages docs/start.md ...     write what is printed now into these pages
+
+A block `console` holds commands behind `$ `, and their standard output. A command that ends with `# exit code N` has
+this exit code, and any other has 0. A block `pycon` is a session of Python. `...` stands for output that is left out. A
+page runs in a copy of the folder that `imagenet-tools demo demo` makes. `<!-- given: NAME -->` adds a file or folder of
+GIVEN to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import imagenet_tools
+from data.make_readme import PART
+from imagenet_tools.catalogue import labels
+from tests.forms import kaggle
+
+FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FLAGS = doctest.ELLIPSIS
+
+
+class Step(NamedTuple):
+    """A command, or an example of Python, and what the page says it prints."""
+
+    source: str
+    output: str
+    language: str
+    exit_code: int = 0
+
+    @property
+    def prompted(self) -> str:
+        """The source behind its prompts, as the page has it."""
+        if self.language == "console":
+            return f"$ {self.source}\n"
+        first, *more = self.source.splitlines(keepends=True)
+        return f">>> {first}" + "".join(f"... {line}" for line in more)
+
+
+def steps(text: str) -> Iterator[Step]:
+    """Yield the commands and examples of a page, in order; tables that the code makes have tests of their own."""
+    for language, block in BLOCK.findall(PART.sub("", text)):
+        if language == "console":
+            for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, output = _parted(entry)
+                code = re.search(r"# exit code (\d+)$", command)
+                yield Step(command, output, language, int(code[1]) if code else 0)
+        elif language == "pycon":
+            for example in doctest.DocTestParser().get_examples(block):
+                yield Step(example.source, example.want, language)
+
+
+def _parted(entry: str) -> tuple[str, str]:
+    """Part a command, whose lines but the last end with a backslash, from its output."""
+    lines = entry.splitlines(keepends=True)
+    n = next(number for number, line in enumerate(lines, 1) if not line.endswith("\\\n"))
+    return "".join(lines[:n]).rstrip("\n"), "".join(lines[n:])
+
+
+def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
+    """Yield each step of a page with what it printed and its exit code, in a new folder like the demo's."""
+    shutil.copytree(demo, folder)
+    for name in re.findall(r"^<!-- given: (\S+) -->$", text, re.MULTILINE):
+        GIVEN[name](folder / name, demo)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder),  # the cache of MD5 sums
+    }
+    for name in ("IMAGENET_INDEX", "IMAGENET_ROOTS"):
+        environment.pop(name, None)
+    names: dict[str, object] = {}
+    for step in steps(text):
+        if step.language == "console":
+            command = ["bash", "-o", "pipefail", "-c", step.source]
+            ran = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+            yield step, ran.stdout.replace(str(folder), FOLDER).replace(str(demo), FOLDER), ran.returncode
+        else:
+            with contextlib.chdir(folder):
+                yield step, _python(step.source, names), 0
+
+
+def _python(source: str, names: dict[str, object]) -> str:
+    """Run an example of Python and return what an interactive session prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(source, "<page>", "single"), names)
+    return printed.getvalue()
+
+
+def agrees(step: Step, printed: str, exit_code: int) -> bool:
+    """Return True if a step printed what the page says, and has the exit code that it says."""
+    return exit_code == step.exit_code and doctest.OutputChecker().check_output(step.output, printed, _FLAGS)
+
+
+def _predictions(path: Path, demo: Path) -> None:
+    """Write predictions for the validation images in ILSVRC ids, every third of them wrong."""
+    id_of = {wnid: number for number, wnid in enumerate(labels.ilsvrc2012_ids(), 1)}
+    truth = [id_of[wnid] for wnid in labels.validation_wnids()]
+    path.write_text("".join(f"{label if n % 3 else label % 1000 + 1}\n" for n, label in enumerate(truth)))
+
+
+def _kaggle(path: Path, demo: Path) -> None:
+    """Write Kaggle's tree, with the images of the demo."""
+    index = imagenet_tools.open_index(demo / "imagenet.index")
+    stems = [stem for (stem,) in index.sql("SELECT image_id FROM images").fetchall()]
+    kaggle.write(path, {stem: index.image(stem).read() for stem in stems}, demo / "sample")
+
+
+# What a page can ask for beside the demo: each function writes it at a path, from the demo.
+GIVEN: Mapping[str, Callable[[Path, Path], None]] = {"predictions.txt": _predictions, "kaggle": _kaggle}
+
+
+def demo_at(path: Path) -> None:
+    """Make the folder that a page runs in."""
+    command = [sys.executable, "-m", "imagenet_tools", "demo", path.name]
+    subprocess.run(command, cwd=path.parent, check=True, capture_output=True)
+
+
+def main(pages: list[str]) -> None:
+    """Write into pages what their commands print now."""
+    with tempfile.TemporaryDirectory() as name:
+        demo_at(Path(name, "demo"))
+        for number, page in enumerate(map(Path, pages)):
+            text, end = page.read_text(), 0
+            for step, printed, exit_code in run(text, Path(name, "demo"), Path(name, str(number))):
+                begin = text.index(step.prompted + step.output, end) + len(step.prompted)
+                end = begin + len(step.output)
+                if not agrees(step, printed, exit_code):
+                    print(f"{page}: {step.source}: exit code {exit_code}", file=sys.stderr)
+                    text, end = text[:begin] + printed + text[end:], begin + len(printed)
+            page.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

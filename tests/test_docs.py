@@ -1,0 +1,74 @@
+"""Every command of docs/ prints what its page says, every page is in the navigation, and every link leads somewhere."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data.make_readme import DOCS, PART, ROOT
+from tests import pages
+from tests.shared import Shared
+
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
+# Code that needs a framework is run by tests/loaders.
+WITH_FRAMEWORKS = "docs/recipes/train.md"
+
+
+@pytest.fixture(scope="session")
+def demo(shared: Shared) -> Path:
+    """The folder that `imagenet-tools demo demo` makes."""
+    return shared("demo", pages.demo_at)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if any(pages.steps((ROOT / name).read_text()))])
+def test_the_commands_of_a_page_print_what_it_says(name: str, demo: Path, tmp_path: Path) -> None:
+    for step, printed, exit_code in pages.run((ROOT / name).read_text(), demo, tmp_path / "demo"):
+        told = f"exit code {exit_code}, expected {step.exit_code}\n{printed}\nexpected\n{step.output}"
+        assert pages.agrees(step, printed, exit_code), f"{step.source}\n{told}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_code_that_no_test_runs(name: str) -> None:
+    languages = {language for language, _ in pages.BLOCK.findall(PART.sub("", (ROOT / name).read_text()))}
+    run_elsewhere = {"python", "diff"} if name == WITH_FRAMEWORKS else set()
+    assert languages <= {"console", "pycon", "toml", "text"} | run_elsewhere
+
+
+def test_a_wrong_output_and_a_wrong_exit_code_are_noticed(demo: Path, tmp_path: Path) -> None:
+    page = "```console\n$ echo a\nb\n$ false\n$ exit 3  # exit code 3\n```\n"
+    page += "```pycon\n>>> 1 + 1\n3\n>>> x = 2\n>>> x\n2\n```\n"
+    results = [pages.agrees(*result) for result in pages.run(page, demo, tmp_path / "demo")]
+    assert results == [False, False, True, False, True, True]
+
+
+def test_the_navigation_has_every_page_once() -> None:
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
+    values = [value for section in nav for value in section.values()]
+    listed = [path for value in values for path in ([value] if isinstance(value, str) else [*map(_only_value, value)])]
+    assert sorted(f"docs/{path}" for path in listed) == PAGES
+
+
+def _only_value(entry: dict[str, str]) -> str:
+    [value] = entry.values()
+    return value
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *PAGES])
+def test_every_link_within_the_project_leads_to_a_page_and_a_heading(name: str) -> None:
+    text = re.sub(r"^```.*?^```$", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (ROOT / name).parent / path if path else ROOT / name
+        assert page.exists(), target
+        assert not name.startswith("docs/") or DOCS in page.resolve().parents, f"{target} is outside the site"
+        assert not anchor or anchor in set(_anchors(page.read_text())), target
+
+
+def _anchors(text: str) -> Iterator[str]:
+    """Yield the anchors of the headings of a page, as the site and GitHub make them of plain words."""
+    for title in re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.MULTILINE):
+        yield re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title.lower())).strip("-")
