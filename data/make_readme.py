@@ -125,8 +125,8 @@ def pages() -> Iterator[str]:
 
 def _opening(path: Path) -> str:
     """Return the first sentence of a page below its title."""
-    text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL).partition("\n\n")[2].strip()
-    sentence = re.split(r"(?<=[.:])\s", text, maxsplit=1)[0].replace("\n", " ").rstrip(".:") + "."
+    paragraph = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL).split("\n\n")[1]
+    sentence = re.split(r"(?<=\.)\s", " ".join(paragraph.split()))[0].rstrip(".:") + "."
     return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence)
 
 

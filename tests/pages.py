@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import NamedTuple
 import imagenet_tools
 from data.make_readme import PART
 from imagenet_tools.catalogue import labels
-from tests.forms import kaggle
+from tests.forms import annotations, hf_parquet, kaggle
 
 FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -73,20 +74,24 @@ def _parted(entry: str) -> tuple[str, str]:
 def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
     """Yield each step of a page with what it printed and its exit code, in a new folder like the demo's."""
     shutil.copytree(demo, folder)
+    sources = imagenet_tools.open_index(folder / "imagenet.index").sql("SELECT source FROM sources").fetchall()
+    imagenet_tools.relocate({source: folder / "sample" for (source,) in sources}, folder / "imagenet.index")
     for name in re.findall(r"^<!-- given: (\S+) -->$", text, re.MULTILINE):
         GIVEN[name](folder / name, demo)
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(folder),  # the cache of MD5 sums
+        "LC_ALL": "C",  # the order of `ls`
+        "PYTHONUTF8": "1",
     }
     for name in ("IMAGENET_INDEX", "IMAGENET_ROOTS"):
         environment.pop(name, None)
     names: dict[str, object] = {}
     for step in steps(text):
         if step.language == "console":
-            command = ["bash", "-o", "pipefail", "-c", step.source]
+            command = ["bash", "-c", step.source]
             ran = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-            yield step, ran.stdout.replace(str(folder), FOLDER).replace(str(demo), FOLDER), ran.returncode
+            yield step, ran.stdout.replace(str(folder), FOLDER), ran.returncode
         else:
             with contextlib.chdir(folder):
                 yield step, _python(step.source, names), 0
@@ -114,13 +119,46 @@ def _predictions(path: Path, demo: Path) -> None:
 
 def _kaggle(path: Path, demo: Path) -> None:
     """Write Kaggle's tree, with the images of the demo."""
+    kaggle.write(path, _images(demo), demo / "sample")
+
+
+def _hub(path: Path, demo: Path) -> None:
+    """Write Parquet files as Hugging Face's ILSVRC/imagenet-1k has them."""
+    hf_parquet.write(path, _images(demo), hf_parquet.words(demo / "sample"))
+
+
+def _fall11(path: Path, demo: Path) -> None:
+    """Write a tar of class tars."""
+    shutil.copy2(demo / "sample" / "ILSVRC2012_img_train.tar", path)
+
+
+def _whole_boxes(path: Path, demo: Path) -> None:
+    """Write the boxes of the sample as those of the whole ImageNet are: an archive of an archive for each class."""
+    classes: dict[str, dict[str, str]] = {}
+    with tarfile.open(demo / "sample" / "ILSVRC2012_bbox_train_v2.tar.gz") as archive:
+        for member in archive:
+            stream = archive.extractfile(member)
+            if stream is not None:
+                wnid, _, name = member.name.partition("/")
+                classes.setdefault(wnid, {})[name.removesuffix(".xml")] = stream.read().decode()
+    path.write_bytes(annotations.bboxes_annotations(classes))
+
+
+def _images(demo: Path) -> dict[str, bytes]:
+    """Return the bytes of the images of the demo by stem."""
     index = imagenet_tools.open_index(demo / "imagenet.index")
     stems = [stem for (stem,) in index.sql("SELECT image_id FROM images").fetchall()]
-    kaggle.write(path, {stem: index.image(stem).read() for stem in stems}, demo / "sample")
+    return {stem: index.image(stem).read() for stem in stems}
 
 
 # What a page can ask for beside the demo: each function writes it at a path, from the demo.
-GIVEN: Mapping[str, Callable[[Path, Path], None]] = {"predictions.txt": _predictions, "kaggle": _kaggle}
+GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
+    "bboxes_annotations.tar.gz": _whole_boxes,
+    "fall11_whole.tar": _fall11,
+    "hub": _hub,
+    "kaggle": _kaggle,
+    "predictions.txt": _predictions,
+}
 
 
 def demo_at(path: Path) -> None:

@@ -12,6 +12,8 @@ from tests import pages
 from tests.shared import Shared
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
+# Each of these takes 5 s of processor time or more.
+LONG = {"docs/questions.md", "docs/recipes/dogs-yolo.md", "docs/start.md"}
 # Code that needs a framework is run by tests/loaders.
 WITH_FRAMEWORKS = "docs/recipes/train.md"
 
@@ -22,7 +24,14 @@ def demo(shared: Shared) -> Path:
     return shared("demo", pages.demo_at)
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if any(pages.steps((ROOT / name).read_text()))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
+        for name in PAGES
+        if any(pages.steps((ROOT / name).read_text()))
+    ],
+)
 def test_the_commands_of_a_page_print_what_it_says(name: str, demo: Path, tmp_path: Path) -> None:
     for step, printed, exit_code in pages.run((ROOT / name).read_text(), demo, tmp_path / "demo"):
         told = f"exit code {exit_code}, expected {step.exit_code}\n{printed}\nexpected\n{step.output}"
@@ -31,9 +40,11 @@ def test_the_commands_of_a_page_print_what_it_says(name: str, demo: Path, tmp_pa
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_code_that_no_test_runs(name: str) -> None:
-    languages = {language for language, _ in pages.BLOCK.findall(PART.sub("", (ROOT / name).read_text()))}
+    blocks = pages.BLOCK.findall(PART.sub("", (ROOT / name).read_text()))
+    languages = {language for language, _ in blocks}
     run_elsewhere = {"python", "diff"} if name == WITH_FRAMEWORKS else set()
     assert languages <= {"console", "pycon", "toml", "text"} | run_elsewhere
+    assert not any("imagenet-tools" in block for language, block in blocks if language == "text")
 
 
 def test_a_wrong_output_and_a_wrong_exit_code_are_noticed(demo: Path, tmp_path: Path) -> None:
