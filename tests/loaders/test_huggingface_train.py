@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.loaders.folders import SOUND, decoded
-from tests.loaders.truth import DOGS, Say, Truth, readme_code
+from tests.loaders.truth import DOGS, Say, Truth, page_code
 
 
-@pytest.mark.proof(target="no export", loader="README: datasets IterableDataset")
-def test_the_readme_s_lines_stream_every_image_once(index: Any, truth: dict[str, Truth], say: Say) -> None:
-    exec(readme_code("datasets"), names := {"dogs": index.select(under="dog", where=SOUND)})
+@pytest.mark.proof(target="no export", loader="docs: datasets IterableDataset")
+def test_the_page_s_lines_stream_every_image_once(index: Any, truth: dict[str, Truth], say: Say) -> None:
+    exec(page_code("datasets"), names := {"dogs": index.select(under="dog", where=SOUND)})
     stream = names["stream"]
     wanted = {
         decoded(one.data).tobytes(): DOGS.index(one.wnid)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.loaders.folders import SOUND, decoded, pixels
-from tests.loaders.truth import DOGS, Say, Truth, readme_code
+from tests.loaders.truth import DOGS, Say, Truth, page_code
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def expected(dogs: Any, truth: dict[str, Truth]) -> dict[str, str]:
     return {image_id: wnid for image_id, wnid in chosen.items() if image_id not in SOUND}
 
 
-@pytest.mark.proof(target="no export", loader="README: grain MapDataset")
-def test_the_readme_s_lines_give_grain_a_data_set(dogs: Any, truth: dict[str, Truth]) -> None:
-    exec(readme_code("grain"), {"dogs": dogs}, found := {})
+@pytest.mark.proof(target="no export", loader="docs: grain MapDataset")
+def test_the_page_s_lines_give_grain_a_data_set(dogs: Any, truth: dict[str, Truth]) -> None:
+    exec(page_code("grain"), {"dogs": dogs}, found := {})
     assert sorted(label for _, label in found["photos"]) == sorted(dogs.dataset("train").targets)
     assert len({image.tobytes() for image, _ in found["photos"]}) == 49
 
@@ -56,11 +56,11 @@ def test_tf_data_takes_it_as_a_generator(dogs: Any, truth: dict[str, Truth], say
     say(f"{len(read)} images")
 
 
-@pytest.mark.proof(target="no export", loader="README: tf.data in batches")
-def test_the_readme_s_lines_give_tf_data_batches_of_undecoded_images(
+@pytest.mark.proof(target="no export", loader="docs: tf.data in batches")
+def test_the_page_s_lines_give_tf_data_batches_of_undecoded_images(
     dogs: Any, truth: dict[str, Truth], say: Say
 ) -> None:
-    exec(readme_code("tf.data"), names := {"dogs": dogs})
+    exec(page_code("tf.data"), names := {"dogs": dogs})
     read: list[tuple[bytes, int]] = []
     for data, labels in names["batches"].as_numpy_iterator():
         read += zip(data.tolist(), labels.tolist(), strict=True)

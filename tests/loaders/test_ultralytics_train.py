@@ -18,7 +18,7 @@ from torchvision.datasets.folder import default_loader
 
 import imagenet_tools
 from tests.loaders.folders import SOUND, class_folders, face, pixels
-from tests.loaders.truth import DOGS, Say, Truth, readme_code
+from tests.loaders.truth import DOGS, Say, Truth, page_code
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +88,18 @@ def test_two_workers_give_imagefolder_s_batches(both: tuple[ImageFolder, Any], m
 
 @pytest.fixture
 def names(index: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the README's code finds: imagenet.index in the current folder, and what a training script has by then."""
+    """What the code of the page finds: imagenet.index in the current folder, and what a training script has by then."""
     (tmp_path / "imagenet.index").symlink_to(index.path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # for the one that lacks its last bytes
     crop = transforms.Compose([transforms.CenterCrop(64), transforms.ToTensor()])
     found = {"train_transform": crop, "val_transform": crop, "batch_size": 8, "workers": 2}
-    exec(readme_code("torch.utils.data"), found)
+    exec(page_code("torch.utils.data"), found)
     return found
 
 
-@pytest.mark.proof(target="no export", loader="README: pytorch/examples")
-def test_the_readme_s_lines_train_as_main_py_does(names: dict[str, Any], say: Say) -> None:
+@pytest.mark.proof(target="no export", loader="docs: pytorch/examples")
+def test_the_page_s_lines_train_as_main_py_does(names: dict[str, Any], say: Say) -> None:
     assert names["train_dataset"].classes == names["val_dataset"].classes == DOGS
     assert [list(names["train_dataset"].targets).count(label) for label in range(5)] == [10] * 5
     torch.manual_seed(0)
@@ -119,16 +119,16 @@ def test_the_readme_s_lines_train_as_main_py_does(names: dict[str, Any], say: Sa
     say(f"5 epochs, loss {losses[0]:.2f} to {losses[-1]:.2f}")
 
 
-@pytest.mark.proof(target="no export", loader="README: timm create_loader")
+@pytest.mark.proof(target="no export", loader="docs: timm create_loader")
 def test_timm_sets_its_transform_and_loads(names: dict[str, Any], say: Say) -> None:
-    exec(readme_code("timm.data"), names | {"device": torch.device("cpu")}, found := {})
+    exec(page_code("timm.data"), names | {"device": torch.device("cpu")}, found := {})
     batches = [(images.shape, len(labels)) for images, labels in found["loader"]]
     assert batches == [((8, 3, 224, 224), 8)] * 6  # timm drops the last, for training
     assert "RandomResizedCrop" in repr(found["loader"].dataset.transform)
     say("6 batches of 8 at 224")
 
 
-@pytest.mark.proof(target="no export", loader="README: lightning Trainer.fit")
+@pytest.mark.proof(target="no export", loader="docs: lightning Trainer.fit")
 def test_lightning_fits(names: dict[str, Any], say: Say) -> None:
     class Model(lightning.LightningModule):
         def __init__(self) -> None:
@@ -150,7 +150,7 @@ def test_lightning_fits(names: dict[str, Any], say: Say) -> None:
             return torch.optim.SGD(self.parameters(), 0.1)
 
     model = Model()
-    exec(readme_code("lightning"), names | {"model": model})
+    exec(page_code("lightning"), names | {"model": model})
     assert model.seen["train"] == 50
     assert model.seen["val"] >= 20
     say("1 epoch on 50 images")

@@ -21,11 +21,10 @@ SOURCES = (
 )
 
 
-def readme_code(word: str) -> str:
-    """The Python of the README's section "Train without exporting" that has a word in it: what a proof runs."""
-    readme = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
-    section = readme.split("## Train without exporting")[1].split("\n## ")[0]
-    [code] = [block.split("```")[0] for block in section.split("```python\n")[1:] if word in block.split("```")[0]]
+def page_code(word: str) -> str:
+    """The Python of the page "Train without exporting" that has a word in it: what a proof runs."""
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "recipes" / "train.md").read_text()
+    [code] = [block.split("```")[0] for block in page.split("```python\n")[1:] if word in block.split("```")[0]]
     return code
 
 
