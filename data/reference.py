@@ -182,20 +182,21 @@ def _members(kind: type, name: str) -> Iterator[str]:
         if isinstance(value, (property, functools.cached_property)):
             yield from ("", f"### {name}.{member}", *_docstring(inspect.getdoc(value) or ""))
         elif inspect.isroutine(value):
-            yield from _documented(f"{name}.{member}", getattr(kind, member))
+            bound = isinstance(value, (classmethod, staticmethod))
+            yield from _documented(f"{name}.{member}", getattr(kind, member), n_bound=0 if bound else 1)
 
 
-def _documented(name: str, function: Any) -> Iterator[str]:
+def _documented(name: str, function: Any, *, n_bound: int = 0) -> Iterator[str]:
     """Yield the section of a function: its name without the package, its signature, and its docstring."""
     yield from ("", f"### {re.sub(r'imagenet_tools[.](wordnet[.])?', '', name)}", "")
-    yield from ("```text", *_signature(name, function), "```")
+    yield from ("```text", *_signature(name, function, n_bound), "```")
     yield from _docstring(inspect.getdoc(function) or "")
 
 
-def _signature(name: str, function: Any) -> Iterator[str]:
-    """Yield the signature of a function, on lines of its own if it is long."""
+def _signature(name: str, function: Any, n_bound: int) -> Iterator[str]:
+    """Yield the signature of a function without its first parameters, on lines of its own if it is long."""
     signature = inspect.signature(function)
-    parameters = [parameter for parameter in signature.parameters.values() if parameter.name not in ("self", "cls")]
+    parameters = [*signature.parameters.values()][n_bound:]
     texts: list[str] = []
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in texts:
