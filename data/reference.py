@@ -139,9 +139,11 @@ def _epilog(text: str) -> Iterator[str]:
 
 
 def functions() -> Iterator[str]:
-    """Yield a section for each public function."""
+    """Yield a section for each public function; classes have their methods elsewhere."""
     for name in imagenet_tools.__all__:
-        yield from _documented(f"imagenet_tools.{name}", getattr(imagenet_tools, name))
+        function = getattr(imagenet_tools, name)
+        if inspect.isroutine(function):
+            yield from _documented(f"imagenet_tools.{name}", function)
 
 
 def index_methods() -> Iterator[str]:
