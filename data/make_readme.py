@@ -24,6 +24,16 @@ from imagenet_tools.selection.words import EXPORT, SELECTION, Word
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 
+# The work of the rows for README.md.
+HEADLINES = (
+    "index class folders, facts of every image",
+    "index a tar of class tars, facts of every image",
+    "random reads for training, out of the tar",
+    "count the images under dog.n.01",
+    "WordNet opened, everything under entity.n.01",
+    "index 14,197,122 images and 1,034,908 box XML",
+)
+
 sys.path.insert(0, str(ROOT))  # run as a script, Python finds only the modules of data/
 
 from data import reference  # noqa: E402
@@ -77,6 +87,14 @@ def figures() -> Iterator[str]:
     yield from ("| work | this project | beside others, in the same run |", "|---|---|---|")
     for part in RESULTS.read_text().split("<!-- for the README -->\n")[1:]:
         yield from part.partition("<!-- end for the README -->")[0].splitlines()
+
+
+def speed() -> Iterator[str]:
+    """Yield the rows of figures() that stand for the others."""
+    head, line, *rows = figures()
+    yield from (head, line)
+    for work in HEADLINES:
+        yield next(row for row in rows if row.startswith(f"| {work} |"))
 
 
 def _words(words: tuple[Word, ...]) -> Iterator[str]:
@@ -147,7 +165,7 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     table.__name__.replace("_", "-"): table
     for table in (
-        *(forms, targets, choosing, exporting, figures, rooms, libraries, sql, pages, links),
+        *(forms, targets, choosing, exporting, figures, speed, rooms, libraries, sql, pages, links),
         *(reference.commands, reference.functions, reference.index_methods, reference.selection_methods),
         *(reference.dataset_methods, reference.plan_methods, reference.wordnet_functions, reference.tables),
         *(reference.class_lists, reference.published_image_lists, reference.lists_left_out, reference.exit_codes),

@@ -35,7 +35,7 @@ _EVERYWHERE = {"help", "as_json", "index_path"}  # options of every command
 # Methods for other rooms of the package, and what a result says of its writer.
 _INTERNAL = {
     *("chosen", "condition", "cursor", "demand", "image_place", "keep", "keys", "place", "read", "run", "senses_taken"),
-    *("stamps", "together", "with_words", "writer", "writes", "written"),
+    *("image_of", "shown_boxes", "stamps", "together", "with_words", "writer", "writes", "written"),
 }
 _MAX_SIGNATURE_CHARS = 88
 

@@ -1,4 +1,4 @@
-"""Every command of docs/ prints what its page says, every page is in the navigation, and every link leads somewhere."""
+"""Commands of README.md and docs/ print what the page says, the navigation has every page, and links lead somewhere."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ def demo(shared: Shared) -> Path:
     "name",
     [
         pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
-        for name in PAGES
+        for name in ["README.md", *PAGES]
         if any(pages.steps((ROOT / name).read_text()))
     ],
 )
