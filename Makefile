@@ -32,6 +32,7 @@ lint: $(READY)
 
 readme: $(READY)
 	$(BIN)/python data/make_readme.py
+	$(BIN)/python data/make_pictures.py
 
 # The site, in site/; a warning is an error.
 docs: $(DOCS)/.ready

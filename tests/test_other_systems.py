@@ -104,7 +104,7 @@ def test_the_steps_of_make_demo_succeed_without_them(elsewhere: dict[str, str], 
     )
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)["steps"]
-    assert [step["exit_code"] for step in steps] == [0, 3, 0, 0, 0, 0, 0] and len(steps) == 7
+    assert [step["exit_code"] for step in steps] == [0, 3] + [0] * 8
     for name in ("dogs", "dogs-yolo"):
         checked = subprocess.run(
             [*COMMAND, "check", str(tmp_path / "demo" / name), "-i", str(tmp_path / "demo" / "imagenet.index")],

@@ -16,7 +16,7 @@ from imagenet_tools.errors import UsageError
 @click.option("-o", "--output", type=options.PATH, required=True, help="The page, which must not exist.")
 @options.root_option
 def command(path: Path | None, output: Path) -> None:
-    """Write a report of an index or an export: what it holds, as one HTML page without other files.
+    """Write one HTML page about an index or an export.
 
     The page has the counts by split and class, charts of classes, sizes and boxes, the problems, and twenty images.
     INDEX is -i, or the default index, if it is not named.

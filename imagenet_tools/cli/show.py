@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
-from imagenet_tools.cli.printing import note, print_json
+from imagenet_tools.cli.printing import note, print_json, terminal_columns
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.selection.words import SELECTION
 from imagenet_tools.text import count_of, printable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagenet_tools.display.pictures import SheetRow
 
 _SUFFIXES = {".png": "png", ".html": "html"}
-_LETTER_PIXELS = 8  # the width of a letter, where the terminal does not tell its width in pixels
+_LETTER_PIXELS = 8  # about the width of a letter in a terminal
 
 
 @options.make_command("show")
@@ -34,7 +34,7 @@ _LETTER_PIXELS = 8  # the width of a letter, where the terminal does not tell it
 @options.recipe_option
 @options.root_option
 def command(target: str | None, n: int, output: Path | None, recipe: Path | None) -> int:
-    """Show an image with its boxes, or a contact sheet of several images.
+    """Show an image or a contact sheet, with boxes.
 
     An ID of an image shows the image upright. A SYNSET, or nothing, shows images of the selection, a row a class,
     drawn by --seed. A FILE is any image file. The picture appears in the terminal if that is kitty, Ghostty, iTerm2,
@@ -126,10 +126,5 @@ def _sheet(target: str | None, recipe: Path | None, n: int, *, large: bool) -> l
 
 
 def _terminal_pixels() -> int:
-    """Return the width of the terminal in pixels."""
-    import fcntl
-    import struct
-    import termios
-
-    _, columns, width, _ = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, b"\0" * 8))
-    return int(width or max(columns, 40) * _LETTER_PIXELS)
+    """Return about the width of the terminal in pixels."""
+    return max(terminal_columns() or 0, 40) * _LETTER_PIXELS
