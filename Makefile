@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/imagenet-tools demo demo
 
 test: $(READY) lint
-	$(BIN)/pytest -n 2 -m "not long"
+	$(BIN)/pytest -n 3 -m "not long"
 
 test-long: $(READY)
 	$(BIN)/pytest -n 2 -m "long or drawn" --hypothesis-profile=long

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,11 +29,14 @@ static void wait_for_disk(void) {
     nanosleep(&time, NULL);
 }
 
-static void note_open(int fd, const char *path) {
+static void note_open(int fd) {
     const char *under = getenv("LATENCY_UNDER");
+    char link[64], path[4096] = "";
     struct stat status;
-    if (fd < 0 || fd >= DESCRIPTORS) return;
-    is_slow[fd] = under && !strncmp(path, under, strlen(under)) && !fstat(fd, &status) && S_ISREG(status.st_mode);
+    if (fd < 0 || fd >= DESCRIPTORS || !under) return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0) return;
+    is_slow[fd] = !strncmp(path, under, strlen(under)) && !fstat(fd, &status) && S_ISREG(status.st_mode);
     if (is_slow[fd]) wait_for_disk();
 }
 
@@ -40,20 +44,22 @@ static void before_read(int fd) {
     if (fd >= 0 && fd < DESCRIPTORS && is_slow[fd]) wait_for_disk();
 }
 
-#define OPEN(name)                                                               \
-    int name(const char *path, int flags, ...) {                                 \
-        static int (*real)(const char *, int, ...);                              \
+#define OPEN(name, PARAMETERS, ARGUMENTS, TYPE)                                  \
+    int name PARAMETERS {                                                        \
+        static int (*real) TYPE;                                                 \
         va_list rest;                                                            \
         va_start(rest, flags);                                                   \
         mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;  \
         va_end(rest);                                                            \
         if (!real) real = dlsym(RTLD_NEXT, #name);                               \
-        int fd = real(path, flags, mode);                                        \
-        note_open(fd, path);                                                     \
+        int fd = real ARGUMENTS;                                                 \
+        note_open(fd);                                                           \
         return fd;                                                               \
     }
-OPEN(open)
-OPEN(open64)
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode), (const char *, int, ...))
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), (const char *, int, ...))
+OPEN(openat, (int folder, const char *path, int flags, ...), (folder, path, flags, mode), (int, const char *, int, ...))
+OPEN(openat64, (int folder, const char *path, int flags, ...), (folder, path, flags, mode), (int, const char *, int, ...))
 
 #define READ(name, PARAMETERS, ARGUMENTS)                       \
     ssize_t name PARAMETERS {                                   \
