@@ -213,8 +213,8 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
         ancestors: Map a class that is not in b to the nearest class of b above it.
 
     Returns:
-        A map: `logits[:, m.index]` converts model outputs, `m.target[labels]` converts labels; `m.lost` and
-        `m.merged` name the classes without a source or with several.
+        A map: `m.scores(logits)` converts model outputs, `m.target[labels]` converts labels; `m.lost` and `m.merged`
+        name the classes without a source or with several. `logits[:, m.index]` is right only if there are none.
 
     Raises:
         UsageError: No such list.

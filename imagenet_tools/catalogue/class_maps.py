@@ -58,6 +58,7 @@ class ClassMap:
         n_mapped = len(self.a) - len(self.dropped)
         return (
             f"ClassMap: {self.a.name} to {self.b.name}; {n_mapped:,} of {count_of(len(self.a), 'class')} have a target"
+            + (f", {len(self.lost):,} of the other list have no source: use scores()" if self.lost else "")
         )
 
     @functools.cached_property

@@ -31,14 +31,15 @@ report {demo}/imagenet.index -o {demo}/report.html
 report {demo}/dogs-yolo -o {demo}/dogs-yolo.html
 """
 
-# A folder with this file is a demo, and may be removed to make the demo again.
+# A folder with this file is a demo. What the demo made in it is removed when the demo is made again.
 _MARKER = ".imagenet-tools-demo"
+_MADE = ("sample", "imagenet.index", "dogs", "dogs-yolo", "contact-sheet.png", "report.html", "dogs-yolo.html")
 
 
 @options.make_command("demo")
 @click.argument("folder", metavar="DIR", type=options.PATH)
 def command(folder: Path) -> int:
-    """Run the main commands on a small sample, in a new folder DIR.
+    """Run the main commands on a small sample, in a folder DIR.
 
     Each command is printed before it runs: index the sample, query it with SQL, export subsets, and write reports.
     The sample holds 13 of the 1,000 classes in the layout of the official archives; its images are drawn. With
@@ -50,9 +51,13 @@ def command(folder: Path) -> int:
     if folder.exists():
         if not (folder / _MARKER).is_file():
             raise ExistsError(f"{folder} exists and is no demo. Name a folder that does not exist.")
-        shutil.rmtree(folder)
+        for name in _MADE:  # anything else is the user's
+            made = folder / name
+            shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
     shutil.copytree(_sample(), folder / "sample")
-    (folder / _MARKER).write_text("`imagenet-tools demo` made this folder, and removes it when it runs again.\n")
+    (folder / _MARKER).write_text(
+        "`imagenet-tools demo` made this folder. When it runs again, it replaces that.\n"
+    )
     # A path is quoted from its first letter to its last: '/tmp/my demo'/imagenet.index is one word for a shell.
     names = {"sample": shlex.quote(str(folder / "sample")), "demo": shlex.quote(str(folder))}
     lines = [line.format(**names) for line in _COMMANDS.strip().splitlines()]
@@ -68,8 +73,10 @@ def command(folder: Path) -> int:
             if code not in (DONE, PROBLEMS):
                 break
         else:
-            click.echo(f"\nThe index and the exports are in {folder}/. Each export is ready for training; its")
-            click.echo("classes.json and manifest.json list its content.")
+            click.echo(f"\nThe index and the exports are in {folder}/. Each export has a classes.json and a")
+            click.echo(
+                "manifest.json, which list its content. One image of the sample is cut short on purpose."
+            )
             click.echo(f"Open the pictures: {folder}/report.html, dogs-yolo.html and contact-sheet.png.")
     if options.as_json():
         print_json({"folder": folder, "steps": steps})

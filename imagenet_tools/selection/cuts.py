@@ -25,6 +25,7 @@ Ask = Callable[[str, Mapping[str, object]], list[Any]]  # runs SQL for a selecti
 _AT_ONCE_IMAGES = 1_000_000  # images that are ranked in one query
 _BUCKET_BITS = 16  # bits of a draw that are counted first, to find the last image of a limit
 _NAMED_CLASSES = 5  # classes that a note names
+_OFFICIAL_SPLITS = ("train", "val", "test")
 
 _Batches = Sequence[list[str] | None]
 
@@ -57,6 +58,7 @@ def find(request: Request, ask: Ask) -> tuple[Prepared, tuple[str, ...]]:
         prepared = prepared._replace(counts=_count_cuts(request, prepared, batches, ask))
         _check_rest(choice, query.divided(request, prepared), ask)
     if choice.per_class:
+        _check_per_class(choice, ask)
         prepared = prepared._replace(amounts=_amount_cuts(request, prepared, batches, ask))
     if choice.limit is not None:
         prepared = prepared._replace(limit=_limit_cut(choice, query.whole(request, prepared), choice.limit, ask))
@@ -85,6 +87,18 @@ def _check_names(choice: Choice, ask: Ask) -> None:
                 raise UsageError(
                     f"{flag} {name}: the index has no image of this {kind}. {did_you_mean(name, known)}{expected}"
                 )
+
+
+def _check_per_class(choice: Choice, ask: Ask) -> None:
+    """Raise UsageError if --per-class names a split that neither the index, nor ImageNet, nor --split has."""
+    rows = ask("SELECT DISTINCT split FROM images WHERE split IS NOT NULL ORDER BY split", {})
+    official = [*dict.fromkeys((*_OFFICIAL_SPLITS, *(name for (name,) in rows)))]
+    known = official if choice.split == OFFICIAL else [*dict.fromkeys((*dict(choice.split.amounts), REST))]
+    for name in choice.per_class:
+        if name and name not in known:
+            raise UsageError(
+                f"--per-class {name}: no split is called so. {did_you_mean(name, known)}Expected {' or '.join(known)}."
+            )
 
 
 def _split_mix(request: Request, ask: Ask) -> tuple[bool, list[str]]:

@@ -67,12 +67,12 @@ def short(result: Result) -> str | None:
     if not result.rates(OURS):
         return None
     told = [
-        f"{median(result.ratios(name)):.2g}x {'the limit, ' if name in result.contest.limits else ''}{name}"
+        f"{number(median(result.ratios(name)))}x {'the limit, ' if name in result.contest.limits else ''}{name}"
         for name, _ in result.contest.runs()
         if name != OURS and result.ratios(name)
     ]
     rate = f"{number(median(result.rates(OURS)))} {result.contest.unit}/s"
-    return f"| {cell(result.contest.work)} | {rate} | {cell(', '.join(told))} |"
+    return f"| {cell(result.contest.work)} | {rate} | {cell('; '.join(told))} |"
 
 
 def spread(values: Sequence[float]) -> str:

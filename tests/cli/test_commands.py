@@ -174,6 +174,7 @@ def test_every_command_prints_json_and_nothing_else_on_stdout(run: Run, tmp_path
 def test_a_demo_shows_its_commands_and_is_made_again_where_a_demo_is(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "a demo"
     (folder / "dogs" / "old").mkdir(parents=True)
+    (folder / "thesis").mkdir()
     (folder / ".imagenet-tools-demo").touch()
     ran = run("demo", str(folder), "--json")
     assert ran.code == 0, ran.err
@@ -181,6 +182,7 @@ def test_a_demo_shows_its_commands_and_is_made_again_where_a_demo_is(run: Run, t
     assert [step["exit_code"] for step in steps] == [0, 3, 0, 0, 0, 0, 0, 0, 0, 0]
     assert all(f"$ {step['command']}\n" in ran.err for step in steps)
     assert "The index and the exports are in" in ran.err
+    assert (folder / "thesis").is_dir()  # what a user put there stays
     assert not (folder / "dogs" / "old").exists() and (folder / "dogs-yolo" / "data.yaml").is_file()
     assert all((folder / name).is_file() for name in ("report.html", "dogs-yolo.html", "contact-sheet.png"))
 

@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,17 @@ def test_a_selection_opens_nothing_until_it_is_asked_and_streams_in_order(many: 
     assert len(ordered) == 6000
     again = pickle.loads(pickle.dumps(chosen))
     assert [batch.to_pydict() for batch in again.batches()] == [batch.to_pydict() for batch in chosen.batches()]
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "expected"),
+    [
+        ("official", "trian", "Did you mean train? Expected train or val or test."),
+        ("official", "foo", "Expected train or val or test."),
+        ("train=0.5,dev=0.5", "val", "Expected train or dev."),
+        ("val=1/class", "test", "Expected val or train."),
+    ],
+)
+def test_a_number_for_a_split_that_is_not_there_is_an_error(index: Index, split: str, name: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--per-class {name}: no split is called so. {expected}")):
+        index.select(split=split, per_class={"train": 2, name: 2}).counts()
