@@ -6,15 +6,19 @@ import inspect
 import textwrap
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from imagenet_tools.arguments import checked, keyword_types
+from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.words import SELECTION, SelectionWords, Word
 from imagenet_tools.store.store import Store
 from imagenet_tools.store.summary import summarise
 from imagenet_tools.text import html_of
+
+if TYPE_CHECKING:
+    from imagenet_tools.selection.widget import Browser
 
 
 def by_recipe(index: Store, path: str | Path) -> Selection:
@@ -67,6 +71,25 @@ class Index(Store):
         """Return the tables of `info`, for notebooks."""
         summary = summarise(self)
         return html_of(str(self.path), *summary.tables(), notes=summary.notes())
+
+    def widget(self) -> Browser:
+        """Return a widget for notebooks: the tree of synsets, images of each, and a selection to choose, as code.
+
+        Raises:
+            UsageError: anywidget is not installed.
+
+        Example:
+            browser = index.widget()
+            browser                             # shows it; in a later cell: browser.selection.show(12)
+        """
+        try:
+            from imagenet_tools.selection.widget import Browser
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"index.widget() needs anywidget, and found no module {error.name}. "
+                "Install it: pip install 'imagenet-tools[notebook]'."
+            ) from error
+        return Browser(self)
 
     @property
     def images(self) -> Selection:

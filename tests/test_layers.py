@@ -53,6 +53,7 @@ HOMES = {
     },
     "click": {"cli"},
     "indexed_gzip": {"containers.gzip_stream"},
+    "anywidget": {"selection.widget"},
 }
 
 # The rooms that may contain SQL.
