@@ -55,9 +55,7 @@ def command(folder: Path) -> int:
             made = folder / name
             shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
     shutil.copytree(_sample(), folder / "sample")
-    (folder / _MARKER).write_text(
-        "`imagenet-tools demo` made this folder. When it runs again, it replaces that.\n"
-    )
+    (folder / _MARKER).write_text("`imagenet-tools demo` made this folder. When it runs again, it replaces that.\n")
     # A path is quoted from its first letter to its last: '/tmp/my demo'/imagenet.index is one word for a shell.
     names = {"sample": shlex.quote(str(folder / "sample")), "demo": shlex.quote(str(folder))}
     lines = [line.format(**names) for line in _COMMANDS.strip().splitlines()]
@@ -74,9 +72,7 @@ def command(folder: Path) -> int:
                 break
         else:
             click.echo(f"\nThe index and the exports are in {folder}/. Each export has a classes.json and a")
-            click.echo(
-                "manifest.json, which list its content. One image of the sample is cut short on purpose."
-            )
+            click.echo("manifest.json, which list its content. One image of the sample is cut short on purpose.")
             click.echo(f"Open the pictures: {folder}/report.html, dogs-yolo.html and contact-sheet.png.")
     if options.as_json():
         print_json({"folder": folder, "steps": steps})
