@@ -11,7 +11,7 @@ from imagenet_tools import api
 from imagenet_tools.catalogue import lists
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
-from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, webdataset, whole, zips
+from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, tiny, webdataset, whole, zips
 from tests.forms.det_tree import Det, write_2014, write_tree
 from tests.forms.dogs import Dogs
 
@@ -66,6 +66,12 @@ def _imagenette(made: Made) -> Path:
     return small.imagenette(made.home, images, images)
 
 
+def _tiny(made: Made) -> Path:
+    images = list(made.data.values())
+    train = {f"{wnid}_0": data for wnid, data in zip(tiny.WNIDS, images, strict=False)}
+    return tiny.write(made.home, train, {"val_0": (images[3], tiny.WNIDS[0], (0, 0, 9, 9))})
+
+
 Make = Callable[[Made], Path]
 FORMS: dict[str, Make] = {
     "fall11_whole.tar": lambda made: whole.fall11_whole(made.home / "fall11_whole.tar", made.classes()),
@@ -93,6 +99,7 @@ FORMS: dict[str, Make] = {
     "the archives of DET": lambda made: write_2014(made.home, Det(made.data)),
     "Stanford Dogs, unpacked": lambda made: Dogs(made.data).write_folders(made.home),
     "Stanford Dogs, tars": lambda made: Dogs(made.data).write_tars(made.home),
+    "Tiny-ImageNet, unpacked": _tiny,
     "Kaggle's tree": lambda made: kaggle.write(made.home, made.data, made.sample),
     "Kaggle's archive": lambda made: kaggle.write_archive(made.home / "kaggle.tar.gz", made.data, made.sample),
     "imagenet-1k of the hub": lambda made: hf_parquet.write(made.home, made.data, made.words),
@@ -196,6 +203,9 @@ TOLD = {
     "Stanford Dogs, tars": [
         "stanford_dogs: stanford-dogs train+test, boxes, wordnet",
         "stanford_dogs: stanford-dogs train+test, images, wordnet",
+    ],
+    "Tiny-ImageNet, unpacked": [
+        "tiny_imagenet: tiny-imagenet-200 train+val+test, images+boxes, tiny-imagenet-200",
     ],
     "Kaggle's tree": [
         "box_xml: ilsvrc2012 train, boxes, ilsvrc2012",

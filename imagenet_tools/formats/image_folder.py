@@ -23,14 +23,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
-from imagenet_tools.images.detection import (
-    SORT_TINY,
-    TINY,
-    TINY_RELEASED,
-    are_tiny_imagenet,
-    folder_names,
-    identify_dataset,
-)
+from imagenet_tools.images.detection import TINY, are_tiny_imagenet, folder_names, identify_dataset, tiny_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
@@ -78,9 +71,8 @@ def detect(path: Path) -> list[Detection]:
         return []
     if wnid_of_folder(path.name) and "/" not in next(iter(image_names(path, 1)), "/"):
         return []  # a class folder itself: flat_folder reads it with the folders below
-    homes = [home for home in (path, path / "val") if (home / "val_annotations.txt").is_file()]
-    if any(image_names(home / "images", 1) for home in homes):
-        return [Detection("image_folder", path, TINY, (), TINY_RELEASED, advice=SORT_TINY)]
+    if tiny_folders(path):
+        return []  # tiny_imagenet reads it with its boxes
     splits = [_SplitFolder(path, name, folders) for name, folders in _class_folders(path).items()]
     if not splits:
         return []

@@ -28,6 +28,7 @@ from imagenet_tools.catalogue.releases import (
 )
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
+from imagenet_tools.images.class_folders import folders_by_wnid, split_folders
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.probe import probe
@@ -59,16 +60,9 @@ TINY = "tiny-imagenet-200"
 
 _TINY_IMAGES = 500  # Tiny-ImageNet numbers the images of a class from 0 to 499
 _TINY_SIZE = (64, 64)  # pixels
-TINY_LISTS = ("wnids.txt", "val_annotations.txt")
-TINY_BOXES = "_boxes.txt"
-
-TINY_RELEASED = (
-    "Tiny-ImageNet as it is released, which is not read yet: its validation images are in no class folders, and its "
-    "images are not ILSVRC2012's of the same names"
-)
-SORT_TINY = (
-    "unpack it, sort val/images/ into val/<wnid>/ by val_annotations.txt, and index the folder; or index train/ alone"
-)
+TINY_ANNOTATIONS = "val_annotations.txt"
+TINY_BOXES = "_boxes.txt"  # after the wnid of the class folder
+_TINY_LISTS = ("wnids.txt", TINY_ANNOTATIONS)
 
 _PROBED_IMAGES = 8
 
@@ -131,8 +125,22 @@ def are_tiny_imagenet(images: Sequence[Path]) -> bool:
 def _has_tiny_lists(image: Path) -> bool:
     folder = image.parent.parent if image.parent.name == "images" else image.parent
     home = folder.parent.parent if is_split_folder(folder.parent.name) else folder.parent
-    places = [folder / f"{folder.name}{TINY_BOXES}", *(home / name for name in TINY_LISTS)]
-    return any(place.is_file() for place in [*places, home / "val" / TINY_LISTS[1]])
+    places = [folder / f"{folder.name}{TINY_BOXES}", *(home / name for name in _TINY_LISTS)]
+    return any(place.is_file() for place in [*places, home / "val" / TINY_ANNOTATIONS])
+
+
+def tiny_folders(path: Path) -> dict[str, Path]:
+    """Return the folders at a path that have Tiny-ImageNet's lists of boxes, by split: the path, or those in it."""
+    folders = [path, *(path / name for name in split_folders(path))] if path.is_dir() else []
+    train = [("train", folder) for folder in folders if _has_tiny_boxes(folder)]
+    return dict(train + [("val", folder) for folder in folders if (folder / TINY_ANNOTATIONS).is_file()])
+
+
+def _has_tiny_boxes(folder: Path) -> bool:
+    wnids = folders_by_wnid(folder)
+    return set(wnids) <= set(lists.get(TINY).wnids) and any(
+        (folder / wnid / f"{wnid}{TINY_BOXES}").is_file() for wnid in wnids
+    )
 
 
 def _has_tiny_size(image: Path) -> bool:
@@ -214,11 +222,13 @@ def detect_images(
     if are_stanford_dogs([part for part in PurePosixPath(images[0]).parts[:-1] if wnid_of_folder(part)][:1]):
         return None
     names_around = _names_around(path, images[0])
-    tiny = any(name.endswith((*TINY_LISTS, TINY_BOXES)) for name in names)
+    tiny = any(name.endswith((*_TINY_LISTS, TINY_BOXES)) for name in names)
     if (tiny or TINY in map(other_set, names_around)) and any(
         image.wnid and "/images/" in name for image, name in zip(paths, images, strict=True)
     ):
-        return Detection(form, path, TINY, (), f"{noun} of {TINY_RELEASED}", advice=SORT_TINY)
+        why = "which is read from a folder: its lists give the labels and the boxes"
+        advice = "unpack it, and index the folder"
+        return Detection(form, path, TINY, (), f"{noun} of Tiny-ImageNet as it is released, {why}", advice=advice)
     official = [official_split(image.stem) for image in paths]  # (year, split) or None
     years = sorted(release[0] for release in official if release)
     image_wnids = [image.wnid or wnid_of_stem(image.stem) for image in paths]

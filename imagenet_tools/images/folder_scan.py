@@ -18,7 +18,7 @@ from imagenet_tools.units import UNREADABLE, FileRange, unit_file
 from imagenet_tools.wordnet.wnid import path_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -44,16 +44,18 @@ class OpenFolder(NamedTuple):
 
 
 def scan_folder(
-    unit: Unit, rows: ImageRows | None = None, *, deep: bool | None = None
+    unit: Unit, rows: ImageRows | None = None, *, deep: bool | None = None, beside: Collection[str] = ()
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield the images of a unit's folder, by folder and name; a file that is no image becomes a problem.
 
-    With `deep`, the default for the folder of a class, images in folders below it are read too.
+    With `deep`, the default for the folder of a class, images in folders below it are read too. Files with the names
+    `beside` are left to the caller.
     """
     rows = rows or ImageRows(unit)
     for folder in open_folders(unit, rows.problem, deep=deep):
+        entries = [entry for entry in folder.entries if entry.name not in beside] if beside else folder.entries
         add = functools.partial(_add, rows, folder)
-        for _ in batch.scan_files(rows, folder.fd, folder.prefix, folder.entries, add=add):
+        for _ in batch.scan_files(rows, folder.fd, folder.prefix, entries, add=add):
             if rows.full():
                 yield from rows.batches()
     yield from rows.batches()

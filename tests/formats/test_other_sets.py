@@ -33,6 +33,7 @@ def put(home: Path, files: Iterable[str], data: bytes | None = None) -> Path:
 
 
 def packed(path: Path, home: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as archive:
         for file in sorted(home.rglob("*")):
             archive.add(file, file.relative_to(home).as_posix(), recursive=False)
@@ -151,51 +152,17 @@ def test_small_numbers_or_small_images_alone_are_not_tiny_imagenet(side: int, nu
     assert [one.dataset for one in imagenet_tools.detect(home).found] == ["ilsvrc2012"]
 
 
-def _released(home: Path) -> Path:
-    files = [f"train/{wnid}/images/{wnid}_{n}.JPEG" for wnid in TINY_WNIDS for n in (0, 1)]
-    put(home, [*files, "val/images/val_0.JPEG", "test/images/test_0.JPEG"])
-    (home / "val" / "val_annotations.txt").write_text(f"val_0.JPEG\t{TINY_WNIDS[0]}\t0\t0\t1\t1\n")
-    (home / "wnids.txt").write_text("\n".join(TINY_WNIDS))
-    return home
-
-
 @pytest.mark.parametrize("dataset", [None, "tiny-imagenet-200"])
-@pytest.mark.parametrize("form", ["folder", "tar", "val"])
-def test_tiny_imagenet_as_released_is_refused_by_its_name(form: str, dataset: str | None, tmp_path: Path) -> None:
-    home = _released(tmp_path / "unpacked")
-    path = {"folder": home, "tar": tmp_path / "a.tar", "val": home / "val"}[form]
-    if form == "tar":
-        packed(path, home)
-    with pytest.raises(SourceError, match=r"Tiny-ImageNet as it is released, which is not read yet.*sort val/images/"):
-        imagenet_tools.build_index(path, tmp_path / "x.index", dataset=dataset, workers=1)
+def test_tiny_imagenet_as_released_is_refused_in_an_archive(dataset: str | None, tmp_path: Path) -> None:
+    home = put(tmp_path / "unpacked", [f"train/{wnid}/images/{wnid}_{n}.JPEG" for wnid in TINY_WNIDS for n in (0, 1)])
+    (home / "wnids.txt").write_text("\n".join(TINY_WNIDS))
+    packed(tmp_path / "all" / "a.tar", home)
+    with pytest.raises(SourceError, match=r"Tiny-ImageNet as it is released, which is read from a folder.*unpack it"):
+        imagenet_tools.build_index(tmp_path / "all" / "a.tar", tmp_path / "x.index", dataset=dataset, workers=1)
     # Beside something else it costs that nothing.
-    put(tmp_path / "ilsvrc", [f"train/{wnid}/{wnid}_10.JPEG" for wnid in WNIDS])
-    imagenet_tools.build_index(tmp_path, tmp_path / "other.index", workers=1)
+    put(tmp_path / "all" / "ilsvrc", [f"train/{wnid}/{wnid}_10.JPEG" for wnid in WNIDS])
+    imagenet_tools.build_index(tmp_path / "all", tmp_path / "other.index", workers=1)
     assert {row[0] for row in rows(tmp_path / "other.index")} == {"ilsvrc2012"}
-
-
-def test_tiny_imagenet_with_val_in_class_folders_is_read_whole(tmp_path: Path) -> None:
-    home = _released(tmp_path / "tiny-imagenet-200")
-    (home / "val" / TINY_WNIDS[0]).mkdir()
-    (home / "val" / "images" / "val_0.JPEG").rename(home / "val" / TINY_WNIDS[0] / "val_0.JPEG")
-    (home / "val" / "images").rmdir()
-    report = imagenet_tools.build_index(home, tmp_path / "x.index", workers=1)
-    counts = imagenet_tools.open_index(tmp_path / "x.index").sql(
-        "SELECT dataset, split, count(*) FROM images GROUP BY ALL"
-    )
-    assert sorted(counts.fetchall()) == [("tiny-imagenet-200", "train", 6), ("tiny-imagenet-200", "val", 1)]
-    assert "test/" in report.sources[0].ignored
-
-
-def test_the_real_tiny_imagenet_is_refused_and_its_train_is_read_as_its_own(real: Path, tmp_path: Path) -> None:
-    home = real / "tiny-imagenet-200"
-    with pytest.raises(SourceError, match="Tiny-ImageNet as it is released"):
-        imagenet_tools.build_index(home, tmp_path / "x.index", workers=1)
-    (tmp_path / "unnamed").symlink_to(home / "train")
-    imagenet_tools.build_index(tmp_path / "unnamed", tmp_path / "x.index", workers=1)
-    found = rows(tmp_path / "x.index", "dataset, photo")
-    assert len(set(found)) == 200
-    assert all((dataset, photo[:18]) == ("tiny-imagenet-200", "tiny-imagenet-200/") for dataset, photo in found)
 
 
 def test_folders_called_by_numbers_are_refused_as_such_with_what_to_do(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, webdataset, whole, zips
+from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, tiny, webdataset, whole, zips
 from tests.forms.annotations import write_files
 from tests.forms.det_tree import Det, write_tree
 from tests.forms.thousand import drawn
@@ -117,6 +117,11 @@ def _stanford_dogs(home: Path, sample: Path) -> Path:
 
 def _tfrecord(home: Path, sample: Path) -> Path:
     return tfrecord.write_classic(home, images(), {stem: [(0.1, 0.2, 0.8, 0.9)] for stem in of_split("train")})
+
+
+def _tiny_imagenet(home: Path, sample: Path) -> Path:
+    train = {stem: data for stem, data in of_split("train").items() if stem.startswith(tiny.WNIDS[0])}
+    return tiny.write(home, train, {"val_0": (drawn(1), tiny.WNIDS[1], (0, 1, 20, 30))})
 
 
 def _webdataset(home: Path, sample: Path) -> Path:
