@@ -11,7 +11,19 @@ from imagenet_tools import api
 from imagenet_tools.catalogue import lists
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
-from tests.forms import annotations, hf_imagefolder, hf_parquet, kaggle, small, tfrecord, tiny, webdataset, whole, zips
+from tests.forms import (
+    annotations,
+    hf_imagefolder,
+    hf_parquet,
+    imagenet_v2,
+    kaggle,
+    small,
+    tfrecord,
+    tiny,
+    webdataset,
+    whole,
+    zips,
+)
 from tests.forms.det_tree import Det, write_2014, write_tree
 from tests.forms.dogs import Dogs
 
@@ -100,6 +112,7 @@ FORMS: dict[str, Make] = {
     "Stanford Dogs, unpacked": lambda made: Dogs(made.data).write_folders(made.home),
     "Stanford Dogs, tars": lambda made: Dogs(made.data).write_tars(made.home),
     "Tiny-ImageNet, unpacked": _tiny,
+    "ImageNetV2": lambda made: imagenet_v2.write(made.home, {2: list(made.data.values())[:2]}),
     "Kaggle's tree": lambda made: kaggle.write(made.home, made.data, made.sample),
     "Kaggle's archive": lambda made: kaggle.write_archive(made.home / "kaggle.tar.gz", made.data, made.sample),
     "imagenet-1k of the hub": lambda made: hf_parquet.write(made.home, made.data, made.words),
@@ -206,6 +219,9 @@ TOLD = {
     ],
     "Tiny-ImageNet, unpacked": [
         "tiny_imagenet: tiny-imagenet-200 train+val+test, images+boxes, tiny-imagenet-200",
+    ],
+    "ImageNetV2": [
+        "imagenet_v2: imagenetv2-matched-frequency test, images, ilsvrc2012 by wnid from 0",
     ],
     "Kaggle's tree": [
         "box_xml: ilsvrc2012 train, boxes, ilsvrc2012",

@@ -71,7 +71,11 @@ _OTHER_SETS = {
     r"imagenet-?v2": "imagenetv2",
     r"objectnet": "objectnet",
 }
-_V2 = re.compile(r"matched-frequency|threshold-?0\.7|top-?images")
+_V2 = {  # the three sets, with their spellings
+    "matched-frequency": "matched-?frequency",
+    "threshold-0.7": r"threshold-?0\.7",
+    "top-images": "top-?images",
+}
 
 
 class Verdict(NamedTuple):
@@ -140,8 +144,9 @@ def other_set(name: str) -> str | None:
         return "imagenet-sketch"
     for pattern, dataset in _OTHER_SETS.items():
         if re.search(rf"(?<![a-z0-9])(?:{pattern})(?![a-z])", words):
-            variant = _V2.search(words) if dataset == "imagenetv2" else None
-            return f"{dataset}-{variant[0]}" if variant else dataset
+            variants = (name for name, spelling in _V2.items() if re.search(spelling, words))
+            variant = next(variants, "") if dataset == "imagenetv2" else ""
+            return f"{dataset}-{variant}" if variant else dataset
     return None
 
 

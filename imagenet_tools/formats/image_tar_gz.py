@@ -21,7 +21,7 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
-from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
+from imagenet_tools.images.tar_scan import CLASS_TAR, STREAM_ADVICE, scan_tar
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 
@@ -36,11 +36,6 @@ _CLASS_FILE = re.compile(r"(n\d{8})(?:\.tar\.gz|\.tgz)")
 # Inflated to identify the stream: some hundred images.
 _LOOKED_AT_BYTES = 32 << 20
 
-_ADVICE = (
-    "gunzip it once and index the tar: each image is then a byte range, read at once; in the stream an image costs the "
-    "inflating of some megabytes before it, and all but the first pass needs seek points"
-)
-
 
 def detect(path: Path) -> list[Detection]:
     """Return the archive at a path, by the names of its first members; or a folder of class archives or of the hub."""
@@ -52,7 +47,7 @@ def detect(path: Path) -> list[Detection]:
     else:
         files = sorted((path / "data").glob("*.tar.gz"))
         detections = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
-    return [replace(detection, advice=_ADVICE) for detection in detections if detection]
+    return [replace(detection, advice=STREAM_ADVICE) for detection in detections if detection]
 
 
 def _class_files(folder: Path) -> list[str]:

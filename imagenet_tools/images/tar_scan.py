@@ -37,6 +37,12 @@ CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
 # Files that publishers add beside the images of a tree; they are ignored.
 BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
 
+# The advice of a detection of images in one gzip stream.
+STREAM_ADVICE = (
+    "gunzip it once and index the tar: each image is then a byte range, read at once; in the stream an image costs the "
+    "inflating of some megabytes before it, and all but the first pass needs seek points"
+)
+
 
 class Beside(Protocol):
     """Makes rows of the files of a tar that are no images, such as annotations."""

@@ -52,7 +52,7 @@ def rows(index: Path, columns: str = "dataset, image_id, photo, split") -> list[
         ("imagenet-o", "n01443537_art.jpg", "imagenet-o"),
         ("sketch", "sketch_1.JPEG", "imagenet-sketch"),
         ("imagenetv2-matched-frequency-format-val", "0.jpeg", "imagenetv2-matched-frequency"),
-        ("imagenetv2-threshold0.7-format-val", "da39a3ee5e6b4b0d3255.jpeg", "imagenetv2-threshold0.7"),
+        ("imagenetv2-threshold0.7-format-val", "da39a3ee5e6b4b0d3255.jpeg", "imagenetv2-threshold-0.7"),
         ("My Paintings", "3.jpg", "my-paintings"),
         ("ILSVRC2012", "3.jpg", "other-ilsvrc2012"),
         ("fall11", "3.jpg", "other-fall11"),
@@ -166,7 +166,7 @@ def test_tiny_imagenet_as_released_is_refused_in_an_archive(dataset: str | None,
 
 
 def test_folders_called_by_numbers_are_refused_as_such_with_what_to_do(tmp_path: Path) -> None:
-    home = put(tmp_path / "imagenetv2-top-images-format-val", [f"{n}/{n:040x}.jpeg" for n in range(12)])
+    home = put(tmp_path / "pictures", [f"{n}/{n:040x}.jpeg" for n in range(12)])
     for dataset in (None, "imagenetv2"):
         with pytest.raises(SourceError, match=r"called by numbers \(0, 1, 2 \.\.\.\).*classes show ilsvrc2012"):
             imagenet_tools.build_index(home, tmp_path / "x.index", dataset=dataset, workers=1)

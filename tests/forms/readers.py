@@ -5,7 +5,20 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from tests.forms import annotations, dogs, hf_imagefolder, hf_parquet, kaggle, tfrecord, tiny, webdataset, whole, zips
+from imagenet_tools.catalogue import labels
+from tests.forms import (
+    annotations,
+    dogs,
+    hf_imagefolder,
+    hf_parquet,
+    imagenet_v2,
+    kaggle,
+    tfrecord,
+    tiny,
+    webdataset,
+    whole,
+    zips,
+)
 from tests.forms.annotations import write_files
 from tests.forms.det_tree import Det, write_tree
 from tests.forms.thousand import drawn
@@ -100,6 +113,12 @@ def _image_tars(home: Path, sample: Path) -> Path:
 
 def _imagenet21k_p(home: Path, sample: Path) -> Path:
     return whole.imagenet21k_resized(home, by_class())
+
+
+def _imagenet_v2(home: Path, sample: Path) -> Path:
+    wnids = labels.ilsvrc2012_sorted()
+    train = {wnids.index(wnid): [*stems.values()] for wnid, stems in by_class().items()}
+    return imagenet_v2.write(home, train)
 
 
 def _kaggle_tree(home: Path, sample: Path) -> Path:
