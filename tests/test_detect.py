@@ -15,6 +15,7 @@ from tests.forms import (
     annotations,
     hf_imagefolder,
     hf_parquet,
+    imagenet_c,
     imagenet_v2,
     kaggle,
     small,
@@ -112,6 +113,9 @@ FORMS: dict[str, Make] = {
     "Stanford Dogs, unpacked": lambda made: Dogs(made.data).write_folders(made.home),
     "Stanford Dogs, tars": lambda made: Dogs(made.data).write_tars(made.home),
     "Tiny-ImageNet, unpacked": _tiny,
+    "ImageNet-C": lambda made: imagenet_c.write(
+        made.home, {stem: data for stem, data in made.data.items() if stem.startswith("ILSVRC2012_val")}
+    ),
     "ImageNetV2": lambda made: imagenet_v2.write(made.home, {2: list(made.data.values())[:2]}),
     "Kaggle's tree": lambda made: kaggle.write(made.home, made.data, made.sample),
     "Kaggle's archive": lambda made: kaggle.write_archive(made.home / "kaggle.tar.gz", made.data, made.sample),
@@ -219,6 +223,9 @@ TOLD = {
     ],
     "Tiny-ImageNet, unpacked": [
         "tiny_imagenet: tiny-imagenet-200 train+val+test, images+boxes, tiny-imagenet-200",
+    ],
+    "ImageNet-C": [
+        "imagenet_c: imagenet-c val, images, ilsvrc2012",
     ],
     "ImageNetV2": [
         "imagenet_v2: imagenetv2-matched-frequency test, images, ilsvrc2012 by wnid from 0",

@@ -71,6 +71,13 @@ _OTHER_SETS = {
     r"imagenet-?v2": "imagenetv2",
     r"objectnet": "objectnet",
 }
+_OTHER_CLASSES = {
+    "tiny-imagenet-200": 200,
+    "imagenet-r": 200,
+    "imagenet-a": 200,
+    "imagenet-o": 200,
+    "imagenet-sketch": 1_000,
+}
 _V2 = {  # the three sets, with their spellings
     "matched-frequency": "matched-?frequency",
     "threshold-0.7": r"threshold-?0\.7",
@@ -176,6 +183,14 @@ def published(dataset: str, split: str | None) -> int | None:
     """Return the number of images published in a split of a release; None if it is not known."""
     release = RELEASES.get(dataset)
     return release.images.get(split) if release else None
+
+
+def published_classes(dataset: str) -> int:
+    """Return the number of classes of a release, or of another set of ILSVRC2012's classes; 0 if it is not known."""
+    if dataset in _OTHER_CLASSES:
+        return _OTHER_CLASSES[dataset]
+    # The classes of "imagenet21k" are those of an unknown release.
+    return RELEASES[dataset].classes if dataset in RELEASES and dataset != "imagenet21k" else 0
 
 
 def title(dataset: str) -> str:

@@ -14,7 +14,13 @@ from pathlib import Path
 from imagenet_tools.catalogue.releases import published
 from imagenet_tools.formats._shared.contract import lacking, unit_at
 from imagenet_tools.images.class_folders import find_table, split_folders
-from imagenet_tools.images.detection import VALIDATION_LABELS, are_tiny_imagenet, folder_names, identify_dataset
+from imagenet_tools.images.detection import (
+    VALIDATION_LABELS,
+    are_tiny_imagenet,
+    folder_names,
+    identify_dataset,
+    is_severity_folder,
+)
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.text import count_of
@@ -44,8 +50,13 @@ def detect(path: Path) -> list[Detection]:
 def _detect_folder(folder: Path) -> Detection | None:
     names = sorted(path.name for path in folder.iterdir() if is_image_name(path.name))
     stems = [path_facts(name).stem for name in names]
-    # hf_imagefolder reads a folder with a table.
-    if task_of(folder.absolute()) or any(map(is_detection_stem, stems)) or find_table(folder)[0]:
+    # hf_imagefolder reads a folder with a table. One class of ImageNet-C has the names of ILSVRC2012's images.
+    if (
+        is_severity_folder(folder.absolute().parent)
+        or task_of(folder.absolute())
+        or any(map(is_detection_stem, stems))
+        or find_table(folder)[0]
+    ):
         return None
     official = sorted(set(filter(None, map(official_split, stems))))
     wnids = {wnid for stem in stems if (wnid := wnid_of_stem(stem)) is not None}

@@ -16,21 +16,28 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagenet_tools.catalogue.releases import RELEASES, Verdict
+from imagenet_tools.catalogue.releases import Verdict, published_classes
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
 from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
-from imagenet_tools.images.detection import TINY, are_tiny_imagenet, folder_names, identify_dataset, tiny_folders
+from imagenet_tools.images.detection import (
+    TINY,
+    are_tiny_imagenet,
+    folder_names,
+    identify_dataset,
+    is_severity_folder,
+    tiny_folders,
+)
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder
 
-READS = Reads(holds=("images",))
+READS = Reads(holds=("images",), beside=frozenset({"README.txt"}))
 
 WRITES = Writes(by_folder=True, files_per_image=1)
 
@@ -71,8 +78,8 @@ def detect(path: Path) -> list[Detection]:
         return []
     if wnid_of_folder(path.name) and "/" not in next(iter(image_names(path, 1)), "/"):
         return []  # a class folder itself: flat_folder reads it with the folders below
-    if tiny_folders(path):
-        return []  # tiny_imagenet reads it with its boxes
+    if tiny_folders(path) or is_severity_folder(path):
+        return []  # tiny_imagenet reads it with its boxes, imagenet_c with its corruption
     splits = [_SplitFolder(path, name, folders) for name, folders in _class_folders(path).items()]
     if not splits:
         return []
@@ -82,9 +89,7 @@ def detect(path: Path) -> list[Detection]:
         # A test set beside ILSVRC's train is a data set of its own.
         return [detection for split in splits if split.name for detection in detect(path / split.name)]
     names = tuple(dict.fromkeys(name for split in splits if (name := split_of_folder(split.name or path.name))))
-    # The classes of "imagenet21k" are those of an unknown release: none is known to be missing.
-    known = verdict.dataset in RELEASES and verdict.dataset != "imagenet21k"
-    whole = RELEASES[verdict.dataset].classes if known else 0
+    whole = published_classes(verdict.dataset)
     nouns = [f"classes in {split.name}/" if split.name else "classes" for split in splits]
     missing = joined(lacking(len(split.folders), whole, noun) for split, noun in zip(splits, nouns, strict=True))
     evidence = f"{', '.join(split.text for split in splits)}; {verdict.why}"

@@ -28,7 +28,7 @@ from imagenet_tools.catalogue.releases import (
 )
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC
 from imagenet_tools.containers.zip_directory import MAGICS as ZIP_MAGICS
-from imagenet_tools.images.class_folders import folders_by_wnid, split_folders
+from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.probe import probe
@@ -66,6 +66,18 @@ _TINY_LISTS = ("wnids.txt", TINY_ANNOTATIONS)
 
 _PROBED_IMAGES = 8
 
+# ImageNet-C's corruptions, the last four of its archive extra.tar, and their severities.
+CORRUPTIONS = frozenset(
+    {"gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
+     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression",
+     "speckle_noise", "gaussian_blur", "spatter", "saturate"}
+)  # fmt: skip
+SEVERITIES = ("1", "2", "3", "4", "5")
+
+# Other sets of ILSVRC2012's classes that are known by their classes, if the folder's name says nothing.
+_KNOWN_BY_CLASSES = ("imagenet-a", "imagenet-o", "imagenet-r")
+_SKETCH = re.compile(r"sketch_\d+")
+
 
 def folder_names(path: PurePath) -> list[str]:
     """Return the names that identify a folder: for the folder of a split or class, first those of its parent."""
@@ -89,9 +101,16 @@ def identify_dataset(
         names: Names of the folders or the archive around them, the outermost first.
         tiny: Returns True if more than the names indicates Tiny-ImageNet; called only if the names may be its.
     """
-    stems = [path_facts(name).stem for name in images]
-    odd = [name for name, stem in zip(images, stems, strict=True) if not keeps_imagenet_name(stem)]
+    facts = [path_facts(name) for name in images]
+    stems = [image.stem for image in facts]
     known = next(filter(None, map(other_set, names)), None)
+    # In ImageNet-O, images of other classes are in the folders of the classes that they are mistaken for.
+    odd = [
+        name
+        for name, image in zip(images, facts, strict=True)
+        if not keeps_imagenet_name(image.stem)
+        or (known and image.wnid and wnid_of_stem(image.stem) not in (None, image.wnid))
+    ]
     has_tiny_classes = set(wnids) <= set(lists.get(TINY).wnids)
     if known == TINY:
         return Verdict(TINY if has_tiny_classes else _name_by_folder(names), "its name says so")
@@ -100,8 +119,31 @@ def identify_dataset(
         return Verdict(TINY, why, ("ilsvrc2012",))
     if 2 * len(odd) <= len(images):
         return release_of(wnids, name=" ".join(names))
-    why = f"names that ILSVRC2012 never gives, such as {min(odd)}: another set of its classes, called after its folder"
-    return Verdict(known or _name_by_folder(names), why, own=True)
+    by_classes = None if known else _by_classes(wnids, stems)
+    reason = "known by its classes and names" if by_classes else "called after its folder"
+    why = f"names that ILSVRC2012 never gives, such as {min(odd)}: another set of its classes, {reason}"
+    return Verdict(known or by_classes or _name_by_folder(names), why, own=True)
+
+
+def _by_classes(wnids: Collection[str], stems: Sequence[str]) -> str | None:
+    """Return the other set of ILSVRC2012's classes that has exactly these, or the names of ImageNet-Sketch."""
+    if stems and all(map(_SKETCH.fullmatch, stems)):
+        return "imagenet-sketch"
+    return next((name for name in _KNOWN_BY_CLASSES if set(wnids) == set(lists.get(name).wnids)), None)
+
+
+def is_corrupted(image: str) -> bool:
+    """Return True if a path ends as ImageNet-C's do: <corruption>/<severity>/<wnid>/<name of a validation image>."""
+    corruption, severity, wnid, name = ["", "", "", "", *PurePosixPath(image).parts][-4:]
+    official = official_split(PurePosixPath(name).stem)
+    return corruption in CORRUPTIONS and severity in SEVERITIES and is_wnid(wnid) and official is not None
+
+
+def is_severity_folder(folder: Path) -> bool:
+    """Return True for a folder of ImageNet-C that has class folders: <corruption>/<severity>."""
+    if folder.name not in SEVERITIES and folder.absolute().name not in SEVERITIES:
+        return False
+    return any(is_corrupted((folder.absolute() / image).as_posix()) for image in image_names(folder, 1))
 
 
 def _name_by_folder(names: Sequence[str]) -> str:
@@ -220,6 +262,8 @@ def detect_images(
     if task or any(is_detection_stem(image.stem) for image in paths):
         return None
     if are_stanford_dogs([part for part in PurePosixPath(images[0]).parts[:-1] if wnid_of_folder(part)][:1]):
+        return None
+    if is_corrupted(images[0]):
         return None
     names_around = _names_around(path, images[0])
     tiny = any(name.endswith((*_TINY_LISTS, TINY_BOXES)) for name in names)

@@ -12,7 +12,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
 from imagenet_tools.images.jpeg import reader_at, reader_of
-from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts, shares_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
 
 # Files that publishers add beside the images of a tree; they are ignored.
 BESIDE_IMAGES = frozenset({"noisy_imagenette.csv", "noisy_imagewoof.csv"})
+_BESIDE_OTHER_SETS = BESIDE_IMAGES | {"README.txt"}  # ImageNet-A, -O and -R have it
 
 # The advice of a detection of images in one gzip stream.
 STREAM_ADVICE = (
@@ -82,6 +83,7 @@ class _TarScan:
 
     def __init__(self, unit: Unit, rows: ImageRows, beside: Beside | None):
         self.unit, self.rows, self._beside = unit, rows, beside
+        self._known = BESIDE_IMAGES if shares_names(unit.dataset) else _BESIDE_OTHER_SETS
         self._gathered: list[ImageRows | Beside] = [rows, beside] if beside else [rows]
         self._prefix = f"{unit.member}/" if unit.member else ""
 
@@ -127,7 +129,7 @@ class _TarScan:
             return
         if kind != "file" or not is_image_name(path):
             used = kind == "file" and self._beside is not None and self._beside.take(member, more)
-            if not used and path.rpartition("/")[2] not in BESIDE_IMAGES:
+            if not used and path.rpartition("/")[2] not in self._known:
                 noun = f"a hard link to {target}, which is no file before it in the archive" if target else f"a {kind}"
                 rows.problem("stray_file", unit.file, f"{noun}, not an image", self._prefix + above + path)
             return

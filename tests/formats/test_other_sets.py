@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import imagenet_tools
+from imagenet_tools.catalogue import lists
 from imagenet_tools.cli import group
 from imagenet_tools.errors import SourceError
 
@@ -67,6 +68,44 @@ def test_class_folders_of_names_that_ilsvrc_never_gives_are_another_set(
     assert "names that ILSVRC2012 never gives" in found.evidence
     assert name in found.evidence
     assert any("--dataset NAME" in reading for reading in found.readings)
+
+
+PUBLISHED = {  # name of an image of each, as published, and the list of its classes
+    "imagenet-a": ("0.000116_digital clock _ digital clock_0.865662.jpg", "imagenet-a"),
+    "imagenet-o": ("0.jpg", "imagenet-o"),
+    "imagenet-r": ("art_0.jpg", "imagenet-r"),
+    "imagenet-sketch": ("sketch_0.JPEG", "ilsvrc2012"),
+}
+
+
+@pytest.mark.parametrize("form", ["folder", "unnamed folder", "tar"])
+@pytest.mark.parametrize("dataset", PUBLISHED)
+def test_published_test_sets_are_known_by_their_classes_and_names(dataset: str, form: str, tmp_path: Path) -> None:
+    name, classes = PUBLISHED[dataset]
+    wnids = lists.get(classes).wnids
+    top = {"imagenet-sketch": "sketch"}.get(dataset, dataset) if form != "unnamed folder" else "pictures"
+    home = put(tmp_path / "all" / top, [*(f"{wnid}/{name}" for wnid in wnids)])
+    (home / "README.txt").write_text("of its publisher")
+    path = packed(tmp_path / "a.tar", home.parent) if form == "tar" else home
+    survey = imagenet_tools.detect(path)
+    assert [(one.dataset, one.missing, survey.ignored) for one in survey.found] == [(dataset, "", ())]
+    report = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    assert report.problems == {}
+    found = rows(tmp_path / "x.index", "min(dataset), count(*), count(DISTINCT wnid), count(DISTINCT photo)")
+    assert found == [(dataset, *(len(wnids),) * 3)]
+
+
+def test_one_class_less_is_another_set_and_lacks_it_under_its_name(tmp_path: Path) -> None:
+    files = [f"{wnid}/art_0.jpg" for wnid in lists.get("imagenet-r").wnids[1:]]
+    for folder, dataset, missing in (("mine", "mine", ""), ("imagenet-r", "imagenet-r", "1 of the 200 classes")):
+        (found,) = imagenet_tools.detect(put(tmp_path / folder, files)).found
+        assert (found.dataset, found.missing) == (dataset, missing)
+
+
+def test_photos_of_other_classes_in_imagenet_o_are_not_those_of_ilsvrc(tmp_path: Path) -> None:
+    home = put(tmp_path / "imagenet-o", [f"{wnid}/n07697100_{n}.JPEG" for n, wnid in enumerate(WNIDS)])
+    (found,) = imagenet_tools.detect(home).found
+    assert found.dataset == "imagenet-o"
 
 
 @pytest.mark.parametrize("form", ["folders", "a tar of them", "class tars", "a tar of class tars"])

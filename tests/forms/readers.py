@@ -11,6 +11,7 @@ from tests.forms import (
     dogs,
     hf_imagefolder,
     hf_parquet,
+    imagenet_c,
     imagenet_v2,
     kaggle,
     tfrecord,
@@ -113,6 +114,10 @@ def _image_tars(home: Path, sample: Path) -> Path:
 
 def _imagenet21k_p(home: Path, sample: Path) -> Path:
     return whole.imagenet21k_resized(home, by_class())
+
+
+def _imagenet_c(home: Path, sample: Path) -> Path:
+    return imagenet_c.write(home, {stem: data for stem, data in images().items() if "_val_" in stem})
 
 
 def _imagenet_v2(home: Path, sample: Path) -> Path:
