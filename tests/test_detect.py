@@ -96,6 +96,10 @@ FORMS: dict[str, Make] = {
         made.home / "imagenet21k_resized.tar.gz", whole.imagenet21k_resized(made.home, made.classes())
     ),
     "imagenette2-160.tgz": _imagenette,
+    "noisy_imagenette.csv": lambda made: _written(
+        made.home / "noisy_imagenette.csv",
+        small.noisy_labels({"train/n01440764/n01440764_10026.JPEG": ("n01440764", "n02102040")}).encode(),
+    ),
     "train_images_0.tar.gz": lambda made: small.hub_archive(
         made.home / "train_images_0.tar.gz",
         {stem: data for stem, data in made.data.items() if stem.startswith("n")},
@@ -190,6 +194,9 @@ TOLD = {
     ],
     "imagenette2-160.tgz": [
         "image_tar_gz: imagenette2-160 train+val, images, imagenette2-160",
+    ],
+    "noisy_imagenette.csv": [
+        "noisy_labels: imagenette train+val, labels, imagenette",
     ],
     "train_images_0.tar.gz": [
         "image_tar_gz: ilsvrc2012 train, images, ilsvrc2012",

@@ -11,7 +11,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import hierarchy
 
@@ -43,12 +43,14 @@ RELEASES: Mapping[str, Release] = {
     "imagenet21k-p-winter21": Release("ImageNet-21K-P of winter 2021", 10_450, {"train": 11_060_223, "val": 522_500}),
 }
 
-# The ten classes of Imagenette; the name tells which of its three sizes an archive is.
-_IMAGENETTE = frozenset(
-    {"n01440764", "n02102040", "n02979186", "n03000684", "n03028079",
-     "n03394916", "n03417042", "n03425413", "n03445777", "n03888257"}
-)  # fmt: skip
-_IMAGENETTE_NAME = re.compile(r"imagenette2?(?:-(?:160|320))?")
+# Sets whose publishers split all images of some classes of ILSVRC2012 into train and val again: their titles, the lists
+# of their classes, and their number. The name tells which of its three sizes an archive is.
+RESPLIT = {
+    "imagenette": ("Imagenette", ("imagenette",), 10),
+    "imagewoof": ("Imagewoof", ("imagewoof",), 10),
+    "imagewang": ("Imagewang", ("imagenette", "imagewoof"), 20),
+}
+_RESPLIT_NAME = re.compile(rf"({'|'.join(RESPLIT)})2?(?:-(?:160|320))?")
 
 _PERSON = "n00007846"
 # Winter 2021 is fall 2011 without 2,674 of the 2,833 synsets of persons; no list of the 159 kept ones is public.
@@ -116,8 +118,11 @@ def release_of(wnids: Iterable[str], *, name: str = "") -> Verdict:
     """
     classes, name = frozenset(wnids), name.casefold()
     named = next((release for release in ("fall11", "winter21") if release in name), None)
-    if classes <= _IMAGENETTE and (match := _IMAGENETTE_NAME.search(name)):
-        return Verdict(match[0], f"{len(classes)} of Imagenette's ten classes, and its name", ("ilsvrc2012",))
+    if match := _RESPLIT_NAME.search(name):
+        full_title, of_lists, n_classes = RESPLIT[match[1]]
+        if classes <= {wnid for listed in of_lists for wnid in lists.get(listed).wnids}:
+            why = f"{len(classes)} of {full_title}'s {n_classes} classes, and its name"
+            return Verdict(match[0], why, ("ilsvrc2012",))
     in_ilsvrc2012 = classes <= _ilsvrc2012()
     if in_ilsvrc2012 and named is None:
         why = f"all among the 1,000 classes of {title('ilsvrc2012')}"
@@ -187,6 +192,9 @@ def published(dataset: str, split: str | None) -> int | None:
 
 def published_classes(dataset: str) -> int:
     """Return the number of classes of a release, or of another set of ILSVRC2012's classes; 0 if it is not known."""
+    match = _RESPLIT_NAME.fullmatch(dataset)
+    if match and match[1] != "imagewang":  # its val has 10 of the 20
+        return RESPLIT[match[1]][2]
     if dataset in _OTHER_CLASSES:
         return _OTHER_CLASSES[dataset]
     # The classes of "imagenet21k" are those of an unknown release.

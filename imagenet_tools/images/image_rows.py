@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.catalogue.releases import RELEASES, title
+from imagenet_tools.catalogue.releases import RELEASES, RESPLIT, title
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, gunzip
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images import probe as probing
@@ -36,9 +36,6 @@ IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".
 
 # First bytes that are read of an image: the headers of 87 % of ImageNet's images end within them.
 HEAD = 4096
-
-# Data sets whose publishers split all images of ILSVRC2012 into train and val again.
-_RESPLIT_DATASETS = ("imagenette", "imagewoof", "imagewang")
 
 # The largest class of ImageNet has 3,047 images, so a class is one batch.
 _BATCH_ROWS = 16_384
@@ -113,7 +110,7 @@ class ImageRows(UnitRows):
         self._split_of = split_of
         self._is_ilsvrc = unit.dataset.startswith("ilsvrc")
         self._is_release = unit.dataset in RELEASES
-        self._is_resplit = unit.dataset.startswith(_RESPLIT_DATASETS)
+        self._is_resplit = unit.dataset.startswith(tuple(RESPLIT))
         self._rows: list[tuple[object, ...]] = []
         self._batches: list[pa.RecordBatch] = []
 

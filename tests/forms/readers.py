@@ -14,6 +14,7 @@ from tests.forms import (
     imagenet_c,
     imagenet_v2,
     kaggle,
+    small,
     tfrecord,
     tiny,
     webdataset,
@@ -133,6 +134,11 @@ def _kaggle_tree(home: Path, sample: Path) -> Path:
 
 def _loc_csv(home: Path, sample: Path) -> Path:
     return Path(shutil.copy(sample / "LOC_val_solution.csv", home))
+
+
+def _noisy_labels(home: Path, sample: Path) -> Path:
+    rows = {f"train/{stem[:9]}/{stem}.JPEG": (stem[:9], WNIDS[0]) for stem in of_split("train")}
+    return write_files(home, {"noisy_imagewoof.csv": small.noisy_labels(rows)}) / "noisy_imagewoof.csv"
 
 
 def _stanford_dogs(home: Path, sample: Path) -> Path:

@@ -10,6 +10,15 @@ from tests.forms.whole import add, pack
 CLASSES = ("n01440764", "n02102040", "n03000684")
 
 
+def noisy_labels(rows: Mapping[str, tuple[str, str]]) -> str:
+    """noisy_imagenette.csv of some images by path: the class, and the label in the set with 50 % of other classes."""
+    sets = [f"noisy_labels_{percent}" for percent in (0, 1, 5, 25, 50)]
+    lines = [
+        ",".join((path, *[wnid] * 4, noisiest, str(path.startswith("val/")))) for path, (wnid, noisiest) in rows.items()
+    ]
+    return "\n".join((",".join(("path", *sets, "is_valid")), *lines)) + "\n"
+
+
 def imagenette(home: Path, train: Mapping[str, Mapping[str, bytes]], val: Mapping[str, Mapping[str, bytes]]) -> Path:
     """imagenette2-160.tgz: both splits draw on ILSVRC2012's train and val; a csv lies beside them."""
     root = home / "imagenette2-160"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.catalogue.releases import release_of
+from imagenet_tools.catalogue.releases import RESPLIT, release_of
 from imagenet_tools.formats._shared.contract import joined, unit_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Reading, numbers_of, read_numbers
@@ -215,7 +215,7 @@ def dataset_of_images(
     """Return (the data set, what else it may be) by official names, classes, class numbers and a name."""
     verdict = release_of(wnids, name=name)
     official = next(filter(None, map(official_split, stems)), None)
-    if official and not verdict.dataset.startswith("imagenette"):  # Imagenette is made of official images
+    if official and not verdict.dataset.startswith(tuple(RESPLIT)):  # those are made of official images
         return f"ilsvrc{official[0]}", ()
     decided = reading.labelling is not None and reading.labelling.space == verdict.dataset
     return verdict.dataset, () if decided else verdict.readings
