@@ -433,6 +433,7 @@ def build_index(
     index: str | Path = "imagenet.index",
     *,
     dataset: str | None = None,
+    class_names: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     fresh: bool = False,
@@ -451,6 +452,8 @@ def build_index(
         paths: Archives and folders.
         index: The folder of the index.
         dataset: The data set of the sources. Default: detected from them.
+        class_names: What the names of class folders mean, if they are numbers or words: a published list, a file of
+            classes, or a,b,c. A number is a place in it.
         workers: The number of processes. Default: the cores this process may use, and more if the disk is slow.
         executor: An executor that does the work instead of worker processes.
         fresh: Discard what the index holds.
@@ -480,6 +483,7 @@ def build_index(
         Path(index),
         readers=_readers(),
         dataset=dataset,
+        class_names=class_names,
         workers=workers,
         executor=executor,
         fresh=fresh,

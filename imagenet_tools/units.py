@@ -44,6 +44,7 @@ class Detection:
         labels: The way in which classes are stated; None without labels.
         readings: Other possible readings, each with the option that selects it.
         advice: A way to make the source faster or easier to use.
+        classes: Class folders relative to the path, each with its wnid, if the user states what their names mean.
     """
 
     form: str
@@ -56,6 +57,7 @@ class Detection:
     labels: Labelling | None = None
     readings: tuple[str, ...] = ()
     advice: str = ""
+    classes: tuple[tuple[str, str], ...] = ()
 
 
 class Unit(NamedTuple):

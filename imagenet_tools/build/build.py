@@ -94,6 +94,7 @@ def build_index(
     *,
     readers: Mapping[str, Reader],
     dataset: str | None = None,
+    class_names: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     fresh: bool = False,
@@ -114,7 +115,7 @@ def build_index(
         moved = rooted(known, roots or {})
         if old.tables:
             layout.remove_unlisted(index, old)
-        found_sources = find_sources(paths, readers, dataset=dataset, known=moved)
+        found_sources = find_sources(paths, readers, dataset=dataset, known=moved, class_names=class_names)
         units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
         if like:
             borrow(units, staging / "parts", like)

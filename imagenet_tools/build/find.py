@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagenet_tools.build.named_folders import named_source
 from imagenet_tools.build.survey import detect, what_is
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.store.sources import Source
@@ -22,7 +23,12 @@ _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def find_sources(
-    paths: Sequence[Path], readers: Mapping[str, Reader], *, dataset: str | None, known: Sequence[Source]
+    paths: Sequence[Path],
+    readers: Mapping[str, Reader],
+    *,
+    dataset: str | None,
+    known: Sequence[Source],
+    class_names: str | None = None,
 ) -> list[Source]:
     """Return the sources at some paths.
 
@@ -31,6 +37,7 @@ def find_sources(
         readers: The readers by form.
         dataset: Name of the data set in place of the detected ones.
         known: Sources of the index, with their names and where they are now.
+        class_names: What the names of class folders mean: a published list, a file of classes, or a,b,c.
 
     Raises:
         SourceError: A path is missing, is not recognised, or looks like a source of the index that was moved.
@@ -41,7 +48,11 @@ def find_sources(
     sources: list[Source] = []
     for given in paths:
         path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
-        detections, ignored = detect(path, readers, with_exports=dataset is not None)
+        detections, ignored = (
+            detect(path, readers, with_exports=dataset is not None)
+            if class_names is None
+            else ([named_source(path, class_names)], list[str]())
+        )
         if not detections:
             forms = ", ".join(sorted(readers))
             raise SourceError(

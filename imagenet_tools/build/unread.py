@@ -8,6 +8,7 @@ import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from imagenet_tools.build.named_folders import guess
 from imagenet_tools.build.own_exports import exports_in
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
@@ -126,9 +127,12 @@ def _unnamed_classes(folder: Path) -> str:
         why = "A word may mean several classes, and nothing here tells which"
         advice = f"`imagenet-tools find {shlex.quote(shown[0])}` lists the classes that a word may mean"
     more = " ..." if len(names) > _MAX_NAMED else ""
+    listed = guess(list(first_images))
+    likely = f", perhaps --class-names {listed}" if listed else ""
     return (
         f"a folder of class folders called by {kind} ({', '.join(shown)}{more}), with images such as "
-        f"{sample}/{first_images[sample]}. {why}. Rename each folder to its wnid: {advice}"
+        f"{sample}/{first_images[sample]}. {why}. Say it with --class-names FILE|LIST{likely}, or rename "
+        f"each folder to its wnid: {advice}"
     )
 
 

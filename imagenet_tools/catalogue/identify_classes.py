@@ -175,6 +175,12 @@ def wnids_of_names(texts: Sequence[str]) -> tuple[str, ...] | None:
     return results.pop() if len(results) == 1 else None
 
 
+def classes_of_names(texts: Sequence[str], wnids: Sequence[str]) -> dict[str, set[str]]:
+    """Return the classes of a list that each name may mean."""
+    places = _places(map(_names_of, wnids))
+    return {text: {wnids[place] for place in places.get(_plain(text), ())} for text in texts}
+
+
 def _wnids_by_list(names: Sequence[str], wnids: Sequence[str]) -> tuple[str, ...] | None:
     class_names = [_names_of(wnid) for wnid in wnids]
     if _equal_in_order(names, class_names):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, type=options.PATH, metavar="PATH...")
 @click.option("-o", "--output", type=options.PATH, help="The index to make or add to (same as -i).")
 @click.option("--dataset", metavar="NAME", help="The data set of these sources. Default: detected from the sources.")
+@click.option("--class-names", metavar="FILE|LIST", help="What class folders called by numbers or words mean.")
 @click.option(
     "--workers",
     type=click.IntRange(1),

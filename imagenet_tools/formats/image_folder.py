@@ -119,10 +119,11 @@ def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and wnid."""
-    for name, folders in _class_folders(detection.path).items():
-        home = detection.path / name
-        for folder in folders:
-            yield unit_at(detection, source, root, home / folder, split=split_of_folder(home.name), wnid=folder[:9])
+    found = _class_folders(detection.path) if not detection.classes else {}
+    classes = detection.classes or [(f"{name}/{folder}", folder[:9]) for name in found for folder in found[name]]
+    for place, wnid in classes:
+        folder = detection.path / place.lstrip("/")
+        yield unit_at(detection, source, root, folder, split=split_of_folder(folder.parent.name), wnid=wnid)
 
 
 files = folder_files
