@@ -14,6 +14,7 @@ from imagenet_tools.build.plain import odd_images
 from imagenet_tools.build.stage import DROPPED, parquet
 from imagenet_tools.catalogue import labels
 from imagenet_tools.containers.gzip_stream import part_of
+from imagenet_tools.store.counts import synset_counts_sql
 from imagenet_tools.store.layout import Manifest, software, write_constant_tables
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 # Label sets that are official ground truth: they may not contradict each other.
 _TRUTH = ("devkit", "loc_csv")
-
-# Columns of synset_counts.
-_COUNTED = ("images", "photos", "boxes")
 
 
 def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
@@ -158,25 +156,8 @@ def _merge_synsets(stage: Stage, images: Relation, boxes: Relation) -> dict[str,
     tables = write_constant_tables(stage.folder)
     closure = stage.written_rows("closure", tables["closure"])
     photos, classes = _photos(stage, images)
-    counts = ", ".join(
-        f"coalesce(sum({counted}) FILTER (distance = 0), 0)::BIGINT AS n_{counted}, "
-        f"coalesce(sum({counted}), 0)::BIGINT AS n_{counted}_inclusive"
-        for counted in _COUNTED
-    )
-    # Each class counts once at each synset above it; a photo in several classes below one synset counts once.
-    tables["synset_counts"] = stage.write(
-        "synset_counts",
-        "all",
-        f"""WITH direct AS (SELECT wnid, count(*) AS images FROM {images} GROUP BY wnid UNION ALL BY NAME
-                            SELECT wnid, n AS photos FROM {photos} UNION ALL BY NAME
-                            SELECT wnid, count(*) AS boxes FROM {boxes} GROUP BY wnid),
-                 inclusive AS (SELECT ancestor, {counts} FROM {closure} JOIN direct ON descendant = wnid
-                               GROUP BY ancestor),
-                 repeated AS (SELECT ancestor, count(*) - count(DISTINCT photo) AS n
-                              FROM {classes} JOIN {closure} ON descendant = wnid GROUP BY ancestor)
-            SELECT * REPLACE (n_photos_inclusive - coalesce(n, 0) AS n_photos_inclusive), ancestor AS wnid
-            FROM inclusive LEFT JOIN repeated USING (ancestor) ORDER BY wnid""",
-    )
+    counts = synset_counts_sql(images, boxes, closure, photos, classes)
+    tables["synset_counts"] = stage.write("synset_counts", "all", counts)
     return tables
 
 

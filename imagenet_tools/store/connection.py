@@ -108,7 +108,7 @@ def connect(path: Path | None, *, memory: int | None = None) -> duckdb.DuckDBPyC
     without_progress_bar(sql)
     # A file never changes under its name, so its footer can be cached.
     sql.execute("SET GLOBAL parquet_metadata_cache = true")
-    sql.execute("CREATE SCHEMA _sets; CREATE SCHEMA _kept")
+    sql.execute("CREATE SCHEMA _kept")
     try:
         for table, (_, columns) in TABLES.items():
             if table in VIEWS or (path is None and table not in WORDNET):
@@ -123,9 +123,14 @@ def connect(path: Path | None, *, memory: int | None = None) -> duckdb.DuckDBPyC
         raise damaged(
             path or layout.CONSTANT_FOLDER, f"its table {table} cannot be read: {first_line(error)}"
         ) from error
-    below = _BELOW_INDEX if path is not None else _BELOW_WORDNET
-    sql.execute(below + Path(__file__).with_name("views.sql").read_text())
+    add_views(sql, with_images=path is not None)
     return sql
+
+
+def add_views(sql: duckdb.DuckDBPyConnection, *, with_images: bool) -> None:
+    """Add the views and macros of views.sql to a database of tables; with images, they resolve lemmas."""
+    below = _BELOW_INDEX if with_images else _BELOW_WORDNET
+    sql.execute("CREATE SCHEMA _sets;" + below + Path(__file__).with_name("views.sql").read_text())
 
 
 def files_of(path: Path | None) -> dict[str, list[Path]]:
