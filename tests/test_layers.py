@@ -45,6 +45,7 @@ HOMES = {
     "PIL": {"images.probe", "images.transform", "display"},
     "duckdb": {
         "build.stage",
+        "formats.duckdb",
         "selection.query",
         "selection.differences",
         "store.connection",

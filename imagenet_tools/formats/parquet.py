@@ -24,7 +24,6 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
-from imagenet_tools.schema import arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,10 +38,8 @@ _BOX_COLUMNS = ("wnid", "class_index", *_EDGES, "pose", "truncated", "difficult"
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    added = {"class_index": pa.int32(), "official_split": pa.string()}  # columns that an index does not have
-    images, boxes = ({field.name: field.type for field in arrow_schema(table)} | added for table in ("images", "boxes"))
-    box = pa.struct([(name, boxes[name]) for name in _BOX_COLUMNS])
-    return pa.schema([*((name, images[name]) for name in listing.COLUMNS), ("boxes", pa.list_(box))])
+    box = pa.struct(list(listing.schema("boxes", _BOX_COLUMNS)))
+    return listing.schema("images", listing.COLUMNS).append(pa.field("boxes", pa.list_(box)))
 
 
 def hazards(plan: Plan) -> Iterator[str]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import ReadBack, Shard, Writes
-from imagenet_tools.formats._shared.listing import ListSink
+from imagenet_tools.exports.writer import ReadBack, Writes
+from imagenet_tools.formats._shared.listing import NoSink
 from imagenet_tools.selection.steps import CLASS_STEPS
 from imagenet_tools.text import are, count_of
 
@@ -78,9 +78,7 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield f"{damaged:,} damaged images are left out here, but timm reads them: they are among the others"
 
 
-def open_shard(job: Job, shard: Shard) -> ListSink:
-    """Return a sink that keeps the stems of images only."""
-    return ListSink(lambda row: row.stem)
+open_shard = NoSink
 
 
 def finish(job: Job) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Origin, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.schema import arrow_schema
 from imagenet_tools.text import are, count_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _IDENTITY = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")
 _RASTER = ("width", "height", "mode", "encoding", "orientation")
@@ -33,6 +37,15 @@ def column_values(row: Row) -> list[Any]:
     return [*attrgetter(*_IDENTITY)(row), *row.origin, *attrgetter(*_RASTER)(row)]
 
 
+def schema(table: str, names: Iterable[str]) -> pa.Schema:
+    """Return the Arrow schema of these columns of the table images, boxes or labels."""
+    import pyarrow as pa
+
+    added = {"class_index": pa.int32(), "official_split": pa.string()}  # columns that an index does not have
+    types = {field.name: field.type for field in arrow_schema(table)} | added
+    return pa.schema([(name, types[name]) for name in names])
+
+
 class ListSink:
     """Keeps `values_of(row)` of each image, plain JSON values, in the note of the shard."""
 
@@ -47,6 +60,20 @@ class ListSink:
     def close(self) -> SinkOutput:
         """Return the note."""
         return SinkOutput(note={"rows": self._rows})
+
+
+class NoSink:
+    """Takes the images of a shard of which finish() writes all there is."""
+
+    def __init__(self, job: Job, shard: Shard):
+        pass
+
+    def add(self, row: Row, picture: Picture) -> None:
+        """Write nothing."""
+
+    def close(self) -> SinkOutput:
+        """Return that there are no files."""
+        return SinkOutput()
 
 
 def listed_rows(job: Job, split: str) -> Iterator[list[Any]]:
