@@ -69,15 +69,16 @@ _kept_cursors: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
 
 
 # The rule by which a lemma of several synsets is resolved: in an index by images, in WordNet alone by classes.
+# A macro calls no if(), which DuckDB 2 stores in a file as a function that DuckDB 1 does not have.
 _BELOW_INDEX = """
 CREATE VIEW _sets._below AS SELECT wnid, n_images_inclusive AS n_below FROM main.synset_counts;
-CREATE MACRO _counted(n) AS n || if(n = 1, ' image', ' images');
+CREATE MACRO _counted(n) AS n || CASE WHEN n = 1 THEN ' image' ELSE ' images' END;
 """
 _BELOW_WORDNET = """
 CREATE VIEW _sets._below AS
     SELECT ancestor AS wnid, count(*) AS n_below
     FROM main.closure JOIN main.synset_facts ON descendant = wnid WHERE ilsvrc2012_index IS NOT NULL GROUP BY ancestor;
-CREATE MACRO _counted(n) AS n || if(n = 1, ' ILSVRC2012 class', ' ILSVRC2012 classes');
+CREATE MACRO _counted(n) AS n || CASE WHEN n = 1 THEN ' ILSVRC2012 class' ELSE ' ILSVRC2012 classes' END;
 """
 
 

@@ -45,7 +45,8 @@ SAME = (
     "SELECT image_id, wnid, nxmin, nymin, nxmax, nymax, truncated FROM boxes WHERE nxmin IS NOT NULL ORDER BY ALL",
     "SELECT dataset, image_id, label_set, wnid FROM labels SEMI JOIN images USING (dataset, image_id) ORDER BY ALL",
     "SELECT count(*), sum(n_images_inclusive), sum(n_photos_inclusive), sum(hash(name) % 1000) FROM synsets",
-    "SELECT wnid, n_images, n_photos, n_boxes, n_photos_inclusive FROM synsets WHERE n_images_inclusive > 0 ORDER BY 1",
+    "SELECT wnid, n_images, n_images_inclusive, n_photos_inclusive FROM synsets WHERE n_images_inclusive > 0 "
+    "ORDER BY wnid",
     "SELECT count(*), sum(distance) FROM closure",
     "SELECT count(*) FROM hypernyms",
     "SELECT term, n, wnid, candidates FROM terms WHERE term[:3] = 'cat' ORDER BY term",
@@ -57,12 +58,22 @@ SAME = (
 
 
 def test_duckdb_alone_answers_as_the_index_does(file: Path, index: Index) -> None:
-    # The sample's images without a class are in no export.
     for query, answer in zip(SAME, asked(file, *SAME), strict=True):
         assert [tuple(row) for row in answer] == index.sql(query).fetchall(), query
 
 
-def test_an_ambiguous_lemma_is_an_error_that_lists_the_synsets(file: Path) -> None:
+def test_boxes_are_counted_at_each_synset(file: Path) -> None:
+    """Those of the table, which has no unusable box."""
+    boxes, direct, inclusive = asked(
+        file,
+        "SELECT wnid, count(*) FROM boxes GROUP BY wnid ORDER BY wnid",
+        "SELECT wnid, n_boxes FROM synsets WHERE n_boxes > 0 ORDER BY wnid",
+        "SELECT n_boxes_inclusive FROM synsets WHERE name = 'entity.n.01'",
+    )
+    assert direct == boxes and inclusive == [[sum(n for _, n in boxes)]]  # type: ignore[misc]
+
+
+def test_an_unknown_word_is_an_error(file: Path) -> None:
     with duckdb.connect(file, read_only=True) as sql, pytest.raises(duckdb.Error, match=r"No synset is called 'xyzzy'"):
         sql.execute("SELECT synset('xyzzy')").fetchall()
 
