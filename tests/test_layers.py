@@ -53,6 +53,7 @@ HOMES = {
         "store.query",
     },
     "click": {"cli"},
+    "google_crc32c": {"containers.tfrecords"},
     "indexed_gzip": {"containers.gzip_stream"},
     "anywidget": {"selection.widget"},
 }

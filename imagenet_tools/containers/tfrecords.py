@@ -1,4 +1,4 @@
-"""TFRecord files, read without TensorFlow: the byte range of each record, and of each value of the Example in it.
+"""TFRecord files without TensorFlow: the byte range of each record and of each value of its Example, and new records.
 
     length    8 bytes, little-endian
     crc       4 bytes: crc32c of the length, masked
@@ -17,14 +17,14 @@ import functools
 import os
 import struct
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, cast
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import without_label
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 # The codes of the errors raised by this module, for the table problems.
 PROBLEMS = {
@@ -59,10 +59,11 @@ _IMAGES = ("image/encoded", "image")
 _NAMES = ("image/filename", "file_name", "image/source_id")
 _CLASS_NUMBERS = ("image/class/label", "label", "original_label")
 _SYNSET = "image/class/synset"
+EXPORTED_ID = "imagenet_tools/image_id"  # in exports of this project, whose names of images may be none of ImageNet's
 _EDGES = tuple(f"image/object/bbox/{edge}" for edge in ("xmin", "ymin", "xmax", "ymax"))
 _BOX_NUMBERS = "image/object/bbox/label"
 _BOX_TEXTS = "image/object/class/text"
-_WANTED = frozenset({*_IMAGES, *_NAMES, *_CLASS_NUMBERS, *_EDGES, _SYNSET, _BOX_NUMBERS, _BOX_TEXTS})
+_WANTED = frozenset({*_IMAGES, *_NAMES, *_CLASS_NUMBERS, *_EDGES, _SYNSET, EXPORTED_ID, _BOX_NUMBERS, _BOX_TEXTS})
 
 
 class Record(NamedTuple):
@@ -98,6 +99,7 @@ class Example(NamedTuple):
     # xmin, ymin, xmax, ymax as fractions of the image, and the class as the file names it, a number or a text.
     boxes: list[tuple[float, float, float, float, str | None]]
     problem: str  # why its boxes cannot be used
+    exported_id: str  # the image_id that an export of this project states
 
     @property
     def stem_and_class(self) -> tuple[str, str | None]:
@@ -144,12 +146,15 @@ def _truncated(label: str, offset: int, found: str, expected: str) -> FormatErro
 def masked_crc32c(data: bytes) -> int:
     """Return the checksum that follows a record's length: Castagnoli's crc32c, masked as TensorFlow does.
 
-    Its speed of about 1 MB/s is enough for lengths. Writing records, with checksums of whole images, needs a library.
+    Its speed of about 1 MB/s is enough for lengths. write_record(), with checksums of whole images, uses a library.
     """
     crc = 0xFFFFFFFF
     for byte in data:
         crc = _crc_table()[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
+    return _masked(crc ^ 0xFFFFFFFF)
+
+
+def _masked(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -184,7 +189,7 @@ def read_example(fd: int, record: Record, label: str) -> Example:
         counts = ", ".join(str(count) for count in (*map(len, edges), len(names)))
         problem = f"lists of {counts} edges and classes; expected lists of one length: the image is kept without boxes"
     boxes = [] if problem else list(zip(*edges, names or [None] * n, strict=True))
-    return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem)
+    return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem, text(EXPORTED_ID))
 
 
 def _text(fd: int, value: Range) -> str:
@@ -304,3 +309,75 @@ class _Window:
                 raise EOFError(f"a field of {size:,} bytes where {max(end - start, 0):,} are left")
             yield tag >> 3, start, start + size
             place = start + size
+
+
+# ---- writing
+
+
+class Floats(tuple[float, ...]):
+    """The values of a list of floats, which may be empty."""
+
+
+Values: TypeAlias = "list[bytes] | list[int] | Floats"
+
+
+class _Out(Protocol):
+    """A file to write to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append bytes."""
+
+
+def write_record(out: _Out, features: Mapping[str, Values], name: str, data: bytes) -> None:
+    """Write a record of an Example with these features, in this order, and a last one of one value of bytes.
+
+    Args:
+        out: The file.
+        features: The values by name.
+        name: The name of the last feature.
+        data: Its value; it is not copied.
+    """
+    import google_crc32c
+
+    entries = b"".join(_entry(name, _feature(values)) for name, values in features.items())
+    # The headers of all messages around the data, from the innermost to the outermost.
+    head = _header(1, len(data))
+    for field, before in ((_BYTES_LIST, b""), (2, _message(1, name.encode())), (1, entries), (1, b"")):
+        head = before + _header(field, len(head) + len(data)) + head
+    length = struct.pack("<Q", len(head) + len(data))
+    crc = google_crc32c.extend(google_crc32c.value(head), data)
+    out.write(length + struct.pack("<I", _masked(google_crc32c.value(length))) + head)
+    out.write(data)
+    out.write(struct.pack("<I", _masked(crc)))
+
+
+def _entry(name: str, feature: bytes) -> bytes:
+    """Return an entry of the map of features: field 1 is its name, field 2 its value."""
+    return _message(1, _message(1, name.encode()) + _message(2, feature))
+
+
+def _feature(values: Values) -> bytes:
+    if isinstance(values, Floats):
+        return _message(_FLOAT_LIST, _message(1, struct.pack(f"<{len(values)}f", *values)) if values else b"")
+    if values and isinstance(values[0], bytes):
+        return _message(_BYTES_LIST, b"".join(_message(1, value) for value in values))
+    numbers = b"".join(map(_varint_bytes, cast("list[int]", values)))
+    return _message(_INT_LIST, _message(1, numbers) if values else b"")
+
+
+def _message(field: int, content: bytes) -> bytes:
+    return _header(field, len(content)) + content
+
+
+def _header(field: int, length: int) -> bytes:
+    """Return the tag and the length of a field of bytes, of a text or of a message."""
+    return _varint_bytes(field << 3 | _BYTES) + _varint_bytes(length)
+
+
+def _varint_bytes(number: int) -> bytes:
+    """Return a number from 0 on, 7 bits a byte, the lowest first."""
+    groups = bytearray()
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])

@@ -241,7 +241,8 @@ class ExportWords:
         "carry a column of images, or of a table joined by --with, where the target takes fields")
     shard_size: int | None = _option("text", "SIZE", "bytes of images in a shard, such as 500MB or 1GB")
     shuffle: str = _option("none|block|full", "", "the order of images in shards and lists", default="none")
-    side_files: bool = _option("flag", "", "webdataset: also write what wids, timm and DALI read beside the shards")
+    side_files: bool = _option("flag", "",
+        "webdataset, tfrecord: also write what wids, timm and DALI read beside the shards")
     hash: bool = _option("flag", "", "put digests of the bytes of all images or shards into manifest.json")
     meta_bin: bool = _option("flag", "",
         "write torchvision's meta.bin into an image_folder, so that its ImageNet opens without the devkit; needs torch")

@@ -1,4 +1,4 @@
-"""TFRecord shards of ImageNet, read without TensorFlow: the classic ones with boxes, and TensorFlow Datasets'.
+"""TFRecord shards of ImageNet, without TensorFlow: the classic ones with boxes; of TensorFlow Datasets, read only.
 
     train-00000-of-01024 ...                    as build_imagenet_data.py writes them; also in train/ and validation/
     validation-00000-of-00128 ...
@@ -15,6 +15,8 @@
 Both hold 23 training images that TensorFlow's converters encoded again. The names of the images decide the meaning of
 class numbers, which are never trusted alone. A box keeps its values: fractions of a stated size of 1 by 1, with the
 flag `fractions`.
+
+formats/tfrecord/shards.py writes classic shards, and draws their layout.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from imagenet_tools.containers.tfrecords import Example, read_example
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers, names_in
+from imagenet_tools.formats.tfrecord.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import HEAD, ImageRows, reencoded
 from imagenet_tools.images.jpeg import reader_at
@@ -115,7 +118,7 @@ def _first_images(path: Path) -> Iterator[sharding.FirstImage[Example]]:
         for record in islice(tfrecords.walk(fd, path.name), _LOOKED_AT_RECORDS):
             example = read_example(fd, record, path.name)
             if example.image:
-                stem = example.stem_and_class[0]
+                stem = example.exported_id or example.stem_and_class[0]
                 numbers = () if example.number is None else (example.number,)
                 yield sharding.FirstImage(example.name, stem, sharding.class_of_stem(stem), numbers, example)
 
@@ -138,8 +141,8 @@ def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
             except FormatError as error:
                 rows.problem(error.code, unit.file, str(error), f"record {n}")
                 continue
-            stem = example.stem_and_class[0]
-            if not keeps_imagenet_name(stem):
+            stem = example.exported_id or example.stem_and_class[0]
+            if not example.exported_id and not keeps_imagenet_name(stem):
                 reason = f"record {n} is called {example.name!r}; expected a name such as n01440764_10026.JPEG"
                 rows.problem("no_name", unit.file, reason, f"record {n}")
             elif example.image is None:
@@ -153,6 +156,8 @@ def scan(unit: Unit, rows: ImageRows, boxes: AnnotationRows) -> Iterator[None]:
 def _add_image(rows: ImageRows, fd: int, example: Example, image: tfrecords.Range) -> None:
     """Add the image of an Example, and its problems."""
     unit, (stem, wnid) = rows.unit, example.stem_and_class
+    if example.exported_id:
+        stem, wnid = example.exported_id, None
     more = reader_at(fd, image.offset)
     head = more(0, min(HEAD, image.length))
     rows.add(
