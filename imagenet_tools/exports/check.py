@@ -123,10 +123,11 @@ def check_export(
     if index is not None and manifest.index_digest(index) != stated["index"]:
         findings.append(Finding("W303", f"{index.path} is another generation of the index than it was made from"))
     originals = None
-    if index is not None and module.WRITES.holds_bytes:
+    holds_originals = module.WRITES.holds_bytes and not module.WRITES.remade_bytes
+    if index is not None and holds_originals:
         originals = _Originals(index, stated, every=read_data)
     else:
-        advice = "name one with -i" if module.WRITES.holds_bytes else f"{target} holds none"
+        advice = "name one with -i" if holds_originals else f"{target} holds none as it was"
         findings.append(Finding("W301", f"no image was compared with an index; {advice}"))
     images, decoded, more = _read_back(module, root, classes, originals, read_data=read_data)
     findings += more

@@ -114,7 +114,8 @@ def state_of(plan: Plan) -> dict[str, object]:
         "recipe": {"selection": plan.selection.words(), "options": plan.options.words()},
         "classes": [row.display for row in plan.classes],
         "index": index_digest(plan.index),
-        "software": {"imagenet-tools": __version__} | ({"pillow": version("pillow")} if plan.options.changes else {}),
+        "software": {"imagenet-tools": __version__}
+        | ({"pillow": version("pillow")} if plan.options.changes or plan.writes.remade_bytes else {}),
     }
 
 
@@ -135,7 +136,9 @@ def write_manifest(job: Job) -> Result:
     undecodable = {image: error for image, error, *_ in sorted(events["left_out"])}
     repaired = {rule: sorted(image for image, by in events["repaired"] if by == rule) for rule in plan.options.repair}
     # A target that lists images reads none: in this pass, another one read them.
-    cut = sorted(image for (image,) in events["cut"]) if plan.writes.holds_bytes else []
+    cut = (
+        sorted(image for (image,) in events["cut"]) if plan.writes.holds_bytes and not plan.writes.remade_bytes else []
+    )
     endless = [image.partition("/")[2] for (image,) in events["endless"]] if plan.writes.files_per_image else []
     result = plan.written(
         tallies=job.tallies,

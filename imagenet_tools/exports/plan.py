@@ -269,7 +269,7 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     )
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})
-    sources = _count_by_source(chosen, options)
+    sources = _count_by_source(chosen, str(writes.remade_bytes or options.bytes_sql()))
     plan = Plan(
         target=target,
         tallies=_tallies(sources, boxes_kept),
@@ -306,10 +306,10 @@ def _with_demands(writes: Writes, selection: Selection, options: Options) -> Sel
     return chosen.demand("bad_boxes", unboxed + boxes.usable(options))
 
 
-def _count_by_source(chosen: Selection, options: Options) -> tuple[SourceCounts, ...]:
+def _count_by_source(chosen: Selection, bytes_sql: str) -> tuple[SourceCounts, ...]:
     """Return all counts that a plan needs; one query, because each takes a pass over the images of the index."""
     rows = chosen.run(
-        f"""SELECT split, wnid, source, count(*), sum({options.bytes_sql()})::BIGINT,
+        f"""SELECT split, wnid, source, count(*), sum({bytes_sql})::BIGINT,
                    count(*) FILTER ("offset" = 0 AND compression IS NULL), count(*) FILTER ("offset" IS NULL),
                    count(*) FILTER (n_boxes = 0), max(strlen(image_id)), min(file)
             FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
@@ -367,6 +367,9 @@ def _check_options(plan: Plan) -> None:
         message = (
             f"{flag}: {plan.target} lists where images are, and changes none. Export to image_folder, and list that."
         )
+        raise UsageError(message)
+    if options.changes and writes.remade_bytes:
+        message = f"--resize and --repair: {plan.target} makes new images by rules of its own. Leave the options out."
         raise UsageError(message)
     expected_errors: tuple[type[Exception], ...] = (QueryError, *engine_errors())
     for key, column in options.fields:

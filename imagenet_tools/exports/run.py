@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.exports.rows import Changed
-    from imagenet_tools.exports.writer import SinkOutput
+    from imagenet_tools.exports.writer import Row, Sink, SinkOutput
     from imagenet_tools.units import Progress
 
 _WORK = ".work"
@@ -159,7 +159,9 @@ def _check_state(partial: Path, plans: Sequence[Plan]) -> None:
 
 def _is_small(plans: Sequence[Plan]) -> bool:
     """Return True if the export is written before worker processes would have started."""
-    copies = sum(plan.images() * (_CHANGE_COST if plan.options.changes else 1) for plan in plans)
+    copies = sum(
+        plan.images() * (_CHANGE_COST if plan.options.changes or plan.writes.remade_bytes else 1) for plan in plans
+    )
     return copies <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
 
 
@@ -246,17 +248,28 @@ def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool]
                 for job, sink, rows in zip(jobs_here, sinks, rows_of_jobs, strict=True):
                     if targets >> job.target & 1:
                         row = next(rows)
-                        if isinstance(picture, Picture):
-                            sink.add(row, picture)
-                        else:
+                        if error := _add(sink, row, picture):
                             image = f"{row.dataset}/{row.image_id}"
-                            left_out[job.plan.target].append([image, str(picture), row.wnid, len(row.boxes)])
+                            left_out[job.plan.target].append([image, str(error), row.wnid, len(row.boxes)])
         outputs = {
             job.plan.target: _as_json(job, sink.close()) | {"left_out": left_out[job.plan.target]}
             for job, sink in zip(jobs_here, sinks, strict=True)
         }
     content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
+
+
+def _add(sink: Sink, row: Row, picture: Picture | FormatError) -> FormatError | None:
+    """Add an image, or return why it cannot be decoded."""
+    if isinstance(picture, FormatError):
+        return picture
+    try:
+        sink.add(row, picture)
+    except FormatError as error:
+        if error.code != "undecodable":
+            raise
+        return error
+    return None
 
 
 def _pictures(

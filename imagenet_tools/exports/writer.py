@@ -182,6 +182,9 @@ class Writes:
         ordered: The order of images can be seen in it: --shuffle applies.
         fields: It takes --field.
         holds_bytes: It holds the images; else it lists them, with or without their places.
+        remade_bytes: Bytes of each image in it, if it always makes new images of the pixels; else 0, and it holds the
+            original bytes. --resize and --repair do not apply. add() raises FormatError with the code undecodable,
+            before it writes anything, for an image that it cannot decode: the image is left out.
         names_images: read_back() gives its images; False if it lists only classes.
     """
 
@@ -197,6 +200,7 @@ class Writes:
     ordered: bool = False
     fields: bool = False
     holds_bytes: bool = True
+    remade_bytes: int = 0
     names_images: bool = True
 
 

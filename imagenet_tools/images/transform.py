@@ -1,4 +1,4 @@
-"""Encode an image as JPEG again: resized, cropped to its middle square, turned, converted to RGB.
+"""Make a new image of the pixels of one: a JPEG that is resized, cropped, turned or of RGB; or the square of ADM.
 
 Pixels are resampled by the bicubic filter with antialiasing, as torchvision and timm resize them. Before that, the
 decoder scales by 1/2, 1/4 or 1/8 if this leaves at least twice the wanted size. EXIF and ICC profile are kept; EXIF is
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.images.probe import PILLOW_ERRORS, image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
 
 EOI = b"\xff\xd9"  # the end of a JPEG
@@ -51,6 +54,42 @@ def mode_after(mode: str, *, rgb: bool) -> str:
     return "RGB" if mode not in _JPEG_MODES or (rgb and mode == "CMYK") else mode
 
 
+@contextmanager
+def _decoding(data: bytes) -> Iterator[Image.Image]:
+    """Open an image. FormatError, with the code undecodable: its pixels cannot be decoded in the block."""
+    try:
+        with warnings.catch_warnings(action="ignore"), image(data) as opened:
+            yield opened
+    except FormatError as error:
+        raise FormatError(str(error), code="undecodable") from error
+    except PILLOW_ERRORS as error:
+        message = f"Found pixels that Pillow does not decode: {error}; expected a whole image."
+        raise FormatError(message, code="undecodable") from error
+
+
+def adm_square(data: bytes, side: int) -> bytes:
+    """Return the middle square of an image, as ADM and its successors cut it, as an RGB PNG that is not compressed.
+
+    The image is halved by the box filter while its shorter side is at least twice `side`, then made to fit by the
+    bicubic filter. EXIF orientation is not applied.
+
+    Raises:
+        FormatError: The pixels cannot be decoded. Its code is undecodable.
+    """
+    from PIL.Image import Resampling
+
+    with _decoding(data) as opened:
+        pixels = opened.convert("RGB")
+        while min(pixels.size) >= 2 * side:
+            pixels = pixels.resize((pixels.width // 2, pixels.height // 2), Resampling.BOX)
+        scale = side / min(pixels.size)
+        pixels = pixels.resize((round(pixels.width * scale), round(pixels.height * scale)), Resampling.BICUBIC)
+        left, top = (pixels.width - side) // 2, (pixels.height - side) // 2
+        out = io.BytesIO()
+        pixels.crop((left, top, left + side, top + side)).save(out, "PNG", compress_level=0)
+    return out.getvalue()
+
+
 def reencode(data: bytes, change: Change) -> bytes:
     """Return the changed image as a JPEG.
 
@@ -59,23 +98,17 @@ def reencode(data: bytes, change: Change) -> bytes:
     """
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings(action="ignore"), image(data) as opened:
-            resized = _resized(opened, change)
-            result = resized.convert(mode_after(resized.mode, rgb=change.rgb))
-            kept = {name: opened.info[name] for name in ("exif", "icc_profile") if opened.info.get(name)}
-            if change.orientation is not None:
-                result = result.transpose(Image.Transpose[_TURNS[change.orientation]])
-                kept.pop("exif", None)
-            if result.mode != opened.mode:
-                kept.pop("icc_profile", None)  # it describes other colours
-            out = io.BytesIO()
-            result.save(out, "JPEG", quality=change.quality, **kept)
-    except FormatError as error:
-        raise FormatError(str(error), code="undecodable") from error
-    except PILLOW_ERRORS as error:
-        message = f"Found pixels that Pillow does not decode: {error}; expected a whole image."
-        raise FormatError(message, code="undecodable") from error
+    with _decoding(data) as opened:
+        resized = _resized(opened, change)
+        result = resized.convert(mode_after(resized.mode, rgb=change.rgb))
+        kept = {name: opened.info[name] for name in ("exif", "icc_profile") if opened.info.get(name)}
+        if change.orientation is not None:
+            result = result.transpose(Image.Transpose[_TURNS[change.orientation]])
+            kept.pop("exif", None)
+        if result.mode != opened.mode:
+            kept.pop("icc_profile", None)  # it describes other colours
+        out = io.BytesIO()
+        result.save(out, "JPEG", quality=change.quality, **kept)
     return out.getvalue()
 
 

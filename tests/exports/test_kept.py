@@ -47,6 +47,7 @@ def one_of_each_kind() -> Iterator[Any]:
         module = FORMATS[target]
         kind = (
             module.WRITES.holds_bytes,
+            module.WRITES.remade_bytes,
             module.WRITES.shard_bytes is None,
             module.WRITES.detection,
             module.WRITES.ordered,
@@ -63,7 +64,8 @@ def test_every_export_is_made_again_from_its_lock_in_another_index(
     first, again = tmp_path / "a" / "first", tmp_path / "b" / "again"
     chosen = [] if target == "timm_class_map" else WORDS  # it takes whole classes as they lie
     options = ["--shuffle", "full", "--shard-size", "8KB"] if words(target) else ["--hash"]
-    assert run(["-i", str(odd.path), "export", str(first), "--to", target, *chosen, *options]) == 0
+    done = 3 if api._formats()[target].WRITES.remade_bytes else 0  # an image cannot be decoded
+    assert run(["-i", str(odd.path), "export", str(first), "--to", target, *chosen, *options]) == done
     asked = ["--to", target, "--recipe", str(first / "lock.toml")]
     assert run(["-i", str(elsewhere.path), "export", str(again), *asked]) == 0
     made, remade = content(first), content(again)
@@ -84,7 +86,7 @@ def test_every_export_is_made_again_from_its_lock_in_another_index(
     # The recipe chooses the same where the same images are there, and has the options.
     assert recipe.read(first / "recipe.toml").export[target] == lock.read(first / "lock.toml").recipe["export"][target]
     asked = ["--to", target, "--recipe", str(first / "recipe.toml")]
-    assert run(["-i", str(odd.path), "export", str(tmp_path / "third"), *asked]) == 0
+    assert run(["-i", str(odd.path), "export", str(tmp_path / "third"), *asked]) == done
     assert content(tmp_path / "third") == made
 
 

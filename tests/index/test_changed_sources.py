@@ -137,6 +137,8 @@ def test_every_target_refuses_garbage_of_the_same_size_and_time(
     source = archive(tmp_path / "source")
     index = indexed(source, tmp_path / "x.index")
     replaced(source, shifted(source.read_bytes()), same_time=True)
+    if options and api._formats()[target].WRITES.remade_bytes:
+        pytest.skip("it takes no other changes")
     with pytest.raises(SourceError, match="has changed since it was indexed"):
         imagenet_tools.export(index.select(), tmp_path / "out", to=target, workers=1, **options)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
