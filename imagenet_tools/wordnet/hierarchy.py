@@ -286,15 +286,45 @@ def cost_blocks(synsets: Sequence[str], *, block: int = 2_048) -> Iterator[tuple
     if block < 1:
         raise UsageError(f"block = {block}; expected a number of rows from 1.")
     rows = wordnet.distinct_rows_of(synsets)
+    by_height = sorted(_members_by_ancestor(rows), key=lambda pair: -heights()[pair[1]])
+    ancestors = [(places, heights()[row]) for places, row in by_height if len(places) > 1]
+    return _cost_blocks(len(rows), ancestors, block)
+
+
+def deepest_common_hypernyms(synsets: Sequence[str], n: int) -> Ints:
+    """Return the lowest common hypernym of each of the first n synsets and each of all, by lowest_common_hypernyms.
+
+    Args:
+        synsets: Classes, all different.
+        n: The number of rows of the result.
+
+    Returns:
+        Rows of synsets: (n, classes), int32. If several tie, the one with the greatest wnid.
+
+    Raises:
+        UsageError: A class twice.
+
+    Example:
+        >>> wordnet.wnids_of(deepest_common_hypernyms(["dog.n.01", "cat.n.01"], 1)[0])
+        ('n02084071', 'n02075296')
+    """
+    rows = wordnet.distinct_rows_of(synsets)
+    common = np.zeros((n, len(rows)), np.int32)  # row 0 is entity.n.01, which is above all
+    # Deeper ancestors come later and overwrite.
+    for places, ancestor in sorted(_members_by_ancestor(rows), key=lambda pair: max_depths()[pair[1]]):
+        common[np.ix_(places[: np.searchsorted(places, n)], places)] = ancestor
+    common[np.arange(n), np.arange(n)] = rows[:n]
+    return common
+
+
+def _members_by_ancestor(rows: Ints) -> Iterator[tuple[npt.NDArray[np.intp], int]]:
+    """Yield each synset at or above some of `rows`, by row, with the sorted places in `rows` that are below it."""
     order = np.argsort(rows)
     below, above, _ = graph.pairs(_up(True), rows)
     starts = np.flatnonzero(np.diff(above, prepend=-1))
-    # The places of the classes below each ancestor, sorted; ancestors by falling height.
     members = np.split(order[np.searchsorted(rows[order], below)], starts[1:]) if len(starts) else []
-    above_heights = heights()[above[starts]]
-    by_height = np.argsort(-above_heights, kind="stable").tolist()
-    ancestors = [(np.sort(members[n]), above_heights[n]) for n in by_height if len(members[n]) > 1]
-    return _cost_blocks(len(rows), ancestors, block)
+    for places, row in zip(members, above[starts].tolist(), strict=True):
+        yield np.sort(places), row
 
 
 def _cost_blocks(
