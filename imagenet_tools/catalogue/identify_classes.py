@@ -181,6 +181,28 @@ def classes_of_names(texts: Sequence[str], wnids: Sequence[str]) -> dict[str, se
     return {text: {wnids[place] for place in places.get(_plain(text), ())} for text in texts}
 
 
+def classes_called(name: str, *, whole: bool = False) -> list[str]:
+    """Return the wnids of ILSVRC2012's classes that have a name, in sorted order.
+
+    Args:
+        name: A lemma, all lemmas with ', ' between, the name of a synset, or a wnid.
+        whole: Prefer the classes whose only or all lemmas these are: "maillot" is not "maillot, tank suit".
+
+    Example:
+        >>> classes_called("great_white_shark"), classes_called("crane")
+        (['n01484850'], ['n02012849', 'n03126707'])
+    """
+    wnids = lists.get("ilsvrc2012").wnids
+    called = [wnids[place] for place in _places_of_ilsvrc2012().get(_plain(name), ())]
+    exact = [wnid for wnid in called if _plain(", ".join(wordnet.synset(wnid).lemmas)) == _plain(name)]
+    return exact if whole and exact else called
+
+
+@functools.cache
+def _places_of_ilsvrc2012() -> dict[str, list[int]]:
+    return _places(map(_names_of, lists.get("ilsvrc2012").wnids))
+
+
 def _wnids_by_list(names: Sequence[str], wnids: Sequence[str]) -> tuple[str, ...] | None:
     class_names = [_names_of(wnid) for wnid in wnids]
     if _equal_in_order(names, class_names):

@@ -82,12 +82,23 @@ def numberings() -> tuple[ListNumbering, ...]:
     return (*usual, *shifted, *texts)
 
 
-def find(file: LabelFile) -> LabelsFound:
-    """Return the numbering of a file's labels with its agreement and that of the next, or why it is not decided."""
+def find(
+    file: LabelFile,
+    *,
+    orders: Mapping[str, Wnids] | None = None,
+    only: Sequence[ListNumbering] | None = None,
+) -> LabelsFound:
+    """Return the numbering of a file's labels with its agreement and that of the next, or why it is not decided.
+
+    Args:
+        file: The labels.
+        orders: The wnids of the rows for each order that they may be in, by its words. Default: as the file tells.
+        only: The numberings to try. Default: all.
+    """
     if isinstance(file.labels, tuple):
         return _find_wnids(file)
     numbers = file.labels
-    orders = _row_orders(file)
+    orders = _row_orders(file) if orders is None else orders
     if not orders:
         why = f"its rows name no images, and {len(file):,} rows are not the 50,000 of ILSVRC2012's validation images"
         if file.images is not None:
@@ -97,7 +108,7 @@ def find(file: LabelFile) -> LabelsFound:
         span = f"{numbers[0]:,} to {numbers[-1]:,}"
         why = f"Its numbers are those of the rows, {span}, and no labels: so Kaggle's val.txt has it."
         return LabelsFound(len(file), None, why)
-    ranked = sorted(_agreements(numbers, orders), key=lambda pair: -pair[0].right)
+    ranked = sorted(_agreements(numbers, orders, only or numberings()), key=lambda pair: -pair[0].right)
     tried = tuple(agreement for agreement, _ in ranked)
     possible = [(agreement, right) for agreement, right in ranked if _in_range(numbers, agreement.numbering)]
     if not possible:
@@ -144,12 +155,14 @@ def _row_orders(file: LabelFile) -> Mapping[str, Wnids]:
     }
 
 
-def _agreements(numbers: Ints, orders: Mapping[str, Wnids]) -> Iterator[tuple[Agreement, Bools]]:
+def _agreements(
+    numbers: Ints, orders: Mapping[str, Wnids], tried: Sequence[ListNumbering]
+) -> Iterator[tuple[Agreement, Bools]]:
     """Yield the agreement of each numbering and order of rows, and which rows it explains."""
     for rows, truth in orders.items():
         classes, class_of_row = _distinct_classes(truth)
         n_known = int((classes != "")[class_of_row].sum())
-        for numbering in numberings():
+        for numbering in tried:
             expected = [numbering.number_of(wnid) for wnid in classes.tolist()]
             # -2 is no label: -1 means "no label" in some files.
             by_class = np.array([-2 if number is None else number for number in expected])

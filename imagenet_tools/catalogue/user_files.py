@@ -195,9 +195,9 @@ def _parse_line(text: str) -> _Line:
 def _kind(cells: Sequence[str]) -> str:
     if _is_number(cells[0]) and all(map(_is_numeric, cells[1:])):
         return "number"
-    if len(cells) > 2 and all(map(_is_numeric, cells[:-1])) and _stem(cells[-1]):
+    if len(cells) > 2 and all(map(_is_numeric, cells[:-1])) and image_stem(cells[-1]):
         return "lst"
-    if _stem(cells[0]):
+    if image_stem(cells[0]):
         return "image"
     return "wnid" if any(map(is_wnid, cells)) else "name"
 
@@ -214,9 +214,9 @@ def _read_lines(texts: Sequence[str]) -> tuple[str, ...] | LabelFile:
         if several := next((row for row in rows if len(row) > 3), None):
             problem = f"{' '.join(several)!r} has {len(several) - 2} labels"
             raise _UnreadableError(f"{problem}; expected index, label, path")
-        return _label_file([row[1:2] for row in rows], [_stem(row[-1]) or "" for row in rows])
+        return _label_file([row[1:2] for row in rows], [image_stem(row[-1]) or "" for row in rows])
     if kinds.keys() == {"image"}:
-        return _label_file([row[1:] for row in rows], [_stem(row[0]) or "" for row in rows])
+        return _label_file([row[1:] for row in rows], [image_stem(row[0]) or "" for row in rows])
     if kinds.keys() == {"number"}:
         counted = len(rows[0]) > 1 and _counts_up([row[0] for row in rows])
         return _label_file([row[1:] if counted else row for row in rows])
@@ -283,8 +283,13 @@ def _counts_up(texts: Sequence[str]) -> bool:
     return numbers in (list(range(len(texts))), list(range(1, len(texts) + 1)))
 
 
-def _stem(text: str) -> str | None:
-    """Return the stem of an image's name, without folders, suffix and added wnid; None if it names no image."""
+def image_stem(text: str) -> str | None:
+    """Return the stem of an image's name, without folders, suffix and added wnid; None if it names no image.
+
+    Example:
+        >>> image_stem("val/n01751748/ILSVRC2012_val_00000001.JPEG"), image_stem("tench")
+        ('ILSVRC2012_val_00000001', None)
+    """
     name = text.strip("\"'").replace("\\", "/").rpartition("/")[2]
     stem = _IMAGE_SUFFIX.sub("", name)
     plain = _ADDED_WNID.sub("", stem)
@@ -316,7 +321,7 @@ def _read_json(text: str, lines: Sequence[str]) -> tuple[str, ...] | LabelFile:
     if isinstance(value, dict):
         value = next((value[key] for key in _INNER_KEYS if isinstance(value.get(key), (list, dict))), value)
     if isinstance(value, dict) and value:
-        if all(_stem(str(key)) for key in value):
+        if all(image_stem(str(key)) for key in value):
             return _read_lines([f"{key} {_first(label)}" for key, label in value.items()])
         value = _classes_of_dict(value)
     if not isinstance(value, (list, tuple)) or not value:
