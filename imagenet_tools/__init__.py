@@ -39,6 +39,7 @@ __all__ = [
     "detect",
     "diff",
     "errors",
+    "evaluate",
     "export",
     "find",
     "identify",

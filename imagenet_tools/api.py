@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.identify_labels import LabelsFound
     from imagenet_tools.catalogue.lists import ClassList
     from imagenet_tools.catalogue.terms import FoundSynset
+    from imagenet_tools.evaluation.evaluation import Evaluation
     from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.index import Index
@@ -273,6 +274,39 @@ def diff(
     from imagenet_tools.selection.differences import differences
 
     return differences(str(a), str(b), by=by, limit=limit)
+
+
+def evaluate(
+    predictions: str | Path | Iterable[str | Path],
+    *,
+    rows: str | Path | None = None,
+    labels: str | None = None,
+) -> Evaluation:
+    """Score files of predictions against the labels of ILSVRC2012, and compare models.
+
+    The order of the rows and the numbering of the classes are detected.
+
+    Args:
+        predictions: Files of classes or of scores, of one model each: npy, npz, csv, Parquet, JSON, an accuracy log
+            of MLPerf, or a folder of texts of Ultralytics. Also a file of scores beside its file of classes, and a
+            list of the images of the rows.
+        rows: The order of the rows, if it is not detected: "numbers" (sorted by file name), "folders" (sorted by
+            class, then by file name), or a file that lists the images.
+        labels: The published list that numbers the classes, if it is not detected.
+
+    Returns:
+        The scores of each model, with the evidence of the orders; and each later model compared with the first.
+
+    Raises:
+        UsageError: A file is none of predictions, or its order is not certain. The message names the options.
+
+    Example:
+        >>> imt.evaluate("resnet50.npy")
+        Evaluation: resnet50: top-1 70.00%, top-5 90.00%
+    """
+    from imagenet_tools.evaluation.evaluation import evaluate as score
+
+    return score([Path(path) for path in _several(predictions)], rows=rows, space=labels)
 
 
 def subset(file: str | Path, index: str | Path | Index | None = None) -> Selection:

@@ -31,6 +31,8 @@ CALLS: dict[str, Callable[[Index], object]] = {
     "classes": lambda index: imt.classes(5),  # type: ignore[arg-type]
     "class_map": lambda index: imt.class_map("voc", 5),  # type: ignore[arg-type]
     "identify": lambda index: imt.identify(5),  # type: ignore[arg-type]
+    "evaluate": lambda index: imt.evaluate(5),  # type: ignore[arg-type]
+    "evaluate labels": lambda index: imt.evaluate("x", labels=5),  # type: ignore[arg-type]
     "build_index": lambda index: imt.build_index(5),  # type: ignore[arg-type]
     "build_index workers": lambda index: imt.build_index("x", workers="2"),  # type: ignore[arg-type]
     "relocate": lambda index: imt.relocate({"a": 5}),  # type: ignore[dict-item]

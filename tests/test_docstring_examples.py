@@ -4,10 +4,12 @@ import doctest
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import imagenet_tools as imt
 from imagenet_tools.index import Index
+from tests.evaluation import predictions
 
 
 @pytest.mark.parametrize("name", [name for name in imt.__all__ if name != "errors"])
@@ -20,6 +22,7 @@ def test_docstring_examples(
             shutil.copy2(path, folder)
     shutil.copytree(index.path, tmp_path / "imagenet.index")
     (tmp_path / "labels.txt").write_text("\n".join(imt.classes("ilsvrc2012").wnids))
+    np.save(tmp_path / "resnet50.npy", predictions.top5())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("IMAGENET_INDEX", raising=False)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

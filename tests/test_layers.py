@@ -27,6 +27,7 @@ ROOMS = (
     "images",
     "annotations",
     "display",
+    "evaluation",
     "store",
     "training",
     "selection",

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import imagenet_tools as imt
 from imagenet_tools import text as texts
 from imagenet_tools.index import Index
 from imagenet_tools.superclasses import cuts, exclusive_tree
+from tests.evaluation import predictions
 
 LIST = "imagenette"
 
@@ -32,7 +34,14 @@ OBJECTS: dict[str, Callable[[Index, Path], object]] = {
     "Lock": lambda index, _: index.select().lock(),
     "Survey": lambda index, _: imt.detect(index.path.parent),
     "Report": lambda _, path: _report(path),
+    "Evaluation": lambda _, path: _evaluation(path),
 }
+
+
+def _evaluation(path: Path) -> object:
+    for seed in (0, 1):
+        np.save(path / f"model{seed}.npy", predictions.top5(seed=seed))
+    return imt.evaluate([path / "model0.npy", path / "model1.npy"])
 
 
 def _report(path: Path) -> object:

@@ -1,0 +1,58 @@
+"""The command evaluate: score files of predictions against the labels of ILSVRC2012."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import imagenet_tools
+from imagenet_tools.cli import options
+from imagenet_tools.cli.printing import note, print_json, print_table
+from imagenet_tools.storage.files import refuse_taken, whole
+
+
+@options.make_command("evaluate")
+@click.argument("predictions", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--rows", metavar="ORDER|FILE", help="The order of the rows: numbers, folders, or a list of images.")
+@click.option("--labels", metavar="LIST", help="The published list that numbers the classes.")
+@click.option(
+    "-o", "--output", type=options.PATH, help="Write a row an image to this Parquet file, which must not exist."
+)
+def command(predictions: tuple[Path, ...], rows: str | None, labels: str | None, output: Path | None) -> None:
+    """Score predictions, and compare models.
+
+    Prints accuracy, ReaL, the cost of mistakes in WordNet, and calibration. The order of the rows and of the labels is
+    detected, and the evidence is printed. Options are needed only where the command refuses. The images are the 50,000
+    validation images, or images that the file names. A file of scores belongs to the file of as many classes; a list
+    of images and wnids names the rows of as many. The file of -o is a table for `query --with`.
+
+    Examples:
+        imagenet-tools evaluate resnet50.npy
+        imagenet-tools evaluate top5.npy top5_probabilities.npy
+        imagenet-tools evaluate resnet50.csv vit.csv -o images.parquet
+
+    PREDICTIONS:
+        npy, npz    classes (n,) or (n, k), or scores of all classes (n, C)
+        tables      csv, text, Parquet, JSON lines: images, classes, probabilities
+        JSON        rows, timm's results, an accuracy log of MLPerf
+        folder      texts of Ultralytics' save_txt
+    """
+    if output is not None:
+        refuse_taken(str(output))
+    result = imagenet_tools.evaluate(predictions, rows=rows, labels=labels)
+    if output is not None:
+        import pyarrow.parquet as pq
+
+        with whole(output) as file:
+            pq.write_table(result.table(), file)
+    if options.as_json():
+        print_json(result.facts())
+        return
+    for text in result.notes():
+        note(text)
+    for title, head, table_rows in result.tables():
+        if table_rows:
+            if title:
+                click.echo(f"\n{title}")
+            print_table(head, table_rows)

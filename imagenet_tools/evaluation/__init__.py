@@ -1,0 +1,1 @@
+"""Scores of a model's predictions: reading them, finding their order and numbering, and the metrics."""
