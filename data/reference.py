@@ -59,7 +59,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """Yield a section for each command, in alphabetical order."""
-    for name in cli.group.list_commands(click.Context(cli.group)):
+    for name in cli.group.list_commands(click.Context(cli.group, **cli.group.context_settings)):
         yield from _command(_named(name), name, 2)
 
 
@@ -70,7 +70,11 @@ def _named(name: str) -> click.Command:
 
 
 def _command(command: click.Command, name: str, level: int) -> Iterator[str]:
-    arguments = [part for part in command.collect_usage_pieces(click.Context(command)) if part != "[OPTIONS]"]
+    arguments = [
+        part
+        for part in command.collect_usage_pieces(click.Context(command, **cli.group.context_settings))
+        if part != "[OPTIONS]"
+    ]
     is_group = isinstance(command, click.Group)
     yield from ("", f"{'#' * level} {name}", "")
     if not is_group:
