@@ -27,11 +27,15 @@ _HEADING_FONT_PIXELS = 14
 _CAPTION_PIXELS = 16
 _FONT_PIXELS = 11
 _TILES_A_LINE = 8
+SMALL_PIXELS = 400  # an image shown alone is enlarged to this longer side: labels have 11 pixels, and need room
 _PROBLEM_CHARS = 28  # in a line of a tile that says why there is no picture
 
 _DARK = "#1c1b19"  # around the lines of boxes, so that they can be seen on any picture
-_LINE_SHARE = 300  # the longer side of a picture in lines of its boxes
+_LINE_SHARE = 200  # the longer side of a picture in lines of its boxes
 _LABEL_SHARE = 40  # and in the height of their labels
+
+
+_Area = tuple[int, int, int, int]  # left, top, right, bottom, in pixels, both ends included
 
 
 class ShownBox(NamedTuple):
@@ -54,21 +58,27 @@ class Tile(NamedTuple):
 
 
 class SheetRow(NamedTuple):
-    """The tiles of a class, or of several that have one each."""
+    """The tiles of a class, or of several that have one each; without tiles, a heading of the whole sheet."""
 
     heading: str
     tiles: tuple[Tile, ...]
 
 
 def upright(
-    data: bytes, boxes: Iterable[ShownBox] = (), *, fit: tuple[int, int] | None = None, labels: bool = True
+    data: bytes,
+    boxes: Iterable[ShownBox] = (),
+    *,
+    fit: tuple[int, int] | None = None,
+    least: int = 0,
+    labels: bool = True,
 ) -> Image.Image:
     """Return an image in RGB with its EXIF orientation applied, and its boxes drawn.
 
     Args:
         data: The bytes of the image.
         boxes: Its boxes.
-        fit: The largest width and height in pixels; the image is made smaller, never larger. Default: its own.
+        fit: Width and height in pixels, of which the image fills one. Default: its own.
+        least: Pixels. An image with a shorter longer side is enlarged by the smallest whole factor that reaches this.
         labels: Write the label of each box beside it.
 
     Raises:
@@ -86,6 +96,10 @@ def upright(
             orientation = None
     if fit is not None and (picture.width > fit[0] or picture.height > fit[1]):
         picture.thumbnail(fit, Image.Resampling.LANCZOS)
+    elif fit is not None:
+        picture = ImageOps.contain(picture, fit, Image.Resampling.BICUBIC)
+    elif max(picture.size) < least:
+        picture = ImageOps.scale(picture, -(-least // max(picture.size)), Image.Resampling.BICUBIC)
     draw_boxes(picture, boxes, orientation=orientation, labels=labels)
     return picture
 
@@ -93,7 +107,7 @@ def upright(
 def draw_boxes(
     picture: Image.Image, boxes: Iterable[ShownBox], *, orientation: int | None = None, labels: bool = True
 ) -> None:
-    """Draw boxes on a picture in RGB that is upright already.
+    """Draw boxes on a picture in RGB that is upright already, with their lines outside of them where there is room.
 
     Args:
         picture: Is changed.
@@ -104,29 +118,61 @@ def draw_boxes(
     from PIL import ImageDraw
 
     canvas = ImageDraw.Draw(picture)
-    line = max(2, round(max(picture.size) / _LINE_SHARE))
+    line = max(1, round(max(picture.size) / _LINE_SHARE))
+    frames: list[tuple[_Area, str]] = []
     for box in boxes:
         edges = box[:4] if box.upright or orientation is None else bbox.turn(*box[:4], orientation)
         pixels = bbox.voc(*edges, width=picture.width, height=picture.height)
         left, top, right, bottom = (int(pixel) - 1 for pixel in pixels)
-        canvas.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_DARK)
-        canvas.rectangle((left, top, right, bottom), outline=BOX, width=line)
-        if min(right - left, bottom - top) > 2 * line:
-            canvas.rectangle((left + line, top + line, right - line, bottom - line), outline=_DARK)
-        if labels and box.label:
-            _write_label(canvas, picture, box.label, left, top)
+        frame = (
+            max(0, left - line), max(0, top - line),
+            min(picture.width - 1, right + line), min(picture.height - 1, bottom + line),
+        )  # fmt: skip
+        canvas.rectangle((frame[0] - 1, frame[1] - 1, frame[2] + 1, frame[3] + 1), outline=_DARK)
+        canvas.rectangle(frame, outline=BOX, width=line)
+        frames.append((frame, box.label))
+    if labels:
+        _write_labels(canvas, picture, frames)
 
 
-def _write_label(canvas: ImageDraw.ImageDraw, picture: Image.Image, text: str, left: int, top: int) -> None:
-    """Write a label above a box, or inside it where there is no room above."""
+def _write_labels(canvas: ImageDraw.ImageDraw, picture: Image.Image, frames: Sequence[tuple[_Area, str]]) -> None:
+    """Write the label of each frame of a box, outside of boxes and of other labels where there is room."""
     size = max(_FONT_PIXELS, max(picture.size) // _LABEL_SHARE)
-    font = _font(size)
-    text = fitted(text, picture.width - 6, partial(canvas.textlength, font=font))
-    width, height = round(canvas.textlength(text, font=font)) + 6, size + 5
-    x = max(0, min(left, picture.width - width))
-    y = top - height if top >= height else top
-    canvas.rectangle((x, y, x + width, y + height), fill=BOX)
-    canvas.text((x + 3, y + height / 2), text, fill=_DARK, font=font, anchor="lm")
+    font, height = _font(size), size + 5
+    taken: list[_Area] = []
+    for frame, label in frames:
+        text = fitted(label, picture.width - 7, partial(canvas.textlength, font=font))
+        if not text:
+            continue
+        width = round(canvas.textlength(text, font=font)) + 6
+        # The last places are for pictures full of labels.
+        left, top, right, bottom = frame
+        places = [(left, top - height - 1), (left, bottom + 1), (right + 1, top), (left - width - 1, top)]
+        places += [(left, top), (left, bottom - height), *((left, y) for y in range(0, picture.height, height + 1))]
+        areas = [_area(picture, x, y, width, height) for x, y in places]
+        area = min(
+            areas,
+            key=lambda area: (
+                sum(_overlap(area, other) for other in taken),
+                sum(_overlap(area, other) for other, _ in frames),
+            ),
+        )
+        taken.append(area)
+        canvas.rectangle(area, fill=BOX)
+        canvas.text((area[0] + 3, area[1] + height / 2), text, fill=_DARK, font=font, anchor="lm")
+
+
+def _area(picture: Image.Image, x: int, y: int, width: int, height: int) -> _Area:
+    """Return the area of a label, moved into the picture."""
+    x = max(0, min(x, picture.width - width - 1))
+    y = max(0, min(y, picture.height - height - 1))
+    return x, y, x + width, y + height
+
+
+def _overlap(a: _Area, b: _Area) -> int:
+    """Return the number of pixels that two areas share."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]) + 1, min(a[3], b[3]) - max(a[1], b[1]) + 1
+    return max(0, width) * max(0, height)
 
 
 def tile(caption: str, read: Callable[[], bytes], boxes: Iterable[ShownBox], *, fit: tuple[int, int] = TILE) -> Tile:
@@ -134,7 +180,12 @@ def tile(caption: str, read: Callable[[], bytes], boxes: Iterable[ShownBox], *, 
     try:
         return Tile(caption, upright(read(), boxes, fit=fit, labels=False))
     except (ImagenetToolsError, OSError, MemoryError) as error:
-        return Tile(caption, None, str(error) or type(error).__name__)
+        return unshown(caption, error)
+
+
+def unshown(caption: str, error: Exception) -> Tile:
+    """Return a tile without a picture, which says why there is none."""
+    return Tile(caption, None, str(error) or type(error).__name__)
 
 
 def contact_sheet(rows: Sequence[SheetRow]) -> Image.Image:
@@ -155,7 +206,7 @@ def contact_sheet(rows: Sequence[SheetRow]) -> Image.Image:
         y += _HEADING_PIXELS
         for n, shown in enumerate(row.tiles):
             left, top = _EDGE_PIXELS + n % columns * step_x, y + n // columns * step_y
-            sheet.paste(_framed(shown), (left, top))
+            sheet.paste(framed(shown), (left, top))
             caption = fitted(shown.caption, TILE[0], partial(canvas.textlength, font=font))
             middle = top + TILE[1] + _CAPTION_PIXELS / 2
             canvas.text((left, middle), caption, fill=LIGHT["dim"], font=font, anchor="lm")
@@ -163,7 +214,7 @@ def contact_sheet(rows: Sequence[SheetRow]) -> Image.Image:
     return sheet
 
 
-def _framed(shown: Tile) -> Image.Image:
+def framed(shown: Tile) -> Image.Image:
     """Return a tile of the size of all tiles, with the picture in its middle, or the problem in words."""
     from PIL import Image, ImageDraw
 

@@ -20,7 +20,7 @@ from imagenet_tools.catalogue import terms
 from imagenet_tools.containers import payload
 from imagenet_tools.containers.gzip_stream import part_of
 from imagenet_tools.containers.payload import STREAMED, Place
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.storage import blob
 from imagenet_tools.storage.blob import IndexedSource, Stamp, Stamps
@@ -91,8 +91,13 @@ class Image:
         return f"Image: {self.dataset}/{self.image_id}; {label}"
 
     def _repr_jpeg_(self) -> bytes:
-        """Return the picture of show() for notebooks, as a small JPEG."""
-        picture = self.show()
+        """Return the picture of show() for notebooks, as a small JPEG; a tile says why there is none."""
+        try:
+            picture = self.show()
+        except (ImagenetToolsError, OSError, MemoryError) as error:
+            from imagenet_tools.display import pictures
+
+            picture = pictures.framed(pictures.unshown("", error))
         picture.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
         picture.save(data := io.BytesIO(), "JPEG", quality=90)
         return data.getvalue()
@@ -157,15 +162,17 @@ class Image:
     def show(self) -> PIL.Image.Image:
         """Return a Pillow image in RGB as viewers show it: with the EXIF orientation applied, and its boxes drawn.
 
-        A notebook shows it; .save("x.png") writes it.
+        A notebook shows it; .save("x.png") writes it. An image whose longer side is under 400 pixels is enlarged by a
+        whole factor.
 
         Raises:
             SourceError: As read().
             FormatError: As pil().
         """
-        from imagenet_tools.display.pictures import upright
+        from imagenet_tools.display.pictures import SMALL_PIXELS, upright
 
-        return upright(self.read(), self.index.shown_boxes([(self.dataset, self.image_id)])[0])
+        boxes = self.index.shown_boxes([(self.dataset, self.image_id)])[0]
+        return upright(self.read(), boxes, least=SMALL_PIXELS)
 
 
 def _keys(text: str, dataset: str | None) -> Iterator[tuple[str | None, str]]:
