@@ -44,7 +44,7 @@ LOCK = "lock.toml"
 IDS = "lock.parquet"
 
 TERMS = (
-    "The images are ImageNet's: their use is bound by ImageNet's terms of access (https://image-net.org/download), "
+    "Images of ImageNet are bound by ImageNet's terms of access (https://image-net.org/download): "
     "for non-commercial research and education."
 )
 
