@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,7 @@ _GROUP_WIDTH = 64  # a part smaller than this is not divided further
 _GROUP_HEIGHT = 44
 _GROUP_HEAD_PIXELS = 17
 _GAP_PIXELS = 2
+_TICK_PIXELS = 14  # between the texts of an axis
 
 _MAX_BINS = 32
 
@@ -177,12 +178,12 @@ def _chart(title: str, about: str, height: float, shapes: Iterator[Rectangle | T
 # ---- bars
 
 
-def bars(title: str, about: str, rows: Sequence[tuple[str, int]]) -> Chart:
-    """Return a horizontal bar for each (name, value)."""
-    return _chart(title, about, max(1, len(rows)) * _ROW_PIXELS, _bars(rows))
+def bars(title: str, about: str, rows: Sequence[tuple[str, int]], *, emphasis: Collection[str] | None = None) -> Chart:
+    """Return a horizontal bar for each (name, value); with `emphasis`, the bars of other names are grey."""
+    return _chart(title, about, max(1, len(rows)) * _ROW_PIXELS, _bars(rows, emphasis))
 
 
-def _bars(rows: Sequence[tuple[str, int]]) -> Iterator[Rectangle | Text]:
+def _bars(rows: Sequence[tuple[str, int]], emphasis: Collection[str] | None) -> Iterator[Rectangle | Text]:
     if not rows:
         yield Text(_EDGE_PIXELS, _HEAD_PIXELS + _ROW_PIXELS / 2, "none", "dim")
         return
@@ -193,8 +194,9 @@ def _bars(rows: Sequence[tuple[str, int]]) -> Iterator[Rectangle | Text]:
     for n, (name, value) in enumerate(rows):
         y = _HEAD_PIXELS + n * _ROW_PIXELS
         length = room * value / most
+        colour = "accent" if emphasis is None or name in emphasis else "muted"
         yield Text(_EDGE_PIXELS, y + _ROW_PIXELS / 2, _cut(name, names - 8))
-        yield Rectangle(_EDGE_PIXELS + names, y + 3, max(length, 1), _ROW_PIXELS - 6, "accent", f"{name}: {value:,}")
+        yield Rectangle(_EDGE_PIXELS + names, y + 3, max(length, 1), _ROW_PIXELS - 6, colour, f"{name}: {value:,}")
         yield Text(_EDGE_PIXELS + names + length + 6, y + _ROW_PIXELS / 2, f"{value:,}", "dim")
 
 
@@ -245,9 +247,14 @@ def _histogram(bins: Sequence[int], first: int, step: float, unit: str) -> Itera
     x = min(max(_EDGE_PIXELS + (peak + 0.5) * width, _EDGE_PIXELS + 20), WIDTH - _EDGE_PIXELS - 20)
     yield Text(x, bottom - _HISTOGRAM_HEIGHT + 8, f"{most:,}", "dim", "middle")
     yield Rectangle(_EDGE_PIXELS, bottom, room, 1, "dim")
-    every = -(-len(bins) // 8)
-    for n in range(0, len(bins), every):
-        yield Text(_EDGE_PIXELS + n * width, bottom + 12, f"{(first + n) * step:,.6g}", "dim")
+    ticks = [f"{(first + n) * step:,.6g}{unit}" for n in range(len(bins) + 1)]
+    widest = max(map(_text_width, ticks))
+    margin = (widest + _EDGE_PIXELS) / 2
+    every = _round_step(max(1.0, (widest + _TICK_PIXELS) / width))
+    for n, tick in enumerate(ticks):
+        if (first + n) % every == 0:
+            x = min(max(_EDGE_PIXELS + n * width, margin), WIDTH - margin)
+            yield Text(x, bottom + 12, tick, "dim", "middle")
 
 
 def _quantile(counts: Mapping[float, int], values: Sequence[float], share: float) -> float:
@@ -284,6 +291,9 @@ def _divided(
     path = f"{path} > {branch.name}" if path else branch.name
     note = f"{path}: {branch.value:,}"
     is_group = bool(branch.parts) and width >= _GROUP_WIDTH and height >= _GROUP_HEIGHT
+    if not is_group and len(branch.parts) == 1 and branch.parts[0].value == branch.value:
+        yield from _divided(branch.parts[0], x, y, width, height, path=path, depth=depth)
+        return
     colour = ("line" if depth % 2 else "panel") if is_group else "bar"
     yield Rectangle(x, y, width, height, colour, note)
     name = _cut(branch.name, width - 8) if height >= _FONT_PIXELS + 3 else ""
@@ -301,9 +311,11 @@ def _divided(
     inner = (
         x + _GAP_PIXELS, y + _GROUP_HEAD_PIXELS, width - 2 * _GAP_PIXELS, height - _GROUP_HEAD_PIXELS - _GAP_PIXELS
     )  # fmt: skip
+    if colour == "line":
+        yield Rectangle(*inner, "panel", note)  # a gap in this colour is seen between bars
     shown = _large_parts(branch, inner[2] * inner[3])
     for part, place in zip(shown, _squares([part.value for part in shown], *inner), strict=True):
-        left, top, right, bottom = (place[0] + 0.5, place[1] + 0.5, place[2] - 0.5, place[3] - 0.5)
+        left, top, right, bottom = (place[0] + 1, place[1] + 1, place[2] - 1, place[3] - 1)
         if right > left and bottom > top:
             yield from _divided(part, left, top, right - left, bottom - top, path=path, depth=depth + 1)
 

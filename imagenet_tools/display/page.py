@@ -46,9 +46,10 @@ table {{ border-collapse: collapse; }}
 th {{ text-align: left; color: var(--dim); font-weight: 600; }}
 th, td {{ padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: break-word; max-width: 70ch; }}
-.charts {{ columns: 2 480px; column-gap: 12px; }}
+.charts {{ columns: 2 600px; column-gap: 12px; }}
 .chart {{ display: block; width: 100%; height: auto; margin-bottom: 12px; break-inside: avoid; box-sizing: border-box;
   background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }}
+@media (max-width: 760px) {{ .charts {{ columns: auto; overflow-x: auto; }} .chart {{ width: {charts.WIDTH}px; }} }}
 .tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }}
 figure {{ margin: 0; }}
 img {{ max-width: 100%; }}
@@ -109,7 +110,7 @@ def tile_rows(rows: Iterable[SheetRow]) -> str:
     lines = []
     for row in rows:
         lines += [f"<h3>{escaped(row.heading)}</h3>"] if row.heading else []
-        lines.append(f'<div class="tiles">{"".join(map(_tile, row.tiles))}</div>')
+        lines += [f'<div class="tiles">{"".join(map(_tile, row.tiles))}</div>'] if row.tiles else []
     return "\n".join(lines)
 
 

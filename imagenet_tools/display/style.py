@@ -13,6 +13,7 @@ LIGHT = {
     "dim": "#6d6a63",
     "accent": "#0b6bcb",
     "bar": "#cfe2f6",
+    "muted": "#b8b4aa",
 }
 DARK = {
     "page": "#16171a",
@@ -22,6 +23,7 @@ DARK = {
     "dim": "#a09d96",
     "accent": "#6cb2ff",
     "bar": "#27415d",
+    "muted": "#5c5f66",
 }
 BOX = "#ffcc00"  # the lines of boxes, on any picture
 

@@ -18,9 +18,10 @@ from imagenet_tools.images.jpeg import reader_of
 from imagenet_tools.images.probe import PILLOW_ERRORS, probe
 from imagenet_tools.selection import plots
 from imagenet_tools.selection.selection import Selection
-from imagenet_tools.selection.show import sheet_rows
+from imagenet_tools.selection.show import distinct_names, sheet_rows
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.store.summary import summarise
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import hash32
 
@@ -186,22 +187,20 @@ class _Sample:
     """Images of an export, chosen by the hash of their names: their sizes, their boxes, and thumbnails of a few."""
 
     def __init__(self, stated: _Stated):
-        self._names = [name for name, _ in stated.classes.values()]
+        self._names = distinct_names({wnid: name for wnid, (name, _) in stated.classes.items()})
         self._is_turned = stated.module.WRITES.turned
-        n_images = max(stated.numbers["images"], 1)
+        n_images = self._n_images = max(stated.numbers["images"], 1)
         self._limit = (_SAMPLE_IMAGES << 32) // n_images
         self._thumbnail_limit = (2 * _THUMBNAILS << 32) // n_images  # twice as many as are needed in the mean
         self._sides: Counter[float] = Counter()
         self._areas: Counter[float] = Counter()
-        self._tiles: list[tuple[int, str, Tile]] = []  # hash, stem
-        self._n = 0
+        self._tiles: list[tuple[int, str, list[str], Tile]] = []  # hash, stem, classes
 
     def add(self, image: ReadBack) -> None:
         """Take an image if it is in the sample."""
         stem_hash = hash32(image.stem)
         if stem_hash >= self._limit:
             return
-        self._n += 1
         boxes = [ShownBox(*box[1:], upright=self._is_turned) for box in image.boxes or ()]
         self._areas.update(round(100 * (box.right - box.left) * (box.bottom - box.top), 1) for box in boxes)
         if image.read is None:
@@ -211,21 +210,34 @@ class _Sample:
         if found.width and found.height:
             self._sides[min(found.width, found.height)] += 1
         if stem_hash < self._thumbnail_limit:
-            index = image.class_index
-            name = f"{self._names[index]}, " if index is not None and 0 <= index < len(self._names) else ""
-            tile = pictures.tile(f"{name}{image.stem}", lambda: data, boxes, fit=_THUMBNAIL)
-            self._tiles.append((stem_hash, image.stem, tile))
+            wnids = self._classes_of(image)
+            caption = ", ".join([*(self._names[wnid] for wnid in wnids), image.stem])
+            tile = pictures.tile(caption, lambda: data, boxes, fit=_THUMBNAIL)
+            self._tiles.append((stem_hash, image.stem, wnids, tile))
+
+    def _classes_of(self, image: ReadBack) -> list[str]:
+        """Return the class of an image; where the format has none, that of its name, or those of its boxes."""
+        wnids = list(self._names)
+        named = image.stem.partition("_")[0]
+        if image.class_index is None and named in self._names:
+            return [named]
+        indices = {image.class_index} if image.class_index is not None else {box[0] for box in image.boxes or ()}
+        return [wnids[index] for index in sorted(indices) if 0 <= index < len(wnids)]
 
     def charts(self) -> list[Chart]:
         """Return the charts of what was counted."""
         some = []
+        drawn = "drawn " if self._n_images > _SAMPLE_IMAGES else ""
         if self._sides:
-            some.append(charts.histogram(f"Shorter side, of {self._n:,} images", " px", self._sides, of="images"))
+            some.append(charts.histogram("Shorter side", " px", self._sides, of=f"{drawn}images"))
         if self._areas:
-            some.append(plots.box_chart(self._areas))
+            some.append(plots.box_chart(self._areas, f"boxes of {drawn}images" if drawn else "boxes"))
         return some
 
     def rows(self) -> list[SheetRow]:
         """Return the thumbnails with the lowest hashes."""
-        tiles = [tile for _, _, tile in sorted(self._tiles, key=lambda drawn: drawn[:2])[:_THUMBNAILS]]
-        return [SheetRow("", tuple(tiles))] if tiles else []
+        shown = sorted(self._tiles, key=lambda drawn: drawn[:2])[:_THUMBNAILS]
+        classes = {wnid for _, _, wnids, _ in shown for wnid in wnids}
+        heading = f"{len(shown):,} of {count_of(self._n_images, 'image')}"
+        heading += f", {len(classes):,} of {count_of(len(self._names), 'class')}" if classes else ""
+        return [SheetRow(heading, tuple(tile for _, _, _, tile in shown))] if shown else []

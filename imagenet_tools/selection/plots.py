@@ -12,9 +12,11 @@ from imagenet_tools.annotations.bbox import TRANSPOSED
 from imagenet_tools.display import charts
 from imagenet_tools.errors import UsageError
 from imagenet_tools.schema import TABLES
+from imagenet_tools.selection.show import distinct_names
 from imagenet_tools.selection.words import Choice
 from imagenet_tools.superclasses import drawing
 from imagenet_tools.superclasses.exclusive_tree import exclusive_tree
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import graph, wordnet
 
 if TYPE_CHECKING:
@@ -89,8 +91,12 @@ def tree_chart(counts: Mapping[str, int], by: str = "images") -> Chart:
     below = outline.below()
 
     def branch(wnid: str) -> Branch:
-        parts = tuple(branch(link.lower) for link in below[wnid])
-        return charts.Branch(wordnet.label_of(wnid), int(inclusive[wordnet.row_of(wnid)]), parts)
+        parts = [branch(link.lower) for link in below[wnid]]
+        if any(part.parts for part in parts):  # a class alone below a hypernym has a heading as its siblings have
+            for n, (link, part) in enumerate(zip(below[wnid], parts, strict=True)):
+                if link.skipped and not part.parts:
+                    parts[n] = charts.Branch(wordnet.label_of(link.skipped[0]), part.value, (part,))
+        return charts.Branch(wordnet.label_of(wnid), int(inclusive[wordnet.row_of(wnid)]), tuple(parts))
 
     root = branch(outline.nodes[0].wnid)
     while len(root.parts) == 1 and root.parts[0].value == root.value:
@@ -122,8 +128,8 @@ def class_chart(classes: dict[str, tuple[str, int]]) -> Chart:
     if len(classes) > _MOST_BARS:
         sizes = Counter(float(n) for _, n in classes.values())
         return charts.histogram(title, "", sizes, of="classes")
-    names = Counter(name for name, _ in classes.values())
-    rows = [(f"{name} {wnid}" if names[name] > 1 else name, n) for wnid, (name, n) in classes.items()]
+    names = distinct_names({wnid: name for wnid, (name, _) in classes.items()})
+    rows = [(names[wnid], n) for wnid, (_, n) in classes.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
     return charts.bars(title, f"{total:,} images of {len(classes):,} classes", rows)
 
@@ -142,12 +148,15 @@ def _aspect(selection: Selection) -> Chart:
 
 def _box_area(selection: Selection) -> Chart:
     area = "round(100 * (nxmax - nxmin) * (nymax - nymin), 1)"
-    return box_chart(_pairs(selection, f"SELECT {area}, count(*) {_BOXES} GROUP BY ALL"))
+    counts = _pairs(selection, f"SELECT {area}, count(*) {_BOXES} GROUP BY ALL")
+    ((n_boxes,),) = selection.run(f"SELECT count(*) {_BOXES}").fetchall()
+    all_can = n_boxes == counts.total()
+    return box_chart(counts, "boxes" if all_can else f"of {count_of(n_boxes, 'box')} can be used")
 
 
-def box_chart(counts: Counter[float]) -> Chart:
+def box_chart(counts: Counter[float], of: str) -> Chart:
     """Return the percent of its image that a box covers, by how often each occurs."""
-    return charts.histogram("Area of boxes in their image", " %", counts, of="boxes", step=_AREA_STEP_PERCENT)
+    return charts.histogram("Area of boxes in their image", " %", counts, of=of, step=_AREA_STEP_PERCENT)
 
 
 def _splits(selection: Selection) -> Chart:

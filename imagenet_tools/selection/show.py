@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from imagenet_tools.containers import payload
@@ -12,6 +13,7 @@ from imagenet_tools.display.pictures import SheetRow
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.splits import draw
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import hash32
 
@@ -46,22 +48,44 @@ def sheet_rows(
         images.update(counted)
     if not images:
         raise UsageError("Found no image in the selection; expected at least one to show.")
-    a_class = max(1 if together else min(_A_CLASS, n), -(-n // len(images)))
-    seed = selection.choice.seed
-    wanted: dict[str, int] = {}
-    for wnid in sorted(images, key=lambda wnid: (draw(hash32(wnid), seed), wnid)):
-        wanted[wnid] = min(a_class, images[wnid], n - sum(wanted.values()))
-        if sum(wanted.values()) == n:
-            break
+    wanted = _shares(images, n, 1 if together else min(_A_CLASS, n), selection.choice.seed)
+    n_classes = f"{len(wanted):,} of {count_of(len(images), 'class')}"
+    names = distinct_names({wnid: wordnet.label_of(wnid) for wnid in images})
     tiles = _tiles(selection, dict(sorted(wanted.items())), fit)
     rows, mixed = [], []
     for wnid, shown in tiles.items():
-        label = wordnet.label_of(wnid)
         if together or len(shown) == 1:  # a row of one tile each would make a tall and empty sheet
-            mixed += [tile._replace(caption=f"{label}, {tile.caption}") for tile in shown]
+            mixed += [tile._replace(caption=f"{names[wnid]}, {tile.caption}") for tile in shown]
         else:
-            rows.append(SheetRow(f"{label}, {wnid}, images: {images[wnid]:,}", tuple(shown)))
-    return [*rows, *([SheetRow("" if together else "One image a class", tuple(mixed))] if mixed else [])]
+            heading = f"{wordnet.label_of(wnid)}, {wnid}, {len(shown):,} of {count_of(images[wnid], 'image')}"
+            rows.append(SheetRow(heading, tuple(shown)))
+    if together:
+        total = count_of(images.total(), "image")
+        return [SheetRow(f"{len(mixed):,} of {total}, {n_classes}", tuple(mixed))]
+    rows += [SheetRow("One image a class", tuple(mixed))] if mixed else []
+    return [SheetRow(n_classes, ()), *rows] if len(wanted) < len(images) else rows
+
+
+def _shares(images: Mapping[str, int], n: int, least: int, seed: int) -> dict[str, int]:
+    """Return how many images of each class are shown: at least `least`, if it has as many, and together at most n."""
+    shares: dict[str, int] = {}
+    left = n
+    for wnid in sorted(images, key=lambda wnid: (draw(hash32(wnid), seed), wnid)):
+        share = min(least, images[wnid])
+        if share <= left:
+            shares[wnid] = share
+            left -= share
+    while left and (larger := [wnid for wnid, share in shares.items() if share < images[wnid]][:left]):
+        for wnid in larger:
+            shares[wnid] += 1
+        left -= len(larger)
+    return shares
+
+
+def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of classes by wnid; names that several of them have, such as crane, get the wnid."""
+    counts = Counter(names.values())
+    return {wnid: f"{name} {wnid}" if counts[name] > 1 else name for wnid, name in names.items()}
 
 
 def _tiles(selection: Selection, wanted: dict[str, int], fit: tuple[int, int]) -> dict[str, list[Tile]]:

@@ -87,7 +87,7 @@ def test_the_areas_of_a_treemap_are_the_values() -> None:
     parts = tuple(Branch(f"part {n}", value) for n, value in enumerate((60, 30, 20, 10)))
     _, *shown = rectangles(charts.treemap("title", "about", Branch("all", 120, parts)))
     assert [shape.note for shape in shown] == [f"all > part {n}: {part.value}" for n, part in enumerate(parts)]
-    scale = [(shape.width + 1) * (shape.height + 1) / part.value for shape, part in zip(shown, parts, strict=True)]
+    scale = [(shape.width + 2) * (shape.height + 2) / part.value for shape, part in zip(shown, parts, strict=True)]
     assert max(scale) / min(scale) < 1.01
     for a in shown:
         for b in shown:
@@ -128,6 +128,31 @@ def test_a_histogram_counts_every_value_once() -> None:
     ) == sum(counts.values())
     assert len(rectangles(chart)) < 40
     assert chart.about == "722 images; median 352 px, from 5 to 9,000 px"
+
+
+def test_the_axis_of_a_histogram_has_units_at_the_edges_of_bins() -> None:
+    chart = charts.histogram("title", " %", {5.0: 3, 12.0: 1, 23.0: 2}, of="boxes", step=5.0)
+    bars = [shape for shape in rectangles(chart) if shape.note]
+    ticks = {text.text: text.x for text in texts(chart) if text.y > max(bar.y + bar.height for bar in bars)}
+    assert list(ticks) == ["5 %", "10 %", "15 %", "20 %", "25 %"]
+    for bar in bars[1:]:
+        assert abs(ticks[bar.note.partition(" to ")[0] + " %"] - bar.x) < 0.01
+
+
+def test_bars_with_emphasis_have_two_colours() -> None:
+    rows = [("ours", 3), ("theirs", 2)]
+    assert [bar.colour for bar in rectangles(charts.bars("t", "a", rows, emphasis={"ours"}))] == ["accent", "muted"]
+    assert [bar.colour for bar in rectangles(charts.bars("t", "a", rows))] == ["accent", "accent"]
+
+
+def test_a_heading_of_a_single_class_is_drawn_where_it_has_room() -> None:
+    def of(value: int) -> Chart:
+        parts = (Branch("hound", 900), Branch("toy dog", value, (Branch("pug", value),)))
+        return charts.treemap("title", "about", Branch("dog", 900 + value, parts))
+
+    assert {"toy dog", "pug"} <= {text.text for text in texts(of(300))}
+    small = {text.text for text in texts(of(70))}
+    assert "pug" in small and "toy dog" not in small
 
 
 def test_a_value_at_the_edge_of_a_bin_is_in_the_bin_that_it_begins() -> None:
