@@ -8,6 +8,7 @@ import click
 
 from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import note, print_json, print_text
+from imagenet_tools.text import printable
 
 _KINDS = ("tree", "classes", "sizes", "aspect", "boxes", "splits", "problems")
 
@@ -46,5 +47,5 @@ def command(kind: str, by: str, recipe: Path | None, output: Path | None) -> Non
     if options.as_json():
         shown = {"svg": chart.svg()} if output is None else {"path": str(output)}
         print_json({"title": chart.title, "about": chart.about, **shown})
-    elif output is None:
-        print_text(chart.svg())
+    else:
+        print_text(chart.svg() if output is None else printable(str(output)))

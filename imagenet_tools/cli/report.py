@@ -9,6 +9,7 @@ import click
 from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import printable
 
 
 @options.make_command("report")
@@ -39,3 +40,5 @@ def command(path: Path | None, output: Path) -> None:
     write_whole(output, data)
     if options.as_json():
         print_json({"path": str(output), "bytes": len(data)})
+    else:
+        click.echo(printable(str(output)))

@@ -38,7 +38,7 @@ def command(target: str | None, n: int, output: Path | None, recipe: Path | None
 
     An ID of an image shows the image upright. A SYNSET, or nothing, shows images of the selection, a row a class,
     drawn by --seed. A FILE is any image file. The picture appears in the terminal if that is kitty, Ghostty, iTerm2,
-    WezTerm, or one with sixels such as foot. Else it becomes a new file, whose path is printed.
+    WezTerm, or one with sixels such as foot. Else it becomes a new file. The path of a file is printed.
 
     Examples:
         imagenet-tools show n01440764_10026
@@ -69,7 +69,7 @@ def command(target: str | None, n: int, output: Path | None, recipe: Path | None
     write_whole(path, data)
     if options.as_json():
         print_json({"path": str(path), "images": [tile.caption for row in rows for tile in row.tiles] or [title]})
-    elif output is None:
+    else:
         click.echo(printable(str(path)))
     return _code(rows)
 
@@ -89,11 +89,11 @@ def _image(target: str, recipe: Path | None) -> Image.Image | None:
     Raises:
         UsageError: There is no such image or synset, or an image beside flags that choose images.
     """
-    from imagenet_tools.display.pictures import upright
+    from imagenet_tools.display.pictures import SMALL_PIXELS, upright
 
     words = options.chosen_words()
     if Path(target).is_file():
-        picture = upright(Path(target).read_bytes())
+        picture = upright(Path(target).read_bytes(), least=SMALL_PIXELS)
     else:
         index = options.open_index()
         try:

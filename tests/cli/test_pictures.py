@@ -15,6 +15,8 @@ from PIL import Image
 import imagenet_tools as imt
 from imagenet_tools.cli import plot as cli_plot
 from imagenet_tools.containers import payload
+from imagenet_tools.display import pictures
+from imagenet_tools.display.charts import Rectangle
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.selection import plots
@@ -97,17 +99,15 @@ def page_of(data: bytes) -> Page:
 
 def test_an_image_is_shown_upright_with_its_box(odd: Index) -> None:
     picture = odd.image(f"{BEAGLE}_1").show()
-    assert picture.size == (60, 80)
-    left, top, right, bottom = RED
-    label_bottom = 27
-    below = picture.crop((0, label_bottom, *picture.size))
-    expected = (60 - bottom, 0, 60 - top, right - label_bottom)  # turned clockwise
-    assert extent_of(below, YELLOW) == expected and left < label_bottom
+    assert picture.size == (300, 400)
+    left, top, right, bottom = (5 * edge for edge in RED)
+    below = picture.crop((0, left, *picture.size))  # without the label
+    assert extent_of(below, YELLOW) == (300 - bottom - 2, 0, 300 - top + 2, right - left + 2)  # turned clockwise
 
 
 def test_an_image_without_boxes_or_label_is_shown(odd: Index, extracted: Extracted, tmp_path: Path) -> None:
     picture = np.asarray(odd.image(f"{TABBY}_5").show())
-    assert not (picture == YELLOW).all(axis=2).any() and picture[35, 20, 0] > 200
+    assert not (picture == YELLOW).all(axis=2).any() and picture[5 * 35, 5 * 20, 0] > 200
     imt.build_index(extracted.test, tmp_path / "test.index")
     index = imt.open_index(tmp_path / "test.index")
     ((image_id,),) = index.sql("SELECT min(image_id) FROM images").fetchall()
@@ -118,21 +118,26 @@ def test_an_image_without_boxes_or_label_is_shown(odd: Index, extracted: Extract
 
 def test_a_sheet_has_a_row_a_class_and_depends_on_the_seed_alone(index: Index) -> None:
     rows = sheet_rows(index.select(), 12)
-    assert [len(row.tiles) for row in rows] == [4, 4, 4]
-    for row in rows:
-        wnid = row.heading.split(", ")[1]
+    assert [len(row.tiles) for row in rows] == [0, 4, 4, 4] and rows[0].heading == "3 of 13 classes"
+    for row in rows[1:]:
+        _, wnid, n_images = row.heading.split(", ")
+        assert n_images == "4 of 14 images"
         ids = [tile.caption for tile in row.tiles]
         assert {index.image(image_id).wnid for image_id in ids} == {wnid} and len(set(ids)) == 4
     assert index.select().show(12).tobytes() == index.select().show(12).tobytes()
     other = sheet_rows(index.select(seed=1), 12)
     assert [row.heading for row in other] != [row.heading for row in rows]
+    assert [len(row.tiles) for row in sheet_rows(index.select(), 30)[1:]].count(4) == 5  # and two of five
+    assert sorted(len(row.tiles) for row in sheet_rows(index.select(), 60)) == [4] * 5 + [5] * 8
     few = [tile.caption for row in sheet_rows(index.select(under="beagle.n.01"), 3) for tile in row.tiles]
     many = [tile.caption for row in sheet_rows(index.select(under="beagle.n.01"), 9) for tile in row.tiles]
     assert len(many) == 9 and many[:3] == few
     (mixed,) = sheet_rows(index.select(per_class=1, from_="val"), 20)
     assert mixed.heading == "One image a class" and len(mixed.tiles) == 13
     (together,) = sheet_rows(index.select(), 13, together=True)
-    assert len({tile.caption.partition(",")[0] for tile in together.tiles}) == 12  # both cranes are called crane
+    names = {tile.caption.partition(",")[0] for tile in together.tiles}
+    assert len(names) == 13 and {"crane n02012849", "crane n03126707"} <= names
+    assert together.heading == "13 of 182 images, 13 of 13 classes"
 
 
 def test_a_sheet_reads_each_shown_image_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,11 +157,16 @@ def test_damaged_images_are_tiles_that_say_so(run: Run, odd: Index, tmp_path: Pa
     assert (ran.code, ran.err) == (3, "note: 2 of 6 images cannot be shown\n")
 
 
+def test_a_notebook_shows_why_an_image_cannot_be_decoded(odd: Index) -> None:
+    for image_id in (f"{BEAGLE}_3", f"{BEAGLE}_4"):
+        assert Image.open(io.BytesIO(odd.image(image_id)._repr_jpeg_())).size == pictures.TILE
+
+
 def test_show_writes_png_and_html_and_replaces_nothing(run: Run, tmp_path: Path) -> None:
     png, html = tmp_path / "a.png", tmp_path / "a.html"
     for path in (png, html):
         ran = run("show", "dog", "-n", "4", "-o", str(path))
-        assert (ran.code, ran.out) == (0, "")
+        assert (ran.code, ran.out) == (0, f"{path}\n")
     assert Image.open(png).format == "PNG"
     assert page_of(html.read_bytes()).tags.count("img") == 4
     assert run("show", "dog", "-o", str(png)).code == 4
@@ -209,7 +219,7 @@ def test_show_says_what_is_wrong(run: Run, odd: Index, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     photo.write_bytes(drawn(6))
     assert run("show", str(photo), "-o", str(tmp_path / "x.png")).code == 0
-    assert Image.open(tmp_path / "x.png").size == (60, 80)
+    assert Image.open(tmp_path / "x.png").size == (300, 400)
 
 
 # ---- plot
@@ -225,7 +235,7 @@ def test_each_kind_is_drawn_of_a_selection_an_odd_index_and_nothing(
 ) -> None:
     svg = run("plot", kind, "--under", "dog").out
     assert svg.startswith("<svg") and svg == index.select(under="dog").plot(kind).svg()
-    assert run("plot", kind, "--under", "dog", "-o", str(tmp_path / "x.png")).out == ""
+    assert run("plot", kind, "--under", "dog", "-o", str(tmp_path / "x.png")).out == f"{tmp_path / 'x.png'}\n"
     assert Image.open(tmp_path / "x.png").format == "PNG"
     for selection in (odd.select(), index.select(under="dog", without="dog")):
         assert "<svg" in selection.plot(kind).svg()
@@ -236,6 +246,8 @@ def test_a_tree_counts_what_it_is_asked_for(index: Index, run: Run) -> None:
     ((images, n_bytes, boxes),) = index.sql(
         "SELECT count(*), sum(length)::BIGINT, sum(n_boxes)::BIGINT FROM images WHERE is_a(wnid, 'dog.n.01')"
     ).fetchall()
+    notes = [shape.note for shape in dogs.plot("tree").shapes if isinstance(shape, Rectangle)]
+    assert "dog > working dog > German shepherd: 14" in notes  # as its siblings are below hunting dog and toy dog
     assert dogs.plot("tree").title == "Classes below dog, by images"
     for by, total in (("images", images), ("length", n_bytes), ("boxes", boxes)):
         assert dogs.plot("tree", by=by).about.startswith(f"{total:,} {by} of 5 classes")
@@ -255,10 +267,18 @@ def test_aspect_is_that_of_the_image_as_shown(odd: Index) -> None:
 def test_a_report_of_an_index_has_its_counts_and_twenty_images(run: Run, index: Index, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     ran = run("report", str(index.path), "-o", str(path))
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert (ran.code, ran.out, ran.err) == (0, f"{path}\n", "")
     page = page_of(path.read_bytes())
     assert page.tags.count("img") == 20 and page.tags.count("svg") == 6
-    for text in ("182", "1,281,167", "xml_no_object", "German shepherd", "ILSVRC2012_img_train.tar", "dark"):
+    for text in (
+        "182",
+        "1,281,167",
+        "xml_no_object",
+        "German shepherd",
+        "ILSVRC2012_img_train.tar",
+        "20 of 182 images",
+        "134 of 135 boxes",
+    ):
         assert text in page.text
     assert run("report", "-o", str(tmp_path / "again.html")).code == 0  # the default index
     assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
@@ -282,6 +302,8 @@ def test_a_report_of_an_export_has_what_it_holds(run: Run, index: Index, tmp_pat
     assert (ran.code, ran.err) == (0, "")
     page = page_of((tmp_path / "x.html").read_bytes())
     assert page.tags.count("img") == (0 if target == "csv" else 20)
+    assert target == "csv" or re.search(r"20 of \d+ images, 5 of 5 classes", page.text)
+    assert page.text.count("Chihuahua, n02085620_") == (0 if target == "csv" else page.text.count("n02085620_"))
     assert "Chihuahua" in page.text and "Classes below dog, by images" in page.text
 
 
