@@ -100,6 +100,22 @@ def test_an_unknown_text_is_an_error_with_what_comes_close(text: str, advice: st
         terms.resolve(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "close"),
+    [
+        ("dgo", ["dog"]),
+        ("hores", ["horse"]),
+        ("beagel", ["beagle", "bagel", "beigel"]),
+        ("golden_retreiver", ["golden retriever"]),
+        ("Labrador retreiver", ["labrador retriever"]),
+        ("elefant", ["elephant", "celebrant", "l'enfant", "levant"]),  # at two edits, words of classes first
+        ("qq", []),
+    ],
+)
+def test_a_swap_of_letters_is_one_edit_and_words_of_classes_come_first(text: str, close: list[str]) -> None:
+    assert terms.close_lemmas(text) == close
+
+
 # ---- the table
 
 

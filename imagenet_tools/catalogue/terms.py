@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import string
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from imagenet_tools.catalogue import labels, lists
 from imagenet_tools.errors import AmbiguousSynsetError, UnknownSynsetError, UsageError
-from imagenet_tools.text import count_of
+from imagenet_tools.text import are, count_of
 from imagenet_tools.wordnet import hierarchy, wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
@@ -34,6 +35,8 @@ _LEMMA = 2
 _WORD = 3
 _BEGINS = 4
 _HOLDS = 5
+
+_MIN_EDITED_LETTERS = 3  # one edit makes any word of a shorter one
 
 
 class ResolvedSynset(NamedTuple):
@@ -137,12 +140,40 @@ def senses(text: str, *, images: Counts | None = None) -> list[Sense]:
 def close_lemmas(text: str) -> list[str]:
     """Return up to five lemmas that are spelled almost like a text, in lower case.
 
+    Words of ImageNet classes at one edit are enough: a letter added, left out or changed, or two neighbours swapped.
+    If there are none, other words are returned too, after those of classes.
+
     Example:
-        >>> "tench" in close_lemmas("tenhc")
-        True
+        >>> close_lemmas("dgo")
+        ['dog']
     """
-    close = difflib.get_close_matches(_underlined(text), dict.fromkeys(lemmas()[0]), 5, 0.75)
-    return [lemma.replace("_", " ") for lemma in close]
+    spelled, known = _underlined(text), dict.fromkeys(lemmas()[0])
+    one_edit = _edited(spelled) & known.keys() if len(spelled) >= _MIN_EDITED_LETTERS else set()
+    close = [lemma for lemma in one_edit if _is_class(lemma)]
+    close = close or [*one_edit, *difflib.get_close_matches(spelled, known, 5, 0.75)]
+
+    def rank(lemma: str) -> tuple[bool, bool, bool, float, str]:
+        is_swap = sorted(lemma) == sorted(spelled)
+        ratio = difflib.SequenceMatcher(None, lemma, spelled).ratio()
+        return not _is_class(lemma), lemma not in one_edit, not is_swap, -ratio, lemma
+
+    return [lemma.replace("_", " ") for lemma in sorted(set(close), key=rank)[:5]]
+
+
+def _edited(text: str) -> set[str]:
+    """Return all texts at one edit, in the sense of Damerau, from a text."""
+    cuts = [(text[:n], text[n:]) for n in range(len(text) + 1)]
+    letters = string.ascii_lowercase + "_-"
+    added = {head + letter + tail for head, tail in cuts for letter in letters}
+    changed = {head + letter + tail[1:] for head, tail in cuts[:-1] for letter in ("", *letters)}
+    swapped = {head + tail[1] + tail[0] + tail[2:] for head, tail in cuts[:-2]}
+    return added | changed | swapped
+
+
+def _is_class(lemma: str) -> bool:
+    """Return True if a synset with the lemma has ILSVRC2012 classes at or below it, or is one of the 21,841 classes."""
+    rows = wordnet.rows_called(lemma)
+    return bool(ilsvrc2012_below()[rows].any()) or not set(wordnet.wnids_of(rows)).isdisjoint(labels.fall11())
 
 
 def _underlined(text: str) -> str:
@@ -184,7 +215,7 @@ def _unknown(text: str) -> str:
     elif is_wnid(spelled):
         advice = "Other versions of WordNet have other numbers."
     elif close := close_lemmas(lemma):
-        advice = f"Close to it are {', '.join(close)}."
+        advice = f"Close to it {are(len(close))} {', '.join(close)}."
     else:
         advice = "`imagenet-tools find` looks inside words too."
     return (

@@ -213,6 +213,13 @@ def test_0_and_notes_on_stderr(run: Run) -> None:
     assert "is taken for dog.n.01" in ran.err
 
 
+def test_find_names_close_words_where_no_word_begins_with_the_text(run: Run) -> None:
+    assert "Close to it is dog." in run("find", "dgo").err  # Bydgoszcz has it inside
+    assert "Close to it are beagle, bagel, beigel." in run("find", "beagel").err
+    for text in ("tabb", "hound", "281", "n02123045", "dog.n.0"):
+        assert "Close to it" not in run("find", text).err
+
+
 def test_1_what_is_not_found(run: Run) -> None:
     ran = run("find", "qqqqqq")
     assert (ran.code, ran.out) == (1, "") and "No synset of WordNet 3.0 matches 'qqqqqq'" in ran.err

@@ -231,7 +231,7 @@ def test_a_list_that_is_not_there_gets_the_nearest_with_the_reason(run: Run) -> 
         assert ran.code == 2 and "different lists bear this name" in ran.err and "imagenet100-cmc" in ran.err
         assert "Here its classes are those of ilsvrc2012" in run(*words, "ImageNet-1k").err
         assert "Close to it are imagenette" in run(*words, "imagenete").err
-        assert "Close to it are" in (said := run(*words, "tenhc").err) and "tench" in said
+        assert "Close to it is" in (said := run(*words, "tenhc").err) and "tench" in said
 
 
 def test_a_list_of_a_thousand_wnids_with_commas_is_no_file_name(run: Run) -> None:

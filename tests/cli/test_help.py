@@ -51,7 +51,8 @@ def test_the_version(run: Run) -> None:
         (["export", "x", "--to", "devkit"], "'devkit' is no target: expected one of coco"),
         (["classes", "show", "imagenete"], "Close to it are imagenette"),
         (["info", "--from", "trian"], "Did you mean train?"),
-        (["info", "--under", "tenhc"], "Close to it are tenth, tench"),
+        (["tree", "hores"], "Close to it is horse."),
+        (["info", "--under", "tenhc"], "Close to it is tench."),
     ],
 )
 def test_a_name_that_is_almost_right_is_corrected(words: list[str], text: str, run: Run) -> None:
