@@ -98,8 +98,6 @@ class Verdict(NamedTuple):
     @property
     def readings(self) -> tuple[str, ...]:
         """The other possible data sets in words, each with the option that selects it."""
-        if self.own:
-            return ("another set of ILSVRC2012's classes, whose own images never have such names (--dataset NAME)",)
         return tuple(f"{title(other)} (--dataset {other})" for other in self.others)
 
 

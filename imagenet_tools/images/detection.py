@@ -120,7 +120,7 @@ def identify_dataset(
     if 2 * len(odd) <= len(images):
         return release_of(wnids, name=" ".join(names))
     by_classes = None if known else _by_classes(wnids, stems)
-    reason = "known by its classes and names" if by_classes else "called after its folder"
+    reason = "known by its classes and names" if by_classes else "called after its folder (or by --dataset NAME)"
     why = f"names that ILSVRC2012 never gives, such as {min(odd)}: another set of its classes, {reason}"
     return Verdict(known or by_classes or _name_by_folder(names), why, own=True)
 
