@@ -197,7 +197,7 @@ def _refused(path: Path, index: Path) -> None:
     found = imagenet_tools.detect(path)
     assert found.found == ()
     assert found.unrecognised
-    with pytest.raises(SourceError, match=r"not recognised: it is .*\. Expected one of"):
+    with pytest.raises(SourceError, match=r"not recognised: it is .*\.\nExpected class folders called by wnids"):
         imagenet_tools.build_index([path], index, workers=1)
     assert not index.exists()
 

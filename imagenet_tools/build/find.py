@@ -54,10 +54,9 @@ def find_sources(
             else ([named_source(path, class_names)], list[str]())
         )
         if not detections:
-            forms = ", ".join(sorted(readers))
             raise SourceError(
-                f"{path} is not recognised: it is {what_is(path)}. Expected one of the formats {forms}. "
-                "The README describes them."
+                f"{path} is not recognised: it is {what_is(path)}.\nExpected class folders called by wnids, such as "
+                "n02085620/n02085620_10074.JPEG, an official archive, or another form of docs/reference/forms.md."
             )
         if not any(detection.holds for detection in detections):
             first = detections[0]

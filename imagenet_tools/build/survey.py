@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.own_exports import OwnExport, export_around, export_at, exports_in, exports_on_the_way
 from imagenet_tools.build.unread import unread_file, unread_folder
-from imagenet_tools.containers import tar
-from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.errors import SourceError
 from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
 from imagenet_tools.store.layout import is_index
@@ -310,14 +309,4 @@ def what_is(path: Path) -> str:
     if not path.is_file():
         return "neither a file nor a folder"  # opening a pipe would block
     with path.open("rb") as file:
-        return f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}{_broken_tar(path)}"
-
-
-def _broken_tar(path: Path) -> str:
-    try:
-        if tar.is_tar(path):
-            for _ in tar.walk(path):
-                pass
-    except FormatError as error:
-        return f"; a tar that is broken: {error}"
-    return ""
+        return f"a file of {path.stat().st_size:,} bytes that begins with {file.read(8)!r}"

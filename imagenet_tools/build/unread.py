@@ -6,13 +6,17 @@ import os
 import re
 import shlex
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from imagenet_tools.build.named_folders import guess
 from imagenet_tools.build.own_exports import exports_in
-from imagenet_tools.containers import zip_directory
+from imagenet_tools.containers import tar, tar_header, zip_directory
+from imagenet_tools.containers.payload import encoding_of
 from imagenet_tools.errors import FormatError
+from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, keeps_imagenet_name, path_facts, wnid_of_folder
 
 if TYPE_CHECKING:
@@ -37,19 +41,49 @@ _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v\d+\r?\n(?:.*\n)
 
 _EMPTY = "an empty file"
 
-_MAX_ENTRIES = 64  # files and folders of a folder that are looked at
+# A part of a name by which a file may belong to ImageNet.
+_IMAGENET_NAME = re.compile(r"n\d{8}|ilsvrc|imagenet", re.IGNORECASE)
+_NO_NAME = "no name is a wnid or one of ImageNet's"
+_TO_CLASS_FOLDERS = "put the images of each class in a folder called by its wnid, such as"
+
+_MAX_ENTRIES = 64  # files and folders of a folder, or members of an archive, that are looked at
 _MAX_NAMED = 3  # files and folders that a message names
 _MAX_TITLE_CHARACTERS = 60
 
 
 def unread_file(path: Path) -> str:
     """Return what a file is, by its first bytes, and what to do; "" for a file of no known kind."""
+    return _image(path) or _no_image(path)
+
+
+def _image(path: Path) -> str:
+    """Return what to do with a single image; "" for another file."""
+    head = _head(path)
+    encoding = encoding_of(head) if head else None
+    if encoding is None:
+        return ""
+    folder = f"n02085620/{path.name}"
+    return (
+        f"one {encoding.upper()} image by itself: put it in a folder called by its wnid, such as {folder}, and index "
+        "the folder around that one"
+    )
+
+
+def _head(path: Path) -> bytes | None:
+    """Return the first bytes of a file; None if it cannot be read or is none."""
     try:
         if not path.is_file():  # opening a pipe would block
-            return ""
+            return None
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            return file.read(_HEAD_BYTES)
     except OSError:
+        return None
+
+
+def _no_image(path: Path) -> str:
+    """Return what a file that is no image is, and what to do; "" for a file of no known kind."""
+    head = _head(path)
+    if head is None:
         return ""
     if not head:
         return f"{_EMPTY}: copy or download it again"
@@ -65,20 +99,48 @@ def unread_file(path: Path) -> str:
     for pattern, name, command in _COMPRESSED:
         if pattern.match(head):
             return f"compressed by {name}: unpack it once with `{command} {quoted}`, and index what comes out"
-    if not head.startswith(zip_directory.MAGICS):
-        return ""
+    return _unread_archive(path, head)
+
+
+def _unread_archive(path: Path, head: bytes) -> str:
+    """Return what a zip, a tar or a gzip file is, and what to do; "" for another file."""
+    quoted = shlex.quote(str(path))
     try:
-        names = [member.name for member, _ in zip_directory.first_members(path, 1)]
+        if head.startswith(zip_directory.MAGICS):
+            names = [member.name for member, _ in zip_directory.first_members(path, _MAX_ENTRIES)]
+            return _archive("a zip", names, zip_directory.unzip_command(path))
+        if tar.is_gzip(path):
+            try:
+                return _archive("a compressed tar", _names_in_tar(path), f"gunzip {quoted}")
+            except FormatError as error:
+                if error.code.startswith("gzip"):
+                    return f"a gzip file that is broken: {str(error).rstrip('.')}"
+                return f"a gzip file that holds no tar: unpack it once with `gunzip {quoted}`, and index what comes out"
+        if tar.is_tar(path):
+            return _archive("a tar", _names_in_tar(path), f"tar -xf {quoted}")
+        return "an empty tar" if len(head) >= tar_header.BLOCK and not any(head) else ""
     except FormatError as error:
-        return f"a zip that is broken: {str(error).rstrip('.')}"
+        kind = "zip" if head.startswith(zip_directory.MAGICS) else "tar"
+        return f"a {kind} that is broken: {str(error).rstrip('.')}"
     except OSError:
         return ""
+
+
+def _names_in_tar(path: Path) -> list[str]:
+    return [member.name for member in islice(tar.members(path), _MAX_ENTRIES) if member.kind != "dir"]
+
+
+def _archive(kind: str, names: list[str], command: str) -> str:
+    """Return what an archive with these first members is, and how to unpack it if a name may be one of ImageNet's."""
     if not names:
-        return "an empty zip"
-    return (
-        f"a zip in which nothing of ImageNet was found, {names[0]!r} first: unpack it once with `unzip {quoted}`, and "
-        "index what comes out"
-    )
+        return kind.replace("a ", "an empty ")
+    images = [name for name in names if is_image_name(name)]
+    n = f"{_MAX_ENTRIES} or more images" if len(images) == _MAX_ENTRIES else count_of(len(images), "image")
+    content = f"{kind} of {n}, {images[0]} first" if images else f"{kind} of files, {names[0]} first"
+    if any(map(_IMAGENET_NAME.search, names)):
+        return f"{content}: unpack it once with `{command}`, and index what comes out"
+    advice = f": {_TO_CLASS_FOLDERS} n02085620/{images[0].rpartition('/')[2]}" if images else ""
+    return f"{content}; {_NO_NAME}{advice}"
 
 
 def unread_folder(path: Path) -> str:
@@ -98,9 +160,9 @@ def unread_folder(path: Path) -> str:
     for folder in (path, *(path / name for name in SPLIT_FOLDERS)):
         if folder.is_dir() and (reason := _unnamed_classes(folder)):
             return reason
-    reasons = [(file, reason) for file in _some_files(path) if (reason := unread_file(file))]
+    reasons = [(file, reason) for file in _some_files(path) if (reason := _no_image(file))]
     if not reasons:
-        return ""
+        return _images_in(path)
     # An empty file says least, and is often meant to be empty.
     file, reason = min(reasons, key=lambda pair: pair[1].startswith(_EMPTY))
     return f"a folder with {file.relative_to(path)}, which is {reason}"
@@ -134,6 +196,26 @@ def _unnamed_classes(folder: Path) -> str:
         f"{sample}/{first_images[sample]}. {why}. Say it with --class-names FILE|LIST{likely}, or rename "
         f"each folder to its wnid: {advice}"
     )
+
+
+def _images_in(path: Path) -> str:
+    """Return what to do with the images of the first folder that has some; "" if names may be ImageNet's."""
+    folders = [path]
+    for folder in folders:  # grows: breadth first, and at most _MAX_ENTRIES folders, for links may go round
+        entries = _entries(folder)
+        images = [entry.name for entry in entries if is_image_name(entry.name)]
+        if images:
+            place = folder.relative_to(path).as_posix()
+            if any(map(_IMAGENET_NAME.search, [place, *images])):
+                return ""
+            inside = "" if folder == path else f" in {place}/"
+            return (
+                f"a folder with {count_of(len(images), 'image')}{inside}, {images[0]} first; {_NO_NAME}: "
+                f"{_TO_CLASS_FOLDERS} n02085620/{images[0]} (`imagenet-tools find dog` lists wnids)"
+            )
+        below = [folder / entry.name for entry in entries if is_folder(entry)]
+        folders += below[: _MAX_ENTRIES - len(folders)]
+    return ""
 
 
 def _some_files(path: Path) -> list[Path]:

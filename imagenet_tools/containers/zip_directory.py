@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import stat
 import struct
 from array import array
@@ -78,6 +79,12 @@ def is_zip(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(4) in MAGICS
+
+
+def unzip_command(path: Path) -> str:
+    """Return the command that unpacks a zip into a folder of its own, beside it."""
+    folder = path.with_suffix("") if path.suffix.lower() == ".zip" else path.with_name(f"{path.name}-files")
+    return f"unzip {shlex.quote(str(path))} -d {shlex.quote(str(folder))}"
 
 
 def first_members(path: Path, n: int) -> list[tuple[Member, str]]:

@@ -18,7 +18,6 @@ compressed images is refused; unzip makes class folders of it.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -75,7 +74,7 @@ def detect(path: Path) -> list[Detection]:
     why, _, _ = faults[0].partition(";")
     first = f"the first {count_of(len(images), 'image')}"
     evidence = f"{detection.evidence}; of {first} {len(faults):,} cannot be read in place: {why}"
-    advice = f"unpack it once with `unzip {shlex.quote(str(path))}`, and index the folder"
+    advice = f"unpack it once with `{zip_directory.unzip_command(path)}`, and index the folder"
     holds = () if len(faults) == len(images) else detection.holds
     return [replace(detection, holds=holds, evidence=evidence, advice=advice)]
 

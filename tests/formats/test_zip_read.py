@@ -134,7 +134,7 @@ def test_a_compressed_zip_is_named_and_refused_with_unzip(images: Images, tmp_pa
     found = imagenet_tools.detect(path)
     assert [(one.form, one.holds) for one in found.found] == [("zip", ())]
     assert found.units == (0,)
-    with pytest.raises(SourceError, match=r"compressed \(method 8\).*`unzip .*any\.zip`"):
+    with pytest.raises(SourceError, match=r"compressed \(method 8\).*`unzip .*any\.zip -d .*any`"):
         build(path, tmp_path / "x.index")
 
 

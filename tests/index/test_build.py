@@ -364,7 +364,9 @@ def test_a_path_that_is_nothing_known_is_refused_with_what_it_is(tmp_path: Path)
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
     for path, found in ((tmp_path / "notes.txt", "5 bytes"), (tmp_path / "empty", "an empty folder")):
-        with pytest.raises(SourceError, match=f"not recognised: it is .*{found}.*Expected one of"):
+        with pytest.raises(
+            SourceError, match=f"not recognised: it is .*{found}.*\nExpected class folders called by wnids"
+        ):
             build([path], tmp_path / "x.index")
     with pytest.raises(SourceError, match="does not exist"):
         build([tmp_path / "nowhere"], tmp_path / "x.index")

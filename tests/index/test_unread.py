@@ -1,16 +1,19 @@
 """What is no ImageNet is named by its content, with the command that comes next."""
 
 import bz2
+import gzip
 import io
 import lzma
 import os
 import shutil
 import subprocess
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError
@@ -24,6 +27,23 @@ def _zip_of(name: str) -> bytes:
     return out.getvalue()
 
 
+def _tar_of(*names: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    return out.getvalue()
+
+
+def _drawn(encoding: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, encoding)
+    return out.getvalue()
+
+
+NAME = "ILSVRC2012_img_val.tar"  # a name decides nothing
+_NO_NAME = "no name is a wnid or one of ImageNet's"
+
 # A frame of zstd by hand: magic, a header that says one raw block, the block.
 _ZSTD = b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00x"
 _HTML = b"\n<!-- moved -->\n<!DOCTYPE html><html>\n<head><title>\n Sign in |\n ImageNet \x1b[31m</title>"
@@ -33,7 +53,18 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "bzip2": (bz2.compress(b"a tar"), "compressed by bzip2", "`bunzip2 {path}`"),
     "xz": (lzma.compress(b"a tar"), "compressed by xz", "`unxz {path}`"),
     "zstd": (_ZSTD, "compressed by zstd", "`zstd -d {path}`"),
-    "zip": (_zip_of("notes.txt"), "a zip in which nothing of ImageNet was found, 'notes.txt' first", "`unzip {path}`"),
+    "zip of notes": (_zip_of("notes.txt"), f"a zip of files, notes.txt first; {_NO_NAME}", ""),
+    "zip of cats": (_zip_of("a/cat0.jpg"), f"a zip of 1 image, a/cat0.jpg first; {_NO_NAME}", "n02085620/cat0.jpg"),
+    "zip of a tar": (_zip_of("ILSVRC2012_img_val.tar"), "a zip of files", "`unzip {path} -d {path}-files`"),
+    "tar of cats": (_tar_of("cat0.jpg", "cat1.jpg"), f"a tar of 2 images, cat0.jpg first; {_NO_NAME}", "n02085620/"),
+    "tar of notes": (_tar_of("README"), f"a tar of files, README first; {_NO_NAME}", ""),
+    "tar of nothing": (_tar_of(), "an empty tar", ""),
+    "tar of a tar": (_tar_of("imagenet/a.tar"), "a tar of files, imagenet/a.tar first", "`tar -xf {path}`"),
+    "gzip of a tar": (gzip.compress(_tar_of("cat0.jpg")), "a compressed tar of 1 image, cat0.jpg first", _NO_NAME),
+    "gzip of text": (gzip.compress(b"text" * 200), "a gzip file that holds no tar", "`gunzip {path}`"),
+    "cut gzip": (gzip.compress(_tar_of("cat0.jpg"))[:40], "a gzip file that is broken", ""),
+    "jpeg": (_drawn("JPEG"), "one JPEG image by itself", "n02085620/" + NAME),
+    "png": (_drawn("PNG"), "one PNG image by itself", "n02085620/" + NAME),
     "zip of nothing": (_zip_of("a")[-22:-14] + bytes(14), "an empty zip", ""),
     "cut zip": (_zip_of("notes.txt")[:-9], "a zip that is broken: found no list of members", "Download it again"),
     "html": (_HTML, "an HTML page titled 'Sign in | ImageNet [31m'", "download it again"),
@@ -42,7 +73,6 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "empty": (b"", "an empty file", "copy or download it again"),
     "pointer": (_POINTER, "a Git LFS pointer to 499,000,000 bytes", "`git lfs pull`"),
 }
-NAME = "ILSVRC2012_img_val.tar"  # a name decides nothing
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -92,6 +122,16 @@ def test_a_path_with_spaces_is_quoted_in_the_command(tmp_path: Path) -> None:
     path = tmp_path / "my data.tar"
     path.write_bytes(bz2.compress(b""))
     assert f"`bunzip2 '{path}'`" in imagenet_tools.detect(path).unrecognised
+
+
+@pytest.mark.parametrize("place", ["", "2019/May"])
+def test_a_folder_of_photos_is_told_by_their_number_and_what_their_names_lack(place: str, tmp_path: Path) -> None:
+    (tmp_path / "holiday" / place).mkdir(parents=True)
+    for n in range(3):
+        (tmp_path / "holiday" / place / f"IMG_{n}.jpg").write_bytes(_drawn("JPEG"))
+    what = imagenet_tools.detect(tmp_path / "holiday").unrecognised
+    inside = f" in {place}/" if place else ""
+    assert what.startswith(f"a folder with 3 images{inside}, IMG_0.jpg first; {_NO_NAME}: put the images of each class")
 
 
 # ---- class folders that nothing names
