@@ -56,8 +56,8 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
         tables |= {table: stage.old_entries(table) for table in ("boxes", "unused_boxes")}
     else:
         tables |= merge_boxes(stage, boxes, images)
-    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, tables)
     tables |= _merge_synsets(stage, images, stage.written_rows("boxes", tables["boxes"]))
+    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, tables)
     return Manifest(tables), _count_problems(stage, tables["problems"])
 
 
@@ -121,7 +121,8 @@ def _merge_problems(
     stage: Stage, unit_problems: Relation, all_labels: Relation, tables: dict[str, list[FileEntry]]
 ) -> list[FileEntry]:
     """Write the problems of the units, and those of the whole index, whose unit is null."""
-    written = {table: stage.written_rows(table, tables[table]) for table in ("images", "copies", "unused_boxes")}
+    read = ("images", "copies", "unused_boxes", "synset_facts")
+    written = {table: stage.written_rows(table, tables[table]) for table in read}
     return stage.write(
         "problems",
         "all",
@@ -134,6 +135,12 @@ def _merge_problems(
             WHERE wnid IS NULL AND split IS DISTINCT FROM 'test' AND dataset NOT IN (
                 SELECT dataset FROM {all_labels} WHERE label_set = 'det') -- its images have many classes, or none
             GROUP BY source, dataset, split
+            UNION ALL BY NAME
+            SELECT 'no_synset' AS code, source, dataset,
+                   'the class ' || wnid || ' (' || count(*) || CASE WHEN count(*) = 1 THEN ' image' ELSE ' images' END
+                   || ') is no synset of WordNet 3.0; exports leave it out with --under entity' AS reason
+            FROM {written["images"]}
+            WHERE wnid NOT IN (SELECT wnid FROM {written["synset_facts"]}) GROUP BY source, dataset, wnid
             UNION ALL BY NAME
             SELECT 'box_conflict' AS code, source, file, dataset, image_id,
                    count(*) || ' boxes differ from those of the source that was taken; kept in unused_boxes' AS reason

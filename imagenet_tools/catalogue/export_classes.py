@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imagenet_tools.catalogue import lists
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import UnknownSynsetError, UsageError
+from imagenet_tools.text import are, count_of, some_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import sha256_of_lines
 
@@ -35,7 +36,14 @@ def order_classes(wnids: Sequence[str], *, names: str = "wnid", by_folder: bool 
 
     Raises:
         UsageError: A file that cannot be read or lacks a class, or names that cannot be folders.
+        UnknownSynsetError: A class that is no synset.
     """
+    if unknown := [wnid for wnid in wnids if wordnet.find_row(wnid) is None]:
+        raise UnknownSynsetError(
+            f"{count_of(len(unknown), 'class')} of the export {are(len(unknown))} no synset of WordNet 3.0: "
+            f"{some_of(unknown)}. An export names its classes by WordNet: leave such out with --under entity, or call "
+            "their folders by wnids of WordNet 3.0 and index them again."
+        )
     titles = _display_names(wnids)
     if names == "wnid":
         folders = {wnid: wnid for wnid in wnids}
