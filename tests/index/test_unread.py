@@ -165,7 +165,7 @@ def test_class_folders_that_nothing_names_say_why_and_what_comes_next(
     assert found.found == ()
     assert found.unrecognised.startswith(f"a folder of class folders {what}, with images such as ")
     assert "nothing here tells which" in found.unrecognised
-    assert f"Rename each folder to its wnid: `{command}" in found.unrecognised
+    assert f"or rename each folder to its wnid: `{command}" in found.unrecognised
     with pytest.raises(SourceError, match="nothing here tells which"):
         imagenet_tools.build_index([tmp_path / "data"], tmp_path / "x.index")
 
