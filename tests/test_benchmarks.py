@@ -63,7 +63,7 @@ def test_an_aim_is_held_against_the_median(aim: float, said: str) -> None:
     assert slow.endswith(f"| 2 (1 to 3) | 1 (1 to 1) | {said} |")
     assert gone == r"|  | gone | it cannot \| start |  |  |  |  | 1: not measured |"
     assert "limit: limit" in limit and "0.833 (0.5 to 1)" in limit and "0.9: **not reached**" in limit
-    assert short(result) == "| work | 100 images/s | 2x slow, 0.83x the limit, limit |"
+    assert short(result) == "| work | 100 images/s | 2x slow; 0.833x the limit, limit |"
 
 
 def test_every_line_has_the_cells_of_the_head_also_where_ours_failed() -> None:

@@ -180,7 +180,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
         only_second: The rows that only the second model has right.
 
     Example:
-        >>> mcnemar(2, 8)
+        >>> round(mcnemar(2, 8), 6)
         0.109375
     """
     n, least = only_first + only_second, min(only_first, only_second)
