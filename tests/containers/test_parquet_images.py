@@ -1,5 +1,6 @@
 """Images in Parquet files are what pyarrow wrote, by row and in any order; damage is said with the file's name."""
 
+import contextlib
 import io
 import os
 import threading
@@ -181,6 +182,20 @@ def test_a_disk_that_fails_is_no_damage(tmp_path: Path) -> None:
         shard = ParquetShard(files, str(tmp_path / "x.parquet"))
         with pytest.raises(OSError, match="Input/output error"), shard.damage_as_error("anything"):
             raise OSError(5, "Input/output error")
+
+
+def test_a_flipped_bit_in_the_schema_does_not_end_the_process(tmp_path: Path) -> None:
+    """The columns contradict the schema then, and pyarrow 26 aborts where their metadata are asked for."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(table([bytes([n]) * (5 * n) for n in range(40)]), path, row_group_size=10)
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for place_of_bit in (19, 20, 29, 43, 55):
+        damaged = bytearray(whole)
+        damaged[footer + place_of_bit] ^= 1
+        path.write_bytes(damaged)
+        with Descriptors() as files, contextlib.suppress(SourceError):
+            read(place(path, 0, 0), files)
 
 
 @settings(deadline=None, max_examples=400)
