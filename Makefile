@@ -1,6 +1,7 @@
 # Every command sets itself up, in .venv inside this checkout.
 PYTHON ?= python3
 VENV := .venv
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
@@ -11,7 +12,7 @@ DOCS := .envs/docs
 
 .PHONY: demo test test-long test-lowest lint readme docs notebooks wordnet-check test-loaders bench bench-full clean
 
-demo: $(READY)
+demo: $(CORE)
 	$(BIN)/imagenet-tools demo demo
 
 test: $(READY) lint
@@ -58,11 +59,17 @@ bench-full: $(READY)
 clean:
 	rm -rf $(VENV) .envs .bench demo site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(READY): pyproject.toml
+# What `make demo` needs: the package and its libraries.
+$(CORE): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $(CORE)
+
+# What the tests and the checks need beside it.
+$(READY): $(CORE)
+	$(BIN)/python -m pip install --quiet --group dev
 	touch $(READY)
 
 $(LOWEST)/.ready: pyproject.toml tests/lowest/requirements.txt
