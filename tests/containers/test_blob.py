@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage import blob
+from imagenet_tools.text import count_of
 
 DATA = random.Random(0).randbytes(300_000)
 
@@ -44,9 +45,8 @@ def test_a_range_is_read_and_copied_exactly_or_refused(
     out = os.open(folder / "out", os.O_RDWR | os.O_CREAT)
     with blob.Descriptors() as files:
         if len(expected) < length:
-            message = (
-                f"found {len(expected):,} bytes from byte {offset} on, expected {length:,}: the source has changed"
-            )
+            found = count_of(len(expected), "byte")
+            message = f"found {found} from byte {offset} on, expected {length:,}: the source has changed"
             with pytest.raises(SourceError, match=message):
                 read(folder / "source", offset, length)
             with pytest.raises(SourceError, match=message):
