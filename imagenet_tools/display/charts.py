@@ -6,14 +6,13 @@ the same, the bytes of an SVG depend on the values alone, and a page can hold a 
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from imagenet_tools.display.style import DARK, FONT, LIGHT, fitted
+from imagenet_tools.display.style import DARK, FONT, LIGHT, escaped, fitted
 from imagenet_tools.errors import UsageError
 from imagenet_tools.storage.files import write_whole
 
@@ -85,7 +84,7 @@ class Chart:
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" font-size="{_FONT_PIXELS}" role="img" '
-            f'aria-label="{_escaped(self.title)}">'
+            f'aria-label="{escaped(self.title)}">'
         )
         lines = [head, f"<style>.chart {{ font-family: {FONT}; }} {STYLE}</style>"] if style else [head]
         if style:
@@ -144,18 +143,14 @@ def _svg_of(shape: Rectangle | Text) -> str:
     colour = f'class="{shape.colour}" fill="{LIGHT[shape.colour]}"'
     if isinstance(shape, Rectangle):
         place = f'x="{shape.x:.1f}" y="{shape.y:.1f}" width="{shape.width:.1f}" height="{shape.height:.1f}"'
-        note = f"<title>{_escaped(shape.note)}</title>" if shape.note else ""
+        note = f"<title>{escaped(shape.note)}</title>" if shape.note else ""
         return f"<rect {place} {colour}>{note}</rect>"
     anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'
     size = "" if shape.size == _FONT_PIXELS else f' font-size="{shape.size}"'
     bold = ' font-weight="600"' if shape.bold else ""
     # The middle of a line is 0.35 of its size above the baseline, on which SVG puts a text.
     place = f'x="{shape.x:.1f}" y="{shape.y + shape.size * 0.35:.1f}"'
-    return f"<text {place} {colour}{anchor}{size}{bold}>{_escaped(shape.text)}</text>"
-
-
-def _escaped(text: str) -> str:
-    return html.escape(fitted(text, float("inf"), len))
+    return f"<text {place} {colour}{anchor}{size}{bold}>{escaped(shape.text)}</text>"
 
 
 def _text_width(text: str) -> float:

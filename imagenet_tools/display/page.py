@@ -6,13 +6,12 @@ Every text is escaped here: names in archives, annotations and manifests may hol
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imagenet_tools.display import charts
 from imagenet_tools.display.pictures import as_bytes
-from imagenet_tools.display.style import DARK, FONT, LIGHT, readable
+from imagenet_tools.display.style import DARK, FONT, LIGHT, escaped
 from imagenet_tools.text import cell, html_table
 
 if TYPE_CHECKING:
@@ -71,11 +70,6 @@ def document(title: str, parts: Iterable[str]) -> bytes:
         "</body></html>",
     ]
     return "\n".join(lines).encode()
-
-
-def escaped(text: object) -> str:
-    """Return a text for HTML: on one line, without control characters, and escaped."""
-    return html.escape(readable(str(text)))
 
 
 def section(heading: str, *parts: str) -> str:

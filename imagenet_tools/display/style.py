@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 # One accent; every text has a contrast of at least 4.5:1 to what it is on.
@@ -35,6 +36,11 @@ _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 def readable(text: str) -> str:
     """Return a text on one line. File names may have control characters, and bytes that are no Unicode."""
     return "".join(c if c.isprintable() else _UNKNOWN for c in " ".join(text.split()))
+
+
+def escaped(text: object) -> str:
+    """Return a text for HTML and SVG: on one line, without control characters, and escaped."""
+    return html.escape(readable(str(text)))
 
 
 def fitted(text: str, width: float, measure: Callable[[str], float], *, least: int = 4) -> str:

@@ -191,7 +191,7 @@ class _Sample:
         self._is_turned = stated.module.WRITES.turned
         n_images = self._n_images = max(stated.numbers["images"], 1)
         self._limit = (_SAMPLE_IMAGES << 32) // n_images
-        self._thumbnail_limit = (2 * _THUMBNAILS << 32) // n_images  # twice as many as are needed in the mean
+        self._thumbnail_limit = (2 * _THUMBNAILS << 32) // n_images  # some 40, of which 20 are shown
         self._sides: Counter[float] = Counter()
         self._areas: Counter[float] = Counter()
         self._tiles: list[tuple[int, str, list[str], Tile]] = []  # hash, stem, classes

@@ -89,7 +89,7 @@ def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _tiles(selection: Selection, wanted: dict[str, int], fit: tuple[int, int]) -> dict[str, list[Tile]]:
-    """Return tiles of the images with the lowest draws of each class, as many as wanted."""
+    """Return the wanted number of tiles for each class, of the images with the lowest draws."""
     index = selection.index
     drawn = selection.run(
         f"""SELECT wnid, dataset, image_id, {_PLACE} FROM made

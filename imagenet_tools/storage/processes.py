@@ -32,7 +32,7 @@ from imagenet_tools.system import address_space, end_with_parent, limit_address_
 _LOOK_SECONDS = 0.1
 _IDLE_SHARE = 0.5
 
-# Short tasks are given to a worker in batches of about so many seconds, by the time that recent batches took.
+# A worker gets short tasks in batches of about this many seconds. Recent batches tell how long a task takes.
 _BATCH_SECONDS = 0.05
 _RECENT_BATCHES = 32
 
@@ -233,7 +233,7 @@ def _outcome(number: int, work: Callable[[_Task], _Result], tasks: Sequence[_Tas
 
 
 class _Threads:
-    """The threads of a worker, as many as keep a core busy while tasks wait."""
+    """The threads of a worker: one while tasks compute, more while they wait."""
 
     def __init__(self, most: int):
         self._most, self._size = most, 1

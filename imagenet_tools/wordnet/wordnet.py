@@ -44,7 +44,7 @@ _NAME = re.compile(r"(.+)\.n\.(\d+)")
 # searches. The counter is of the process, like the caches below.
 _SEARCHES_BEFORE_TABLE = 50
 
-# From so many wnids on, all are spelled by numpy at once, which takes 25 us at least.
+# numpy spells this many wnids or more at once. It takes at least 25 us.
 _MANY_OFFSETS = 64
 _searches = itertools.count()
 
