@@ -312,7 +312,7 @@ def _first_line(documented: Any) -> str:
 def problem_codes() -> Iterator[str]:
     """Yield a row for each code in the column code of the table problems."""
     meanings: dict[str, list[str]] = {}
-    for room in ("containers", "images", "annotations", "formats"):
+    for room in ("containers", "images", "annotations", "build", "formats"):
         path = importlib.import_module(f"imagenet_tools.{room}").__path__
         for found in pkgutil.iter_modules(path, f"imagenet_tools.{room}."):
             module = importlib.import_module(found.name)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 import imagenet_tools
 from imagenet_tools.arguments import checked
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.exports.options import make_options, with_export_options
 from imagenet_tools.selection.words import EXPORT, ExportOptions
+from imagenet_tools.storage.shares import parse as parse_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -476,6 +477,7 @@ def build_index(
     by_hash: bool = False,
     probe: bool = True,
     roots: Mapping[str, str | Path] | None = None,
+    shard: str | None = None,
     progress: Progress | bool | None = None,
 ) -> Report:
     """Make an index of sources, or add sources to an existing index. What has not changed is not read again.
@@ -489,17 +491,19 @@ def build_index(
         class_names: What the names of class folders mean, if they are numbers or words: a published list, a file of
             classes, or a,b,c. A number is a place in it.
         workers: The number of processes. Default: the cores this process may use, and more if the disk is slow.
-        executor: An executor that does the work instead of worker processes.
+        executor: An executor of concurrent.futures that does the work instead of worker processes. Its processes see
+            the sources and the index at the same absolute paths.
         fresh: Discard what the index holds.
         glosses: Add WordNet's glosses: "nltk", or a WordNet dict folder.
         like: An index of the same archives. Rows are copied from it where sizes and a sample of headers agree.
         by_hash: Compare all bytes, not sizes and times, to find changed files and images that differ under one key.
         probe: Read the headers of images. Without them, a later build adds their facts.
         roots: Where sources of the index are now, by source name. A source there is the same source.
+        shard: Read only a share of the sources, "0/3" to "2/3" of three, on any machine; merge() makes the index then.
         progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Returns:
-        The number of rows, units and problems, and what each source was recognised as.
+        The number of rows, units and problems, and what each source was recognised as. Of a shard: what it read.
 
     Raises:
         SourceError: A path is not recognised, or sources contradict each other.
@@ -526,8 +530,54 @@ def build_index(
         by_hash=by_hash,
         probe=probe,
         roots={name: Path(root) for name, root in (roots or {}).items()},
+        shard=parse_shard(shard) if shard is not None else None,
         progress=_progress(progress),
     )
+
+
+def merge(
+    target: str | Path,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress | bool | None = None,
+) -> Report | Result:
+    """Make the index, or the export, whose shards were worked on. What no shard has finished is done first.
+
+    Args:
+        target: The index or the export, as the shards named it.
+        workers: The number of processes. Default: one a core.
+        executor: An executor that does the work instead of worker processes.
+        progress: True shows progress on stderr; a function is called with (stage, done, total).
+
+    Returns:
+        What build_index() or export() return.
+
+    Raises:
+        SourceError: There is no shard of this target.
+        ExistsError: The target exists, or a shard is being worked on.
+
+    Example:
+        >>> for shard in ("0/2", "1/2"):
+        ...     report = imt.build_index("ILSVRC2012_img_val.tar", "shards.index", shard=shard)
+        >>> imt.merge("shards.index").rows["images"]
+        52
+    """
+    from imagenet_tools.exports.shares import merge_shards
+    from imagenet_tools.storage.shares import read_command
+
+    _check_workers(workers)
+    path = Path(target)
+    command = read_command(path.with_name(path.name + ".partial"))
+    if command is not None:
+        return build_index(index=path, workers=workers, executor=executor, progress=progress, **command)
+    result = merge_shards(path, workers=workers, executor=executor, progress=_progress(progress))
+    if result is None:
+        raise SourceError(
+            f"{path}: found no shards in {path}.partial; expected what `build-index --shard 0/3` or "
+            "`export --shard 0/3` leave there. An index or export that is finished needs no merge."
+        )
+    return result
 
 
 def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -> dict[str, Path]:
@@ -606,6 +656,7 @@ def export(
     *,
     to: str,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | bool | None = None,
     **options: Unpack[ExportOptions],
 ) -> Result:
@@ -616,6 +667,8 @@ def export(
         dest: A path where nothing is.
         to: A target, or several with ',' between: each gets a folder below `dest`, and each image is read once.
         workers: Processes that write; default: this one for a small export, else one a core.
+        executor: An executor of concurrent.futures that writes instead of worker processes. Its processes see the
+            index, the sources and `dest` at the same absolute paths.
         progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Raises:
@@ -633,7 +686,58 @@ def export(
 
     _check_workers(workers)
     plan = plan_export(selection, to=to, **options)
-    return make_export(plan, Path(dest), workers=workers, progress=_progress(progress))
+    return make_export(plan, Path(dest), workers=workers, executor=executor, progress=_progress(progress))
+
+
+@with_export_options
+def export_shard(
+    selection: Selection,
+    dest: str | Path,
+    shard: str,
+    *,
+    to: str,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress | bool | None = None,
+    **options: Unpack[ExportOptions],
+) -> tuple[int, int]:
+    """Write a share of an export, on any machine; merge() makes the export when all shards are done.
+
+    Args:
+        selection: What to export, the same for all shards.
+        dest: A path where nothing is, the same for all shards, on a disk that all machines see.
+        shard: The share: "0/3" to "2/3" of three.
+        to: As for export().
+        workers: As for export().
+        executor: As for export().
+        progress: True shows progress on stderr; a function is called with (stage, done, total).
+
+    Returns:
+        The images of this share, and those of the whole export. A target with small images may have one piece alone.
+
+    Raises:
+        UsageError: An option, a target or the shard is wrong.
+        ExistsError: Something is at `dest`, another process works on this shard, or the shards differ.
+        ExportError: The selection is empty, or the target cannot hold it.
+
+    Example:
+        >>> dogs = imt.open_index("imagenet.index").select(under="dog.n.01")
+        >>> [imt.export_shard(dogs, "shared", shard, to="csv") for shard in ("0/2", "1/2")]
+        [(50, 70), (20, 70)]
+        >>> imt.merge("shared").images()
+        70
+    """
+    from imagenet_tools.exports.shares import make_shard
+
+    _check_workers(workers)
+    return make_shard(
+        plan_export(selection, to=to, **options),
+        Path(dest),
+        parse_shard(shard),
+        workers=workers,
+        executor=executor,
+        progress=_progress(progress),
+    )
 
 
 def _progress(progress: Progress | bool | None) -> Progress | None:

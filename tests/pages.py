@@ -82,7 +82,7 @@ def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
     for name in re.findall(r"^<!-- given: (\S+) -->$", text, re.MULTILINE):
         GIVEN[name](folder / name, demo)
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(folder),  # the cache of MD5 sums
         "LC_ALL": "C",  # the order of `ls`
         "PYTHONUTF8": "1",
@@ -159,6 +159,31 @@ def _images(demo: Path) -> dict[str, bytes]:
     return {stem: index.image(stem).read() for stem in stems}
 
 
+# SLURM's command, on this machine: it runs the command of each job of an array at once.
+_SBATCH = r"""#!/bin/bash
+last=0
+for word; do
+    case "$word" in
+        --array=0-*) last=${word##*-} ;;
+        --dependency=afterany:1 | --wrap | --cpus-per-task=* | --time=* | --job-name=*) ;;
+        --*) echo "sbatch: unknown $word" >&2; exit 1 ;;
+        *) command=$word ;;
+    esac
+done
+export SLURM_ARRAY_TASK_COUNT=$((last + 1))
+for SLURM_ARRAY_TASK_ID in $(seq 0 "$last"); do
+    export SLURM_ARRAY_TASK_ID
+    bash -c "$command" > "slurm-$SLURM_ARRAY_TASK_ID.out" 2>&1 || exit 1
+done
+[ -e job ] && [ ! -s job ] && echo "Submitted batch job 1" || echo "Submitted batch job 2"
+"""
+
+
+def _sbatch(path: Path, _: Path) -> None:
+    path.write_text(_SBATCH)
+    path.chmod(0o755)
+
+
 # What a page can ask for beside the demo: each function writes it at a path, from the demo.
 GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
     "bboxes_annotations.tar.gz": _whole_boxes,
@@ -167,6 +192,7 @@ GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
     "kaggle": _kaggle,
     "predictions.txt": _predictions,
     "resnet50.npy": _best_five,
+    "sbatch": _sbatch,
 }
 
 

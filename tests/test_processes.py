@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import parent_process
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
@@ -246,7 +247,8 @@ def test_short_tasks_are_given_to_workers_in_batches() -> None:
             return super().submit(*args, **kwargs)
 
     with Counted(1) as one, Counted(1) as other:
-        results = list(processes._in_order([one, other], abs, range(2000), 1))
+        workers: list[Any] = [SimpleNamespace(pool=pool, size=1, held={}) for pool in (one, other)]
+        results = list(processes._in_order(workers, abs, range(2000), 1, None))
     assert results == list(range(2000))
     assert len(submitted) < 200
 
@@ -281,19 +283,52 @@ def alive(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
 
 
-def end_at_5(task: tuple[Path, int]) -> int:
-    folder, number = task
-    (folder / str(os.getpid())).touch()
-    if number == 5:
+def end_at_5(task: tuple[Path, int, int]) -> int:
+    """Kill the worker at task 5, as often as the task says."""
+    folder, number, times = task
+    (folder / f"{number}-{os.getpid()}").touch()
+    if number == 5 and len(list(folder.glob("5-*"))) <= times:
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(PATIENCE if number == 6 else 0.01)
+    time.sleep(0.01)
     return number
 
 
-def test_a_worker_that_is_killed_is_reported_and_the_others_end(tmp_path: Path) -> None:
-    with pytest.raises(ImagenetToolsError, match="worker process was killed"):
-        list(in_processes(end_at_5, [(tmp_path, number) for number in range(40)], 4))
-    assert not any(alive(int(path.name)) for path in tmp_path.iterdir())
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_worker_that_is_killed_is_replaced_and_its_tasks_are_tried_again(
+    threads: int, times: int, tmp_path: Path
+) -> None:
+    tasks = [(tmp_path, number, times) for number in range(40)]
+    assert list(in_processes(end_at_5, tasks, 2, threads=threads)) == list(range(40))
+    assert len(list(tmp_path.glob("5-*"))) == times + 1
+
+
+def test_a_task_that_kills_each_worker_is_lost_and_the_others_are_done(tmp_path: Path) -> None:
+    tasks = [(tmp_path, number, 100) for number in range(40)]
+    results = list(in_processes(end_at_5, tasks, 2, lost=lambda task: -task[1]))
+    assert results == [*range(5), -5, *range(6, 40)]
+    assert len(list(tmp_path.glob("5-*"))) == processes.MAX_DEATHS
+
+
+def test_a_task_that_is_lost_is_an_error_and_all_workers_end(tmp_path: Path) -> None:
+    with pytest.raises(ImagenetToolsError, match="killed 3 times at the same work"):
+        list(in_processes(end_at_5, [(tmp_path, number, 100) for number in range(40)], 4))
+    assert not any(alive(int(path.name.partition("-")[2])) for path in tmp_path.iterdir())
+
+
+def kill_all_idle(task: tuple[Path, int]) -> int:
+    """Kill the other worker, whatever it does, once."""
+    folder, number = task
+    (folder / str(os.getpid())).touch()
+    others = [int(path.name) for path in folder.iterdir() if path.name != str(os.getpid())]
+    if number == 10 and others:
+        os.kill(others[0], signal.SIGKILL)
+    time.sleep(0.005)
+    return number
+
+
+def test_a_worker_that_somebody_else_kills_is_replaced(tmp_path: Path) -> None:
+    assert list(in_processes(kill_all_idle, [(tmp_path, number) for number in range(40)], 2)) == list(range(40))
 
 
 def leave_a_mark(task: tuple[Path, int]) -> int:

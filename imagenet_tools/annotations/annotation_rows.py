@@ -115,4 +115,4 @@ class AnnotationRows(UnitRows):
             yield "boxes", self.record_batch("boxes", len(image_ids), columns)
             self._boxes.clear()
         yield from self._rows_of("labels", ("image_id", "label_set", "wnid"), self._labels)
-        yield from self._problem_rows()
+        yield from self.problem_rows()

@@ -21,12 +21,14 @@ from imagenet_tools.build.like import borrow
 from imagenet_tools.build.merge import merge
 from imagenet_tools.build.parts import Counts, open_part
 from imagenet_tools.build.stage import Stage
-from imagenet_tools.build.unit_work import Task, UnitResult, work
+from imagenet_tools.build.unit_work import Task, UnitResult, killed, work
 from imagenet_tools.containers.tar import is_gzip
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.storage.executors import in_executor
 from imagenet_tools.storage.files import explain_full_disk, publish_folder
 from imagenet_tools.storage.processes import in_processes
+from imagenet_tools.storage.shares import Share, write_command
 from imagenet_tools.store import layout
 from imagenet_tools.store.layout import Manifest
 from imagenet_tools.store.sources import Source, UnitRecord, read_sources, rooted, write_sources
@@ -103,11 +105,12 @@ def build_index(
     by_hash: bool = False,
     probe: bool = True,
     roots: Mapping[str, Path] | None = None,
+    shard: Share | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Build an index of sources, or add them to an existing one: see imagenet_tools.build_index."""
     exists = _index_exists(index)
-    with explain_full_disk(index), layout.staged(index) as staging:
+    with explain_full_disk(index), layout.staged(index.absolute(), shard) as staging:
         old = layout.read_manifest(index) if exists and not fresh else Manifest({})
         for problem in layout.wrong_files(index, old):
             raise layout.damaged(index, problem)
@@ -117,12 +120,28 @@ def build_index(
             layout.remove_unlisted(index, old)
         found_sources = find_sources(paths, readers, dataset=dataset, known=moved, class_names=class_names)
         units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
+        if shard is not None:
+            command = {
+                "paths": [str(path.absolute()) for path in paths],
+                "dataset": dataset,
+                "class_names": _absolute(class_names),
+                "fresh": fresh,
+                "glosses": _absolute(glosses),
+                "like": like and str(like.absolute()),
+                "by_hash": by_hash,
+                "probe": probe,
+                "roots": {name: str(root.absolute()) for name, root in (roots or {}).items()},
+            }
+            write_command(staging, command)
+            units = [*shard.take(units)]
         if like:
             borrow(units, staging / "parts", like)
         old_units = {record.unit: record for source in known for record in source.units}
         (staging / "parts").mkdir(exist_ok=True)
         tasks = [Task(unit, staging / "parts", old_units.get(unit.key), by_hash) for unit in units]
         results = _scan(tasks, readers, workers, executor, progress)
+        if shard is not None:
+            return Report(index, found_sources, _count_states(results, like=like is not None), _rows(results), {})
         sources = _next_sources(known, found_sources, results)
         new = {result.unit.key: open_part(result.part) for result in results if result.state != "unchanged"}
         unit_keys = {record.unit for source in sources for record in source.units}
@@ -168,6 +187,21 @@ def _count_states(results: Sequence[UnitResult], *, like: bool) -> Counts:
     """Return the number of units by state. Without `like`, borrowed units are from an interrupted build: resumed."""
     counts = Counter(result.state if like or result.state != "borrowed" else "resumed" for result in results)
     return {state: counts[state] for state in ("scanned", "resumed", "unchanged", *(["borrowed"] if like else []))}
+
+
+def _absolute(text: str | None) -> str | None:
+    """Return the absolute path that a text names if it is a path, else the text."""
+    return str(Path(text).absolute()) if text and os.path.lexists(text) else text
+
+
+def _rows(results: Sequence[UnitResult]) -> Counts:
+    """Return the number of rows by table of units that are not merged yet."""
+    records = [result.record for result in results]
+    return {
+        "images": sum(record.n_images for record in records),
+        "boxes": sum(record.n_boxes for record in records),
+        "labels": sum(record.n_labels for record in records),
+    }
 
 
 def _next_sources(known: Sequence[Source], new: Sequence[Source], results: Sequence[UnitResult]) -> list[Source]:
@@ -223,7 +257,7 @@ def _results(
     on in this process for _START_SECONDS, unless there are many, and while the workers start.
     """
     if executor is not None:
-        yield from executor.map(work, tasks)
+        yield from in_executor(work, tasks, executor, lost=killed, repeatable=True)
         return
     start = time.monotonic()
     n = 0
@@ -244,6 +278,7 @@ def _results(
         threads=1 if workers else max(_MAX_UNITS_AT_ONCE // cores, 1),
         modules=modules,
         meanwhile=lambda task: workers is None and _is_small(task.unit),
+        lost=killed,
     )
     with closing(pending) as results:
         yield from results

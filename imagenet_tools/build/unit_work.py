@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.parts import part_counts, part_path, write_part
-from imagenet_tools.images.image_rows import is_image_name
+from imagenet_tools.images.image_rows import UnitRows, is_image_name
+from imagenet_tools.storage.processes import MAX_DEATHS
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import UNREADABLE
 
@@ -27,6 +28,10 @@ _CHUNK_BYTES = 1 << 20
 
 # Word in the fingerprint of a unit whose images' first bytes were not read.
 _UNPROBED = "unprobed"
+
+
+# Problems of units, for the table problems.
+PROBLEMS = {"unit_killed": "three processes were killed while they read this unit; each build reads it again"}
 
 
 class Task(NamedTuple):
@@ -80,6 +85,17 @@ def work(task: Task) -> UnitResult:
     identity = (unit.key, unit.form, unit.file, unit.member, fingerprint)
     record = UnitRecord(*identity, images, boxes, labels, problems, size, digest, mtime_ns)
     return UnitResult(unit, result, path, record)
+
+
+def killed(task: Task) -> UnitResult:
+    """Return the result of a unit at which every worker was killed: a row of the table problems."""
+    unit, rows = task.unit, UnitRows(task.unit)
+    reason = f"{MAX_DEATHS} processes were killed (out of memory, perhaps)"
+    rows.problem("unit_killed", unit.file, reason, unit.member or None)
+    path = part_path(task.parts, task.unit, "killed").with_suffix(".unread.part")
+    counts = write_part(path, rows.problem_rows())
+    record = UnitRecord(unit.key, unit.form, unit.file, unit.member, "", 0, 0, 0, counts["problems"], -1, "", 0)
+    return UnitResult(unit, "scanned", path, record)
 
 
 def borrowed_part(parts: Path, unit: Unit, fingerprint: str) -> Path:

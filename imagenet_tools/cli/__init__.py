@@ -42,7 +42,7 @@ _HELPERS = {"__init__", "options", "printing", "process"}
 _NEED_PANDAS = {"check"}
 
 # These commands continue where they stopped when they run again.
-_RESUMABLE = {"build-index", "check", "export", "demo"}
+_RESUMABLE = {"build-index", "check", "export", "merge", "demo"}
 
 
 class Commands(Group):

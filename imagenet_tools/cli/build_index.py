@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
 from imagenet_tools.cli.printing import note, print_json, print_table
 from imagenet_tools.progress import ProgressBar
+from imagenet_tools.storage.executors import ray_cluster
 from imagenet_tools.store.layout import default_index
 from imagenet_tools.text import count_of, printable, some_of
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     help="Compare all bytes, not sizes and times, to find changed files and images that differ under one key.",
 )
 @click.option("--no-probe", is_flag=True, help="Read no image headers. A later build adds their facts.")
+@options.shard_option
+@options.ray_option
 @options.root_option
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are problems.")
 def command(
@@ -46,6 +50,8 @@ def command(
     output: Path | None,
     no_probe: bool,
     strict: bool,
+    shard: str | None,
+    ray: str | None,
     **keywords: Any,  # the other options: keyword arguments of build_index
 ) -> int:
     """Index archives and folders of ImageNet.
@@ -58,15 +64,24 @@ def command(
         imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # add to ./imagenet.index
         imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
         imagenet-tools build-index /data/fall11_whole.tar --like /lab/imagenet.index
+        imagenet-tools build-index /data/fall11_whole.tar --shard 0/3     # and 1/3, 2/3 elsewhere; then: merge
     """
-    report = imagenet_tools.build_index(
-        paths,
-        output or options.index_path() or default_index(),
-        probe=not no_probe,
-        roots=options.roots(),
-        progress=ProgressBar(),
-        **keywords,
-    )
+    with ray_cluster(ray) as executor:
+        report = imagenet_tools.build_index(
+            paths,
+            output or options.index_path() or default_index(),
+            probe=not no_probe,
+            executor=executor,
+            roots=options.roots(),
+            shard=shard,
+            progress=ProgressBar(),
+            **keywords,
+        )
+    return print_report(report, strict=strict, shard=shard)
+
+
+def print_report(report: Report, *, strict: bool = False, shard: str | None = None) -> int:
+    """Print what a build, or a shard of it, has done, and return the exit code."""
     if options.as_json():
         sources = [
             {
@@ -81,7 +96,7 @@ def command(
         print_json(vars(report) | {"sources": sources})
     else:
         _print_sources(report)
-        _print_totals(report)
+        _print_totals(report, shard)
     if report.problems:
         return FAILED if strict else PROBLEMS
     return DONE
@@ -101,10 +116,13 @@ def _print_sources(report: Report) -> None:
             note(f"{source.name}: not read: {some_of(source.ignored)}")
 
 
-def _print_totals(report: Report) -> None:
+def _print_totals(report: Report, shard: str | None) -> None:
     n_rows = report.rows
     units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
-    click.echo(printable(f"{report.index}: {report.content()} (units: {units or 'none'})"))
+    place = f"{report.index}, shard {shard}" if shard else str(report.index)
+    click.echo(printable(f"{place}: {report.content()} (units: {units or 'none'})"))
+    if shard:
+        note(f"when all shards are done: imagenet-tools merge {shlex.quote(str(report.index))}")
     if n := n_rows.get("copies"):
         click.echo(f"{count_of(n, 'image')} also in a second place (table copies)")
     if n := report.problems.get("other_bytes"):

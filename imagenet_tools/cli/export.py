@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.progress import ProgressBar
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
-from imagenet_tools.text import count_of
+from imagenet_tools.storage.executors import ray_cluster
+from imagenet_tools.text import count_of, printable
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
@@ -73,8 +75,19 @@ class ExportCommand(options.Command):
 @click.option("--dry-run", is_flag=True, help="Report what would be written and left out, and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
+@options.shard_option
+@options.ray_option
 @options.root_option
-def command(dest: Path, to: str, recipe: Path | None, dry_run: bool, strict: bool, workers: int | None) -> int:
+def command(
+    dest: Path,
+    to: str,
+    recipe: Path | None,
+    dry_run: bool,
+    strict: bool,
+    workers: int | None,
+    shard: str | None,
+    ray: str | None,
+) -> int:
     """Export a selection to DEST for a training loader.
 
     DEST must not exist, and is complete when it appears. The default split is the official one; a new split draws
@@ -86,6 +99,7 @@ def command(dest: Path, to: str, recipe: Path | None, dry_run: bool, strict: boo
         imagenet-tools export dogs-shards --to webdataset,hf_parquet --under dog --shuffle block --side-files
         imagenet-tools export dogs-again --to yolo --recipe dogs-yolo/lock.toml
         imagenet-tools export big --to yolo_classify --where "least(width, height) >= 256" --dry-run
+        imagenet-tools export big-shards --to webdataset --shard 0/3    # and 1/3, 2/3 elsewhere; then: merge
         imagenet-tools export small --to image_folder,yolo --resize 256 --crop center --repair cmyk,png,exif
 
     Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
@@ -93,31 +107,60 @@ def command(dest: Path, to: str, recipe: Path | None, dry_run: bool, strict: boo
     index = options.open_index()
     selection = options.choose(index, recipe)
     keywords = {**_recipe_options(recipe, to), **options.chosen_words(EXPORT)}
+    if dry_run:
+        return _print_plan(imagenet_tools.plan_export(selection, to=to, **keywords), dest)
+    common = {"to": to, "workers": workers, "progress": ProgressBar(), **keywords}
+    with ray_cluster(ray) as executor:
+        if shard is not None:
+            done = imagenet_tools.export_shard(selection, dest, shard, executor=executor, **common)
+            return _print_shard(dest, shard, *done)
+        return print_result(imagenet_tools.export(selection, dest, executor=executor, **common), dest, strict=strict)
+
+
+def _print_plan(plan: Plan, dest: Path) -> int:
+    """Print what an export would write, and what it would take."""
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
-    cost: dict[str, object] = {}
-    if dry_run:
-        plan = imagenet_tools.plan_export(selection, to=to, **keywords)
-        cost = costs(plan.together, dest)
-        plan = replace(plan, hazards=(*plan.hazards, *notes_on(plan.together, cost)))
-        exports: list[tuple[Plan, Result | None]] = [(each, None) for each in plan.together]
-    else:
-        result = imagenet_tools.export(selection, dest, to=to, workers=workers, progress=ProgressBar(), **keywords)
-        exports = [(each.plan, each) for each in result.together]
+    cost = costs(plan.together, dest)
+    plan = replace(plan, hazards=(*plan.hazards, *notes_on(plan.together, cost)))
     if options.as_json():
-        targets = {plan.target: describe(plan, written) for plan, written in exports}
-        content = describe(*exports[0]) if len(targets) == 1 else {"targets": targets}
-        if dry_run:
-            content |= {"costs": cost, "steps": {plan.target: steps_json(plan.selection) for plan, _ in exports}}
-        print_json({"dest": str(dest), "written": not dry_run, **content})
+        content = _as_json({each.target: describe(each) for each in plan.together})
+        steps = {each.target: steps_json(each.selection) for each in plan.together}
+        print_json({"dest": str(dest), "written": False, **content, "costs": cost, "steps": steps})
+        return DONE
+    for each in plan.together:
+        _print_export(each, None, dest)
+    _print_costs(cost)
+    return DONE
+
+
+def _print_shard(dest: Path, shard: str, n_images: int, n_all: int) -> int:
+    if options.as_json():
+        print_json({"dest": str(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
     else:
-        for plan, written in exports:
-            _print_export(plan, written, dest)
-        if dry_run:
-            _print_costs(cost)
-    if any(written is not None and written.undecodable for _, written in exports):
+        click.echo(printable(f"{dest}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"))
+        note(f"when all shards are done: imagenet-tools merge {shlex.quote(str(dest))}")
+    return DONE
+
+
+def print_result(result: Result, dest: Path, *, strict: bool = False) -> int:
+    """Print what an export holds, and return the exit code."""
+    from imagenet_tools.exports.estimate import describe
+
+    if options.as_json():
+        content = _as_json({each.target: describe(each.plan, each) for each in result.together})
+        print_json({"dest": str(dest), "written": True, **content})
+    else:
+        for each in result.together:
+            _print_export(each.plan, each, dest)
+    if any(each.undecodable for each in result.together):
         return FAILED if strict else PROBLEMS
     return DONE
+
+
+def _as_json(targets: dict[str, dict[str, object]]) -> dict[str, object]:
+    """Return what describes one target, or several by their names."""
+    return next(iter(targets.values())) if len(targets) == 1 else {"targets": targets}
 
 
 def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:

@@ -93,6 +93,12 @@ root_option = click.option(
     help="Where a source of the index is now. Repeatable; $IMAGENET_ROOTS sets the same.",
     **_REMEMBERED,
 )
+shard_option = click.option(
+    "--shard",
+    metavar="I/N",
+    help="Do only share I of N, such as 0/3. `merge` joins the shares; they may be done on several machines.",
+)
+ray_option = click.option("--ray", metavar="ADDRESS", help="Work on a Ray cluster: auto, or host:port.")
 output_file_option = click.option("-o", "--output", type=PATH, help="Write to this file, which must not exist.")
 recipe_option = click.option(
     "--recipe",

@@ -39,10 +39,14 @@ from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.rows import RowMaker, changes, places
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.executors import in_executor
 from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
+from imagenet_tools.storage.shares import refuse_running
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from imagenet_tools.containers.payload import Place
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan, Result
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Row, Sink, SinkOutput
     from imagenet_tools.units import Progress
 
-_WORK = ".work"
+WORK = ".work"
 _STATE = "export.json"
 _DONE = "done"
 
@@ -65,13 +69,21 @@ _RECORD_FORMAT = 2
 _Record = dict[str, list[list[int | str]]]
 
 
-def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progress | None = None) -> Result:
+def make_export(
+    plan: Plan,
+    dest: Path,
+    *,
+    workers: int | None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Result:
     """Write an export, all its targets in one pass over the sources.
 
     Args:
         plan: The plan of the first target, with the others in `also`. Several targets get a folder each below `dest`.
         dest: A path where nothing is.
         workers: Processes that write; None: this one for a small export, else one a core.
+        executor: An executor that writes instead of worker processes.
         progress: Called with ("writing", images done, images in all).
 
     Raises:
@@ -80,17 +92,10 @@ def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progre
     """
     plans = plan.together
     with explain_full_disk(dest), partial_folder(plans, dest) as partial:
-        work_folder = partial / _WORK
-        workers = workers or (1 if _is_small(plans) else system.cores())
-        if workers != 1:
-            prepare_workers(__name__, "pyarrow")
-        cut = pieces.cut(plans, work_folder)
-        stamps = plan.index.stamps
-        jobs = tuple(
-            Job(plan, partial / plan.target if len(plans) > 1 else partial, cut, n, work_folder / _DONE, stamps)
-            for n, plan in enumerate(plans)
-        )
-        _write_pieces(jobs, workers, progress)
+        workers = workers_for(plans, workers, executor)
+        refuse_running(partial / WORK)
+        jobs = make_jobs(plans, partial)
+        write_pieces(jobs, range(len(jobs[0].pieces.pieces)), workers, executor, progress)
         results = []
         for job in jobs:
             job.plan.writer.finish(job)
@@ -99,6 +104,26 @@ def make_export(plan: Plan, dest: Path, *, workers: int | None, progress: Progre
             results.append(replace(result, path=path, hazards=(*result.hazards, *notes_on_links(job.plan))))
     first, *others = results
     return replace(first, also=tuple(others))
+
+
+def workers_for(plans: Sequence[Plan], workers: int | None, executor: Executor | None) -> int:
+    """Return the number of worker processes; they begin to start if there will be any."""
+    workers = workers or (1 if _is_small(plans) else system.cores())
+    if workers != 1 and executor is None:
+        prepare_workers(__name__, "pyarrow")
+    return workers
+
+
+def make_jobs(plans: Sequence[Plan], partial: Path) -> tuple[Job, ...]:
+    """Cut the export into pieces, unless an earlier run did, and return the job of each target."""
+    work_folder = partial.absolute() / WORK
+    cut = pieces.cut(plans, work_folder)
+    stamps = plans[0].index.stamps
+    outs = [partial.absolute() / plan.target if len(plans) > 1 else partial.absolute() for plan in plans]
+    return tuple(
+        Job(plan, out, cut, n, work_folder / _DONE, stamps)
+        for n, (plan, out) in enumerate(zip(plans, outs, strict=True))
+    )
 
 
 # ---- the folder of an unfinished export
@@ -112,22 +137,28 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
         ExistsError: Something is at `dest`, or <dest>.partial is not an unfinished export of these plans.
         ExportError: `dest` is in a source or in the index.
     """
+    partial = unfinished_folder(plans, dest)
+    work_folder = partial / WORK
+    with lock(work_folder / "lock"):
+        check_state(partial, plans)
+        yield partial
+        shutil.rmtree(work_folder)
+    publish_folder(partial, dest)
+
+
+def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
+    """Return <dest>.partial, which is made if it is not there. Raises as partial_folder() does."""
     _refuse_place(plans[0], dest)
     partial = dest.with_name(dest.name + ".partial")
     if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
         message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
         raise ExistsError(message)
-    work_folder = partial / _WORK
+    work_folder = partial / WORK
     if partial.exists() and not work_folder.exists() and any(partial.iterdir()):
         message = f"{partial} exists and is not half of an export. Remove it, or name another place."
         raise ExistsError(message)
-    work_folder.mkdir(parents=True, exist_ok=True)
-    with lock(work_folder / "lock"):
-        _check_state(partial, plans)
-        (work_folder / _DONE).mkdir(exist_ok=True)
-        yield partial
-        shutil.rmtree(work_folder)
-    publish_folder(partial, dest)
+    (work_folder / _DONE).mkdir(parents=True, exist_ok=True)
+    return partial
 
 
 def _refuse_place(plan: Plan, dest: Path) -> None:
@@ -139,14 +170,14 @@ def _refuse_place(plan: Plan, dest: Path) -> None:
             raise ExportError(message)
 
 
-def _check_state(partial: Path, plans: Sequence[Plan]) -> None:
+def check_state(partial: Path, plans: Sequence[Plan]) -> None:
     """Write what a new export depends on; refuse an unfinished one that depends on something else."""
     states = []
     for plan in plans:
         # The words of a selection name files, such as a list of images: their digests tell whether they changed.
         files = {name: sha256_of(Path(path)) for name, path in sorted(plan.selection.choice.files().items())}
         states.append(state_of(plan) | {"counts": plan.counts(), "files": files, "records": _RECORD_FORMAT})
-    path, text = partial / _WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
+    path, text = partial / WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
     if not path.exists():
         write_whole(path, text.encode())
     elif path.read_text() != text:
@@ -165,24 +196,31 @@ def _is_small(plans: Sequence[Plan]) -> bool:
     return copies <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
 
 
-def _write_pieces(jobs: tuple[Job, ...], workers: int, progress: Progress | None) -> None:
-    """Write every piece that has no record yet."""
+def write_pieces(
+    jobs: tuple[Job, ...], numbers: Sequence[int], workers: int, executor: Executor | None, progress: Progress | None
+) -> None:
+    """Write every piece of these numbers that has no record yet."""
     # By the target that takes most images of the piece.
-    images = [max(piece.images) for piece in jobs[0].pieces.pieces]
-    left = [number for number in range(len(images)) if not _is_done(jobs, number)]
-    total = sum(images)
+    images = {number: max(jobs[0].pieces.pieces[number].images) for number in numbers}
+    left = [number for number in numbers if not _is_done(jobs, number)]
+    total = sum(images.values())
     done = total - sum(images[number] for number in left)
     if progress:
         progress("writing", done, total)
-    with closing(_finished_pieces(jobs, left, workers)) as numbers:
-        for number in numbers:
+    with closing(_finished_pieces(jobs, left, workers, executor)) as finished:
+        for number in finished:
             done += images[number]
             if progress:
                 progress("writing", done, total)
 
 
-def _finished_pieces(jobs: tuple[Job, ...], left: Sequence[int], workers: int) -> Generator[int, None, None]:
+def _finished_pieces(
+    jobs: tuple[Job, ...], left: Sequence[int], workers: int, executor: Executor | None
+) -> Generator[int, None, None]:
     """Write pieces, and yield the number of each that is complete."""
+    if executor is not None:
+        yield from in_executor(functools.partial(_write_alone, jobs), left, executor)
+        return
     if workers == 1 or len(left) < 2:
         for number in left:
             _write_piece(jobs, number)
@@ -223,6 +261,12 @@ def _begin(jobs: tuple[Job, ...], stop: Any) -> None:
 def _work(number: int) -> int:
     """Write a piece in a worker process, and return its number."""
     _write_piece(_of_worker["jobs"], number, lambda: bool(_of_worker["stop"].value))
+    return number
+
+
+def _write_alone(jobs: tuple[Job, ...], number: int) -> int:
+    """Write a piece on an executor, and return its number."""
+    _write_piece(jobs, number)
     return number
 
 

@@ -90,7 +90,7 @@ class UnitRows:
             yield table, self.record_batch(table, len(rows), dict(zip(columns, zip(*rows, strict=True), strict=True)))
             rows.clear()
 
-    def _problem_rows(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def problem_rows(self) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Yield the gathered problems as (table, rows), and forget them."""
         return self._rows_of("problems", _PROBLEM_COLUMNS, self._problems)
 
@@ -216,7 +216,7 @@ class ImageRows(UnitRows):
         for batch in self._batches:
             yield "images", batch
         self._batches.clear()
-        yield from self._problem_rows()
+        yield from self.problem_rows()
 
     def _finish_rows(self) -> None:
         """Make a batch of the rows that were gathered one by one."""

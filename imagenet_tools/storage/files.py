@@ -268,8 +268,8 @@ def explain_full_disk(dest: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold a lock file during the block, without waiting for another holder.
+def lock(path: Path, *, waits: bool = False) -> Iterator[None]:
+    """Hold a lock file during the block; wait for another holder only if `waits`.
 
     The kernel releases the lock when its holder ends, even by a signal, so a file that is left behind locks nobody
     out. The workers of a killed holder, which end with it, are waited for.
@@ -285,7 +285,7 @@ def lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(fd, 256, 0).decode(errors="replace").strip() or "another process"
             os.close(fd)
-            if _has_ended(holder) and time.monotonic() < deadline:
+            if waits or (_has_ended(holder) and time.monotonic() < deadline):
                 time.sleep(_WORKERS_END_SECONDS / 500)
                 continue
             message = f"{path.parent} is being written by {holder} ({path}). Wait until that has ended, and try again."

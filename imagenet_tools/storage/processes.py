@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -35,6 +35,9 @@ _IDLE_SHARE = 0.5
 # A worker gets short tasks in batches of about this many seconds. Recent batches tell how long a task takes.
 _BATCH_SECONDS = 0.05
 _RECENT_BATCHES = 32
+
+# A task at which this many workers were killed is lost.
+MAX_DEATHS = 3
 
 # Files that a worker may have open before its table of files grows.
 _OPEN_FILES = 1024
@@ -57,6 +60,28 @@ class _Outcome(NamedTuple):
     traceback: str
 
 
+class _Worker:
+    """A pool of one worker process, started again when the process is killed, and the batches that it holds.
+
+    A pool for each process: the driver decides how many tasks each one holds, and knows which ones it was killed at.
+    """
+
+    def __init__(self, arguments: tuple[Any, ...]):
+        self._arguments = arguments
+        self.start()
+
+    def start(self) -> None:
+        """Begin with a new process; it starts with the first call of submit()."""
+        # Imported late: these modules of the standard library cost each command of the command line 10 ms.
+        from concurrent.futures import ProcessPoolExecutor
+
+        from imagenet_tools.storage.fork_server import WorkerContext
+
+        self.pool = ProcessPoolExecutor(1, WorkerContext(), initializer=_begin_worker, initargs=self._arguments)
+        self.size = 1  # batches that it may hold
+        self.held: dict[int, int] = {}  # the number of the first task of each batch, and its tasks
+
+
 class _WorkerTracebackError(Exception):
     """The cause of an error in a worker: the traceback there."""
 
@@ -71,11 +96,15 @@ def in_processes(
     stop: Callable[[], None] | None = None,
     modules: Sequence[str] = (),
     meanwhile: Callable[[_Task], bool] | None = None,
+    lost: Callable[[_Task], _Result] | None = None,
 ) -> Generator[_Result, None, None]:
     """Yield work(task) of each task, in the order of the tasks, computed by a pool of worker processes.
 
     Functions, arguments and results are pickled. The script that is being run is not imported by the workers: `work`
     and `begin` are functions of importable modules.
+
+    If a worker is killed, another takes its place, and each task that it had is tried again alone. A task that was
+    tried MAX_DEATHS times so is lost.
 
     Args:
         work: The function that workers call.
@@ -88,13 +117,12 @@ def in_processes(
         modules: Modules that the fork server imports, so that no worker has to.
         meanwhile: A function that returns True for a task that the driver may compute while the workers start. They
             take about 0.3 s; without it the driver waits.
+        lost: A function that returns the result of a lost task. Without it, a lost task is an error.
 
     Raises:
-        ImagenetToolsError: A worker was killed.
+        ImagenetToolsError: A task is lost, and there is no `lost`.
         Exception: The error of the first task that failed, after the results of the tasks before it.
     """
-    # Imported late: these modules of the standard library cost each command of the command line 10 ms.
-    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import current_process
 
     if current_process().daemon:  # it may have no children: a worker of torch's DataLoader, for instance
@@ -102,17 +130,11 @@ def in_processes(
             begin()
         yield from map(work, tasks)
         return
-    from imagenet_tools.storage.fork_server import WorkerContext
-
     prepare_workers(work.__module__, *modules)
     # The fork server has the environment and the umask that the driver had when the server started.
-    arguments = dict(os.environ), _umask(), begin
-    # A pool for each process: the driver decides how many tasks each one holds.
-    pools = [
-        ProcessPoolExecutor(1, WorkerContext(), initializer=_begin_worker, initargs=arguments) for _ in range(workers)
-    ]
+    pool = [_Worker((dict(os.environ), _umask(), begin)) for _ in range(workers)]
     # The first call of submit() returns once the fork server has imported its modules.
-    starter = threading.Thread(target=_submit_nothing, args=(pools[0],))
+    starter = threading.Thread(target=_submit_nothing, args=(pool[0].pool,))
     try:
         n_done = 0
         if meanwhile is not None:
@@ -121,15 +143,7 @@ def in_processes(
                 yield work(tasks[n_done])
                 n_done += 1
             starter.join()
-        yield from _in_order(pools, work, tasks[n_done:], threads)
-    except BrokenExecutor:
-        for process in [process for pool in pools for process in (pool._processes or {}).values()]:
-            process.terminate()
-        message = (
-            "A worker process was killed (out of memory, perhaps). What is finished is kept: run the same command "
-            "again to go on, with fewer --workers if it happens again."
-        )
-        raise ImagenetToolsError(message) from None
+        yield from _in_order(pool, work, tasks[n_done:], threads, lost)
     except BaseException:
         if stop is not None:
             stop()
@@ -137,8 +151,8 @@ def in_processes(
     finally:
         if starter.is_alive():
             starter.join()
-        for pool in pools:
-            pool.shutdown(cancel_futures=True)
+        for worker in pool:
+            worker.pool.shutdown(cancel_futures=True)
 
 
 def _submit_nothing(pool: Executor) -> None:
@@ -158,32 +172,47 @@ def prepare_workers(*modules: str) -> None:
 
 
 def _in_order(
-    pools: Sequence[Executor], work: Callable[[_Task], _Result], tasks: Sequence[_Task], threads: int
+    workers: Sequence[_Worker],
+    work: Callable[[_Task], _Result],
+    tasks: Sequence[_Task],
+    threads: int,
+    lost: Callable[[_Task], _Result] | None,
 ) -> Generator[_Result, None, None]:
-    turns: dict[Future[tuple[int, list[_Outcome]]], Executor] = {}
+    turns: dict[Future[tuple[int, list[_Outcome]]], _Worker] = {}
     outcomes: dict[int, _Outcome] = {}
     recent: deque[_Outcome] = deque(maxlen=_RECENT_BATCHES)
-    sizes, held = dict.fromkeys(pools, 1), dict.fromkeys(pools, 0)  # of each worker: batches that it may have, and has
+    retries = Retries()
     n_started = n_yielded = 0
     has_failed = False
-    free = list(pools)
+    free = list(workers)
     while n_yielded < len(tasks):
-        for pool in free:
-            batches = []
+        for worker in free:
+            batches: list[tuple[int, Sequence[_Task]]] = []
+            if retries.waiting and not worker.held:
+                number = retries.waiting.popleft()
+                batches.append((number, tasks[number : number + 1]))
+                worker.held[number] = 1
             # After an error no task is started: those before the failed one are running or done.
-            while held[pool] < sizes[pool] and n_started < len(tasks) and not has_failed:
-                length = _batch_length(recent, (len(tasks) - n_started) // len(pools))
+            fresh = not retries.waiting and not has_failed and retries.deaths.keys().isdisjoint(worker.held)
+            while fresh and len(worker.held) < worker.size and n_started < len(tasks):
+                length = _batch_length(recent, (len(tasks) - n_started) // len(workers))
                 batches.append((n_started, tasks[n_started : n_started + length]))
-                held[pool] += 1
+                worker.held[n_started] = len(batches[-1][1])
                 n_started += length
-            if held[pool]:
+            if worker.held:
                 with signals_deferred():
-                    turns[pool.submit(_turn, work, batches, threads)] = pool
+                    turns[_submit_turn(worker, work, batches, threads)] = worker
         free = []
         for future in wait(turns, return_when=FIRST_COMPLETED).done:
-            free.append(pool := turns.pop(future))
-            sizes[pool], finished = future.result()
-            held[pool] -= len(finished)
+            free.append(worker := turns.pop(future))
+            try:
+                worker.size, finished = future.result()
+            except BrokenExecutor:
+                numbers = [n for first, length in worker.held.items() for n in range(first, first + length)]
+                finished = [_outcome(n, lost or refuse, [tasks[n]]) for n in retries.after_death(numbers)]
+                worker.start()
+            for outcome in finished:
+                worker.held.pop(outcome.number, None)
             outcomes |= {outcome.number: outcome for outcome in finished}
             recent.extend(finished)
             has_failed = has_failed or any(outcome.error for outcome in finished)
@@ -193,6 +222,46 @@ def _in_order(
             n_yielded += outcome.n_tasks
             if outcome.error is not None:
                 raise outcome.error from _WorkerTracebackError(outcome.traceback)
+
+
+class Retries:
+    """The tasks whose worker was killed, to be tried again alone: nobody knows which of several killed it.
+
+    Attributes:
+        waiting: Numbers of the tasks that are to be tried again.
+        deaths: How many workers were killed at each task.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[int] = deque()
+        self.deaths: Counter[int] = Counter()
+
+    def after_death(self, numbers: Sequence[int]) -> list[int]:
+        """Let the tasks of a worker that was killed wait, and return those that are lost."""
+        self.deaths.update(numbers)
+        lost = [number for number in numbers if self.deaths[number] >= MAX_DEATHS]
+        self.waiting.extend(number for number in numbers if number not in lost)
+        return lost
+
+
+def refuse(_: object) -> NoReturn:
+    """Raise the error for a lost task."""
+    message = (
+        f"A worker process was killed {MAX_DEATHS} times at the same work (out of memory, perhaps). What is finished "
+        "is kept: run the same command again to go on, with fewer --workers if it happens again."
+    )
+    raise ImagenetToolsError(message)
+
+
+def _submit_turn(
+    worker: _Worker, work: Callable[[_Task], _Result], batches: Sequence[tuple[int, Sequence[_Task]]], threads: int
+) -> Future[tuple[int, list[_Outcome]]]:
+    try:
+        return worker.pool.submit(_turn, work, batches, threads)
+    except BrokenExecutor as error:  # killed between two turns
+        broken: Future[tuple[int, list[_Outcome]]] = Future()
+        broken.set_exception(error)
+        return broken
 
 
 def _batch_length(recent: Collection[_Outcome], share: int) -> int:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
 from imagenet_tools.storage.files import fsync_folder, inside, lock, whole, write_whole
+from imagenet_tools.storage.shares import Share, refuse_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -180,16 +181,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def staged(index: Path) -> Iterator[Path]:
+def staged(index: Path, shard: Share | None = None) -> Iterator[Path]:
     """Lock the folder <index>.partial, where the next generation is made, and remove it in the end if it is empty.
 
+    Args:
+        index: The index.
+        shard: Lock only this shard of the build; other processes may work on the others.
+
     Raises:
-        ExistsError: Another process holds the lock.
+        ExistsError: Another process holds the lock, or that of a shard.
     """
     staging = index.with_name(index.name + ".partial")
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        with lock(staging / "lock"):
+        with shard.locked(staging) if shard else lock(staging / "lock"):
+            if shard is None:
+                refuse_running(staging)
             yield staging
     finally:
         with suppress(OSError):

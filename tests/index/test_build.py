@@ -7,9 +7,10 @@ import shutil
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -290,17 +291,23 @@ def test_a_changed_a_new_and_a_removed_image_are_seen(extracted: Extracted, tmp_
     assert len(facts(tmp_path / "x.index")) == 120
 
 
+def done(result: object) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
+
+
 class StoppingExecutor(Executor):
     """Does the work in this process, and is interrupted after a number of units."""
 
     def __init__(self, after: int):
         self._after = after
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1) -> Iterator[object]:  # type: ignore[no-untyped-def]
-        for n, arguments in enumerate(zip(*iterables, strict=True)):
-            if n == self._after:
-                raise KeyboardInterrupt
-            yield fn(*arguments)
+    def submit(self, fn, /, *arguments: object) -> Future[Any]:  # type: ignore[no-untyped-def,override]
+        if self._after == 0:
+            raise KeyboardInterrupt
+        self._after -= 1
+        return done(fn(*arguments))
 
 
 def test_an_interrupted_build_goes_on_and_gives_the_same_bytes(sample: Path, index: Index, tmp_path: Path) -> None:
@@ -322,10 +329,9 @@ class OrderedExecutor(Executor):
     def __init__(self) -> None:
         self.forms: list[str] = []
 
-    def map(self, fn, tasks, **_):  # type: ignore[no-untyped-def,override]
-        tasks = list(tasks)
-        self.forms += [task.unit.form for task in tasks]
-        return map(fn, tasks)
+    def submit(self, fn, /, task: Task) -> Future[Any]:  # type: ignore[no-untyped-def,override]
+        self.forms.append(task.unit.form)
+        return done(fn(task))
 
 
 def test_annotations_are_begun_before_images_and_change_no_order(sample: Path, index: Index, tmp_path: Path) -> None:
