@@ -1,4 +1,4 @@
-"""Builds and exports on a Ray cluster of two nodes on this machine give the bytes of one process, whatever is killed."""
+"""Builds and exports on a Ray cluster of two nodes of this machine give the bytes of one process."""
 
 import os
 import signal
