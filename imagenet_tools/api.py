@@ -11,6 +11,7 @@ from imagenet_tools.arguments import checked
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.exports.options import make_options, with_export_options
 from imagenet_tools.selection.words import EXPORT, ExportOptions
+from imagenet_tools.storage.buckets import place_of
 from imagenet_tools.storage.shares import parse as parse_shard
 
 if TYPE_CHECKING:
@@ -485,7 +486,7 @@ def build_index(
     If a build is interrupted, the same call resumes it.
 
     Args:
-        paths: Archives and folders.
+        paths: Archives and folders; of tars of images, also the URLs of buckets and web servers.
         index: The folder of the index.
         dataset: The data set of the sources. Default: detected from them.
         class_names: What the names of class folders mean, if they are numbers or words: a published list, a file of
@@ -517,7 +518,7 @@ def build_index(
 
     _check_workers(workers)
     return build(
-        [Path(path) for path in _several(paths)],
+        [place_of(path) for path in _several(paths)],
         Path(index),
         readers=_readers(),
         dataset=dataset,
@@ -529,7 +530,7 @@ def build_index(
         like=Path(like) if like is not None else None,
         by_hash=by_hash,
         probe=probe,
-        roots={name: Path(root) for name, root in (roots or {}).items()},
+        roots={name: place_of(root) for name, root in (roots or {}).items()},
         shard=parse_shard(shard) if shard is not None else None,
         progress=_progress(progress),
     )
@@ -584,7 +585,7 @@ def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -
     """Record in an index where its sources are now. For one call only, use open_index(roots=...).
 
     Args:
-        roots: The source, or the folder it is in, by source name.
+        roots: The source, or the folder it is in, by source name; a folder may be a URL.
         index: The index. Default: as open_index.
 
     Returns:
@@ -602,7 +603,7 @@ def relocate(roots: Mapping[str, str | Path], index: str | Path | None = None) -
     from imagenet_tools.store.sources import relocate as move
 
     path = Path(index) if index is not None else default_index()
-    return move(path, {name: Path(root) for name, root in roots.items()})
+    return move(path, {name: place_of(root) for name, root in roots.items()})
 
 
 def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Index:
@@ -610,7 +611,7 @@ def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path
 
     Args:
         path: The folder of the index. Default: $IMAGENET_INDEX, or ./imagenet.index.
-        roots: Where sources are now, by source name.
+        roots: Where sources are now, by source name: folders, or URLs of buckets and web servers.
 
     Raises:
         NoIndexError: There is no finished index of this version at the path.

@@ -25,6 +25,7 @@ from imagenet_tools.build.unit_work import Task, UnitResult, killed, work
 from imagenet_tools.containers.tar import is_gzip
 from imagenet_tools.errors import ExistsError
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.storage.buckets import is_remote, place_of, url_of
 from imagenet_tools.storage.executors import in_executor
 from imagenet_tools.storage.files import explain_full_disk, publish_folder
 from imagenet_tools.storage.processes import in_processes
@@ -122,7 +123,7 @@ def build_index(
         units = [unit._replace(probed=probe) for source in found_sources for unit in units_of(source, readers)]
         if shard is not None:
             command = {
-                "paths": [str(path.absolute()) for path in paths],
+                "paths": [url_of(place_of(path)) for path in paths],
                 "dataset": dataset,
                 "class_names": _absolute(class_names),
                 "fresh": fresh,
@@ -130,7 +131,7 @@ def build_index(
                 "like": like and str(like.absolute()),
                 "by_hash": by_hash,
                 "probe": probe,
-                "roots": {name: str(root.absolute()) for name, root in (roots or {}).items()},
+                "roots": {name: url_of(root) for name, root in (roots or {}).items()},
             }
             write_command(staging, command)
             units = [*shard.take(units)]
@@ -285,9 +286,12 @@ def _results(
 
 
 def _is_small(unit: Unit) -> bool:
-    """Return True if a unit is a folder, or has few bytes; a compressed archive is read whole, so it may have fewer."""
+    """Return True if a unit is a folder, or a file of few bytes on a disk.
+
+    A compressed archive is read whole, so it may have fewer.
+    """
     if not unit.path.is_file():
-        return True
+        return not is_remote(unit.path)
     length = unit.length if unit.length >= 0 else unit.path.stat().st_size
     return length <= _SMALL_GZIP_BYTES or (length <= _SMALL_UNIT_BYTES and not is_gzip(unit.path))
 

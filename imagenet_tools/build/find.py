@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING
 from imagenet_tools.build.named_folders import named_source
 from imagenet_tools.build.survey import detect, what_is
 from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.storage.buckets import is_remote, place_of, url_of
 from imagenet_tools.store.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from imagenet_tools.units import Reader, Unit
+    from imagenet_tools.units import Detection, Reader, Unit
 
 # A data set's name becomes part of file names and of keys.
 _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -47,16 +47,12 @@ def find_sources(
         raise UsageError(f"'{dataset}' cannot name a data set: expected lower-case letters, digits, '.', '_' and '-'.")
     sources: list[Source] = []
     for given in paths:
-        path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links out of the user's tree
-        detections, ignored = (
-            detect(path, readers, with_exports=dataset is not None)
-            if class_names is None
-            else ([named_source(path, class_names)], list[str]())
-        )
+        path = place_of(given)
+        detections, ignored = _detect(path, readers, with_exports=dataset is not None, class_names=class_names)
         if not detections:
             raise SourceError(
-                f"{path} is not recognised: it is {what_is(path)}.\nExpected class folders called by wnids, such as "
-                "n02085620/n02085620_10074.JPEG, an official archive, or another form of docs/reference/forms.md."
+                f"{url_of(path)} is not recognised: it is {what_is(path)}.\nExpected class folders called by wnids, "
+                "such as n02085620/n02085620_10074.JPEG, an official archive, or a form of docs/reference/forms.md."
             )
         if not any(detection.holds for detection in detections):
             first = detections[0]
@@ -78,6 +74,22 @@ def find_sources(
             _refuse_moved(source, known)
             sources.append(source)
     return sources
+
+
+def _detect(
+    path: Path, readers: Mapping[str, Reader], *, with_exports: bool, class_names: str | None
+) -> tuple[list[Detection], list[str]]:
+    """Return the sources at a path, and what is not read there. In a bucket, only tars of images are known."""
+    if not is_remote(path):
+        if class_names is not None:
+            return [named_source(path, class_names)], []
+        return detect(path, readers, with_exports=with_exports)
+    found = [] if class_names is not None else readers["image_tars"].detect(path)
+    if not found:
+        raise SourceError(
+            f"{url_of(path)}: expected a tar of images, or of class tars: other forms in buckets are not read. Copy it."
+        )
+    return found, []
 
 
 def _refuse_moved(source: Source, known: Sequence[Source]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.parts import part_counts, part_path, write_part
 from imagenet_tools.images.image_rows import UnitRows, is_image_name
+from imagenet_tools.storage.buckets import Remote, is_remote
 from imagenet_tools.storage.processes import MAX_DEATHS
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import UNREADABLE
@@ -147,7 +148,7 @@ def _state(unit: Unit) -> tuple[str, int, int]:
     Size and mtime_ns are those of the unit's file. If its images are files, they are -1 and the newest time.
     """
     digest, newest, loose = hashlib.sha256(), 0, unit.path.is_dir()
-    unit_status: os.stat_result | None = None
+    unit_status: os.stat_result | _Status | None = None
     for name, offset, length in _reader(unit).files(unit):
         about = "absent"
         if (status := _status(f"{unit.root}/{name}")) is not None:
@@ -164,8 +165,18 @@ def _state(unit: Unit) -> tuple[str, int, int]:
     return digest.hexdigest(), unit_status.st_size, unit_status.st_mtime_ns
 
 
-def _status(path: str) -> os.stat_result | None:
+class _Status(NamedTuple):
+    """The parts of a status that matter, for a file in a bucket."""
+
+    st_size: int
+    st_mtime_ns: int
+    st_mode: int = stat.S_IFREG
+
+
+def _status(path: str) -> os.stat_result | _Status | None:
     """Return the status of a path, of the link itself if its target is missing, or None."""
+    if is_remote(path):
+        return _Status(*Remote(path).status())
     try:
         return os.stat(path)  # noqa: PTH116 - a Path each would cost more than the call
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -8,6 +8,8 @@ first bytes and never from its name.
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from imagenet_tools.containers.gzip_stream import Streams, gunzip
 from imagenet_tools.containers.parquet_images import RowGroups
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.buckets import IN_FLIGHT, is_remote, url_of
 from imagenet_tools.text import count_of
 
 HEAD_BYTES = 12  # of an image, which show its encoding
@@ -99,6 +102,21 @@ def read(place: Place, files: Descriptors) -> bytes:
     return data
 
 
+def read_ahead(places: Iterable[Place], files: Descriptors) -> Iterator[Place]:
+    """Yield places, and read those in buckets some places ahead, so that many requests are in flight."""
+    waiting: deque[Place] = deque()
+    for place in places:
+        if place.offset is not None and is_remote(place.path):
+            files.begin(place.path, place.offset, place.length, file_size=place.file_size)
+        elif not waiting:
+            yield place
+            continue
+        waiting.append(place)
+        if len(waiting) > IN_FLIGHT:
+            yield waiting.popleft()
+    yield from waiting
+
+
 def read_into(place: Place, view: memoryview, files: Descriptors) -> None:
     """Read a plain image into memory of `place.length` bytes; raises as `read`."""
     files.read_into(place.path, place.offset or 0, view, file_size=place.file_size)
@@ -127,6 +145,9 @@ def _read(place: Place, files: Descriptors) -> bytes:
     if place.offset is not None and place.compression in (None, "gzip"):
         data = files.read(place.path, place.offset, place.length, file_size=place.file_size)
         return data if place.compression is None else gunzip(data)
+    if place.compression == "parquet" and is_remote(place.path):
+        message = f"{url_of(place.path)}: images in Parquet cannot be read from a bucket. Copy the file to a disk."
+        raise SourceError(message)
     if place.compression == "parquet" and place.position is not None:
         data = RowGroups.of(files).read(str(place.path), place.position) or b""
         if len(data) != place.length:

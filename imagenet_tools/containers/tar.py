@@ -23,6 +23,7 @@ from imagenet_tools.containers import tar_header
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, Gunzip, Read, Section, forward
 from imagenet_tools.containers.tar_header import BLOCK, EXTRA_LIMIT, EXTRAS, KINDS, LINK, SPARSE, WITHOUT_PAYLOAD, Extra
 from imagenet_tools.errors import FormatError
+from imagenet_tools.storage.buckets import Remote, is_remote, url_of
 from imagenet_tools.text import count_of
 
 # The codes of the errors raised by this module, for the table problems.
@@ -93,17 +94,10 @@ def walk_ahead(
 
     `begin` is the start of the tar if `start` is a header in its middle: links name members from there on.
     """
-    label = "the archive" if isinstance(source, int) else os.fspath(source)
-    with _open(source) as archive:
-        fd = archive.fileno()
-        size = os.fstat(fd).st_size
-        end = size if end is None else min(end, size)
+    label = "the archive" if isinstance(source, int) else url_of(source)
+    with _reading(source, end) as (read, last):
         files: dict[int, Member] | None = None
-
-        def read(offset: int, n: int) -> bytes:
-            return os.pread(fd, n, offset)
-
-        for member, head in _walk(read, start, end, ahead, label, cut=cut):
+        for member, head in _walk(read, start, last, ahead, label, cut=cut):
             if member.kind != "link":
                 yield member, head
                 continue
@@ -111,9 +105,9 @@ def walk_ahead(
                 first = start if begin is None else begin
                 targets: set[str] = set()
                 with suppress(FormatError):
-                    for other, _ in _walk(read, first, end, 0, label):
+                    for other, _ in _walk(read, first, last, 0, label):
                         targets.update({other.target} if other.kind == "link" else ())
-                files = _link_targets(read, first, end, targets)
+                files = _link_targets(read, first, last, targets)
             file = files.get(member.offset, member)
             yield file, _exactly(read, file.offset, min(ahead, file.size))
 
@@ -155,6 +149,19 @@ def _link_targets(read: Read, start: int, end: int, targets: Collection[str]) ->
             if file.kind in ("file", "sparse") and file.name in targets:
                 by_name[file.name] = file
     return by_offset
+
+
+@contextmanager
+def _reading(source: StrPath | int, end: int | None) -> Iterator[tuple[Read, int]]:
+    """Give a function that reads (offset, n), and the end of the archive: `end`, unless the file is shorter."""
+    if not isinstance(source, int) and is_remote(source):
+        remote = Remote(os.fspath(source))
+        yield remote.read, remote.size() if end is None else end
+        return
+    with _open(source) as archive:
+        fd = archive.fileno()
+        size = os.fstat(fd).st_size
+        yield lambda offset, n: os.pread(fd, n, offset), size if end is None else min(end, size)
 
 
 def _open(source: StrPath | int) -> io.FileIO:
@@ -370,6 +377,8 @@ def is_gzip(path: StrPath) -> bool:
 
 
 def _head(path: StrPath) -> bytes:
+    if is_remote(path):
+        return Remote(os.fspath(path)).read(0, BLOCK)
     try:
         with _open(path) as file:
             return file.read(BLOCK)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports.pieces import count, shard_bytes
+from imagenet_tools.storage.buckets import is_remote
 from imagenet_tools.storage.links import can_link
 from imagenet_tools.text import are, count_of
 
@@ -62,6 +63,8 @@ def costs(plans: Sequence[Plan], dest: Path) -> dict[str, Any]:
     image_file: Path | None = None  # a readable image that is a file of its own
     for source, file in sorted(first_files.items()):
         path = plans[0].index.place(source, file)
+        if is_remote(path):
+            continue
         if not path.exists():
             missing.append(str(path))
         elif not os.access(path, os.R_OK):

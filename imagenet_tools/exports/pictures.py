@@ -10,6 +10,7 @@ from imagenet_tools.containers import payload
 from imagenet_tools.images.probe import ends_whole, why_undecodable
 from imagenet_tools.images.transform import EOI, reencode
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.buckets import is_remote
 from imagenet_tools.storage.files import new_file_in_partial
 from imagenet_tools.storage.links import link_or_copy, write_range
 
@@ -55,7 +56,7 @@ class Picture:
         self.ended = False  # True if an end mark was added
         if not read:
             return
-        if change is not None or not place.plain:
+        if change is not None or not place.plain or is_remote(place.path):
             self._data = payload.read(place, files)
         if add_end and place.encoding == "jpeg" and not ends_whole(self._last_bytes()):
             self.ended = True

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import system
+from imagenet_tools.containers import payload
 from imagenet_tools.errors import ExistsError, ExportError, FormatError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.estimate import notes_on_links
@@ -328,6 +329,8 @@ def _pictures(
     add_end = "eoi" in jobs[0].plan.options.repair
     read = any(job.plan.writes.holds_bytes for job in jobs)
     may_link = read and any(job.plan.writes.files_per_image for job in jobs)
+    if read:
+        places = payload.read_ahead(places, files)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
     for (targets, dataset, image_id), place, (change, rules) in zip(keys, places, changed, strict=True):
         key = [targets, f"{dataset}/{image_id}"]

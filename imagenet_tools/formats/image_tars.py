@@ -123,8 +123,7 @@ def scan(unit: Unit) -> Tables:
 
 @gathers(ImageRows)
 def _scan_outer(unit: Unit, rows: ImageRows) -> Iterator[None]:
-    with unit.path.open("rb", buffering=0) as file:
-        for member in tar.walk(file.fileno()):
-            if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
-                rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
-                yield
+    for member in tar.walk(unit.path):
+        if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
+            rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
+            yield

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, LARGEST, GzipStream, point_rows
-from imagenet_tools.errors import FormatError
+from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.images import batch, image_rows
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name, unwrapped
 from imagenet_tools.images.jpeg import reader_at, reader_of
+from imagenet_tools.storage.buckets import Remote, is_remote
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts, shares_names
 
 if TYPE_CHECKING:
@@ -58,12 +60,20 @@ class Beside(Protocol):
         """Yield the gathered rows as (table, rows), and forget them."""
 
 
+# First bytes of an image that are asked for with its tar header from a bucket, 2 KiB in all: enough for most.
+_REMOTE_HEAD = 1536
+
+
 def scan_tar(unit: Unit, rows: ImageRows | None = None, *, beside: Beside | None = None) -> Batches:
     """Yield the images of a tar, or of the part of a file that a unit names; other members become problems.
 
     A tar in gzip, detected by its content, is read in one pass that records seek points, class tars in it included.
     """
     scan = _TarScan(unit, rows or ImageRows(unit), beside)
+    if is_remote(unit.path):
+        yield from _scan_remote(scan, Remote(str(unit.path)))
+        yield from scan.batches()
+        return
     fd = os.open(unit.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         is_gzip = os.pread(fd, 2, unit.offset) == GZIP_MAGIC
@@ -171,6 +181,25 @@ def _scan_plain(scan: _TarScan, fd: int) -> Batches:
             yield from scan.full_batches()
     except FormatError as error:
         scan.problem(error)
+
+
+def _scan_remote(scan: _TarScan, remote: Remote) -> Batches:
+    """Scan a tar in a bucket, a request for each member: its header, and the first bytes of its image."""
+    unit = scan.unit
+    end = unit.offset + unit.length if unit.length >= 0 else None
+    ahead = _REMOTE_HEAD if unit.probed else 0
+    if remote.read(unit.offset, 2) == GZIP_MAGIC:
+        raise SourceError(f"{remote.url}: found a tar in gzip, expected a tar: one in a bucket must not be compressed.")
+    try:
+        for member, head in tar.walk_ahead(unit.path, start=unit.offset, end=end, ahead=ahead):
+            scan.add(member, head, partial(_read_at, remote, member.offset))
+            yield from scan.full_batches()
+    except FormatError as error:
+        scan.problem(error)
+
+
+def _read_at(remote: Remote, start: int, offset: int, n: int) -> bytes:
+    return remote.read(start + offset, n)
 
 
 def _scan_gzip(scan: _TarScan, fd: int) -> Batches:

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from imagenet_tools import system
 from imagenet_tools.errors import SourceError
+from imagenet_tools.storage import buckets
 from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     import numpy as np
     from numpy.typing import NDArray
@@ -63,9 +65,7 @@ class Stamps(NamedTuple):
     def check(self, path: str, status: os.stat_result, length: int | None = None) -> None:
         """Raise SourceError if a file is not the one that was indexed; `length` is the bytes of a loose image."""
         stamp = self.archives.get(path)
-        size = stamp.size if stamp else length
-        if size is not None and status.st_size != size:
-            raise self.changed(path, count_of(status.st_size, "byte"), count_of(size, "byte"))
+        self.check_size(path, status.st_size, length)
         if stamp:
             if stamp.mtime_ns is not None and status.st_mtime_ns != stamp.mtime_ns:
                 raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{stamp.mtime_ns}")
@@ -75,10 +75,23 @@ class Stamps(NamedTuple):
             if newest_ns is not None and status.st_mtime_ns > newest_ns and source == self._source_of(path):
                 raise self.changed(path, f"mtime_ns {status.st_mtime_ns}", f"{newest_ns} or older")
 
+    def check_size(self, path: str, found: int, length: int | None = None) -> None:
+        """Raise SourceError if a file has another size than the one that was indexed."""
+        stamp = self.archives.get(path)
+        size = stamp.size if stamp else length
+        if size is not None and found != size:
+            raise self.changed(path, count_of(found, "byte"), count_of(size, "byte"))
+
     def changed(self, path: str, found: str, expected: str) -> SourceError:
         """Return the error for a changed file, with the command that refreshes the index."""
         source = self._source_of(path)
-        words = ["imagenet-tools", "build-index", source.path if source else path, "-o", self.index_path]
+        words = [
+            "imagenet-tools",
+            "build-index",
+            buckets.url_of(source.path if source else path),
+            "-o",
+            self.index_path,
+        ]
         words += ["--root", source.root_option] if source and source.root_option else []
         return changed(path, found, expected, f"`{shlex.join(words)}`")
 
@@ -90,8 +103,8 @@ class Stamps(NamedTuple):
 def changed(path: str, found: str, expected: str, refresh: str = "`imagenet-tools build-index`") -> SourceError:
     """Return the error for a file that has changed since it was indexed."""
     return SourceError(
-        f"{path}: found {found}, expected {expected}: the source has changed since it was indexed. Build the index "
-        f"again with {refresh}, or put the file back that was indexed."
+        f"{buckets.url_of(path)}: found {found}, expected {expected}: the source has changed since it was indexed. "
+        f"Build the index again with {refresh}, or put the file back that was indexed."
     )
 
 
@@ -109,8 +122,9 @@ class Descriptors:
     def __init__(self, *, capacity: int = 64, stamps: Stamps | None = None):
         self._capacity = max(capacity, 1)
         self._stamps = stamps
-        self._files: OrderedDict[str, _File] = OrderedDict()
+        self._files: OrderedDict[str, _File | buckets.Remote] = OrderedDict()
         self._lock = threading.Lock()
+        self._begun: dict[tuple[str, int], Future[bytes]] = {}  # reads of files in buckets
         # State of the readers of containers, kept as long as these files are in use.
         self.kept: dict[str, Any] = {}
 
@@ -122,6 +136,8 @@ class Descriptors:
             OSError: The disk fails.
         """
         file = self._file(os.fspath(path), file_size)
+        if isinstance(file, buckets.Remote):
+            return self._read_remote(file, os.fspath(path), offset, length, file_size)
         try:
             if length > _LARGE_BYTES:  # checked first, so that no memory is allocated for a wrong length
                 available = max(os.fstat(file.fd).st_size - offset, 0)
@@ -144,6 +160,9 @@ class Descriptors:
         """Return the first and the last `n` bytes of a range, or all of a shorter one; raises as `read`."""
         file = self._file(os.fspath(path), file_size)
         n = min(n, length)
+        if isinstance(file, buckets.Remote):
+            data = self._read_remote(file, os.fspath(path), offset, length, file_size)
+            return data[:n], data[length - n :]
         try:
             ends = os.pread(file.fd, n, offset), os.pread(file.fd, n, offset + length - n)
         except OSError as error:
@@ -158,6 +177,9 @@ class Descriptors:
         """Read a range of the size of `view` into it; raises as `read`."""
         file = self._file(os.fspath(path), file_size)
         done, length = 0, len(view)
+        if isinstance(file, buckets.Remote):
+            view[:] = self._read_remote(file, os.fspath(path), offset, length, file_size)
+            return
         try:
             while done < length:
                 n = system.preadv(file.fd, (view[done:],), offset + done)
@@ -174,7 +196,7 @@ class Descriptors:
         """
         file = self._file(os.fspath(path))
         done = 0
-        while done < length:
+        while done < length and not isinstance(file, buckets.Remote):
             try:
                 sent = system.send(out_fd, file.fd, offset + done, min(length - done, _MAX_SEND_BYTES))
             except OSError as error:
@@ -190,11 +212,29 @@ class Descriptors:
             while data:
                 data = data[os.write(out_fd, data) :]
 
+    def begin(self, path: str | os.PathLike[str], offset: int, length: int, *, file_size: int | None = None) -> None:
+        """Begin to read a range of a file in a bucket; the next `read` of it waits for that."""
+        file = self._file(os.fspath(path), file_size)
+        if isinstance(file, buckets.Remote):
+            self._begun[os.fspath(path), offset] = buckets.begin(file, offset, _asked(length, file_size))
+
+    def _read_remote(self, file: buckets.Remote, path: str, offset: int, length: int, file_size: int | None) -> bytes:
+        begun = self._begun.pop((path, offset), None)
+        data = begun.result() if begun else file.read(offset, _asked(length, file_size))
+        if file_size is not None and len(data) > length:
+            raise self.changed(file.url, f"more than {count_of(length, 'byte')}", f"{length:,}")
+        if len(data) < length:
+            raise self._short(file.url, offset, length, len(data))
+        return data
+
     def close(self) -> None:
         """Close all files; a file that another thread is reading is closed when that ends."""
         with self._lock:
             self._files.clear()
             self.kept.clear()
+            for begun in self._begun.values():
+                begun.cancel()
+            self._begun.clear()
 
     def changed(self, path: str | os.PathLike[str], found: str, expected: str) -> SourceError:
         """Return the error for a file that has changed since it was indexed."""
@@ -203,13 +243,16 @@ class Descriptors:
     def _short(self, path: str | os.PathLike[str], offset: int, length: int, found: int) -> SourceError:
         return self.changed(path, f"{count_of(found, 'byte')} from byte {offset} on", f"{length:,}")
 
-    def _file(self, path: str, file_size: int | None = None) -> _File:
+    def _file(self, path: str, file_size: int | None = None) -> _File | buckets.Remote:
         with self._lock:
             file = self._files.get(path)
             if file is None:
-                file = self._opened(path)
+                file = buckets.Remote(path) if buckets.is_remote(path) else self._opened(path)
                 if self._stamps is not None:
-                    self._stamps.check(path, os.fstat(file.fd), file_size)
+                    if isinstance(file, _File):
+                        self._stamps.check(path, os.fstat(file.fd), file_size)
+                    elif file_size is None:  # of a whole file, the size is seen when it is read
+                        self._stamps.check_size(path, file.size())
                 self._files[path] = file
                 if len(self._files) > self._capacity:
                     self._files.popitem(last=False)
@@ -242,6 +285,11 @@ class Descriptors:
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(Descriptors, capacity=self._capacity, stamps=self._stamps), ()
+
+
+def _asked(length: int, file_size: int | None) -> int:
+    """Return the bytes to ask a bucket for: of a file that should end there, one more shows that it does not."""
+    return length + (file_size is not None)
 
 
 class _File:

@@ -20,6 +20,7 @@ from imagenet_tools.errors import ImagenetToolsError, SourceError
 from imagenet_tools.images.probe import Pixels
 from imagenet_tools.schema import TABLES, arrow_schema
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.buckets import Remote, is_remote
 from imagenet_tools.store.layout import CONSTANT, MANIFEST, read_manifest, wrong_files
 from imagenet_tools.store.store import Store
 from imagenet_tools.text import count_of
@@ -120,7 +121,10 @@ def _check_sources(index: Store) -> Iterator[Finding]:
     changed: list[str] = []
     for path, length in chain(((path, None) for path in index.stamps.archives), _loose_files(index)):
         try:
-            index.stamps.check(path, Path(path).stat(), length)
+            if is_remote(path):
+                index.stamps.check_size(path, Remote(path).size(), length)
+            else:
+                index.stamps.check(path, Path(path).stat(), length)
         except SourceError as error:
             changed.append(str(error))
         except OSError as error:

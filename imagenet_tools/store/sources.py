@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.schema import arrow_schema
+from imagenet_tools.storage.buckets import Remote, is_remote, place_of, url_of
 from imagenet_tools.storage.files import inside
 from imagenet_tools.store.layout import FileEntry, Manifest, damaged, read_manifest, staged, write_manifest, write_table
 from imagenet_tools.text import count_of
@@ -17,6 +19,10 @@ from imagenet_tools.units import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+
+# Between two pairs in $IMAGENET_ROOTS; a URL has ':' in it too.
+_BETWEEN_ROOTS = re.compile(r":(?=[^/:]*=)")
 
 
 class UnitRecord(NamedTuple):
@@ -77,10 +83,15 @@ def rooted(sources: Sequence[Source], roots: Mapping[str, Path]) -> list[Source]
         UsageError: `roots` names an unknown source, or $IMAGENET_ROOTS is malformed.
     """
     _check_names(roots, sources)
-    environment = parse_roots(filter(None, os.environ.get("IMAGENET_ROOTS", "").split(os.pathsep)))
-    moved = environment | {name: Path(os.path.abspath(root)) for name, root in roots.items()}  # noqa: PTH100
-    folders = {name: root.parent if root.is_file() else root for name, root in moved.items()}
-    return [replace(source, root=folders.get(source.name, source.root)) for source in sources]
+    environment = parse_roots(filter(None, _BETWEEN_ROOTS.split(os.environ.get("IMAGENET_ROOTS", ""))))
+    moved = environment | {name: place_of(root) for name, root in roots.items()}
+    return [replace(source, root=_folder(moved.get(source.name, source.root), source)) for source in sources]
+
+
+def _folder(root: Path, source: Source) -> Path:
+    """Return the folder that a root names: it may be the file of the source itself."""
+    is_source = root.name == source.path if is_remote(root) else root.is_file()
+    return root.parent if is_source else root
 
 
 def _check_names(roots: Mapping[str, Path], sources: Sequence[Source]) -> None:
@@ -96,7 +107,7 @@ def parse_roots(pairs: Iterable[str]) -> dict[str, Path]:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
             raise UsageError(f"'{pair}' is no root: expected NAME=PATH, the name of a source as `info` lists them.")
-        roots[name] = Path(path).absolute()
+        roots[name] = place_of(path)
     return roots
 
 
@@ -147,18 +158,17 @@ def relocate(index: Path, roots: Mapping[str, Path]) -> dict[str, Path]:
         manifest = read_manifest(index)
         sources = {source.name: source for source in read_sources(index, manifest)}
         _check_names(roots, list(sources.values()))
-        moved = {name: _moved(sources[name], Path(os.path.abspath(root))) for name, root in roots.items()}  # noqa: PTH100
+        moved = {name: _moved(sources[name], place_of(root)) for name, root in roots.items()}
         write_manifest(index, write_sources(index, manifest, list((sources | moved).values())))
     return {name: source.root for name, source in moved.items()}
 
 
 def _moved(source: Source, root: Path) -> Source:
-    is_source = source.path != "." and root.is_file()
-    moved = replace(source, root=root.parent if is_source else root)
-    if is_source and root.name != source.path:
+    moved = replace(source, root=_folder(root, source))
+    if moved.root != root and root.name != source.path:
         message = f"{root} is not called {source.path}, as the source {source.name} is. Rename it, or index it again."
         raise SourceError(message)
-    if not moved.place.exists():
+    if not is_remote(root) and not moved.place.exists():
         raise SourceError(
             f"{moved.place} does not exist; expected the source {source.name} there. Name the folder that it is in."
         )
@@ -166,7 +176,13 @@ def _moved(source: Source, root: Path) -> Source:
 
 
 def _moved_units(source: Source) -> Iterator[UnitRecord]:
-    """Yield the units of a moved source with the times of its files in the new place."""
+    """Yield the units of a moved source with the times of its files in the new place; those in buckets have none."""
+    if is_remote(source.root):
+        for unit in source.units:
+            path = source.root / unit.file
+            _check_moved(path, unit, Remote(str(path)).size() if unit.size >= 0 else None)
+            yield unit._replace(mtime_ns=0)
+        return
     files = (path for path in source.place.rglob("*") if path.is_file())
     newest = max((path.stat().st_mtime_ns for path in files), default=0)
     for unit in source.units:
@@ -175,11 +191,16 @@ def _moved_units(source: Source) -> Iterator[UnitRecord]:
             continue
         path = source.root / unit.file
         status = path.stat() if path.is_file() else None
-        if status is None or status.st_size != unit.size:
-            found = count_of(status.st_size, "byte") if status else "no file"
-            message = f"{path}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it again."
-            raise SourceError(message)
-        yield unit._replace(mtime_ns=status.st_mtime_ns)
+        _check_moved(path, unit, status.st_size if status else -1)
+        yield unit._replace(mtime_ns=status.st_mtime_ns if status else 0)
+
+
+def _check_moved(path: Path, unit: UnitRecord, size: int | None) -> None:
+    """Raise SourceError if the file of a unit is not there (-1), or has another size; None is not compared."""
+    if size not in (None, unit.size):
+        found = "no file" if size == -1 else count_of(size or 0, "byte")
+        message = f"{url_of(path)}: found {found}, expected the {unit.size:,} bytes that were indexed. Index it again."
+        raise SourceError(message)
 
 
 def write_sources(index: Path, manifest: Manifest, sources: Sequence[Source]) -> Manifest:

@@ -24,6 +24,7 @@ from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.storage import blob
 from imagenet_tools.storage.blob import IndexedSource, Stamp, Stamps
+from imagenet_tools.storage.buckets import place_of, url_of
 from imagenet_tools.storage.files import inside
 from imagenet_tools.store.connection import Descendants, add_table, connect, join_keys, relation
 from imagenet_tools.store.gate import check_condition, senses_taken
@@ -217,14 +218,14 @@ class Store:
 
         Args:
             path: Its folder; default $IMAGENET_INDEX, else ./imagenet.index.
-            roots: Where sources are now, by name, if they were moved. NAME=PATH pairs in $IMAGENET_ROOTS, with ':'
-                between, do the same.
+            roots: Where sources are now, by name, if they were moved: folders, or URLs of buckets. NAME=PATH pairs in
+                $IMAGENET_ROOTS, with ':' between, do the same.
 
         Raises:
             NoIndexError: There is no index, it is of another schema, or one of its files is missing or damaged.
             UsageError: `roots` names an unknown source.
         """
-        absolute = {name: Path(root).absolute() for name, root in (roots or {}).items()}
+        absolute = {name: place_of(root) for name, root in (roots or {}).items()}
         return cls(Path(path) if path is not None else default_index(), roots=absolute)
 
     # ---- SQL
@@ -485,7 +486,7 @@ class Store:
             IndexedSource(
                 str(self.place(source.name, source.path)),
                 newest.get(source.name),
-                f"{source.name}={self.roots[source.name]}" if source.name in moved else "",
+                f"{source.name}={url_of(self.roots[source.name])}" if source.name in moved else "",
             )
             for source in self._sources
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue.releases import published
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def summarise(index: Store) -> Summary:
         index, "SELECT source, root, forms, n_images, n_boxes, n_labels, n_problems FROM sources ORDER BY source"
     )
     for row in sources:
-        row["root"] = str(index.roots[str(row["source"])])
+        row["root"] = url_of(index.roots[str(row["source"])])
     problems = _rows(
         index, "SELECT code, count(*) AS n, min(reason) AS example FROM problems GROUP BY code ORDER BY n DESC, code"
     )

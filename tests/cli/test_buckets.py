@@ -1,0 +1,187 @@
+"""Sources that were moved to a web server, which stands in for a bucket: what is read, and what is not."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import imagenet_tools
+from imagenet_tools.errors import SourceError, UsageError
+from imagenet_tools.index import Index
+from imagenet_tools.storage.buckets import place_of, url_of
+from tests.cli.conftest import Run
+from tests.index.test_build import tables
+from tests.index.test_machines import bytes_of
+
+pytest.importorskip("obstore")
+
+
+class Served(ThreadingHTTPServer):
+    """A server of the files in a folder that counts requests and bytes; each `fails`-th request is answered 503."""
+
+    def __init__(self, folder: Path, fails: int = 0):
+        super().__init__(("127.0.0.1", 0), partial(Handler, self))
+        self.folder, self.fails = folder, fails
+        self.requests = self.bytes = self.at_once = self.most_at_once = 0
+        self.lock = threading.Lock()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/data"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, served: Served, *arguments: object):
+        self.served = served
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def do_HEAD(self) -> None:
+        self.do_GET(body=False)
+
+    def do_GET(self, *, body: bool = True) -> None:
+        served = self.served
+        with served.lock:
+            served.requests += 1
+            served.at_once += 1
+            served.most_at_once = max(served.most_at_once, served.at_once)
+            fails = served.fails and served.requests % served.fails == 0
+        path = served.folder / self.path.removeprefix("/data/")
+        if fails or not path.is_file():
+            self.answer(503 if fails else 404, b"", {})
+        else:
+            data = path.read_bytes()
+            headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": '"1"'}
+            if asked := self.headers.get("Range"):
+                first, last = asked.removeprefix("bytes=").split("-")
+                part = data[int(first) : int(last) + 1]
+                headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+                self.answer(206, part, headers)
+            else:
+                self.answer(200, data if body else b"", headers | ({} if body else {"Content-Length": str(len(data))}))
+        with served.lock:
+            served.at_once -= 1
+
+    def answer(self, code: int, data: bytes, headers: dict[str, str]) -> None:
+        self.send_response(code)
+        for name, value in ({"Content-Length": str(len(data))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+        with self.served.lock:
+            self.served.bytes += len(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(sample: Path) -> Iterator[Served]:
+    with Served(sample) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+def moved(index: Index, url: str) -> Index:
+    """Return the index with all its sources at a URL."""
+    return imagenet_tools.open_index(index.path, roots=dict.fromkeys(index.roots, url))
+
+
+def test_a_subset_is_exported_without_reading_the_rest(index: Index, served: Served, tmp_path: Path) -> None:
+    here, there = index.select(under="dog.n.01"), moved(index, served.url).select(under="dog.n.01")
+    for to in ("image_folder", "webdataset"):
+        imagenet_tools.export(here, tmp_path / "here" / to, to=to, workers=1)
+        served.bytes = served.requests = 0
+        imagenet_tools.export(there, tmp_path / "there" / to, to=to, workers=1)
+        assert bytes_of(tmp_path / "there" / to) == bytes_of(tmp_path / "here" / to)
+        size = sum(len(image.read()) for image in here)
+        assert served.bytes == size  # of the archives, which are larger, nothing else was read
+        assert served.requests == len(here) + 2  # and the size of each archive
+    assert served.most_at_once > 1
+
+
+def test_images_and_a_data_set_are_read_by_range(index: Index, served: Served) -> None:
+    there = moved(index, f"{served.url}/")
+    assert there.image("ILSVRC2012_val_00000020").read() == index.image("ILSVRC2012_val_00000020").read()
+    data = there.select(under="cat.n.01").dataset("val")
+    assert [data.read(n) for n in range(len(data))] == [
+        index.select(under="cat.n.01").dataset("val").read(n) for n in range(len(data))
+    ]
+
+
+def test_requests_that_fail_are_repeated(index: Index, served: Served, tmp_path: Path) -> None:
+    served.fails = 3
+    imagenet_tools.export(moved(index, served.url).select(under="dog.n.01"), tmp_path / "x", to="csv")
+    there = moved(index, served.url).select(under="cat.n.01", from_="val")
+    imagenet_tools.export(there, tmp_path / "there", to="webdataset", workers=1)
+    imagenet_tools.export(index.select(under="cat.n.01", from_="val"), tmp_path / "here", to="webdataset", workers=1)
+    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+
+
+def test_a_file_that_is_gone_or_changed_is_told_by_its_url(
+    index: Index, served: Served, sample: Path, tmp_path: Path
+) -> None:
+    served.folder = tmp_path
+    with pytest.raises(SourceError, match=f"Found no file {served.url}/ILSVRC2012_img_val.tar"):
+        moved(index, served.url).image("ILSVRC2012_val_00000020").read()
+    (tmp_path / "ILSVRC2012_img_val.tar").write_bytes((sample / "ILSVRC2012_img_val.tar").read_bytes()[:-512])
+    with pytest.raises(SourceError, match=f"{served.url}/ILSVRC2012_img_val.tar: found .* bytes, expected"):
+        moved(index, served.url).image("ILSVRC2012_val_00000020").read()
+
+
+def test_relocate_and_check_know_urls(index: Index, served: Served, tmp_path: Path) -> None:
+    shutil.copytree(index.path, tmp_path / "x.index")
+    imagenet_tools.relocate(dict.fromkeys(index.roots, served.url), tmp_path / "x.index")
+    there = imagenet_tools.open_index(tmp_path / "x.index")
+    assert there.image("ILSVRC2012_val_00000020").read() == index.image("ILSVRC2012_val_00000020").read()
+    assert imagenet_tools.check(tmp_path / "x.index").ok
+
+
+def test_a_pair_in_the_environment_may_have_a_url(
+    index: Index, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGENET_ROOTS", f"ILSVRC2012_img_val.tar={served.url}:ILSVRC2012_img_train.tar={tmp_path}")
+    there = imagenet_tools.open_index(index.path)
+    assert there.roots["ILSVRC2012_img_train.tar"] == tmp_path
+    assert url_of(there.roots["ILSVRC2012_img_val.tar"]) == served.url
+    assert there.image("ILSVRC2012_val_00000020").read()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a/b", "gs://bucket/", "https://host:8080/a", "az://account/container"])
+def test_a_url_is_a_path_and_back(url: str) -> None:
+    assert url_of(place_of(url)).rstrip("/") == url.rstrip("/")
+    assert url_of(place_of(url) / "x.tar") == f"{url.rstrip('/')}/x.tar"
+
+
+@pytest.mark.parametrize("url", ["ftp://host/a", "https://me:secret@host/a", "https://host/a?sig=secret", "s3://"])
+def test_other_urls_are_refused_without_their_secrets(url: str) -> None:
+    with pytest.raises(UsageError, match="expected a URL of") as raised:
+        place_of(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_tars_are_indexed_where_they_are(index: Index, sample: Path, served: Served, tmp_path: Path) -> None:
+    names = ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"]
+    imagenet_tools.build_index([sample / name for name in names], tmp_path / "here.index")
+    report = imagenet_tools.build_index([f"{served.url}/{name}" for name in names], tmp_path / "there.index")
+    assert tables(tmp_path / "there.index") == tables(tmp_path / "here.index")
+    assert report.units["scanned"] == 15
+    there = imagenet_tools.open_index(tmp_path / "there.index")
+    assert there.image("ILSVRC2012_val_00000020").read() == index.image("ILSVRC2012_val_00000020").read()
+    again = imagenet_tools.build_index([f"{served.url}/{name}" for name in names], tmp_path / "there.index")
+    assert again.units["unchanged"] == 15
+
+
+def test_the_command_line_takes_urls(served: Served, tmp_path: Path, run: Run) -> None:
+    done = run("build-index", f"{served.url}/ILSVRC2012_img_val.tar", "-o", str(tmp_path / "x.index"))
+    assert done.code == 0, done.err
+    assert "52 images" in done.out
+    assert served.url in run("info", "-i", str(tmp_path / "x.index")).out
+    done = run("build-index", f"{served.url}/ILSVRC2012_bbox_train_v2.tar.gz", "-o", str(tmp_path / "y.index"))
+    assert "other forms in buckets are not read" in done.err
+    done = run("build-index", f"{served.url}/nothing.tar", "-o", str(tmp_path / "y.index"))
+    assert "Found no file" in done.err
