@@ -60,8 +60,9 @@ class Beside(Protocol):
         """Yield the gathered rows as (table, rows), and forget them."""
 
 
-# First bytes of an image that are asked for with its tar header from a bucket, 2 KiB in all: enough for most.
-_REMOTE_HEAD = 1536
+# First bytes of an image that are asked for with its tar header from a bucket. They are enough for two thirds of 150
+# validation images, as are 1,536; 4,096 would be for five sixths, and twice the bytes.
+_REMOTE_HEAD = 1024
 
 
 def scan_tar(unit: Unit, rows: ImageRows | None = None, *, beside: Beside | None = None) -> Batches:
