@@ -310,6 +310,15 @@ def test_a_task_that_kills_each_worker_is_lost_and_the_others_are_done(tmp_path:
     assert len(list(tmp_path.glob("5-*"))) == processes.MAX_DEATHS
 
 
+def die(_: int) -> int:
+    os._exit(1)
+
+
+def test_workers_that_cannot_work_at_all_are_an_error() -> None:
+    with pytest.raises(ImagenetToolsError, match="killed 3 times at the same work"):
+        list(in_processes(die, range(40), 2, lost=lambda number: -number))
+
+
 def test_a_task_that_is_lost_is_an_error_and_all_workers_end(tmp_path: Path) -> None:
     with pytest.raises(ImagenetToolsError, match="killed 3 times at the same work"):
         list(in_processes(end_at_5, [(tmp_path, number, 100) for number in range(40)], 4))

@@ -36,8 +36,9 @@ _IDLE_SHARE = 0.5
 _BATCH_SECONDS = 0.05
 _RECENT_BATCHES = 32
 
-# A task at which this many workers were killed is lost.
+# A task at which this many workers were killed is lost. If more tasks are lost than that, it is not their fault.
 MAX_DEATHS = 3
+MAX_LOST = 10
 
 # Files that a worker may have open before its table of files grows.
 _OPEN_FILES = 1024
@@ -235,11 +236,19 @@ class Retries:
     def __init__(self) -> None:
         self.waiting: deque[int] = deque()
         self.deaths: Counter[int] = Counter()
+        self._n_lost = 0
 
     def after_death(self, numbers: Sequence[int]) -> list[int]:
-        """Let the tasks of a worker that was killed wait, and return those that are lost."""
+        """Let the tasks of a worker that was killed wait, and return those that are lost.
+
+        Raises:
+            ImagenetToolsError: More than MAX_LOST tasks are lost.
+        """
         self.deaths.update(numbers)
         lost = [number for number in numbers if self.deaths[number] >= MAX_DEATHS]
+        self._n_lost += len(lost)
+        if self._n_lost > MAX_LOST:
+            refuse(self)
         self.waiting.extend(number for number in numbers if number not in lost)
         return lost
 
