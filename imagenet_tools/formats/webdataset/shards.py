@@ -4,7 +4,7 @@
         n01440764_10026.cls         the class index of the export, in ASCII
         n01440764_10026.jpg         the original bytes, also of images that are no JPEG: loaders ask for jpg, detect the
                                     encoding from the content, and want the same fields in every sample
-        n01440764_10026.json        see sidecar.py
+        n01440764_10026.json        see _shared/sample_facts.py
     README.md                       types and splits, for Hugging Face's datasets
     with --side-files
     train-000000.idx                DALI's index, as its wds2idx writes it
@@ -34,9 +34,8 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared import card
+from imagenet_tools.formats._shared import card, sample_facts
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink, read_range
-from imagenet_tools.formats.webdataset import sidecar
 from imagenet_tools.images.samples import samples
 
 WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, shard_bytes=250_000_000, ordered=True, fields=True)
@@ -64,7 +63,7 @@ def hazards(plan: Plan) -> Iterator[str]:
 
     ExportError: a key is too long for a tar, or a field would hide a key of the JSON.
     """
-    card.refuse_fields(plan, sidecar.KEYS, "key of every sample's JSON")
+    card.refuse_fields(plan, sample_facts.KEYS, "key of every sample's JSON")
     long = plan.selection.run(
         "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) * $growth > $most ORDER BY 1",
         {"growth": _QUOTED_BYTES, "most": _LONGEST_KEY},
@@ -94,7 +93,7 @@ class ShardSink(FileSink):
     def __init__(self, job: Job, shard: Shard):
         super().__init__(job, _name(shard))
         self._job = job
-        self._facts = sidecar.SampleFacts(job.plan)
+        self._facts = sample_facts.SampleFacts(job.plan)
         self._side_files = job.plan.options.side_files
         self._index: list[str] = []
         self._n = 0
@@ -141,7 +140,7 @@ def finish(job: Job) -> None:
         "__url__": card.value("string"),
         "cls": card.class_label(card.label_names(job.plan)),
         "jpg": card.IMAGE,
-        "json": sidecar.SampleFacts(job.plan).features(job),
+        "json": sample_facts.SampleFacts(job.plan).features(job),
     }
     title = "ImageNet in WebDataset shards"
     card.write_card(job, title=title, pattern="{split}-*.tar", features=features, notes=_NOTES)
@@ -194,15 +193,8 @@ def read_back(root: Path) -> Iterator[ReadBack]:
                 if sample.image is None or sample.number is None or not sample.exported or sample.problems:
                     message = f"{path}: found {sample.key} with {sorted(sample.texts)}; expected cls, jpg and json."
                     raise FormatError(message, code="no_image")
-                facts = sample.facts
-                boxes = zip(facts["box_labels"], facts["boxes_normalised"], strict=True)
-                yield ReadBack(
-                    facts["image_id"].replace("/", "_"),
-                    split,
-                    sample.number,
-                    tuple((label, *edges) for label, edges in boxes),
-                    partial(read_range, path, sample.image.offset, sample.image.size),
-                )
+                read = partial(read_range, path, sample.image.offset, sample.image.size)
+                yield sample_facts.read_back(sample.facts, split, sample.number, read)
 
 
 def load(root: Path) -> Loaded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from json.encoder import encode_basestring as _text
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import lists
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Row
+from imagenet_tools.exports.writer import ReadBack, Row
 from imagenet_tools.formats._shared import card
 from imagenet_tools.wordnet import hierarchy, wordnet
 
@@ -120,6 +120,13 @@ class SampleFacts:
         """Return the types of the keys."""
         fields = card.fields(job, _json_type)
         return {**_IMAGE_KEYS, **fields, **_CLASS_KEYS, **dict.fromkeys(self._spaces, _NUMBER)}
+
+
+def read_back(facts: Mapping[str, Any], split: str, label: int, read: Callable[[], bytes]) -> ReadBack:
+    """Return the image that the JSON of a sample describes, with its boxes; `label` is the class index beside it."""
+    boxes = zip(facts["box_labels"], facts["boxes_normalised"], strict=True)
+    stem = facts["image_id"].replace("/", "_")
+    return ReadBack(stem, split, label, tuple((index, *edges) for index, edges in boxes), read)
 
 
 def _json_type(kind: pa.DataType) -> pa.DataType:
