@@ -169,6 +169,11 @@ def _crc_table() -> tuple[int, ...]:
 def read_example(fd: int, record: Record, label: str) -> Example:
     """Return the image that a record of an open file describes.
 
+    Args:
+        fd: A descriptor of the file. It is not read if `record.head` is the whole record.
+        record: The record.
+        label: The name of the file in errors.
+
     Raises:
         FormatError: example_damaged: the record holds no Example.
     """
@@ -176,13 +181,13 @@ def read_example(fd: int, record: Record, label: str) -> Example:
 
     def text(*names: str) -> str:
         values = next((example.bytes[name] for name in names if example.bytes.get(name)), None)
-        return _text(fd, values[0]) if values else ""
+        return _text(fd, record, values[0]) if values else ""
 
     image = next((ranges[0] for name in _IMAGES if (ranges := example.bytes.get(name))), None)
     number = next((numbers[0] for name in _CLASS_NUMBERS if (numbers := example.ints.get(name))), None)
     edges = [example.floats.get(edge, []) for edge in _EDGES]
     names: list[str | None] = [str(number) for number in example.ints.get(_BOX_NUMBERS, ())]
-    names = names or [_text(fd, value) for value in example.bytes.get(_BOX_TEXTS, ())]
+    names = names or [_text(fd, record, value) for value in example.bytes.get(_BOX_TEXTS, ())]
     n = len(edges[0])
     problem = ""
     if any(len(edge) != n for edge in edges) or len(names) not in (0, n):
@@ -192,8 +197,11 @@ def read_example(fd: int, record: Record, label: str) -> Example:
     return Example(image, text(*_NAMES), number, text(_SYNSET) or None, boxes, problem, text(EXPORTED_ID))
 
 
-def _text(fd: int, value: Range) -> str:
-    return os.pread(fd, min(value.length, _MAX_TEXT_BYTES), value.offset).decode(errors="replace")
+def _text(fd: int, record: Record, value: Range) -> str:
+    length = min(value.length, _MAX_TEXT_BYTES)
+    start = value.offset - record.offset
+    data = record.head[start : start + length]
+    return (data if len(data) == length else os.pread(fd, length, value.offset)).decode(errors="replace")
 
 
 def features(fd: int, record: Record, label: str, *, wanted: Collection[str] | None = None) -> Features:
@@ -339,16 +347,28 @@ def write_record(out: _Out, features: Mapping[str, Values], name: str, data: byt
     """
     import google_crc32c
 
-    entries = b"".join(_entry(name, _feature(values)) for name, values in features.items())
-    # The headers of all messages around the data, from the innermost to the outermost.
-    head = _header(1, len(data))
-    for field, before in ((_BYTES_LIST, b""), (2, _message(1, name.encode())), (1, entries), (1, b"")):
-        head = before + _header(field, len(head) + len(data)) + head
+    head = example_head(features, name, len(data))
     length = struct.pack("<Q", len(head) + len(data))
     crc = google_crc32c.extend(google_crc32c.value(head), data)
     out.write(length + struct.pack("<I", _masked(google_crc32c.value(length))) + head)
     out.write(data)
     out.write(struct.pack("<I", _masked(crc)))
+
+
+def example_head(features: Mapping[str, Values], name: str, length: int) -> bytes:
+    """Return an Example with these features, in this order, up to the one value of the last feature.
+
+    Args:
+        features: The values by name.
+        name: The name of the last feature, which has one value of bytes.
+        length: The bytes of this value. They end the Example.
+    """
+    entries = b"".join(_entry(name, _feature(values)) for name, values in features.items())
+    # The headers of all messages around the value, from the innermost to the outermost.
+    head = _header(1, length)
+    for field, before in ((_BYTES_LIST, b""), (2, _message(1, name.encode())), (1, entries), (1, b"")):
+        head = before + _header(field, len(head) + length) + head
+    return head
 
 
 def _entry(name: str, feature: bytes) -> bytes:

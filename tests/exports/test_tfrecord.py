@@ -1,5 +1,6 @@
 """The TFRecord shards of an export: classic Examples byte by byte, their index, and what the reader makes of them."""
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,29 @@ def test_the_reader_finds_no_problem_in_what_the_writer_wrote(root: Path, index:
     assert sorted(tuple(row[name] for name in columns.split(", ")) for row in again.images.values()) == before
     [detection] = tfrecord.detect(root)
     assert detection.splits == ("train", "val") and "boxes" in detection.holds
+
+
+def test_tensorflow_datasets_is_told_the_examples_of_each_shard(root: Path) -> None:
+    info = json.loads((root / "dataset_info.json").read_text())
+    assert [split["name"] for split in info["splits"]] == ["train", "validation"]
+    for split in info["splits"]:
+        files = sorted(root.glob(f"{split['name']}-*"))
+        assert [int(n) for n in split["shardLengths"]] == [len(records(file)) for file in files]
+        assert int(split["numBytes"]) == sum(file.stat().st_size for file in files)
+        of = len(files)
+        names = [
+            split["filepathTemplate"].format(SPLIT=split["name"], SHARD_X_OF_Y=f"{n:05d}-of-{of:05d}")
+            for n in range(of)
+        ]
+        assert names == [file.name for file in files]
+    named = json.loads((root / "features.json").read_text())["featuresDict"]["features"]
+    with next(root.glob("train-*")).open("rb") as file:
+        record = next(tfrecords.walk(file.fileno(), "x"))
+        written = tfrecords.features(file.fileno(), record, "x")
+    assert named.keys() == {**written.bytes, **written.ints, **written.floats}.keys()
+    labels_file = (root / "image.class.label.labels.txt").read_text().split()
+    assert len(labels_file) == int(named["image/class/label"]["classLabel"]["numClasses"]) == 14
+    assert labels_file[:2] == ["background", "n01531178"]
 
 
 def test_the_whole_of_ilsvrc2012_has_the_classic_labels(index: Index) -> None:

@@ -1,4 +1,4 @@
-"""TFRecord shards of ImageNet, without TensorFlow: the classic ones with boxes; of TensorFlow Datasets, read only.
+"""TFRecord shards of ImageNet, without TensorFlow: the classic ones with boxes, and those of TensorFlow Datasets.
 
     train-00000-of-01024 ...                    as build_imagenet_data.py writes them; also in train/ and validation/
     validation-00000-of-00128 ...
@@ -16,7 +16,7 @@ Both hold 23 training images that TensorFlow's converters encoded again. The nam
 class numbers, which are never trusted alone. A box keeps its values: fractions of a stated size of 1 by 1, with the
 flag `fractions`.
 
-formats/tfrecord/shards.py writes classic shards, and draws their layout.
+formats/tfrecord/shards.py writes classic shards, which TensorFlow Datasets opens too, and draws their layout.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS, is_wnid, keeps_imagenet_n
 
 READS = Reads(
     holds=("images", "boxes"),
-    beside=frozenset({"dataset_info.json", "features.json", "label.labels.txt"}),
+    beside=frozenset({"dataset_info.json", "features.json", "label.labels.txt", "image.class.label.labels.txt"}),
     problems={
         "no_name": "an image whose file name is none of ImageNet's, and so without an id; it is not indexed",
         "no_image": "an Example without an image",
