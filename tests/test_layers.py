@@ -54,6 +54,7 @@ HOMES = {
         "store.query",
     },
     "click": {"cli"},
+    "array_record": {"formats.array_record"},
     "google_crc32c": {"containers.tfrecords"},
     "indexed_gzip": {"containers.gzip_stream"},
     "anywidget": {"selection.widget"},
