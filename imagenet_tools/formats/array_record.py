@@ -68,10 +68,7 @@ class _ArrayRecordSink:
     def add(self, row: Row, picture: Picture) -> None:
         """Append a record."""
         head = tfrecords.example_head(examples.features_of(row, self._plan), examples.IMAGE, picture.length)
-        record = bytearray(len(head) + picture.length)
-        record[: len(head)] = head
-        picture.read_into(memoryview(record)[len(head) :])
-        self._writer.write(bytes(record))
+        self._writer.write(head + picture.data())
         self._n += 1
 
     def close(self) -> SinkOutput:

@@ -89,6 +89,31 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             {"pyarrow, one process": Aim(0.9)},
             reads=(folders,),
         ),
+        *(
+            Contest(
+                f"{target} shards",
+                "images",
+                export(index, target),
+                {"ours, webdataset": export(index, "webdataset")} | tar | peers,
+                aims={"ours, webdataset": Aim(0.9)},
+                reads=(folders,),
+            )
+            for target, peers in (
+                ("tfrecord", {}),
+                ("mds", {"MDSWriter": peer("mds_shards", "streaming")}),
+                ("litdata", {}),
+                ("array_record", {}),
+            )
+        ),
+        Contest(
+            "three targets in one pass: webdataset, tfrecord and hf_parquet",
+            "images",
+            export(index, "webdataset,tfrecord,hf_parquet"),
+            {f"ours, {target} alone": export(index, target) for target in ("webdataset", "tfrecord", "hf_parquet")},
+            # The slowest one: it computes a checksum of every byte.
+            aims={"ours, tfrecord alone": Aim(1 / 1.3, "1.3 times the time")},
+            reads=(folders,),
+        ),
         _resize(data, scratch),
     ]
 
