@@ -4,9 +4,12 @@
     python data/make_image_lists.py SOURCES
 
     SOURCES/                             laid out as LISTS spells the paths; of each file the SHA-256 is pinned here
-        Jerrynet/val_blacklist_names.txt                    ILSVRC2012_val_00000036.JPEG
+        fanyix/STMN/ILSVRC2015_..._blacklist.txt            36: the number of a validation image
+        Jerrynet/cmyk_and_png_names.md                      n01739381_1309.JPEG, and one name in a sentence: the PNG
+        google-research/meta-dataset/ImageNet_...txt        n01531178/n01531178_12730.JPEG   # file in the other set
         google-research/simclr/imagenet_subsets/...         n04235860_14959.JPEG
         facebookresearch/msn/imagenet_subsets1/...          n04235860_14959.JPEG
+        princetonvisualai/imagenetood/imagenetood.txt       n02925009/n02925009_2846.JPEG
         reassessed-imagenet/real.json                       [[], [970, 795], ...] by validation image, sorted classes
 
     image_lists.parquet         a list a row; images are sorted by wnid (none: a validation image) and number
@@ -21,15 +24,18 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 from tables import pinned, write_parquet
 
+Images = set[tuple[int, int]]  # offset of the wnid, 0 for a validation image; and number
+
 
 class ListFile(NamedTuple):
-    """A file of image names."""
+    """An image list: its facts, the file that it is read from, and how."""
 
     name: str
     title: str
@@ -38,6 +44,39 @@ class ListFile(NamedTuple):
     sha256: str
     source: str
     checked: str
+    dataset: str = "ilsvrc2012"
+    read: Callable[[bytes], Images] | None = None  # default: names
+
+
+def names(data: bytes) -> Images:
+    """Return the images that a text names, in lines or sentences."""
+    matches = re.findall(r"(?:n(\d{8})|ILSVRC2012_val)_(\d+)\.JPEG", data.decode("utf-8"))
+    return {(int(offset or 0), int(number)) for offset, number in matches}
+
+
+def numbers(data: bytes) -> Images:
+    """Return the validation images whose numbers a text has, one a line."""
+    return {(0, int(line)) for line in data.split()}
+
+
+def cmyk(data: bytes) -> Images:
+    """Return the images of Jerrynet's page that are in its block of lines."""
+    return names(data.split(b"```")[1])
+
+
+def png(data: bytes) -> Images:
+    """Return the image that Jerrynet's page names after its block of lines."""
+    return names(data.split(b"```")[2])
+
+
+def real_empty(data: bytes) -> Images:
+    """Return the validation images to which ReaL gives no label."""
+    return {(0, number) for number, labels in enumerate(json.loads(data), 1) if not labels}
+
+
+def real_multiple(data: bytes) -> Images:
+    """Return the validation images to which ReaL gives several labels."""
+    return {(0, number) for number, labels in enumerate(json.loads(data), 1) if len(labels) > 1}
 
 
 _SIMCLR = "google-research/simclr on GitHub at 383d414"
@@ -53,17 +92,98 @@ _SHOTS = (
     (3, 2, "2imgs", "400ae5a31e01bc1a034c392c2bdbdfaab45699dc4f59392e65acfcaae172cf1b"),
     (3, 5, "3imgs", "eaab6e72d1ea83c3624f5d28a8c217568ea138ea7c5cacfa0cdcd206b5fd8e24"),  # its name says 3, it holds 5
 )
+_CMYK_AND_PNG = ("Jerrynet/cmyk_and_png_names.md", "2e1eb69d4edd18334c7888e4ffa9a35eafe2dc4a939220c6bfdbaa79bb272e1b")
+_CMYK_SOURCE = "Jerrynet/ILSVRC-File-Lists on GitHub"
+_CMYK_CHECKED = "TensorFlow's build_imagenet_data.py, and imagenet2012 in tensorflow-datasets 4.9.10"
+_REAL = "reassessed-imagenet/real.json"
+_REAL_SHA256 = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"
+_REAL_SOURCE = "real.json of google-research/reassessed-imagenet on GitHub"
+_REAL_CHECKED = "imagenet_real_labels.json in timm 1.0.31"
+_META_DATASET = "google-research/meta-dataset on GitHub at 1676095"
+_OVERLAPS = (
+    ("cub", "CUB-200-2011", "CUBirds", 43, "4cb029e33acd1bfc227cd84144ce5b5bd5e085b1c980836fa1c2f1e3e9e4555f"),
+    ("caltech101", "Caltech-101", "Caltech101", 84, "9349135e1155fa767e14151744a3cceb345027e7e49caeb8684ad998ba7c6216"),
+    (
+        "caltech256",
+        "Caltech-256",
+        "Caltech256",
+        285,
+        "24b9fd68069fb1009fc69b5bbfcd40caab9b287acf0a96fad4683b0c4b638cb4",
+    ),
+)
 LISTS = (
     ListFile(
         "ilsvrc2012-val-blacklist",
-        "validation images that ILSVRC's localisation score leaves out since 2013, their boxes being unsatisfactory: "
-        "inferred, not official",
-        "Jerrynet/val_blacklist_names.txt",
+        "validation images that ILSVRC's localisation score leaves out since 2013, their boxes being unsatisfactory",
+        "fanyix/STMN/ILSVRC2015_clsloc_validation_blacklist.txt",
         1_762,
-        "1e962be159b1164eb6d68dfee939234785039e1fb010c6b5b710121c677d8185",
-        "Jerrynet/ILSVRC-File-Lists on GitHub: what valList_filtered.txt leaves out of valList.txt; it calls them CMYK "
-        "images, which they are not",
-        "the devkits' readme, for the count alone: the devkits' own file was not at hand",
+        "9bb7a1a102fd1902ebdd011bc0f83f870ea91953928fc389e8c083354ec6678a",
+        "ILSVRC2015_clsloc_validation_blacklist.txt of the devkit of 2015, in fanyix/STMN on GitHub at b19e54e",
+        "the readme of the devkits, for the count; Jerrynet/ILSVRC-File-Lists on GitHub: what valList_filtered.txt "
+        "leaves out of valList.txt",
+        read=numbers,
+    ),
+    ListFile(
+        "ilsvrc2012-cmyk",
+        "training images of ILSVRC2012 that are CMYK JPEGs",
+        _CMYK_AND_PNG[0],
+        22,
+        _CMYK_AND_PNG[1],
+        _CMYK_SOURCE,
+        _CMYK_CHECKED,
+        read=cmyk,
+    ),
+    ListFile(
+        "ilsvrc2012-png",
+        "the training image of ILSVRC2012 that is a PNG in spite of its name",
+        _CMYK_AND_PNG[0],
+        1,
+        _CMYK_AND_PNG[1],
+        _CMYK_SOURCE,
+        _CMYK_CHECKED,
+        read=png,
+    ),
+    ListFile(
+        "real-empty",
+        "validation images to which ReaL gives no label, because its raters agreed on none",
+        _REAL,
+        3_163,
+        _REAL_SHA256,
+        _REAL_SOURCE,
+        _REAL_CHECKED,
+        read=real_empty,
+    ),
+    ListFile(
+        "real-multiple",
+        "validation images to which ReaL gives two labels or more, up to nine",
+        _REAL,
+        7_443,
+        _REAL_SHA256,
+        _REAL_SOURCE,
+        _REAL_CHECKED,
+        read=real_multiple,
+    ),
+    *(
+        ListFile(
+            f"overlap-{name}",
+            f"training images of ILSVRC2012 that are in {title} too",
+            f"google-research/meta-dataset/ImageNet_{file}_duplicates.txt",
+            n,
+            sha256,
+            _META_DATASET,
+            "",
+        )
+        for name, title, file, n, sha256 in _OVERLAPS  # images; a few are named in several lines
+    ),
+    ListFile(
+        "imagenet-ood",
+        "ImageNet-OOD: images of 637 classes of the whole ImageNet that show none of ILSVRC2012's classes",
+        "princetonvisualai/imagenetood/imagenetood.txt",
+        31_802,
+        "80192c520a1789778b56d9342346a61c4cde3a2c3db12abc8512839145f886a0",
+        "princetonvisualai/imagenetood on GitHub at a8ff817",
+        "",
+        "imagenet21k",
     ),
     ListFile(
         "simclr-1pct",
@@ -96,16 +216,14 @@ LISTS = (
         for draw, n, file, sha256 in _SHOTS
     ),
 )
-REAL = "d83e9bff374c631aae8439eb064c7019acc56e1b3bc3f56b8380c2a710b0220b"
+_FACTS = ("name", "title", "dataset", "source", "checked")
 
 
 def images(data: bytes, file: ListFile) -> list[tuple[int, int]]:
-    """Return (offset of the wnid, 0 for a validation image; number) of each image of a list, sorted."""
-    names = data.decode("ascii").split()
-    matches = [re.fullmatch(r"(?:n(\d{8})|ILSVRC2012_val)_(\d+)\.JPEG", name) for name in names]
-    pairs = {(int(match[1] or 0), int(match[2])) for match in matches if match}
-    if len(pairs) != file.n or len(names) != file.n:
-        raise SystemExit(f"{file.path}: expected {file.n:,} images, found {len(pairs):,} in {len(names):,} lines")
+    """Return the images of a list, sorted; stop if they are not as many as published."""
+    pairs = (file.read or names)(data)
+    if len(pairs) != file.n:
+        raise SystemExit(f"{file.path}: expected {file.n:,} images, found {len(pairs):,}")
     return sorted(pairs)
 
 
@@ -118,7 +236,7 @@ def main() -> None:
     write_parquet(
         "image_lists",
         {
-            **{key: pa.array([getattr(file, key) for file in LISTS]) for key in ("name", "title", "source", "checked")},
+            **{key: pa.array([getattr(file, key) for file in LISTS]) for key in _FACTS},
             "offsets": pa.array([[offset for offset, _ in pairs] for pairs in lists], pa.list_(pa.int32())),
             "numbers": pa.array([[number for _, number in pairs] for pairs in lists], pa.list_(pa.int32())),
         },
@@ -126,13 +244,13 @@ def main() -> None:
         "validation image) and the number of each image, sorted.",
         *((f"{file.source}, {file.path}", sources / file.path) for file in LISTS),
     )
-    labels = json.loads(pinned(sources / "reassessed-imagenet/real.json", REAL))
+    labels = json.loads(pinned(sources / _REAL, _REAL_SHA256))
     write_parquet(
         "ilsvrc2012_real",
         {"labels": pa.array(labels, pa.list_(pa.int32()))},
         "ReaL's labels of validation image 1, 2 ... 50,000: indexes of ILSVRC2012's classes sorted by wnid; none where "
         "the raters agreed on none.",
-        ("real.json of google-research/reassessed-imagenet on GitHub", sources / "reassessed-imagenet/real.json"),
+        (_REAL_SOURCE, sources / _REAL),
     )
 
 

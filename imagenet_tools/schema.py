@@ -245,9 +245,18 @@ TABLES["copies"] = Table(
     ),
 )
 
+TABLES["image_lists"] = Table(
+    "an image of a published image list, such as real-empty or ilsvrc2012-cmyk: see classes list --images",
+    (
+        Column("list", "string", "the name of the list, which --images and --exclude take too"),
+        Column("dataset", "string", "the data set of the list; imagenet21k is any release of the whole ImageNet"),
+        _PHOTO._replace(meaning="the photograph: joins images.photo, in every data set that keeps ImageNet's stems"),
+    ),
+)
 
-# Tables without files, which views.sql derives from the others.
-VIEWS = ("synsets", "terms")
+
+# Tables without files: views.sql derives them from the others, and connection.py from the package's image lists.
+VIEWS = ("synsets", "terms", "image_lists")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Image lists that papers are defined by, and ReaL's labels: facts about ILSVRC2012's own images.
+"""Image lists that papers are defined by, lists of known defects, and ReaL's labels of the validation images.
 
 data/make_image_lists.py makes the tables; it names the source of each list and pins its SHA-256.
 """
@@ -29,7 +29,10 @@ _ALIASES = {"blacklist": "ilsvrc2012-val-blacklist"}
 
 @dataclass(frozen=True)
 class ImageList:
-    """A set of images of one data set."""
+    """A set of images of one data set.
+
+    The images of imagenet21k are those of any release of the whole ImageNet.
+    """
 
     name: str
     title: str
@@ -75,7 +78,7 @@ def _read(name: str) -> ImageList:
     row = _table().slice(names().index(name), 1).to_pylist()[0]
     pairs = zip(row["offsets"], row["numbers"], strict=True)
     stems = tuple(f"n{offset:08d}_{n}" if offset else f"ILSVRC2012_val_{n:08d}" for offset, n in pairs)
-    return ImageList(name, row["title"], "ilsvrc2012", stems, sha256_of_lines(stems), row["source"], row["checked"])
+    return ImageList(name, row["title"], row["dataset"], stems, sha256_of_lines(stems), row["source"], row["checked"])
 
 
 @functools.cache

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue import image_lists, labels
 from imagenet_tools.catalogue.releases import RELEASES, RESPLIT, title
 from imagenet_tools.containers.gzip_stream import GZIP_MAGIC, gunzip
 from imagenet_tools.errors import FormatError
@@ -248,24 +249,21 @@ def unwrapped(head: bytes, length: int, more: More) -> tuple[bytes, More, int, s
     return data[:HEAD], reader_of(data), len(data), "gzip"
 
 
-# The 23 training images that TensorFlow's converters encode again: one PNG and 22 CMYK JPEGs.
-_PNG = frozenset({"n02105855_2933"})
-_CMYK = frozenset({
-    "n01739381_1309", "n02077923_14822", "n02447366_23489", "n02492035_15739", "n02747177_10752",
-    "n03018349_4028", "n03062245_4620", "n03347037_9675", "n03467068_12171", "n03529860_11437",
-    "n03544143_17228", "n03633091_5218", "n03710637_5125", "n03961711_5286", "n04033995_2932",
-    "n04258138_17003", "n04264628_27969", "n04336792_7448", "n04371774_5854", "n04596742_4225",
-    "n07583066_647", "n13037406_4650",
-})  # fmt: skip
+@functools.cache
+def _converted() -> Mapping[str, str]:
+    """Return the encoding or mode of the 23 training images that TensorFlow's converters encode again, by stem."""
+    kinds = {"PNG": "ilsvrc2012-png", "CMYK": "ilsvrc2012-cmyk"}
+    return {stem: kind for kind, name in kinds.items() for stem in image_lists.get(name).images}
 
 
 def reencoded(stem: str, head: bytes, length: int, more: More) -> str | None:
     """Return a sentence if an image is one of the 23 that converters encode again, and was; None otherwise."""
-    if stem not in _PNG and stem not in _CMYK:
+    kind = _converted().get(stem)
+    if kind is None:
         return None
     facts = probe(head, length, more)
-    if facts.encoding == "png" if stem in _PNG else facts.mode == "CMYK":
+    if facts.encoding == "png" if kind == "PNG" else facts.mode == "CMYK":
         return None
-    original = "a PNG" if stem in _PNG else "a CMYK JPEG"
+    original = "a PNG" if kind == "PNG" else "a CMYK JPEG"
     converted = f"a {facts.mode} {facts.encoding}"
     return f"the image is {original} in ILSVRC2012, and here {converted}: encoded again, as converters do"

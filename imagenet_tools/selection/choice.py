@@ -212,13 +212,9 @@ def _image_list(text: str, context: ValueContext) -> str:
     """Return a published or special name as it is, and a file of ids as its absolute path."""
     from imagenet_tools.catalogue import image_lists
 
-    special = ("defects", "blacklist") if context.flag == "--exclude" else ()
-    if text in special or text in image_lists.names():
+    special = ("defects",) if context.flag == "--exclude" else ()
+    if text in special or image_lists.find(text) is not None:
         return text
-    if text.startswith("overlap:"):
-        raise UsageError(
-            f"{context.flag} {text}: no list of what is shared with {text[8:] or 'others'} is bundled. Give a FILE."
-        )
     path = absolute(text, context.folder)
     if not Path(path).is_file():
         known = ", ".join((*special, *image_lists.names()))

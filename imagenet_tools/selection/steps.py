@@ -49,7 +49,6 @@ STEP_HEAD = ("step", "left out", "left", "why")
 CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
 
 
-_BLACKLIST = "ilsvrc2012-val-blacklist"
 # The part of a line before a label: a column of a table, a file name, or anything before numbers or a wnid.
 _BEFORE_LABEL = (
     re.compile(r"([^\t]+)\t"),
@@ -204,9 +203,9 @@ def _read_list(text: str) -> list[_Line]:
     """
     from imagenet_tools.catalogue import image_lists
 
-    name = _BLACKLIST if text == "blacklist" else text
-    if name in image_lists.names():
-        return [(stem, (stem,)) for stem in image_lists.get(name).images]
+    published = image_lists.find(text)
+    if published is not None:
+        return [(stem, (stem,)) for stem in published.images]
     try:
         lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -68,6 +68,15 @@ _descendants_lock = threading.Lock()
 _kept_cursors: deque[duckdb.DuckDBPyConnection] = deque(maxlen=1000)
 
 
+# The rows of the bundled image lists. Names are spelled as image_lists.py does.
+_IMAGE_LISTS = """
+CREATE VIEW image_lists AS
+    SELECT name AS list, dataset,
+           CASE WHEN "offset" = 0 THEN format('ILSVRC2012_val_{:08d}', number)
+                ELSE format('n{:08d}_{}', "offset", number) END AS photo
+    FROM (SELECT name, dataset, unnest(offsets) AS "offset", unnest(numbers) AS number FROM %s);
+"""
+
 # The rule by which a lemma of several synsets is resolved: in an index by images, in WordNet alone by classes.
 # A macro calls no if(), which DuckDB 2 stores in a file as a function that DuckDB 1 does not have.
 _BELOW_INDEX = """
@@ -124,6 +133,7 @@ def connect(path: Path | None, *, memory: int | None = None) -> duckdb.DuckDBPyC
         raise damaged(
             path or layout.CONSTANT_FOLDER, f"its table {table} cannot be read: {first_line(error)}"
         ) from error
+    sql.execute(_IMAGE_LISTS % read_files("read_parquet", tables["image_lists"]))
     add_views(sql, with_images=path is not None)
     return sql
 
@@ -135,16 +145,18 @@ def add_views(sql: duckdb.DuckDBPyConnection, *, with_images: bool) -> None:
 
 
 def files_of(path: Path | None) -> dict[str, list[Path]]:
-    """Return the files of an index by table, or those of the bundled tables of WordNet.
+    """Return the files of an index by table, or those of the bundled tables of WordNet; and the image lists.
 
     Raises:
         NoIndexError: There is no index, or one of its files is missing or cut.
     """
     if path is None:
-        return {table: [layout.CONSTANT_FOLDER / f"{table}.parquet"] for table in layout.CONSTANT}
-    manifest = read_manifest(path)
-    _check_sizes(path, manifest)
-    return {table: manifest.paths(path.absolute(), table) for table in manifest.tables}
+        files = {table: [layout.constant_file(table)] for table in layout.CONSTANT}
+    else:
+        manifest = read_manifest(path)
+        _check_sizes(path, manifest)
+        files = {table: manifest.paths(path.absolute(), table) for table in manifest.tables}
+    return files | {"image_lists": [layout.IMAGE_LISTS]}
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:

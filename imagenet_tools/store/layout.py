@@ -37,6 +37,8 @@ _FORMAT = "imagenet-tools index"
 # Tables of WordNet, the same in every index. data/make_index_tables.py makes the bundled files of them.
 CONSTANT = ("synset_facts", "synset_terms", "hypernyms", "closure")
 CONSTANT_FOLDER = Path(__file__).parent.parent / "tables" / "index"
+# Published image lists are read from the package. An index that an older version built has them too.
+IMAGE_LISTS = CONSTANT_FOLDER.with_name("image_lists.parquet")
 
 # Rows of a row group. DuckDB reads row groups in parallel, and skips those without the wnids of a query.
 _GROUP_ROWS = 131_072

@@ -121,11 +121,9 @@ def test_a_file_of_ids_names_photos_files_and_images(written: Written, tmp_path:
     assert [f"{dataset}/{image_id[-1]}" for dataset, image_id in found.fetchall()] == [
         "fall11/1", "fall11/2", "fall11/3", "ilsvrc2012/4", "ilsvrc2012/1", "ilsvrc2012/2",
     ]  # fmt: skip
-    for wrong in ("nothing.txt", "overlap:v2"):
+    for wrong in ("nothing.txt", "overlap-v2", "defects"):
         with pytest.raises(UsageError, match=f"--images {wrong}: no "):
             index.select(images=wrong)
-    with pytest.raises(UsageError, match="overlap:v2: no list of what is shared with v2 is bundled"):
-        index.select(exclude="overlap:v2")
     ids.write_text("# nothing\n")
     with pytest.raises(UsageError, match="found no ids"):
         index.select(images=str(ids)).counts()
