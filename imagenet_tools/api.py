@@ -253,18 +253,21 @@ def identify(file: str | Path) -> ClassesFound | LabelsFound:
 
 
 def diff(
-    a: str | Path, b: str | Path, *, by: Literal["id", "wnid", "bytes"] | None = None, limit: int = 20
+    a: str | Path, b: str | Path, *, by: Literal["id", "photo", "wnid", "bytes"] | None = None, limit: int = 20
 ) -> Differences:
     """Return how b differs from a.
 
     Args:
-        a: An index, a lock, a recipe, a published list, a file of classes, or "a,b,c".
+        a: An index, a lock, a recipe, a published list of classes or images, a release such as "winter21", a file of
+            classes or images, or "a,b,c".
         b: Another one.
-        by: Compare image ids, classes ("wnid"), or the bytes of images. Default: ids, or classes for lists.
+        by: Compare image ids, photos, classes ("wnid"), or the bytes of images. Default: ids; photos for image lists,
+            classes for class lists.
         limit: Examples of each kind of difference.
 
     Returns:
-        The differences: `counts` by kind, and examples. `counts` is empty if nothing differs.
+        The differences: `counts` by kind, examples, and `why`: sentences with the reasons that are known. `counts` is
+        empty if nothing differs.
 
     Raises:
         UsageError: The two cannot be compared in this way.

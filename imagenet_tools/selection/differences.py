@@ -1,25 +1,30 @@
-"""Compare two indexes, locks, recipes or lists of classes: by image, by class, or by the bytes of images."""
+"""Compare two indexes, locks, recipes, lists or releases: by image, by class, or by the bytes of images."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools.catalogue import given_lists, terms
+from imagenet_tools.catalogue import changes, given_lists, image_lists, terms
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import lock, recipe
+from imagenet_tools.selection import difference_causes, lock, recipe, steps
 from imagenet_tools.store.connection import quoted
 from imagenet_tools.store.layout import MANIFEST, read_manifest
 from imagenet_tools.text import html_of
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
 _ROWS_AT_ONCE = 10_000
+_LINES_READ = 5  # of a file, to see what it lists
 
 # Differences of the views a and b, by way, as (kind of the difference, key, value in a, value in b).
 _QUERIES = {
@@ -40,6 +45,10 @@ _QUERIES = {
         FROM (SELECT wnid, count(*) AS n FROM a GROUP BY wnid) AS x
         FULL JOIN (SELECT wnid, count(*) AS n FROM b GROUP BY wnid) AS y USING (wnid)
         WHERE x.n IS DISTINCT FROM y.n ORDER BY wnid""",
+    "photo": """
+        SELECT CASE WHEN b.photo IS NULL THEN 'only_a' ELSE 'only_b' END, coalesce(a.photo, b.photo), NULL, NULL
+        FROM (SELECT DISTINCT photo FROM a) AS a FULL JOIN (SELECT DISTINCT photo FROM b) AS b USING (photo)
+        WHERE a.photo IS NULL OR b.photo IS NULL ORDER BY 2""",
     # Images of the same length may have other bytes.
     "bytes": """
         SELECT CASE WHEN b.image_id IS NULL THEN 'only_a' WHEN a.image_id IS NULL THEN 'only_b'
@@ -52,8 +61,8 @@ _QUERIES = {
 class Difference(NamedTuple):
     """A difference: its kind, the thing that differs, and its values in a and b."""
 
-    what: str  # only_a, only_b, wnid, split, n, length, bytes, value or place
-    key: str  # an image as dataset/image_id, a wnid, or a key of a recipe
+    what: str  # only_a, only_b, maybe_a, maybe_b, wnid, split, n, length, bytes, value or place
+    key: str  # an image as dataset/image_id, a photo, a wnid, a key of a recipe, or a split of a release
     a: object
     b: object
 
@@ -61,10 +70,12 @@ class Difference(NamedTuple):
 class Differences(NamedTuple):
     """The differences of two things."""
 
-    kinds: tuple[str, str]  # index, lock, recipe or classes
+    kinds: tuple[str, str]  # index, lock, recipe, classes, images (an image list) or release
     by: str
     counts: dict[str, int]  # by the kind of difference; empty if there is none
     some: tuple[Difference, ...]  # the first of each kind, in order
+    in_both: int | None = None  # classes or photos that both lists have; None if not lists were compared
+    why: tuple[str, ...] = ()  # known reasons, a sentence each
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{kind} {n:,}" for kind, n in self.counts.items())
@@ -80,40 +91,53 @@ def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Di
     """Return the differences of b from a.
 
     Args:
-        a: A folder of an index, a lock, a recipe, a published list, a file of classes, or a,b,c.
+        a: A folder of an index, a lock, a recipe, a published list of classes or images, a release such as winter21,
+            a file of classes or images, or a,b,c.
         b: Another entry.
-        by: "id" (images by data set and id: presence, class and split), "wnid" (classes, and the images of each) or
-            "bytes" (presence, and the bytes of images, read from both indexes). Default: id for images, wnid for
-            classes.
+        by: "id" (images by data set and id: presence, class and split), "photo" (photographs, which releases share),
+            "wnid" (classes, and the images of each) or "bytes" (presence, and the bytes of images, read from both
+            indexes). Default: id for images, photo for image lists, wnid for classes.
         limit: The number of differences of each kind in `some`.
 
     Raises:
         UsageError: The two cannot be compared in this way.
     """
     kinds = _kind(a), _kind(b)
+    notes: list[str] = []
+    in_both: int | None = None
     rows: Iterable[Difference]
     if "recipe" in kinds:
         if kinds != ("recipe", "recipe") or by is not None:
             raise UsageError(f"Found {' and '.join(kinds)}; a recipe is compared with another recipe, without --by.")
         by, rows = "key", _compare_recipes(Path(a), Path(b))
-    elif "classes" in kinds:
+    elif "classes" in kinds or "release" in kinds:
+        if "images" in kinds:
+            side = 1 - kinds.index("images")
+            _wnids((a, b)[side], kinds[side])  # a file that is not there counts as classes
+            raise UsageError("Found an image list and a list of classes; expected two of images, or two of classes.")
         if by not in (None, "wnid"):
             raise UsageError(f"--by {by}: a list of classes has no images; expected --by wnid.")
-        by, rows = "wnid", _compare_lists(_wnids(a, kinds[0]), _wnids(b, kinds[1]))
+        by = "wnid"
+        rows, in_both = _compare_classes_of(a, b, kinds, notes)
     else:
-        by = by or "id"
-        if by == "bytes" and kinds != ("index", "index"):
-            raise UsageError(
-                f"--by bytes: found {' and '.join(kinds)}; expected two indexes, whose images can be read."
-            )
-        rows = _compare_images(a, b, kinds, by)
+        by = by or ("photo" if "images" in kinds else "id")
+        _check_images(kinds, by)
+        rows = _compare_images(a, b, kinds, by, notes)
     counts = Counter[str]()
     some: list[Difference] = []
     for row in rows:
         counts[row.what] += 1
         if counts[row.what] <= limit:
             some.append(row)
-    return Differences(kinds, by, dict(counts), tuple(some))
+    return Differences(kinds, by, dict(counts), tuple(some), in_both, tuple(notes))
+
+
+def _check_images(kinds: tuple[str, str], by: str) -> None:
+    """Raise UsageError if images of these kinds cannot be compared in this way."""
+    if by == "bytes" and kinds != ("index", "index"):
+        raise UsageError(f"--by bytes: found {' and '.join(kinds)}; expected two indexes, whose images can be read.")
+    if "images" in kinds and by != "photo":
+        raise UsageError(f"--by {by}: found an image list, which names photos alone; expected --by photo.")
 
 
 def _kind(text: str) -> str:
@@ -124,7 +148,20 @@ def _kind(text: str) -> str:
         return "index"
     if path.suffix == ".toml" and path.is_file():
         return "lock" if lock.is_lock(path) else "recipe"
-    return "classes"
+    if given_lists.published(changes.list_of(text)) is not None:
+        return "classes"
+    if text == changes.WINTER21:
+        return "release"
+    return "images" if image_lists.find(text) is not None or _names_images(path) else "classes"
+
+
+def _names_images(path: Path) -> bool:
+    """Return True if the first lines of a file name an image of ImageNet; the very first may be a heading."""
+    if not given_lists.is_file(str(path)):
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = [line.partition("#")[0].strip() for line in itertools.islice(file, _LINES_READ)]
+    return any(keeps_imagenet_name(text) for line in lines if line for text in steps.ids_of_line(line))
 
 
 # ---- Recipes and lists
@@ -146,8 +183,10 @@ def _flat(words: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wnids(text: str, kind: str) -> list[str]:
+    if kind == "release":
+        return list(changes.winter21().has)
     if kind == "classes":
-        return given_lists.read_list(text, lambda name: terms.resolve(name).wnid)
+        return given_lists.read_list(changes.list_of(text), lambda name: terms.resolve(name).wnid)
     if kind == "lock":
         return list(lock.read(text).classes)
     import duckdb
@@ -157,13 +196,66 @@ def _wnids(text: str, kind: str) -> list[str]:
         return [wnid for (wnid,) in sql.execute(query).fetchall()]
 
 
-def _compare_lists(a: list[str], b: list[str]) -> Iterator[Difference]:
+def _compare_classes_of(a: str, b: str, kinds: tuple[str, str], notes: list[str]) -> tuple[Iterator[Difference], int]:
+    """Return the differences of two sets of classes, and how many both have; add the known reasons to notes."""
+    sides = [_wnids(text, kind) for text, kind in zip((a, b), kinds, strict=True)]
+    perhaps = [changes.winter21().perhaps if kind == "release" else frozenset[str]() for kind in kinds]
+    in_both = set(sides[0]).intersection(sides[1])
+    for text, kind, wnids in ((b, kinds[1], sides[0]), (a, kinds[0], sides[1])):
+        if absent := {*wnids} - in_both.union(*perhaps):
+            name = _dataset(text, kind) if kind in ("index", "lock") else text
+            notes += changes.why_missing(changes.list_of(name), absent)
+    if perhaps[0] != perhaps[1]:
+        known = changes.winter21()
+        notes.append(
+            f"winter21: no list of its classes is public. It has {known.n_of_these} of {len(known.perhaps):,} persons "
+            "(maybe_a, maybe_b), and its archive names them: compare with an index of it."
+        )
+    rows = itertools.chain(_compare_lists(*sides, *perhaps), _compare_numbers(a, b))
+    return rows, len(in_both)
+
+
+def _dataset(text: str, kind: str) -> str:
+    """Return the name of the data set of an index or a lock; empty if it has several."""
+    import duckdb
+
+    with duckdb.connect() as sql:
+        names = sql.execute(f"SELECT DISTINCT dataset FROM {_images_sql(text, kind)}").fetchall()
+    return names[0][0] if len(names) == 1 else ""
+
+
+def _compare_lists(
+    a: list[str], b: list[str], perhaps_a: Collection[str], perhaps_b: Collection[str]
+) -> Iterator[Difference]:
+    """Yield the differences of two lists. The side of a release without a list also has some classes perhaps."""
     places_a, places_b = ({wnid: n for n, wnid in enumerate(wnids)} for wnids in (a, b))
-    yield from (Difference("only_a", wnid, _synset_name(wnid), None) for wnid in a if wnid not in places_b)
-    yield from (Difference("only_b", wnid, None, _synset_name(wnid)) for wnid in b if wnid not in places_a)
+    for wnid in a:
+        if wnid not in places_b:
+            yield Difference("maybe_a" if wnid in perhaps_b else "only_a", wnid, _synset_name(wnid), None)
+    for wnid in b:
+        if wnid not in places_a:
+            yield Difference("maybe_b" if wnid in perhaps_a else "only_b", wnid, None, _synset_name(wnid))
+    yield from (
+        Difference("maybe_a", wnid, _synset_name(wnid), None) for wnid in sorted({*perhaps_a} - {*b, *perhaps_b})
+    )
+    yield from (
+        Difference("maybe_b", wnid, None, _synset_name(wnid)) for wnid in sorted({*perhaps_b} - {*a, *perhaps_a})
+    )
     for place, wnid in enumerate(a):
-        if places_b.get(wnid, place) != place:
+        if not perhaps_a and not perhaps_b and places_b.get(wnid, place) != place:
             yield Difference("place", wnid, place, places_b[wnid])
+
+
+def _compare_numbers(a: str, b: str) -> Iterator[Difference]:
+    """Yield the numbers of images of two releases that differ: by split, or in all if one of them has no splits."""
+    images_a, images_b = changes.images_of(a), changes.images_of(b)
+    if not images_a or not images_b:
+        return
+    if None in images_a or None in images_b:
+        images_a, images_b = {"images in all": sum(images_a.values())}, {"images in all": sum(images_b.values())}
+    for split in dict.fromkeys([*images_a, *images_b]):
+        if images_a.get(split) != images_b.get(split):
+            yield Difference("n", str(split), images_a.get(split), images_b.get(split))
 
 
 def _compare_classes(a: Lock, b: Lock) -> Iterator[Difference]:
@@ -186,19 +278,23 @@ def _synset_name(wnid: str | None) -> str:
 
 
 def _images_sql(text: str, kind: str) -> str:
-    """Return SQL for the images of an index or a lock, with dataset, image_id, wnid, split and length."""
+    """Return SQL for the images of an index or a lock, with dataset, image_id, photo, wnid, split and length."""
     if kind == "lock":
         ids = lock.read(text).ids
-        return f"(SELECT dataset, image_id, wnid, split, NULL AS length FROM read_parquet({quoted(str(ids))}))"
+        return (
+            f"(SELECT dataset, image_id, image_id AS photo, wnid, split, NULL AS length "
+            f"FROM read_parquet({quoted(str(ids))}))"
+        )
     paths = read_manifest(Path(text)).paths(Path(text).absolute(), "images")
     if not paths:
         raise UsageError(f"{text}: the index has no images.")
     files = ", ".join(quoted(str(path)) for path in paths)
     rows = f"read_parquet([{files}], hive_partitioning = false)"
-    return f"(SELECT dataset, image_id, wnid, split, length FROM {rows})"
+    return f"(SELECT dataset, image_id, photo, wnid, split, length FROM {rows})"
 
 
-def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str) -> Iterator[Difference]:
+def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str, notes: list[str]) -> Iterator[Difference]:
+    """Yield the differences of two sets of images; add the known reasons to notes."""
     import duckdb
 
     from imagenet_tools.store.store import Store
@@ -206,7 +302,12 @@ def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str) -> Iterator
     stores = [Store.open(a), Store.open(b)] if by == "bytes" else []
     with duckdb.connect(config={"temp_directory": ""}) as sql:
         for name, text, kind in zip("ab", (a, b), kinds, strict=True):
-            sql.execute(f"CREATE VIEW {name} AS FROM {_images_sql(text, kind)}")
+            if kind == "images":
+                sql.register(name, _photos(text))
+            else:
+                sql.execute(f"CREATE VIEW {name} AS FROM {_images_sql(text, kind)}")
+        if by in ("id", "photo"):
+            notes += difference_causes.why(sql, _indexes(a, b, kinds), besides=(a, b))
         cursor = sql.execute(_QUERIES[by])
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             for row in map(Difference._make, rows):
@@ -216,6 +317,26 @@ def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str) -> Iterator
                     yield row
     if kinds == ("lock", "lock"):
         yield from _compare_classes(lock.read(a), lock.read(b))
+
+
+def _photos(text: str) -> pa.Table:
+    """Return the photos of a published image list or of a file of images, as a table."""
+    import pyarrow as pa
+
+    photos = [next(filter(keeps_imagenet_name, ids), ids[0]) for _, ids in steps.read_image_list(text)]
+    if len(photos) > 1 and not keeps_imagenet_name(photos[0]) and keeps_imagenet_name(photos[1]):
+        del photos[0]  # a heading
+    return pa.table({"photo": pa.array(photos, pa.string())})
+
+
+def _indexes(a: str, b: str, kinds: tuple[str, str]) -> dict[str, list[Path]]:
+    """Return the files of the table problems by side, of the sides that are indexes."""
+    sides = zip("ab", (a, b), kinds, strict=True)
+    return {
+        side: read_manifest(Path(text)).paths(Path(text).absolute(), "problems")
+        for side, text, kind in sides
+        if kind == "index"
+    }
 
 
 def _bytes_differ(stores: Iterable[Store], key: str) -> bool:

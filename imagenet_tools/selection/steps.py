@@ -172,7 +172,7 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
         for text in texts:
             if text == "defects":
                 continue
-            lines = _read_list(text)
+            lines = read_image_list(text)
             list_photos, list_keys, unmatched = _match(lines, datasets, ask)
             photos += sorted(list_photos)
             keys += sorted(list_keys)
@@ -191,7 +191,7 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
     return values, notes
 
 
-def _read_list(text: str) -> list[_Line]:
+def read_image_list(text: str) -> list[_Line]:
     """Read the images of a published list, or of a file of ids: one a line, with or without folders and suffix.
 
     A line `n01440764_10026` or `train/n01440764/n01440764_10026.JPEG` means a photo; `ilsvrc2012/n01440764_10026` means
@@ -213,10 +213,10 @@ def _read_list(text: str) -> list[_Line]:
     images = [image for line in lines if (image := line.partition("#")[0].strip())]
     if not images:
         raise UsageError(f"{text}: found no ids. Expected one a line, such as n01440764_10026.")
-    return [(image, _ids_of_line(image)) for image in images]
+    return [(image, ids_of_line(image)) for image in images]
 
 
-def _ids_of_line(line: str) -> tuple[str, ...]:
+def ids_of_line(line: str) -> tuple[str, ...]:
     """Return the ids that a line may mean: with all of the line as the image, or all but the label after it."""
     parts = [line, *(match[1].strip() for pattern in _BEFORE_LABEL if (match := pattern.match(line)))]
     return tuple(dict.fromkeys(image_id for part in parts for image_id in ids_of_path(part)))

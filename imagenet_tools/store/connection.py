@@ -133,7 +133,7 @@ def connect(path: Path | None, *, memory: int | None = None) -> duckdb.DuckDBPyC
         raise damaged(
             path or layout.CONSTANT_FOLDER, f"its table {table} cannot be read: {first_line(error)}"
         ) from error
-    sql.execute(_IMAGE_LISTS % read_files("read_parquet", tables["image_lists"]))
+    add_image_lists(sql)
     add_views(sql, with_images=path is not None)
     return sql
 
@@ -142,6 +142,11 @@ def add_views(sql: duckdb.DuckDBPyConnection, *, with_images: bool) -> None:
     """Add the views and macros of views.sql to a database of tables; with images, they resolve lemmas."""
     below = _BELOW_INDEX if with_images else _BELOW_WORDNET
     sql.execute("CREATE SCHEMA _sets;" + below + Path(__file__).with_name("views.sql").read_text())
+
+
+def add_image_lists(sql: duckdb.DuckDBPyConnection) -> None:
+    """Add the view of the bundled image lists."""
+    sql.execute(_IMAGE_LISTS % read_files("read_parquet", [layout.IMAGE_LISTS]))
 
 
 def files_of(path: Path | None) -> dict[str, list[Path]]:

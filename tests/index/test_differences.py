@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+import imagenet_tools
+from imagenet_tools.catalogue import changes, image_lists, lists
 from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
-from imagenet_tools.selection.differences import differences
+from imagenet_tools.selection.differences import Differences, differences
+from imagenet_tools.wordnet import hierarchy
+from tests.forms.thousand import drawn
 from tests.forms.written_index import image, write
 
 ROWS = [image(f"n02085620_{n}", "n02085620") for n in range(5)]
@@ -52,6 +56,112 @@ def test_locks_recipes_and_lists_are_compared(index: Index, tmp_path: Path, caps
     for wrong in ((few, few.replace(".lock", ""), None), ("ilsvrc2012", few, "id"), (few, more, "bytes")):
         with pytest.raises(UsageError):
             differences(wrong[0], wrong[1], by=wrong[2])
+
+
+def side(found: Differences, what: str) -> set[str]:
+    return {one.key for one in found.some if one.what == what}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "only_a", "only_b", "in_both", "why"),
+    [
+        ("ilsvrc2010", "ilsvrc2012", 360, 360, 640, ["ilsvrc2010 lacks 90 classes of dogs"]),
+        ("fall11", "imagenet21k-p", 10_620, 0, 11_221, ["imagenet21k-p lacks 10,620 classes with too few images"]),
+        ("fall11", "imagenet21k-goog", 0, 2, 21_841, ["fall11 lacks n03931044 (picture.n.01), n09859684"]),
+        (
+            "imagenet12k",
+            "ilsvrc2012",
+            10_828,
+            7,
+            993,
+            ["imagenet12k lacks n04399382 (teddy.n.01)", "imagenet12k lacks 6 classes with too few images"],
+        ),
+        ("imagenet21k-p-fall11", "imagenet21k-p-winter21", 771, 0, 10_450, ["-winter21 lacks 771 classes of persons"]),
+        ("imagenette", "imagewoof", 10, 10, 0, []),
+    ],
+)
+def test_published_lists_differ_as_published_and_it_is_said_why(
+    a: str, b: str, only_a: int, only_b: int, in_both: int, why: list[str]
+) -> None:
+    found = differences(a, b, limit=30_000)
+    assert (found.counts.get("only_a", 0), found.counts.get("only_b", 0), found.in_both) == (only_a, only_b, in_both)
+    assert len(found.why) == len(why) and all(map(str.__contains__, found.why, why))
+    assert side(found, "only_a") == set(lists.get(changes.list_of(a)).wnids) - set(lists.get(b).wnids)
+
+
+def test_winter_2021_dropped_persons_some_of_which_are_known(tmp_path: Path) -> None:
+    found = differences("fall11", "winter21", limit=3_000)
+    assert (found.counts, found.in_both) == ({"only_a": 771, "maybe_a": 1_960}, 19_110)
+    dropped, perhaps = side(found, "only_a"), side(found, "maybe_a")
+    assert dropped == side(differences("imagenet21k-p", "imagenet21k-p-winter21", limit=800), "only_a")
+    assert dropped | perhaps <= set(hierarchy.descendants("person.n.01"))
+    # 19,167 classes as published: 57 of the 1,960 are kept, and 2,674 dropped.
+    assert changes.winter21().n_of_these == 57 and 771 + 1_960 - 57 == 2_674
+    assert not differences("winter21", "winter21").counts
+    other_way = differences("winter21", "ilsvrc2012", limit=0)
+    assert (other_way.counts, other_way.in_both) == ({"only_a": 18_111, "only_b": 1, "maybe_a": 1_960}, 999)
+
+
+@pytest.mark.long
+def test_an_index_of_winter_2021_names_all_that_it_dropped(tmp_path: Path) -> None:
+    kept = sorted(changes.winter21().perhaps)[:57]
+    rows = (image(f"{wnid}_1", wnid, None, dataset="winter21") for wnid in [*changes.winter21().has, *kept])
+    index = write(tmp_path / "winter21.index", rows)
+    found = differences("fall11", str(index), by="wnid", limit=0)
+    assert (found.counts["only_a"], found.in_both) == (2_674, 19_167)
+    assert found.why[0].startswith("winter21 lacks 2,674 classes of persons")
+
+
+def test_releases_have_other_numbers_of_images() -> None:
+    found = {one.key: (one.a, one.b) for one in differences("ilsvrc2010", "ilsvrc2012").some if one.what == "n"}
+    assert found == {"train": (1_261_406, 1_281_167), "test": (150_000, 100_000)}
+    found = {one.key: (one.a, one.b) for one in differences("fall11", "imagenet21k-p").some if one.what == "n"}
+    assert found == {"images in all": (14_197_122, 11_797_632 + 561_052)}
+
+
+def test_image_lists_are_compared_with_lists_files_and_indexes(tmp_path: Path) -> None:
+    assert differences("simclr-1pct", "simclr-10pct").counts == {"only_b": 128_116 - 12_811}
+    empty = set(image_lists.get("real-empty").images)
+    blacklist = set(image_lists.get("blacklist").images)
+    found = differences("real-empty", "blacklist", limit=9_999)
+    assert (side(found, "only_a"), side(found, "only_b")) == (empty - blacklist, blacklist - empty)
+    path = tmp_path / "mine.csv"
+    path.write_text("image,label\n" + "".join(f"val/{stem}.JPEG,0\n" for stem in sorted(empty)))
+    found = differences(str(path), "real-empty")
+    assert (found.kinds, found.counts) == (("images", "images"), {})  # the heading is no image
+    index = write(tmp_path / "x.index", [image(stem, "n01440764", "val") for stem in sorted(empty)[:10]])
+    assert differences(str(index), "real-empty").counts == {"only_b": 3_153}
+    for wrong, by in (("ilsvrc2012", None), ("blacklist", "id"), ("blacklist", "bytes")):
+        with pytest.raises(UsageError, match=r"expected (--by|two)"):
+            differences("real-empty", wrong, by=by)
+    with pytest.raises(UsageError, match="no such file"):
+        differences("nothing-such.txt", "real-empty")
+
+
+def test_why_images_are_in_one_index_alone_is_said_where_it_is_known(tmp_path: Path) -> None:
+    lost = image_lists.get("ilsvrc2012-cmyk").images
+    others = [image(f"n02085620_{n}", "n02085620") for n in range(5)]
+    a = write(tmp_path / "a.index", [*others, *(image(stem, stem[:9]) for stem in lost)])
+    b = write(tmp_path / "b.index", others)
+    found = differences(str(a), str(b))
+    assert found.counts == {"only_a": 22}
+    assert found.why == ("22 of the 22 photos only in A are on the image list ilsvrc2012-cmyk, which has 22.",)
+
+
+def test_a_problem_that_an_index_reports_of_an_image_it_lacks_is_said(tmp_path: Path) -> None:
+    files = {f"n02085620_{n}.JPEG": drawn(n) for n in range(4)}
+    for name, unread in (("a", ()), ("b", ("n02085620_3.JPEG",))):
+        folder = tmp_path / name / "train" / "n02085620"
+        folder.mkdir(parents=True)
+        for file, data in files.items():
+            if file in unread:
+                (folder / file).symlink_to("nothing")
+            else:
+                (folder / file).write_bytes(data)
+        imagenet_tools.build_index([tmp_path / name], tmp_path / f"{name}.index", workers=1)
+    found = differences(str(tmp_path / "a.index"), str(tmp_path / "b.index"))
+    assert found.counts == {"only_a": 1}
+    assert found.why == ("1 photo only in A: B reports the problem unreadable_file.",)
 
 
 def test_bytes_are_read_where_lengths_agree(index: Index) -> None:
