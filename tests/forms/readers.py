@@ -132,6 +132,17 @@ def _kaggle_tree(home: Path, sample: Path) -> Path:
     return write_files(home, {name: data for name, data in files.items() if "/Annotations/" not in name})
 
 
+def _label_tables(home: Path, sample: Path) -> Path:
+    rows = [
+        {"file_name": f"{stem}.JPEG", "class": 151} | {factor: n % 2 for n, factor in enumerate(small.FACTORS)}
+        for stem in images()
+    ]
+    return (
+        write_files(home, {"imagenet_x_val_multi_factor.jsonl": small.lines(rows)})
+        / "imagenet_x_val_multi_factor.jsonl"
+    )
+
+
 def _loc_csv(home: Path, sample: Path) -> Path:
     return Path(shutil.copy(sample / "LOC_val_solution.csv", home))
 

@@ -1,7 +1,8 @@
 """Imagenette as its authors pack it, and the archives that Hugging Face had of ILSVRC2012 before Parquet."""
 
+import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.forms.whole import add, pack
@@ -38,3 +39,15 @@ def hub_archive(path: Path, images: Mapping[str, bytes], labels: Mapping[str, st
             suffix = f"_{labels[stem]}" if stem in labels else ""
             add(archive, f"{stem}{suffix}.JPEG", data)
     return path
+
+
+# The factors of ImageNet-X in the order of its files.
+FACTORS = (
+    "multiple_objects", "background", "color", "brighter", "darker", "style", "larger", "smaller", "object_blocking",
+    "person_blocking", "partial_view", "pattern", "pose", "shape", "subcategory", "texture",
+)  # fmt: skip
+
+
+def lines(rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as JSON, one a line."""
+    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
