@@ -169,7 +169,7 @@ class Writes:
     """The content of a target, and the expectations of its loader.
 
     Attributes:
-        keeps: The columns of images that an index of the export has unchanged, if the format also reads.
+        keeps: The columns of images that an index of the export has unchanged, if the format holds images.
         by_folder: The loader numbers the classes by the sorted names of their folders.
         detection: The loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
         boxes: It holds boxes.

@@ -18,7 +18,7 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools import api
-from imagenet_tools.errors import ExistsError
+from imagenet_tools.errors import ExistsError, SourceError
 from imagenet_tools.exports import pieces
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.index import Index
@@ -31,6 +31,9 @@ TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_sha
 COPYING = [name for name in TARGETS if FORMATS[name].WRITES.holds_bytes and not FORMATS[name].WRITES.remade_bytes]
 CUT = "n01440764_22"  # an image without its end, which Pillow does not decode
 BY_STEM = {one.stem: one for one in ODD}
+
+# Targets whose images no reader finds where this target puts them.
+UNREAD = {"voc"}
 
 every_target = pytest.mark.parametrize("target", TARGETS)
 
@@ -361,13 +364,15 @@ def test_what_was_written_is_equal_when_it_is_indexed_again(
     target: str, odd: Index, exported: Export, tmp_path: Path
 ) -> None:
     module = FORMATS[target]
-    if not hasattr(module, "scan"):
-        pytest.skip("it has no reader")
     root = exported(target, **words(target)).root
+    if target in UNREAD or not module.WRITES.holds_bytes:
+        with pytest.raises(SourceError, match=f"an export to {target} .* index the sources that it was made from"):
+            imagenet_tools.build_index(root, tmp_path / "y.index", workers=1)
+        return
     imagenet_tools.build_index(root, tmp_path / "y.index", dataset="ilsvrc2012", workers=1)
     again = imagenet_tools.open_index(tmp_path / "y.index")
     columns = ", ".join(module.WRITES.keeps)
-    query = f"SELECT {columns} FROM images WHERE wnid IS NOT NULL ORDER BY split, image_id"
+    query = f"SELECT {columns} FROM images WHERE wnid IS NOT NULL ORDER BY ALL"
     taken = expected(module)
     before = [row for row in odd.sql(query).fetchall() if row[module.WRITES.keeps.index("image_id")] in taken]
     assert again.sql(query).fetchall() == before
