@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.make_readme import DOCS, PART, ROOT
+from imagenet_tools.build import merge
 from tests import pages
 from tests.shared import Shared
 
@@ -45,6 +46,14 @@ def test_a_page_has_no_code_that_no_test_runs(name: str) -> None:
     run_elsewhere = {"python", "diff"} if name == WITH_FRAMEWORKS else set()
     assert languages <= {"console", "pycon", "toml", "text"} | run_elsewhere
     assert not any("imagenet-tools" in block for language, block in blocks if language == "text")
+
+
+def test_the_codes_of_the_merge_are_on_the_page_of_codes() -> None:
+    page = (ROOT / "docs/reference/codes.md").read_text()
+    sources = [path.read_text() for path in sorted((ROOT / "imagenet_tools/build").glob("merge*.py"))]
+    codes = {code for source in sources for code in re.findall(r"SELECT '(\w+)' AS code", source)}
+    assert codes == set(merge.PROBLEMS)
+    assert all(f"| `{code}` |" in page for code in codes)
 
 
 def test_a_wrong_output_and_a_wrong_exit_code_are_noticed(demo: Path, tmp_path: Path) -> None:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
 
+# Problems of a whole index, for the table problems.
+PROBLEMS = {
+    "no_label": "images of train or val have no class: no class folder, no name and no official list tells it",
+    "no_synset": "a class is no synset of WordNet 3.0; its images are kept",
+    "box_conflict": "two sources have different boxes of an image; those of one are kept in unused_boxes",
+    "other_bytes": "two places of an image have different bytes; one is in the table images, the other in copies",
+}
+
 # Label sets that are official ground truth: they may not contradict each other.
 _TRUTH = ("devkit", "loc_csv")
 
