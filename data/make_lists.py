@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Make the published class lists in imagenet_tools/tables/ from the sources that data/lists.toml names.
 
-    python data/make_lists.py SOURCES
+    python data/make_lists.py SOURCES [--only NAME ...]
 
     SOURCES                a folder of the sources, laid out as lists.toml spells their paths
+    --only NAME ...        read these lists alone, and keep the others as they are bundled
     data/lists.toml        the lists, the source of each, and the sources that it is compared with
     data/categories.toml   the categories of VOC, COCO and CIFAR, and the synsets that this project chose for them
 
@@ -25,26 +26,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import groups
 import pyarrow as pa
+from groups import Category
 from tables import write_columns
 
+from imagenet_tools.catalogue import lists as bundled
 from imagenet_tools.containers import mat5
 from imagenet_tools.wordnet import wordnet
 
 ROOT = Path(__file__).resolve().parent.parent
 WNID = re.compile(r"n\d{8}")
-
-
-@dataclass
-class Category:
-    """A superclass, or a category of another data set."""
-
-    name: str
-    synsets: list[str]
-    without: list[str] = field(default_factory=list)
-    members: list[str] = field(default_factory=list)
-    number: int = -1  # of the other data set; -1: none
-    note: str = ""
 
 
 @dataclass
@@ -184,6 +176,32 @@ def breeds(entry: dict[str, Any], sources: Path, titles: dict[str, str]) -> list
     return lists
 
 
+def grouped(entry: dict[str, Any], sources: Path, titles: dict[str, str]) -> list[PublishedList]:
+    """Return a list of groups of classes, or of categories of another data set, by the reader of groups.py."""
+    files = [entry["read"]["file"], *(how["file"] for how in entry["checks"])]
+    read, *checks = (sources / file for file in files)
+    source, *checked = (source_title(file, titles) for file in files)
+    categories = groups.READERS[entry["groups"]](read, checks)
+    wnids = [wnid for category in categories for wnid in category.members or category.synsets]
+    about = (entry["name"], entry["title"], entry["order"], source, "; ".join(checked), wnids)
+    return [PublishedList(*about, base=entry.get("base", 0), categories=categories)]
+
+
+def kept(entry: dict[str, Any]) -> list[PublishedList]:
+    """Return a list, and the parts of its split, as they are bundled."""
+    names = [name for name in bundled.names(parts=True) if name.partition("/")[0] == entry["name"]]
+    lists = []
+    for old in map(bundled.get, names):
+        categories = [
+            Category(name, list(synsets), list(without), list(members), -1 if number is None else number, note)
+            for name, synsets, without, members, number, note in old.categories
+        ]
+        numbers = {"base": old.base, "background": old.background}
+        about = (old.name, old.title, old.order, old.source, old.checked, list(old.wnids))
+        lists.append(PublishedList(*about, categories=categories, **numbers))
+    return lists
+
+
 def categories(page: dict[str, Any]) -> list[PublishedList]:
     """Return the lists of categories.toml, and CIFAR-100's 20 coarse categories."""
     lists = []
@@ -230,11 +248,17 @@ def main() -> None:
     """Read the sources, compare the lists with them, and write the two tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sources", type=Path, help="the folder of the sources")
-    sources = parser.parse_args().sources
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="read these lists alone; keep the others")
+    arguments = parser.parse_args()
+    sources = arguments.sources
     page = tomllib.loads((ROOT / "data/lists.toml").read_text(encoding="utf-8"))
     lists, wrong = [], []
     for entry in page["list"]:
-        entry_lists = (breeds if "breeds" in entry else plain)(entry, sources, page["sources"])
+        if arguments.only and entry["name"] not in arguments.only:
+            entry_lists = kept(entry)
+        else:
+            read = breeds if "breeds" in entry else grouped if "groups" in entry else plain
+            entry_lists = read(entry, sources, page["sources"])
         if entry_lists[0].sha256() != entry["sha256"]:
             wrong.append(
                 f"{entry['name']}: its SHA-256 is {entry_lists[0].sha256()}, lists.toml pins {entry['sha256']!r}"

@@ -100,7 +100,8 @@ def _find(texts: Sequence[str], *, is_wnids: bool) -> ClassesFound:
     counts = Counter(texts)
     has_repeats = is_wnids and len(counts) < len(texts)  # a name may be repeated: two classes are called crane
     compare = _compare_wnids if is_wnids else _compare_names
-    equal, same_set, near = [], [], []
+    equal, near = [], []
+    same_set: list[ClassList] = []
     for listed in _published():
         if not is_wnids and len(listed) > 4 * len(names):
             continue
@@ -108,9 +109,11 @@ def _find(texts: Sequence[str], *, is_wnids: bool) -> ClassesFound:
         if is_equal:
             equal.append(listed.name)
         elif not has_repeats and not comparison.missing and not comparison.extra:
-            same_set.append(listed.name)
+            same_set.append(listed)
         near.append(comparison)
     is_published = bool(equal or same_set)
+    # ImageNet-X groups all of ILSVRC2012's classes, which says nothing about a list of them.
+    same_set = [listed for listed in same_set if not listed.categories] or same_set
     # The three lists that share the greatest part of the union.
     near = [listed for listed in near if listed.shared and not is_published]
     closest = sorted(near, key=lambda listed: (-listed.shared / sum(listed[1:]), listed.name))[:3]
@@ -122,7 +125,7 @@ def _find(texts: Sequence[str], *, is_wnids: bool) -> ClassesFound:
         n=len(texts),
         given="wnids" if is_wnids else "names",
         equal=tuple(equal),
-        same_set=tuple(same_set),
+        same_set=tuple(listed.name for listed in same_set),
         in_order="sorted by wnid" if is_wnids and list(texts) == sorted(texts) else "",
         near=tuple(closest),
         **differences._asdict(),

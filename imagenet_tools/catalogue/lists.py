@@ -1,9 +1,9 @@
 """The published class lists: which classes, in which order, and from which number on.
 
 The classes of a list are its wnids, or its categories if it has some. Some categories are superclasses with the classes
-that they were published with (BREEDS, tieredImageNet). Others are those of another data set, with the synsets that this
-project chose for them (VOC, COCO, CIFAR). A part of a split is a list of its own: `tieredimagenet/train`,
-`breeds-living17/rand-source`.
+that they were published with (BREEDS, tieredImageNet, ObjectNet). Others are those of another data set, with the
+synsets that it published (LVIS), or that this project chose for them (VOC, COCO, CIFAR). A part of a split is a list of
+its own: `tieredimagenet/train`, `breeds-living17/rand-source`.
 
 data/make_lists.py makes the tables. data/lists.toml names the source of each list, and the sources that it was compared
 with.
@@ -50,7 +50,6 @@ LEFT_OUT = {
     "imagenet100": "different lists bear this name; the nearest here is imagenet100-cmc, the one of CMC",
     "imagenet21k": "different lists bear this name; the nearest here are fall11 (21,841 classes), imagenet21k-goog "
     "(21,843) and imagenet21k-p (11,221)",
-    "objectnet": "its folders are mapped to ILSVRC2012 by names, and no list of wnids was found",
 }
 
 # Other names of bundled lists.
@@ -58,6 +57,12 @@ _ALIASES = {
     "ilsvrc2012": ("imagenet", "imagenet1k", "imagenet-1k", "imagenet-v2", "imagenet-c", "imagenet-sketch", "real"),
     "fall11": ("imagenet22k", "imagenet-22k"),
     "imagenet21k-p": ("imagenet21k_miil", "imagenet-21k-p"),
+    "coco80": ("coco", "ms-coco"),
+    "lvis1203": ("lvis", "lvis-v1"),
+    "imagenet-lvis997": ("imagenet-lvis", "in-l"),
+    "objectnet113": ("objectnet",),
+    "imagenet-x17": ("imagenet-x",),
+    "model-vs-human16": ("model-vs-human", "16-class-imagenet", "stylized-imagenet"),
 }
 
 # A class number of a list in words; default: "index {} of NAME".

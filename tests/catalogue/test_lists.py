@@ -41,6 +41,12 @@ PUBLISHED = {
     "imagenet-r": (200, "a6a0729f7a99230280639cab6e51e01485a3b41a676ea35621a501c9d6e83ca4"),
     "ilsvrc-det200": (200, "38daf4125a7fe31c463a74cf173c5257a66f272fa9f7424da6c41aac532f947c"),
     "ilsvrc-vid30": (30, "a8d6d1b7e92984d025fda8d8b6a0057b0974a625fd388f89b39e22a378885649"),
+    "imagenet-ood": (637, "acce8dd1e5eddc17b393af86235d3ca17eb3dce6aef264a91e33dab708636dec"),
+    "imagenet-lvis997": (997, "8d405f88ef52710d59e7c62cfd6cba4dab89156d8297492362ca781edfedf5e8"),
+    "lvis1203": (1203, "29043b9023b2a55c0ac329df251254c4a29ecbc07b05c655f09a51241ff8906b"),
+    "model-vs-human16": (16, "4bf6541181304b0de38b7ca8663e71f30dac42763136bffa13278251c449e3b1"),
+    "imagenet-x17": (17, "2256aad4277348fc4a8dd0341509b19a3c28ee29a5ab27f57afd99ed2dcecc64"),
+    "objectnet113": (113, "02e83c57d38d105342514821ae5e5478021e681342b7f88176ba0d25a6754e8c"),
     "voc20": (20, "89dfff88bd52c123b2c41e40af9b2538c78d4bc564dc3e17d6906724be7e9e24"),
     "coco80": (80, "1631a652ff5ab54d06cc306514aa9401cd6368f601ee7c676864e62fd28c2a65"),
     "cifar10": (10, "7de274499070859da373f96852c629f3ae743cd74092ed6fb3858153e5a3599f"),
@@ -171,6 +177,42 @@ def test_categories_of_other_data_sets() -> None:
     coarse = {one.name: set(one.synsets) for one in lists.get("cifar100-coarse").categories}
     for one in lists.get("cifar100").categories:
         assert sum(set(one.synsets) <= synsets for synsets in coarse.values()) == 1
+
+
+def test_the_categories_of_lvis_are_synsets_but_one_and_imagenet_lvis_is_in_them() -> None:
+    lvis = lists.get("lvis1203").categories
+    assert [one.number for one in lvis] == [*range(1, 1_204)] and [one.name for one in lvis][:2] == [
+        "aerosol_can",
+        "air_conditioner",
+    ]
+    assert [one.name for one in lvis if not one.synsets] == ["stop_sign"]
+    number_of = {one.synsets[0]: one.number for one in lvis if one.synsets}
+    assert len(number_of) == 1_202
+    listed = [number_of[wnid] for wnid in lists.get("imagenet-lvis997").wnids]
+    assert listed == sorted(listed) and set(lists.get("imagenet-lvis997").wnids) <= set(lists.get("fall11").wnids)
+
+
+def test_the_classes_of_imagenet_ood_are_none_of_ilsvrc2012() -> None:
+    classes = set(lists.get("imagenet-ood").wnids)
+    assert not classes & ILSVRC and classes <= set(lists.get("fall11").wnids)
+
+
+def test_the_groups_of_other_studies_have_the_published_numbers_of_classes() -> None:
+    sizes = {
+        name: {one.name: len(one.members) for one in lists.get(name).categories}
+        for name in ("model-vs-human16", "imagenet-x17", "objectnet113")
+    }
+    human = sizes["model-vs-human16"]
+    assert (sum(human.values()), human["dog"], human["knife"]) == (207, 109, 1)  # 207: Geirhos et al., 2019
+    of_x = sizes["imagenet-x17"]
+    assert (sum(of_x.values()), [*of_x][-1], of_x["dog"]) == (1_000, "other", 118)
+    of_objectnet = sizes["objectnet113"]
+    assert (sum(of_objectnet.values()), of_objectnet["Chair"]) == (125, 3)
+    for name in sizes:
+        assert set(lists.get(name).wnids) <= ILSVRC
+    # The metaclass of ImageNet-X is above its classes, by its own wnid.
+    for one in lists.get("imagenet-x17").categories[:-1]:
+        assert all(any(hierarchy.is_a(wnid, synset) for synset in one.synsets) for wnid in one.members), one.name
 
 
 # ---- the label spaces

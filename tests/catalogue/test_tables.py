@@ -10,8 +10,8 @@ from imagenet_tools.tables import columns
 
 # Of the names and bytes of a table's columns, in the order of their names.
 SHA256 = {
-    "class_lists": "d7d565b6c0f7315d2d606c07fda3997626405aa7dea5e77fe01f143a6791295d",
-    "class_categories": "29058343761a630e190a5e008ab8bb5478f6f63f7797a9de65b5ac74556617c4",
+    "class_lists": "e2bba98720cbd9b9ab4c01c6b36dde640c5cb8f1166d974c043787b5f38f55e1",
+    "class_categories": "83700d4e8626edaaa3e5b153823881ca90c2b8bc8d2c6e55140f8164a96557d6",
     "ilsvrc2012_validation": "eba9ade0242b90d7005e2dc31a8ea30cc2b6cccb5809ff798be1c6a614961801",
 }
 
