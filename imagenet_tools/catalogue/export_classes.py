@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.text import are, count_of, some_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import sha256_of_lines
+
+if TYPE_CHECKING:
+    from imagenet_tools.catalogue.lists import Category
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,16 @@ class Class:
     folder: str
 
 
-def order_classes(wnids: Sequence[str], *, names: str = "wnid", by_folder: bool = False) -> list[Class]:
+def order_classes(
+    wnids: Sequence[str], *, names: str = "wnid", by_folder: bool = False, listed: Mapping[str, Category] | None = None
+) -> list[Class]:
     """Return the classes of an export with their names.
 
     Args:
         wnids: The classes in order.
-        names: "wnid", "lemma", or the path of a file of `wnid name` lines.
+        names: "wnid", "lemma", "listed", or the path of a file of `wnid name` lines.
         by_folder: Order by folder name as plain text, as a loader of class folders will number them.
+        listed: The categories that name the classes with "listed", by wnid.
 
     Raises:
         UsageError: A file that cannot be read or lacks a class, or names that cannot be folders.
@@ -48,7 +55,10 @@ def order_classes(wnids: Sequence[str], *, names: str = "wnid", by_folder: bool 
     if names == "wnid":
         folders = {wnid: wnid for wnid in wnids}
     else:
-        titles = titles if names == "lemma" else _names_from_file(Path(names), wnids)
+        if names == "listed":
+            titles = _names_from_list(listed or {}, wnids)
+        elif names != "lemma":
+            titles = _names_from_file(Path(names), wnids)
         folders = {wnid: titles[wnid].replace("/", "_").replace(" ", "_") for wnid in wnids}
         _check_folders(folders, names)
     ordered = sorted(wnids, key=folders.__getitem__) if by_folder else wnids
@@ -76,11 +86,20 @@ def _first_lemma(wnid: str) -> str:
     return wordnet.synset(wnid).lemmas[0].replace("_", " ")
 
 
+def _names_from_list(listed: Mapping[str, Category], wnids: Sequence[str]) -> dict[str, str]:
+    if missing := [wnid for wnid in wnids if wnid not in listed]:
+        problem = f"no published list names {missing[0]}" if listed else "found no published list"
+        raise UsageError(
+            f"--names listed: {problem}. Expected --superclasses with a list of named classes, such as coco80."
+        )
+    return {wnid: listed[wnid].name for wnid in wnids}
+
+
 def _names_from_file(path: Path, wnids: Sequence[str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        message = f"--names {path}: {error.strerror}. Expected wnid, lemma, or a file of `wnid name` lines."
+        message = f"--names {path}: {error.strerror}. Expected wnid, lemma, listed, or a file of `wnid name` lines."
         raise UsageError(message) from error
     pairs = [line.split(None, 1) for line in lines]
     names = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}

@@ -266,6 +266,7 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         wnids,
         names=options.names or ("lemma" if writes.detection else "wnid"),
         by_folder=writes.by_folder,
+        listed=chosen.categories() if options.names == "listed" else None,
     )
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})

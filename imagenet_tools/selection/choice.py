@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.arguments import Frame
-    from imagenet_tools.catalogue.lists import ClassList
+    from imagenet_tools.catalogue.lists import Category, ClassList
 
 
 class ValueContext(NamedTuple):
@@ -62,8 +62,25 @@ class ClassSelection:
         target = lists.get(self.source) if self.source else lists.from_wnids("the superclasses", self.wnids)
         # A class goes to the nearest synset above it. A published category lists its members, so no ancestors there.
         mapped = class_maps.class_map(classes, target, ancestors=not target.categories)
+        superclasses = [wnid for wnid, _ in self._categories()] or self.wnids
         places = zip(classes.wnids, mapped.target, strict=True)
-        return {wnid: self.wnids[place] for wnid, place in places if place >= 0}
+        return {wnid: superclass for wnid, place in places if place >= 0 and (superclass := superclasses[place])}
+
+    def categories(self) -> dict[str, Category]:
+        """Return the category of the published list that each superclass is, by wnid; empty for other superclasses."""
+        return {wnid: category for wnid, category in self._categories() if wnid}
+
+    def without_synset(self) -> list[str]:
+        """Return the names of the list's categories that WordNet has no noun for: they are no superclasses."""
+        return [category.name for wnid, category in self._categories() if not wnid]
+
+    def _categories(self) -> list[tuple[str, Category]]:
+        from imagenet_tools.catalogue import lists
+
+        if not self.source or self.members is not None:
+            return []
+        listed = lists.get(self.source)
+        return list(zip(_category_wnids(listed), listed.categories, strict=True))
 
 
 # ---- Texts, pairs and paths
@@ -170,7 +187,8 @@ def _superclasses(raw: str | Iterable[str], context: ValueContext) -> ClassSelec
     if isinstance(raw, str):
         published, path = given_lists.published(raw), Path(absolute(raw, context.folder))
         if published is not None:
-            return ClassSelection(raw.strip().lower(), _category_wnids(published) or published.wnids)
+            wnids = tuple(filter(None, _category_wnids(published))) or published.wnids
+            return ClassSelection(raw.strip().lower(), wnids)
         if path.is_file():
             cut = superclasses.read(path)
             members = tuple(sorted(cut.superclass_of().items()))
@@ -185,27 +203,29 @@ def _superclasses(raw: str | Iterable[str], context: ValueContext) -> ClassSelec
 
 
 def _category_wnids(listed: ClassList) -> tuple[str, ...]:
-    """Return the wnid that identifies each category: its first synset, or the lowest one above all its members."""
+    """Return the wnid that identifies each category: its first synset, or the lowest one above all its members.
+
+    It is "" for a category without either: stop signs are no synset of WordNet 3.0.
+    """
     from imagenet_tools.wordnet import wordnet
 
     wnids: list[str] = []
     for category in listed.categories:
         wnid = category.synsets[0] if category.synsets else _lowest_above(category.members)
-        if wnid is None or wnid in wnids:
-            problem = "no synset" if wnid is None else f"{wordnet.synset(wnid).name}, as another category has"
+        if wnid and wnid in wnids:
             raise UsageError(
-                f"--superclasses {listed.name}: for its category '{category.name}' found {problem}; expected one of "
-                "its own."
+                f"--superclasses {listed.name}: for its category '{category.name}' found {wordnet.synset(wnid).name}, "
+                "as another category has; expected one of its own."
             )
         wnids.append(wnid)
     return tuple(wnids)
 
 
-def _lowest_above(members: tuple[str, ...]) -> str | None:
+def _lowest_above(members: tuple[str, ...]) -> str:
     from imagenet_tools.wordnet import hierarchy
 
     above = [set(hierarchy.ancestors(member)) for member in members]
-    return max(sorted(set.intersection(*above)), key=hierarchy.max_depth) if above else None
+    return max(sorted(set.intersection(*above)), key=hierarchy.max_depth) if above else ""
 
 
 def _image_list(text: str, context: ValueContext) -> str:

@@ -223,8 +223,9 @@ class ExportWords:
     # fmt: off
     link: How = _option("auto|hard|sym|reflink|copy", "",  # noqa: RUF009  # a field
         "how images that are files of their own are placed", default="auto")
-    names: str = _option("text", "wnid|lemma|FILE",
-        "what classes are called: wnid, lemma (made unique), or a file of `wnid name` lines", default="")
+    names: str = _option("text", "wnid|lemma|listed|FILE",
+        "what classes are called: wnid, lemma (made unique), a file of `wnid name` lines, or listed: as the published "
+        "list of --superclasses calls them, which also gives coco its category ids", default="")
     unboxed: str = _option("skip|background|error", "",
         "images without boxes in a detection export; not all objects are boxed, so such an image may show some",
         default="skip")
@@ -256,7 +257,7 @@ class ExportOptions(TypedDict, total=False):
     """The options of an export as Python keywords; help(imagenet_tools.export) explains each of them."""
 
     link: How
-    names: str  # wnid, lemma, or the path of a file
+    names: str  # wnid, lemma, listed, or the path of a file
     unboxed: Literal["skip", "background", "error"]
     bad_boxes: Literal["clip", "drop", "error"]
     min_box: int  # pixels of the exported image, 0 and above

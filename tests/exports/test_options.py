@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 import imagenet_tools
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.exports import orders, pieces
 from imagenet_tools.exports.options import make_options, parse_size
 from imagenet_tools.exports.pieces import Pieces
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.formats import image_folder
-from imagenet_tools.index import Index
+from imagenet_tools.index import Index, pin
 
 
 def cut(plan: Plan, folder: Path) -> tuple[list[list[str]], Pieces]:
@@ -159,6 +160,29 @@ def test_superclasses_carry_their_members_and_boxes(odd: Index, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("sharded")
+def test_classes_are_called_as_their_published_list_calls_them(odd: Index, tmp_path: Path) -> None:
+    chosen = odd.select(superclasses="coco80")
+    result = imagenet_tools.export(chosen, tmp_path / "x", to="image_folder", names="listed")
+    called = {row.wnid: row.display for row in result.classes}
+    # WordNet's first words are minibike and sofa; a stop sign is no synset, and so no class.
+    named = {each.name for each in lists.get("coco80").categories}
+    assert set(called.values()) == named - {"stop sign"}
+    assert (called["n02084071"], called["n04256520"]) == ("dog", "couch")
+    assert (tmp_path / "x" / "train" / "traffic_light").is_dir()
+    assert any("stop sign" in hazard for hazard in result.hazards)
+    for unnamed in (odd.select(), odd.select(superclasses="dog.n.01,cat.n.01")):
+        with pytest.raises(UsageError, match="--names listed: found no published list"):
+            imagenet_tools.plan_export(unnamed, to="csv", names="listed")
+
+
+def test_a_lock_knows_the_list_that_named_its_classes(odd: Index, tmp_path: Path) -> None:
+    chosen = odd.select(superclasses="coco80", limit=20)
+    before = imagenet_tools.export(chosen, tmp_path / "x", to="yolo", names="listed")
+    locked = pin(odd, tmp_path / "x" / "lock.toml")
+    after = imagenet_tools.plan_export(locked, to="yolo", names="listed")
+    assert after.classes == before.classes
+
+
 def test_fields_are_columns_of_images_or_of_a_table_of_ones_own(
     odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
