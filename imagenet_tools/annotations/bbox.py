@@ -35,6 +35,7 @@ FLAGS = {
     "missing": "a coordinate is absent, and null",
     "unreadable": "a value is not a number as its field asks, and null",
     "fractions": "the annotation gives fractions, not pixels: they are edges in a stated size of 1 by 1",
+    "crowd": "the box surrounds a group of objects and not one, as COCO's iscrowd says",
     # Added by normalise().
     "not_finite": "a coordinate is missing, nan or infinite: no normalised values",
     "fractional": "a coordinate is not a whole number of pixels; it is used as it is",

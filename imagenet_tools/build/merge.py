@@ -32,6 +32,9 @@ PROBLEMS = {
 # Label sets that are official ground truth: they may not contradict each other.
 _TRUTH = ("devkit", "loc_csv")
 
+# Label sets of the objects in an image: images of such a data set have many classes, or none.
+_OF_OBJECTS = ("det", "instances")
+
 
 def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
     """Write the files that change. If no unit was added or dropped, keep the old index.
@@ -141,7 +144,7 @@ def _merge_problems(
                    || 'folder, a name that tells the class, or an official label list' AS reason
             FROM {written["images"]}
             WHERE wnid IS NULL AND split IS DISTINCT FROM 'test' AND dataset NOT IN (
-                SELECT dataset FROM {all_labels} WHERE label_set = 'det') -- its images have many classes, or none
+                SELECT dataset FROM {all_labels} WHERE label_set IN {_OF_OBJECTS!r})
             GROUP BY source, dataset, split
             UNION ALL BY NAME
             SELECT 'no_synset' AS code, source, dataset,

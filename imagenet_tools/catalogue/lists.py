@@ -200,6 +200,23 @@ def equal(wnids: Sequence[str]) -> str | None:
     return next((name for name, row in _rows().items() if _texts("sha256")[row] == sha256), None)
 
 
+def numbered_like(categories: Mapping[int, str]) -> str | None:
+    """Return the published list of another data set's categories that has all these numbers and names.
+
+    Example:
+        >>> numbered_like({18: "dog", 90: "toothbrush"})
+        'coco80'
+    """
+    table = "class_categories"
+    rows = (_column(table, "number") >= 0).nonzero()[0].tolist()
+    texts, numbers, owners = columns.text(table, "name").split("\n"), _column(table, "number"), _column(table, "list")
+    known: dict[int, set[tuple[int, str]]] = {}
+    for row in rows:
+        known.setdefault(int(owners[row]), set()).add((int(numbers[row]), texts[row]))
+    wanted = set(categories.items())
+    return next((_texts("name")[owner] for owner, pairs in known.items() if wanted and wanted <= pairs), None)
+
+
 def of_length(n: int) -> Iterator[ClassList]:
     """Yield the published lists, and parts of lists, of n synsets; not lists of categories."""
     starts = _column("class_lists", "offsets.starts").tolist()

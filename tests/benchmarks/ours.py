@@ -172,7 +172,7 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
     """
     import imagenet_tools
     from imagenet_tools.exports.writer import SinkOutput
-    from imagenet_tools.formats import coco
+    from imagenet_tools.formats.coco import writer
 
     class Nowhere:
         def __init__(self, *_: object) -> None: ...
@@ -182,7 +182,7 @@ def coco_text(index: str, dest: str) -> Callable[[], int]:
         def close(self) -> SinkOutput:
             return SinkOutput()
 
-    coco.FilePerImage = Nowhere  # type: ignore[assignment,misc]
+    writer.FilePerImage = Nowhere  # type: ignore[assignment,misc]
     _import_all()
 
     def work() -> int:

@@ -10,9 +10,10 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools.annotations import bbox
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.rows import BoxColumns
-from imagenet_tools.formats import coco
+from imagenet_tools.formats.coco import writer
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import wordnet
 
@@ -81,6 +82,38 @@ def test_images_say_where_annotation_may_lack_something(exported: Path, index: I
     assert all(len(one["not_exhaustive_category_ids"]) == 1 for one in images)
 
 
+def test_coco_s_own_ids_and_names_are_kept_on_request(index: Index, tmp_path: Path) -> None:
+    chosen = index.select(superclasses="coco80", boxed=True)
+    imagenet_tools.export(chosen, tmp_path / "plain", to="coco")
+    imagenet_tools.export(chosen, tmp_path / "x", to="coco", names="listed")
+    numbers = {each.name: each.number for each in lists.get("coco80").categories if each.name != "stop sign"}
+    plain = read(tmp_path / "plain")
+    for split, found in read(tmp_path / "x").items():
+        assert {one["name"]: one["id"] for one in found["categories"]} == numbers
+        assert [one["id"] for one in plain[split]["categories"]] == list(range(1, 80))
+        id_of = {
+            one["id"]: other["id"] for one, other in zip(plain[split]["categories"], found["categories"], strict=True)
+        }
+        for key in ("bbox", "image_id", "id"):
+            assert [one[key] for one in found["annotations"]] == [one[key] for one in plain[split]["annotations"]]
+        assert [one["category_id"] for one in found["annotations"]] == [
+            id_of[one["category_id"]] for one in plain[split]["annotations"]
+        ]
+        assert 18 in {one["category_id"] for one in found["annotations"]}  # dogs
+    assert imagenet_tools.check(tmp_path / "x", index=index).ok
+
+
+def test_joined_classes_are_not_boxed_exhaustively(index: Index, tmp_path: Path) -> None:
+    chosen = index.select(superclasses="n02099601,n02085620,domestic_animal.n.01", boxed=True)
+    imagenet_tools.export(chosen, tmp_path / "x", to="coco")
+    for found in read(tmp_path / "x").values():
+        wnid_of = {one["id"]: one["wnid"] for one in found["categories"]}
+        for image in found["images"]:
+            partial = [wnid_of[n] for n in image["not_exhaustive_category_ids"]]
+            # A golden retriever's class is its own; a tabby became a domestic animal, and others may be beside it.
+            assert partial == ([] if image["wnid"] in ("n02099601", "n02085620") else [image["wnid"]])
+
+
 def test_boxes_are_pixels_of_the_stored_raster_and_their_area_is_theirs(exported: Path, index: Index) -> None:
     boxes = index.sql(
         """SELECT image_id, nxmin * width, nymin * height, (nxmax - nxmin) * width, (nymax - nymin) * height
@@ -119,12 +152,12 @@ def test_annotations_are_spelled_as_python_spells_them() -> None:
             f',\n{{"id":{11 + n},"image_id":{image + 8},"category_id":{category + 1},"bbox":{corner},"area":{area},'
             f'"iscrowd":0,"segmentation":[]}}'
         )
-    assert bytes(coco._annotations(columns, boxes)).decode() == expected
+    assert bytes(writer._annotations(columns, boxes, np.arange(1, 20))).decode() == expected
 
 
 def test_a_number_that_arrow_spells_with_an_exponent_is_a_number_of_json() -> None:
     values = [0.00001, 0.00012, 99999.5, 9_999_999_999.0, 1e10, 12_345_678_901.0, 4e17]
-    texts, after = coco._floats(np.array(values), "]")
+    texts, after = writer._floats(np.array(values), "]")
     spelled = [text + rest for text, rest in zip(texts.to_pylist(), after.to_pylist(), strict=True)]
     assert [json.loads(f"[{text}") for text in spelled] == [[value] for value in values]
 
@@ -136,7 +169,7 @@ def test_a_file_that_is_not_as_it_was_written_is_an_error(exported: Path, tmp_pa
     (tmp_path / "images").symlink_to(exported / "images")
     file.write_text(damage((exported / "annotations" / "instances_train.json").read_text()))
     with pytest.raises(FormatError):
-        list(coco.read_back(tmp_path))
+        list(writer.read_back(tmp_path))
 
 
 def test_categories_count_the_images_and_boxes_that_train_really_has(odd: Index, tmp_path: Path) -> None:

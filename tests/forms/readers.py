@@ -8,6 +8,7 @@ from pathlib import Path
 from imagenet_tools.catalogue import labels
 from tests.forms import (
     annotations,
+    coco,
     dogs,
     hf_imagefolder,
     hf_parquet,
@@ -61,6 +62,15 @@ def _box_xml(home: Path, sample: Path) -> Path:
         for stem in of_split("train")
     }
     return write_files(home, texts)
+
+
+def _coco(home: Path, sample: Path) -> Path:
+    """The training images as COCO's 000000000001.jpg and so on, with a dog and a person in each."""
+    photos = [
+        coco.Photo(n, "train2017", data, (24, 20), [coco.Box("dog", (1, 2, 9, 9)), coco.Box("person", (0.5, 1, 3, 4))])
+        for n, data in enumerate(of_split("train").values(), 1)
+    ]
+    return coco.write(home, {"annotations/instances_train2017.json": ("coco80", photos)})
 
 
 def _devkit(home: Path, sample: Path) -> Path:

@@ -1,9 +1,10 @@
-"""COCO's instances in JSON: images in one folder for each split, and one file of all their boxes for each split.
+"""Write COCO's instances in JSON: images in one folder for each split, and one file of all boxes for each split.
 
     root/images/train/n02085620_10074.JPEG
     root/annotations/instances_train.json
         info, licenses      ImageNet's terms
-        categories          id 1 to N in the order of classes.json, the same in every split, images or none; name;
+        categories          id 1 to N in the order of classes.json, the same in every split, images or none; with
+                            --names listed the numbers of the published list, such as COCO's 1 to 90 with gaps; name;
                             wnid; supercategory: the name of its first hypernym in WordNet; hypernyms: all of them;
                             image_count, instance_count, frequency: of train, and r, c or f as LVIS counts
         images              id, file_name, width, height, license, wnid, neg_category_ids, not_exhaustive_category_ids
@@ -15,7 +16,8 @@ open images with Pillow, and do not apply the EXIF orientation. Ids are unique o
 Annotation is partial, and is marked as in LVIS. A category is judged in an image only if it is annotated there or
 listed in neg_category_ids, which is always empty: nobody looked for other classes. not_exhaustive_category_ids names
 the image's own class if some of its objects may have no box. This holds for images without boxes, for images outside
-ILSVRC, whose images have every object of their class boxed, and for boxes that options left out.
+ILSVRC, whose images have every object of their class boxed, and for boxes that options left out. It also holds where
+classes were joined: a picture of a beagle may show another dog, which has no box.
 """
 
 from __future__ import annotations
@@ -79,37 +81,48 @@ def _text(job: Job, split: str, annotations: BinaryIO) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
     tallies = job.tallies.get("train", {})
-    categories = ",\n".join(_as_json(_category(cls, tallies.get(cls.wnid))) for cls in job.plan.classes)
+    ids = _category_ids(job.plan)
+    categories = ",\n".join(_as_json(_category(cls, number, tallies.get(cls.wnid))) for cls, number in ids.items())
     yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
     yield b',\n"images":['
     options = job.plan.options
+    numbers = np.array([*ids.values()], np.int64)
     all_boxes = not (options.square or options.min_box > 0 or options.bad_boxes == "drop")
     before = "\n"
     for columns, boxes in job.columns(split):
-        if images := ",\n".join(_images(columns, boxes, all_boxes=all_boxes)):
+        if images := ",\n".join(_images(columns, boxes, numbers, all_boxes=all_boxes)):
             yield (before + images).encode()
             before = ",\n"
-        annotations.write(_annotations(columns, boxes))
+        annotations.write(_annotations(columns, boxes, numbers))
     yield b'\n],\n"annotations":['
     annotations.seek(len(","))
     yield from iter(functools.partial(annotations.read, _COPIED_BYTES), b"")
     yield b"\n]}\n"
 
 
-def _images(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns, *, all_boxes: bool) -> Iterator[str]:
+def _category_ids(plan: Plan) -> dict[Class, int]:
+    """Return the id of the category of each class: 1 to N, or the numbers of a published list with --names listed."""
+    listed = plan.selection.categories() if plan.options.names == "listed" else {}
+    numbers = [listed[cls.wnid].number if listed else None for cls in plan.classes]
+    return {cls: cls.index + 1 if number is None else number for cls, number in zip(plan.classes, numbers, strict=True)}
+
+
+def _images(
+    columns: Mapping[str, Iterable[Any]], boxes: BoxColumns, ids: npt.NDArray[np.int64], *, all_boxes: bool
+) -> Iterator[str]:
     """Yield the record of each image; `all_boxes` says that options left no box out."""
-    names = ("number", "dataset", "stem", "suffix", "box_width", "box_height", "wnid", "class_index")
+    names = ("number", "dataset", "stem", "suffix", "box_width", "box_height", "wnid", "official_wnid", "class_index")
     rows = zip(*(columns[name] for name in names), boxes.lengths.tolist(), strict=True)
-    for number, dataset, stem, suffix, width, height, wnid, class_index, n_boxes in rows:
-        exhaustive = all_boxes and n_boxes and dataset.startswith("ilsvrc")
+    for number, dataset, stem, suffix, width, height, wnid, official_wnid, class_index, n_boxes in rows:
+        exhaustive = all_boxes and n_boxes and dataset.startswith("ilsvrc") and wnid == official_wnid
         yield (
             f'{{"id":{number + 1},"file_name":{_as_json(stem + suffix)},"width":{width},"height":{height},"license":1,'
             f'"wnid":"{wnid}","neg_category_ids":[],'
-            f'"not_exhaustive_category_ids":{[] if exhaustive else [class_index + 1]}}}'
+            f'"not_exhaustive_category_ids":{[] if exhaustive else [int(ids[class_index])]}}}'
         )
 
 
-def _annotations(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns) -> memoryview:
+def _annotations(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns, ids: npt.NDArray[np.int64]) -> memoryview:
     """Return the records of boxes, each with the comma and the line break before it.
 
     Arrow joins them: 150,000 boxes take it 0.16 s, and an f-string for each box 0.64 s.
@@ -127,7 +140,7 @@ def _annotations(columns: Mapping[str, Iterable[Any]], boxes: BoxColumns) -> mem
     areas = (corners[2] * corners[3]).round(_PIXEL_DECIMALS)
     parts = [*_integers(',\n{"id":', firsts + np.arange(len(numbers)) - starts + 1)]
     parts += _integers(',"image_id":', numbers + 1)
-    parts += _integers(',"category_id":', boxes.class_index + 1)
+    parts += _integers(',"category_id":', ids[boxes.class_index])
     parts.append(_constant(',"bbox":['))
     for edge in corners[:3]:
         parts += _floats(edge, ", ")
@@ -152,13 +165,13 @@ def _floats(values: npt.NDArray[np.float64], after: str) -> tuple[pa.Array, pa.A
     return arrays.floats(values).cast("string"), arrays.strings([after, f".0{after}"]).take(arrays.integers(whole * 1))
 
 
-def _category(cls: Class, tally: Tally | None) -> dict[str, object]:
+def _category(cls: Class, number: int, tally: Tally | None) -> dict[str, object]:
     """Return a category, with LVIS's measure: rare up to 10 images of train, common up to 100, else frequent."""
     images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
     synset = wordnet.synset(cls.wnid)
     above = [wordnet.synset(parent) for parent in (*synset.hypernyms, *synset.instance_hypernyms)]
     return {
-        "id": cls.index + 1,
+        "id": number,
         "name": cls.display,
         "supercategory": above[0].name if above else synset.name,
         "wnid": cls.wnid,
@@ -178,17 +191,21 @@ def _split_files(root: Path) -> Iterator[tuple[str, Path]]:
 def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images with the boxes of their split's file; images and boxes are read together, in order."""
     for split, file in _split_files(root):
-        id_of = {category["wnid"]: category["id"] for category in _records(file, "categories")}
+        # The place of a category is the index of its class, whatever its id.
+        listed = [(category["wnid"], category["id"]) for category in _records(file, "categories")]
+        index_of = {key: index for index, keys in enumerate(listed) for key in keys}
         by_image = groupby(_records(file, "annotations"), key=lambda record: record["image_id"])
         boxed_image, records = next(by_image, (None, iter(())))
         for image in _records(file, "images"):
             boxes: list[tuple[int, float, float, float, float]] = []
             if boxed_image == image["id"]:
                 size = {"width": image["width"], "height": image["height"]}
-                boxes = [(record["category_id"] - 1, *bbox.from_coco(*record["bbox"], **size)) for record in records]
+                boxes = [
+                    (index_of[record["category_id"]], *bbox.from_coco(*record["bbox"], **size)) for record in records
+                ]
                 boxed_image, records = next(by_image, (None, iter(())))
             path = root / "images" / split / image["file_name"]
-            yield ReadBack(path.stem, split, id_of[image["wnid"]] - 1, tuple(boxes), path.read_bytes)
+            yield ReadBack(path.stem, split, index_of[image["wnid"]], tuple(boxes), path.read_bytes)
         if boxed_image is not None:
             message = f"{file}: found annotations of the image {boxed_image}, which is not listed, or not in its order."
             raise FormatError(message, code="label_unread")
