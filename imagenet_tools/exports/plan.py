@@ -262,11 +262,12 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         if chosen.run(f"SELECT 1 FROM made AS images WHERE {unusable} LIMIT 1").fetchall():
             # All boxes of these images are of classes that were not chosen: they are not background either.
             chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
+    superclasses = chosen.named_superclasses()
     classes = order_classes(
         wnids,
         names=options.names or ("lemma" if writes.detection else "wnid"),
         by_folder=writes.by_folder,
-        listed=chosen.categories() if options.names == "listed" else None,
+        listed=superclasses.categories() if superclasses and options.names == "listed" else None,
     )
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})

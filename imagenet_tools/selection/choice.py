@@ -70,9 +70,9 @@ class ClassSelection:
         """Return the category of the published list that each superclass is, by wnid; empty for other superclasses."""
         return {wnid: category for wnid, category in self._categories() if wnid}
 
-    def without_synset(self) -> list[str]:
-        """Return the names of the list's categories that WordNet has no noun for: they are no superclasses."""
-        return [category.name for wnid, category in self._categories() if not wnid]
+    def without_synset(self) -> list[Category]:
+        """Return the categories of the list that WordNet has no noun for: they are no superclasses."""
+        return [category for wnid, category in self._categories() if not wnid]
 
     def _categories(self) -> list[tuple[str, Category]]:
         from imagenet_tools.catalogue import lists

@@ -53,7 +53,7 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
     elif choice.nested == "merge":
         class_of |= {wnid: tops[0] for wnid, tops in _topmost(above).items()}
     if choice.superclasses is not None:
-        if names := choice.superclasses.without_synset():
+        if names := [category.name for category in choice.superclasses.without_synset()]:
             notes.append(f"{choice.superclasses.source}: WordNet has no noun for {some_of(names)}, which is left out")
         superclass_of = choice.superclasses.superclass_of(sorted({class_of[wnid] for wnid in left}))
         keep("superclasses", [wnid for wnid in left if class_of[wnid] in superclass_of])

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.arguments import Frame
-    from imagenet_tools.catalogue.lists import Category
     from imagenet_tools.display.charts import Chart
+    from imagenet_tools.selection.choice import ClassSelection
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
@@ -326,17 +326,17 @@ class Selection:
                 counts.setdefault(str(split), {})[str(wnid)] = n
         return counts
 
-    def categories(self) -> dict[str, Category]:
-        """Return the category of the published list of superclasses that each class is, by wnid; empty without one.
+    def named_superclasses(self) -> ClassSelection | None:
+        """Return the value of the word superclasses, also of a locked selection; None if it was not given.
 
         Example:
-            index.images.superclasses("coco80").categories()["n02084071"].number
+            index.images.superclasses("coco80").named_superclasses().source
         """
-        superclasses = self.choice.superclasses
-        if self.pinned is not None:
-            words = {"superclasses": self.pinned.recipe.get("classes", {}).get("superclasses")}
-            superclasses = read_words(words, self.index.synset, self.near).get("superclasses")
-        return superclasses.categories() if superclasses is not None else {}
+        if self.pinned is None:
+            return self.choice.superclasses
+        words = {"superclasses": self.pinned.recipe.get("classes", {}).get("superclasses")}
+        value: ClassSelection | None = read_words(words, self.index.synset, self.near).get("superclasses")
+        return value
 
     def counts_by_row(self) -> npt.NDArray[np.int64]:
         """Return the number of chosen images of each class, by row of wordnet.wordnet: (82115,).

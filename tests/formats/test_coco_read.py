@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import imagenet_tools
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import FormatError, SourceError
-from imagenet_tools.formats.coco import reader, records
+from imagenet_tools.formats._shared import json_lists
+from imagenet_tools.formats.coco import reader
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import wordnet
 from tests.forms import coco
@@ -256,12 +257,12 @@ def test_records_are_those_of_the_json_module(
     content: dict[str, Any], size: int, indent: int | None, escaped: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_CHUNK_CHARACTERS", size)
+        patch.setattr(json_lists, "_CHUNK_CHARACTERS", size)
         file = _temporary(json.dumps(content, indent=indent, ensure_ascii=escaped))
         for key in ("images", "annotations"):
             values = content.get(key)
             expected = [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
-            assert list(records.records(file, key)) == expected
+            assert list(json_lists.records(file, key)) == expected
     file.unlink()
 
 
@@ -278,8 +279,8 @@ def test_records_before_a_break_are_kept(text: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)
     found = []
-    with pytest.raises(FormatError, match="Expected COCO's instances"):
-        for record in records.records(file, "images"):
+    with pytest.raises(FormatError, match="Expected one JSON object"):
+        for record in json_lists.records(file, "images"):
             found.append(record)
     assert found == [{"a": 1}] * text.startswith("{")
 

@@ -34,7 +34,7 @@ READS = Reads(
         for year in (2014, 2017)
     ),
     problems={
-        "coco_damaged": "a COCO file that breaks off, or is none; the records before the break are kept",
+        "json_damaged": "a COCO file that breaks off, or is none; the records before the break are kept",
         "coco_bad_record": "a record that lacks what it needs, such as an annotation of no image; it is left out",
         "category_without_synset": "a category that is no synset of WordNet 3.0; its boxes are kept without a class",
         "listed_absent": "images or annotations that a list of the release names are not there",

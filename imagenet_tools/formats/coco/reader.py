@@ -17,7 +17,7 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
-from imagenet_tools.formats.coco.records import Record, categories, records
+from imagenet_tools.formats._shared.json_lists import Record, categories, records
 from imagenet_tools.images.detection import folder_names, identify_dataset
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
@@ -79,8 +79,9 @@ def _detect_file(file: Path) -> list[Detection]:
         is_boxed = any("bbox" in record for record in islice(records(file, "annotations"), 1))
     except FormatError:
         return []
-    of_keypoints = any("keypoints" in record for record in found)  # COCO's boxes of persons again
-    if of_keypoints or not images or not any(each.wnid for each in classes.values()):
+    # COCO's boxes of persons again, and lists of labels without boxes.
+    others = any("keypoints" in record for record in found) or any("pos_category_ids" in record for record in first)
+    if others or not images or not any(each.wnid for each in classes.values()):
         return []
     folders = _folders(file, _home(file, file.parent.parent))
     holds = (("images",) if folders else ()) + (("boxes", "labels") if is_boxed else ())
@@ -224,7 +225,7 @@ def _scan_boxes(unit: Unit, rows: AnnotationRows) -> Iterator[None]:
     """Add the boxes of all images, and the labels of images without a class."""
     classes = _classes(categories(unit.path))
     if not classes:
-        raise FormatError(f"{unit.path}: found no categories, expected a list of them.", code="coco_damaged")
+        raise FormatError(f"{unit.path}: found no categories, expected a list of them.", code="json_damaged")
     images: dict[object, tuple[_Image, int | None, int | None]] = {}
     for record in records(unit.path, "images"):
         if (image := _image(record)) is None:

@@ -3,10 +3,7 @@
     root/images/train/n02085620_10074.JPEG
     root/annotations/instances_train.json
         info, licenses      ImageNet's terms
-        categories          id 1 to N in the order of classes.json, the same in every split, images or none; with
-                            --names listed the numbers of the published list, such as COCO's 1 to 90 with gaps; name;
-                            wnid; supercategory: the name of its first hypernym in WordNet; hypernyms: all of them;
-                            image_count, instance_count, frequency: of train, and r, c or f as LVIS counts
+        categories          the same in every split, images or none: see formats/_shared/categories.py
         images              id, file_name, width, height, license, wnid, neg_category_ids, not_exhaustive_category_ids
         annotations         id, image_id, category_id, bbox, area, iscrowd 0, segmentation []
 
@@ -35,15 +32,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.catalogue.export_classes import Class
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import TERMS
-from imagenet_tools.exports.plan import Plan, Tally
+from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
+from imagenet_tools.formats._shared.categories import as_json, category_ids, category_records
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
-from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,7 +52,6 @@ WRITES = Writes(detection=True, boxes=True, files_per_image=1)
 _PIXEL_DECIMALS = 5
 _WHOLE_SPELLED_BELOW = 1e10  # Arrow gives greater whole numbers an exponent
 _COPIED_BYTES = 1 << 20
-_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -80,31 +75,22 @@ def finish(job: Job) -> None:
 def _text(job: Job, split: str, annotations: BinaryIO) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
-    tallies = job.tallies.get("train", {})
-    ids = _category_ids(job.plan)
-    categories = ",\n".join(_as_json(_category(cls, number, tallies.get(cls.wnid))) for cls, number in ids.items())
-    yield f'{{"info":{_as_json(info)},\n"licenses":[{_as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
+    categories = ",\n".join(map(as_json, category_records(job)))
+    yield f'{{"info":{as_json(info)},\n"licenses":[{as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
     yield b',\n"images":['
     options = job.plan.options
-    numbers = np.array([*ids.values()], np.int64)
+    ids = category_ids(job.plan)
     all_boxes = not (options.square or options.min_box > 0 or options.bad_boxes == "drop")
     before = "\n"
     for columns, boxes in job.columns(split):
-        if images := ",\n".join(_images(columns, boxes, numbers, all_boxes=all_boxes)):
+        if images := ",\n".join(_images(columns, boxes, ids, all_boxes=all_boxes)):
             yield (before + images).encode()
             before = ",\n"
-        annotations.write(_annotations(columns, boxes, numbers))
+        annotations.write(_annotations(columns, boxes, ids))
     yield b'\n],\n"annotations":['
     annotations.seek(len(","))
     yield from iter(functools.partial(annotations.read, _COPIED_BYTES), b"")
     yield b"\n]}\n"
-
-
-def _category_ids(plan: Plan) -> dict[Class, int]:
-    """Return the id of the category of each class: 1 to N, or the numbers of a published list with --names listed."""
-    listed = plan.selection.categories() if plan.options.names == "listed" else {}
-    numbers = [listed[cls.wnid].number if listed else None for cls in plan.classes]
-    return {cls: cls.index + 1 if number is None else number for cls, number in zip(plan.classes, numbers, strict=True)}
 
 
 def _images(
@@ -116,7 +102,7 @@ def _images(
     for number, dataset, stem, suffix, width, height, wnid, official_wnid, class_index, n_boxes in rows:
         exhaustive = all_boxes and n_boxes and dataset.startswith("ilsvrc") and wnid == official_wnid
         yield (
-            f'{{"id":{number + 1},"file_name":{_as_json(stem + suffix)},"width":{width},"height":{height},"license":1,'
+            f'{{"id":{number + 1},"file_name":{as_json(stem + suffix)},"width":{width},"height":{height},"license":1,'
             f'"wnid":"{wnid}","neg_category_ids":[],'
             f'"not_exhaustive_category_ids":{[] if exhaustive else [int(ids[class_index])]}}}'
         )
@@ -165,24 +151,6 @@ def _floats(values: npt.NDArray[np.float64], after: str) -> tuple[pa.Array, pa.A
     return arrays.floats(values).cast("string"), arrays.strings([after, f".0{after}"]).take(arrays.integers(whole * 1))
 
 
-def _category(cls: Class, number: int, tally: Tally | None) -> dict[str, object]:
-    """Return a category, with LVIS's measure: rare up to 10 images of train, common up to 100, else frequent."""
-    images, boxes = (tally.images, tally.boxes) if tally else (0, 0)
-    synset = wordnet.synset(cls.wnid)
-    above = [wordnet.synset(parent) for parent in (*synset.hypernyms, *synset.instance_hypernyms)]
-    return {
-        "id": number,
-        "name": cls.display,
-        "supercategory": above[0].name if above else synset.name,
-        "wnid": cls.wnid,
-        "synset": synset.name,
-        "hypernyms": [{"wnid": parent.wnid, "name": parent.name} for parent in above],
-        "image_count": images,
-        "instance_count": boxes,
-        "frequency": "r" if images <= 10 else "c" if images <= 100 else "f",
-    }
-
-
 def _split_files(root: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted((root / "annotations").glob("instances_*.json")):
         yield file.stem.removeprefix("instances_"), file
@@ -191,8 +159,8 @@ def _split_files(root: Path) -> Iterator[tuple[str, Path]]:
 def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images with the boxes of their split's file; images and boxes are read together, in order."""
     for split, file in _split_files(root):
-        # The place of a category is the index of its class, whatever its id.
-        listed = [(category["wnid"], category["id"]) for category in _records(file, "categories")]
+        # The place of a category is the index of its class, whatever its id. Without a wnid it is no class.
+        listed = [(category["wnid"], category["id"]) for category in _records(file, "categories") if category["wnid"]]
         index_of = {key: index for index, keys in enumerate(listed) for key in keys}
         by_image = groupby(_records(file, "annotations"), key=lambda record: record["image_id"])
         boxed_image, records = next(by_image, (None, iter(())))
@@ -238,5 +206,6 @@ def load(root: Path) -> Loaded:
         with redirect_stdout(StringIO()):  # COCO prints how long it takes
             loaded = COCO(str(file))
         images[split], boxes[split] = {-1: len(loaded.getImgIds())}, len(loaded.getAnnIds())
-        classes = tuple(category["name"] for category in loaded.loadCats(loaded.getCatIds()))
+        categories = loaded.loadCats(loaded.getCatIds())
+        classes = tuple(category["name"] for category in categories if category["wnid"])
     return Loaded(f"pycocotools {version('pycocotools')} COCO", classes, "display", images, boxes)

@@ -1,4 +1,4 @@
-"""Read the lists of a COCO file record by record, in memory that does not grow with the file."""
+"""Read the lists of records in COCO's and LVIS's JSON one by one, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ class _Text:
         while True:
             try:
                 value, end = _decode(self._text, self._at)
-                if end < len(self._text) or self._ended:  # at the end of the text, a number may go on
+                # A number that the text cuts, as 0. or 1e, is read up to there.
+                following = self._text[end : end + 1]
+                if self._ended or (following and following not in "+-.0123456789Ee"):
                     self._at = end
                     return value
             except (ValueError, RecursionError) as error:
@@ -120,5 +122,5 @@ class _Text:
 
     def _error(self, reason: str) -> FormatError:
         return FormatError(
-            f"{self._path}: {reason}. Expected COCO's instances as one JSON object.", code="coco_damaged"
+            f"{self._path}: {reason}. Expected one JSON object with lists of records, as COCO's.", code="json_damaged"
         )
