@@ -30,7 +30,8 @@ import imagenet_tools
 from data.make_readme import PART
 from imagenet_tools.catalogue import labels
 from tests.evaluation import predictions
-from tests.forms import annotations, hf_parquet, kaggle
+from tests.forms import annotations, coco, hf_parquet, kaggle
+from tests.forms.thousand import drawn
 
 FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -185,8 +186,36 @@ def _sbatch(path: Path, _: Path) -> None:
 
 
 # What a page can ask for beside the demo: each function writes it at a path, from the demo.
+def _coco(path: Path, demo: Path) -> None:
+    """Write six photos as COCO has them, and as LVIS divides them."""
+    photos: list[tuple[coco.Photo, coco.Photo]] = []
+    for n, (folder, category, lvis) in enumerate(
+        [
+            ("train2017", "dog", "pug-dog"),
+            ("train2017", "dog", "shepherd_dog"),
+            ("train2017", "zebra", "zebra"),
+            ("train2017", "person", "person"),
+            ("val2017", "dog", "dog"),
+            ("val2017", "giraffe", "giraffe"),
+        ],
+        1,
+    ):
+        photo = coco.Photo(n, folder, drawn(n), (24 + n % 7, 20 + n % 5), [coco.Box(category, (1, 2, 9, 8))])
+        in_lvis = photo._replace(boxes=[coco.Box(lvis, (1, 2, 9, 8))], negative=["zebra"] if n < 3 else [])
+        photos.append((photo, in_lvis))
+    by_coco, by_lvis = ([pair[side] for pair in photos] for side in (0, 1))
+    files = {
+        "annotations/instances_train2017.json": ("coco80", by_coco[:4]),
+        "annotations/instances_val2017.json": ("coco80", by_coco[4:]),
+        "lvis_v1_train.json": ("lvis1203", by_lvis[:3]),
+        "lvis_v1_val.json": ("lvis1203", by_lvis[3:]),
+    }
+    coco.write(path, files)
+
+
 GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
     "bboxes_annotations.tar.gz": _whole_boxes,
+    "coco": _coco,
     "fall11_whole.tar": _fall11,
     "hub": _hub,
     "kaggle": _kaggle,

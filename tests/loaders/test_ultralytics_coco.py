@@ -86,6 +86,29 @@ def test_the_truth_scores_one_against_itself(coco: Export, split: str, say: Say)
     say(f"{split} AP {scored.stats[0]:.3f}")
 
 
+@pytest.mark.proof(target="coco", loader="pycocotools COCO, COCO's own ids")
+def test_imagenet_s_boxes_have_coco_s_ids_and_names(index: Any, tmp_path: Path, say: Say) -> None:
+    chosen = index.select(superclasses="coco80", boxed=True)
+    imagenet_tools.export(chosen, tmp_path / "x", to="coco", names="listed")
+    found = COCO(str(tmp_path / "x" / "annotations" / "instances_train.json"))
+    # As detectron2 and torchvision's references number them: by the order of the ids.
+    names = [one["name"] for one in found.loadCats(sorted(found.getCatIds()))]
+    assert len(names) == 80 and names[:2] == ["person", "bicycle"] and names[-1] == "toothbrush"
+    assert (found.getCatIds(catNms=["dog"]), found.getCatIds(catNms=["stop sign"])) == ([18], [13])
+    dogs = found.loadImgs(found.getImgIds(catIds=[18]))
+    under = "wnid IN (SELECT descendant FROM closure WHERE ancestor = 'n02084071')"
+    boxed = f"SELECT image_id FROM images WHERE split = 'train' AND n_boxes > 0 AND {under}"
+    assert {Path(one["file_name"]).stem for one in dogs} == {name for (name,) in index.sql(boxed).fetchall()}
+    scored = COCOeval(
+        found, found.loadRes(perfect(str(tmp_path / "x" / "annotations" / "instances_train.json"))), "bbox"
+    )
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    assert scored.stats[0] == pytest.approx(1)
+    say(f"80 categories, {len(dogs)} images of dogs, AP {scored.stats[0]:.3f}")
+
+
 @pytest.mark.proof(target="coco", loader="faster-coco-eval COCOeval, LVIS")
 def test_objects_of_classes_that_nobody_looked_for_are_not_held_against_a_detector(coco: Export, say: Say) -> None:
     file = file_of(coco, "train")
