@@ -89,7 +89,11 @@ TABLES: dict[str, Table] = {
             Column(
                 "position", "int64", "its place where offset is null: the row of a Parquet file, the byte of a stream"
             ),
-            Column("compression", "string", "what its bytes are wrapped in: gzip, tar.gz, parquet; null for nothing"),
+            Column(
+                "compression",
+                "string",
+                "how it is stored: gzip, tar.gz, parquet; planar: raw values; null: as it is",
+            ),
             Column("width", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
             Column("height", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
             Column("mode", "string", "Pillow's mode of the raster: RGB, L, CMYK ..."),

@@ -41,7 +41,8 @@ _BATCH_IMAGES = 1_000  # images whose rows are Python objects at a time
 _KEY = "dataset, image_id"
 # SQL: the place of an image as a number, the same in two generations of the index.
 _SPOT = 'hash(source, file, member, "offset", position, length)'
-_COMPRESSED = "coalesce(compression LIKE '%gzip', false)"
+# Images whose lengths do not tell them apart.
+_COMPRESSED = "coalesce(compression LIKE '%gzip' OR compression = 'planar', false)"
 _RASTER = "width::BIGINT * 4294967296 + height"
 
 # Codes of problems that mean a converter encoded the image again.

@@ -119,7 +119,7 @@ class ImagePlaces(NamedTuple):
         if home.folder:
             return Place(inside(home.path, self._name(row)), start, length, encoding=home.encoding)
         name = None if self.name is None else self.name[row].as_py()
-        addressed = home.compression in (None, "gzip")
+        addressed = home.compression in payload.ADDRESSED
         offset, position = (start, None) if addressed else (None, start)
         return Place(home.path, offset, length, name, position, home.compression, home.points, home.encoding)
 
