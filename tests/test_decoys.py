@@ -172,7 +172,7 @@ DECOYS: dict[str, Decoy] = {
     "Parquet of passengers": _parquet,
     "Parquet of other images": _parquet_of_other_images,
     "a data base": _sqlite,
-    "CIFAR": _cifar,
+    "CIFAR's form with other classes": _cifar,
     "an array": _array,
     "records of something": _record,
     "MNIST": lambda home: _write(home, {"train-images-idx3-ubyte": bytes([0, 0, 8, 3]) + bytes(12)}),

@@ -72,6 +72,8 @@ def export_at(folder: Path) -> OwnExport | None:
         files = {MANIFEST, *manifest["files"]} if finished else {".work"}
         datasets = {str(source["dataset"]) for source in manifest["sources"]} if finished else set()
         changes = [f"--{option}" for option in ("resize", "repair") if option in options]
+        if not changes and "pillow" in manifest.get("software", ()):  # the target makes new images of the pixels
+            changes.append("new images")
         if "by" in selection:
             changes.append("a split of its own")
         target = str(manifest["target"])

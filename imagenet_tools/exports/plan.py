@@ -178,6 +178,11 @@ class Plan(Counts):
         return self.writer.WRITES
 
     @property
+    def side(self) -> int:
+        """Return the side of the images in pixels, if the target makes squares: that of --side, or its default."""
+        return self.options.side or self.writes.sides[0]
+
+    @property
     def index_of(self) -> dict[str, int]:
         """Return the index of each class by its wnid."""
         return {row.wnid: row.index for row in self.classes}
@@ -241,6 +246,9 @@ def make_plans(targets: Sequence[str], selection: Selection, options: Options) -
     if options.meta_bin and "image_folder" not in targets:
         message = f"--meta-bin: it belongs to image_folder; found --to {','.join(targets)}."
         raise UsageError(message)
+    if options.side is not None and not any(_writer(target).WRITES.sides for target in targets):
+        message = f"--side: it belongs to downsampled; found --to {','.join(targets)}."
+        raise UsageError(message)
     first, *others = (_make_plan(target, selection, options) for target in targets)
     return replace(first, also=tuple(others))
 
@@ -271,7 +279,7 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     )
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})
-    sources = _count_by_source(chosen, str(writes.remade_bytes or options.bytes_sql()))
+    sources = _count_by_source(chosen, str(_remade_bytes(writes, options) or options.bytes_sql()))
     plan = Plan(
         target=target,
         tallies=_tallies(sources, boxes_kept),
@@ -292,6 +300,13 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     _check_images(plan)
     check_stems(chosen, within="split, wnid" if writes.by_folder else "split" if writes.files_per_image else "true")
     return replace(plan, hazards=(*chosen.notes(), *_hazards(plan), *writer.hazards(plan)))
+
+
+def _remade_bytes(writes: Writes, options: Options) -> int:
+    """Return the bytes of each image of a target that makes new ones; 0 for another target."""
+    if not writes.sides or options.side is None:
+        return writes.remade_bytes
+    return writes.remade_bytes * options.side**2 // writes.sides[0] ** 2
 
 
 def _with_demands(writes: Writes, selection: Selection, options: Options) -> Selection:
@@ -374,6 +389,9 @@ def _check_options(plan: Plan) -> None:
         message = f"--resize and --repair: {plan.target} makes new images by rules of its own. Leave the options out."
         raise UsageError(message)
     expected_errors: tuple[type[Exception], ...] = (QueryError, *engine_errors())
+    if options.side is not None and writes.sides and options.side not in writes.sides:
+        message = f"--side {options.side}: expected one of {', '.join(map(str, sorted(writes.sides)))}."
+        raise UsageError(message)
     for key, column in options.fields:
         query = plan.selection.chosen(boxes.quoted(column))
         try:

@@ -185,6 +185,8 @@ class Writes:
         remade_bytes: Bytes of each image in it, if it always makes new images of the pixels; else 0, and it holds the
             original bytes. --resize and --repair do not apply. add() raises FormatError with the code undecodable,
             before it writes anything, for an image that it cannot decode: the image is left out.
+        sides: The sides in pixels that its square images can have, as --side chooses them, the default first; () if
+            --side does not apply. The remade_bytes are those of the default, and grow with the area.
         names_images: read_back() gives its images; False if it lists only classes.
     """
 
@@ -201,6 +203,7 @@ class Writes:
     fields: bool = False
     holds_bytes: bool = True
     remade_bytes: int = 0
+    sides: tuple[int, ...] = ()
     names_images: bool = True
 
 

@@ -1,4 +1,4 @@
-"""Make a new image of the pixels of one: a JPEG that is resized, cropped, turned or of RGB; or the square of ADM.
+"""Make a new image of the pixels of one: a JPEG that is resized, cropped, turned or of RGB; or a small square.
 
 Pixels are resampled by the bicubic filter with antialiasing, as torchvision and timm resize them. Before that, the
 decoder scales by 1/2, 1/4 or 1/8 if this leaves at least twice the wanted size. EXIF and ICC profile are kept; EXIF is
@@ -88,6 +88,23 @@ def adm_square(data: bytes, side: int) -> bytes:
         out = io.BytesIO()
         pixels.crop((left, top, left + side, top + side)).save(out, "PNG", compress_level=0)
     return out.getvalue()
+
+
+def box_planes(data: bytes, side: int) -> bytes:
+    """Return an image of side * side pixels as the downsampled ImageNets have it: the planes of red, green and blue.
+
+    The whole image is made to fit by the box filter, whatever its shape: each pixel is the mean of those that it
+    covers. EXIF orientation is not applied. Source: image_resizer_imagent.py of PatrykChrabaszcz/Imagenet32_Scripts,
+    with --algorithm box.
+
+    Raises:
+        FormatError: The pixels cannot be decoded. Its code is undecodable.
+    """
+    from PIL.Image import Resampling
+
+    with _decoding(data) as opened:
+        pixels = opened.convert("RGB").resize((side, side), Resampling.BOX)
+    return b"".join(band.tobytes() for band in pixels.split())
 
 
 def reencode(data: bytes, change: Change) -> bytes:

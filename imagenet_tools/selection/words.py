@@ -236,6 +236,7 @@ class ExportWords:
     fit: str = _option("short|long|exact", "", "the side that --resize means, or both", default="short")
     crop: str = _option("center|none", "", "cut the middle square out of each resized image", default="none")
     quality: int = _option("number", "N", "JPEG quality of re-encoded images, 1 to 100", default=90)
+    side: int | None = _option("number", "N", "downsampled: the side of its square images in pixels: 8, 16, 32 or 64")
     repair: tuple[str, ...] = _option("texts", "RULE,..",
         "repair images that need it: cmyk and png become RGB JPEG, eoi ends a JPEG, exif turns the pixels")
     field: tuple[str, ...] = _option("texts", "KEY=COLUMN",
@@ -243,7 +244,7 @@ class ExportWords:
     shard_size: int | None = _option("text", "SIZE", "bytes of images in a shard, such as 500MB or 1GB")
     shuffle: str = _option("none|block|full", "", "the order of images in shards and lists", default="none")
     side_files: bool = _option("flag", "",
-        "webdataset, tfrecord: also write what wids, timm and DALI read beside the shards")
+        "also write what other loaders read: wids, timm, DALI (webdataset, tfrecord), pickles (downsampled)")
     hash: bool = _option("flag", "", "put digests of the bytes of all images or shards into manifest.json")
     meta_bin: bool = _option("flag", "",
         "write torchvision's meta.bin into an image_folder, so that its ImageNet opens without the devkit; needs torch")
@@ -265,6 +266,7 @@ class ExportOptions(TypedDict, total=False):
     fit: Literal["short", "long", "exact"]
     crop: Literal["center", "none"]
     quality: int  # 1 to 100
+    side: int | None  # pixels
     repair: str | Iterable[str]  # some of cmyk, png, eoi and exif: a list, or a text with ',' between
     field: str | Iterable[str]  # KEY=COLUMN
     shard_size: int | str | None  # bytes, or a text such as 500MB

@@ -5,6 +5,7 @@ A reader without a sample in tests/forms/readers.py fails. What scan() opens and
 
 import ast
 import importlib
+import io
 import multiprocessing
 import os
 import pkgutil
@@ -16,7 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools import api
@@ -27,7 +30,7 @@ from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import Unit
 from tests.forms import imagenet_v2
-from tests.forms.readers import SAMPLES, images, many
+from tests.forms.readers import PIXELS, SAMPLES, images, many
 from tests.test_headers import counted
 
 READERS = api._readers()
@@ -35,7 +38,7 @@ SHARED = ("annotations", "containers", "images")
 Rows = dict[Unit, list[tuple[str, dict[str, Any]]]]
 
 # Readers of files that say at their end, or as a whole alone, what is in them: cut, they keep nothing.
-WHOLE_OR_NOTHING = {"coco", "devkit", "hf_parquet", "zip"}
+WHOLE_OR_NOTHING = {"coco", "devkit", "downsampled", "hf_parquet", "zip"}
 
 
 @pytest.fixture(params=READERS)
@@ -122,6 +125,8 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 def test_the_images_of_a_sample_are_read_back_byte_for_byte(form: str, path: Path, tmp_path: Path) -> None:
     if "images" not in READERS[form].READS.holds:
         pytest.skip(f"{form} reads no images")
+    if form in PIXELS:
+        pytest.skip(f"{form} reads pixels")
     built = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
     index = imagenet_tools.open_index(built.index)
     drawn = many() if form == "ilsvrc_det" else images()
@@ -134,6 +139,22 @@ def test_the_images_of_a_sample_are_read_back_byte_for_byte(form: str, path: Pat
     for image_id, stem, wnid in known:
         assert index.image(image_id).read() == drawn[stem]
         assert wnid in (None, stem[:9] if stem.startswith("n") else labels.validation_wnid(stem))
+
+
+def test_the_images_of_a_sample_of_arrays_are_read_back_pixel_for_pixel(form: str, path: Path, tmp_path: Path) -> None:
+    if form not in PIXELS:
+        pytest.skip(f"{form} reads no arrays")
+    built = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    index = imagenet_tools.open_index(built.index)
+    drawn = PIXELS[form]()
+    rows = index.sql("SELECT image_id, wnid, width, height FROM images").fetchall()
+    assert {image_id for image_id, *_ in rows} == set(drawn)
+    for image_id, wnid, width, height in rows:
+        pixels, truth = drawn[image_id]
+        with Image.open(io.BytesIO(index.image(image_id).read())) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (width, height))
+            assert np.array_equal(np.asarray(image), pixels)
+        assert wnid == truth
 
 
 # ---- what it depends on

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue import labels, lists
 from tests.forms import (
     annotations,
+    arrays,
     coco,
     dogs,
     hf_imagefolder,
@@ -73,9 +74,17 @@ def _coco(home: Path, sample: Path) -> Path:
     return coco.write(home, {"annotations/instances_train2017.json": ("coco80", photos)})
 
 
+def _cifar(home: Path, sample: Path) -> Path:
+    return arrays.cifar10(home)
+
+
 def _devkit(home: Path, sample: Path) -> Path:
     shutil.unpack_archive(sample / "ILSVRC2012_devkit_t12.tar.gz", home)
     return home
+
+
+def _downsampled(home: Path, sample: Path) -> Path:
+    return arrays.downsampled_npz(home)
 
 
 def _example_format(home: Path, sample: Path) -> Path:
@@ -182,6 +191,26 @@ def _webdataset(home: Path, sample: Path) -> Path:
 def _zip(home: Path, sample: Path) -> Path:
     return zips.write(home / "train.zip", by_class())
 
+
+# Readers of arrays: the pixels and the class of each image of their samples, by image id.
+PIXELS: dict[str, Callable[[], dict[str, tuple[arrays.Pixels, str]]]] = {
+    "cifar": lambda: {
+        f"{'test_batch' if k == 5 else f'data_batch_{k + 1}'}_{n}": (
+            arrays.drawn(8 * k + n),
+            lists.get("cifar10").categories[(8 * k + n) % 10].synsets[0],
+        )
+        for k in range(6)
+        for n in range(8)
+    },
+    "downsampled": lambda: {
+        f"{'val_data' if k == 10 else f'train_data_batch_{k + 1}'}_{n}": (
+            arrays.drawn(6 * k + n),
+            lists.get("ilsvrc2012-id").wnids[arrays.LABELS[6 * k + n] - 1],
+        )
+        for k in range(11)
+        for n in range(6)
+    },
+}
 
 # By the reader's name; made in an empty folder, where the sample of the project lies is said.
 SAMPLES: dict[str, Callable[[Path, Path], Path]] = {

@@ -1,0 +1,152 @@
+"""Batches of the downsampled ImageNets as this project writes them: squares of 8, 16, 32 or 64 pixels (--side).
+
+    root/train_data_batch_1.npz ... train_data_batch_10.npz     train; data, labels, mean as published, and filenames
+    root/val_data.npz                                           every other split by its name, without mean
+    root/pickles/train_data_batch_1 ...                         with --side-files: the same as pickles of Python 3
+
+An image is squeezed to a square by the box filter, whatever its shape, as the published ones were. filenames are the
+image ids. The labels are ILSVRC's ids here too, so that every class must be one of the 1,000.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from imagenet_tools.catalogue import lists
+from imagenet_tools.errors import ExportError, FormatError
+from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
+from imagenet_tools.formats._shared import array_files
+from imagenet_tools.formats._shared.array_batches import BAD_BATCH, Batch, read_batch, texts
+from imagenet_tools.formats._shared.contract import names_in
+from imagenet_tools.text import count_of
+
+_SIDE = 32  # pixels
+WRITES = Writes(keeps=("image_id", "wnid", "split"), remade_bytes=3 * _SIDE**2, sides=(_SIDE, 8, 16, 64), ordered=True)
+
+TRAIN_BATCHES = 10
+IDS = "ilsvrc2012-id"  # the published list whose numbers are the labels
+FROM_0 = "labels_from_0"  # the code of labels of another numbering
+
+_FILE = re.compile(r"(?:(?P<train>train_data_batch_\d+)|(?P<split>[A-Za-z0-9_.-]+)_data)(?:\.npz)?")
+
+
+def split_of(path: Path) -> str:
+    """Return the split of a batch by its name."""
+    match = _FILE.fullmatch(path.name)
+    return "train" if match is None or match["train"] else match["split"]
+
+
+def batch_files(path: Path) -> list[Path]:
+    """Return the path, if it is called as a batch is, or the files in it that are, by split and number."""
+    if path.is_file():
+        return [path] if _FILE.fullmatch(path.name) else []
+    files = [path / name for name in names_in(path, _FILE.fullmatch)] if path.is_dir() else []
+    return sorted(files, key=lambda file: (split_of(file), len(file.name), file.name))
+
+
+def open_batch(path: Path) -> Batch:
+    """Return a batch. FormatError: it is none of an ImageNet of these sides, by its arrays."""
+    batch = read_batch(path)
+    if batch.side not in WRITES.sides:
+        sides = ", ".join(map(str, sorted(WRITES.sides)))
+        raise FormatError(f"Found images of {batch.side} pixels a side, expected {sides}.", code=BAD_BATCH)
+    if (batch.labels == 0).any():
+        message = "Found labels from 0 on, expected ILSVRC's ids, 1 to 1,000: who wrote them, and in which order?"
+        raise FormatError(message, code=FROM_0)
+    return batch
+
+
+def hazards(plan: Plan) -> Iterator[str]:
+    """Yield notes on labels, order and room. ExportError: a class is none of ILSVRC2012's."""
+    own = [row for row in plan.classes if row.wnid not in lists.index_of(IDS)]
+    if own:
+        message = (
+            f"The labels of downsampled are ILSVRC2012's ids, and {own[0].wnid} ({own[0].display}) is none of its "
+            "1,000 classes. Leave it out, or export to cifar, which takes any classes."
+        )
+        raise ExportError(message)
+    if len(plan.classes) < len(lists.index_of(IDS)):
+        classes = count_of(len(plan.classes), "class")
+        yield f"the labels of the {classes} are ILSVRC's ids, 1 to 1,000, and not 1 to {len(plan.classes):,}"
+    if plan.options.shuffle == "none":
+        yield "the batches hold class after class; the published ones are shuffled, as --shuffle full does"
+    yield f"until the arrays are complete, every image is there twice: this takes {count_of(2 * plan.bytes(), 'byte')}"
+
+
+def open_shard(job: Job, shard: Shard) -> array_files.PartSink:
+    """Return the sink of a piece."""
+    return array_files.PartSink(job, shard, job.plan.side)
+
+
+def finish(job: Job) -> None:
+    """Write the batches of each split."""
+    for split in job.plan.splits:
+        n_batches = TRAIN_BATCHES if split == "train" else 1
+        names = [f"train_data_batch_{n + 1}" for n in range(n_batches)] if split == "train" else [f"{split}_data"]
+        sizes = array_files.batch_sizes(array_files.n_images(job, split), n_batches)
+        _write(job, split, dict(zip(names, sizes, strict=True)), pickled=False)
+        if job.plan.options.side_files:
+            _write(job, split, dict(zip(names, sizes, strict=True)), pickled=True)
+
+
+def _write(job: Job, split: str, batches: dict[str, int], *, pickled: bool) -> None:
+    """Write the batches of a split, whose images are given by name."""
+    image_bytes = 3 * job.plan.side**2
+    label_of = lists.index_of(IDS)
+    mean = array_files.mean_image(job, split, image_bytes) if split == "train" else None
+    images = array_files.images_of(job, split, image_bytes)
+    labels = (label_of[row.wnid] + 1 for row in job.rows(split))
+    ids = (row.image_id for row in job.rows(split))
+    longest = max(source.longest_id for source in job.plan.sources)
+    for name, n in batches.items():
+        opened = (
+            array_files.pickle_file(job, f"pickles/{name}", 3) if pickled else array_files.npz_file(job, f"{name}.npz")
+        )
+        with opened as out:
+            out.array("data", "|u1", (n, image_bytes), islice(images, n))
+            out.integers("labels", n, labels)
+            if mean is not None:
+                out.array("mean", "<f8", mean.shape, (mean.astype("<f8").tobytes(),))
+            out.texts("filenames", n, ids, longest)
+
+
+def _index_of(root: Path) -> dict[int, int]:
+    """Return the class index of each label, by classes.json."""
+    classes = json.loads((root / "classes.json").read_text(encoding="utf-8"))["classes"]
+    return {lists.index_of(IDS)[row["wnid"]] + 1: int(row["index"]) for row in classes}
+
+
+def read_back(root: Path) -> Iterator[ReadBack]:
+    """Yield the images of the npz."""
+    index_of = _index_of(root)
+    for path in batch_files(root):
+        batch = open_batch(path)
+        ids = texts(path, batch.values.get("filenames"))
+        if batch.fault or len(ids) != batch.n:
+            message = f"{path}: found {batch.n:,} images and {len(ids):,} filenames. {batch.fault}"
+            raise FormatError(message, code=BAD_BATCH)
+        for n, image_id in enumerate(ids):
+            label = int(batch.labels[n])
+            stem = image_id.replace("/", "_")
+            yield ReadBack(stem, split_of(path), index_of.get(label, -1), None, partial(batch.read, path, n))
+
+
+def load(root: Path) -> Loaded:
+    """Return what numpy finds in the batches, as TensorFlow Datasets' imagenet_resized reads them."""
+    index_of = _index_of(root)
+    images: dict[str, Counter[int]] = {}
+    for path in batch_files(root):
+        with np.load(path) as arrays:
+            pairs = zip(arrays["data"], arrays["labels"].tolist(), strict=True)
+            images.setdefault(split_of(path), Counter()).update(index_of[label] for _, label in pairs)
+    return Loaded(f"numpy {np.__version__}", None, "wnid", images)
