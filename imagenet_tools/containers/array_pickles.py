@@ -65,12 +65,15 @@ class Array(NamedTuple):
         shape: Its shape.
         values: The byte range of its values. It may be shorter than the shape asks, if the file is cut.
         fortran: Whether the first index varies fastest.
+        deflated: The compressed bytes of the file that `values` is a range of, once they are inflated; None: `values`
+            is a range of the file.
     """
 
     dtype: str
     shape: tuple[int, ...]
     values: ByteRange
     fortran: bool = False
+    deflated: ByteRange | None = None
 
 
 class Pickled(NamedTuple):

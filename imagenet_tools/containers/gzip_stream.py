@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 GZIP_MAGIC = b"\x1f\x8b"
 LARGEST = 256 << 20  # bytes that a wrapped image may unpack to: ImageNet's largest is far below, a bomb is not
 
+_GZIP_HEADER = GZIP_MAGIC + bytes.fromhex("08000000000000ff")  # of a stream without a name
+_CHECKSUM_BYTES = 8  # after a stream: its CRC-32 and its length
+
 # The file of points.
 _HEADER = struct.Struct("<5sBBQQIII")
 _POINT = struct.Struct("<QQBB")
@@ -177,15 +180,28 @@ class GzipStream:
         label: The name of the stream in errors.
         points: Seek points to start from.
         ahead: Inflate far ahead, for reads of one position after another. Each read inflates from the point before.
+        raw: The bytes are those of deflate alone, as in a zip, without the header and the checksum of gzip.
     """
 
-    def __init__(self, read: Read, size: int, *, label: str, points: tuple[Point, ...] = (), ahead: bool = True):
+    def __init__(
+        self,
+        read: Read,
+        size: int,
+        *,
+        label: str,
+        points: tuple[Point, ...] = (),
+        ahead: bool = True,
+        raw: bool = False,
+    ):
         self._label = label
+        if raw:
+            read, size = _with_header(read, size)
         self.damage = ""  # the message about damage that was met while inflating ahead, such as a wrong checksum
         self.spacing = max(_SPACING_BYTES, size // _MAX_POINTS)  # bytes of the stream between two points
-        raw = io.BufferedReader(Section(read, 0, size), _COMPRESSED_READ_BYTES)
+        compressed = io.BufferedReader(Section(read, 0, size), _COMPRESSED_READ_BYTES)
         self._file: Any = _library(label).IndexedGzipFile(
-            fileobj=raw,
+            fileobj=compressed,
+            skip_crc_check=raw,
             spacing=self.spacing,
             window_size=_WINDOW_BYTES,
             buffer_size=min(4 * self.spacing, _AHEAD_BYTES) if ahead else _SINGLE_IMAGE_BYTES,
@@ -232,6 +248,23 @@ class GzipStream:
         self._file.close()
 
 
+def _with_header(read: Read, size: int) -> tuple[Read, int]:
+    """Return a function that reads a stream of deflate as one of gzip, and its size; the checksum is not the true one.
+
+    A read is of the header, of the stream, or of the checksum, never across them: it returns fewer bytes then.
+    """
+    end = len(_GZIP_HEADER) + size
+
+    def read_gzip(offset: int, n: int) -> bytes:
+        if offset < len(_GZIP_HEADER):
+            return _GZIP_HEADER[offset : offset + n]
+        if offset < end:
+            return read(offset - len(_GZIP_HEADER), min(n, end - offset))
+        return bytes(min(n, max(end + _CHECKSUM_BYTES - offset, 0)))
+
+    return read_gzip, end + _CHECKSUM_BYTES
+
+
 def _exactly(file: Any, position: int, n: int) -> bytes:
     file.seek(position)
     data: bytes = file.read(n)
@@ -245,9 +278,9 @@ def _library(label: str) -> Any:
         import indexed_gzip
     except ModuleNotFoundError:
         message = (
-            f"{label} holds its images in one gzip stream, and reading in its middle needs indexed_gzip, which is not "
-            "installed: pip install 'imagenet-tools[gzip]'. Or gunzip it once, and index the tar: its images are then "
-            "read at once, and without any other library."
+            f"{label} holds its images in one compressed stream, and reading in its middle needs indexed_gzip, which "
+            "is not installed: pip install 'imagenet-tools[gzip]'. Or gunzip it once (save an npz again, by "
+            "numpy.savez), and index that: its images are then read at once, and without any other library."
         )
         raise SourceError(message) from None
     return indexed_gzip
@@ -328,7 +361,9 @@ class Streams:
         self._point_files: dict[Path, _PointFile] = {}
         self._lock = threading.Lock()
 
-    def read(self, path: Path, points: Path, *, member: str | None, position: int, length: int) -> bytes:
+    def read(
+        self, path: Path, points: Path, *, member: str | None, position: int, length: int, raw: bool = False
+    ) -> bytes:
         """Return a range of the stream that holds an image.
 
         Args:
@@ -337,6 +372,7 @@ class Streams:
             member: The image's name in the file.
             position: The position of the range in the stream, bytes.
             length: The length of the range, bytes.
+            raw: As in GzipStream.
 
         Raises:
             SourceError: The stream is damaged, or shorter than it was indexed.
@@ -348,7 +384,7 @@ class Streams:
         opened, last = self._open.get(key, (None, 0))
         near = opened is not None and abs(position - last) < opened.stream.spacing
         if opened is None or not opened.start <= position < opened.end or (near and not opened.ahead):
-            opened = self._open_at(path, point_file, rows, position, ahead=near)
+            opened = self._open_at(path, point_file, rows, position, ahead=near, raw=raw)
         with self._lock:
             self._open[key] = opened, position + length
             self._open.move_to_end(key)
@@ -362,7 +398,7 @@ class Streams:
         return data
 
     def _open_at(
-        self, path: Path, point_file: _PointFile, rows: Sequence[_PointRow], position: int, *, ahead: bool
+        self, path: Path, point_file: _PointFile, rows: Sequence[_PointRow], position: int, *, ahead: bool, raw: bool
     ) -> _OpenStream:
         n = max(0, bisect_right(rows, position, key=lambda row: row.position) - 1)
         row = rows[n]
@@ -371,6 +407,6 @@ class Streams:
         def read(offset: int, n: int) -> bytes:
             return self._files.read(path, row.start + offset, n)
 
-        stream = GzipStream(read, row.size, label=str(path), points=points, ahead=ahead)
+        stream = GzipStream(read, row.size, label=str(path), points=points, ahead=ahead, raw=raw)
         end = rows[n + 1].position if n + 1 < len(rows) and not ahead else float("inf")
         return _OpenStream(stream, row.position, end, ahead, threading.Lock())

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from imagenet_tools.containers.gzip_stream import Streams, gunzip
 from imagenet_tools.containers.parquet_images import RowGroups
-from imagenet_tools.containers.planar import PLANAR, png
+from imagenet_tools.containers.planar import DEFLATED_PLANAR, PLANAR, png
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import IN_FLIGHT, is_remote, url_of
@@ -25,8 +25,8 @@ HEAD_BYTES = 12  # of an image, which show its encoding
 
 # Values of images.compression for images that have a byte range.
 ADDRESSED = (None, "gzip", PLANAR)
-# Values of images.compression for images in a gzip stream: as they are, and each wrapped in a gzip of its own.
-STREAMED = ("tar.gz", "tar.gz+gzip")
+# Values of images.compression for images in a stream: as they are, each wrapped in a gzip of its own, raw values.
+STREAMED = ("tar.gz", "tar.gz+gzip", DEFLATED_PLANAR)
 
 _SIGNATURE = re.compile(
     rb"(?P<jpeg>\xff\xd8(?:\xff|\Z))|(?P<png>\x89PNG\r\n\x1a\n)|(?P<gif>GIF8[79]a)|(?P<bmp>BM)"
@@ -46,7 +46,8 @@ class Place(NamedTuple):
         position: The row of a Parquet file, or the byte of a gzip stream.
         compression: How it is stored. None: as it is. gzip: the range is an image wrapped in gzip. planar: the range is
             raw values, which are read as a PNG. parquet: `position` is a row. tar.gz: `position` is a byte of the
-            stream. tar.gz+gzip: the same, and wrapped once more.
+            stream. tar.gz+gzip: the same, and wrapped once more. npz: `position` is a byte of the stream, and the
+            range is raw values.
         points: The index's file of seek points, for an image in a stream.
         encoding: The encoding that the first bytes must have, as the index states it. "": any known encoding, for an
             image that was not probed. None: do not compare, for an image with a problem.
@@ -165,8 +166,15 @@ def _read(place: Place, files: Descriptors) -> bytes:
     if place.compression in STREAMED and place.position is not None and place.points is not None:
         streams: Streams = files.kept.setdefault(Streams.__module__, Streams(files))
         data = streams.read(
-            Path(place.path), place.points, member=place.member, position=place.position, length=place.length
+            Path(place.path),
+            place.points,
+            member=place.member,
+            position=place.position,
+            length=place.length,
+            raw=place.compression == DEFLATED_PLANAR,
         )
+        if place.compression == DEFLATED_PLANAR:
+            return png(data)
         return data if place.compression == "tar.gz" else gunzip(data)
     message = f"{place.path}: {place.member} is in {place.compression}, which this version does not read back."
     raise SourceError(message)

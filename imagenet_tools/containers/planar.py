@@ -13,7 +13,9 @@ import zlib
 
 import numpy as np
 
-PLANAR = "planar"  # the value of images.compression
+# Values of images.compression: a range of a file, and a range of the stream that a compressed npz inflates to.
+PLANAR = "planar"
+DEFLATED_PLANAR = "npz"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _RGB_OF_8_BITS = (8, 2, 0, 0, 0)  # bits a sample, colour type, and the only methods of compression, filter, interlacing

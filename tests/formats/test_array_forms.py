@@ -17,7 +17,6 @@ from imagenet_tools.build.find import find_sources, units_of
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import payload
 from imagenet_tools.containers.payload import Place
-from imagenet_tools.errors import SourceError
 from imagenet_tools.exports.check import check_export
 from imagenet_tools.index import Index
 from imagenet_tools.storage.blob import Descriptors
@@ -49,8 +48,8 @@ def scanned(path: Path) -> Scanned:
     tables: dict[str, list[dict[str, Any]]] = {"images": [], "problems": []}
     for unit in units_of(source, READERS):
         for table, batch in READERS[unit.form].scan(unit):
-            tables[table] += batch.to_pylist()
-    return Scanned(**tables)
+            tables.setdefault(table, []).extend(batch.to_pylist())
+    return Scanned(tables["images"], tables["problems"])
 
 
 def indexed(path: Path, tmp_path: Path) -> Index:
@@ -163,15 +162,53 @@ def test_labels_from_0_are_no_ids_of_ilsvrc(tmp_path: Path) -> None:
     assert found.codes == {"labels_from_0": 1}
 
 
-def test_a_compressed_npz_is_told_with_the_way_to_store_it(tmp_path: Path) -> None:
-    home = arrays.downsampled_npz(tmp_path / "home")
+def compressed(home: Path) -> Path:
     for path in home.iterdir():
         with np.load(path) as loaded:
             np.savez_compressed(path, **loaded)
+    return home
+
+
+def test_images_of_a_compressed_npz_are_read_by_seek_points(tmp_path: Path) -> None:
+    home = compressed(arrays.downsampled_npz(tmp_path / "home", 64))
     [found] = imagenet_tools.detect(home).found
-    assert found.form == "downsampled" and found.holds == ()
-    with pytest.raises(SourceError, match=r"np\.savez\(NEW, \*\*np\.load\(OLD\)\)"):
-        scanned(home)
+    assert found.dataset == "imagenet64" and "np.savez(NEW, **np.load(OLD))" in found.advice
+    index = indexed(home, tmp_path)
+    rows = index.sql('SELECT image_id, wnid, "offset", compression FROM images').fetchall()
+    order = lists.get("ilsvrc2012-id").wnids
+    assert len(rows) == 66 and not index.sql("FROM problems").fetchall()
+    for image_id, wnid, offset, compression in rows:
+        batch, _, n = image_id.rpartition("_")
+        number = int(n) + 6 * (10 if batch == "val_data" else int(batch.rpartition("_")[2]) - 1)
+        assert (wnid, offset, compression) == (order[arrays.LABELS[number] - 1], None, "npz")
+        with Image.open(io.BytesIO(index.image(image_id).read())) as image:
+            assert np.array_equal(np.asarray(image), arrays.drawn(number, 64))
+    images = [np.asarray(image) for image, _ in index.select().dataset("train")]
+    assert len(images) == 60 and images[0].shape == (64, 64, 3)
+
+
+@pytest.mark.long
+def test_images_of_a_long_compressed_npz_are_read_in_any_order(tmp_path: Path) -> None:
+    """18 MB of values: five seek points."""
+    home, n = tmp_path / "home", 6000
+    home.mkdir()
+    data = np.random.default_rng(1).integers(0, 40, (n, 3072), np.uint8)
+    np.savez_compressed(home / "train_data_batch_1.npz", data=data, labels=np.arange(n) % 1000 + 1)
+    index = indexed(home, tmp_path)
+    for k in [0, n - 1, *np.random.default_rng(2).permutation(n)[:60].tolist(), *range(3000, 3030)]:
+        with Image.open(io.BytesIO(index.image(f"train_data_batch_1_{k}").read())) as image:
+            assert np.array_equal(np.asarray(image).transpose(2, 0, 1).ravel(), data[k])
+
+
+def test_a_compressed_npz_that_is_damaged_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "train_data_batch_3.npz"
+    values = np.random.default_rng(1).integers(0, 4, (50, 3072), np.uint8)
+    np.savez_compressed(path, data=values, labels=np.arange(1, 51))
+    assert scanned(path).codes == {}
+    data = bytearray(path.read_bytes())
+    data[20_000:20_100] = b"\xff" * 100
+    path.write_bytes(data)
+    assert scanned(path).codes == {"array_batch": 1}
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from imagenet_tools.containers import array_pickles, npz
 from imagenet_tools.containers.array_pickles import Array
-from imagenet_tools.containers.planar import PLANAR, png, side_of
+from imagenet_tools.containers.gzip_stream import GzipStream, point_rows
+from imagenet_tools.containers.planar import DEFLATED_PLANAR, PLANAR, png, side_of
 from imagenet_tools.containers.zip_directory import MAGICS
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import read_range
+from imagenet_tools.formats._shared.contract import Tables, read_range
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.jpeg import ImageFacts
+from imagenet_tools.images.jpeg import ImageFacts, reader_at
+from imagenet_tools.units import Unit
 
 BAD_BATCH = "array_batch"  # the code of a file whose arrays are not a batch of images
 PROBLEMS = {
@@ -41,6 +43,7 @@ class Batch(NamedTuple):
     labels: npt.NDArray[np.int64]  # of all images, also those behind a cut
     values: Mapping[str, Any]  # the other entries: texts, numbers, lists, arrays
     fault: str  # what is wrong with the file, or ""
+    deflated: bool = False  # whether `offset` is a position in the stream that the file's array inflates to
 
     @property
     def image_bytes(self) -> int:
@@ -69,7 +72,7 @@ def read_batch(path: Path, labels: str = "labels") -> Batch:
     with path.open("rb", buffering=0) as file:
         fd = file.fileno()
         is_npz = os.pread(fd, 4, 0) in MAGICS
-        content = array_pickles.Pickled(dict(npz.read(fd))) if is_npz else array_pickles.read(fd)
+        content = array_pickles.Pickled(dict[str, Any](npz.read(fd))) if is_npz else array_pickles.read(fd)
         data = content.values.get("data")
         side = side_of(data.shape[1]) if isinstance(data, Array) and len(data.shape) == 2 else None
         if not isinstance(data, Array) or data.dtype != "|u1" or data.fortran or side is None:
@@ -87,13 +90,13 @@ def read_batch(path: Path, labels: str = "labels") -> Batch:
     n = min(data.shape[0], data.values.length // data.shape[1])
     fault = content.fault or (f"its array holds {n:,} whole images of {data.shape[0]:,}" if n < data.shape[0] else "")
     others = {key: value for key, value in content.values.items() if key not in ("data", labels)}
-    return Batch(side, data.values.offset, n, numbers, others, fault)
+    return Batch(side, data.values.offset, n, numbers, others, fault, data.deflated is not None)
 
 
 def integers(fd: int, values: object) -> npt.NDArray[np.int64]:
     """Return whole numbers of a list, or of an array in an open file; none for anything else."""
     if isinstance(values, Array) and values.dtype[1:2] in ("i", "u") and values.values.length < 8 * _MAX_LABELS:
-        found = np.frombuffer(npz.read_values(fd, values.values), values.dtype)
+        found = np.frombuffer(npz.read_values(fd, values), values.dtype)
         return found.astype(np.int64)
     if isinstance(values, list) and all(type(value) is int and abs(value) < 1 << 31 for value in values):
         return np.array(values, np.int64)
@@ -104,7 +107,7 @@ def texts(path: Path, values: object) -> list[str]:
     """Return the texts of a list, or of an array of bytes in a file; none for anything else."""
     if isinstance(values, Array) and values.dtype[1:2] == "S":
         with path.open("rb", buffering=0) as file:
-            found = np.frombuffer(npz.read_values(file.fileno(), values.values), values.dtype)
+            found = np.frombuffer(npz.read_values(file.fileno(), values), values.dtype)
         return [text.decode(errors="surrogateescape") for text in found.tolist()]
     return [str(value) for value in values] if isinstance(values, list) else []
 
@@ -142,9 +145,10 @@ def add_images(
             member=members[n],
             head=b"",
             more=lambda _offset, _n: b"",
-            offset=offset,
+            offset=None if batch.deflated else offset,
+            position=offset if batch.deflated else None,
             length=length,
-            compression=PLANAR,
+            compression=DEFLATED_PLANAR if batch.deflated else PLANAR,
             wnid=wnid,
             split=split,
             facts=facts,
@@ -152,3 +156,24 @@ def add_images(
         yield
     if batch.fault:
         rows.problem(BAD_BATCH, rows.unit.file, batch.fault)
+
+
+def seek_points(unit: Unit) -> Tables:
+    """Yield the seek points of a unit's npz, if its images are compressed; one that is damaged is a problem."""
+    with unit.path.open("rb", buffering=0) as file:
+        fd = file.fileno()
+        if os.pread(fd, 4, 0) not in MAGICS:
+            return
+        try:
+            data = npz.read(fd).get("data")
+        except FormatError:  # the scan of the images has reported it
+            return
+        if data is None or data.deflated is None:
+            return
+        start, size = data.deflated
+        stream = GzipStream(reader_at(fd, start), size, label=unit.file, raw=True)
+        yield "seek_points", point_rows(unit, stream, start=start, size=size)
+        rows = ImageRows(unit)
+        if fault := npz.damage(fd, "data"):
+            rows.problem(BAD_BATCH, unit.file, fault)
+        yield from rows.batches()

@@ -8,8 +8,9 @@
         mean        (3072,) of all training images
 
 An image was squeezed to a square by the box filter, whatever its shape. It has no name, so it is called after its
-batch, train_data_batch_1_0, and shares no photo with ILSVRC2012. The arrays of an npz must be stored, as numpy.savez
-writes them. The pickles are read without being run: see containers.array_pickles.
+batch, train_data_batch_1_0, and shares no photo with ILSVRC2012. In an npz that numpy.savez_compressed wrote, images
+are read by seek points: slow, and better saved once more. The pickles are read without being run: see
+containers.array_pickles.
 
 formats/downsampled/batches.py writes such batches, and draws their layout.
 
@@ -24,8 +25,8 @@ from pathlib import Path
 
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS, Batch, add_images, texts
-from imagenet_tools.formats._shared.contract import gathers, lacking, unit_at
+from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS, Batch, add_images, seek_points, texts
+from imagenet_tools.formats._shared.contract import Tables, gathers, lacking, unit_at
 from imagenet_tools.formats.downsampled.batches import (  # noqa: F401
     FROM_0,
     IDS,
@@ -49,6 +50,11 @@ READS = Reads(
     problems=PROBLEMS | {FROM_0: "labels of another numbering than ILSVRC's ids: nothing of the batch is indexed"},
 )
 
+_STORE_ADVICE = (
+    "an image of a compressed npz is read by inflating up to 4 MiB before it: save each once more, by "
+    "np.savez(NEW, **np.load(OLD)), and every image is a byte range"
+)
+
 
 def detect(path: Path) -> list[Detection]:
     """Return the batches at a path by their names and the arrays of the first of each split."""
@@ -69,17 +75,18 @@ def detect(path: Path) -> list[Detection]:
     labels = Labelling("numbers beside the arrays", "ilsvrc2012", "ilsvrc_id", 1)
     evidence = f"arrays of {first.side} x {first.side} pixels with ILSVRC's ids as labels: {counts}"
     about = (evidence, tuple(splits), missing, labels)
-    return [Detection("downsampled", path, f"imagenet{first.side}", ("images",), *about)]
+    advice = _STORE_ADVICE if first.deflated else ""
+    return [Detection("downsampled", path, f"imagenet{first.side}", ("images",), *about, advice=advice)]
 
 
 def _first(files: list[Path]) -> tuple[Batch | None, str]:
-    """Return the first batch that is whole, and why batches that are a downsampled ImageNet's cannot be read, or ""."""
+    """Return the first batch that is whole; and why those of a downsampled ImageNet cannot be read, or ""."""
     first = None
     for file in files:
         try:
             first = first or open_batch(file)
         except FormatError as error:
-            if error.code == FROM_0 or (error.code == "npz_member" and error.member == "data.npy"):
+            if error.code == FROM_0:
                 return None, str(error)
             if error.code == BAD_BATCH:
                 return None, ""  # other arrays; one that is cut has another code
@@ -95,9 +102,14 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 files = unit_file
 
 
+def scan(unit: Unit) -> Tables:
+    """Yield the images of a batch, byte ranges of its array; and the seek points of an array that is compressed."""
+    yield from _scan_images(unit)
+    yield from seek_points(unit)
+
+
 @gathers(ImageRows)
-def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
-    """Add the images of a batch as byte ranges of its array."""
+def _scan_images(unit: Unit, rows: ImageRows) -> Iterator[None]:
     batch = open_batch(unit.path)
     ids = texts(unit.path, batch.values.get("filenames"))
     if len(ids) != len(batch.labels):
