@@ -85,8 +85,10 @@ def adm_square(data: bytes, side: int) -> bytes:
         scale = side / min(pixels.size)
         pixels = pixels.resize((round(pixels.width * scale), round(pixels.height * scale)), Resampling.BICUBIC)
         left, top = (pixels.width - side) // 2, (pixels.height - side) // 2
+        square = pixels.crop((left, top, left + side, top + side))
+        square.info.clear()  # a colour profile would be written too
         out = io.BytesIO()
-        pixels.crop((left, top, left + side, top + side)).save(out, "PNG", compress_level=0)
+        square.save(out, "PNG", compress_level=0)
     return out.getvalue()
 
 
