@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools import __version__
 from imagenet_tools.build import own_exports
 from imagenet_tools.catalogue.export_classes import classes_json
-from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports.estimate import describe
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.image_rows import is_image_name
@@ -267,6 +267,16 @@ def _sources(plan: Plan) -> list[dict[str, object]]:
 # ---- check
 
 
+def drops_empty(root: Path) -> bool:
+    """Return True if an export was made with --empty-classes drop. FormatError: its manifest cannot be read."""
+    try:
+        options = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["recipe"]["options"]
+        return bool(options.get("empty_classes") == "drop")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{root / MANIFEST}: found no options of an export ({error}); expected them. Export again."
+        raise FormatError(message, code="manifest_unread") from error
+
+
 def lock_problems(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield how recipe and lock of an export differ from each other and from the classes in classes.json."""
     counts: dict[str, dict[str, int]] = {}
@@ -284,7 +294,7 @@ def lock_problems(root: Path, classes: Sequence[Mapping[str, Any]]) -> Iterator[
         return
     if locked.counts != counts:
         yield f"{LOCK} pins {count_of(locked.n_images, 'image')} of other splits or classes than classes.json counts"
-    locked_classes = sorted(locked.named, key=lambda row: row.folder) if by_folder else locked.named
+    locked_classes = sorted(locked.named, key=lambda row: row.folder.rpartition("/")[2]) if by_folder else locked.named
     if names != [(row.wnid, row.name, row.folder, row.display) for row in locked_classes]:
         yield f"{LOCK} has other classes than classes.json, in another order, or by other names"
     if {key: value for key, value in table.items() if key not in ("format", "name")} != locked.recipe:

@@ -50,6 +50,7 @@ class Options(ExportWords):
             (self.min_box < 0, f"--min-box {self.min_box}", "a whole number of pixels from 0 on"),
             (not 1 <= self.quality <= 100, f"--quality {self.quality}", "1 to 100"),
             (self.shard_size is not None and self.shard_size < 1, f"--shard-size {self.shard_size}", "bytes above 0"),
+            (self.nested and self.names not in ("", "wnid"), f"--names {self.names}", "wnid beside --layout"),
             (resize is None and self.square, f"--crop {self.crop}", "--resize N beside it"),
             (resize is None and self.fit != "short", f"--fit {self.fit}", "--resize N beside it"),
             (
@@ -77,6 +78,11 @@ class Options(ExportWords):
         return self.resize is not None or bool(self.repair)
 
     @property
+    def nested(self) -> bool:
+        """Return True if class folders are nested."""
+        return self.layout != "flat"
+
+    @property
     def square(self) -> bool:
         """Return True if the middle square of each image is cut out."""
         return self.crop == "center"
@@ -86,7 +92,8 @@ class Options(ExportWords):
 
         --link changes no byte. A file of names is written without its folder, so that an export names no machine.
         """
-        values = {**vars(self), "names": self.names.rpartition("/")[2]}
+        files = {option: getattr(self, option).rpartition("/")[2] for option in ("names", "layout")}
+        values = {**vars(self), **files}
         return {
             option.name: list(value) if isinstance(value := values[option.name], tuple) else value
             for option in fields(self)

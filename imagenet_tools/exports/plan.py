@@ -249,6 +249,13 @@ def make_plans(targets: Sequence[str], selection: Selection, options: Options) -
     if options.side is not None and not any(_writer(target).WRITES.sides for target in targets):
         message = f"--side: it belongs to downsampled; found --to {','.join(targets)}."
         raise UsageError(message)
+    for is_asked, flag, kind in (
+        (options.nested, f"--layout {options.layout}", "nested"),
+        (options.empty_classes == "drop", "--empty-classes drop", "by_folder"),
+    ):
+        if is_asked and not any(getattr(_writer(target).WRITES, kind) for target in targets):
+            message = f"{flag}: it applies to class folders, which --to {','.join(targets)} does not write."
+            raise UsageError(message)
     first, *others = (_make_plan(target, selection, options) for target in targets)
     return replace(first, also=tuple(others))
 
@@ -277,6 +284,10 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         by_folder=writes.by_folder,
         listed=superclasses.categories() if superclasses and options.names == "listed" else None,
     )
+    if writes.nested and options.nested:
+        from imagenet_tools.exports.layout import nested, tree_of
+
+        classes = nested(classes, tree_of(wnids, options.layout))
     _check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})
     sources = _count_by_source(chosen, str(_remade_bytes(writes, options) or options.bytes_sql()))
@@ -492,12 +503,22 @@ def _hazards(plan: Plan) -> Iterator[str]:
 
 def _class_hazards(plan: Plan) -> Iterator[str]:
     wnids = [row.wnid for row in plan.classes]
+    dropped = plan.writes.by_folder and plan.options.empty_classes == "drop"
     for split, by_wnid in plan.tallies.items():
         empty = [wnid for wnid in wnids if wnid not in by_wnid]
         if empty:
+            first = next((n for n, wnid in enumerate(wnids) if wnid in by_wnid and n > wnids.index(empty[0])), None)
+            result = "they keep their index"
+            if dropped:
+                result = "they have no folder there"
+            if dropped and first is not None and not plan.options.nested:
+                result += (
+                    f". A loader that numbers the folders it finds, as ImageFolder does, calls {wnids[first]} class "
+                    f"{sum(wnid in by_wnid for wnid in wnids[:first])} in {split}, and classes.json calls it {first}"
+                )
             yield (
                 f"{len(empty):,} of {len(wnids):,} classes have no image in {split} ({', '.join(empty[:_MAX_NAMED])}"
-                f"{' ...' if len(empty) > _MAX_NAMED else ''}); they keep their index"
+                f"{' ...' if len(empty) > _MAX_NAMED else ''}); {result}"
             )
     per_class = plan.selection.choice.per_class
     short = [

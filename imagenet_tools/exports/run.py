@@ -177,7 +177,10 @@ def check_state(partial: Path, plans: Sequence[Plan]) -> None:
     for plan in plans:
         # The words of a selection name files, such as a list of images: their digests tell whether they changed.
         files = {name: sha256_of(Path(path)) for name, path in sorted(plan.selection.choice.files().items())}
-        states.append(state_of(plan) | {"counts": plan.counts(), "files": files, "records": _RECORD_FORMAT})
+        folders = [cls.folder for cls in plan.classes]
+        states.append(
+            state_of(plan) | {"counts": plan.counts(), "folders": folders, "files": files, "records": _RECORD_FORMAT}
+        )
     path, text = partial / WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
     if not path.exists():
         write_whole(path, text.encode())

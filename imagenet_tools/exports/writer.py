@@ -170,7 +170,8 @@ class Writes:
 
     Attributes:
         keeps: The columns of images that an index of the export has unchanged, if the format holds images.
-        by_folder: The loader numbers the classes by the sorted names of their folders.
+        by_folder: The loader numbers the classes by the sorted names of their folders: --empty-classes applies.
+        nested: It takes --layout: class folders may be nested.
         detection: The loader takes an image without boxes for background: --unboxed, --bad-boxes and --min-box apply.
         boxes: It holds boxes.
         turned: The loader applies the EXIF orientation, so that boxes are fractions of the turned image.
@@ -192,6 +193,7 @@ class Writes:
 
     keeps: tuple[str, ...] = KEPT
     by_folder: bool = False
+    nested: bool = False
     detection: bool = False
     boxes: bool = False
     turned: bool = False

@@ -4,6 +4,8 @@ root/train/n01440764/n01440764_10026.JPEG       <split>/<wnid>/<image>
 root/val/n01440764/ILSVRC2012_val_00000293.JPEG
 root/n01440764/n01440764_10026.JPEG             or a folder of wnid folders, without splits
 root/Train/n01440764-tench/night/1.JPEG         a split in any case; a word after the wnid; images in folders below
+root/train/n02083346/n02084071/n02085620/...    with --layout tree: nested; the innermost is the class
+root/tree.toml                                  with --layout tree: the tree, as `classes tree` writes it
 root/meta.bin                                   with --meta-bin: torchvision's ImageNet then needs no devkit
 """
 
@@ -14,15 +16,18 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from imagenet_tools.catalogue.releases import Verdict, published_classes
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports import layout
 from imagenet_tools.exports.job import FilePerImage, Job
+from imagenet_tools.exports.manifest import drops_empty
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
-from imagenet_tools.images.class_folders import class_folders, image_names, split_folders
+from imagenet_tools.images.class_folders import image_names, nested_class_folders, split_folders
 from imagenet_tools.images.detection import (
     TINY,
     are_tiny_imagenet,
@@ -32,6 +37,7 @@ from imagenet_tools.images.detection import (
     tiny_folders,
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
+from imagenet_tools.superclasses import exclusive_tree
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
@@ -39,7 +45,7 @@ from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_o
 
 READS = Reads(holds=("images",), beside=frozenset({"README.txt"}))
 
-WRITES = Writes(by_folder=True, files_per_image=1)
+WRITES = Writes(by_folder=True, nested=True, files_per_image=1)
 
 _LOOKED_AT_IMAGES = 16  # of each class folder
 
@@ -102,15 +108,20 @@ def _is_of_21k_p(name: str) -> bool:
     return is_split_folder(name) and name.startswith("imagenet21k_")
 
 
+def _wnid(folder: str) -> str:
+    """Return the class of a class folder, which may be nested in others."""
+    return folder.rpartition("/")[2][:9]
+
+
 def _class_folders(path: Path) -> dict[str, list[str]]:
     """Return the class folders by the folder of their split; "" for the path itself."""
     names = [name for name in split_folders(path) if not _is_of_21k_p(name)]
-    return {name: folders for name in ("", *names) if (folders := class_folders(path / name))}
+    return {name: folders for name in ("", *names) if (folders := nested_class_folders(path / name))}
 
 
 def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
     """Return the data set that the class folders of some splits speak for."""
-    wnids = {folder[:9] for split in splits for folder in split.folders}
+    wnids = {_wnid(folder) for split in splits for folder in split.folders}
     images = [image for split in splits for image in split.images]
     return identify_dataset(
         wnids, images, folder_names(path), tiny=lambda: are_tiny_imagenet([path / image for image in images])
@@ -119,11 +130,16 @@ def _verdict(path: Path, splits: list[_SplitFolder]) -> Verdict:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by split and wnid."""
-    found = _class_folders(detection.path) if not detection.classes else {}
-    classes = detection.classes or [(f"{name}/{folder}", folder[:9]) for name in found for folder in found[name]]
-    for place, wnid in classes:
-        folder = detection.path / place.lstrip("/")
-        yield unit_at(detection, source, root, folder, split=split_of_folder(folder.parent.name), wnid=wnid)
+    if detection.classes:
+        for place, wnid in detection.classes:
+            path = detection.path / place
+            yield unit_at(detection, source, root, path, split=split_of_folder(path.parent.name), wnid=wnid)
+        return
+    for name, folders in _class_folders(detection.path).items():
+        home = detection.path / name
+        split = split_of_folder(home.name)
+        for folder in folders:
+            yield unit_at(detection, source, root, home / folder, split=split, wnid=_wnid(folder))
 
 
 files = folder_files
@@ -131,18 +147,22 @@ scan = scan_folder
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield what stops torchvision's ImageFolder, and whether timm numbers classes differently.
+    """Yield what stops torchvision's ImageFolder, how it numbers nested folders, and whether timm numbers otherwise.
 
     ExportError: meta.bin is asked for and cannot be written.
     """
-    if any(len(tallies) < len(plan.classes) for tallies in plan.tallies.values()):
+    if plan.options.empty_classes == "keep" and any(
+        len(tallies) < len(plan.classes) for tallies in plan.tallies.values()
+    ):
         yield "a class folder without images stops torchvision's ImageFolder without allow_empty=True"
-    folders = [cls.folder for cls in plan.classes]
+    folders = [cls.folder.rpartition("/")[2] for cls in plan.classes]
     if sorted(folders, key=_natural) != folders:
         yield (
             "timm sorts folders without regard to case, and digits as numbers: its class indices are not those of "
             "classes.json, which ImageFolder and imagefolder have. --names wnid is the same for all"
         )
+    if plan.options.nested:
+        yield from layout.hazards(plan)
     if plan.options.meta_bin:
         _check_meta_bin(plan)
 
@@ -160,7 +180,7 @@ def _check_meta_bin(plan: Plan) -> None:
     other = next((cls for cls in plan.classes if cls.folder != cls.wnid), None)
     if other is not None:
         message = f"--meta-bin: torchvision's ImageNet looks for folders called by wnids; found {other.folder}, "
-        raise ExportError(message + f"expected {other.wnid}. Leave --names out.")
+        raise ExportError(message + f"expected {other.wnid}. Leave --names and --layout out.")
 
 
 def open_shard(job: Job, shard: Shard) -> FilePerImage:
@@ -171,14 +191,17 @@ def open_shard(job: Job, shard: Shard) -> FilePerImage:
 
 def make_class_folders(job: Job) -> None:
     """Create the folder of every class in every split: loaders number the classes by the folders that they find."""
-    for split in job.plan.splits:
-        for cls in job.plan.classes:
-            (job.out / split / cls.folder).mkdir(parents=True, exist_ok=True)
+    if job.plan.options.empty_classes == "keep":
+        for split in job.plan.splits:
+            for cls in job.plan.classes:
+                (job.out / split / cls.folder).mkdir(parents=True, exist_ok=True)
 
 
 def finish(job: Job) -> None:
-    """Create the folders of all classes, and with --meta-bin write meta.bin."""
+    """Create the folders of all classes, and write tree.toml with --layout and meta.bin with --meta-bin."""
     make_class_folders(job)
+    if job.plan.options.nested:
+        job.write("tree.toml", exclusive_tree.text(layout.tree_of_plan(job.plan)).encode())
     if job.plan.options.meta_bin:
         job.write("meta.bin", _meta_bin(job))
 
@@ -198,21 +221,38 @@ def _meta_bin(job: Job) -> bytes:
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:
-    """Yield the images; a class index is the place of the folder among the sorted folders of its split."""
-    for split in sorted(path for path in root.iterdir() if path.is_dir()):
-        for index, folder in enumerate(sorted(split.iterdir())):
+    """Yield the images; a class index is the place of the class folder among the sorted ones of its split.
+
+    With --empty-classes drop, it is the place among those of all splits.
+    """
+    folders = {split.name: _class_folders_of(split) for split in sorted(root.iterdir()) if split.is_dir()}
+    every = sorted({folder.name for found in folders.values() for folder in found})
+    for split, found in folders.items():
+        names = every if drops_empty(root) else [folder.name for folder in found]
+        for folder in found:
             for path in sorted(folder.iterdir()):
-                yield ReadBack(path.stem, split.name, index, None, path.read_bytes)
+                yield ReadBack(path.stem, split, names.index(folder.name), None, path.read_bytes)
+
+
+def _class_folders_of(split: Path) -> list[Path]:
+    """Return the folders without folders in them below that of a split, by name."""
+    folders = [path for path in split.rglob("*") if path.is_dir()]
+    return sorted(set(folders) - {path.parent for path in folders}, key=attrgetter("name"))
 
 
 def load(root: Path) -> Loaded:
-    """Return what torchvision's ImageFolder finds in each split."""
+    """Return what torchvision's ImageFolder finds in each split; of nested class folders the number of images alone."""
     import torchvision
     from torchvision.datasets import ImageFolder
 
-    counts, classes = {}, None
-    for split in sorted(path for path in root.iterdir() if path.is_dir()):
+    counts: dict[str, dict[int, int]] = {}
+    splits = sorted(path for path in root.iterdir() if path.is_dir())
+    classes = tuple(sorted({folder.name for split in splits for folder in _class_folders_of(split)}))
+    is_flat = not (root / "tree.toml").exists()
+    for split in splits:
         loaded = ImageFolder(str(split), allow_empty=True)
-        counts[split.name] = Counter(loaded.targets)
-        classes = tuple(loaded.classes)
-    return Loaded(f"torchvision {torchvision.__version__} ImageFolder", classes, "folder", counts)
+        if is_flat and not drops_empty(root):
+            classes = tuple(loaded.classes)
+        names = [loaded.classes[target] for target in loaded.targets]
+        counts[split.name] = Counter(map(classes.index, names)) if is_flat else {-1: len(names)}
+    return Loaded(f"torchvision {torchvision.__version__} ImageFolder", classes if is_flat else None, "folder", counts)

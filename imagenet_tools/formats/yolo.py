@@ -27,7 +27,7 @@ WRITES = Writes(detection=True, boxes=True, turned=True, demands=ultralytics.DEM
 
 def hazards(plan: Plan) -> Iterator[str]:
     """Yield a note that boxes are partial. ExportError: train or val is missing, which data.yaml needs."""
-    ultralytics.require_train_and_val(plan, "data.yaml")
+    ultralytics.require_splits(plan, "data.yaml", ("train", "val"))
     yield PARTIAL_BOXES
 
 

@@ -13,21 +13,39 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
 from imagenet_tools.formats import image_folder
 from imagenet_tools.formats._shared import ultralytics
+from imagenet_tools.text import count_of
 
 WRITES = Writes(by_folder=True, demands=ultralytics.DEMANDS, files_per_image=1)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note on empty classes. ExportError: train or val is missing.
+    """Yield a note on empty classes.
 
-    Without train, Ultralytics splits the folder itself; without val, it does not train.
+    ExportError: train or val is missing, or with --empty-classes drop train lacks a class. Without train, Ultralytics
+    takes four fifths of the images for training; with an empty one, it does not evaluate; without val, it does not
+    train.
     """
-    ultralytics.require_train_and_val(plan, "Ultralytics")
-    if any(len(tallies) < len(plan.classes) for tallies in plan.tallies.values()):
+    advice = (
+        "For evaluation alone, take few images for training: --per-class train=1. With no image in train/ Ultralytics "
+        "stops, and without train/ it would take four fifths of val for training."
+    )
+    ultralytics.require_splits(plan, "Ultralytics", ("train", "val"), advice if "train" not in plan.splits else "")
+    missing = [cls.wnid for cls in plan.classes if cls.wnid not in plan.tallies["train"]]
+    if plan.options.empty_classes == "drop" and missing:
+        message = (
+            f"--empty-classes drop: train has no image of {count_of(len(missing), 'class')}, {missing[0]} first. "
+            "Ultralytics numbers the classes by the folders of train/, and skips the images of all others in val/. "
+            "Leave the option out, or choose classes with --min-images."
+        )
+        raise ExportError(message)
+    if plan.options.empty_classes == "keep" and any(
+        len(tallies) < len(plan.classes) for tallies in plan.tallies.values()
+    ):
         yield "a class has no images in one split; its folder is there, empty"
 
 

@@ -1,6 +1,6 @@
 """Zips of images, not compressed: a split in one file in place of a million, for clusters with few inodes.
 
-    root/train.zip          train/n01440764/n01440764_10026.JPEG, stored; a folder for every class, images or none
+    root/train.zip          train/n01440764/n01440764_10026.JPEG, stored; a folder for every class of the export
     root/train_map.txt      the path in the zip, a tab, the class index: one line for each image
     root/val.zip            root/val_map.txt
     any.zip                 read like a tar of the same members: class folders, or images whose names give the class
@@ -27,6 +27,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import Job
+from imagenet_tools.exports.manifest import drops_empty
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
@@ -126,8 +127,10 @@ class _ZipSink(FileSink):
         self._folders = [f"{shard.split}/{cls.folder}/" for cls in job.plan.classes]
         self._zip = ZipFile(self.out, "w")
         if shard.number == 0:
-            for folder in self._folders:
-                self._zip.writestr(_info(folder, _FOLDER_ATTRIBUTES), b"")
+            is_kept = job.plan.options.empty_classes == "keep"
+            for cls, folder in zip(job.plan.classes, self._folders, strict=True):
+                if is_kept or cls.wnid in job.plan.tallies[shard.split]:
+                    self._zip.writestr(_info(folder, _FOLDER_ATTRIBUTES), b"")
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append an image."""
@@ -157,10 +160,14 @@ def finish(job: Job) -> None:
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:
-    """Yield the images; a class index is the place of the folder among the sorted folders of its split."""
+    """Yield the images; a class index is the place of the folder among the sorted folders of its split.
+
+    With --empty-classes drop, it is the place among those of all splits.
+    """
     zips = [_open(path) for path in sorted(root.glob("*.zip"))]
     names = [name.split("/") for file in zips for name in file.namelist()]
-    folders = {split: sorted({name[1] for name in names if name[0] == split}) for split, *_ in names}
+    every = drops_empty(root)
+    folders = {split: sorted({name[1] for name in names if every or name[0] == split}) for split, *_ in names}
     index_of = {(split, folder): n for split, names in folders.items() for n, folder in enumerate(names)}
     for file in zips:
         for name in file.namelist():

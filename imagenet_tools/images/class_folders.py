@@ -4,6 +4,9 @@ A class folder is called by a wnid and holds images, and not annotations or anyt
 n02085620-Chihuahua. Its images are in it or in folders below it, as torchvision's ImageFolder reads them. Folders with
 the second spelling and the breeds of Stanford Dogs belong to Stanford Dogs.
 
+Class folders may be nested as the hierarchy is: n02084071/n02085374/n02085620. A folder called by a wnid that holds
+folders called by wnids, and no image of its own, is no class folder: those inside it are.
+
 The table is that of Hugging Face's imagefolder, metadata.csv or metadata.jsonl:
 
 file_name,label                     file_name is relative to the table; other columns may be anything
@@ -61,6 +64,32 @@ def class_folders(folder: Path) -> list[str]:
     if are_stanford_dogs(names):
         return []
     return names if any(image_names(folder / name, 1) for name in names) else []
+
+
+def nested_class_folders(folder: Path) -> list[str]:
+    """Return the class folders in a folder as class_folders(), each replaced by those nested in it; relative paths."""
+    return [inner for name in class_folders(folder) for inner in _innermost(folder, name)]
+
+
+def _innermost(folder: Path, name: str, seen: frozenset[tuple[int, int]] = frozenset()) -> list[str]:
+    """Return the class folders nested in a folder called by a wnid, sorted; itself if none are.
+
+    A class folder is listed only up to its first image. `seen` are the folders above, so that a link to one ends.
+    """
+    names: list[str] = []
+    with suppress(OSError), os.scandir(folder / name) as entries:
+        for entry in entries:
+            if is_image_name(entry.name):
+                return [name]
+            if wnid_of_folder(entry.name) and is_folder(entry):
+                names.append(entry.name)
+    if not names:
+        return [name]
+    status = (folder / name).stat()
+    place = (status.st_dev, status.st_ino)
+    if place in seen:
+        return []
+    return [leaf for below in sorted(names) for leaf in _innermost(folder, f"{name}/{below}", seen | {place})]
 
 
 def folders_by_wnid(folder: Path) -> list[str]:

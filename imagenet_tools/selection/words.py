@@ -226,6 +226,12 @@ class ExportWords:
     names: str = _option("text", "wnid|lemma|listed|FILE",
         "what classes are called: wnid, lemma (made unique), a file of `wnid name` lines, or listed: as the published "
         "list of --superclasses calls them, which also gives coco its category ids", default="")
+    layout: str = _option("text", "flat|tree|FILE",
+        "image_folder: class folders side by side, or nested as the hierarchy is: each synset below WordNet's first "
+        "hypernym, or by a file of `classes tree`", default="flat")
+    empty_classes: str = _option("keep|drop", "",
+        "folders of classes without images in a split; a loader that finds fewer folders numbers classes otherwise",
+        default="keep")
     unboxed: str = _option("skip|background|error", "",
         "images without boxes in a detection export; not all objects are boxed, so such an image may show some",
         default="skip")
@@ -259,6 +265,8 @@ class ExportOptions(TypedDict, total=False):
 
     link: How
     names: str  # wnid, lemma, listed, or the path of a file
+    layout: str  # flat, tree, or the path of a file
+    empty_classes: Literal["keep", "drop"]
     unboxed: Literal["skip", "background", "error"]
     bad_boxes: Literal["clip", "drop", "error"]
     min_box: int  # pixels of the exported image, 0 and above

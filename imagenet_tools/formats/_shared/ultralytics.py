@@ -17,12 +17,15 @@ from imagenet_tools.images.probe import ends_whole
 DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
 
 
-def require_train_and_val(plan: Plan, reader: str) -> None:
-    """Raise ExportError unless the plan has the splits train and val, which `reader` needs."""
-    missing = [split for split in ("train", "val") if split not in plan.splits]
+def require_splits(plan: Plan, reader: str, needed: tuple[str, ...], advice: str = "") -> None:
+    """Raise ExportError unless the plan has the splits that `reader` needs."""
+    missing = [split for split in needed if split not in plan.splits]
     if missing:
-        message = f"The selection has no {' and no '.join(missing)} split, and {reader} needs train and val. "
-        raise ExportError(message + "Choose --split train=0.9,val=0.1 or --split val=50/class, or more with --from.")
+        message = (
+            f"The selection has no {' and no '.join(missing)} split, and {reader} needs {' and '.join(needed)}. "
+            "Choose --split train=0.9,val=0.1 or --split val=50/class, or more with --from."
+        )
+        raise ExportError(f"{message} {advice}".rstrip())
 
 
 @contextmanager
