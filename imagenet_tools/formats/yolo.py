@@ -4,6 +4,9 @@
     root/images/train/n02085620_10074.JPEG
     root/labels/train/n02085620_10074.txt           one box a line: class xc yc w h, fractions of the image
 
+An export without train is for evaluation, `yolo detect val data=root/data.yaml`. Ultralytics asks for the keys train
+and val in each data.yaml: the missing one is an empty list, of which it reads no image, and refuses to train.
+
 Ultralytics finds a label file by replacing the last /images/ of a path. It applies the EXIF orientation, so boxes are
 those of the turned image. It opens no image with a side of less than 10 pixels, and drops an image for one bad row.
 """
@@ -26,8 +29,11 @@ WRITES = Writes(detection=True, boxes=True, turned=True, demands=ultralytics.DEM
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: train or val is missing, which data.yaml needs."""
-    ultralytics.require_splits(plan, "data.yaml", ("train", "val"))
+    """Yield that boxes are partial, and that no images are for training. ExportError: there is train and no val."""
+    if "train" in plan.splits:
+        ultralytics.require_splits(plan, "training", ("train", "val"))
+    else:
+        yield "there is no train split: with `train: []` in data.yaml, Ultralytics evaluates, and does not train"
     yield PARTIAL_BOXES
 
 
@@ -52,7 +58,13 @@ def finish(job: Job) -> None:
     """Write data.yaml."""
     plan = job.plan
     lines = ["# Boxes are partial: in each image, only objects of its own class are boxed."]
-    lines += [f"{split}: images/{split}" for split in ("train", "val", "test") if split in plan.splits]
+    if "train" not in plan.splits:
+        lines.append("# For evaluation: a split that is not in the export is an empty list.")
+    for split in ("train", "val", "test"):
+        if split in plan.splits:
+            lines.append(f"{split}: images/{split}")
+        elif split != "test":  # Ultralytics asks for the other two
+            lines.append(f"{split}: []")
     # A JSON string is a YAML string, also with colons, quotes or '#' in it.
     lines += ["names:", *(f"  {cls.index}: {json.dumps(cls.display, ensure_ascii=False)}" for cls in plan.classes)]
     job.write("data.yaml", ("\n".join(lines) + "\n").encode())
