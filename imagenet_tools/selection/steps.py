@@ -37,6 +37,7 @@ REASONS = {
     "unboxed": "has no boxes, and a detector must not learn it as background",
     "bad_boxes": "none of its boxes can be used",
     "small": "smaller than the loader takes",
+    "place": "not at a place, or not by a name, that the loader knows",
     "min_images": "its class has too few images",
     "max_images": "its class has too many images",
     "split": "in none of the splits",

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,8 @@ def expected(module: ModuleType, *, unboxed: str = "skip") -> set[str]:
     """The stems of the images that a target takes: the labelled ones; in a detection export those with boxes."""
     if not module.WRITES.names_images:
         return set()
+    if module.__name__.endswith(".dinov2"):  # it can name files only as ILSVRC2012 does
+        return {one.stem for one in ODD if re.fullmatch(r"n\d{8}_[1-9]\d*", one.stem) and one.split == "train"}
     decoded = {one.stem for one in ODD if one.stem != CUT or not module.WRITES.remade_bytes}
     return {
         one.stem
@@ -215,6 +218,8 @@ def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
 @every_target
 def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exported: Export) -> None:
     root, plan = exported(target, **words(target))
+    if "val" not in plan.splits:
+        pytest.skip(f"{target} cannot name the images of val, which are called as those of train")
     assert any("have no image in val (n02102040" in hazard for hazard in plan.hazards)
     classes = json.loads((root / "classes.json").read_text())["classes"]
     assert [one["splits"]["val"]["images"] > 0 for one in classes] == [True, True, False]
