@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Counts, Plan
 
 _MAX_NAMED = 3  # sources that a note names
-_DESCRIBING_FILES = 5  # classes.json, manifest.json, recipe.toml, lock.toml, lock.parquet
+_DESCRIBING_FILES = 5  # classes.json, manifest.json, recipe.toml, lock.toml, lock.ids
 
 
 def describe(plan: Plan, counts: Counts | None = None) -> dict[str, object]:

@@ -3,8 +3,11 @@
 classes.json    the classes in order, and the images and boxes of each split
 recipe.toml     the words of the selection, and under [export.TARGET] the options
 lock.toml       the lock of the images that were written, with the same recipe: see selection.lock
-lock.parquet    the ids of these images
+lock.ids        the ids of these images: a Parquet file, by another suffix
 manifest.json   what the export depends on, its counts, what is left out, and a digest of every file
+
+They are at the root of an export. No target has data of the suffixes .toml or .ids, and data in JSON is in a folder of
+its own, or opened by its name: a pattern for the data, such as `**/*.parquet`, finds none of them.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ CLASSES = own_exports.CLASSES
 MANIFEST = own_exports.MANIFEST
 RECIPE = "recipe.toml"
 LOCK = "lock.toml"
-IDS = "lock.parquet"
+IDS = "lock.ids"
 
 TERMS = (
     "Images of ImageNet are bound by ImageNet's terms of access (https://image-net.org/download): "

@@ -4,6 +4,8 @@
                             length,position,compression,width,height,mode,encoding,orientation
                             a line of column names, then one line for each image, in UTF-8; an empty cell is null
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Files are relative to the root of their source. The columns mean the same as in the table images of the index:
 `imagenet-tools query --schema` explains them. class_index counts the classes of classes.json. --shuffle orders the
 lines.

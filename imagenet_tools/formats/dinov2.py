@@ -8,6 +8,8 @@
                                     <root>/n01440764.tar, class_id being the name of the tar
     root/train/class-ids.npy    the wnid of each class index
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
     --dataset ImageNet:split=TRAIN:root=<root>:extra=root
     --dataset ImageNet22k:root=<root>:extra=root/train
 

@@ -7,6 +7,8 @@
         classes     class_index, wnid, name, display, folder, as in classes.json
         synsets, hypernyms, closure, terms      as in the index; the counts of synsets are those of this selection
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
     duckdb imagenet.duckdb "SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')"
 
 DuckDB from 1.0 on opens it without this package, and so do programs over DuckDB. After ATTACH, USE it, or its macros do

@@ -5,6 +5,8 @@
         dataset.json                        {"labels": [["n01440764/n01440764_10026.png", 0], ...]}: the class indices
     root/val.zip
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
     python train_edm2.py --data=root/train.zip ...
 
 The loaders sort the names, and take the class of an image from dataset.json. EDM2's own dataset_tool.py makes the same

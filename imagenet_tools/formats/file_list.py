@@ -3,6 +3,8 @@
     root/train.txt          n01440764/n01440764_10026.JPEG 0
     root/val.txt            one list for each split; labels are the class indices of classes.json
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Paths are relative to the root of the indexed source, or to the folder above all sources of a split: DALI's file_root,
 Caffe's ROOTFOLDER. The label follows the last space, so paths may contain spaces. No line ends with a space. Images in
 archives have no path, and are refused. --shuffle orders the lines.

@@ -7,6 +7,8 @@ root/Train/n01440764-tench/night/1.JPEG         a split in any case; a word afte
 root/train/n02083346/n02084071/n02085620/...    with --layout tree: nested; the innermost is the class
 root/tree.toml                                  with --layout tree: the tree, as `classes tree` writes it
 root/meta.bin                                   with --meta-bin: torchvision's ImageNet then needs no devkit
+
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
     root/meta/val.txt
     root/meta/classes.txt   one name a line, in the order of the labels
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
     dict(type="CustomDataset", ann_file="root/meta/train.txt", data_prefix="/data/train",
          classes="root/meta/classes.txt")
 

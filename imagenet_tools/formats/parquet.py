@@ -5,6 +5,8 @@
                             width, height, mode, encoding, orientation,
                             boxes: list of {wnid, class_index, nxmin, nymin, nxmax, nymax, pose, truncated, difficult}
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Files are relative to the root of their source. The columns mean the same as in the tables images and boxes of the
 index: `imagenet-tools query --schema` explains them. Boxes are fractions of the raster as stored. class_index counts
 the classes of classes.json. --shuffle orders the rows. The table holds no image; hf_parquet does.
@@ -19,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import IDS
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
@@ -88,7 +89,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images of the tables, with their boxes."""
     import pyarrow.parquet as pq
 
-    for path in sorted(set(root.glob("*.parquet")) - {root / IDS}):
+    for path in sorted(root.glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "class_index", "boxes"]):
             for row in batch.to_pylist():
                 boxes = tuple((box["class_index"], *(box[edge] for edge in _EDGES)) for box in row["boxes"])

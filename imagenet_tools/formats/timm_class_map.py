@@ -3,6 +3,8 @@
     root/class_map.txt      one folder a line; the number of the line, from 0, is the label
     root/class_map.pkl      in its place if classes were joined: {folder: label}
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
     create_dataset("", root="/data/train", class_map="root/class_map.txt")
     create_dataset("", root="/data/ILSVRC2012_img_train.tar", class_map="root/class_map.txt")
 

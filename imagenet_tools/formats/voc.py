@@ -4,6 +4,8 @@
     root/VOCdevkit/VOC2012/Annotations/n02085620_10074.xml
     root/VOCdevkit/VOC2012/ImageSets/Main/train.txt         one stem a line; also val.txt, test.txt, trainval.txt
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Loaders append .jpg to a stem of the lists, so every image has this suffix, whatever its encoding. Pixels are counted
 from 1, and xmax and ymax are the last pixels of the box. They are whole numbers, so an edge between two pixels moves by
 up to half a pixel. They are pixels of the raster as stored: loaders of VOC do not apply the EXIF orientation. <name> is

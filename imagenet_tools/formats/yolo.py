@@ -4,6 +4,8 @@
     root/images/train/n02085620_10074.JPEG
     root/labels/train/n02085620_10074.txt           one box a line: class xc yc w h, fractions of the image
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 An export without train is for evaluation, `yolo detect val data=root/data.yaml`. Ultralytics asks for the keys train
 and val in each data.yaml: the missing one is an empty list, of which it reads no image, and refuses to train.
 

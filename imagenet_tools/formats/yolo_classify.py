@@ -3,6 +3,8 @@
     root/train/n02085620/n02085620_10074.JPEG
     root/val/n02085620/ILSVRC2012_val_00000293.JPEG
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Ultralytics takes its class names and their order from the sorted folders of train. It opens no image with a side of
 less than 10 pixels.
 """

@@ -5,6 +5,8 @@
     root/val.zip            root/val_map.txt
     any.zip                 read like a tar of the same members: class folders, or images whose names give the class
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 With --shard-size, train-00000-of-00012.zip and so on, and no maps. Unzipped in one folder, they are an image_folder.
 
 Swin Transformer's data set, and those derived from it, read the zips by the maps (--zip). Hugging Face's imagefolder

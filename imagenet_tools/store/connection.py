@@ -321,7 +321,8 @@ def add_table(sql: duckdb.DuckDBPyConnection, name: str, path: Path | pa.Table) 
         sql.register(name, path)
         return
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    reader, form = _READERS.get(unpacked.suffix.lower(), ("", ""))
+    suffix = ".parquet" if name == LOCK else unpacked.suffix.lower()  # those of an export are lock.ids
+    reader, form = _READERS.get(suffix, ("", ""))
     if not reader or (unpacked != path and form == "Parquet") or not path.is_file():
         problem = "no such file" if not path.is_file() else "its suffix tells no format"
         raise UsageError(f"{label}: {problem}. Expected a file .csv, .tsv, .json, .jsonl (each also .gz) or .parquet.")

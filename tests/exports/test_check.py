@@ -147,7 +147,7 @@ def test_the_exports_of_one_pass_are_checked_one_by_one(odd: Index, tmp_path: Pa
 
 def label_files(root: Path) -> list[Path]:
     """The files of an export in which its labels are: all but images, and what every export has."""
-    kept = {"manifest.json", "classes.json", "recipe.toml", "lock.toml", "lock.parquet", "README.md"}
+    kept = {"manifest.json", "classes.json", "recipe.toml", "lock.toml", "lock.ids", "README.md"}
     images = {".JPEG", ".jpg", ".png", ".tar", ".zip"}
     return [
         path

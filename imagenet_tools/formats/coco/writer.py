@@ -7,6 +7,8 @@
         images              id, file_name, width, height, license, wnid, neg_category_ids, not_exhaustive_category_ids
         annotations         id, image_id, category_id, bbox, area, iscrowd 0, segmentation []
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 bbox is [x, y, width, height] in pixels of the raster as stored, from 0, not rounded to whole pixels: loaders of COCO
 open images with Pillow, and do not apply the EXIF orientation. Ids are unique over all splits.
 

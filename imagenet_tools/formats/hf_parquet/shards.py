@@ -4,6 +4,8 @@
     data/validation-00000-of-00014.parquet  parents, ancestors, objects {bbox, category}, and the fields asked for
     README.md                               the card
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 A row group has at most 100 images and 100 MB of them, except that one image alone may be larger. Pages have checksums.
 Boxes are x, y, width, height in pixels of the image turned by its EXIF orientation, as Hugging Face's Image shows it.
 Width and height are of the turned image too. The bytes of a file are the same with the same version of pyarrow, which

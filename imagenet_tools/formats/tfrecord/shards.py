@@ -7,7 +7,8 @@
     idx/train-00000-of-01024.idx ...            with --side-files: DALI's, as its tfrecord2idx writes it, also read by
                                                 the library tfrecord: the offset and the bytes of each record
 
-No pattern of shards, such as train-*, matches the recipe, the lock, the manifest and classes.json, which are beside.
+The lock, recipe and manifest of an export are at its root, beside classes.json, where no pattern of shards, such as
+train-*, matches them: see exports.manifest.
 """
 
 from __future__ import annotations

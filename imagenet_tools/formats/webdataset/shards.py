@@ -11,6 +11,8 @@
     train.wids.json                 wids' index: shards, their samples, sizes and MD5
     _info.json                      timm's; it has each split, and each split again for every label space with numbers
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 A key has no dot, and is unique without regard to case. A character other than an ASCII letter or digit, '_' or '-'
 becomes %XX.
 """
