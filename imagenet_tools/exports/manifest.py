@@ -5,6 +5,7 @@ recipe.toml     the words of the selection, and under [export.TARGET] the option
 lock.toml       the lock of the images that were written, with the same recipe: see selection.lock
 lock.ids        the ids of these images: a Parquet file, by another suffix
 manifest.json   what the export depends on, its counts, what is left out, and a digest of every file
+README.md, croissant.json       with --card: see exports.description
 
 They are at the root of an export. No target has data of the suffixes .toml or .ids, and data in JSON is in a folder of
 its own, or opened by its name: a pattern for the data, such as `**/*.parquet`, finds none of them.
@@ -25,6 +26,8 @@ from imagenet_tools import __version__
 from imagenet_tools.build import own_exports
 from imagenet_tools.catalogue.export_classes import classes_json
 from imagenet_tools.errors import FormatError, ImagenetToolsError
+from imagenet_tools.exports import description
+from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.estimate import describe
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.image_rows import is_image_name
@@ -45,11 +48,6 @@ MANIFEST = own_exports.MANIFEST
 RECIPE = "recipe.toml"
 LOCK = "lock.toml"
 IDS = "lock.ids"
-
-TERMS = (
-    "Images of ImageNet are bound by ImageNet's terms of access (https://image-net.org/download): "
-    "for non-commercial research and education."
-)
 
 _MAX_NAMED = 5  # images that a hazard names
 
@@ -155,6 +153,8 @@ def write_manifest(job: Job) -> Result:
     )
     job.write(CLASSES, _classes(plan, result))
     locked = _write_lock(job, result)
+    if plan.options.card:
+        description.write(job, {name: sha256_of(job.out / name) for name in (CLASSES, IDS)})
     files = {**shard_files, **{name: _file_entry(job.out / name) for name in job.wrote}}
     content = {
         "format": 2,

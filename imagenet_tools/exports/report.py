@@ -13,7 +13,8 @@ from imagenet_tools.display import charts, page, pictures
 from imagenet_tools.display.pictures import SheetRow, ShownBox
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports.boxes import REASONS as BOX_REASONS
-from imagenet_tools.exports.manifest import CLASSES, MANIFEST, TERMS
+from imagenet_tools.exports.description import TERMS
+from imagenet_tools.exports.manifest import CLASSES, MANIFEST
 from imagenet_tools.images.jpeg import reader_of
 from imagenet_tools.images.probe import PILLOW_ERRORS, probe
 from imagenet_tools.selection import plots

@@ -252,6 +252,8 @@ class ExportWords:
     side_files: bool = _option("flag", "",
         "also write what other loaders read: wids, timm, DALI (webdataset, tfrecord), pickles (downsampled)")
     hash: bool = _option("flag", "", "put digests of the bytes of all images or shards into manifest.json")
+    card: bool = _option("flag", "",
+        "describe the export in README.md, a dataset card of Hugging Face, and in croissant.json, for mlcroissant")
     meta_bin: bool = _option("flag", "",
         "write torchvision's meta.bin into an image_folder, so that its ImageNet opens without the devkit; needs torch")
     # fmt: on
@@ -281,4 +283,5 @@ class ExportOptions(TypedDict, total=False):
     shuffle: Literal["none", "block", "full"]
     side_files: bool
     hash: bool
+    card: bool
     meta_bin: bool

@@ -7,17 +7,13 @@ releases before 4.0.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports.estimate import describe
+from imagenet_tools.exports.description import LICENSE, README, card, table_of, text
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import TERMS
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.selection.steps import REASONS
-from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,35 +118,9 @@ def write_card(job: Job, *, title: str, pattern: str, features: Mapping[str, Any
     ]
     splits = [{"name": called[split], "num_examples": n} for split, n in images.items()]
     head = {
-        "license": "other",
-        "license_name": "imagenet",
-        "license_link": "https://image-net.org/download",
+        **LICENSE,
         "configs": [{"config_name": "default", "data_files": data_files}],
         "dataset_info": {"features": in_yaml(features), "splits": splits},
     }
-    # JSON is YAML, also for names with colons, quotes or '#' in them.
-    lines = "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in head.items())
-    table = _table(("split", "images"), [(called[split], f"{n:,}") for split, n in images.items()])
-    job.write("README.md", f"---\n{lines}---\n\n{_text(plan, title, sum(images.values()), table, notes)}\n".encode())
-
-
-def _text(plan: Plan, title: str, n: int, table: str, notes: str) -> str:
-    undecodable = plan.images() - n
-    left_out = {**plan.left_out, **({"undecodable": undecodable} if undecodable else {})}
-    parts = [
-        f"# {title}",
-        f"{count_of(n, 'image')} of {count_of(len(plan.classes), 'class')}, written by imagenet-tools. "
-        "`classes.json` lists the classes and their place in WordNet, `manifest.json` what was asked and made of it.",
-        table,
-        notes,
-        f"Boxes are {describe(plan)['boxes_are']}. An image without boxes is no background.",
-        TERMS,
-    ]
-    if left_out:
-        rows = [(reason, f"{n:,}", REASONS[reason]) for reason, n in left_out.items()]
-        parts += ["## Images of the index that are not here", _table(("step", "images", "why"), rows)]
-    return "\n\n".join(parts)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+    table = table_of(("split", "images"), [(called[split], f"{n:,}") for split, n in images.items()])
+    job.write(README, card(head, text(plan, title, sum(images.values()), table, notes)))

@@ -36,8 +36,8 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import arrays
+from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.job import FilePerImage, Job
-from imagenet_tools.exports.manifest import TERMS
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.categories import as_json, category_ids, category_records
