@@ -16,7 +16,7 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 # Each of these takes 5 s of processor time or more.
 LONG = {"docs/questions.md", "docs/recipes/dogs-yolo.md", "docs/start.md"}
 # Code that needs a framework is run by tests/loaders.
-WITH_FRAMEWORKS = "docs/recipes/train.md"
+WITH_FRAMEWORKS = {"docs/recipes/train.md", "docs/recipes/ultralytics.md"}
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def test_the_commands_of_a_page_print_what_it_says(name: str, demo: Path, tmp_pa
 def test_a_page_has_no_code_that_no_test_runs(name: str) -> None:
     blocks = pages.BLOCK.findall(PART.sub("", (ROOT / name).read_text()))
     languages = {language for language, _ in blocks}
-    run_elsewhere = {"python", "diff"} if name == WITH_FRAMEWORKS else set()
+    run_elsewhere = {"python", "diff"} if name in WITH_FRAMEWORKS else set()
     assert languages <= {"console", "pycon", "toml", "text"} | run_elsewhere
     assert not any("imagenet-tools" in block for language, block in blocks if language == "text")
 

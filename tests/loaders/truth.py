@@ -21,9 +21,9 @@ SOURCES = (
 )
 
 
-def page_code(word: str) -> str:
-    """The Python of the page "Train without exporting" that has a word in it: what a proof runs."""
-    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "recipes" / "train.md").read_text()
+def page_code(word: str, recipe: str = "train") -> str:
+    """The Python of a page of recipes that has a word in it: what a proof runs."""
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "recipes" / f"{recipe}.md").read_text()
     [code] = [block.split("```")[0] for block in page.split("```python\n")[1:] if word in block.split("```")[0]]
     return code
 
