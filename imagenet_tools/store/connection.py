@@ -256,14 +256,17 @@ def _is_a_body(tables: Mapping[str, Descendants | None]) -> str:
     known = {literal: table for literal, table in tables.items() if table is not None}
     if len(known) < len(tables):
         return "main._is_a_value(wnid, text)"
-    if len(known) > 1:
-        rows = " UNION ALL ".join(f"SELECT {literal} AS asked, below FROM {known[literal].table}" for literal in known)
-        return f"coalesce(wnid IN (SELECT rows.below FROM ({rows}) AS rows WHERE rows.asked = text), false)"
-    ((table, first, last),) = known.values()
-    # The bounds tell DuckDB which row groups to skip.
+    # CASE and WHERE are evaluated before the query runs: a call keeps one table, and bounds that tell DuckDB which row
+    # groups to skip. IN is a semi-join, because nothing here is null. The right side is small and has known rows, so
+    # that side is held in memory, not the images.
+    first = " ".join(f"WHEN {literal} THEN {quoted(table.first)}" for literal, table in known.items())
+    last = " ".join(f"WHEN {literal} THEN {quoted(table.last)}" for literal, table in known.items())
+    rows = " UNION ALL ".join(
+        f"SELECT {literal} AS asked, below FROM {table.table}" for literal, table in known.items()
+    )
     return (
-        f"wnid IS NOT NULL AND wnid >= {quoted(first)} AND wnid <= {quoted(last)} "
-        f"AND coalesce(wnid IN (FROM {table}), false)"
+        f"wnid IS NOT NULL AND wnid >= CASE text {first} END AND wnid <= CASE text {last} END "
+        f"AND wnid IN (SELECT rows.below FROM ({rows}) AS rows WHERE rows.asked = text)"
     )
 
 

@@ -8,19 +8,24 @@ CREATE VIEW synsets AS
     FROM main.synset_facts AS facts LEFT JOIN main.synset_counts AS counts USING (wnid);
 
 -- A text means the only synset of that name, or the only one with images. terms.resolve has the same rule.
+-- These are aggregates over the synsets of one text: the synset that it means, null for none, and all that it may mean.
+CREATE MACRO _meant(wnid, n_images) AS
+    CASE WHEN count(*) = 1 THEN min(wnid)
+         WHEN count(*) FILTER (n_images > 0) = 1 THEN min(wnid) FILTER (n_images > 0) END;
+CREATE MACRO _candidates(wnid, name, n_images) AS
+    string_agg(name || ' (' || wnid || ', ' || main._counted(n_images) || ')', ', ' ORDER BY n_images DESC, wnid);
+
 -- connection.py makes _sets._below, the images at or below each synset (without an index, ILSVRC2012's classes), and the
 -- macro _counted, which says how many they are.
+CREATE VIEW _sets._terms AS
+    SELECT term AS _term, synset_terms.wnid AS _wnid, name AS _name, coalesce(n_below, 0) AS _n_images
+    FROM main.synset_terms LEFT JOIN _sets._below USING (wnid);
 CREATE VIEW terms AS
-    SELECT term,
+    SELECT _term AS term,
            count(*)::SMALLINT AS n,
-           CASE WHEN count(*) = 1 THEN min(wnid)
-                WHEN count(*) FILTER (n_images > 0) = 1 THEN min(wnid) FILTER (n_images > 0) END AS wnid,
-           CASE WHEN count(*) > 1
-                THEN string_agg(name || ' (' || wnid || ', ' || main._counted(n_images) || ')',
-                                ', ' ORDER BY n_images DESC, wnid) END AS candidates
-    FROM (SELECT term, synset_terms.wnid, name, coalesce(n_below, 0) AS n_images
-          FROM main.synset_terms LEFT JOIN _sets._below USING (wnid))
-    GROUP BY term;
+           main._meant(_wnid, _n_images) AS wnid,
+           CASE WHEN count(*) > 1 THEN main._candidates(_wnid, _name, _n_images) END AS candidates
+    FROM _sets._terms GROUP BY _term;
 
 -- A macro takes a synset as a wnid, a name such as dog.n.01, or a lemma of which one sense alone has images.
 --
@@ -38,12 +43,12 @@ CREATE MACRO _term(text) AS
          ELSE replace(_words(text), '_', ' ') END;
 
 -- synset(text): the wnid that a text names, null for null. An error lists the candidates if several synsets remain.
+-- It does not read the view terms: for a column, DuckDB would aggregate all terms, in 1.1 s instead of 0.02 s.
 CREATE MACRO synset(text) AS CASE WHEN text IS NOT NULL THEN coalesce(
-    (SELECT max(CASE WHEN _wnid IS NULL
-                     THEN error('''' || _term || ''' names several synsets: ' || _candidates || '. Use one of these names or wnids.')
-                     ELSE _wnid END)
-     FROM (SELECT term AS _term, wnid AS _wnid, candidates AS _candidates FROM main.terms) AS _terms
-     WHERE _term = _term(text)),
+    (SELECT CASE WHEN count(*) > 0 THEN coalesce(main._meant(_wnid, _n_images),
+                     error('''' || _term(text) || ''' names several synsets: ' || main._candidates(_wnid, _name, _n_images)
+                           || '. Use one of these names or wnids.')) END
+     FROM _sets._terms WHERE _term = _term(text)),
     error('No synset is called ''' || text || '''. Expected a wnid (n02084071), a name (dog.n.01) or a lemma (dog).')) END;
 
 -- under(text): a table of wnid, the synset and everything below it; empty for null.

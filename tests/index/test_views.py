@@ -18,6 +18,7 @@ from imagenet_tools.selection import splits
 from imagenet_tools.store import query
 from imagenet_tools.store.connection import Descendants, connect, specialise_is_a
 from imagenet_tools.wordnet import hierarchy, wordnet
+from tests.forms.written_index import synthetic, write_batches
 from tests.waiting import PATIENCE
 
 
@@ -218,9 +219,22 @@ def test_a_parameter_takes_the_form_of_its_value(index: Index, sql: duckdb.DuckD
     assert counts[0] != counts[1]
 
 
-def test_by_value_the_synsets_below_are_held_and_not_the_images(index: Index) -> None:
-    plan = index.sql("EXPLAIN SELECT count(*) FROM images WHERE is_a(wnid, 'dog')").fetchall()[0][1]
-    assert "MARK" in plan and "SEMI" not in plan
+@pytest.mark.parametrize("more", ["", " AND mode = 'RGB' AND width > 1 AND height > 1 AND source = 'none'"])
+def test_by_value_the_synsets_below_are_held_and_not_the_images(tmp_path: Path, more: str) -> None:
+    index = imagenet_tools.open_index(write_batches(tmp_path / "x.index", synthetic(2_000, ["n02085620", "n02123045"])))
+    plan = index.sql(f"EXPLAIN SELECT image_id FROM images WHERE is_a(wnid, 'dog.n.01'){more}").fetchall()[0][1]
+    assert re.findall(r"\w+_SEMI|SEMI|MARK", plan) == ["SEMI"]
+    assert len(index.sql(f"SELECT image_id FROM images WHERE is_a(wnid, 'dog.n.01'){more}").fetchall()) == 1_000
+
+
+def test_each_of_several_synsets_keeps_its_own_table_and_bounds(index: Index) -> None:
+    query = "SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01') OR is_a(wnid, $bird)"
+    plan = re.sub(r"[^\w.']+", " ", index.sql(f"EXPLAIN {query}", bird="bird.n.01").fetchall()[0][1])
+    for name in ("dog.n.01", "bird.n.01"):
+        below = hierarchy.descendants(name)
+        assert f"'{min(below)}'" in plan and f"'{max(below)}'" in plan
+        assert plan.count(f"{len(below)} rows") == 1
+    assert "CASE" not in plan
 
 
 # Every macro with a column as its argument, and with columns that bear the names of those inside the macros.
