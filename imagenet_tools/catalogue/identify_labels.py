@@ -144,10 +144,12 @@ def _row_orders(file: LabelFile) -> Mapping[str, Wnids]:
     if file.images is not None:
         known = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in file.images], object)
         return {"by the names of their images": known} if any(known) else {}
-    truth = labels.validation_wnids()
-    if len(file) != len(truth):
-        return {}
-    by_number = np.array(truth, object)
+    return _validation_orders() if len(file) == len(labels.validation_wnids()) else {}
+
+
+@functools.cache
+def _validation_orders() -> Mapping[str, Wnids]:
+    by_number = np.array(labels.validation_wnids(), object)
     # A loader of class folders reads one class after the other, and the images of each by name.
     return {
         "in the order of the validation images' numbers": by_number,
@@ -161,19 +163,28 @@ def _agreements(
     """Yield the agreement of each numbering and order of rows, and which rows it explains."""
     for rows, truth in orders.items():
         classes, class_of_row = _distinct_classes(truth)
-        n_known = int((classes != "")[class_of_row].sum())
+        n_known = sum(wnid is not None for wnid in truth.tolist())
         for numbering in tried:
-            expected = [numbering.number_of(wnid) for wnid in classes.tolist()]
-            # -2 is no label: -1 means "no label" in some files.
-            by_class = np.array([-2 if number is None else number for number in expected])
-            right = numbers == by_class[class_of_row]
+            right = numbers == _numbers_of(numbering, classes)[class_of_row]
             yield Agreement(numbering, rows, int(right.sum()), float(right.sum() / n_known)), right
 
 
-def _distinct_classes(truth: Wnids) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.intp]]:
-    """Return the distinct wnids of rows ("": not known), and the place of each row's wnid among them."""
-    classes, class_of_row = np.unique(np.array([wnid or "" for wnid in truth]), return_inverse=True)
-    return classes, class_of_row
+@functools.lru_cache(maxsize=256)
+def _numbers_of(numbering: ListNumbering, classes: tuple[str, ...]) -> Ints:
+    """Return the number of each class; -2 for no number, because -1 means "no label" in some files."""
+    numbers = map(numbering.number_of, classes)
+    return np.array([-2 if number is None else number for number in numbers], np.int64)
+
+
+def _distinct_classes(truth: Wnids) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
+    """Return the distinct wnids of rows ("": not known), and the place of each row's wnid among them.
+
+    A dictionary takes 4 ms for 50,000 rows, np.unique 30.
+    """
+    wnids = [wnid or "" for wnid in truth.tolist()]
+    classes = tuple(sorted(set(wnids)))
+    place_of = {wnid: place for place, wnid in enumerate(classes)}
+    return classes, np.fromiter(map(place_of.__getitem__, wnids), np.intp, len(wnids))
 
 
 def _in_range(numbers: Ints, numbering: ListNumbering) -> bool:
@@ -214,9 +225,10 @@ def _count_classes(numbers: Ints, truth: Wnids, right: Bools, numbering: ListNum
     """Return how many classes of the rows agree at least once, and how many contradict the numbering."""
     classes, class_of_row = _distinct_classes(truth)
     n_rows, n_right = np.bincount(class_of_row), np.bincount(class_of_row, right)
-    pairs, counts = np.unique(np.stack([class_of_row, numbers]), axis=1, return_counts=True)
+    distinct, number_of_row = np.unique(numbers, return_inverse=True)
+    pairs, counts = np.unique(class_of_row * len(distinct) + number_of_row, return_counts=True)
     commonest = np.zeros(len(classes), np.int64)
-    np.maximum.at(commonest, pairs[0], counts)
-    listed = np.array([numbering.number_of(wnid) is not None for wnid in classes.tolist()])
+    np.maximum.at(commonest, pairs // len(distinct), counts)
+    listed = _numbers_of(numbering, classes) != -2
     contradicting = listed & (n_right == 0) & (n_rows >= _MIN_ROWS) & (commonest >= _MIN_ALIKE_SHARE * n_rows)
     return int((n_right > 0).sum()), int(contradicting.sum())

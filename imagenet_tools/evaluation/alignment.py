@@ -152,19 +152,25 @@ def _orders(one: Predictions, row_lists: Sequence[RowList], rows: str | RowList 
             )
         words = "by their places in the order of file names" if one.by_place else "by the names of their images"
         return {words: _Order(one.images, wnids)}
-    truth = np.array(labels.validation_wnids(), object)
-    if len(truth) != n:
+    if len(labels.validation_wnids()) != n:
         raise UsageError(
             f"{one.name}: found {count_of(n, 'row')} that name no images. Expected the 50,000 of ILSVRC2012's "
             "validation images, a column of names, or a list of the rows: --rows FILE."
         )
-    images = np.array([f"ILSVRC2012_val_{number:08d}" for number in range(1, n + 1)], object)
+    orders = _validation_orders()
+    return orders if rows is None else {ROWS[str(rows)]: orders[ROWS[str(rows)]]}
+
+
+@functools.cache
+def _validation_orders() -> dict[str, _Order]:
+    """Return the orders that the rows of all validation images may be in, by words."""
+    truth = np.array(labels.validation_wnids(), object)
+    images = np.array([f"ILSVRC2012_val_{number:08d}" for number in range(1, len(truth) + 1)], object)
     by_folder = np.argsort(_places(truth, sorted(set(truth)))[0], kind="stable")
-    orders = {
+    return {
         ROWS["numbers"]: _Order(images, truth),
         ROWS["folders"]: _Order(images[by_folder], truth[by_folder]),
     }
-    return orders if rows is None else {ROWS[str(rows)]: orders[ROWS[str(rows)]]}
 
 
 def _known(images: Texts) -> Texts:

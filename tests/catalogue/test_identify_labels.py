@@ -1,5 +1,6 @@
 """The numbering of a file of labels or predictions is found, or the file is refused."""
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ TRUTH = labels.validation_wnids()
 IMAGES = [f"ILSVRC2012_val_{n:08d}" for n in range(1, 50_001)]
 
 
+@functools.cache
 def order_of(numbering: ListNumbering) -> Sequence[str]:
     """Return the classes by number, computed in another way than in the package."""
     listed = lists.get(numbering.space)
@@ -28,6 +30,15 @@ def order_of(numbering: ListNumbering) -> Sequence[str]:
 
 
 def truth_in(numbering: ListNumbering, wnids: Sequence[str] = TRUTH) -> npt.NDArray[np.int64]:
+    return _truth_in(numbering).copy() if wnids is TRUTH else _numbers(numbering, wnids)
+
+
+@functools.cache
+def _truth_in(numbering: ListNumbering) -> npt.NDArray[np.int64]:
+    return _numbers(numbering, TRUTH)
+
+
+def _numbers(numbering: ListNumbering, wnids: Sequence[str]) -> npt.NDArray[np.int64]:
     index = {wnid: n for n, wnid in enumerate(order_of(numbering), numbering.base)}
     return np.array([index.get(wnid, numbering.base) for wnid in wnids])
 
