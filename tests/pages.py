@@ -15,6 +15,7 @@ import doctest
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ import numpy as np
 import imagenet_tools
 from data.make_readme import PART
 from imagenet_tools.catalogue import labels
+from tests import in_process
 from tests.evaluation import predictions
 from tests.forms import annotations, coco, hf_parquet, kaggle
 from tests.forms.thousand import drawn
@@ -36,6 +38,7 @@ from tests.forms.thousand import drawn
 FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLAGS = doctest.ELLIPSIS
+_SHELL = re.compile(r"[|&;<>()$`\\*?\[\]{}~!'\"]")
 
 
 class Step(NamedTuple):
@@ -93,12 +96,29 @@ def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
     names: dict[str, object] = {}
     for step in steps(text):
         if step.language == "console":
-            command = ["bash", "-c", step.source]
-            ran = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-            yield step, ran.stdout.replace(str(folder), FOLDER), ran.returncode
+            printed, code = _command(step.source, folder, environment)
+            yield step, printed.replace(str(folder), FOLDER), code
         else:
             with contextlib.chdir(folder):
                 yield step, _python(step.source, names), 0
+
+
+def _command(source: str, folder: Path, environment: Mapping[str, str]) -> tuple[str, int]:
+    """Run a command, and return what it prints and its exit code. Only what is no plain command needs a shell."""
+    if arguments := _arguments(source):
+        return in_process.stdout_of(arguments, folder, environment)
+    ran = subprocess.run(
+        ["bash", "-c", source], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return ran.stdout, ran.returncode
+
+
+def _arguments(source: str) -> list[str] | None:
+    """Return the arguments of a command imagenet-tools; None for a command that a shell must interpret."""
+    line = source.replace("\\\n", "")
+    words = shlex.split(line, comments=True)
+    unquoted = re.sub(r"'[^']*'|\"[^\"$`\\\\]*\"", "", line.partition(" #")[0])
+    return words[1:] if words[0] == "imagenet-tools" and not _SHELL.search(unquoted) else None
 
 
 def _python(source: str, names: dict[str, object]) -> str:

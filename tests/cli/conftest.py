@@ -11,9 +11,8 @@ import click
 import pytest
 
 from imagenet_tools import cli
-from imagenet_tools.cli import demo as cli_demo
-from imagenet_tools.cli import query as cli_query
 from imagenet_tools.index import Index
+from tests.in_process import never_fork
 from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
@@ -58,10 +57,7 @@ def run(index: Index, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Captu
     monkeypatch.setenv("IMAGENET_INDEX", str(index.path))
     for name in ("IMAGENET_ROOTS", "COLUMNS", "NLTK_DATA"):
         monkeypatch.delenv(name, raising=False)
-    # This process has threads of DuckDB, so it must not fork: a query runs in this process.
-    for module in (cli_query, cli_demo):
-        monkeypatch.setattr(module, "in_child", lambda work, **_: work())
-    monkeypatch.setattr(cli_query, "reported", lambda work, _: work())
+    never_fork(monkeypatch)
 
     def run(*arguments: str) -> Ran:
         capfdbinary.readouterr()
