@@ -59,13 +59,13 @@ def test_common_hypernyms_are_those_of_nltks_rule() -> None:
 def test_depths() -> None:
     depths = hierarchy.max_depths()[hierarchy.deepest_common_hypernyms(WNIDS, CLASSES)]
     counts = metrics.hits_by_depth(depths, TOP, TRUTH)
+    deepest = []
+    for row in range(N):
+        first, truth = WNIDS[TOP[row, 0]], WNIDS[TRUTH[row]]
+        shared = set(hierarchy.ancestors(first)) & set(hierarchy.ancestors(truth))
+        deepest.append(len(counts) if first == truth else max(map(hierarchy.max_depth, shared)))
     for depth, count in enumerate(counts.tolist()):
-        expected = 0
-        for row in range(N):
-            first, truth = WNIDS[TOP[row, 0]], WNIDS[TRUTH[row]]
-            shared = set(hierarchy.ancestors(first)) & set(hierarchy.ancestors(truth))
-            expected += first == truth or any(hierarchy.max_depth(wnid) >= depth for wnid in shared)
-        assert count == expected
+        assert count == sum(reached >= depth for reached in deepest)
     assert counts[0] == N and counts[-1] == (TOP[:, 0] == TRUTH).sum()
     none = np.full((3, 1), -1)
     assert metrics.hits_by_depth(depths, none, TRUTH[:3]).max() == 0
