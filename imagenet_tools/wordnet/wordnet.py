@@ -213,7 +213,8 @@ def find_row(text: str) -> int | None:
     """Return the row of a wnid or a name; None if no synset has it."""
     text = normalised(text)
     if is_wnid(text):
-        offsets, offset = load().offsets, int(text[1:])
+        offsets = load().offsets
+        offset = offsets.dtype.type(int(text[1:]))  # an int of Python would make numpy convert all offsets: 60 us
         row = int(np.searchsorted(offsets, offset))
         return row if row < len(offsets) and offsets[row] == offset else None
     match = _NAME.fullmatch(text)
