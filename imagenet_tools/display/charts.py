@@ -47,6 +47,7 @@ class Rectangle(NamedTuple):
     height: float
     colour: str  # a key of style.LIGHT
     note: str = ""
+    link: str = ""  # an address that a click opens
 
 
 class Text(NamedTuple):
@@ -67,6 +68,8 @@ class Branch(NamedTuple):
     name: str
     value: int
     parts: tuple[Branch, ...] = ()
+    link: str = ""  # an address that a click opens
+    colour: str = "bar"  # a key of style.LIGHT; of a part that is not divided
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def _svg_of(shape: Rectangle | Text) -> str:
     if isinstance(shape, Rectangle):
         place = f'x="{shape.x:.1f}" y="{shape.y:.1f}" width="{shape.width:.1f}" height="{shape.height:.1f}"'
         note = f"<title>{escaped(shape.note)}</title>" if shape.note else ""
-        return f"<rect {place} {colour}>{note}</rect>"
+        rect = f"<rect {place} {colour}>{note}</rect>"
+        return f'<a href="{escaped(shape.link)}">{rect}</a>' if shape.link else rect
     anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'
     size = "" if shape.size == _FONT_PIXELS else f' font-size="{shape.size}"'
     bold = ' font-weight="600"' if shape.bold else ""
@@ -270,13 +274,13 @@ def _round_step(least: float) -> float:
 # ---- treemaps
 
 
-def treemap(title: str, about: str, root: Branch) -> Chart:
+def treemap(title: str, about: str, root: Branch, *, height: int = _TREE_HEIGHT) -> Chart:
     """Return a treemap: the area of each part is its value.
 
     Names are written only where they fit. Parts that are too small to be seen are joined.
     """
-    room = (_EDGE_PIXELS, _HEAD_PIXELS, WIDTH - 2 * _EDGE_PIXELS, _TREE_HEIGHT)
-    return _chart(title, about, _TREE_HEIGHT, _divided(root, *room, path="", depth=0))
+    room = (_EDGE_PIXELS, _HEAD_PIXELS, WIDTH - 2 * _EDGE_PIXELS, height)
+    return _chart(title, about, height, _divided(root, *room, path="", depth=0))
 
 
 def _divided(
@@ -289,8 +293,8 @@ def _divided(
     if not is_group and len(branch.parts) == 1 and branch.parts[0].value == branch.value:
         yield from _divided(branch.parts[0], x, y, width, height, path=path, depth=depth)
         return
-    colour = ("line" if depth % 2 else "panel") if is_group else "bar"
-    yield Rectangle(x, y, width, height, colour, note)
+    colour = ("line" if depth % 2 else "panel") if is_group else branch.colour
+    yield Rectangle(x, y, width, height, colour, note, branch.link)
     name = _cut(branch.name, width - 8) if height >= _FONT_PIXELS + 3 else ""
     middle = y + (_GROUP_HEAD_PIXELS / 2 if is_group or height < 2 * _FONT_PIXELS + 10 else _FONT_PIXELS)
     number = f"{branch.value:,}"

@@ -26,6 +26,16 @@ DARK = {
     "bar": "#27415d",
     "muted": "#5c5f66",
 }
+# The colours of groups, such as the synsets at a level of the hierarchy: texts in `ink` can be read on each.
+GROUPS = tuple(f"group{n}" for n in range(12))
+LIGHT |= dict(zip(GROUPS, (
+    "#b9d7f5", "#f5d3a8", "#bfe3b4", "#f3bfc0", "#d6c5ee", "#b3e4e0", "#f0e2a0", "#f2c4e0", "#cfd8a9", "#c9cfe0",
+    "#e4cdb8", "#a9dcc4",
+), strict=True))  # fmt: skip
+DARK |= dict(zip(GROUPS, (
+    "#264f78", "#6b4717", "#2c5a24", "#6d3032", "#4d3a70", "#1d5a56", "#5e5212", "#6a3357", "#49521f", "#3f4761",
+    "#5a4330", "#1f573f",
+), strict=True))  # fmt: skip
 BOX = "#ffcc00"  # the lines of boxes, on any picture
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
