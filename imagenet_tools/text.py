@@ -59,6 +59,24 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+
+
+def csv_safe(value: object) -> object:
+    """Return a cell of CSV that no spreadsheet takes for a formula: a text that begins like one gets a ' before it.
+
+    The characters are those of CWE-1236 and OWASP ASVS 1.2.10. A text that begins with ' before one of them gets
+    another ', so that taking one away restores every text. Numbers stay as they are, also as texts.
+
+    Example:
+        >>> csv_safe("=1+1"), csv_safe("-1.5"), csv_safe(-3), csv_safe("beagle")
+        ("'=1+1", '-1.5', -3, 'beagle')
+    """
+    if not isinstance(value, str) or not value.lstrip("'").startswith(_FORMULA_STARTS):
+        return value
+    return value if re.fullmatch(r"[+-]\d+(?:\.\d+)?(?:e[+-]?\d+)?", value, re.ASCII) else f"'{value}"
+
+
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """Return a question that names the closest known name, with a space at its end; empty if none is close.
 

@@ -91,6 +91,19 @@ def connect_contained(
     return sql
 
 
+def assert_locked(sql: duckdb.DuckDBPyConnection) -> None:
+    """Raise QueryError unless every setting that contains a connection has the value that connect_contained() gave it.
+
+    A version of DuckDB that renames a setting, or ignores one, is refused before it runs a query.
+    """
+    rows = sql.execute("SELECT name, lower(value) FROM duckdb_settings()").fetchall()
+    found = {str(name): str(value) for name, value in rows}
+    for setting in _LOCK_SETTINGS:
+        name, _, value = setting.removeprefix("SET ").partition(" = ")
+        if found.get(name) != value:
+            raise QueryError(f"DuckDB has {name} = {found.get(name)}; expected {value}. The query is not run.")
+
+
 def ask(sql: duckdb.DuckDBPyConnection, text: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation:
     """Return one SELECT as a relation.
 
