@@ -36,6 +36,7 @@ ROOMS = (
     "exports",
     "formats",
     "api",
+    "explorer",
     "cli",
 )
 FACE = ("index", "api", "__init__", "__main__")  # modules above the ground
@@ -58,6 +59,9 @@ HOMES = {
     "google_crc32c": {"containers.tfrecords"},
     "indexed_gzip": {"containers.gzip_stream"},
     "anywidget": {"selection.widget"},
+    "jinja2": {"explorer"},
+    "starlette": {"explorer"},
+    "uvicorn": {"explorer"},
 }
 
 # The rooms that may contain SQL.
@@ -67,6 +71,7 @@ SQL = {
     "build": "the merge of scanned parts into tables",
     "exports": "the plan of an export, its boxes and its order of images",
     "formats": "tables that a format lists its images in",
+    "explorer": "counts for filters, pages of images, and facts of one image",
     "cli": "the counts that `info` prints, and examples in help texts",
 }
 

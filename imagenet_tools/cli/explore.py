@@ -1,0 +1,80 @@
+"""The command explore: an index in the browser."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import click
+
+from imagenet_tools.cli import DONE, PROBLEMS, options
+from imagenet_tools.cli.printing import note, print_json
+from imagenet_tools.errors import UsageError
+from imagenet_tools.text import printable
+
+
+@options.make_command("explore")
+@click.argument("index", required=False, type=options.PATH)
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="The port. Default: a free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--predictions",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="Show predictions too: a file as `evaluate` reads it. Repeatable.",
+)
+@click.option("--export", "copy", type=options.PATH, metavar="DIR", help="Write a static copy of --under, and end.")
+@click.option("--under", multiple=True, metavar="SYNSET", help="A synset of the static copy. Repeatable.")
+@options.root_option
+def command(
+    index: Path | None,
+    port: int,
+    no_browser: bool,
+    predictions: tuple[Path, ...],
+    copy: Path | None,
+    under: tuple[str, ...],
+) -> int:
+    """Explore an index in the browser.
+
+    Opens a local website: the tree of synsets with counts, images with boxes, filters, SQL, and a builder of subsets.
+    Only this machine can open it, with the token in the printed address. Nothing is loaded from the network. Ctrl-C
+    ends it.
+
+    Examples:
+        imagenet-tools explore
+        imagenet-tools explore imagenet.index --port 8000 --no-browser
+        imagenet-tools explore --predictions resnet50.npy
+        imagenet-tools explore --export dogs --under dog --under toy_dog
+
+    Exit code 3: some images of a static copy cannot be shown; their pages have their facts.
+    """
+    if bool(under) != (copy is not None):
+        raise UsageError("Expected --export DIR and --under SYNSET together: a static copy holds chosen synsets.")
+    opened = options.open_index(index)
+    try:
+        from imagenet_tools.explorer import server
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"explore needs Starlette, uvicorn and Jinja2, and found no module {error.name}. "
+            "Install them: pip install 'imagenet-tools[explore]'."
+        ) from error
+
+    if copy is not None:
+        wnids = [options.note_sense(opened.resolve(text)) for text in under]
+        n_problems = server.copy(opened, copy, wnids, list(predictions))
+        print_json({"path": str(copy), "problems": n_problems}) if options.as_json() else click.echo(
+            printable(str(copy))
+        )
+        return PROBLEMS if n_problems else DONE
+
+    def announce(address: str) -> None:
+        print_json({"address": address}) if options.as_json() else click.echo(address)
+        sys.stdout.flush()
+        note("Ctrl-C ends the website.")
+        if not no_browser:
+            webbrowser.open(address)
+
+    server.serve(opened, port=port, predictions=list(predictions), announce=announce)
+    return DONE

@@ -1,0 +1,200 @@
+"""Counts of an index by synset, for any filters: one pass over the images for each new filter, and none after it.
+
+Arrays have a value for each row of imagenet_tools.wordnet.wordnet: (82,115,).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from imagenet_tools.explorer.filters import MEASURES, NONE, Filters
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from imagenet_tools.store.store import Store
+
+    Counts = npt.NDArray[np.int64]
+
+SUMS = {
+    "images": "count(*)",
+    "boxes": "sum(n_boxes)",
+    "bytes": "sum(length)",
+    "pixels": "sum(width::BIGINT * height)",
+}
+_BOX_AREA = "least(floor(20 * (nxmax - nxmin) * (nymax - nymin)), 19)"
+BOX_AREA_STEP = 5.0  # percent
+_KEPT_FILTERS = 32
+_FACETS = ("dataset", "split", "problem")
+
+_Value = TypeVar("_Value")
+
+
+class Bins(NamedTuple):
+    """A histogram for each class: the parallel arrays of its row, bin and count."""
+
+    rows: Counts
+    bins: Counts
+    counts: Counts
+
+    def of(self, mask: npt.NDArray[np.bool_], n_bins: int) -> list[int]:
+        """Return the histogram of the classes of a mask."""
+        chosen = mask[self.rows]
+        counted = np.bincount(self.bins[chosen], weights=self.counts[chosen], minlength=n_bins)
+        return [int(n) for n in counted[:n_bins]]
+
+
+class Memo(Generic[_Value]):
+    """Results of a function by its argument, the most recent ones; threads wait for a result that another makes."""
+
+    def __init__(self, make: Callable[..., _Value], n: int) -> None:
+        self._make, self._n = make, n
+        self._lock = threading.Lock()
+        self._results: OrderedDict[tuple[object, ...], Future[_Value]] = OrderedDict()
+
+    def __call__(self, *key: object) -> _Value:
+        """Return the result for an argument."""
+        with self._lock:
+            result, is_new = self._results.get(key), key not in self._results
+            if result is None:
+                result = self._results[key] = Future()
+            self._results.move_to_end(key)
+            while len(self._results) > self._n:
+                self._results.popitem(last=False)
+        if is_new:
+            try:
+                result.set_result(self._make(*key))
+            except BaseException as error:  # noqa: BLE001 - those who wait get it too
+                with self._lock:
+                    self._results.pop(key, None)
+                result.set_exception(error)
+        return result.result()
+
+
+class Cube(NamedTuple):
+    """Sums by class, data set, split and problem: parallel arrays; numbers of facets are places in their choices."""
+
+    rows: Counts
+    facets: dict[str, Counts]
+    sums: dict[str, Counts]  # by the keys of SUMS
+
+
+class IndexCounts:
+    """The counts of one index. Threads may share it."""
+
+    def __init__(self, index: Store) -> None:
+        self.index = index
+        self._cube = Memo(self._make_cube, _KEPT_FILTERS)
+        self._counts = Memo(self._count, 4 * _KEPT_FILTERS)
+        self._histograms = Memo(self._bins, _KEPT_FILTERS * (len(MEASURES) + 1))
+
+    def direct(self, filters: Filters, by: str = "images") -> Counts:
+        """Return what is counted of the images of each synset itself; `by` is a key of SUMS."""
+        return self._counts(filters, by)[0]
+
+    def inclusive(self, filters: Filters, by: str = "images") -> Counts:
+        """Return what is counted of the images at or below each synset, each image once."""
+        return self._counts(filters, by)[1]
+
+    def histogram(self, filters: Filters, name: str) -> Bins:
+        """Return the histogram of a key of MEASURES, or of box_area, for each class."""
+        return self._histograms(filters, name)
+
+    def prepare(self) -> None:
+        """Count what a page without filters needs, so that no page waits for it."""
+        for by in SUMS:
+            self.inclusive(Filters(), by)
+        for name in (*MEASURES, "box_area"):
+            self.histogram(Filters(), name)
+
+    def _count(self, filters: Filters, by: str) -> tuple[Counts, Counts]:
+        if filters == Filters() and by == "images":
+            direct = self.index.counts()  # the build has counted them
+        else:
+            cube = self._cube(filters.labels, filters.ranges)
+            chosen = np.ones(len(cube.rows), np.bool_)
+            for name in _FACETS:
+                if value := getattr(filters, name):
+                    numbers, place = cube.facets[name], self._place(name, value)
+                    chosen &= numbers >= 0 if value == "any" else numbers == place
+            direct = np.zeros(len(wordnet.load().offsets), np.int64)
+            np.add.at(direct, cube.rows[chosen], cube.sums[by][chosen])
+        return direct, graph.inclusive(hierarchy.edges_up(), direct)
+
+    def _place(self, facet: str, value: str | None) -> int:
+        """Return the number of a value of a facet in a cube; -1 for null."""
+        return -1 if value in (None, NONE) else self.choices[facet].index(str(value))
+
+    def _make_cube(self, labels: str, ranges: tuple[tuple[str, float | None, float | None], ...]) -> Cube:
+        where, values = Filters(labels=labels, ranges=ranges).sql()
+        sums = ", ".join(f"coalesce({sql}, 0)::BIGINT" for sql in SUMS.values())
+        query = f"""SELECT wnid, {", ".join(_FACETS)}, {sums} FROM images
+                    WHERE wnid IS NOT NULL AND {where} GROUP BY ALL"""
+        counted = self.index.cursor().execute(query, values).fetchall()
+        rows = [(row, *others) for wnid, *others in counted if (row := wordnet.find_row(wnid)) is not None]
+        columns = list(zip(*rows, strict=True)) or [()] * (1 + len(_FACETS) + len(SUMS))
+        facets = {
+            name: np.array([self._place(name, value) for value in column], np.int64)
+            for name, column in zip(_FACETS, columns[1:], strict=False)
+        }
+        arrays = [np.array(column, np.int64) for column in columns[1 + len(_FACETS) :]]
+        return Cube(np.array(columns[0], np.int64), facets, dict(zip(SUMS, arrays, strict=True)))
+
+    def _bins(self, filters: Filters, name: str) -> Bins:
+        where, values = filters.sql()
+        if name == "box_area":
+            source = "boxes"
+            if filters != Filters():
+                source += f" SEMI JOIN (SELECT dataset, image_id FROM images WHERE {where}) USING (dataset, image_id)"
+            query = f"SELECT wnid, {_BOX_AREA}::INT AS bin, count(*) FROM {source} WHERE nxmin IS NOT NULL GROUP BY ALL"
+        else:
+            measure = MEASURES[name]
+            number = f"least(floor({measure.sql} / {measure.step} + 1e-9), {measure.n_bins - 1})::INT"
+            query = f"SELECT wnid, {number} AS bin, count(*) FROM images WHERE {where} GROUP BY ALL"
+        counted = self.index.cursor().execute(f"FROM ({query}) WHERE wnid IS NOT NULL AND bin IS NOT NULL", values)
+        columns = list(zip(*counted.fetchall(), strict=True)) or [(), (), ()]
+        known = [row if row is not None else -1 for row in map(wordnet.find_row, columns[0])]
+        rows = np.array(known, np.int64)
+        kept = rows >= 0
+        return Bins(rows[kept], np.array(columns[1], np.int64)[kept], np.array(columns[2], np.int64)[kept])
+
+    @functools.cached_property
+    def choices(self) -> dict[str, list[str]]:
+        """The values that each facet may have, with `none` where the column has nulls."""
+        choices: dict[str, list[str]] = {}
+        for name, query in _CHOICES.items():
+            values = [row[0] for row in self.index.cursor().execute(query).fetchall()]
+            choices[name] = sorted(value for value in values if value is not None) + [NONE] * (None in values)
+        choices["problem"] = ["any", NONE, *(code for code in choices["problem"] if code != NONE)]
+        return choices
+
+    def facets(self, filters: Filters, mask: npt.NDArray[np.bool_]) -> dict[str, list[tuple[str, int]]]:
+        """Return the number of images for each value of each facet, below the synsets of a mask.
+
+        The other filters hold. A facet of one value tells nothing, and is left out.
+        """
+        counted: dict[str, list[tuple[str, int]]] = {}
+        for name, values in self.choices.items():
+            options = [value for value in values if name != "problem" or value != NONE]
+            if len(options) < 2:
+                continue
+            totals = [(value, int(self.direct(filters.with_text(name, value))[mask].sum())) for value in options]
+            counted[name] = [(value, n) for value, n in totals if n or getattr(filters, name) == value]
+        return {name: rows for name, rows in counted.items() if len(rows) > 1 or getattr(filters, name)}
+
+
+_CHOICES = {
+    "dataset": "SELECT DISTINCT dataset FROM images",
+    "split": "SELECT DISTINCT split FROM images",
+    "problem": "SELECT DISTINCT problem FROM images",
+    "labels": "SELECT DISTINCT label_set FROM labels",
+}

@@ -1,0 +1,148 @@
+"""Predictions of models beside the images of an index: accuracy below synsets, and confusions with their images."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagenet_tools.text import count_of
+from imagenet_tools.wordnet import graph, hierarchy, wordnet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from imagenet_tools.evaluation.evaluation import ModelScores
+    from imagenet_tools.explorer.levels import Level
+
+N_CONFUSIONS = 100
+
+
+class Model:
+    """A file of predictions, as imagenet_tools.evaluation reads it."""
+
+    def __init__(self, scores: ModelScores) -> None:
+        self.scores = scores
+        self.name = scores.name
+
+    @property
+    def about(self) -> str:
+        """How the rows and labels were read, in a sentence."""
+        aligned = self.scores.aligned
+        return f"{count_of(len(aligned.truth), 'row')} {aligned.order}; labels: {aligned.numbering}"
+
+    @property
+    def notes(self) -> list[str]:
+        """The evidence for that, and what to know of it."""
+        return [*self.scores.aligned.evidence, *self.scores.aligned.notes]
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the classes of a row are best first."""
+        return self.scores.aligned.is_sorted
+
+    def mistakes(self) -> list[dict[str, Any]]:
+        """Return the number of mistakes below each lowest common hypernym, the most first."""
+        return self.scores.by_common_hypernym() if self.is_sorted else []
+
+    def measures(self) -> list[dict[str, Any]]:
+        """Return each figure with its interval and its convention, as texts."""
+        return [
+            {
+                "name": key.replace("_", " "),
+                "shown": f"{100 * one.value:.2f} %" if one.low is not None else f"{one.value:.4g}",
+                "interval": ""
+                if one.low is None or one.high is None
+                else f"{100 * one.low:.2f} to {100 * one.high:.2f}",
+                "n": one.n,
+                "convention": one.convention,
+                "value": one.value,
+            }
+            for key, one in self.scores.measures.items()
+        ]
+
+    @functools.cached_property
+    def _first(self) -> npt.NDArray[np.int64]:
+        """The place of the best class of each row; -1 where it is unknown."""
+        aligned = self.scores.aligned
+        return aligned.top[:, 0] if aligned.is_sorted else np.full(len(aligned.truth), -1)
+
+    @functools.cached_property
+    def _rows(self) -> npt.NDArray[np.int32]:
+        """The row of each class in wordnet.wordnet."""
+        return wordnet.rows_of(self.scores.aligned.classes)
+
+    @functools.cached_property
+    def _below(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows of predictions, and those that are right, at or below each synset."""
+        truth = self.scores.aligned.truth
+        totals = []
+        for chosen in (truth, truth[self._first == truth]):
+            direct = np.zeros(len(wordnet.load().offsets), np.int64)
+            np.add.at(direct, self._rows[chosen], 1)
+            totals.append(graph.inclusive(hierarchy.edges_up(), direct))
+        return totals[0], totals[1]
+
+    def accuracy(self, row: int) -> float | None:
+        """Return the top-1 accuracy of the images at or below a synset, in percent; None without predictions."""
+        n, right = (int(counts[row]) for counts in self._below)
+        return 100 * right / n if n and self.is_sorted else None
+
+    def at_level(self, level: Level) -> float | None:
+        """Return the percent of rows whose best class falls into a group of the label, at a level."""
+        if not self.is_sorted:
+            return None
+        groups = [set(level.of(row)) or {row} for row in self._rows.tolist()]
+        truth, first = self.scores.aligned.truth, self._first
+        pairs, counts = np.unique(np.stack([truth, first]), axis=1, return_counts=True)
+        right = [not groups[true].isdisjoint(groups[said]) for true, said in pairs.T.tolist() if said >= 0]
+        return 100 * float(counts[pairs[1] >= 0][np.array(right, np.bool_)].sum()) / max(len(truth), 1)
+
+    def confusions(self, wnid: str | None = None) -> list[dict[str, Any]]:
+        """Return the most frequent pairs of label and best class that differ, below a synset if one is given."""
+        if not self.is_sorted:
+            return []
+        below = None if wnid is None else set(hierarchy.descendants(wnid))
+        shown = []
+        for pair in self.scores.confusions():
+            if below is None or pair["wnid"] in below:
+                aligned = self.scores.aligned.classes
+                common = self.scores.common[aligned.index(pair["wnid"]), aligned.index(pair["predicted"])]
+                shown.append({**pair, "common": wordnet.wnids_of([int(common)])[0]})
+            if len(shown) == N_CONFUSIONS:
+                break
+        return shown
+
+    def images(self, wnid: str, predicted: str) -> list[str]:
+        """Return the ids of the images of a class for which the best class is another one, or the same."""
+        aligned = self.scores.aligned
+        if wnid not in aligned.classes or predicted not in aligned.classes:
+            return []
+        chosen = (aligned.truth == aligned.classes.index(wnid)) & (self._first == aligned.classes.index(predicted))
+        return [str(image_id) for image_id in np.asarray(aligned.images)[chosen]]
+
+    @functools.cached_property
+    def _place(self) -> dict[str, int]:
+        return {str(image_id): place for place, image_id in enumerate(self.scores.aligned.images)}
+
+    def of_image(self, image_id: str) -> dict[str, Any]:
+        """Return the classes that are predicted for an image, best first; {} if it has no prediction."""
+        place = self._place.get(image_id)
+        if place is None:
+            return {}
+        aligned = self.scores.aligned
+        said = [aligned.classes[n] for n in aligned.top[place].tolist()[:5] if n >= 0]
+        return {
+            "classes": [(wnid, wordnet.label_of(wnid)) for wnid in said],
+            "label": aligned.classes[aligned.truth[place]],
+        }
+
+
+def load(paths: list[Path]) -> list[Model]:
+    """Read and score files of predictions; raises as imagenet_tools.evaluate."""
+    from imagenet_tools.evaluation.evaluation import evaluate
+
+    return [Model(scores) for scores in evaluate(paths).models] if paths else []

@@ -1,0 +1,97 @@
+"""A child process that answers one question about an index: a SELECT of the user, or the counts of a selection.
+
+Both may hold SQL that somebody else wrote, in an address that was shared. So the process is bounded in memory and time,
+and DuckDB is locked before it sees a word of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagenet_tools.explorer.children import DONE, FAILED, READY, answer, requests
+from imagenet_tools.storage.processes import without_pandas
+from imagenet_tools.system import end_with_parent, limit_address_space
+
+if TYPE_CHECKING:
+    from imagenet_tools.store.query import Answer
+
+MAX_ROWS = 10_000
+MAX_CELL_CHARS = 4_000
+MAX_ANSWER_BYTES = 5_000_000
+
+
+def main() -> None:
+    """Answer one request."""
+    end_with_parent()
+    messages = requests()
+    index, tables, memory = next(messages)
+    limit_address_space(memory, memory)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    without_pandas()
+    from imagenet_tools.errors import ImagenetToolsError
+    from imagenet_tools.store.query import assert_locked, connect_contained
+
+    sql = connect_contained(Path(index), {name: Path(path) for name, path in tables.items()}, memory=memory)
+    assert_locked(sql)
+    answer(READY)
+    what, question = next(messages)
+    try:
+        if what == "sql":
+            from imagenet_tools.store import query
+
+            start = time.perf_counter()
+            result = bounded(query.run(sql, question["sql"]))
+            result["seconds"] = time.perf_counter() - start
+        else:
+            from imagenet_tools.explorer.subsets import count
+
+            result = count(Path(index), question)
+    except (ImagenetToolsError, TypeError) as error:
+        answer(FAILED, str(error).encode(errors="replace")[:MAX_CELL_CHARS])
+    else:
+        answer(DONE, json.dumps(result).encode())
+
+
+def bounded(found: Answer) -> dict[str, Any]:
+    """Return the columns and the first rows of an answer as plain values, and why there are no more."""
+    rows: list[list[object]] = []
+    n_bytes, cut = 0, ""
+    for row in found.rows:
+        if len(rows) == MAX_ROWS:
+            cut = f"Only the first {MAX_ROWS:,} rows are shown."
+            break
+        plain = [_plain(value) for value in row]
+        n_bytes += len(json.dumps(plain))
+        if n_bytes > MAX_ANSWER_BYTES:
+            cut = f"Only the first {len(rows):,} rows are shown: more are over {MAX_ANSWER_BYTES:,} bytes."
+            break
+        rows.append(plain)
+    return {"columns": list(found.columns), "rows": rows, "cut": cut}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int)):
+        return value if value is None or abs(value) < 1 << 53 else str(value)
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return _cut(json.dumps([_plain(part) for part in value], ensure_ascii=False))
+    if isinstance(value, dict):
+        return _cut(json.dumps({str(key): _plain(part) for key, part in value.items()}, ensure_ascii=False))
+    return _cut(value.hex() if isinstance(value, bytes) else str(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CELL_CHARS else text[: MAX_CELL_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+if __name__ == "__main__":
+    main()

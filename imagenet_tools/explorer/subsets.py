@@ -1,0 +1,135 @@
+"""A subset that is being built: its words, its counts, and its recipe, command and Python."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from imagenet_tools.errors import UsageError
+from imagenet_tools.selection import recipe
+from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.wordnet import wordnet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# The words that the page sets, by their parameter in an address: those that name no file of the user.
+WORDS = ("under", "without", "dataset", "from_", "boxed", "where", "min_images", "max_images", "split", "per_class",
+         "limit", "nested", "seed")  # fmt: skip
+LISTED = ("under", "without", "dataset", "from_")  # several values with ',' between
+_BY_KEYWORD = {word.keyword: word for word in SELECTION}
+
+
+def words_of(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the words of a selection that an address names, as index.select takes them.
+
+    `split` of an address filters by the official split, so the word split is `resplit` there, and `from_` is `from`.
+
+    Raises:
+        UsageError: A number is none.
+    """
+    words: dict[str, Any] = {}
+    for keyword in WORDS:
+        text = parameters.get(parameter_of(keyword), "").strip()
+        if not text:
+            continue
+        kind = _BY_KEYWORD[keyword].kind
+        if keyword in LISTED:
+            words[keyword] = [part for part in text.split(",") if part]
+        elif kind == "number":
+            if not (text.isascii() and text.isdecimal() and len(text) < 12):
+                raise UsageError(f"{keyword} {text}: expected a whole number.")
+            words[keyword] = int(text)
+        else:
+            words[keyword] = True if kind == "flag" else text
+    return words
+
+
+def parameter_of(keyword: str) -> str:
+    """Return the parameter of an address for a word of a selection."""
+    return {"split": "resplit", "dataset": "sets", "from_": "from"}.get(keyword, keyword)
+
+
+def count(index_path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of a selection and its words in three spellings. Runs in a child process: see query_child.
+
+    Args:
+        index_path: The index.
+        question: The words as `words`, and the roots of sources as `roots`.
+
+    Returns:
+        images, boxes, bytes and classes by split; the steps with what each left; notes; the recipe, command and Python.
+    """
+    from imagenet_tools.index import Index
+
+    with Index.open(index_path, roots=dict(question["roots"])) as index:
+        chosen = index.select(**question["words"])
+        sums = chosen.run(
+            """SELECT split, count(*), count(DISTINCT wnid), coalesce(sum(n_boxes), 0)::BIGINT,
+                      coalesce(sum(length), 0)::BIGINT
+               FROM made WHERE left_out IS NULL GROUP BY split ORDER BY split"""
+        ).fetchall()
+        names = ("split", "images", "classes", "boxes", "bytes")
+        splits = [dict(zip(names, row, strict=True)) for row in sums]
+        by_class = {wnid: n for counted in chosen.counts().values() for wnid, n in counted.items()}
+        return {
+            "splits": splits,
+            "images": sum(row["images"] for row in splits),
+            "boxes": sum(row["boxes"] for row in splits),
+            "bytes": sum(row["bytes"] for row in splits),
+            "classes": len(by_class),
+            "smallest": [(wnid, wordnet.label_of(wnid), by_class[wnid]) for wnid in
+                         sorted(by_class, key=lambda wnid: (by_class[wnid], wnid))[:5]],
+            "steps": [step.cells() for step in chosen.steps()],
+            "notes": list(chosen.notes()),
+            "recipe": recipe.text(chosen, name="subset"),
+            "command": "imagenet-tools export subset --to image_folder" + flags(question["words"]),
+            "python": python(question["words"]),
+        }  # fmt: skip
+
+
+def flags(words: Mapping[str, Any]) -> str:
+    """Return words as flags of the command line, each after a space.
+
+    Example:
+        >>> flags({"under": ["n02084071"], "boxed": True, "where": "width >= 256"})
+        " --under dog.n.01 --boxed --where 'width >= 256'"
+    """
+    return "".join(f" {text}" for text in map(shlex.quote, arguments(words)))
+
+
+def arguments(words: Mapping[str, Any]) -> list[str]:
+    """Return words as arguments of the command line."""
+    texts: list[str] = []
+    for keyword, value in words.items():
+        word = _BY_KEYWORD[keyword]
+        if word.kind == "flag":
+            texts.append(word.flag)
+            continue
+        for part in value if isinstance(value, list) else [value]:
+            texts += [word.flag, _spelled(word.form.synsets, str(part))]
+    return texts
+
+
+def python(words: Mapping[str, Any]) -> str:
+    """Return words as a call of index.select.
+
+    Example:
+        >>> python({"under": ["n02084071"], "per_class": "300"})
+        'index.select(under="dog.n.01", per_class="300")'
+    """
+    texts = []
+    for keyword, value in words.items():
+        synsets = _BY_KEYWORD[keyword].form.synsets
+        values = [_spelled(synsets, str(part)) for part in value] if isinstance(value, list) else value
+        shown = values[0] if isinstance(values, list) and len(values) == 1 else values
+        texts.append(f"{keyword}={'True' if shown is True else json.dumps(shown, ensure_ascii=False)}")
+    return f"index.select({', '.join(texts)})"
+
+
+def _spelled(is_synset: bool, text: str) -> str:
+    """Return a wnid as the name of its synset, which people read more easily."""
+    row = wordnet.find_row(text) if is_synset else None
+    return text if row is None else wordnet.name_at(row)

@@ -1,0 +1,171 @@
+"""Children are killed at their limits, and the next one answers: hostile pictures, and SQL that asks for too much."""
+
+import io
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagenet_tools.containers.payload import Place
+from imagenet_tools.display.pictures import ShownBox
+from imagenet_tools.errors import FormatError, QueryError
+from imagenet_tools.explorer import children
+from imagenet_tools.explorer.children import PictureMakers, Questioners
+from imagenet_tools.index import Index
+from imagenet_tools.store import query
+
+
+@pytest.fixture(scope="module")
+def makers(index: Index) -> Iterator[PictureMakers]:
+    makers = PictureMakers(index.stamps, 2)
+    yield makers
+    makers.close()
+
+
+@pytest.fixture(scope="module")
+def questioners(index: Index) -> Iterator[Questioners]:
+    questioners = Questioners(index.path)
+    yield questioners
+    questioners.close()
+
+
+def jpeg(size: tuple[int, int], **options: object) -> bytes:
+    Image.new("RGB", size, "#b0413e").save(out := io.BytesIO(), "JPEG", **options)
+    return out.getvalue()
+
+
+def with_scans(data: bytes, n: int) -> bytes:
+    """Repeat the last scan of a progressive JPEG."""
+    start = data.rindex(b"\xff\xda")
+    return data[:start] + data[start:-2] * n + data[-2:]
+
+
+def placed(path: Path, data: bytes) -> Place:
+    path.write_bytes(data)
+    return Place(path, 0, len(data), encoding="")
+
+
+def test_a_picture_has_the_boxes_and_fits(makers: PictureMakers, tmp_path: Path) -> None:
+    place = placed(tmp_path / "a.JPEG", jpeg((640, 320)))
+    plain = makers.picture(place, [], fit=256, labels=False)
+    drawn = makers.picture(place, [ShownBox(0.2, 0.2, 0.6, 0.7)], fit=256, labels=False)
+    assert Image.open(io.BytesIO(plain)).size == (256, 128)
+    assert plain != drawn
+    assert (
+        max(
+            Image.open(
+                io.BytesIO(makers.picture(placed(tmp_path / "b.JPEG", jpeg((4000, 100))), [], fit=None, labels=True))
+            ).size
+        )
+        == 1600
+    )
+
+
+@pytest.mark.parametrize("name", ["scans", "pixels", "text", "cut", "eps", "svg", "empty"])
+def test_a_hostile_image_is_refused_and_the_next_one_is_shown(makers: PictureMakers, tmp_path: Path, name: str) -> None:
+    data = {
+        "scans": with_scans(jpeg((2000, 2000), progressive=True), 150),
+        "pixels": jpeg((13_000, 13_000), quality=1),  # 169 MP
+        "text": b"<html>not found</html>",
+        "cut": jpeg((640, 480))[:300],
+        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+        "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        "empty": b"",
+    }[name]
+    place = placed(tmp_path / name, data)
+    makers.picture(placed(tmp_path / "first", jpeg((64, 64))), [], fit=256, labels=False)
+    with pytest.raises(FormatError):
+        makers.picture(place, [], fit=256, labels=False)
+    good = makers.picture(placed(tmp_path / "good", jpeg((64, 64))), [], fit=256, labels=False)
+    assert Image.open(io.BytesIO(good)).format == "JPEG"
+
+
+def test_an_image_that_takes_too_long_ends_its_child(
+    makers: PictureMakers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "PICTURE_SECONDS", 0.5)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)  # opening it waits for ever
+    for _ in range(3):
+        with pytest.raises(FormatError, match="its process was ended"):
+            makers.picture(Place(fifo, 0, 100, encoding=""), [], fit=256, labels=False)
+    monkeypatch.undo()
+    assert makers.picture(placed(tmp_path / "good", jpeg((64, 64))), [], fit=256, labels=False)
+
+
+BOMBS = (
+    "SELECT count(*) FROM range(100000000) a, range(100000000) b",
+    "SELECT unnest(range(1000000000))",
+    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+)
+MORE_BOMBS = (
+    "SELECT repeat('x', 1000000000) FROM range(9)",
+    "SELECT rpad('x', 1000000000, 'y') FROM range(9)",
+    "SELECT list_sort(range(1000000000))",
+    "SELECT array_agg(a.range || b.range) FROM range(100000) a, range(100000) b",
+    "SELECT sum(levenshtein(repeat('a', 100000), repeat('b', 100000))) FROM range(1000)",
+    "SELECT printf('%999999999d', 1)",
+    "SELECT regexp_matches(repeat('a', 10000000), '(a*)*b') FROM range(1000)",
+    "SELECT count(*) FROM images WHERE " + " OR ".join(f"width = {n}" for n in range(20_000)),
+    "SELECT " + "(" * 5_000 + "1" + ")" * 5_000,
+)
+
+
+@pytest.mark.parametrize("sql", [*BOMBS, *(pytest.param(sql, marks=pytest.mark.long) for sql in MORE_BOMBS)])
+def test_a_bomb_ends_and_the_next_query_is_answered(questioners: Questioners, sql: str) -> None:
+    seconds = 1.5
+    start = time.monotonic()
+    try:
+        answer = questioners.ask("sql", {"sql": sql}, seconds)
+        assert len(answer["rows"]) <= 10_000
+    except QueryError as error:
+        assert str(error)
+    assert time.monotonic() - start < seconds + 30  # on a busy machine the child may start late
+    assert questioners.ask("sql", {"sql": "SELECT 1 AS one"}, 30)["rows"] == [[1]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'", "COPY images TO '/tmp/x'", "ATTACH '/tmp/x'",
+     "SELECT getenv('HOME')", "SET threads = 1", "INSTALL httpfs", "SELECT 1; SELECT 2",
+     "FROM read_text('/etc/passwd')",
+     "PRAGMA database_list", "FROM glob('/*')", "EXPORT DATABASE '/tmp/x'", "FROM duckdb_secrets()", "", "nonsense"],
+)  # fmt: skip
+def test_sql_reads_the_index_and_nothing_else(index: Index, sql: str) -> None:
+    with pytest.raises(QueryError), query.connect_contained(index.path) as connection:
+        query.assert_locked(connection)
+        list(query.run(connection, sql).rows)
+
+
+def test_answers_are_bounded(questioners: Questioners) -> None:
+    answer = questioners.ask("sql", {"sql": "SELECT range AS n, repeat('x', 9000) AS t FROM range(100)"}, 30)
+    assert {len(text) for _, text in answer["rows"]} == {4_000}
+    answer = questioners.ask("sql", {"sql": "SELECT range AS n FROM range(20000)"}, 30)
+    assert (len(answer["rows"]), answer["cut"]) == (10_000, "Only the first 10,000 rows are shown.")
+    answer = questioners.ask("sql", {"sql": "SELECT repeat('x', 3000) AS t FROM range(9000)"}, 30)
+    assert len(answer["rows"]) < 2_000 and "bytes" in answer["cut"]
+    values = questioners.ask(
+        "sql", {"sql": "SELECT 1/0.0 AS i, 9007199254740993 AS b, [1, NULL] AS l, {'a': 1} AS s, NULL AS n"}, 30
+    )
+    assert values["rows"] == [["inf", "9007199254740993", "[1, null]", '{"a": 1}', None]]
+
+
+def test_no_child_is_left(index: Index) -> None:
+    questioners, makers = Questioners(index.path), PictureMakers(index.stamps, 2)
+    mine = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout.split()
+    assert len(mine) >= 3
+    questioners.close()
+    makers.close()
+    left = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout.split()
+    assert len(set(mine) - set(left)) >= 3
+
+
+def test_a_setting_that_differs_stops_the_query(index: Index) -> None:
+    from imagenet_tools.store.connection import connect
+
+    with pytest.raises(QueryError, match="enable_external_access"):
+        query.assert_locked(connect(index.path))

@@ -1,0 +1,96 @@
+"""Pages and their files, through the application: what a browser gets."""
+
+import csv
+import io
+import json
+import re
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.explorer.conftest import Web
+
+
+def test_pages_have_no_inline_script_and_style(web: Web) -> None:
+    for path in (
+        "/synset/dog?level=9&boxes_drawn=1",
+        "/image/3",
+        "/search?q=dog",
+        "/search",
+        "/synset/nothing",
+        "/nothing",
+    ):
+        page = web.get(path).text
+        assert "<html" in page, path
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", page), path
+        links = re.findall(r'(?:src|href)="([^"]*)"', page)
+        assert all(link.startswith(("/", "#")) and not link.startswith("//") for link in links), path
+
+
+def test_the_home_is_the_top_of_the_tree(web: Web) -> None:
+    answer = web.get("/?split=val")
+    assert (answer.status, answer.headers["location"]) == (303, "/synset/n00003553?split=val")
+
+
+def test_a_page_has_its_rows_beside_it(web: Web) -> None:
+    data = json.loads(web.get("/synset/dog.n.01.json?split=val").body)
+    assert (data["wnid"], data["images_inclusive"], len(data["shown"])) == ("n02084071", 20, 20)
+    rows = list(csv.DictReader(io.StringIO(web.get("/synset/n02084071.csv?split=val").text)))
+    table = pq.read_table(io.BytesIO(web.get("/synset/dog.parquet?split=val").body)).to_pylist()
+    assert (
+        [row["image_id"] for row in rows]
+        == [row["image_id"] for row in table]
+        == [row["image_id"] for row in data["shown"]]
+    )
+    assert json.loads(web.get("/image/3.json").body)["number"] == 3
+    assert "wnid" in web.get("/search.csv?q=dog").text
+
+
+def test_pictures_are_made_again(web: Web) -> None:
+    small = web.get("/image/3/thumbnail")
+    assert (small.status, small.headers["content-type"]) == (200, "image/jpeg")
+    assert max(Image.open(io.BytesIO(small.body)).size) == 256
+    plain, drawn = web.get("/image/25/full").body, web.get("/image/25/full?boxes_drawn=1").body
+    assert Image.open(io.BytesIO(plain)).format == "JPEG"
+    assert plain and drawn
+
+
+def test_an_image_that_cannot_be_decoded_says_so(web: Web, index_number_of_cut: int) -> None:
+    answer = web.get(f"/image/{index_number_of_cut}/thumbnail")
+    assert (answer.status, answer.headers["content-type"]) == (422, "image/svg+xml")
+    assert "Cannot be shown" in answer.text
+
+
+@pytest.fixture
+def index_number_of_cut(site) -> int:  # type: ignore[no-untyped-def]
+    (image,) = site.pages.of_ids(["n02088364_19183"])  # without its last two bytes
+    return int(image.number)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/image/x/thumbnail", "/image/-1/thumbnail", "/image/1e3/full", "/image/999999999/thumbnail", "/image/..%2f/full",
+     "/image/1/other", "/static/../server.py", "/static/..%2fserver.py", "/static/%2e%2e/gate.py",
+     "/static//etc/passwd",
+     "/tree/nothing", "/synset/%00", "/synset/..%2f..%2fetc%2fpasswd", "/synset/" + "x" * 5_000, "/image/%00/full"],
+)  # fmt: skip
+def test_wrong_paths_are_errors_of_the_client(web: Web, path: str) -> None:
+    assert 400 <= web.get(path).status < 500
+
+
+def test_every_link_of_a_page_leads_somewhere(web: Web) -> None:
+    waiting, seen = ["/synset/n02084071?boxes_drawn=1"], set[str]()
+    for _ in range(60):
+        page = waiting.pop(0)
+        links = set(re.findall(r'(?:src|href|hx-get)="(/[^"]*)"', web.get(page).text))
+        for link in sorted(links - seen):
+            seen.add(link)
+            if len(seen) < 80:
+                path = link.replace("&amp;", "&").partition("#")[0]
+                assert web.get(path).status in (200, 303, 422), (page, path)
+                if "/synset/" in path and "." not in path.partition("?")[0]:
+                    waiting.append(path)
+        if len(seen) >= 80:
+            break
+    assert len(seen) >= 80

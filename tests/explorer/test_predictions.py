@@ -1,0 +1,113 @@
+"""Predictions beside the images: accuracy on the tree, confusions and their pictures; and static copies."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagenet_tools.catalogue import labels
+from imagenet_tools.explorer import predictions, server, views
+from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.predictions import Model
+from imagenet_tools.explorer.server import Pages
+from imagenet_tools.explorer.views import Site
+from imagenet_tools.index import Index
+from imagenet_tools.wordnet import hierarchy, wordnet
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The best class of the 50,000 images: every Pekinese is a Chihuahua, every tenth image is a tabby."""
+    order = labels.index_of(labels.ilsvrc2012_sorted())
+    truth = np.array([order[wnid] for wnid in labels.validation_wnids()])
+    first = truth.copy()
+    first[truth == order["n02086079"]] = order["n02085620"]
+    first[::10] = order["n02123045"]
+    path = tmp_path_factory.mktemp("predictions") / "model.csv"
+    lines = [f"ILSVRC2012_val_{n:08d},{number}" for n, number in enumerate(first.tolist(), 1)]
+    path.write_text("image,class\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pages(index: Index, file: Path) -> Iterator[Pages]:
+    with server.opened(index, [file]) as pages:
+        yield pages
+
+
+@pytest.fixture
+def model(pages: Pages) -> Model:
+    (model,) = pages.site.models
+    return model
+
+
+def test_accuracy_below_a_synset_is_that_of_its_images(model: Model) -> None:
+    truth = np.array(labels.validation_wnids())
+    right = np.arange(50_000) % 10 != 0
+    right = (right & (truth != "n02086079")) | (truth == "n02123045")
+    for name in ("dog.n.01", "entity.n.01", "pekinese.n.01", "tabby.n.01"):
+        below = np.isin(truth, hierarchy.descendants(name))
+        assert model.accuracy(wordnet.row_of(name)) == pytest.approx(100 * right[below].mean())
+    assert model.accuracy(wordnet.row_of("theory.n.01")) is None
+
+
+def test_confusions_lead_to_their_pictures(pages: Pages, model: Model) -> None:
+    site = pages.site
+    data = views.predictions(site, Address("/predictions", {})).data
+    assert (data["confusions"][0]["wnid"], data["confusions"][0]["predicted"]) == ("n02086079", "n02085620")
+    assert wordnet.label_of(data["confusions"][0]["common"]) == "toy dog"
+    where = Address("/predictions/images", {"label": "n02086079", "predicted": "n02085620"})
+    shown = views.predicted_images(site, where).data["shown"]
+    in_index = {
+        row[0]
+        for row in site.index.sql("SELECT image_id FROM images WHERE split = 'val' AND wnid = 'n02086079'").fetchall()
+    }
+    assert {image["image_id"] for image in shown} == in_index & set(model.images("n02086079", "n02085620"))
+    assert shown
+    below = views.predictions(site, Address("/predictions", {"below": "n02084071"})).data["confusions"]
+    assert all(hierarchy.is_a(one["wnid"], "dog.n.01") for one in below)
+
+
+def test_at_the_level_of_the_top_nothing_is_wrong(pages: Pages, model: Model) -> None:
+    levels = pages.site.levels
+    shares = [model.at_level(levels.at(depth)) or 0 for depth in range(levels.least, levels.most + 1)]
+    assert shares[0] > 85
+    assert shares == sorted(shares, reverse=True) or min(shares) > 80
+
+
+def test_an_image_has_its_predictions(pages: Pages) -> None:
+    (image,) = pages.site.pages.of_ids(["ILSVRC2012_val_00000020"])
+    (said,) = views.image(pages.site, image.number).data["predictions"]
+    assert len(said["classes"]) == 1 and said["label"] == image.facts["wnid"]
+
+
+def test_no_predictions_is_an_error(site: Site) -> None:
+    from imagenet_tools.errors import UsageError
+
+    with pytest.raises(UsageError, match="--predictions FILE"):
+        views.predictions(site, Address("/predictions", {}))
+    assert predictions.load([]) == []
+
+
+def test_a_static_copy_needs_no_server(pages: Pages, tmp_path: Path) -> None:
+    from imagenet_tools.explorer import static_copy
+
+    folder = tmp_path / "copy"
+    n_problems = static_copy.write(pages, folder, ["n02085620", "n02084071"], server.HERE / "static")
+    assert n_problems == 1  # the image whose last bytes are missing
+    texts = {path.name: path.read_text() for path in folder.glob("*.html")}
+    assert {"index.html", "n02085620.html", "n02084071.html"} <= texts.keys()
+    for name, text in texts.items():
+        assert "<script" not in text and "<form" not in text, name
+        for link in re.findall(r'(?:src|href)="([^"#]+)"', text):
+            is_cut = "thumbnail" in link or "full" in link
+            assert "/" not in link and (is_cut or (folder / link).is_file()), (name, link)
+    assert json.loads((folder / "n02084071.json").read_text())["images_inclusive"] == 70
+    assert not list(tmp_path.glob(".*"))
+    from imagenet_tools.errors import ExistsError
+
+    with pytest.raises(ExistsError):
+        static_copy.write(pages, folder, ["n02085620"], server.HERE / "static")
