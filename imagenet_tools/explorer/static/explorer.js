@@ -5,7 +5,7 @@ const typing = (target) => target.matches("input, textarea, select, [contentedit
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest(".tree")) return walk(event);
-  if (typing(event.target)) return;
+  if (typing(event.composedPath()[0])) return; // the SQL editor is in a shadow root
   if (event.key === "/") {
     event.preventDefault();
     document.querySelector("input[type=search]").focus();

@@ -5,4 +5,6 @@ const run = () => (form.requestSubmit(), true);
 const home = document.querySelector("#editor");
 const editor = window.makeSqlEditor(home, field.value, JSON.parse(home.dataset.schema), run);
 field.hidden = true;
-form.addEventListener("formdata", (event) => event.formData.set("sql", editor.state.doc.toString()));
+form.addEventListener("submit", () => {
+  field.value = editor.state.doc.toString();
+});
