@@ -61,6 +61,12 @@ class Memo(Generic[_Value]):
         self._lock = threading.Lock()
         self._results: OrderedDict[tuple[object, ...], Future[_Value]] = OrderedDict()
 
+    def has(self, *key: object) -> bool:
+        """Return True if the result for an argument is there."""
+        with self._lock:
+            result = self._results.get(key)
+        return result is not None and result.done()
+
     def __call__(self, *key: object) -> _Value:
         """Return the result for an argument."""
         with self._lock:
@@ -108,6 +114,13 @@ class IndexCounts:
     def histogram(self, filters: Filters, name: str) -> Bins:
         """Return the histogram of a key of MEASURES, or of box_area, for each class."""
         return self._histograms(filters, name)
+
+    def is_ready(self, filters: Filters) -> bool:
+        """Return True if nothing has to be counted for a page with these filters: at the start, it takes seconds."""
+        names = (*MEASURES, "box_area")
+        return self._cube.has(filters.labels, filters.ranges) and all(
+            self._histograms.has(filters, name) for name in names
+        )
 
     def prepare(self) -> None:
         """Count what a page without filters needs, so that no page waits for it."""

@@ -67,10 +67,14 @@ class Levels:
     def _at(self, depth: int) -> Level:
         depths = hierarchy.min_depths()
         counted = np.flatnonzero(self._inclusive > 0)
-        is_group = ((depths == depth) & (self._inclusive > 0)) | ((depths < depth) & (self._direct > 0))
         members, above, _ = graph.pairs(hierarchy.edges_up(), counted.astype(np.int32))
+        # Depth is that of the shortest path, so a synset at this depth may be above another one: hunting dog is as
+        # deep as mammal, because dog is also a domestic animal. The upper one is the group.
+        at_depth = (depths == depth) & (self._inclusive > 0)
+        at_depth[members[at_depth[members] & at_depth[above] & (members != above)]] = False
+        is_group = at_depth | ((depths < depth) & (self._direct > 0))
         # A class above the level is a group of its own images alone: what is below it has groups of its own.
-        kept = is_group[above] & ((depths[above] == depth) | (members == above))
+        kept = is_group[above] & (at_depth[above] | (members == above))
         members, above = members[kept].astype(np.int64), above[kept].astype(np.int64)
         order = np.lexsort((-self._inclusive[above], members))
         groups = sorted(set(above.tolist()), key=lambda row: (-int(self._inclusive[row]), row))

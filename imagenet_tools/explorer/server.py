@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 _THUMBNAIL_PIXELS = 256
+_PREPARE_AFTER_SECONDS = 1.0
 _MAX_NAME_CHARS = 200
 _MAX_PICKED = 1_000
 _SUBSET_SECONDS = 30.0
@@ -102,7 +103,13 @@ class Pages:
         if len(text) > _MAX_NAME_CHARS:  # the search for a close word takes seconds for a long one
             raise UsageError(f"Found a synset of {len(text):,} characters; expected a wnid, a name or a word.")
         wnid = self.site.index.synset(text)
-        return self.page(request, address, lambda: views.synset(self.site, address, wnid), current=wordnet.row_of(wnid))
+        is_whole = bool(request.path_params.get("suffix") or address.parameters.pop("wait", ""))
+        return self.page(
+            request,
+            address,
+            lambda: views.synset(self.site, address, wnid, wait=is_whole),
+            current=wordnet.row_of(wnid),
+        )
 
     def grid(self, request: Request) -> Response:
         """Return the next page of the images of a synset, as a part of its page."""
@@ -370,6 +377,7 @@ def listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # a browser that comes before the server runs waits, and is not refused
     except OSError as error:
         listening.close()
         raise UsageError(f"--port {port}: {error.strerror}. Expected a free port, or none for any.") from error
@@ -410,7 +418,10 @@ def serve(index: Index, *, port: int, predictions: list[Path], announce: Callabl
         gate = Gate(application(pages), port=number)
         config = uvicorn.Config(gate, log_level="warning", access_log=False, ws="none", server_header=False,
                                 lifespan="off")  # fmt: skip
-        threading.Thread(target=_prepare, args=(pages.site,), daemon=True).start()
+        # The first page comes first: it needs nothing of this, which takes both cores for seconds.
+        preparing = threading.Timer(_PREPARE_AFTER_SECONDS, _prepare, (pages.site,))
+        preparing.daemon = True
+        preparing.start()
         announce(f"http://127.0.0.1:{number}/?token={gate.token}")
         uvicorn.Server(config).run(sockets=[listening])
 

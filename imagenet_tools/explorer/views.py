@@ -95,6 +95,8 @@ class Site:
 
     def filters(self, address: Address) -> Filters:
         """Return the filters of an address."""
+        if not address.parameters.keys() & set(filtering.PARAMETERS):
+            return filtering.Filters()  # without a look at the choices, which are not known at the start
         return filtering.read(address.parameters, self.counts.choices)
 
     def level(self, address: Address) -> Level | None:
@@ -187,8 +189,11 @@ def search(text: str) -> View:
 # ---- synset
 
 
-def synset(site: Site, address: Address, text: str) -> View:
-    """Return the page of a synset: its facts, what is above and below it, its histograms, and a page of its images."""
+def synset(site: Site, address: Address, text: str, *, wait: bool = True) -> View:
+    """Return the page of a synset: its facts, what is above and below it, its histograms, and a page of its images.
+
+    Without `wait`, a page that comes while the images are still counted has no facets, histograms and boxes.
+    """
     wnid = site.index.synset(text)
     row = wordnet.row_of(wnid)
     facts = wordnet.synset_at(row)
@@ -196,6 +201,7 @@ def synset(site: Site, address: Address, text: str) -> View:
     mask = wordnet.mask_of(graph.reach(hierarchy.edges_down(), [row]))
     direct, inclusive = site.counts.direct(chosen), site.counts.inclusive(chosen)
     grid = image_grid(site, address, wnid)
+    counted = wait or chosen != filtering.Filters() or site.counts.is_ready(chosen)
     below = _counted_children(row, inclusive)
     hyponyms = [_counted(place, direct, inclusive) for place in below[np.argsort(-inclusive[below], kind="stable")]]
     n_empty = len(hierarchy.edges_down().of(row)) - len(below)
@@ -208,7 +214,8 @@ def synset(site: Site, address: Address, text: str) -> View:
         "lexfile": facts.lexfile,
         "images": int(direct[row]),
         "images_inclusive": int(inclusive[row]),
-        "boxes_inclusive": int(site.counts.inclusive(chosen, "boxes")[row]),
+        "boxes_inclusive": int(site.counts.inclusive(chosen, "boxes")[row]) if counted else None,
+        "counted": counted,
         "classes_inclusive": int((mask & (direct > 0)).sum()),
         "ilsvrc2012_classes": int(terms.ilsvrc2012_below()[row]),
         "paths": [[(step, wordnet.label_of(step)) for step in path] for path in hierarchy.hypernym_paths(wnid)],
@@ -216,9 +223,9 @@ def synset(site: Site, address: Address, text: str) -> View:
         "hyponyms_without_images": n_empty,
         "numbers": lists.numbers_of(wnid),
         "filters": chosen.parameters(),
-        "facets": site.counts.facets(chosen, mask),
+        "facets": site.counts.facets(chosen, mask) if counted else {},
         "problems": PROBLEMS,
-        "histograms": _histograms(site, chosen, mask),
+        "histograms": _histograms(site, chosen, mask) if counted else [],
         "level": _level(site, level, direct, mask),
         **grid,
     }

@@ -4,11 +4,18 @@ import csv
 import io
 import json
 import re
+import socket
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from imagenet_tools.errors import UsageError
+from imagenet_tools.explorer import server, views
+from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.server import templates
+from imagenet_tools.explorer.views import Site
+from imagenet_tools.index import Index
 from tests.explorer.conftest import Web
 
 
@@ -94,3 +101,24 @@ def test_every_link_of_a_page_leads_somewhere(web: Web) -> None:
         if len(seen) >= 80:
             break
     assert len(seen) >= 80
+
+
+def test_the_first_page_does_not_wait_for_what_is_counted_later(index: Index) -> None:
+    fresh = Site(index)
+    dog = Address("/synset/dog", {})
+    early = views.synset(fresh, dog, "dog", wait=False)
+    assert (early.data["counted"], early.data["histograms"], early.data["facets"]) == (False, [], {})
+    assert early.data["images_inclusive"] == 70
+    page = templates(fresh).get_template("synset.html")
+    text = page.render(view=early, data=early.data, address=dog, tree=None)
+    assert 'hx-get="/synset/dog?wait=1"' in text and "Load again" in text
+    fresh.counts.prepare()
+    late = views.synset(fresh, dog, "dog", wait=False).data
+    assert late["counted"] and late["facets"] and late["boxes_inclusive"] == 52
+
+
+def test_a_browser_that_comes_before_the_server_runs_waits() -> None:
+    with server.listen(0) as listening, socket.create_connection(listening.getsockname(), 5) as browser:
+        assert browser.getpeername() == listening.getsockname()
+        with pytest.raises(UsageError, match="--port"):
+            server.listen(listening.getsockname()[1])

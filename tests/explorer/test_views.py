@@ -124,6 +124,9 @@ def test_a_level_counts_every_image_and_colours_every_class(site: Site) -> None:
     for depth in range(site.levels.least, site.levels.most + 1):
         level = site.levels.at(depth)
         assert all(level.of(int(row)) for row in classes), depth
+        deep = [row for row in level.colours if hierarchy.min_depths()[row] == depth]
+        names = wordnet.wnids_of(deep)
+        assert not any(hierarchy.is_a(a, b) for a in names for b in names if a != b), "a group is below another"
         data = views.synset(site, address(level=str(depth)), "whole").data
         groups = data["level"]["groups"]
         several = sum((len(level.of(int(row))) - 1) * int(site.counts.direct(Filters())[row]) for row in classes)
