@@ -148,7 +148,7 @@ class PictureMakers:
         self._n = n or max(2, cores())
         self._free: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(self._n):
-            self._free.put(self._start())
+            self._free.put(None)  # started by the first picture, so that the first page has the cores
 
     def picture(self, place: Place, boxes: Sequence[ShownBox], *, fit: int | None, labels: bool) -> bytes:
         """Return an image as JPEG, upright and with boxes; `fit` is its longest side in pixels, None its own size.
@@ -194,7 +194,7 @@ class Questioners:
     def __init__(self, index: Path, tables: Mapping[str, Path] | None = None) -> None:
         self._settings = (str(index), {name: str(path) for name, path in (tables or {}).items()}, QUERY_MEMORY_BYTES)
         self._lock = threading.Lock()
-        self._spare: Child | None = self._start()
+        self._spare: Child | None = None
         self._slots = threading.BoundedSemaphore(2)
 
     def ask(self, what: str, question: Mapping[str, object], seconds: float = QUERY_SECONDS) -> dict[str, Any]:
@@ -220,6 +220,11 @@ class Questioners:
             raise QueryError(data.decode(errors="replace"))
         result: dict[str, Any] = json.loads(data)
         return result
+
+    def warm(self) -> None:
+        """Start the child that answers the next question, which then does not wait for its imports."""
+        with self._lock:
+            self._spare = self._spare or self._start()
 
     def close(self) -> None:
         """End the child that waits."""

@@ -419,7 +419,7 @@ def serve(index: Index, *, port: int, predictions: list[Path], announce: Callabl
         config = uvicorn.Config(gate, log_level="warning", access_log=False, ws="none", server_header=False,
                                 lifespan="off")  # fmt: skip
         # The first page comes first: it needs nothing of this, which takes both cores for seconds.
-        preparing = threading.Timer(_PREPARE_AFTER_SECONDS, _prepare, (pages.site,))
+        preparing = threading.Timer(_PREPARE_AFTER_SECONDS, _prepare, (pages,))
         preparing.daemon = True
         preparing.start()
         announce(f"http://127.0.0.1:{number}/?token={gate.token}")
@@ -432,7 +432,8 @@ def copy(index: Index, folder: Path, wnids: list[str], predictions: list[Path]) 
         return static_copy.write(pages, folder, wnids, HERE / "static")
 
 
-def _prepare(site: Site) -> None:
+def _prepare(pages: Pages) -> None:
     with contextlib.suppress(Exception):  # a page meets the error again, and shows it
-        site.counts.prepare()
-        _ = site.levels
+        pages.questioners.warm()
+        pages.site.counts.prepare()
+        _ = pages.site.levels
