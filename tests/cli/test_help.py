@@ -67,7 +67,7 @@ def test_a_name_that_is_almost_right_is_corrected(words: list[str], text: str, r
         (["export", "x", "--to"], "yolo", ["yolo", "yolo_classify"]),
         (["export", "x", "--to"], "csv,pa", ["csv,parquet"]),
         (["export", "x", "--link"], "re", ["reflink"]),
-        ([], "ex", ["export"]),
+        ([], "expo", ["export"]),
         (["classes"], "i", ["identify"]),
     ],
 )
