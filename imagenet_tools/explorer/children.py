@@ -38,6 +38,7 @@ PICTURE_SECONDS = 3.0
 QUERY_MEMORY_BYTES = 2 << 30
 QUERY_SECONDS = 5.0
 _START_SECONDS = 30.0
+_LOOK_SECONDS = 1.0  # between two looks of a child for its server
 _MAX_ANSWER_BYTES = 64 << 20
 
 HEAD = struct.Struct(">BI")  # of an answer: 0 or the kind of error, and the number of bytes that follow
@@ -125,10 +126,20 @@ class Child:
 
 
 def requests() -> Iterator[Any]:
-    """Yield the messages of the server: the settings, then requests. Runs in a child."""
-    # Nothing else may write into the pipe of the answers.
+    """Yield the messages of the server: the settings, then requests. Runs in a child.
+
+    The child ends with the server. The parent-death signal would follow the thread that started the child instead.
+    """
+    threading.Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
     while len(head := sys.stdin.buffer.read(4)) == 4:
         yield pickle.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))
+
+
+def _end_without(server: int) -> None:
+    """End this process once its parent is another one."""
+    while os.getppid() == server:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 def answer(kind: int, data: bytes = b"") -> None:

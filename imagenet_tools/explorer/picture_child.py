@@ -6,7 +6,7 @@ import resource
 
 from imagenet_tools.explorer.children import DONE, FAILED, PICTURE_MEMORY_BYTES, READY, answer, requests
 from imagenet_tools.storage.processes import without_pandas
-from imagenet_tools.system import end_with_parent, limit_address_space
+from imagenet_tools.system import limit_address_space
 
 # A progressive JPEG of few bytes can have thousands of scans, each of which passes over all pixels. The decoder has no
 # limit: 6 kB took 2.4 s. Real files have about ten.
@@ -20,7 +20,6 @@ _SCAN = b"\xff\xda"
 
 def main() -> None:
     """Answer requests until the server closes the pipe."""
-    end_with_parent()
     limit_address_space(PICTURE_MEMORY_BYTES, PICTURE_MEMORY_BYTES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     without_pandas()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.explorer.children import DONE, FAILED, READY, answer, requests
 from imagenet_tools.storage.processes import without_pandas
-from imagenet_tools.system import end_with_parent, limit_address_space
+from imagenet_tools.system import limit_address_space
 
 if TYPE_CHECKING:
     from imagenet_tools.store.query import Answer
@@ -28,7 +28,6 @@ MAX_ANSWER_BYTES = 5_000_000
 
 def main() -> None:
     """Answer one request."""
-    end_with_parent()
     messages = requests()
     index, tables, memory = next(messages)
     limit_address_space(memory, memory)

@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -193,3 +194,38 @@ def test_pages_are_answered_while_pictures_are_decoded(web: Web, site: Site, mon
             assert {one.result().status for one in slow} == {422}
     finally:
         fifo.unlink()
+
+
+def test_a_child_outlives_the_thread_that_started_it(index: Index, tmp_path: Path) -> None:
+    makers, questioners = PictureMakers(index.stamps, 1), Questioners(index.path)
+    place = placed(tmp_path / "a.JPEG", jpeg((64, 64)))
+    try:
+        for _ in range(3):
+            for work in (
+                lambda: makers.picture(place, [], fit=64, labels=False),
+                lambda: questioners.ask("sql", {"sql": "SELECT 1"}, 30),
+            ):
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(work).result()
+    finally:
+        makers.close()
+        questioners.close()
+
+
+def test_children_end_with_the_server(index: Index, tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from imagenet_tools.explorer.children import Questioners
+questioners = Questioners(Path({str(index.path)!r}))
+questioners.warm()
+print(questioners._spare._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    child = int(done.stdout)
+    for _ in range(300):
+        if not Path(f"/proc/{child}").exists() or "zombie" in Path(f"/proc/{child}/status").read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {child} is left")

@@ -59,6 +59,7 @@ def test_pictures_are_made_again(web: Web) -> None:
     assert (small.status, small.headers["content-type"]) == (200, "image/jpeg")
     assert max(Image.open(io.BytesIO(small.body)).size) == 256
     plain, drawn = web.get("/image/25/full").body, web.get("/image/25/full?boxes_drawn=1").body
+    assert b"<svg" not in plain, plain
     assert Image.open(io.BytesIO(plain)).format == "JPEG"
     assert plain and drawn
 
