@@ -97,15 +97,16 @@ def imagenet_x(read: Path, checks: Sequence[Path]) -> list[Category]:
 
 
 def objectnet(read: Path, checks: Sequence[Path]) -> list[Category]:
-    """Return the 113 classes of ObjectNet that ILSVRC2012 has, by ObjectNet's id of 313, with their classes there.
+    """Return the 113 folders of ObjectNet that ILSVRC2012 has classes of, by ObjectNet's id of 313, with these classes.
 
-    The ids come from the authors' evaluation, {index of ILSVRC2012: id}; the names from another file, whose words
-    for ILSVRC2012's classes must give the same groups. `checks` are that file and the words.
+    The ids come from the authors' evaluation, {index of ILSVRC2012: id}; the labels from another file, whose words
+    for ILSVRC2012's classes must give the same groups. `checks` are that file, the words, and the label of each folder.
     """
     by_id: dict[int, set[int]] = {}
     for index, number in json.loads(read.read_bytes()).items():
         by_id.setdefault(number, set()).add(int(index))
-    names, words = (json.loads(path.read_bytes()) for path in checks)
+    names, words, label_of = (json.loads(path.read_bytes()) for path in checks)
+    folder_of = {label: folder for folder, label in label_of.items()}
     by_words: dict[str, set[int]] = {}
     for index, text in words.items():
         by_words.setdefault(text, set()).add(int(index))
@@ -115,11 +116,20 @@ def objectnet(read: Path, checks: Sequence[Path]) -> list[Category]:
         equal = [name for name, others in by_name.items() if others == indexes]
         if len(equal) != 1:
             raise SystemExit(f"{checks[0]}: found {equal} with the classes of ObjectNet's {number}, expected one name")
-        groups.append(Category(equal[0], [], members=[wnids[index] for index in sorted(indexes)], number=number))
+        folder, members = folder_of[equal[0]], [wnids[index] for index in sorted(indexes)]
+        groups.append(Category(folder, [], members=members, number=number))
     return groups
 
 
+def folders(read: Path, _: Sequence[Path]) -> list[Category]:
+    """Return the folders of a data set by name, from {folder: indexes of ILSVRC2012}."""
+    wnids = labels.ilsvrc2012_sorted()
+    by_folder = sorted(json.loads(read.read_bytes()).items())
+    return [Category(folder, [], members=[wnids[index] for index in indexes]) for folder, indexes in by_folder]
+
+
 READERS: dict[str, Callable[[Path, Sequence[Path]], list[Category]]] = {
+    "folders": folders,
     "lvis": lvis,
     "model-vs-human": model_vs_human,
     "imagenet-x": imagenet_x,

@@ -39,6 +39,7 @@ PUBLISHED = {
     "imagenet-a": (200, "9826a24166e74ce62fb87b27889874ca26917542c745712309d6e25855d63bc2"),
     "imagenet-o": (200, "29575307f17b6cb040fcd04fee2b5b7b0e43f7c55072fb05d4b33cc39fc60978"),
     "imagenet-r": (200, "a6a0729f7a99230280639cab6e51e01485a3b41a676ea35621a501c9d6e83ca4"),
+    "imagenet-d": (113, "654c3e14c8ae7a8e03f3f82f803f3f8615dc8caba4db771905ef0cb6b0d53d10"),
     "ilsvrc-det200": (200, "38daf4125a7fe31c463a74cf173c5257a66f272fa9f7424da6c41aac532f947c"),
     "ilsvrc-vid30": (30, "a8d6d1b7e92984d025fda8d8b6a0057b0974a625fd388f89b39e22a378885649"),
     "imagenet-ood": (637, "acce8dd1e5eddc17b393af86235d3ca17eb3dce6aef264a91e33dab708636dec"),
@@ -46,7 +47,7 @@ PUBLISHED = {
     "lvis1203": (1203, "29043b9023b2a55c0ac329df251254c4a29ecbc07b05c655f09a51241ff8906b"),
     "model-vs-human16": (16, "4bf6541181304b0de38b7ca8663e71f30dac42763136bffa13278251c449e3b1"),
     "imagenet-x17": (17, "2256aad4277348fc4a8dd0341509b19a3c28ee29a5ab27f57afd99ed2dcecc64"),
-    "objectnet113": (113, "02e83c57d38d105342514821ae5e5478021e681342b7f88176ba0d25a6754e8c"),
+    "objectnet113": (113, "f816454397b871fccd182a6a1298182c6e6cdea9c89c7fd215e016506e79aa15"),
     "voc20": (20, "89dfff88bd52c123b2c41e40af9b2538c78d4bc564dc3e17d6906724be7e9e24"),
     "coco80": (80, "1631a652ff5ab54d06cc306514aa9401cd6368f601ee7c676864e62fd28c2a65"),
     "cifar10": (10, "7de274499070859da373f96852c629f3ae743cd74092ed6fb3858153e5a3599f"),
@@ -207,7 +208,7 @@ def test_the_groups_of_other_studies_have_the_published_numbers_of_classes() -> 
     of_x = sizes["imagenet-x17"]
     assert (sum(of_x.values()), [*of_x][-1], of_x["dog"]) == (1_000, "other", 118)
     of_objectnet = sizes["objectnet113"]
-    assert (sum(of_objectnet.values()), of_objectnet["Chair"]) == (125, 3)
+    assert (sum(of_objectnet.values()), of_objectnet["chair"]) == (125, 3)
     for name in sizes:
         assert set(lists.get(name).wnids) <= ILSVRC
     # The metaclass of ImageNet-X is above its classes, by its own wnid.

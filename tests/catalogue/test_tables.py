@@ -10,8 +10,8 @@ from imagenet_tools.tables import columns
 
 # Of the names and bytes of a table's columns, in the order of their names.
 SHA256 = {
-    "class_lists": "e2bba98720cbd9b9ab4c01c6b36dde640c5cb8f1166d974c043787b5f38f55e1",
-    "class_categories": "83700d4e8626edaaa3e5b153823881ca90c2b8bc8d2c6e55140f8164a96557d6",
+    "class_lists": "d78e3f1d7c52f06d7a6365b8889fb8a82b57772180a028cda52726a1698c0468",
+    "class_categories": "c41d88a0726183eea7da4a027b3e3deaf61cdc9984d599d5d5a8ba06783a2eeb",
     "ilsvrc2012_validation": "eba9ade0242b90d7005e2dc31a8ea30cc2b6cccb5809ff798be1c6a614961801",
 }
 
