@@ -286,10 +286,15 @@ def evaluate(
     *,
     rows: str | Path | None = None,
     labels: str | None = None,
+    truths: str | Path | Iterable[str | Path] = (),
+    classes: str | Iterable[str] = (),
+    unknown: str | Path | None = None,
 ) -> Evaluation:
-    """Score files of predictions against the labels of ILSVRC2012, and compare models.
+    """Score files of predictions against every truth that applies, and compare models.
 
-    The order of the rows and the numbering of the classes are detected.
+    The order of the rows and the numbering of the classes are detected. Images are ILSVRC2012's validation or training
+    images, or those of a data set with its classes: ImageNet-V2, -A, -R, -Sketch, -C, -D and ObjectNet, named with
+    their class folders.
 
     Args:
         predictions: Files of classes or of scores, of one model each: npy, npz, csv, Parquet, JSON, an accuracy log
@@ -298,6 +303,9 @@ def evaluate(
         rows: The order of the rows, if it is not detected: "numbers" (sorted by file name), "folders" (sorted by
             class, then by file name), or a file that lists the images.
         labels: The published list that numbers the classes, if it is not detected.
+        truths: Files with more labels of the images: ImageNet multilabel, ImageNet-X, or lists of valid labels.
+        classes: Lists of classes to score by as well: published names, files of `cut`, files of classes, or a,b,c.
+        unknown: Outputs for images of none of the classes, as ImageNet-O's, to score by AUPR.
 
     Returns:
         The scores of each model, with the evidence of the orders; and each later model compared with the first.
@@ -311,7 +319,14 @@ def evaluate(
     """
     from imagenet_tools.evaluation.evaluation import evaluate as score
 
-    return score([Path(path) for path in _several(predictions)], rows=rows, space=labels)
+    return score(
+        [Path(path) for path in _several(predictions)],
+        rows=rows,
+        space=labels,
+        truths=[Path(path) for path in _several(truths)],
+        class_lists=[classes] if isinstance(classes, str) else list(classes),
+        unknown=None if unknown is None else Path(unknown),
+    )
 
 
 def subset(file: str | Path, index: str | Path | Index | None = None) -> Selection:

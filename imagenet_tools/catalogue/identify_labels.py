@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Wnids = npt.NDArray[np.object_]  # the wnid of each row, None if it is not known
 
 # The least share of rows that must agree; of shuffled labels a thousandth agrees.
-_MIN_SHARE = 0.2
+MIN_SHARE = 0.2
 # The best numbering must be ahead of the next by this many standard deviations of a coin, over the rows that only one
 # of the two explains.
 _MIN_DEVIATIONS = 3.0
@@ -87,6 +87,7 @@ def find(
     *,
     orders: Mapping[str, Wnids] | None = None,
     only: Sequence[ListNumbering] | None = None,
+    min_share: float = MIN_SHARE,
 ) -> LabelsFound:
     """Return the numbering of a file's labels with its agreement and that of the next, or why it is not decided.
 
@@ -94,6 +95,7 @@ def find(
         file: The labels.
         orders: The wnids of the rows for each order that they may be in, by its words. Default: as the file tells.
         only: The numberings to try. Default: all.
+        min_share: The least share of rows that must agree.
     """
     if isinstance(file.labels, tuple):
         return _find_wnids(file)
@@ -121,7 +123,7 @@ def find(
         (other, other_right) for other, other_right in rest if not (other.rows == best.rows and other.numbering in same)
     ]
     rival, rival_right = others[0] if others else (None, np.zeros(len(numbers), np.bool_))
-    doubt = _doubt(numbers, orders[best.rows], best, right, rival, rival_right)
+    doubt = _doubt(numbers, orders[best.rows], best, right, rival, rival_right, min_share)
     if doubt:
         return LabelsFound(len(file), None, f"Nothing can be told: {doubt}", best=best, next=rival, tried=tried)
     why = f"{best.numbering}: {best.right:,} of {len(file):,} rows agree, the rows {best.rows}."
@@ -132,7 +134,7 @@ def _find_wnids(file: LabelFile) -> LabelsFound:
     wnids = np.array(file.labels, dtype=object)
     for rows, truth in _row_orders(file).items():
         right = int((wnids == truth).sum())
-        if right >= _MIN_SHARE * len(wnids):
+        if right >= MIN_SHARE * len(wnids):
             why = f"Its labels are wnids: {right:,} of {len(wnids):,} agree, the rows {rows}."
             return LabelsFound(len(wnids), None, why, "wnids")
     why = "Its labels are wnids, and say by themselves which classes they mean."
@@ -204,7 +206,13 @@ def _same_meaning(numbers: Ints, best: Agreement, others: Sequence[Agreement]) -
 
 
 def _doubt(
-    numbers: Ints, truth: Wnids, best: Agreement, right: Bools, rival: Agreement | None, rival_right: Bools
+    numbers: Ints,
+    truth: Wnids,
+    best: Agreement,
+    right: Bools,
+    rival: Agreement | None,
+    rival_right: Bools,
+    min_share: float,
 ) -> str:
     """Return why the best numbering is not certain; empty if it is."""
     only_best, only_rival = int((right & ~rival_right).sum()), int((rival_right & ~right).sum())
@@ -213,7 +221,7 @@ def _doubt(
     agreement = f"the best, {best.numbering}, agrees with {best.share:.1%} of the rows"
     if rival is not None:
         agreement += f", the next, {rival.numbering}, with {rival.share:.1%}"
-    if best.share < _MIN_SHARE:
+    if best.share < min_share:
         return f"{agreement}. The labels may be shuffled, or of other images or classes."
     if n_agreeing < _AGREEING_PER_CONTRADICTING * n_contradicting:
         contradicting = f"Classes with another number throughout: {n_contradicting:,}"

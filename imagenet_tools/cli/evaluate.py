@@ -17,20 +17,50 @@ from imagenet_tools.storage.files import refuse_taken, whole
 @click.option("--rows", metavar="ORDER|FILE", help="The order of the rows: numbers, folders, or a list of images.")
 @click.option("--labels", metavar="LIST", help="The published list that numbers the classes.")
 @click.option(
+    "--truth",
+    "truths",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="More labels of the images: multilabel, ImageNet-X, or lists of labels. Repeatable.",
+)
+@click.option(
+    "--classes",
+    metavar="LIST",
+    multiple=True,
+    help="Also score by these classes: superclasses, a subset, or a file of `classes cut`. Repeatable.",
+)
+@click.option(
+    "--unknown",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Outputs for images of no class, as ImageNet-O's: AUPR.",
+)
+@click.option(
     "-o", "--output", type=options.PATH, help="Write a row an image to this Parquet file, which must not exist."
 )
-def command(predictions: tuple[Path, ...], rows: str | None, labels: str | None, output: Path | None) -> None:
+def command(
+    predictions: tuple[Path, ...],
+    rows: str | None,
+    labels: str | None,
+    truths: tuple[Path, ...],
+    classes: tuple[str, ...],
+    unknown: Path | None,
+    output: Path | None,
+) -> None:
     """Score predictions, and compare models.
 
     Prints accuracy, ReaL, the cost of mistakes in WordNet, and calibration. The order of the rows and of the labels is
     detected, and the evidence is printed. Options are needed only where the command refuses. The images are the 50,000
-    validation images, or images that the file names. A file of scores belongs to the file of as many classes; a list
-    of images and wnids names the rows of as many. The file of -o is a table for `query --with`.
+    validation images, or images that the file names, of ImageNet-V2, -A, -R, -Sketch, -C, -D or ObjectNet with their
+    class folders. A file of scores belongs to the file of as many classes; a list of images and wnids names the rows
+    of as many. The file of -o is a table for `query --with`.
 
     Examples:
         imagenet-tools evaluate resnet50.npy
         imagenet-tools evaluate top5.npy top5_probabilities.npy
         imagenet-tools evaluate resnet50.csv vit.csv -o images.parquet
+        imagenet-tools evaluate resnet50.npy --classes breeds-living17 --truth human_accuracy_v3.0.0.json
 
     PREDICTIONS:
         npy, npz    classes (n,) or (n, k), or scores of all classes (n, C)
@@ -40,7 +70,9 @@ def command(predictions: tuple[Path, ...], rows: str | None, labels: str | None,
     """
     if output is not None:
         refuse_taken(str(output))
-    result = imagenet_tools.evaluate(predictions, rows=rows, labels=labels)
+    result = imagenet_tools.evaluate(
+        predictions, rows=rows, labels=labels, truths=truths, classes=classes, unknown=unknown
+    )
     if output is not None:
         import pyarrow.parquet as pq
 

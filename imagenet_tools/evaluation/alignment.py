@@ -11,8 +11,8 @@ is 0.18 to 0.20 for the best class of five models of 68 to 75 % (VGG-16 twice, R
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import metrics
 from imagenet_tools.text import count_of, some_of
 from imagenet_tools.wordnet import hierarchy
-from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_stem
+from imagenet_tools.wordnet.wnid import is_wnid, wnid_of_folder, wnid_of_stem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from imagenet_tools.catalogue.identify_labels import LabelsFound
+    from imagenet_tools.catalogue.lists import ClassList
     from imagenet_tools.evaluation.files import Predictions, RowList, Texts
     from imagenet_tools.evaluation.metrics import Ints
 
@@ -39,10 +40,14 @@ ROWS = {
     "folders": "in the order of class folders",
 }
 
+_IMAGENET_D = {"background", "material", "texture"}  # its folders above those of classes
+
 _DISTANT = 14  # the least cost of a mistake of a distant kind: 56 % of random pairs of ILSVRC2012's classes
 _MAX_DISTANT_SHARE = 0.3
 _MIN_ROWS = 5_000  # for that share to be certain
 _MIN_WRONG_SHARE = 0.01
+# Of the rows that must agree, if the rows name images in class folders: models have 0 to 5 % on ImageNet-A.
+_MIN_NAMED_SHARE = 0.005
 _MIN_TRUE_SHARE = 0.995  # of the true labels that a file holds beside its predictions
 _MAX_REAL_LABELS = 9
 
@@ -54,10 +59,15 @@ _ADVICE = (
 
 
 class _Order(NamedTuple):
-    """The image and the true class of each row, if the rows are in an order; None where it is not known."""
+    """The image and the true class of each row, if the rows are in an order; None where it is not known.
+
+    Images in the folders of another data set, ObjectNet or ImageNet-D, have one of the folder's classes as `wnids`.
+    """
 
     images: Texts
     wnids: Texts
+    folders: Texts | None = None  # the names of the folders
+    listed: ClassList | None = None  # the list of the folders
 
 
 @functools.cache
@@ -98,6 +108,22 @@ class Alignment:
     numbering: ListNumbering
     evidence: tuple[str, ...]
     notes: tuple[str, ...]
+    folders: ClassList | None = None  # `classes` are these folders of classes of ILSVRC2012, and are no wnids
+
+    @functools.cached_property
+    def costs(self) -> Any:
+        """The cost of each class for each true class: (true classes, classes), uint8."""
+        return next(hierarchy.cost_blocks(self.classes, block=self.n_true))[1]
+
+    @functools.cached_property
+    def common(self) -> Any:
+        """The row of the deepest common hypernym: (true classes, classes)."""
+        return hierarchy.deepest_common_hypernyms(self.classes, self.n_true)
+
+    def columns_of(self, wnids: Sequence[str], n_outputs: int) -> Ints:
+        """Return the column of each class in the model's outputs, -1 for none: (wnids,)."""
+        numbers = [self.numbering.number_of(wnid) for wnid in wnids]
+        return np.array([-1 if number is None or number >= n_outputs else number for number in numbers], np.int64)
 
     @functools.cached_property
     def real(self) -> tuple[Ints, Ints]:
@@ -129,7 +155,8 @@ def align(
     orders = _orders(one, row_lists, rows)
     numbers, also, only = _numbers(one, space)
     evidence: tuple[str, ...]
-    if only is not None and len(only) == len(orders) == 1 and rows is not None:
+    is_named = rows is not None or one.images is not None
+    if only is not None and len(only) == len(orders) == 1 and is_named:
         order, numbering = next(iter(orders)), only[0]
         evidence = (f"rows {order}, labels by {numbering}: as named, not detected",)
     else:
@@ -160,19 +187,19 @@ def _orders(one: Predictions, row_lists: Sequence[RowList], rows: str | RowList 
             problem = f"has {len(listed[0].images):,} rows" if len(listed) == 1 else "and others have as many rows"
             raise UsageError(f"{one.name} has {n:,} rows; {listed[0].name} {problem}. Expected one list of its rows.")
         (given,) = listed
-        wnids = given.wnids if given.wnids is not None else _known(given.images)
-        return {f"as {given.name} lists them": _Order(given.images, wnids)}
-    if one.images is not None:
-        wnids = _known(one.images)
-        if one.truth is not None and one.truth.dtype == object and all(map(is_wnid, one.truth)):
-            wnids = np.where(wnids == None, one.truth, wnids)  # noqa: E711
-        if not any(wnids):
+        found = _order_of_names(given.images, given.paths, given.wnids)
+        return {f"as {given.name} lists them": found}
+    if one.images is not None and one.paths is not None:
+        is_truth = one.truth is not None and one.truth.dtype == object and all(map(is_wnid, one.truth))
+        found = _order_of_names(one.images, one.paths, one.truth if is_truth else None)
+        if not any(found.wnids):
             raise UsageError(
                 f"{one.name}: found no image whose class is known among {some_of(one.images[:3].tolist())}. Expected "
-                "names of ILSVRC2012's validation or training images, or a list of names and wnids beside it."
+                "names of ILSVRC2012's validation or training images, paths with class folders, or a list of names and "
+                "wnids beside it."
             )
         words = "by their places in the order of file names" if one.by_place else "by the names of their images"
-        return {words: _Order(one.images, wnids)}
+        return {words: found}
     if len(labels.validation_wnids()) != n:
         raise UsageError(
             f"{one.name}: found {count_of(n, 'row')} that name no images. Expected the 50,000 of ILSVRC2012's "
@@ -194,8 +221,30 @@ def _validation_orders() -> dict[str, _Order]:
     }
 
 
-def _known(images: Texts) -> Texts:
-    return np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in images.tolist()], object)
+def _order_of_names(images: Texts, paths: Texts, wnids: Texts | None) -> _Order:
+    """Return the classes of images: by their names, as listed, by the wnids of their folders, or by other folders.
+
+    Folders without wnids are those of ImageNet-V2, which number the classes from 0 to 999, of ObjectNet, or of
+    ImageNet-D. Equal names in several folders are told apart by the folder.
+    """
+    known = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in images.tolist()], object)
+    parents = [path.strip("\"'").replace("\\", "/").split("/")[:-1] for path in map(str, paths)]
+    if wnids is None:
+        by_folder = (next(filter(None, map(wnid_of_folder, reversed(folders))), None) for folders in parents)
+        wnids = np.array(list(by_folder), object)
+    known = np.where(known == None, wnids, known)  # noqa: E711
+    last = np.array([folders[-1] if folders else "" for folders in parents], object)
+    if len(set(images.tolist())) < len(images):
+        is_official = np.array([bool(labels.validation_wnid(stem)) for stem in images.tolist()])
+        images = np.where(is_official | (last == ""), images, last + "/" + images)
+    if any(known) or not all(last):
+        return _Order(images, known)
+    if all(name.isdecimal() and int(name) < len(labels.ilsvrc2012_sorted()) for name in last.tolist()):
+        return _Order(images, np.array([labels.ilsvrc2012_sorted()[int(name)] for name in last.tolist()], object))
+    second = {folders[-2] for folders in parents if len(folders) > 1}
+    listed = lists.get("imagenet-d" if second and second <= _IMAGENET_D else "objectnet")
+    first_class = {category.name: category.members[0] for category in listed.categories}
+    return _Order(images, np.array([first_class.get(name) for name in last.tolist()], object), last, listed)
 
 
 def _places(wnids: Texts, classes: Sequence[str]) -> tuple[Ints, Mapping[str, int]]:
@@ -241,7 +290,9 @@ def _find(
     wnids = {words: order.wnids for words, order in orders.items()}
     images = None if one.images is None else tuple(one.images)
     column = one.truth if one.truth is not None and one.truth.dtype != object else numbers[:, 0]
-    found = identify_labels.find(LabelFile(column, images), orders=wnids, only=only)
+    is_harder = images is not None and not any(map(labels.validation_wnid, images[:100]))
+    min_share = _MIN_NAMED_SHARE if is_harder else identify_labels.MIN_SHARE
+    found = identify_labels.find(LabelFile(column, images), orders=wnids, only=only, min_share=min_share)
     if found.told or found.best is None or column is one.truth or numbers.shape[1] == 1:
         return found
     # The classes may not be best first: put the label first where it is among them, by the best reading.
@@ -249,7 +300,7 @@ def _find(
     number_of = {wnid: -2 if (number := numbering.number_of(wnid or "")) is None else number for wnid in set(truth)}
     expected = np.array([number_of[wnid] for wnid in truth])
     column = np.where((numbers == expected[:, None]).any(axis=1), expected, column)
-    return identify_labels.find(LabelFile(column, images), orders=wnids, only=only)
+    return identify_labels.find(LabelFile(column, images), orders=wnids, only=only, min_share=min_share)
 
 
 def _has_true_numbers(one: Predictions) -> bool:
@@ -307,7 +358,7 @@ def _translated(
     if not is_sorted:
         rates = ", ".join(f"{rate:.3%}" for rate in (top == truth[:, None]).mean(axis=0).tolist())
         notes.append(f"its classes are not best first: column by column they are right in {rates} of the rows")
-    return Alignment(
+    alignment = Alignment(
         classes,
         len(true_wnids),
         rows,
@@ -320,6 +371,24 @@ def _translated(
         evidence,
         tuple(notes),
     )
+    if order.folders is None or order.listed is None:
+        return alignment
+    return _of_folders(alignment, order.folders[rows], order.listed)
+
+
+def _of_folders(aligned: Alignment, names: Texts, listed: ClassList) -> Alignment:
+    """Return an alignment whose classes are folders: a predicted class counts as the folder that has it, or as none."""
+    folder_of = {wnid: n for n, category in enumerate(listed.categories) for wnid in category.members}
+    by_class = np.array([folder_of.get(wnid, -1) for wnid in aligned.classes] + [-1])
+    index = {name: n for n, name in enumerate(listed.classes)}
+    truth = np.array([index[name] for name in names.tolist()], np.int64)
+    present = np.unique(truth)
+    places = np.full(len(listed) + 1, -1)
+    others = np.setdiff1d(np.arange(len(listed)), present)
+    places[np.concatenate([present, others])] = np.arange(len(listed))
+    classes = tuple(listed.classes[n] for n in (*present.tolist(), *others.tolist()))
+    top = places[by_class[aligned.top]]
+    return replace(aligned, classes=classes, n_true=len(present), truth=places[truth], top=top, folders=listed)
 
 
 def _refuse_shuffled(name: str, aligned: Alignment) -> None:
@@ -341,7 +410,7 @@ def _distant_share(aligned: Alignment) -> float:
     rows, valid = aligned.real
     if len(rows) < _MIN_ROWS:
         return 0
-    costs = next(hierarchy.cost_blocks(aligned.classes, block=aligned.n_true))[1]
+    costs = aligned.costs
     k = min(5, aligned.top.shape[1])
     top, truth = aligned.top[rows, :k], aligned.truth[rows]
     wrong = ~(metrics.hits(top, truth, k) | metrics.set_hits(top, valid, k))

@@ -75,6 +75,7 @@ class Predictions:
     outputs: Array | None = field(default=None, repr=False)  # (n, C): of all classes; may be a file in memory
     norms: Array | None = field(default=None, repr=False)  # (n,): log of the sum of exp(outputs); None: probabilities
     images: Texts | None = field(default=None, repr=False)  # (n,): stems
+    paths: Texts | None = field(default=None, repr=False)  # (n,): the images as the file names them, with folders
     truth: Array | None = field(default=None, repr=False)  # (n,), int64 or texts: true labels
     by_place: bool = False  # the images are named by their place in the order of file names
     notes: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class RowList:
 
     name: str
     images: Texts = field(repr=False)
+    paths: Texts = field(repr=False)
     wnids: Texts | None = field(default=None, repr=False)
 
 
@@ -133,7 +135,8 @@ def read_rows(path: Path) -> RowList:
     if not texts:
         raise UsageError(f"{path}: found no names of images. Expected a name a row, or a name and a wnid.")
     wnids = next((values for values in texts if _all(is_wnid, values)), None)
-    return RowList(path.name, _stems(next((values for values in texts if values is not wnids), texts[0])), wnids)
+    paths = next((values for values in texts if values is not wnids), texts[0])
+    return RowList(path.name, _stems(paths), paths, wnids)
 
 
 def by_score(one: Predictions, scores: Array) -> Predictions:
@@ -159,23 +162,24 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
     if len(n_rows) != 1:
         raise UsageError(f"{path}: found {sorted(n_rows)} rows in its columns; expected as many in each. {_EXPECTED}.")
     rest = {key: values for key, values in columns.items() if not _counts_rows(key, values, len(columns))}
-    images = _take_images(rest)
+    paths = _take_images(rest)
+    images = None if paths is None else _stems(paths)
     scores = _take_scores(path, rest)
     has_outputs = scores is not None and scores.shape[1] >= MIN_OUTPUTS
     truth = _take_truth(rest, has_outputs=has_outputs)
     numbers = [values for values in rest.values() if values.dtype != object]
     texts = [values for values in rest.values() if values.dtype == object]
     if numbers or texts:
-        if images is not None and _lists_rows(rest, truth, scores):
-            return RowList(name, images, texts[0])
+        if images is not None and paths is not None and _lists_rows(rest, truth, scores):
+            return RowList(name, images, paths, texts[0])
         top = _classes(path, numbers or texts)
-        one = Predictions(name, top, images=images, truth=truth, by_place="qsl_idx" in columns)
+        one = Predictions(name, top, images=images, paths=paths, truth=truth, by_place="qsl_idx" in columns)
         return _with_scores(path, one, scores)
     if scores is not None and has_outputs:
         top, best, norms = rank(path, scores)
-        return Predictions(name, top, best, scores, norms, images, truth)
-    if images is not None and truth is None and scores is None:
-        return RowList(name, images)
+        return Predictions(name, top, best, scores, norms, images, paths, truth)
+    if images is not None and paths is not None and truth is None and scores is None:
+        return RowList(name, images, paths)
     if scores is None or images is not None or truth is not None:
         raise UsageError(f"{path}: found no column of predicted classes in {some_of(list(columns))}. {_EXPECTED}.")
     return scores
@@ -234,7 +238,7 @@ def _counts_rows(key: str, values: Array, n_columns: int) -> bool:
 
 
 def _take_images(columns: dict[str, Array]) -> Texts | None:
-    """Take the column of images' names out of the columns, and return the stems."""
+    """Take the column of images' names out of the columns."""
     texts = [key for key, values in columns.items() if values.dtype == object and values.ndim == 1]
     by_content = [key for key in texts if _all(image_stem, columns[key][:100])]
     others = [key for key in texts if not _all(is_wnid, columns[key][:100])]
@@ -242,7 +246,7 @@ def _take_images(columns: dict[str, Array]) -> Texts | None:
     # A list of rows of another data set: [name, wnid], without a head.
     paired = others if len(texts) == 2 and len(columns) == 2 and len(others) == 1 else []
     key = next(iter((*by_content, *named, *paired)), None)
-    return None if key is None else _stems(columns.pop(key))
+    return None if key is None else columns.pop(key)
 
 
 def _stems(names: Texts) -> Texts:
@@ -291,16 +295,55 @@ def rank(path: Path, outputs: Array) -> tuple[Array, Array, Array | None]:
         if not np.isfinite(rows.max(axis=1)).all():  # -inf is a class that was left out
             row = start + int((~np.isfinite(rows.max(axis=1))).argmax())
             raise UsageError(f"{path}: found nan or inf in row {row + 1:,}; expected a finite score for each class.")
-        columns = np.sort(np.argpartition(-rows, k - 1, axis=1)[:, :k], axis=1)
-        scores = np.take_along_axis(rows, columns, axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")
         part = slice(start, start + len(rows))
-        top[part] = np.take_along_axis(columns, order, axis=1)
-        best[part] = np.take_along_axis(scores, order, axis=1)
+        top[part], best[part] = _best(rows, k)
         norms[part] = best[part, 0] + np.log(np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1))
         sums = rows.sum(axis=1, dtype=np.float64)
         is_probable = is_probable and bool(rows.min() >= 0 and np.abs(sums - 1).max() < _MAX_SUM_ERROR)
     return top, best, None if is_probable else norms
+
+
+def _best(rows: Array, k: int) -> tuple[Array, Array]:
+    """Return the k best columns of each row, best first, and their scores; of equal scores the first is better."""
+    columns = np.sort(np.argpartition(-rows, k - 1, axis=1)[:, :k], axis=1)
+    scores = np.take_along_axis(rows, columns, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def rank_among(outputs: Array, rows: Array, columns: Array, *, are_logits: bool) -> tuple[Array, Array]:
+    """Return the best of some columns of the outputs, and the probability of the first among them.
+
+    Args:
+        outputs: (n, C).
+        rows: Rows, sorted: (m,).
+        columns: Columns of the outputs: (c,).
+        are_logits: The outputs are no probabilities, and get a softmax.
+        columns: Columns of the outputs: (c,).
+
+    Returns:
+        Places in `columns`, best first: (m, min(5, c)); and the softmax over these columns: (m,).
+    """
+    k = min(5, len(columns))
+    top, probability = np.empty((len(rows), k), np.int64), np.empty(len(rows))
+    for start, block in _blocks(outputs):
+        part = slice(*np.searchsorted(rows, (start, start + len(block))).tolist())
+        chosen = np.asarray(block[rows[part] - start][:, columns], np.float64)
+        top[part], _ = _best(chosen, k)
+        if are_logits:
+            chosen = np.exp(chosen - chosen.max(axis=1, keepdims=True))
+        sums = chosen.sum(axis=1)
+        probability[part] = np.divide(chosen.max(axis=1), sums, out=np.zeros(len(chosen)), where=sums > 0)
+    return top, probability
+
+
+def take(one: Predictions, rows: Array, name: str) -> Predictions:
+    """Return the predictions of some rows, under a name."""
+    columns: dict[str, Any] = {
+        key: None if (values := getattr(one, key)) is None else values[rows]
+        for key in ("scores", "outputs", "norms", "images", "paths", "truth")
+    }
+    return replace(one, name=name, top=one.top[rows], **columns)
 
 
 def pick(outputs: Array, rows: Array, columns: Array) -> Array:

@@ -38,6 +38,22 @@ def by_class(right: Bools, truth: Ints, n_classes: int) -> tuple[Ints, Ints]:
     return np.bincount(truth, minlength=n_classes), np.bincount(truth[right], minlength=n_classes)
 
 
+def class_means(counts: Ints) -> Floats:
+    """Return the mean of the classes' shares of right rows, of classes that have rows.
+
+    Args:
+        counts: The right rows of each class, then the wrong ones: (samples, 2 * classes).
+
+    Returns:
+        (samples,)
+    """
+    right, wrong = np.split(counts, 2, axis=1)
+    n = right + wrong
+    with np.errstate(invalid="ignore"):  # 0 / 0: a class without rows in a sample
+        means: Floats = np.nanmean(right / n, axis=1)
+    return means
+
+
 def is_best_first(top: Ints, truth: Ints) -> bool:
     """Return True unless a later column is clearly better than the first, among the rows where those before are wrong.
 
@@ -67,15 +83,10 @@ def least_costs(costs: npt.NDArray[Any], top: Ints, truth: Ints, k: int) -> Floa
     return least
 
 
-def mistake_severity(costs: npt.NDArray[Any], top: Ints, truth: Ints) -> float:
-    """Return the mean cost of the first class, over the rows where it is wrong (Bertinetto et al. 2020)."""
-    wrong = top[:, 0] != truth
-    return float(_costs(costs, top[wrong, :1], truth[wrong]).mean()) if wrong.any() else math.nan
-
-
-def hierarchical_distance(costs: npt.NDArray[Any], top: Ints, truth: Ints, k: int) -> float:
-    """Return the mean cost of all of the first k classes of all rows (Bertinetto et al. 2020)."""
-    return float(_costs(costs, top[:, :k], truth).mean())
+def hierarchical_distances(costs: npt.NDArray[Any], top: Ints, truth: Ints, k: int) -> Floats:
+    """Return the mean cost of the first k classes of each row (Bertinetto et al. 2020): (n,)."""
+    distances: Floats = _costs(costs, top[:, :k], truth).mean(axis=1)
+    return distances
 
 
 def _costs(costs: npt.NDArray[Any], top: Ints, truth: Ints) -> Floats:
@@ -122,9 +133,57 @@ def calibration_error(confidence: Floats, right: Bools, n_bins: int = 15) -> flo
     It is the mean of |accuracy - mean confidence| over bins of equal width, (lo, hi], weighed by their rows; a
     confidence of 0 is in the first bin.
     """
-    bins = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    bins = bins_of(confidence, n_bins)
     gaps = np.bincount(bins, weights=right.astype(np.float64) - confidence, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(right))
+
+
+def bins_of(confidence: Floats, n_bins: int) -> Ints:
+    """Return the bin (lo, hi] of equal width of each confidence, from 0; a confidence of 0 is in the first: (n,)."""
+    return np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+
+
+def rms_calibration_error(confidence: Floats, right: Bools, bin_rows: int = 100) -> float:
+    """Return the root mean square calibration error over bins of equally many rows, as ImageNet-A's authors.
+
+    Their loop leaves out the last bin, which also has the rows that do not fill a bin; so does this. Of equal
+    confidences the first row comes first. 0 for fewer than two bins.
+    """
+    order = np.argsort(confidence, kind="stable")
+    n_bins = len(order) // bin_rows - 1
+    if n_bins < 1:
+        return 0.0
+    rows = order[: n_bins * bin_rows].reshape(n_bins, bin_rows)
+    gaps = confidence[rows].mean(axis=1) - right[rows].mean(axis=1)
+    return math.sqrt(float((gaps**2).sum()) * bin_rows / len(order))
+
+
+def response_accuracy_area(confidence: Floats, right: Bools) -> float:
+    """Return the area under the response rate accuracy curve (AURRA): the mean accuracy over the most confident m rows.
+
+    The mean is over m = 1, 2 ... n. Of equal confidences the last row comes first, as in ImageNet-A's code.
+    """
+    order = np.argsort(confidence, kind="stable")[::-1]
+    return float((np.cumsum(right[order]) / np.arange(1, len(order) + 1)).mean())
+
+
+def average_precision(scores: Floats, positive: Bools) -> float:
+    """Return the area under the precision-recall curve as a sum of steps (AUPR, scikit-learn's average precision).
+
+    Rows with equal scores are one step. NaN if no row is positive.
+
+    Example:
+        >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
+        0.8333333333333333
+    """
+    order = np.argsort(-scores, kind="stable")
+    is_last = np.append(np.diff(scores[order]) != 0, True)  # of the rows with equal scores
+    n_positive = np.cumsum(positive[order])[is_last]
+    n_taken = np.flatnonzero(is_last) + 1
+    if not n_positive[-1]:
+        return math.nan
+    steps = np.diff(n_positive / n_positive[-1], prepend=0)
+    return float((steps * (n_positive / n_taken)).sum())
 
 
 # ---- several labels

@@ -1,7 +1,5 @@
 """Every metric is compared with its definition, written out in loops, and every statistic with SciPy."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,10 +38,7 @@ def test_costs(k: int) -> None:
     least = [min(cost(row, rank) for rank in range(k)) for row in range(N)]
     assert metrics.least_costs(COSTS, TOP, TRUTH, k).tolist() == least
     mean = np.mean([cost(row, rank) for row in range(N) for rank in range(k)])
-    assert metrics.hierarchical_distance(COSTS, TOP, TRUTH, k) == pytest.approx(mean)
-    mistakes = [cost(row, 0) for row in range(N) if TOP[row, 0] != TRUTH[row]]
-    assert metrics.mistake_severity(COSTS, TOP, TRUTH) == pytest.approx(np.mean(mistakes))
-    assert math.isnan(metrics.mistake_severity(COSTS, TRUTH[:, None], TRUTH))
+    assert metrics.hierarchical_distances(COSTS, TOP, TRUTH, k).mean() == pytest.approx(mean)
 
 
 def test_common_hypernyms_are_those_of_nltks_rule() -> None:
