@@ -9,7 +9,7 @@ import click
 import imagenet_tools
 from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import note, print_json, print_table
-from imagenet_tools.storage.files import refuse_taken, whole
+from imagenet_tools.storage.files import refuse_taken, whole, write_whole
 
 
 @options.make_command("evaluate")
@@ -39,6 +39,8 @@ from imagenet_tools.storage.files import refuse_taken, whole
 @click.option(
     "-o", "--output", type=options.PATH, help="Write a row an image to this Parquet file, which must not exist."
 )
+@click.option("--report", type=options.PATH, help="Write an HTML page with charts to this file, which must not exist.")
+@options.root_option
 def command(
     predictions: tuple[Path, ...],
     rows: str | None,
@@ -47,6 +49,7 @@ def command(
     classes: tuple[str, ...],
     unknown: Path | None,
     output: Path | None,
+    report: Path | None,
 ) -> None:
     """Score predictions, and compare models.
 
@@ -54,12 +57,14 @@ def command(
     detected, and the evidence is printed. Options are needed only where the command refuses. The images are the 50,000
     validation images, or images that the file names, of ImageNet-V2, -A, -R, -Sketch, -C, -D or ObjectNet with their
     class folders. A file of scores belongs to the file of as many classes; a list of images and wnids names the rows
-    of as many. The file of -o is a table for `query --with`.
+    of as many. The file of -o is a table for `query --with`. The page of --report shows the images of the worst
+    confusions if -i names their index.
 
     Examples:
         imagenet-tools evaluate resnet50.npy
         imagenet-tools evaluate top5.npy top5_probabilities.npy
         imagenet-tools evaluate resnet50.csv vit.csv -o images.parquet
+        imagenet-tools evaluate resnet50.npy -i imagenet.index --report resnet50.html
         imagenet-tools evaluate resnet50.npy --classes breeds-living17 --truth human_accuracy_v3.0.0.json
 
     PREDICTIONS:
@@ -68,8 +73,8 @@ def command(
         JSON        rows, timm's results, an accuracy log of MLPerf
         folder      texts of Ultralytics' save_txt
     """
-    if output is not None:
-        refuse_taken(str(output))
+    for path in filter(None, (output, report)):
+        refuse_taken(str(path))
     result = imagenet_tools.evaluate(
         predictions, rows=rows, labels=labels, truths=truths, classes=classes, unknown=unknown
     )
@@ -78,6 +83,11 @@ def command(
 
         with whole(output) as file:
             pq.write_table(result.table(), file)
+    if report is not None:
+        from imagenet_tools.exports.evaluation_report import evaluation_page
+
+        index = None if options.index_path() is None else options.open_index()
+        write_whole(report, evaluation_page(result, None if index is None else index.images))
     if options.as_json():
         print_json(result.facts())
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from imagenet_tools.display.style import DARK, FONT, LIGHT, escaped, fitted
+from imagenet_tools.display.style import DARK, FONT, LIGHT, SHADES, escaped, fitted
 from imagenet_tools.errors import UsageError
 from imagenet_tools.storage.files import write_whole
 
@@ -33,6 +33,7 @@ _GROUP_WIDTH = 64  # a part smaller than this is not divided further
 _GROUP_HEIGHT = 44
 _GROUP_HEAD_PIXELS = 17
 _GAP_PIXELS = 2
+SHADE_LIMITS = (0.4, 0.6, 0.75, 0.9)  # of shares, for colours: accuracies of classes are mostly above one half
 _TICK_PIXELS = 14  # between the texts of an axis
 
 _MAX_BINS = 32
@@ -70,6 +71,7 @@ class Branch(NamedTuple):
     parts: tuple[Branch, ...] = ()
     link: str = ""  # an address that a click opens
     colour: str = "bar"  # a key of style.LIGHT; of a part that is not divided
+    share: float | None = None  # from 0 to 1: its shade is the colour instead
 
 
 @dataclass(frozen=True)
@@ -288,12 +290,12 @@ def _divided(
 ) -> Iterator[Rectangle | Text]:
     """Yield a part and, if it is large enough, its parts below its name."""
     path = f"{path} > {branch.name}" if path else branch.name
-    note = f"{path}: {branch.value:,}"
+    note = f"{path}: {branch.value:,}" + ("" if branch.share is None else f", {branch.share:.1%}")
     is_group = bool(branch.parts) and width >= _GROUP_WIDTH and height >= _GROUP_HEIGHT
     if not is_group and len(branch.parts) == 1 and branch.parts[0].value == branch.value:
         yield from _divided(branch.parts[0], x, y, width, height, path=path, depth=depth)
         return
-    colour = ("line" if depth % 2 else "panel") if is_group else branch.colour
+    colour = ("line" if depth % 2 else "panel") if is_group else _colour(branch)
     yield Rectangle(x, y, width, height, colour, note, branch.link)
     name = _cut(branch.name, width - 8) if height >= _FONT_PIXELS + 3 else ""
     middle = y + (_GROUP_HEAD_PIXELS / 2 if is_group or height < 2 * _FONT_PIXELS + 10 else _FONT_PIXELS)
@@ -331,7 +333,17 @@ def _large_parts(branch: Branch, area: float) -> list[Branch]:
     small = parts[len(large) :]
     if len(small) == 1:
         return parts
-    return [*large, Branch(f"{len(small):,} more", sum(part.value for part in small))] if small else large
+    if not small:
+        return large
+    value = sum(part.value for part in small)
+    shares = [part.value * part.share for part in small if part.share is not None]
+    share = sum(shares) / value if len(shares) == len(small) else None
+    return [*large, Branch(f"{len(small):,} more", value, share=share)]
+
+
+def _colour(branch: Branch) -> str:
+    """Return the colour of a part: the shade of its share, if it has one."""
+    return branch.colour if branch.share is None else SHADES[sum(branch.share >= limit for limit in SHADE_LIMITS)]
 
 
 def _squares(

@@ -15,6 +15,11 @@ LIGHT = {
     "accent": "#0b6bcb",
     "bar": "#cfe2f6",
     "muted": "#b8b4aa",
+    "shade0": "#f5b98a",
+    "shade1": "#fbddc3",
+    "shade2": "#eeece6",
+    "shade3": "#cfe2f6",
+    "shade4": "#97c3f0",
 }
 DARK = {
     "page": "#16171a",
@@ -25,6 +30,11 @@ DARK = {
     "accent": "#6cb2ff",
     "bar": "#27415d",
     "muted": "#5c5f66",
+    "shade0": "#7a3e14",
+    "shade1": "#573a26",
+    "shade2": "#3a3c40",
+    "shade3": "#27415d",
+    "shade4": "#1d5590",
 }
 # The colours of groups, such as the synsets at a level of the hierarchy: texts in `ink` can be read on each.
 GROUPS = tuple(f"group{n}" for n in range(12))
@@ -36,6 +46,7 @@ DARK |= dict(zip(GROUPS, (
     "#264f78", "#6b4717", "#2c5a24", "#6d3032", "#4d3a70", "#1d5a56", "#5e5212", "#6a3357", "#49521f", "#3f4761",
     "#5a4330", "#1f573f",
 ), strict=True))  # fmt: skip
+SHADES = tuple(key for key in LIGHT if key.startswith("shade"))  # from low, orange, to high, blue
 BOX = "#ffcc00"  # the lines of boxes, on any picture
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'

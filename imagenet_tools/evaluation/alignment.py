@@ -46,7 +46,7 @@ _DISTANT = 14  # the least cost of a mistake of a distant kind: 56 % of random p
 _MAX_DISTANT_SHARE = 0.3
 _MIN_ROWS = 5_000  # for that share to be certain
 _MIN_WRONG_SHARE = 0.01
-# Of the rows that must agree, if the rows name images in class folders: models have 0 to 5 % on ImageNet-A.
+# The share of rows that must agree if the rows name images in class folders: models have 0 to 5 % on ImageNet-A.
 _MIN_NAMED_SHARE = 0.005
 _MIN_TRUE_SHARE = 0.995  # of the true labels that a file holds beside its predictions
 _MAX_REAL_LABELS = 9

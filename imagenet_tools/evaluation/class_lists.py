@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MASKED = {"imagenet-a": "ImageNet-A's", "imagenet-o": "ImageNet-O's", "imagenet-r": "ImageNet-R's"}
 
 
-class Target(NamedTuple):
+class ListedClasses(NamedTuple):
     """The classes of a list, and the one that each class of a model goes to."""
 
     name: str
@@ -40,7 +40,7 @@ class Target(NamedTuple):
     place_of: Mapping[str, int]  # by wnid; classes that are missing go to none
 
 
-def target_of(text: str, wnids: Sequence[str]) -> Target:
+def target_of(text: str, wnids: Sequence[str]) -> ListedClasses:
     """Return the classes of a list: a published name, a file of `classes cut`, a file of classes, or a,b,c.
 
     Args:
@@ -53,14 +53,14 @@ def target_of(text: str, wnids: Sequence[str]) -> Target:
     if text.endswith(".toml") and Path(text).is_file():
         read = superclasses.read(text)
         place_of = {wnid: n for n, group in enumerate(read.superclasses) for wnid in group.members}
-        target = Target(Path(text).stem, tuple(group.name for group in read.superclasses), place_of)
+        target = ListedClasses(Path(text).stem, tuple(group.name for group in read.superclasses), place_of)
     else:
         mapped = class_maps.class_map(lists.from_wnids("classes", wnids), text)
         places = (mapped.target - mapped.b.background).tolist()
         name = Path(text).stem if Path(text).is_file() else text
         name = name if len(name) <= 30 else count_of(len(mapped.b), "class")
         place_of = {wnid: place for wnid, place in zip(wnids, places, strict=True) if place >= 0}
-        target = Target(name, mapped.b.classes, place_of)
+        target = ListedClasses(name, mapped.b.classes, place_of)
     if not target.place_of.keys() & set(wnids):
         raise UsageError(f"--classes {text}: found none of the model's classes in it. Expected a list that has some.")
     return target
@@ -133,22 +133,22 @@ def anomaly_scores(one: Predictions, rows: Ints, columns: Ints) -> Floats:
     return anomaly
 
 
-def _of_data_set(aligned: Alignment) -> tuple[Target | None, str]:
+def _of_data_set(aligned: Alignment) -> tuple[ListedClasses | None, str]:
     """Return the classes of the data set that the images are of, and whose they are in words."""
     if aligned.folders:
         places = {name: n for n, name in enumerate(aligned.classes)}
         place_of = {w: places[category.name] for category in aligned.folders.categories for w in category.members}
-        return Target(aligned.folders.name, aligned.classes, place_of), f"{aligned.folders.name}'s"
+        return ListedClasses(aligned.folders.name, aligned.classes, place_of), f"{aligned.folders.name}'s"
     true = aligned.classes[: aligned.n_true]
     for name in (*_MASKED, "ilsvrc2012"):
         listed = lists.get(name)
         if len(listed) == len(true) and set(listed.wnids) == set(true):
             place_of = {wnid: n for n, wnid in enumerate(listed.wnids)}
-            return Target(name, listed.wnids, place_of), _MASKED.get(name, f"{name}'s")
+            return ListedClasses(name, listed.wnids, place_of), _MASKED.get(name, f"{name}'s")
     return None, ""
 
 
-def _places_of_columns(target: Target, aligned: Alignment, n_outputs: int) -> Ints:
+def _places_of_columns(target: ListedClasses, aligned: Alignment, n_outputs: int) -> Ints:
     """Return the place in the target of each output of the model, -1 for none: (outputs,)."""
     places = np.full(n_outputs, -1, np.int64)
     columns = aligned.columns_of(tuple(target.place_of), n_outputs)

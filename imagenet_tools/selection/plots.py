@@ -78,8 +78,14 @@ def by_row(counts: Mapping[str, int]) -> npt.NDArray[np.int64]:
     return direct
 
 
-def tree_chart(counts: Mapping[str, int], by: str = "images") -> Chart:
-    """Return a treemap of counts by wnid: from the lowest synset above all of them, each synset once."""
+def tree_chart(counts: Mapping[str, int], by: str = "images", *, right: Mapping[str, int] | None = None) -> Chart:
+    """Return a treemap of counts by wnid: from the lowest synset above all of them, each synset once.
+
+    Args:
+        counts: What is counted, by wnid.
+        by: Its name.
+        right: How many of these are right, by wnid: the colour of each part is their share.
+    """
     direct = by_row(counts)
     rows = np.flatnonzero(direct > 0)
     if not len(rows):
@@ -87,6 +93,7 @@ def tree_chart(counts: Mapping[str, int], by: str = "images") -> Chart:
     tree = exclusive_tree(wordnet.wnids_of(rows), rule="most-images", images=direct)
     edges = tree.edges_down()
     inclusive = graph.inclusive(graph.reverse(edges), direct)
+    inclusive_right = None if right is None else graph.inclusive(graph.reverse(edges), by_row(right))
     outline = drawing.outline(counts=inclusive, counted=True, collapse=True, edges=edges)
     below = outline.below()
 
@@ -95,13 +102,18 @@ def tree_chart(counts: Mapping[str, int], by: str = "images") -> Chart:
         if any(part.parts for part in parts):  # a class alone below a hypernym has a heading as its siblings have
             for n, (link, part) in enumerate(zip(below[wnid], parts, strict=True)):
                 if link.skipped and not part.parts:
-                    parts[n] = charts.Branch(wordnet.label_of(link.skipped[0]), part.value, (part,))
-        return charts.Branch(wordnet.label_of(wnid), int(inclusive[wordnet.row_of(wnid)]), tuple(parts))
+                    parts[n] = charts.Branch(wordnet.label_of(link.skipped[0]), part.value, (part,), part.share)
+        row = wordnet.row_of(wnid)
+        share = None if inclusive_right is None else float(inclusive_right[row] / inclusive[row])
+        return charts.Branch(wordnet.label_of(wnid), int(inclusive[row]), tuple(parts), share)
 
     root = branch(outline.nodes[0].wnid)
     while len(root.parts) == 1 and root.parts[0].value == root.value:
         root = root.parts[0]
     about = f"{root.value:,} {by} of {len(rows):,} classes"
+    if right is not None:
+        low, *_, high = charts.SHADE_LIMITS
+        about += f"; orange: less than {low:.0%} right, blue: {high:.0%} or more"
     if tree.choices:
         about += "; a synset with several hypernyms is in the largest"
     return charts.treemap(f"Classes below {root.name}, by {by}", about, root)

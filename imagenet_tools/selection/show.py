@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.containers import payload
 from imagenet_tools.display import pictures
@@ -90,7 +91,6 @@ def distinct_names(names: Mapping[str, str]) -> dict[str, str]:
 
 def _tiles(selection: Selection, wanted: dict[str, int], fit: tuple[int, int]) -> dict[str, list[Tile]]:
     """Return the wanted number of tiles for each class, of the images with the lowest draws."""
-    index = selection.index
     drawn = selection.run(
         f"""SELECT wnid, dataset, image_id, {_PLACE} FROM made
             WHERE left_out IS NULL AND wnid IN (SELECT unnest($_shown::VARCHAR[]))
@@ -98,20 +98,57 @@ def _tiles(selection: Selection, wanted: dict[str, int], fit: tuple[int, int]) -
             ORDER BY wnid, draw(hash32, $_drawn), dataset, image_id""",
         {"_shown": list(wanted), "_drawn": selection.choice.seed, "_most": max(wanted.values())},
     ).fetchall()
+    by_class: dict[str, list[Tile]] = {wnid: [] for wnid in wanted}
     n_taken: Counter[str] = Counter()
     rows = []
-    for wnid, dataset, image_id, *place in drawn:
+    for wnid, *image in drawn:
         n_taken[wnid] += 1
         if n_taken[wnid] <= wanted[wnid]:
-            rows.append((wnid, dataset, image_id, index.image_place(*place)))
-    boxes = index.shown_boxes([(dataset, image_id) for _, dataset, image_id, _ in rows])
+            rows.append((wnid, image))
+    for (wnid, _), tile in zip(rows, _opened(selection, [image for _, image in rows], fit), strict=True):
+        by_class[wnid].append(tile)
+    return by_class
+
+
+def tiles_of(
+    selection: Selection,
+    groups: Mapping[str, Sequence[str]],
+    n: int,
+    *,
+    n_groups: int,
+    fit: tuple[int, int] = pictures.TILE,
+) -> dict[str, list[Tile]]:
+    """Return the tiles of the first n images of the first groups of which the selection has images.
+
+    Args:
+        selection: The images.
+        groups: The image_ids of each group, in order.
+        n: The greatest number of images of a group.
+        n_groups: The greatest number of groups.
+        fit: The largest width and height of a tile in pixels.
+    """
+    found = selection.run(
+        f"""SELECT dataset, image_id, {_PLACE} FROM made
+            WHERE left_out IS NULL AND image_id IN (SELECT unnest($_shown::VARCHAR[]))
+            QUALIFY row_number() OVER (PARTITION BY image_id ORDER BY dataset, wnid) = 1""",
+        {"_shown": sorted({image_id for group in groups.values() for image_id in group})},
+    ).fetchall()
+    known = {image[1]: image for image in found}
+    present = {name: [known[i] for i in group if i in known][:n] for name, group in groups.items()}
+    shown = dict(islice(((name, some) for name, some in present.items() if some), n_groups))
+    tiles = iter(_opened(selection, [image for some in shown.values() for image in some], fit))
+    return {name: [next(tiles) for _ in some] for name, some in shown.items()}
+
+
+def _opened(selection: Selection, images: Sequence[Sequence[Any]], fit: tuple[int, int]) -> list[Tile]:
+    """Return the tiles of images, given by data set, image_id and place, in their order."""
+    index = selection.index
+    rows = [(dataset, image_id, index.image_place(*place)) for dataset, image_id, *place in images]
+    boxes = index.shown_boxes([(dataset, image_id) for dataset, image_id, _ in rows])
     tiles: dict[int, Tile] = {}
     with Descriptors(stamps=index.stamps) as files:
         # In this order each row group of a Parquet file is decoded once.
-        for n in sorted(range(len(rows)), key=lambda n: payload.reading_order(rows[n][3])):
-            _, _, image_id, image_place = rows[n]
+        for n in sorted(range(len(rows)), key=lambda n: payload.reading_order(rows[n][2])):
+            _, image_id, image_place = rows[n]
             tiles[n] = pictures.tile(image_id, functools.partial(payload.read, image_place, files), boxes[n], fit=fit)
-    by_class: dict[str, list[Tile]] = {wnid: [] for wnid in wanted}
-    for n, row in enumerate(rows):
-        by_class[row[0]].append(tiles[n])
-    return by_class
+    return [tiles[n] for n in range(len(rows))]
