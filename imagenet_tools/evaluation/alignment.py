@@ -227,16 +227,15 @@ def _order_of_names(images: Texts, paths: Texts, wnids: Texts | None) -> _Order:
     Folders without wnids are those of ImageNet-V2, which number the classes from 0 to 999, of ObjectNet, or of
     ImageNet-D. Equal names in several folders are told apart by the folder.
     """
-    known = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in images.tolist()], object)
+    by_name = np.array([labels.validation_wnid(stem) or wnid_of_stem(stem) for stem in images.tolist()], object)
     parents = [path.strip("\"'").replace("\\", "/").split("/")[:-1] for path in map(str, paths)]
     if wnids is None:
         by_folder = (next(filter(None, map(wnid_of_folder, reversed(folders))), None) for folders in parents)
         wnids = np.array(list(by_folder), object)
-    known = np.where(known == None, wnids, known)  # noqa: E711
+    known = np.where(by_name == None, wnids, by_name)  # noqa: E711
     last = np.array([folders[-1] if folders else "" for folders in parents], object)
     if len(set(images.tolist())) < len(images):
-        is_official = np.array([bool(labels.validation_wnid(stem)) for stem in images.tolist()])
-        images = np.where(is_official | (last == ""), images, last + "/" + images)
+        images = np.where((by_name != None) | (last == ""), images, last + "/" + images)  # noqa: E711
     if any(known) or not all(last):
         return _Order(images, known)
     if all(name.isdecimal() and int(name) < len(labels.ilsvrc2012_sorted()) for name in last.tolist()):

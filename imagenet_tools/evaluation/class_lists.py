@@ -68,6 +68,10 @@ def target_of(text: str, wnids: Sequence[str]) -> ListedClasses:
 
 def by_list(text: str, one: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
     """Yield the accuracy by the classes of a list; the keys begin with its name."""
+    if aligned.folders:
+        raise UsageError(
+            f"--classes {text}: {one.name} is scored by the folders of {aligned.folders.name}. Leave it out."
+        )
     target = target_of(text, aligned.classes)
     by_class = np.array([*(target.place_of.get(wnid, -1) for wnid in aligned.classes), -1])
     truth = by_class[aligned.truth]

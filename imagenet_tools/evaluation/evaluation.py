@@ -23,6 +23,7 @@ from imagenet_tools.evaluation.measures import Measure, of_rows
 from imagenet_tools.evaluation.scores import N_SHOWN, ModelScores, scores_of
 from imagenet_tools.text import count_of, html_of
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -285,4 +286,4 @@ def _comparison_table(pair: Comparison) -> Table:
 
 
 def _name(wnid: str) -> str:
-    return f"{wnid} {wordnet.synset(wnid).name}"
+    return f"{wnid} {wordnet.synset(wnid).name}" if is_wnid(wnid) else wnid  # else a folder of ObjectNet

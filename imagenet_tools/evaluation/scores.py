@@ -108,6 +108,8 @@ class ModelScores:
 
         aligned = self.aligned
         classes = np.array([*aligned.classes, None], object)  # -1: no class
+        no_class = np.full(len(classes), None, object)
+        wnids, folders = (no_class, classes) if aligned.folders else (classes, no_class)
         n = len(aligned.truth)
         nothing = np.full(n, None, object)
         first = aligned.top[:, 0] if aligned.is_sorted else np.full(n, -1)
@@ -125,8 +127,10 @@ class ModelScores:
         columns = {
             "model": pa.array([self.name] * n),
             "image_id": pa.array(aligned.images, pa.string()),
-            "wnid": pa.array(classes[aligned.truth], pa.string()),
-            "predicted": pa.array(classes[first], pa.string()),
+            "wnid": pa.array(wnids[aligned.truth], pa.string()),
+            "predicted": pa.array(wnids[first], pa.string()),
+            "folder": pa.array(folders[aligned.truth], pa.string()),
+            "predicted_folder": pa.array(folders[first], pa.string()),
             "top1": pa.array(self.right if aligned.is_sorted else nothing, pa.bool_()),
             "top5": pa.array(top5, pa.bool_()),
             "real": pa.array(real, pa.bool_()),

@@ -78,13 +78,13 @@ class LabelSets:
     labels: Mapping[str, tuple[str, ...]] = field(repr=False)  # by stem
     also_right: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # unclear labels
     is_multilabel: bool = False  # ImageNet multilabel: the mean of the classes counts
-    hardest: frozenset[str] = frozenset()  # ImageNet-M's images
+    hardest: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # ImageNet-M's valid labels
 
     def measures(self, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
         """Yield the figures of predictions whose rows are known."""
         rows = _rows_of(self.name, aligned, self.labels)
         valid = self._valid(aligned, rows, (self.labels, self.also_right))
-        top, key = aligned.top[rows], self.name
+        top, key = aligned.top[rows], self.name.replace(" ", "_")
         if aligned.is_sorted:
             right = metrics.set_hits(top, valid, 1)
             convention = "the best class is any of the labels"
@@ -93,10 +93,12 @@ class LabelSets:
             yield f"{key}_top1", measures.share(f"{self.name}, top-1", convention, right)
             if self.is_multilabel:
                 yield f"{key}_class_mean", self._class_mean(aligned, rows, right)
-            hardest = np.array([image in self.hardest for image in aligned.images[rows].tolist()], np.bool_)
-            if hardest.any():
+            hard_rows = np.array([n for n, i in enumerate(aligned.images.tolist()) if i in self.hardest], np.int64)
+            if len(hard_rows):
+                hard_valid = self._valid(aligned, hard_rows, (self.hardest,))
+                right = metrics.set_hits(aligned.top[hard_rows], hard_valid, 1)
                 convention = "images of ImageNet-M whose best class is correct or unclear"
-                yield "imagenet_m", measures.share("ImageNet-M", convention, right[hardest])
+                yield "imagenet_m", measures.share("ImageNet-M", convention, right)
         if ranks_five(aligned):
             convention = "any of the best 5 is any of the labels"
             yield f"{key}_top5", measures.share(f"{self.name}, top-5", convention, metrics.set_hits(top, valid, 5))
@@ -199,7 +201,8 @@ def _rows_of(name: str, aligned: Alignment, images: Mapping[str, Any]) -> Ints:
 
 def _multilabel(content: dict[str, Any]) -> LabelSets:
     """Return the labels of ImageNet multilabel's own JSON. It also has images of other sets, which are skipped."""
-    problematic = {_stem(image) for image in content["problematic_images"]}
+    problematic = {_stem(image) for image in content.get("problematic_images", ())}
+    hardest = set(map(_stem, content.get("imagenet_m", ())))
     images = {_stem(image): sets for image, sets in content["initial_annots"].items()}
     scored = {image: sets for image, sets in images.items() if labels.validation_wnid(image)}
     return LabelSets(
@@ -207,7 +210,11 @@ def _multilabel(content: dict[str, Any]) -> LabelSets:
         {image: tuple(sets.get("correct", ())) for image, sets in scored.items() if image not in problematic},
         {image: tuple(sets.get("unclear", ())) for image, sets in scored.items()},
         is_multilabel=True,
-        hardest=frozenset(map(_stem, content["imagenet_m"])),
+        hardest={
+            image: (*sets.get("correct", ()), *sets.get("unclear", ()))
+            for image, sets in scored.items()
+            if image in hardest
+        },
     )
 
 

@@ -124,6 +124,32 @@ def test_outputs_for_images_of_no_class(tmp_path: Path) -> None:
         scored(tmp_path, paths, scores, unknown=tmp_path / "o.npy")
 
 
+def test_two_models_of_folders_and_their_rows(tmp_path: Path) -> None:
+    listed = lists.get("objectnet")
+    rows = [(category.name, INDEX[category.members[0]]) for category in listed.categories] * 10
+    paths = np.array([f"{folder}/{n}.png" for n, (folder, _) in enumerate(rows)])
+    truth = np.array([place for _, place in rows])
+    for name, n_right in (("a", 300), ("b", 500)):
+        top = np.where(np.arange(len(rows)) < n_right, truth, 0)  # 0, the tench, is in no folder
+        np.savez(tmp_path / f"{name}.npz", path=paths, predicted=top[:, None])
+    evaluation = imt.evaluate([tmp_path / "a.npz", tmp_path / "b.npz"])
+    (pair,) = evaluation.comparisons
+    assert (pair.both, pair.only_first, pair.only_second) == (300, 0, 200)
+    assert any("alarm_clock" in str(table) for table in evaluation.tables())
+    table = evaluation.table().to_pylist()
+    assert {row["wnid"] for row in table} == {None} and table[0]["folder"] == table[0]["predicted_folder"] == rows[0][0]
+    assert table[-1]["predicted_folder"] is None
+    with pytest.raises(UsageError, match="folders of objectnet"):
+        imt.evaluate(tmp_path / "a.npz", classes="imagenette")
+
+
+def test_repeated_training_images_keep_their_names(tmp_path: Path) -> None:
+    names = [f"{wnid}/{wnid}_{n}.JPEG" for wnid in WNIDS[:100] for n in range(5)]
+    np.savez(tmp_path / "a.npz", path=np.array([*names, names[0]]), predicted=np.repeat(np.arange(101), 5)[:501])
+    (model,) = imt.evaluate(tmp_path / "a.npz").models
+    assert len(model.aligned.images) == 500 and model.aligned.images[0] == f"{WNIDS[0]}_0"
+
+
 # ---- ImageNet-C
 
 
