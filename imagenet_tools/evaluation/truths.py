@@ -63,7 +63,7 @@ FACTORS = (
 _N_WORST = 100  # classes of ImageNet-X's worst_100_classes
 _IMAGE_KEYS = ("file_path", "file_name", "filename", "image", "image_id", "id", "path", "name")
 _LABEL_KEYS = ("labels", "label", "classes", "class", "wnids", "wnid", "proposed_labels", "annotations", "objects")
-_UNREADABLE = (ValueError, TypeError, LookupError, OSError, RecursionError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError)
 _EXPECTED = (
     "Expected ImageNet multilabel's JSON or csv, ImageNet-X's factors as JSON lines, or a table of images and lists of "
     "their labels"
