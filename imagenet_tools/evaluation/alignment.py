@@ -241,7 +241,7 @@ def _order_of_names(images: Texts, paths: Texts, wnids: Texts | None) -> _Order:
     if all(name.isdecimal() and int(name) < len(labels.ilsvrc2012_sorted()) for name in last.tolist()):
         return _Order(images, np.array([labels.ilsvrc2012_sorted()[int(name)] for name in last.tolist()], object))
     second = {folders[-2] for folders in parents if len(folders) > 1}
-    listed = lists.get("imagenet-d" if second and second <= _IMAGENET_D else "objectnet")
+    listed = lists.get("imagenet-d" if second and second <= _IMAGENET_D else "objectnet113")
     first_class = {category.name: category.members[0] for category in listed.categories}
     return _Order(images, np.array([first_class.get(name) for name in last.tolist()], object), last, listed)
 

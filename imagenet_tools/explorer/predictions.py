@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from imagenet_tools.evaluation.evaluation import ModelScores
+    from imagenet_tools.evaluation.scores import ModelScores
     from imagenet_tools.explorer.levels import Level
 
 N_CONFUSIONS = 100
@@ -110,7 +110,7 @@ class Model:
         for pair in self.scores.confusions():
             if below is None or pair["wnid"] in below:
                 aligned = self.scores.aligned.classes
-                common = self.scores.common[aligned.index(pair["wnid"]), aligned.index(pair["predicted"])]
+                common = self.scores.aligned.common[aligned.index(pair["wnid"]), aligned.index(pair["predicted"])]
                 shown.append({**pair, "common": wordnet.wnids_of([int(common)])[0]})
             if len(shown) == N_CONFUSIONS:
                 break

@@ -102,10 +102,10 @@ def tree_chart(counts: Mapping[str, int], by: str = "images", *, right: Mapping[
         if any(part.parts for part in parts):  # a class alone below a hypernym has a heading as its siblings have
             for n, (link, part) in enumerate(zip(below[wnid], parts, strict=True)):
                 if link.skipped and not part.parts:
-                    parts[n] = charts.Branch(wordnet.label_of(link.skipped[0]), part.value, (part,), part.share)
+                    parts[n] = charts.Branch(wordnet.label_of(link.skipped[0]), part.value, (part,), share=part.share)
         row = wordnet.row_of(wnid)
         share = None if inclusive_right is None else float(inclusive_right[row] / inclusive[row])
-        return charts.Branch(wordnet.label_of(wnid), int(inclusive[row]), tuple(parts), share)
+        return charts.Branch(wordnet.label_of(wnid), int(inclusive[row]), tuple(parts), share=share)
 
     root = branch(outline.nodes[0].wnid)
     while len(root.parts) == 1 and root.parts[0].value == root.value:

@@ -64,7 +64,7 @@ def test_folders_of_imagenet_v2(tmp_path: Path) -> None:
     assert "masked_top1" not in found
 
 
-@pytest.mark.parametrize("name", ["objectnet", "imagenet-d"])
+@pytest.mark.parametrize("name", ["objectnet113", "imagenet-d"])
 def test_folders_of_several_classes(name: str, tmp_path: Path) -> None:
     listed = lists.get(name)
     folder_of = {INDEX[wnid]: category.name for category in listed.categories for wnid in category.members}
@@ -125,7 +125,7 @@ def test_outputs_for_images_of_no_class(tmp_path: Path) -> None:
 
 
 def test_two_models_of_folders_and_their_rows(tmp_path: Path) -> None:
-    listed = lists.get("objectnet")
+    listed = lists.get("objectnet113")
     rows = [(category.name, INDEX[category.members[0]]) for category in listed.categories] * 10
     paths = np.array([f"{folder}/{n}.png" for n, (folder, _) in enumerate(rows)])
     truth = np.array([place for _, place in rows])
