@@ -16,7 +16,7 @@ from imagenet_tools.store.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from imagenet_tools.units import Detection, Reader, Unit
+    from imagenet_tools.units import Reader, Unit
 
 # A data set's name becomes part of file names and of keys.
 _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -48,7 +48,13 @@ def find_sources(
     sources: list[Source] = []
     for given in paths:
         path = place_of(given)
-        detections, ignored = _detect(path, readers, with_exports=dataset is not None, class_names=class_names)
+        if class_names is not None and is_remote(path):
+            raise UsageError(f"--class-names: it names class folders, and found the URL {url_of(path)}.")
+        detections, ignored = (
+            detect(path, readers, with_exports=dataset is not None)
+            if class_names is None
+            else ([named_source(path, class_names)], list[str]())
+        )
         if not detections:
             raise SourceError(
                 f"{url_of(path)} is not recognised: it is {what_is(path)}.\nExpected class folders called by wnids, "
@@ -74,22 +80,6 @@ def find_sources(
             _refuse_moved(source, known)
             sources.append(source)
     return sources
-
-
-def _detect(
-    path: Path, readers: Mapping[str, Reader], *, with_exports: bool, class_names: str | None
-) -> tuple[list[Detection], list[str]]:
-    """Return the sources at a path, and what is not read there. In a bucket, only tars of images are known."""
-    if not is_remote(path):
-        if class_names is not None:
-            return [named_source(path, class_names)], []
-        return detect(path, readers, with_exports=with_exports)
-    found = [] if class_names is not None else readers["image_tars"].detect(path)
-    if not found:
-        raise SourceError(
-            f"{url_of(path)}: expected a tar of images, or of class tars: other forms in buckets are not read. Copy it."
-        )
-    return found, []
 
 
 def _refuse_moved(source: Source, known: Sequence[Source]) -> None:

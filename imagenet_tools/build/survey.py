@@ -13,6 +13,7 @@ from imagenet_tools.build.unread import unread_file, unread_folder
 from imagenet_tools.errors import SourceError
 from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
+from imagenet_tools.storage.buckets import is_remote, place_of, url_of
 from imagenet_tools.store.layout import is_index
 from imagenet_tools.wordnet.wnid import is_split_folder
 
@@ -51,7 +52,7 @@ class Survey(NamedTuple):
 
     def __repr__(self) -> str:
         forms = ", ".join(f"{detection.form} ({detection.dataset})" for detection in self.found)
-        return f"Survey: {self.path}; {forms or f'not recognised: {self.unrecognised}'}"
+        return f"Survey: {url_of(self.path)}; {forms or f'not recognised: {self.unrecognised}'}"
 
 
 def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
@@ -60,7 +61,7 @@ def survey(given: Path, readers: Mapping[str, Reader]) -> Survey:
     Raises:
         SourceError: The path does not exist.
     """
-    path = Path(os.path.abspath(given))  # noqa: PTH100 - as build-index takes it
+    path = place_of(given)
     units = _units_of(readers, path if path.is_dir() else path.parent)
     found, ignored = _detect(path, readers, units, with_exports=False)
     n_units = tuple(len(units(detection)) for detection in found)
@@ -98,6 +99,8 @@ def _units_of(readers: Mapping[str, Reader], root: Path) -> UnitsOf:
 def _detect(
     path: Path, readers: Mapping[str, Reader], units: UnitsOf, *, with_exports: bool
 ) -> tuple[list[Detection], list[str]]:
+    if is_remote(path):
+        return _detect_remote(path, readers), []
     if not path.exists():
         raise SourceError(f"{path} does not exist. Expected a file or a folder of ImageNet.")
     around = export_around(path)
@@ -118,6 +121,16 @@ def _detect(
             reason = unread_file(path / name)
             ignored.append(f"{name} ({reason})" if reason else name)
     return _read_as(around, [_with_split_warning(detection, path, found) for detection in found]), ignored
+
+
+def _detect_remote(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
+    """Return what is at a URL: in buckets, tars of images alone are read."""
+    found = readers["image_tars"].detect(path)
+    if not found:
+        raise SourceError(
+            f"{url_of(path)}: expected a tar of images, or of class tars: other forms in buckets are not read. Copy it."
+        )
+    return found
 
 
 def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:

@@ -11,6 +11,7 @@ import click
 import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, options
 from imagenet_tools.cli.printing import print_json, terminal_columns
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.text import count_of, printable, some_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def command(paths: tuple[Path, ...]) -> int:
 
 def _plain(survey: Survey) -> dict[str, object]:
     return {
-        "path": str(survey.path),
+        "path": url_of(survey.path),
         "found": [_plain_detection(detection, n) for detection, n in zip(survey.found, survey.units, strict=True)],
         "not_read": survey.ignored,
         "unrecognised": survey.unrecognised or None,
@@ -69,7 +70,7 @@ def _plain(survey: Survey) -> dict[str, object]:
 def _plain_detection(detection: Detection, n_units: int) -> dict[str, object]:
     return {
         "form": detection.form,
-        "path": str(detection.path),
+        "path": url_of(detection.path),
         "dataset": detection.dataset,
         "release": _title(detection.dataset),
         "splits": detection.splits,
@@ -84,7 +85,7 @@ def _plain_detection(detection: Detection, n_units: int) -> dict[str, object]:
 
 
 def _lines(survey: Survey, width: int | None) -> list[str]:
-    lines = [str(survey.path)]
+    lines = [url_of(survey.path)]
     for detection, n_units in zip(survey.found, survey.units, strict=True):
         place = "" if detection.path == survey.path else f" in {detection.path.relative_to(survey.path)}"
         splits = f", {_listed(detection.splits)}" if detection.splits else ""

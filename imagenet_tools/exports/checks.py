@@ -14,6 +14,7 @@ from imagenet_tools.catalogue.sums import Checked, Finding, all_ok, check_archiv
 from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
 from imagenet_tools.index import pin
 from imagenet_tools.selection import lock
+from imagenet_tools.storage.buckets import refuse_url
 from imagenet_tools.store.check import CheckedIndex, check_index
 from imagenet_tools.store.layout import default_index, is_index
 from imagenet_tools.store.store import Store
@@ -101,6 +102,7 @@ def check(
 ) -> Iterator[AnyChecked]:
     """Check each path, and yield what was checked: see imagenet_tools.check."""
     for path in paths:
+        refuse_url(path, "what is checked")
         if is_index(path):
             yield check_index(path, read_data=read_data, progress=progress)
         elif is_lock(path):

@@ -58,6 +58,13 @@ def url_of(path: str | os.PathLike[str]) -> str:
     return f"{found[1]}://{found[2]}/{found[3] or ''}" if found else os.fspath(path)
 
 
+def refuse_url(path: str | os.PathLike[str], what: str) -> None:
+    """Raise UsageError if a path is a URL, where `what` must be on a disk."""
+    if _ONE_SLASH.match(os.fspath(path)) or "://" in os.fspath(path):
+        url = url_of(place_of(path))
+        raise UsageError(f"{url}: {what} is read from a disk, and found a URL. Copy it to a folder and name that.")
+
+
 class Remote:
     """A file in a bucket. Threads may share it; a forked process makes its own connections."""
 

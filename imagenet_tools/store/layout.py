@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
+from imagenet_tools.storage.buckets import refuse_url
 from imagenet_tools.storage.files import fsync_folder, inside, lock, whole, write_whole
 from imagenet_tools.storage.shares import Share, refuse_running
 
@@ -119,8 +120,10 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         NoIndexError: There is no manifest, it is damaged, or it is of another schema.
+        UsageError: The folder is a URL.
     """
     path = folder / MANIFEST
+    refuse_url(folder, "an index")
     try:
         text = path.read_text()
     except (FileNotFoundError, NotADirectoryError):
