@@ -22,8 +22,10 @@ from pathlib import Path
 from imagenet_tools.errors import UsageError
 from imagenet_tools.text import did_you_mean
 
-# A module that has open_shard defines it, sets it, or imports it.
-_OPENS_SHARDS = re.compile(r"^(?:def open_shard\(|open_shard = |from .*\bopen_shard\b)", re.MULTILINE)
+# A module that has open_shard defines it, sets it, or imports it, on one line or on several in brackets.
+_OPENS_SHARDS = re.compile(
+    r"^(?:def open_shard\(|open_shard = |from .*\bopen_shard\b|from \S+ import \([^)]*\bopen_shard\b)", re.MULTILINE
+)
 
 
 def names() -> list[str]:

@@ -48,7 +48,7 @@ def test_the_version(run: Run) -> None:
         (["classes", "mpa"], "No such command 'mpa'. Did you mean map? Expected one of cut, identify"),
         (["qqqq"], "No such command 'qqqq'. Expected one of build-index"),
         (["export", "x", "--to", "csv,yoloo"], "zip. Did you mean yolo?"),
-        (["export", "x", "--to", "devkit"], "'devkit' is no target: expected one of coco"),
+        (["export", "x", "--to", "devkit"], "'devkit' is no target: expected one of array_record, cifar, coco"),
         (["classes", "show", "imagenete"], "Close to it are imagenette"),
         (["info", "--from", "trian"], "Did you mean train?"),
         (["tree", "hores"], "Close to it is horse."),
