@@ -19,8 +19,9 @@ from imagenet_tools.selection import recipe
 from imagenet_tools.selection.words import EXPORT, SELECTION, Choice, ExportOptions, SelectionWords
 from imagenet_tools.storage.links import How
 
-# What a command takes besides the words.
-OF_EXPORT = {"to", "dry_run", "strict", "workers", "roots", "recipe", "as_json", "index_path", "dest"}
+# What a command takes besides the words. How the work is run is no word: it changes no byte of an export.
+OF_RUN = {"workers", "shard", "ray"}
+OF_EXPORT = OF_RUN | {"to", "dry_run", "strict", "roots", "recipe", "as_json", "index_path", "dest"}
 OF_SUBSET = {"file", "pin", "check", "dry_run", "roots", "as_json", "index_path"}
 OF_INFO = {"recipe", "roots", "as_json", "index_path"}
 OF_TREE = {
@@ -73,7 +74,7 @@ def test_a_word_of_an_export_is_spelled_in_python_and_as_a_flag() -> None:
     for function in (imagenet_tools.export, imagenet_tools.plan_export):
         taken = set(inspect.signature(function).parameters)
         assert words <= taken
-        assert taken - words <= {"selection", "dest", "to", "workers", "progress"}
+        assert taken - words <= {"selection", "dest", "to", "workers", "executor", "progress"}
     assert {one.name for one in fields(Options)} == set(ExportOptions.__annotations__) == words
 
 
