@@ -31,7 +31,7 @@ def records(path: Path, key: str) -> Iterator[Record]:
             print(image["file_name"])
     """
     with path.open(encoding="utf-8", errors="backslashreplace") as file:
-        text = _Text(path, file)
+        text = _JsonScanner(path, file)
         text.take("{")
         while text.peek() != "}":
             name = text.value()
@@ -63,8 +63,8 @@ def categories(path: Path) -> list[Record]:
     return list(records(path, "categories"))
 
 
-class _Text:
-    """The text of a file from a position on."""
+class _JsonScanner:
+    """Reads values from the text of a file, a chunk at a time."""
 
     def __init__(self, path: Path, file: TextIO):
         self._path, self._file = path, file
