@@ -35,16 +35,16 @@ def place_of(text: str | os.PathLike[str]) -> Path:
     Raises:
         UsageError: A URL of another scheme, or with a user, a password, a query or a fragment.
     """
-    given = _ONE_SLASH.sub(r"\1://", os.fspath(text))
-    if "://" not in given:
-        return Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links
-    found = _URL.fullmatch(given)
-    if not found or "@" in found[2]:
-        shown = re.sub(r"//[^/@]*@|[?#].*", lambda part: "//...@" if part[0].startswith("//") else "", given)
+    url = _ONE_SLASH.sub(r"\1://", os.fspath(text))
+    if "://" not in url:
+        return Path(os.path.abspath(url))  # noqa: PTH100 - resolve() would follow links
+    match = _URL.fullmatch(url)
+    if not match or "@" in match[2]:
+        shown = re.sub(r"//[^/@]*@|[?#].*", lambda part: "//...@" if part[0].startswith("//") else "", url)
         schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         message = f"{shown}: expected a URL of {schemes} without a user, a password or a query; keys are taken from "
         raise UsageError(f"{message}the environment.")
-    return Path(f"/{found[1]}:/{found[2]}", (found[3] or "").strip("/"))
+    return Path(f"/{match[1]}:/{match[2]}", (match[3] or "").strip("/"))
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -54,8 +54,8 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
 
 def url_of(path: str | os.PathLike[str]) -> str:
     """Return the URL of a path that place_of() made; other paths as they are."""
-    found = _PATH.fullmatch(os.fspath(path))
-    return f"{found[1]}://{found[2]}/{found[3] or ''}" if found else os.fspath(path)
+    match = _PATH.fullmatch(os.fspath(path))
+    return f"{match[1]}://{match[2]}/{match[3] or ''}" if match else os.fspath(path)
 
 
 def refuse_url(path: str | os.PathLike[str], what: str) -> None:
@@ -69,11 +69,11 @@ class Remote:
     """A file in a bucket. Threads may share it; a forked process makes its own connections."""
 
     def __init__(self, path: str):
-        found = _PATH.fullmatch(path)
-        if not found:
+        match = _PATH.fullmatch(path)
+        if not match:
             raise ValueError(path)
         self.url = url_of(path)
-        self._bucket, self._key = f"{found[1]}://{found[2]}", found[3] or ""
+        self._bucket, self._key = f"{match[1]}://{match[2]}", match[3] or ""
 
     def size(self) -> int:
         """Return the size in bytes."""
@@ -81,34 +81,36 @@ class Remote:
 
     def status(self) -> tuple[int, int]:
         """Return the size in bytes and the time of the last change, nanoseconds since 1970."""
-        found = self._ask("head", self._key)
-        return int(found["size"]), int(found["last_modified"].timestamp()) * 1_000_000_000
+        facts = self._ask("head", self._key)
+        return int(facts["size"]), int(facts["last_modified"].timestamp()) * 1_000_000_000
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, or those that there are."""
         return bytes(self._ask("get_range", self._key, start=offset, length=length)) if length else b""
 
     def _ask(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        import obstore
-
+        try:
+            import obstore
+        except ModuleNotFoundError as error:
+            message = (
+                f"{self.url}: reading from buckets needs obstore. Install it: pip install 'imagenet-tools[bucket]'."
+            )
+            raise UsageError(message) from error
         try:
             return getattr(_store(self._bucket, os.getpid()), method)(*arguments, **keywords)
         except FileNotFoundError:
             message = f"Found no file {self.url}, expected a source that was indexed. Say where it is with --root."
             raise SourceError(message) from None
         except (obstore.exceptions.BaseError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             message = f"{self.url} cannot be read: {reason}. What is finished is kept; run the same command to go on."
             raise SourceError(message) from error
 
 
 @cache
 def _store(bucket: str, _process: int) -> Any:
-    try:
-        from obstore.store import from_url
-    except ModuleNotFoundError as error:
-        message = f"{bucket}: reading from buckets needs obstore. Install it: pip install 'imagenet-tools[bucket]'."
-        raise UsageError(message) from error
+    from obstore.store import from_url
+
     options = {"allow_http": True} if bucket.startswith("http:") else None
     return from_url(bucket, client_options=options)  # type: ignore[arg-type]
 
