@@ -15,7 +15,7 @@ import numpy as np
 from imagenet_tools.catalogue import class_maps, lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import measures, metrics
-from imagenet_tools.evaluation.files import rank_among
+from imagenet_tools.evaluation.outputs import rank_among
 from imagenet_tools.evaluation.scores import ranks_five
 from imagenet_tools.superclasses import superclasses
 from imagenet_tools.text import count_of

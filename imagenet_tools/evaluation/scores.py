@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenet_tools.evaluation import measures, metrics
-from imagenet_tools.evaluation.files import pick
 from imagenet_tools.evaluation.measures import Measure
+from imagenet_tools.evaluation.outputs import pick
 from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation import files
+from imagenet_tools.evaluation import outputs
 from imagenet_tools.wordnet import wordnet
 from tests.evaluation.predictions import FOLDERS, IMAGES, TRUTH, WNIDS, N, logits, top5
 
@@ -229,7 +229,7 @@ def test_logits(dtype: npt.DTypeLike, tmp_path: Path) -> None:
 
 def test_logits_of_1001_outputs_in_a_memory_mapped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is read in blocks: no array of all rows is made of it."""
-    monkeypatch.setattr(files, "_BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(outputs, "_BLOCK_BYTES", 1 << 20)
     sizes: list[int] = []
     partition = np.argpartition
     monkeypatch.setattr(np, "argpartition", lambda rows, *a, **k: sizes.append(len(rows)) or partition(rows, *a, **k))
