@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from imagenet_tools.display.pictures import ShownBox
 from imagenet_tools.display.style import escaped, readable
 from imagenet_tools.errors import FormatError, ImagenetToolsError, UnknownSynsetError, UsageError
-from imagenet_tools.explorer import sql_page, static_copy, subsets, tables, views
+from imagenet_tools.explorer import sql_page, static_copy, subsets, synset_page, tables, views
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.children import children
 from imagenet_tools.explorer.exporting import Exports
@@ -107,7 +107,7 @@ class Pages:
         return self.page(
             request,
             address,
-            lambda: views.synset(self.site, address, wnid, wait=is_whole),
+            lambda: synset_page.synset(self.site, address, wnid, wait=is_whole),
             current=wordnet.row_of(wnid),
         )
 
@@ -116,7 +116,7 @@ class Pages:
         address = _address(request)
         wnid = request.path_params["wnid"]
         here = Address(f"/synset/{wnid}", address.parameters)
-        return self.part("_grid.html", here, data=views.image_grid(self.site, here, wnid))
+        return self.part("_grid.html", here, data=synset_page.image_grid(self.site, here, wnid))
 
     def branch(self, request: Request) -> Response:
         """Return the children of a synset in the tree, as a part of a page."""

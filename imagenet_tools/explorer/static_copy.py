@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import FormatError
-from imagenet_tools.explorer import tables, views
+from imagenet_tools.explorer import synset_page, tables, views
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.storage.files import fsync_folder, publish_folder, refuse_taken
 from imagenet_tools.wordnet import wordnet
@@ -63,7 +63,7 @@ def _write(pages: Pages, folder: Path, wnids: list[str], static: Path) -> int:
     numbers: dict[int, None] = {}
     for wnid in wnids:
         address = Address(f"/synset/{wnid}", {"boxes_drawn": "1"})
-        view = views.synset(pages.site, address, wnid)
+        view = synset_page.synset(pages.site, address, wnid)
         documents[f"{wnid}.html"] = pages.html(view, address, wordnet.row_of(wnid))
         numbers |= dict.fromkeys(image["number"] for image in view.data["shown"])
         (folder / f"{wnid}.json").write_bytes(tables.as_file(".json", *view.rows, view.data))

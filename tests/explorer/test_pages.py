@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.explorer import server, views
+from imagenet_tools.explorer import server, synset_page
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.server import templates
 from imagenet_tools.explorer.views import Site
@@ -107,14 +107,14 @@ def test_every_link_of_a_page_leads_somewhere(web: Web) -> None:
 def test_the_first_page_does_not_wait_for_what_is_counted_later(index: Index) -> None:
     fresh = Site(index)
     dog = Address("/synset/dog", {})
-    early = views.synset(fresh, dog, "dog", wait=False)
+    early = synset_page.synset(fresh, dog, "dog", wait=False)
     assert (early.data["counted"], early.data["histograms"], early.data["facets"]) == (False, [], {})
     assert early.data["images_inclusive"] == 70
     page = templates(fresh).get_template("synset.html")
     text = page.render(view=early, data=early.data, address=dog, tree=None)
     assert 'hx-get="/synset/dog?wait=1"' in text and "Load again" in text
     fresh.counts.prepare()
-    late = views.synset(fresh, dog, "dog", wait=False).data
+    late = synset_page.synset(fresh, dog, "dog", wait=False).data
     assert late["counted"] and late["facets"] and late["boxes_inclusive"] == 52
 
 

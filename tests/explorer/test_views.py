@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.explorer import filters, views
+from imagenet_tools.explorer import filters, synset_page, views
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.filters import Filters
 from imagenet_tools.explorer.image_pages import PAGE_IMAGES, turns_of
@@ -58,19 +58,19 @@ def test_counts_and_pages_are_those_of_sql(site: Site, chosen: Filters, where: s
 
 
 def test_a_bin_of_a_histogram_is_the_filter_of_its_link(site: Site) -> None:
-    data = views.synset(site, address(), "dog").data
+    data = synset_page.synset(site, address(), "dog").data
     for chart in data["histograms"]:
         for one in chart["bins"]:
             if one["filter"]:
-                shown = views.synset(site, address(**{chart["name"]: one["filter"]}), "dog").data
+                shown = synset_page.synset(site, address(**{chart["name"]: one["filter"]}), "dog").data
                 assert shown["images_inclusive"] == one["n"], (chart["name"], one)
 
 
 def test_facets_count_what_a_click_shows(site: Site) -> None:
-    data = views.synset(site, address(), "animal").data
+    data = synset_page.synset(site, address(), "animal").data
     for name, values in data["facets"].items():
         for value, n in values:
-            assert views.synset(site, address(**{name: value}), "animal").data["images_inclusive"] == n
+            assert synset_page.synset(site, address(**{name: value}), "animal").data["images_inclusive"] == n
 
 
 @pytest.mark.parametrize("counts", [[], [0], [3], [9], [5, 0, 1, 9], [4, 4, 4], [1] * 30])
@@ -127,13 +127,13 @@ def test_a_level_counts_every_image_and_colours_every_class(site: Site) -> None:
         deep = [row for row in level.colours if hierarchy.min_depths()[row] == depth]
         names = wordnet.wnids_of(deep)
         assert not any(hierarchy.is_a(a, b) for a in names for b in names if a != b), "a group is below another"
-        data = views.synset(site, address(level=str(depth)), "whole").data
+        data = synset_page.synset(site, address(level=str(depth)), "whole").data
         groups = data["level"]["groups"]
         several = sum((len(level.of(int(row))) - 1) * int(site.counts.direct(Filters())[row]) for row in classes)
         assert sum(group["images"] for group in groups) == 182 + several
         assert {image["colour"] for image in data["shown"]} <= {group["colour"] for group in groups}
     with pytest.raises(UsageError, match="expected a depth"):
-        views.synset(site, address(level="99"), "whole")
+        synset_page.synset(site, address(level="99"), "whole")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_image_has_its_facts_boxes_and_labels(site: Site) -> None:
 
 
 def test_pages_take_classes_in_turns(site: Site) -> None:
-    shown = views.synset(site, address(), "whole").data["shown"]
+    shown = synset_page.synset(site, address(), "whole").data["shown"]
     assert len(shown) == PAGE_IMAGES
     assert set(Counter(image["wnid"] for image in shown).values()) == {4}
 
@@ -175,4 +175,4 @@ def test_links_keep_the_filters_and_the_subset() -> None:
 )
 def test_wrong_parameters_are_errors(site: Site, parameters: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="expected"):
-        views.synset(site, address(**parameters), "dog")
+        synset_page.synset(site, address(**parameters), "dog")
