@@ -18,6 +18,13 @@ from imagenet_tools.tables import columns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+# How an image differs from the prototypes of its class: the columns of ImageNet-X's files
+# (Idrissi et al. 2022).
+IMAGENET_X_FACTORS = (
+    "pose", "background", "pattern", "color", "smaller", "shape", "partial_view", "subcategory", "texture", "larger",
+    "darker", "object_blocking", "person_blocking", "style", "brighter", "multiple_objects",
+)  # fmt: skip
+
 _VALIDATION_PREFIX = "ILSVRC2012_val_"
 
 

@@ -235,8 +235,13 @@ def _take_images(columns: dict[str, Array]) -> Texts | None:
 
 
 def _stems(names: Texts) -> Texts:
-    stems = [image_stem(text) or text.rpartition("/")[2] for text in map(str, names)]
-    return np.array(stems, object)
+    return np.array([stem_of(name) for name in names], object)
+
+
+def stem_of(name: object) -> str:
+    """Return the stem of an image's name; of another name, which may be a number, the last part of its path."""
+    text = str(name)
+    return image_stem(text) or text.rpartition("/")[2]
 
 
 def _take_truth(columns: dict[str, Array], *, has_outputs: bool) -> Array | None:

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenet_tools.catalogue import identify_classes, labels, lists
-from imagenet_tools.catalogue.user_files import image_stem
+from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import measures, metrics
+from imagenet_tools.evaluation.files import stem_of
 from imagenet_tools.evaluation.measures import Measure
 from imagenet_tools.evaluation.scores import ranks_five
 from imagenet_tools.text import count_of
@@ -42,24 +43,6 @@ if TYPE_CHECKING:
     from imagenet_tools.evaluation.alignment import Alignment
     from imagenet_tools.evaluation.metrics import Ints
 
-FACTORS = (
-    "pose",
-    "background",
-    "pattern",
-    "color",
-    "smaller",
-    "shape",
-    "partial_view",
-    "subcategory",
-    "texture",
-    "larger",
-    "darker",
-    "object_blocking",
-    "person_blocking",
-    "style",
-    "brighter",
-    "multiple_objects",
-)
 _N_WORST = 100  # classes of ImageNet-X's worst_100_classes
 _IMAGE_KEYS = ("file_path", "file_name", "filename", "image", "image_id", "id", "path", "name")
 _LABEL_KEYS = ("labels", "label", "classes", "class", "wnids", "wnid", "proposed_labels", "annotations", "objects")
@@ -148,7 +131,7 @@ class Factors:
         convention = "top-1 of the images of ImageNet-X, without prototypes if prototypical_paths.csv is beside it"
         every = measures.share("ImageNet-X, all", convention, right)
         yield "imagenet_x", every
-        for n, factor in enumerate(FACTORS):
+        for n, factor in enumerate(IMAGENET_X_FACTORS):
             has = flags[:, n]
             if has.any():
                 error = 1 - float(right[has].mean())
@@ -201,9 +184,9 @@ def _rows_of(name: str, aligned: Alignment, images: Mapping[str, Any]) -> Ints:
 
 def _multilabel(content: dict[str, Any]) -> LabelSets:
     """Return the labels of ImageNet multilabel's own JSON. It also has images of other sets, which are skipped."""
-    problematic = {_stem(image) for image in content.get("problematic_images", ())}
-    hardest = set(map(_stem, content.get("imagenet_m", ())))
-    images = {_stem(image): sets for image, sets in content["initial_annots"].items()}
+    problematic = {stem_of(image) for image in content.get("problematic_images", ())}
+    hardest = set(map(stem_of, content.get("imagenet_m", ())))
+    images = {stem_of(image): sets for image, sets in content["initial_annots"].items()}
     scored = {image: sets for image, sets in images.items() if labels.validation_wnid(image)}
     return LabelSets(
         "multilabel v3",
@@ -225,32 +208,28 @@ def _of_rows(path: Path, rows: Any) -> LabelSets | Factors:
     image_key = next((key for key in _IMAGE_KEYS if key in keys), None)
     if image_key is None:
         raise UsageError(f"{path}: found no column of images in {', '.join(map(str, keys))}. {_EXPECTED}.")
-    if set(FACTORS) <= keys:
+    if set(IMAGENET_X_FACTORS) <= keys:
         return _factors(path, image_key, rows)
     if {"proposed_labels", "unclear_multi_labels", "is_problematic"} <= keys:
         kept = [row for row in rows if str(row["is_problematic"]).lower() != "true"]
         correct, unclear = (
-            {_stem(row[image_key]): _wnids(path, row[key]) for row in kept}
+            {stem_of(row[image_key]): _wnids(path, row[key]) for row in kept}
             for key in ("proposed_labels", "unclear_multi_labels")
         )
         return LabelSets("multilabel v3", correct, unclear, is_multilabel=True)
     label_key = next((key for key in _LABEL_KEYS if key in keys), None)
     if label_key is None:
         raise UsageError(f"{path}: found no column of labels in {', '.join(map(str, keys))}. {_EXPECTED}.")
-    sets = {_stem(row[image_key]): _wnids(path, row[label_key]) for row in rows}
+    sets = {stem_of(row[image_key]): _wnids(path, row[label_key]) for row in rows}
     return LabelSets(path.stem, {image: wnids for image, wnids in sets.items() if wnids})
 
 
 def _factors(path: Path, image_key: str, rows: list[dict[str, Any]]) -> Factors:
     prototypes = path.with_name("prototypical_paths.csv")
-    left_out = set(map(_stem, prototypes.read_text().split())) if prototypes.is_file() else set()
-    kept = [row for row in rows if _stem(row[image_key]) not in left_out]
-    flags = np.array([[int(row[factor]) for factor in FACTORS] for row in kept], np.bool_)
-    return Factors("ImageNet-X", {_stem(row[image_key]): n for n, row in enumerate(kept)}, flags)
-
-
-def _stem(image: str) -> str:
-    return image_stem(str(image)) or str(image).rpartition("/")[2]
+    left_out = set(map(stem_of, prototypes.read_text().split())) if prototypes.is_file() else set()
+    kept = [row for row in rows if stem_of(row[image_key]) not in left_out]
+    flags = np.array([[int(row[factor]) for factor in IMAGENET_X_FACTORS] for row in kept], np.bool_)
+    return Factors("ImageNet-X", {stem_of(row[image_key]): n for n, row in enumerate(kept)}, flags)
 
 
 def _wnids(path: Path, value: Any) -> tuple[str, ...]:

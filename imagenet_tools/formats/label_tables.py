@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import gathers, one_unit
 from imagenet_tools.text import count_of
@@ -49,10 +50,6 @@ READS = Reads(
 _HEAD_BYTES = 1 << 16
 _REAL_BYTES = 4 << 20  # ReaL's file has 388 kB
 _N_IMAGES = 50_000
-_FACTORS = (
-    "multiple_objects", "background", "color", "brighter", "darker", "style", "larger", "smaller", "object_blocking",
-    "person_blocking", "partial_view", "pattern", "pose", "shape", "subcategory", "texture",
-)  # fmt: skip
 _JUDGEMENTS = ("correct", "wrong", "unclear")
 _MULTI = "_multi_labels"
 _WITHOUT_LABEL = {"Z": "none", "X": "undecided"}  # by the column category
@@ -89,7 +86,7 @@ def _kind_of(path: Path) -> _TableKind | None:
     first = head.partition(b"\n")[0].decode("utf-8-sig", "backslashreplace").strip()
     if path.suffix == ".json" and (b'"initial_annots"' in head or path.name.startswith("human_accuracy")):
         return _TableKind("multilabel annotations of validation images (human_accuracy)", _multilabel)
-    if first.startswith("{") and all(f'"{key}"' in first for key in ("file_name", "class", *_FACTORS)):
+    if first.startswith("{") and all(f'"{key}"' in first for key in ("file_name", "class", *IMAGENET_X_FACTORS)):
         return _TableKind("factors of images by ImageNet-X", _imagenet_x)
     if {"original_label", "proposed_labels"} < set(columns := first.split(",")) and columns[0] == "id":
         return _TableKind("corrected labels of validation images, as in 'Flaws of ImageNet'", _flaws)
@@ -122,7 +119,7 @@ def _imagenet_x(path: Path) -> Iterator[LabelEntry | str]:
                 row = json.loads(line)
                 yield from (
                     LabelEntry(row["file_name"], prefix + factor, [row["class"]])
-                    for factor in _FACTORS
+                    for factor in IMAGENET_X_FACTORS
                     if row[factor] == 1
                 )
             except (ValueError, KeyError, TypeError, RecursionError):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import imagenet_tools as imt
+from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS as FACTORS
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation.truths import FACTORS
 from tests.evaluation.predictions import IMAGES, TRUTH, WNIDS, top5
 
 TOP = top5()
