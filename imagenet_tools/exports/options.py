@@ -14,6 +14,8 @@ from typing import TypeVar
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.words import EXPORT, ExportOptions, ExportWords, Word
 
+FILES = ("names", "layout")  # options whose value may be the path of a file
+
 _REPAIRS = ("cmyk", "png", "eoi", "exif")
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)?", re.IGNORECASE | re.ASCII)
@@ -92,7 +94,7 @@ class Options(ExportWords):
 
         --link changes no byte. A file of names is written without its folder, so that an export names no machine.
         """
-        files = {option: getattr(self, option).rpartition("/")[2] for option in ("names", "layout")}
+        files = {option: getattr(self, option).rpartition("/")[2] for option in FILES}
         values = {**vars(self), **files}
         return {
             option.name: list(value) if isinstance(value := values[option.name], tuple) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports.options import Options
+from imagenet_tools.exports.options import FILES, Options
 from imagenet_tools.exports.plan import make_plans
 from imagenet_tools.exports.run import (
     WORK,
@@ -94,9 +94,9 @@ def merge_shards(
     return make_export(plan, dest, workers=workers, executor=executor, progress=progress)
 
 
-def _absolute(names: str) -> str:
-    """Return the absolute path of a file of names; other words as they are."""
-    return str(Path(names).absolute()) if Path(names).is_file() else names
+def _absolute(word: str) -> str:
+    """Return the absolute path of a file; other words as they are."""
+    return str(Path(word).absolute()) if Path(word).is_file() else word
 
 
 def _as_option(value: Any) -> Any:
@@ -116,5 +116,5 @@ def _command(plans: Sequence[Plan], folder: Path) -> dict[str, Any]:
         "locked": pinned is not None,
         "selection": None if pinned is not None else recipe.tables(selection, near=Path("/")),
         "to": [plan.target for plan in plans],
-        "options": vars(first.options) | {"names": _absolute(first.options.names)},
+        "options": vars(first.options) | {option: _absolute(getattr(first.options, option)) for option in FILES},
     }
