@@ -110,6 +110,11 @@ class Alignment:
     notes: tuple[str, ...]
     folders: ClassList | None = None  # `classes` are these folders of classes of ILSVRC2012, and are no wnids
 
+    @property
+    def about(self) -> str:
+        """How the rows and labels were read, in words."""
+        return f"{count_of(len(self.truth), 'row')} {self.order}; labels: {self.numbering}"
+
     @functools.cached_property
     def costs(self) -> Any:
         """The cost of each class for each true class: (true classes, classes), uint8."""

@@ -72,10 +72,8 @@ class Evaluation:
             shown = [f"{m.name} {m.value:.2%}" for key in ("top1", "top5") if (m := model.measures.get(key))]
             parts.append(f"{model.name}: {', '.join(shown) or 'no classes that are best first'}")
         for one in self.corruptions:
-            shown = [
-                "mean corruption error not complete" if one.mce is None else f"mean corruption error {one.mce:.2%}"
-            ]
-            parts.append(f"{one.model}: {shown[0]}")
+            error = "not complete" if one.mce is None else f"{one.mce:.2%}"
+            parts.append(f"{one.model}: mean corruption error {error}")
         return f"Evaluation: {'; '.join(parts)}"
 
     def _repr_html_(self) -> str:
@@ -89,10 +87,7 @@ class Evaluation:
         lines = []
         for model in self.models:
             aligned = model.aligned
-            lines.append(
-                f"{model.name}: {count_of(len(aligned.truth), 'row')} {aligned.order}; labels: {aligned.numbering}"
-            )
-            lines += [f"{model.name}: {text}" for text in (*aligned.evidence, *aligned.notes)]
+            lines += [f"{model.name}: {text}" for text in (aligned.about, *aligned.evidence, *aligned.notes)]
         return [*lines, _COST, _INTERVALS]
 
     def _measure_tables(self) -> Iterator[Table]:

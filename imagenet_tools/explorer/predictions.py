@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagenet_tools.text import count_of
+from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ class Model:
 
     @property
     def about(self) -> str:
-        """How the rows and labels were read, in a sentence."""
-        aligned = self.scores.aligned
-        return f"{count_of(len(aligned.truth), 'row')} {aligned.order}; labels: {aligned.numbering}"
+        """How the rows and labels were read, in words."""
+        return self.scores.aligned.about
 
     @property
     def notes(self) -> list[str]:
@@ -53,15 +52,13 @@ class Model:
         return [
             {
                 "name": key.replace("_", " "),
-                "shown": f"{100 * one.value:.2f} %" if one.low is not None else f"{one.value:.4g}",
-                "interval": ""
-                if one.low is None or one.high is None
-                else f"{100 * one.low:.2f} to {100 * one.high:.2f}",
-                "n": one.n,
-                "convention": one.convention,
-                "value": one.value,
+                "shown": measure.value_text,
+                "interval": measure.interval_text,
+                "n": measure.n,
+                "convention": measure.convention,
+                "value": measure.value,
             }
-            for key, one in self.scores.measures.items()
+            for key, measure in self.scores.measures.items()
         ]
 
     @functools.cached_property
@@ -98,7 +95,7 @@ class Model:
         groups = [set(level.of(row)) or {row} for row in self._rows.tolist()]
         truth, first = self.scores.aligned.truth, self._first
         pairs, counts = np.unique(np.stack([truth, first]), axis=1, return_counts=True)
-        right = [not groups[true].isdisjoint(groups[said]) for true, said in pairs.T.tolist() if said >= 0]
+        right = [not groups[true].isdisjoint(groups[first]) for true, first in pairs.T.tolist() if first >= 0]
         return 100 * float(counts[pairs[1] >= 0][np.array(right, np.bool_)].sum()) / max(len(truth), 1)
 
     def confusions(self, wnid: str | None = None) -> list[dict[str, Any]]:
@@ -134,15 +131,29 @@ class Model:
         if place is None:
             return {}
         aligned = self.scores.aligned
-        said = [aligned.classes[n] for n in aligned.top[place].tolist()[:5] if n >= 0]
+        wnids = [aligned.classes[n] for n in aligned.top[place].tolist()[:5] if n >= 0]
         return {
-            "classes": [(wnid, wordnet.label_of(wnid)) for wnid in said],
+            "classes": [(wnid, wordnet.label_of(wnid)) for wnid in wnids],
             "label": aligned.classes[aligned.truth[place]],
         }
 
 
 def load(paths: list[Path]) -> list[Model]:
-    """Read and score files of predictions; raises as imagenet_tools.evaluate."""
+    """Read and score files of predictions.
+
+    Raises:
+        UsageError: As imagenet_tools.evaluate; or the predictions are of ImageNet-C or of folders that are no synsets.
+    """
     from imagenet_tools.evaluation.evaluation import evaluate
 
-    return [Model(scores) for scores in evaluate(paths).models] if paths else []
+    if not paths:
+        return []
+    evaluation = evaluate(paths)
+    others = [errors.model for errors in evaluation.corruptions]
+    others += [scores.name for scores in evaluation.models if scores.aligned.folders]
+    if others:
+        raise UsageError(
+            f"--predictions {others[0]}: found predictions of ImageNet-C, or of folders of classes; expected those of "
+            "images whose classes are synsets. `imagenet-tools evaluate` scores the others."
+        )
+    return [Model(scores) for scores in evaluation.models]
