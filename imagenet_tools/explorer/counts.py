@@ -186,7 +186,9 @@ class IndexCounts:
         choices: dict[str, list[str]] = {}
         for name, query in _CHOICES.items():
             values = [row[0] for row in self.index.cursor().execute(query).fetchall()]
-            choices[name] = sorted(value for value in values if value is not None) + [NONE] * (None in values)
+            choices[name] = sorted(value for value in values if value is not None)
+            if None in values:
+                choices[name].append(NONE)
         choices["problem"] = ["any", NONE, *(code for code in choices["problem"] if code != NONE)]
         return choices
 

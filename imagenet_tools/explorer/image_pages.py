@@ -98,11 +98,7 @@ class ImagePages:
             FROM placed JOIN (VALUES {wanted}) AS wanted(_wnid, turn, low, high)
                  ON wnid = _wnid AND place >= low AND place < high
             ORDER BY turn, place"""
-        starts = dict(zip(self._files, self._starts.tolist(), strict=False))
-        return [
-            NumberedImage(starts[file] + row, dict(zip(COLUMNS, values, strict=True)))
-            for file, row, *values in self.index.cursor().execute(query, values).fetchall()
-        ]
+        return self._numbered(query, values)
 
     def of_ids(self, image_ids: list[str], dataset: str | None = None) -> list[NumberedImage]:
         """Return the images with some ids, in their order; ids that the index lacks are left out."""
@@ -111,13 +107,17 @@ class ImagePages:
                     FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
                     WHERE image_id IN (SELECT unnest($_ids::VARCHAR[]))
                           AND ($_dataset IS NULL OR dataset = $_dataset)"""
-        found = self.index.cursor().execute(query, {"_ids": image_ids, "_dataset": dataset}).fetchall()
-        starts = dict(zip(self._files, self._starts.tolist(), strict=False))
-        images = [
-            NumberedImage(starts[file] + row, dict(zip(COLUMNS, values, strict=True))) for file, row, *values in found
-        ]
+        images = self._numbered(query, {"_ids": image_ids, "_dataset": dataset})
         order = {image_id: place for place, image_id in enumerate(image_ids)}
         return sorted(images, key=lambda image: (order[image.facts["image_id"]], image.number))
+
+    def _numbered(self, query: str, values: dict[str, object]) -> list[NumberedImage]:
+        """Return the images of a query for filename, file_row_number and the columns of an image."""
+        starts = dict(zip(self._files, self._starts.tolist(), strict=False))
+        return [
+            NumberedImage(starts[file] + row, dict(zip(COLUMNS, facts, strict=True)))
+            for file, row, *facts in self.index.cursor().execute(query, values).fetchall()
+        ]
 
 
 def turns_of(counts: npt.NDArray[np.int64], start: int, n: int) -> list[tuple[int, int, int]]:

@@ -34,6 +34,7 @@ from imagenet_tools.images.probe import PROBLEMS
 from imagenet_tools.selection.steps import STEP_HEAD
 from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from imagenet_tools.explorer.children import PictureMakers, Questioners
@@ -115,8 +116,8 @@ class Pages:
         """Return the next page of the images of a synset, as a part of its page."""
         address = _address(request)
         wnid = request.path_params["wnid"]
-        here = Address(f"/synset/{wnid}", address.parameters)
-        return self.part("_grid.html", here, data=synset_page.image_grid(self.site, here, wnid))
+        page = Address(f"/synset/{wnid}", address.parameters)
+        return self.part("_grid.html", page, data=synset_page.image_grid(self.site, page, wnid))
 
     def branch(self, request: Request) -> Response:
         """Return the children of a synset in the tree, as a part of a page."""
@@ -128,7 +129,7 @@ class Pages:
         """Show what a text finds; the page of a synset if it is a wnid or a name."""
         address = _address(request)
         text = address.parameters.get("q", "")[:200]
-        row = wordnet.find_row(text) if "." in text or (text[1:].isdigit() and text[:1] == "n") else None
+        row = wordnet.find_row(text) if "." in text or is_wnid(text) else None
         if row is not None and not request.path_params.get("suffix"):
             return RedirectResponse(address.to(f"/synset/{wordnet.wnids_of([row])[0]}"), 303)
         return self.page(request, address, lambda: views.search(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.display import charts
@@ -13,6 +12,7 @@ from imagenet_tools.schema import TABLES
 from imagenet_tools.store.query import MACROS
 from imagenet_tools.text import count_of
 from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from imagenet_tools.explorer.addresses import Address
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _N_BARS = 40
 _N_PICTURES = 100
 _HIDDEN = ("synset_facts", "synset_counts", "synset_terms")
-_WNID = re.compile(r"n\d{8}", re.ASCII)
 _SHOWN_TABLES = {name: table for name, table in TABLES.items() if name not in _HIDDEN}
 
 EXAMPLES = (
@@ -54,7 +53,7 @@ def sql(site: Site, questioners: Questioners, address: Address) -> View:
     drawn = {}
     if data["rows"]:
         data["images"] = _images(site, data["columns"], data["rows"][:_N_PICTURES])
-        cells = {cell for row in data["rows"][:500] for cell in row if isinstance(cell, str) and _WNID.fullmatch(cell)}
+        cells = {cell for row in data["rows"][:500] for cell in row if isinstance(cell, str) and is_wnid(cell)}
         data["wnids"] = sorted(cell for cell in cells if wordnet.find_row(cell) is not None)
         data["chart"] = _axes(address, data["columns"], data["rows"])
         if data["chart"]:
