@@ -64,13 +64,17 @@ def command(
     if copy is not None:
         wnids = [options.note_sense(opened.resolve(text)) for text in under]
         n_problems = server.copy(opened, copy, wnids, list(predictions))
-        print_json({"path": str(copy), "problems": n_problems}) if options.as_json() else click.echo(
-            printable(str(copy))
-        )
+        if options.as_json():
+            print_json({"path": str(copy), "problems": n_problems})
+        else:
+            click.echo(printable(str(copy)))
         return PROBLEMS if n_problems else DONE
 
     def announce(address: str) -> None:
-        print_json({"address": address}) if options.as_json() else click.echo(address)
+        if options.as_json():
+            print_json({"address": address})
+        else:
+            click.echo(address)
         sys.stdout.flush()
         note("Ctrl-C ends the website.")
         if not no_browser:

@@ -30,7 +30,7 @@ def command(target: Path, workers: int | None, ray: str | None, strict: bool) ->
     from imagenet_tools.build.build import Report
 
     with ray_cluster(ray) as executor:
-        made = imagenet_tools.merge(target, workers=workers, executor=executor, progress=ProgressBar())
-    if isinstance(made, Report):
-        return print_report(made, strict=strict)
-    return export.print_result(made, target, strict=strict)
+        merged = imagenet_tools.merge(target, workers=workers, executor=executor, progress=ProgressBar())
+    if isinstance(merged, Report):
+        return print_report(merged, strict=strict)
+    return export.print_result(merged, target, strict=strict)

@@ -51,10 +51,10 @@ def parse(text: str) -> Share:
     Raises:
         UsageError: The text is not I/N, with I from 0 to N - 1.
     """
-    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if not found or int(found[1]) >= int(found[2]):
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not match or int(match[1]) >= int(match[2]):
         raise UsageError(f"--shard {text}: expected I/N with I from 0 to N - 1, such as 0/3, 1/3 and 2/3.")
-    return Share(int(found[1]), int(found[2]))
+    return Share(int(match[1]), int(match[2]))
 
 
 def refuse_running(folder: Path) -> None:
