@@ -14,7 +14,7 @@ another head where Hugging Face's loaders read one: see formats/_shared/card.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ _CITATION = (
     "https://doi.org/10.1007/s11263-015-0816-y"
 )
 # The terms of Croissant 1.0. Readers warn if a context lacks one, though a file may not use all.
-_TERMS = (
+_VOCABULARY = (
     "citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet", "format",
     "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
     "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
@@ -58,7 +58,7 @@ _CONTEXT = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "data": {"@id": "cr:data", "@type": "@json"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    **{term: f"cr:{term}" for term in _TERMS},
+    **{term: f"cr:{term}" for term in _VOCABULARY},
 }
 
 _Node = dict[str, Any]
@@ -126,7 +126,7 @@ def _croissant(job: Job, digests: Mapping[str, str]) -> _Node:
     plan = job.plan
     classes, ids = digests
     n = sum(tally.images for tallies in job.tallies.values() for tally in tallies.values())
-    suffixes = sorted(_image_suffixes(job))
+    suffixes = _image_suffixes(job)
     class_fields = {name: {"jsonPath": f"$.classes[*].{name}"} for name in ("wnid", "name", "display")}
     image_fields = {name: {"column": name} for name in ("dataset", "image_id", "wnid", "split")}
     images = _records("images", {"fileObject": {"@id": ids}}, image_fields)
@@ -186,7 +186,7 @@ def _records(name: str, source: _Node, extracts: Mapping[str, _Node], key: str =
     return {"@type": "cr:RecordSet", "@id": name, "name": name, **keys, "field": fields}
 
 
-def _image_suffixes(job: Job) -> Iterator[str]:
-    """Return the suffixes of files with one image."""
+def _image_suffixes(job: Job) -> list[str]:
+    """Return the suffixes of files with one image, sorted."""
     names = (path for shard in job.shards for path, *_ in job.output(shard)["images"] if is_image_name(path))
-    return iter({PurePosixPath(name).suffix for name in names})
+    return sorted({PurePosixPath(name).suffix for name in names})

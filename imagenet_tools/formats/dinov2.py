@@ -81,8 +81,8 @@ def hazards(plan: Plan) -> Iterator[str]:
                 "out: an entry can only have the split that its path has."
             )
             raise ExportError(message)
-        what = "class tars of" if in_tar else f"folder {split}/ in"
-        yield f"{split}: dinov2's root is the folder that holds the {what} the source {places[0][0]}"
+        content = "class tars of" if in_tar else f"folder {split}/ in"
+        yield f"{split}: dinov2's root is the folder that holds the {content} the source {places[0][0]}"
         if not in_tar and plan.images(split) != _LENGTHS[split]:
             yield f"dinov2 asserts {_LENGTHS[split]:,} images in {split.upper()}: override __len__ in a subclass"
 

@@ -160,18 +160,19 @@ def scan(unit: Unit, rows: AnnotationRows) -> Iterator[None]:
     """Add the labels of each entry; a problem for each that cannot be read, and one for those of other data sets."""
     kind = _kind_of(unit.path)
     if kind is None:
-        raise FormatError(f"{unit.file}: it is no table of labels any more", code="label_unread")
+        message = f"{unit.file}: found no table of labels; expected the one that was found here before. Build again."
+        raise FormatError(message, code="label_unread")
     n_others, other = 0, ""
     for entry in kind.entries(unit.path):
         if isinstance(entry, str):
             rows.problem("label_bad_row", unit.file, f"{entry.strip()[:100]!r}; expected an image and its classes")
             continue
         stem = path_facts(PurePosixPath(entry.image).name).stem
-        own = labels.validation_wnid(stem) or (stem[:9] if is_wnid(stem[:9]) else None)
-        if own is None:
+        image_class = labels.validation_wnid(stem) or (stem[:9] if is_wnid(stem[:9]) else None)
+        if image_class is None:
             n_others, other = n_others + 1, other or entry.image
             continue
-        classes = [own] if entry.classes is None else [_wnid(one) for one in entry.classes]
+        classes = [image_class] if entry.classes is None else [_wnid(label) for label in entry.classes]
         for wnid in dict.fromkeys(classes):
             if wnid is None:
                 reason = f"{list(entry.classes or ())!r:.100}; expected wnids, or numbers from 0 to 999"

@@ -76,12 +76,9 @@ def read_batch(path: Path, labels: str = "labels") -> Batch:
         data = content.values.get("data")
         side = side_of(data.shape[1]) if isinstance(data, Array) and len(data.shape) == 2 else None
         if not isinstance(data, Array) or data.dtype != "|u1" or data.fortran or side is None:
-            found = (
-                f"{data.dtype} of shape {data.shape}{', columns first' * data.fortran}"
-                if isinstance(data, Array)
-                else "none"
-            )
-            message = f"Found as data: {found}; expected bytes of shape (images, 3 * side * side), rows first."
+            order = ", columns first" if isinstance(data, Array) and data.fortran else ""
+            shape = f"{data.dtype} of shape {data.shape}{order}" if isinstance(data, Array) else "none"
+            message = f"Found as data: {shape}; expected bytes of shape (images, 3 * side * side), rows first."
             raise FormatError(message, code=BAD_BATCH)
         numbers = integers(fd, content.values.get(labels))
         if len(numbers) != data.shape[0]:
@@ -96,8 +93,7 @@ def read_batch(path: Path, labels: str = "labels") -> Batch:
 def integers(fd: int, values: object) -> npt.NDArray[np.int64]:
     """Return whole numbers of a list, or of an array in an open file; none for anything else."""
     if isinstance(values, Array) and values.dtype[1:2] in ("i", "u") and values.values.length < 8 * _MAX_LABELS:
-        found = np.frombuffer(npz.read_values(fd, values), values.dtype)
-        return found.astype(np.int64)
+        return np.frombuffer(npz.read_values(fd, values), values.dtype).astype(np.int64)
     if isinstance(values, list) and all(type(value) is int and abs(value) < 1 << 31 for value in values):
         return np.array(values, np.int64)
     return np.zeros(0, np.int64)
@@ -107,8 +103,8 @@ def texts(path: Path, values: object) -> list[str]:
     """Return the texts of a list, or of an array of bytes in a file; none for anything else."""
     if isinstance(values, Array) and values.dtype[1:2] == "S":
         with path.open("rb", buffering=0) as file:
-            found = np.frombuffer(npz.read_values(file.fileno(), values), values.dtype)
-        return [text.decode(errors="surrogateescape") for text in found.tolist()]
+            array = np.frombuffer(npz.read_values(file.fileno(), values), values.dtype)
+        return [text.decode(errors="surrogateescape") for text in array.tolist()]
     return [str(value) for value in values] if isinstance(values, list) else []
 
 

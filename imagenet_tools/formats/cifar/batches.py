@@ -138,7 +138,9 @@ def load(root: Path) -> Loaded:
 
     images: dict[str, Counter[int]] = {}
     names: tuple[str, ...] | None = None
-    for is_train in [True] * bool(train) + [False] * bool(test):
+    for is_train, names_of_files in ((True, train), (False, test)):
+        if not names_of_files:
+            continue
         dataset = Batches(str(root), train=is_train)
         images["train" if is_train else _split_of(root / FOLDER / "test_batch")] = Counter(dataset.targets)
         names = tuple(dataset.classes)
