@@ -31,8 +31,9 @@ SUMS = {
     "bytes": "sum(length)",
     "pixels": "sum(width::BIGINT * height)",
 }
-_BOX_AREA = "least(floor(20 * (nxmax - nxmin) * (nymax - nymin)), 19)"
-BOX_AREA_STEP = 5.0  # percent
+BOX_AREA_BINS = 20
+BOX_AREA_STEP = 100 / BOX_AREA_BINS  # percent
+_BOX_AREA = f"least(floor({BOX_AREA_BINS} * (nxmax - nxmin) * (nymax - nymin)), {BOX_AREA_BINS - 1})"
 _KEPT_FILTERS = 32
 _FACETS = ("dataset", "split", "problem")
 

@@ -10,7 +10,7 @@ from imagenet_tools.catalogue import lists, terms
 from imagenet_tools.display import charts
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import filters as filtering
-from imagenet_tools.explorer.counts import BOX_AREA_STEP, SUMS
+from imagenet_tools.explorer.counts import BOX_AREA_BINS, BOX_AREA_STEP, SUMS
 from imagenet_tools.explorer.image_pages import PAGE_IMAGES
 from imagenet_tools.explorer.levels import label
 from imagenet_tools.explorer.views import View, counted_children, tiles, whole_number
@@ -114,7 +114,7 @@ def _histograms(site: Site, chosen: Filters, mask: npt.NDArray[np.bool_]) -> lis
             filter_text = f"{low:g}-" if high is None else f"{low:g}-{high:g}"
             bins.append({"low": low, "high": high, "n": count, "filter": filter_text})
         shown.append({"name": name, "title": measure.title, "unit": measure.unit, "bins": _trimmed(bins)})
-    counts = site.counts.histogram(chosen, "box_area").of(mask, 20)
+    counts = site.counts.histogram(chosen, "box_area").of(mask, BOX_AREA_BINS)
     bins = [{"low": n * BOX_AREA_STEP, "high": (n + 1) * BOX_AREA_STEP, "n": n_boxes, "filter": ""}
             for n, n_boxes in enumerate(counts)]  # fmt: skip
     shown.append({"name": "box_area", "title": "Area of boxes in their image", "unit": "%", "bins": _trimmed(bins)})
