@@ -22,11 +22,10 @@ classes were joined: a picture of a beagle may show another dog, which has no bo
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -42,6 +41,7 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.categories import as_json, category_ids, category_records
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.json_lists import categories, records
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -77,8 +77,8 @@ def finish(job: Job) -> None:
 def _text(job: Job, split: str, annotations: BinaryIO) -> Iterator[bytes]:
     info = {"description": f"ImageNet, {split}: {TERMS}", "url": "https://image-net.org"}
     terms = {"id": 1, "name": "ImageNet's terms of access", "url": "https://image-net.org/download"}
-    categories = ",\n".join(map(as_json, category_records(job)))
-    yield f'{{"info":{as_json(info)},\n"licenses":[{as_json(terms)}],\n"categories":[\n{categories}\n]'.encode()
+    listed = ",\n".join(map(as_json, category_records(job)))
+    yield f'{{"info":{as_json(info)},\n"licenses":[{as_json(terms)}],\n"categories":[\n{listed}\n]'.encode()
     yield b',\n"images":['
     options = job.plan.options
     ids = category_ids(job.plan)
@@ -162,39 +162,23 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images with the boxes of their split's file; images and boxes are read together, in order."""
     for split, file in _split_files(root):
         # The place of a category is the index of its class, whatever its id. Without a wnid it is no class.
-        listed = [(category["wnid"], category["id"]) for category in _records(file, "categories") if category["wnid"]]
+        listed = [(category["wnid"], category["id"]) for category in categories(file) if category["wnid"]]
         index_of = {key: index for index, keys in enumerate(listed) for key in keys}
-        by_image = groupby(_records(file, "annotations"), key=lambda record: record["image_id"])
-        boxed_image, records = next(by_image, (None, iter(())))
-        for image in _records(file, "images"):
+        by_image = groupby(records(file, "annotations"), key=lambda record: record["image_id"])
+        boxed_image, boxed = next(by_image, (None, iter(())))
+        for image in records(file, "images"):
             boxes: list[tuple[int, float, float, float, float]] = []
             if boxed_image == image["id"]:
                 size = {"width": image["width"], "height": image["height"]}
                 boxes = [
-                    (index_of[record["category_id"]], *bbox.from_coco(*record["bbox"], **size)) for record in records
+                    (index_of[record["category_id"]], *bbox.from_coco(*record["bbox"], **size)) for record in boxed
                 ]
-                boxed_image, records = next(by_image, (None, iter(())))
+                boxed_image, boxed = next(by_image, (None, iter(())))
             path = root / "images" / split / image["file_name"]
             yield ReadBack(path.stem, split, index_of[image["wnid"]], tuple(boxes), path.read_bytes)
         if boxed_image is not None:
             message = f"{file}: found annotations of the image {boxed_image}, which is not listed, or not in its order."
             raise FormatError(message, code="label_unread")
-
-
-def _records(file: Path, key: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a list, one a line. FormatError: the file differs from what was written."""
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line == f'"{key}":[\n':
-                break
-        for line in chain(lines, [""]):
-            if line.startswith("]"):
-                return
-            try:
-                yield json.loads(line.rstrip(",\n"))
-            except ValueError as error:
-                message = f"{file}: found no whole list of {key}, a record a line ({error})."
-                raise FormatError(message, code="label_unread") from error
 
 
 def load(root: Path) -> Loaded:
@@ -208,6 +192,5 @@ def load(root: Path) -> Loaded:
         with redirect_stdout(StringIO()):  # COCO prints how long it takes
             loaded = COCO(str(file))
         images[split], boxes[split] = {-1: len(loaded.getImgIds())}, len(loaded.getAnnIds())
-        categories = loaded.loadCats(loaded.getCatIds())
-        classes = tuple(category["name"] for category in categories if category["wnid"])
+        classes = tuple(row["name"] for row in loaded.loadCats(loaded.getCatIds()) if row["wnid"])
     return Loaded(f"pycocotools {version('pycocotools')} COCO", classes, "display", images, boxes)
