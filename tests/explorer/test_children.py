@@ -72,14 +72,14 @@ def test_a_picture_has_the_boxes_and_fits(makers: PictureMakers, tmp_path: Path)
 @pytest.mark.parametrize("name", ["scans", "pixels", "text", "cut", "eps", "svg", "empty"])
 def test_a_hostile_image_is_refused_and_the_next_one_is_shown(makers: PictureMakers, tmp_path: Path, name: str) -> None:
     data = {
-        "scans": with_scans(jpeg((2000, 2000), progressive=True), 150),
-        "pixels": jpeg((13_000, 13_000), quality=1),  # 169 MP
-        "text": b"<html>not found</html>",
-        "cut": jpeg((640, 480))[:300],
-        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
-        "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
-        "empty": b"",
-    }[name]
+        "scans": lambda: with_scans(jpeg((2000, 2000), progressive=True), 150),
+        "pixels": lambda: jpeg((13_000, 13_000), quality=1),  # 169 MP
+        "text": lambda: b"<html>not found</html>",
+        "cut": lambda: jpeg((640, 480))[:300],
+        "eps": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+        "svg": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        "empty": lambda: b"",
+    }[name]()
     place = placed(tmp_path / name, data)
     makers.picture(placed(tmp_path / "first", jpeg((64, 64))), [], fit=256, labels=False)
     with pytest.raises(FormatError):
@@ -102,11 +102,11 @@ def test_an_image_that_takes_too_long_ends_its_child(
 
 
 BOMBS = (
-    "SELECT count(*) FROM range(100000000) a, range(100000000) b",
     "SELECT unnest(range(1000000000))",
     "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
 )
 MORE_BOMBS = (
+    "SELECT count(*) FROM range(100000000) a, range(100000000) b",
     "SELECT repeat('x', 1000000000) FROM range(9)",
     "SELECT rpad('x', 1000000000, 'y') FROM range(9)",
     "SELECT list_sort(range(1000000000))",
