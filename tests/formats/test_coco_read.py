@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import imagenet_tools
@@ -252,6 +252,7 @@ VALUES = st.recursive(
 LISTS = st.dictionaries(st.sampled_from(["info", "images", "annotations", "x"]), st.lists(VALUES, max_size=4) | VALUES)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly
 @given(LISTS, st.integers(1, 9), st.sampled_from([None, 1]), st.booleans())
 def test_records_are_those_of_the_json_module(
     content: dict[str, Any], size: int, indent: int | None, escaped: bool
