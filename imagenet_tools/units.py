@@ -45,6 +45,7 @@ class Detection:
         readings: Other possible readings, each with the option that selects it.
         advice: A way to make the source faster or easier to use.
         classes: Class folders relative to the path, each with its wnid, if the user states what their names mean.
+        superclasses: Whether the classes that it states are superclasses of the images' own.
     """
 
     form: str
@@ -58,6 +59,7 @@ class Detection:
     readings: tuple[str, ...] = ()
     advice: str = ""
     classes: tuple[tuple[str, str], ...] = ()
+    superclasses: bool = False
 
 
 class Unit(NamedTuple):
@@ -78,6 +80,7 @@ class Unit(NamedTuple):
         length: The length of that part, bytes; -1: to the end of the file.
         numbers: The meaning of class numbers, as imagenet_tools.images.numbering writes it; "" if unknown.
         probed: Whether the first bytes of images are read for their facts, or only names and sizes.
+        superclasses: Whether the classes are superclasses, with which names and official labels need not agree.
     """
 
     form: str
@@ -92,6 +95,7 @@ class Unit(NamedTuple):
     length: int = -1
     numbers: str = ""
     probed: bool = True
+    superclasses: bool = False
 
     @property
     def key(self) -> int:

@@ -111,4 +111,5 @@ def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
     """Yield the units of a source, in the order of the index."""
     for detection in source.found:
         if detection.holds:
-            yield from readers[detection.form].units(detection, source.name, source.root)
+            for unit in readers[detection.form].units(detection, source.name, source.root):
+                yield unit._replace(superclasses=detection.superclasses)

@@ -23,6 +23,8 @@ MANIFEST = "manifest.json"
 # An unfinished export has this file in place of a manifest.
 _UNFINISHED = ".work/export.json"
 
+_SUPERCLASSES = "superclasses"
+
 # A manifest lists repaired images: 14 million of them take 400 MB. A larger file is not read.
 _MAX_MANIFEST_BYTES = 512 << 20
 
@@ -47,8 +49,8 @@ class OwnExport(NamedTuple):
     def read_as(self, detection: Detection) -> Detection:
         """Return a detection in the export with the data set that its images belong to, and the reason.
 
-        Images with their original bytes and splits belong to the data set that they were exported from. Others are a
-        data set named after the folder: they must not replace the originals.
+        Images with their original bytes, classes and splits belong to the data set that they were exported from. Others
+        are a data set named after the folder: they must not replace the originals.
         """
         if self.changes or not self.finished:
             dataset = detection.dataset
@@ -60,7 +62,9 @@ class OwnExport(NamedTuple):
             dataset = self.datasets[0] if len(self.datasets) == 1 else detection.dataset
             reason = f"its images are the originals, of {dataset}"
         evidence = f"{self.title}: {reason}; {detection.evidence}"
-        return replace(detection, dataset=dataset, evidence=evidence, missing="", readings=())
+        superclasses = _SUPERCLASSES in self.changes
+        found = replace(detection, dataset=dataset, evidence=evidence, superclasses=superclasses)
+        return replace(found, missing="", readings=())
 
 
 def export_at(folder: Path) -> OwnExport | None:
@@ -74,6 +78,8 @@ def export_at(folder: Path) -> OwnExport | None:
         changes = [f"--{option}" for option in ("resize", "repair") if option in options]
         if not changes and "pillow" in manifest.get("software", ()):  # the target makes new images of the pixels
             changes.append("new images")
+        if "superclasses" in selection:
+            changes.append(_SUPERCLASSES)
         if "by" in selection:
             changes.append("a split of its own")
         target = str(manifest["target"])

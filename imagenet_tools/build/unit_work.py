@@ -138,7 +138,8 @@ def same_settings(fingerprint: str, unit: Unit) -> bool:
 
 
 def _settings(unit: Unit) -> str:
-    words = [str(unit.dataset), str(unit.split), str(unit.wnid), unit.numbers, "" if unit.probed else _UNPROBED]
+    words = [str(unit.dataset), str(unit.split), str(unit.wnid), unit.numbers]
+    words += ["superclasses" if unit.superclasses else "", "" if unit.probed else _UNPROBED]
     return " ".join(filter(None, words))
 
 

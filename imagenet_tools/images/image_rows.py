@@ -111,6 +111,7 @@ class ImageRows(UnitRows):
         self._split_of = split_of
         self._is_ilsvrc = unit.dataset.startswith("ilsvrc")
         self._is_release = unit.dataset in RELEASES
+        self._has_superclasses = unit.superclasses and not self._is_release
         self._is_resplit = unit.dataset.startswith(tuple(RESPLIT))
         self._rows: list[tuple[object, ...]] = []
         self._batches: list[pa.RecordBatch] = []
@@ -187,21 +188,22 @@ class ImageRows(UnitRows):
             if number is None and self._is_release:
                 reason = f"{title(self.unit.dataset)} has no such name; expected one such as n01440764_10026. "
                 self.problem("other_name", file, reason + "The image shares no photo with it", member, stem)
-            if wnid is not None and name_wnid is not None and name_wnid != wnid:
+            if wnid is not None and name_wnid is not None and name_wnid != wnid and not self._has_superclasses:
                 reason = f"the name says {name_wnid}, the folder {wnid}; the folder's is kept, "
                 reason += f"unless it is in {name_wnid} too"
                 self.problem("class_differs", file, reason, member, stem)
             # ILSVRC names images by their class in its training set only.
             known_split = "train" if self._is_ilsvrc and number is not None else None
             return wnid or name_wnid, split or known_split
-        official = labels.validation_wnid(stem) if self._bundled and (year, name_split) == ("2012", "val") else None
+        is_labelled = self._bundled and (year, name_split) == ("2012", "val")
+        official = labels.validation_wnid(stem) if is_labelled else None
         if split is not None and not self._is_ilsvrc and (split != "train" or self._is_resplit):
             name_split = split  # other data sets have their own splits: Imagenette trains on validation images
         elif split is not None and split != name_split:
             # An official validation image must never enter a training split, whatever folder it is in.
             reason = f"the name says {name_split}, the place {split}; the name's split is kept"
             self.problem("split_differs", file, reason, member, stem)
-        if wnid is not None and official is not None and wnid != official:
+        if wnid is not None and official is not None and wnid != official and not self._has_superclasses:
             reason = f"the folder says {wnid}, the official ground truth {official}"
             self.problem("label_contradiction", file, reason, member, stem)
         return wnid or official, name_split

@@ -147,6 +147,25 @@ def test_given_by_itself_it_is_of_the_data_set_that_its_images_belong_to(
     assert evidence.startswith(f"an export to {to} that imagenet-tools made") and said in evidence
 
 
+@pytest.mark.parametrize("to", ["image_folder", "coco", "tfrecord"])
+def test_an_export_with_superclasses_is_read_with_them_beside_the_originals(
+    to: str, index: Index, sample: Path, tmp_path: Path
+) -> None:
+    """Its validation images are in folders, or have records, of other classes than their official ones."""
+    chosen = index.select(superclasses=["dog.n.01", "bird.n.01"])
+    imagenet_tools.export(chosen, tmp_path / "pets", to=to, workers=1)
+    sources = [tmp_path / "pets", sample / "ILSVRC2012_img_val.tar"]
+    report = imagenet_tools.build_index(sources, tmp_path / "x.index", workers=1)
+    both = imagenet_tools.open_index(tmp_path / "x.index")
+    found = both.sql("SELECT DISTINCT split, wnid FROM images WHERE dataset = 'pets' ORDER BY ALL").fetchall()
+    assert found == [(split, wnid) for split in ("train", "val") for wnid in ("n01503061", "n02084071")]
+    assert not {"class_differs", "label_contradiction"} & report.problems.keys()
+    shared = "SELECT count(*) FROM images AS own SEMI JOIN images AS other ON own.photo = other.photo"
+    assert both.sql(f"{shared} AND own.dataset = 'pets' AND other.dataset = 'ilsvrc2012'").fetchall() == [(32,)]
+    with pytest.raises(SourceError, match="another class than the official ground truth"):
+        imagenet_tools.build_index([tmp_path / "pets"], tmp_path / "y.index", workers=1, dataset="ilsvrc2012")
+
+
 def test_a_resized_export_never_takes_the_place_of_the_originals(
     export: Export, originals: Path, tmp_path: Path
 ) -> None:

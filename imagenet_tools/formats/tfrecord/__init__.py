@@ -179,7 +179,7 @@ def _add_boxes(boxes: AnnotationRows, unit: Unit, example: Example, stem: str) -
     """Add the boxes of an Example as fractions of a stated size of 1 by 1, of the class of their image."""
     if example.problem:
         boxes.problem("boxes_unread", unit.file, example.problem, example.name, stem)
-    image_class = sharding.class_of_stem(stem)
+    image_class = example.synset if unit.superclasses else sharding.class_of_stem(stem)
     for left, top, right, bottom, name in example.boxes:
         wnid = name if name and is_wnid(name) else image_class
         flags = ("fractions",) if wnid == image_class else ("fractions", "name_differs")
