@@ -46,6 +46,7 @@ class Detection:
         advice: A way to make the source faster or easier to use.
         classes: Class folders relative to the path, each with its wnid, if the user states what their names mean.
         superclasses: Whether the classes that it states are superclasses of the images' own.
+        needs_dataset: Whether nothing tells which data set it is: it is read with --dataset only, as no release.
     """
 
     form: str
@@ -60,6 +61,7 @@ class Detection:
     advice: str = ""
     classes: tuple[tuple[str, str], ...] = ()
     superclasses: bool = False
+    needs_dataset: bool = False
 
 
 class Unit(NamedTuple):

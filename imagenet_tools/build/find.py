@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.build.named_folders import named_source
 from imagenet_tools.build.survey import detect, what_is
+from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.storage.buckets import is_remote, place_of, url_of
 from imagenet_tools.store.sources import Source
@@ -16,7 +17,7 @@ from imagenet_tools.store.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from imagenet_tools.units import Reader, Unit
+    from imagenet_tools.units import Detection, Reader, Unit
 
 # A data set's name becomes part of file names and of keys.
 _DATASET = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -63,6 +64,7 @@ def find_sources(
         if not any(detection.holds for detection in detections):
             first = detections[0]
             raise SourceError(f"{path}: found {'; '.join(filter(None, (first.evidence, first.advice)))}.")
+        _refuse_unnamed(path, detections, dataset)
         if dataset is not None:
             detections = [replace(detection, dataset=dataset, readings=()) for detection in detections]
         root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
@@ -80,6 +82,15 @@ def find_sources(
             _refuse_moved(source, known)
             sources.append(source)
     return sources
+
+
+def _refuse_unnamed(path: Path, detections: Sequence[Detection], dataset: str | None) -> None:
+    """Raise SourceError for a source that is no known data set, if the user names none, or a release."""
+    unnamed = next((detection for detection in detections if detection.needs_dataset), None)
+    if unnamed and (dataset is None or dataset in RELEASES):
+        example = f"such as --dataset {unnamed.dataset}" if unnamed.dataset not in RELEASES else "a new one"
+        said = f"--dataset {dataset} cannot be checked" if dataset else "nothing says which data set this is"
+        raise SourceError(f"{path}: found {unnamed.evidence}; {said}. Name it: --dataset NAME, {example}.")
 
 
 def _refuse_moved(source: Source, known: Sequence[Source]) -> None:

@@ -178,6 +178,40 @@ def wnids_of_names(texts: Sequence[str]) -> tuple[str, ...] | None:
     return results.pop() if len(results) == 1 else None
 
 
+class DecidedNames(NamedTuple):
+    """The classes of names of which each can mean one class only."""
+
+    wnids: tuple[str, ...]  # of the names, in order; empty if one of them is not decided
+    by: str  # what decides, in words
+    undecided: tuple[str, ...] = ()
+
+
+@functools.lru_cache
+def decide(names: tuple[str, ...]) -> DecidedNames:
+    """Return the class of each name, if all are wnids, the names of a published list, or lemmas of one synset each.
+
+    Two names of one class are not decided: they would join two classes.
+
+    Example:
+        >>> decide(("tench", "goldfish")).wnids, decide(("tench", "crane")).undecided
+        (('n01440764', 'n01443537'), ('crane',))
+    """
+    if all(map(is_wnid, names)):
+        unknown = tuple(name for name in names if not _is_synset(name))
+        return DecidedNames((), "", unknown) if unknown else DecidedNames(names, "wnids")
+    if wnids := wnids_of_names(names):
+        return DecidedNames(wnids, "the names of a published list")
+    for listed in _published():
+        if listed.categories and listed.classes == names and all(each.synsets for each in listed.categories):
+            return DecidedNames(tuple(each.synsets[0] for each in listed.categories), f"the names of {listed.name}")
+    rows = {name: wordnet.rows_with(name.split(",")) for name in names}
+    n_names = Counter(row for found in rows.values() for row in found)
+    undecided = tuple(name for name, found in rows.items() if len(found) != 1 or n_names[min(found)] > 1)
+    if undecided or len(rows) < len(names):
+        return DecidedNames((), "", undecided or names)
+    return DecidedNames(tuple(wordnet.wnids_of([min(rows[name]) for name in names])), "names of one synset each")
+
+
 def classes_of_names(texts: Sequence[str], wnids: Sequence[str]) -> dict[str, set[str]]:
     """Return the classes of a list that each name may mean."""
     places = _places(map(_names_of, wnids))

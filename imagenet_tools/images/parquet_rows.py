@@ -54,7 +54,8 @@ class LabelledShard:
         file: The shard.
         beside: The columns that are read beside the images: of names and, if there are any, of labels.
         unread: Other columns.
-        meaning: The meaning of class numbers, if the shard itself lists their wnids.
+        names: The names that the shard gives the class numbers, from 0; empty if it gives none.
+        meaning: The meaning of class numbers, if these names are wnids.
         resized: Whether an export of this project resized the images.
 
     Raises:
@@ -72,8 +73,9 @@ class LabelledShard:
             image = self.file.column.partition(".")[0]
             self.unread = [name for name in schema.names if name not in (image, *labels, *columns)]
         self.beside = (self.file.column.removesuffix("bytes") + "path", *columns)
-        listed = _listed(metadata)
-        self.meaning: Meaning | None = dict(enumerate(listed)).get if listed else None
+        self.names = _names(metadata)
+        is_listed = self.names and all(map(is_wnid, self.names))
+        self.meaning: Meaning | None = dict(enumerate(self.names)).get if is_listed else None
         self.resized = RESIZED in metadata
 
     def first(self, n: int) -> list[RowValues]:
@@ -124,10 +126,10 @@ def _values(column: pa.ChunkedArray) -> list[int | str | None]:
     return [None if text is None else text.decode(errors="replace") for text in texts]
 
 
-def _listed(metadata: dict[bytes, bytes]) -> Sequence[str]:
-    """Return the names of the classes in the schema's metadata if all are wnids; else nothing."""
+def _names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
+    """Return the names of the classes in the schema's metadata; empty if it has none."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][_LABEL]["names"]
     except (KeyError, TypeError, ValueError):
         return ()
-    return names if isinstance(names, list) and names and all(map(is_wnid, names)) else ()
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()

@@ -242,6 +242,73 @@ def test_shards_called_imagenet_without_its_names_are_told_and_not_read(extracte
     assert hf_parquet.detect(tmp_path / "pets") == []
 
 
+_CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def _nameless(extracted: Extracted, path: Path, names: list[str], labels: list[int]) -> list[bytes]:
+    """Write a shard whose images have no names, and return their bytes."""
+    images = list(extracted.data.values())[: len(labels)]
+    rows: list[dict[str, object]] = [
+        {"image": {"bytes": image, "path": None}, "label": label} for image, label in zip(images, labels, strict=True)
+    ]
+    form.write_rows(path, rows, names)
+    return images
+
+
+def test_images_without_names_are_read_as_a_data_set_of_their_own_if_the_file_names_their_classes(
+    extracted: Extracted, tmp_path: Path
+) -> None:
+    wnids = ["n01443537", "n01629819"]
+    data = tmp_path / "tiny" / "data"
+    train = _nameless(extracted, data / "train-00000-of-00001-1359597a978bc4fa.parquet", wnids, [0, 1, 1, 5, -1])
+    _nameless(extracted, data / "valid-00000-of-00001-70d52db3c749a935.parquet", wnids, [1, 0])
+    [found] = hf_parquet.detect(tmp_path / "tiny")
+    assert (found.holds, found.dataset, found.splits) == (("images",), "tiny", ("train", "val"))
+    assert "name by wnids, in order: n01443537 is goldfish.n.01, n01629819 is" in found.evidence
+    for dataset in (None, "ilsvrc2012"):
+        with pytest.raises(SourceError, match="Name it: --dataset NAME, such as --dataset tiny"):
+            imagenet_tools.build_index([tmp_path / "tiny"], tmp_path / "x.index", workers=1, dataset=dataset)
+    report = imagenet_tools.build_index([tmp_path / "tiny"], tmp_path / "x.index", workers=1, dataset="mine")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    assert report.problems["no_class_name"] == 1
+    rows = index.sql("SELECT image_id, photo, wnid FROM images WHERE split = 'train' ORDER BY position").fetchall()
+    ids = [f"train-00000-of-00001-1359597a978bc4fa_{row}" for row in range(5)]
+    assert rows == [
+        (image_id, f"mine/{image_id}", wnid)
+        for image_id, wnid in zip(ids, (wnids[0], wnids[1], wnids[1], None, None), strict=True)
+    ]
+    assert [index.image(image_id).read() for image_id in ids] == train
+
+
+@pytest.mark.parametrize(
+    ("names", "wnids"),
+    [
+        (
+            ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+            {"n02691156", "n02958343"},
+        ),  # CIFAR-10
+        (["tench", "goldfish"], {"n01440764", "n01443537"}),  # one synset each
+        (["tench", "crane"], set()),
+        (["tench", "Tinca tinca"], set()),  # two names of one synset
+        (["n01440764", "n99999999"], set()),
+    ],
+)
+def test_names_of_classes_are_read_if_each_means_one_synset(
+    names: list[str], wnids: set[str], extracted: Extracted, tmp_path: Path
+) -> None:
+    shard = tmp_path / "imagenet-like" / "default" / "train" / "0000.parquet"
+    _nameless(extracted, shard, names, [0, 1])
+    [found] = hf_parquet.detect(tmp_path / "imagenet-like")
+    if not wnids:
+        assert found.holds == ()
+        assert f"classes {names[1] if names[1] != 'Tinca tinca' else 'tench, Tinca tinca'} mean" in found.evidence
+        return
+    imagenet_tools.build_index([tmp_path / "imagenet-like"], tmp_path / "x.index", workers=1, dataset="mine")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    assert {wnid for (wnid,) in index.sql("SELECT wnid FROM images").fetchall()} == wnids
+    assert index.sql("SELECT min(image_id) FROM images").fetchall() == [("train-0000_0",)]
+
+
 def test_other_parquet_files_are_not_claimed(index: Index, tmp_path: Path) -> None:
     assert hf_parquet.detect(index.path) == []
     assert hf_parquet.detect(index.path / "images") == []

@@ -10,6 +10,9 @@ name before the class is ImageNet's, and the image's id. ILSVRC2012_test_0000000
 or texts. The names of numbers are in the schema's metadata under `huggingface`: words, which are no keys, or wnids. The
 names of the images decide the meaning of numbers, which are compared with them and with the official labels.
 
+Other data sets in this form have images without names of ImageNet's. They are read with --dataset where the metadata
+names every class without doubt: see formats/hf_parquet/nameless.py.
+
 formats/hf_parquet/shards.py writes these shards, and draws its layout. In an export of this project, columns give the
 image and its class. An image is read back by its row, which costs the decoding of its row group: see
 containers/parquet_images.py.
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.formats._shared import sharding
 from imagenet_tools.formats._shared.contract import gathers
+from imagenet_tools.formats.hf_parquet import nameless
 from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images import numbering
 from imagenet_tools.images.detection import dataset_name
@@ -46,6 +50,7 @@ READS = Reads(
         "parquet_damaged": "the file, or a row group of it, cannot be read; the others are kept",
         "no_image": "a row without the bytes of an image",
         "no_name": "an image whose path is none of ImageNet's names, and so without an id; it is not indexed",
+        "no_class_name": "a class number that the file does not name; the image has no class",
     },
 )
 
@@ -142,9 +147,21 @@ def _stem_and_class(row: RowValues) -> tuple[str, str | None]:
 
 _SHARDS = sharding.ShardForm("hf_parquet", "Parquet", _files, _parse, _look, _describe)
 
-detect = _SHARDS.detect
-units = _SHARDS.units
 files = unit_file
+
+
+def detect(path: Path) -> list[Detection]:
+    """Return the data sets of shards at a path, one detection each."""
+    found = _SHARDS.detect(path)
+    if any(detection.holds for detection in found):
+        return found
+    return nameless.detect(path, [(group.split, group.shards) for group in _SHARDS.groups(path)], found)
+
+
+def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
+    """Yield one unit for each shard, by split and number."""
+    units = _SHARDS.units(detection, source, root, nameless=detection.needs_dataset)
+    return (unit._replace(numbers=nameless.NUMBERS) for unit in units) if detection.needs_dataset else units
 
 
 @gathers(ImageRows)
@@ -152,7 +169,8 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
     with Descriptors() as files:
         shard = LabelledShard(files, unit.path, unit.file)
-        meaning = shard.meaning or meaning_of(unit.numbers)
+        own = nameless.classes(unit, shard)
+        meaning = shard.meaning or meaning_of("" if unit.numbers == nameless.NUMBERS else unit.numbers)
         for group in shard.file.groups:
             try:
                 images = shard.rows(group)
@@ -160,7 +178,10 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
                 rows.problem(error.code, unit.file, f"{error} Its rows are not indexed.", f"row group {group}")
                 continue
             for number, (image, row) in enumerate(images, shard.file.starts[group]):
-                _add(rows, unit, number, image, row, meaning)
+                if own and image is not None and not keeps_imagenet_name(_stem_and_class(row)[0]):
+                    nameless.add(rows, number, image, row, own)
+                else:
+                    _add(rows, unit, number, image, row, meaning)
             yield
 
 
