@@ -120,6 +120,9 @@ FORMS: dict[str, Make] = {
     "ImageNet-C": lambda made: imagenet_c.write(
         made.home, {stem: data for stem, data in made.data.items() if stem.startswith("ILSVRC2012_val")}
     ),
+    "ObjectNet": lambda made: annotations.write_files(
+        made.home / "objectnet-1.0", {"images/alarm_clock/0.png": next(iter(made.data.values()))}
+    ),
     "ImageNetV2": lambda made: imagenet_v2.write(made.home, {2: list(made.data.values())[:2]}),
     "Kaggle's tree": lambda made: kaggle.write(made.home, made.data, made.sample),
     "Kaggle's archive": lambda made: kaggle.write_archive(made.home / "kaggle.tar.gz", made.data, made.sample),
@@ -233,6 +236,9 @@ TOLD = {
     ],
     "ImageNet-C": [
         "imagenet_c: imagenet-c val, images, ilsvrc2012",
+    ],
+    "ObjectNet": [
+        "listed_folders: objectnet test, images+labels, ilsvrc2012",
     ],
     "ImageNetV2": [
         "imagenet_v2: imagenetv2-matched-frequency test, images, ilsvrc2012 by wnid from 0",

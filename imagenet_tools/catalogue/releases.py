@@ -72,6 +72,8 @@ _OTHER_SETS = {
     r"imagenet-?sketch": "imagenet-sketch",
     r"imagenet-?v2": "imagenetv2",
     r"objectnet": "objectnet",
+    r"imagenet-?d": "imagenet-d",
+    r"ninco": "ninco",
 }
 _OTHER_CLASSES = {
     "tiny-imagenet-200": 200,

@@ -22,9 +22,9 @@ _SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")  # of the files of images
 _OTHER_STEM = (None, None, None, None)
 
 # Data sets whose images are not ImageNet's under the same names: renumbered (Tiny-ImageNet's n01774750_18), altered in
-# several ways each (-C, -P), or never in ImageNet (-R, -A, -O, -Sketch, V2, ObjectNet).
+# several ways each (-C, -P), or never in ImageNet (-R, -A, -O, -D, -Sketch, V2, ObjectNet, NINCO).
 _OTHER_IMAGES = re.compile(
-    r"(?:tiny-?imagenet|mini-?imagenet|imagenet-?(?:[acopr]|sketch|v2)(?![a-z0-9])|objectnet)(?:[-_.].*|\d.*)?"
+    r"(?:tiny-?imagenet|mini-?imagenet|imagenet-?(?:[acdopr]|sketch|v2)(?![a-z0-9])|objectnet|ninco)(?:[-_.].*|\d.*)?"
 )
 
 # Folders of ILSVRC's detection tasks, in images and in video: Data/DET, ILSVRC2013_DET_val ...
