@@ -34,10 +34,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     without_pandas()
     from imagenet_tools.errors import ImagenetToolsError
-    from imagenet_tools.store.query import assert_locked, connect_contained
+    from imagenet_tools.store.query import connect_contained
 
     sql = connect_contained(Path(index), {name: Path(path) for name, path in tables.items()}, memory=memory)
-    assert_locked(sql)
     answer(READY)
     what, question = next(messages)
     try:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from resource import RLIM_INFINITY
@@ -78,8 +79,10 @@ def connect_contained(
     Raises:
         NoIndexError: There is no index, or one of its files is missing or damaged.
         UsageError: One of `tables` has an invalid name, is missing, or has an unknown suffix.
-        QueryError: One of `tables` is not of the format that its suffix names.
+        QueryError: One of `tables` is not of the format that its suffix names, or DuckDB lacks a setting.
     """
+    import duckdb
+
     allowed = [str(path) for paths in files_of(index).values() for path in paths]
     sql = connect(index, memory=memory)
     for name, path in (tables or {}).items():
@@ -87,7 +90,9 @@ def connect_contained(
         allowed.append(str(path.absolute()))
     sql.execute(f"SET allowed_paths = [{', '.join(map(quoted, allowed))}]")
     for setting in _LOCK_SETTINGS:
-        sql.execute(setting)
+        with suppress(duckdb.CatalogException):  # there is no such setting: assert_locked() says so
+            sql.execute(setting)
+    assert_locked(sql)
     return sql
 
 
@@ -101,7 +106,11 @@ def assert_locked(sql: duckdb.DuckDBPyConnection) -> None:
     for setting in _LOCK_SETTINGS:
         name, _, value = setting.removeprefix("SET ").partition(" = ")
         if found.get(name) != value:
-            raise QueryError(f"DuckDB has {name} = {found.get(name)}; expected {value}. The query is not run.")
+            has = f"has {name} = {found[name]}" if name in found else f"has no setting {name}"
+            raise QueryError(
+                f"DuckDB {version('duckdb')} {has}; expected {value}, which keeps a query from other files. The query "
+                "is not run. Install a version of DuckDB that pyproject.toml allows, and report this one."
+            )
 
 
 def ask(sql: duckdb.DuckDBPyConnection, text: str, values: Mapping[str, object]) -> duckdb.DuckDBPyRelation:

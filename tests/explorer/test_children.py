@@ -141,7 +141,6 @@ def test_a_bomb_ends_and_the_next_query_is_answered(questioners: Questioners, sq
 )  # fmt: skip
 def test_sql_reads_the_index_and_nothing_else(index: Index, sql: str) -> None:
     with pytest.raises(QueryError), query.connect_contained(index.path) as connection:
-        query.assert_locked(connection)
         list(query.run(connection, sql).rows)
 
 
@@ -170,13 +169,6 @@ def test_no_child_is_left(index: Index, tmp_path: Path) -> None:
     makers.close()
     left = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout.split()
     assert len(set(mine) - set(left)) >= 2
-
-
-def test_a_setting_that_differs_stops_the_query(index: Index) -> None:
-    from imagenet_tools.store.connection import connect
-
-    with pytest.raises(QueryError, match="enable_external_access"):
-        query.assert_locked(connect(index.path))
 
 
 def test_pages_are_answered_while_pictures_are_decoded(web: Web, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import pytest
 from imagenet_tools.errors import NoIndexError, QueryError, UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.store import query
+from imagenet_tools.store.connection import connect
 from imagenet_tools.store.gate import TABLE_FUNCTIONS
 from tests.waiting import PATIENCE
 
@@ -452,6 +453,23 @@ assert in_child(work, memory=2 << 30, seconds=None) == 7
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.startswith("The query needs more memory than the 2.0 GiB it may use. Ask for fewer rows")
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [("keep_out_all_files = true", "has no setting keep_out_all_files"), ("threads = 0.5", "has threads = ")],
+)
+def test_no_query_runs_where_duckdb_lacks_a_setting(
+    index: Index, monkeypatch: pytest.MonkeyPatch, setting: str, found: str
+) -> None:
+    monkeypatch.setattr(query, "_LOCK_SETTINGS", (f"SET {setting}", *query._LOCK_SETTINGS))
+    with pytest.raises(QueryError, match=rf"DuckDB {duckdb.__version__} {found}.* expected .* The query is not run"):
+        query.connect_contained(index.path)
+
+
+def test_a_connection_with_other_settings_is_refused(index: Index) -> None:
+    with pytest.raises(QueryError, match="has enable_external_access = true; expected false"):
+        query.assert_locked(connect(index.path))
 
 
 def test_a_query_may_use_half_of_the_memory() -> None:
