@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from imagenet_tools.explorer import filters
 
 # Parameters that links keep: they say what is counted, how it is shown, and which subset is being built.
-SHOWN = ("level", "boxes_drawn", "by")
+SHOWN = ("level", "boxes_drawn", "by", "sort")
 SUBSET = (
     "under", "without", "sets", "from", "where", "boxed", "resplit", "per_class", "min_images", "max_images", "limit",
     "nested", "seed",

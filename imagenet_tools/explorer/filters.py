@@ -111,3 +111,22 @@ def read(parameters: Mapping[str, str], choices: Mapping[str, Sequence[str]]) ->
             low, high = (None if end is None else float(end) for end in match.groups())
             ranges.append((name, low, high))
     return Filters(**texts, ranges=tuple(ranges))
+
+
+def read_order(text: str) -> str:
+    """Return the SQL that a value of the parameter `sort` orders images by; an empty one has none.
+
+    Raises:
+        UsageError: The value is no key of MEASURES, and none with - before it.
+
+    Example:
+        >>> read_order("-boxes")
+        'n_boxes DESC NULLS LAST'
+    """
+    if not text:
+        return ""
+    name = text.removeprefix("-")
+    if name not in MEASURES:
+        expected = ", ".join(MEASURES)
+        raise UsageError(f"sort={text}: expected one of {expected}, with - before it for the largest first.")
+    return f"{MEASURES[name].sql} {'DESC' if text != name else 'ASC'} NULLS LAST"

@@ -100,6 +100,20 @@ class ImagePages:
             ORDER BY turn, place"""
         return self._numbered(query, values)
 
+    def sorted_page(
+        self, classes: npt.NDArray[np.bool_], filters: Filters, order: str, page: int
+    ) -> list[NumberedImage]:
+        """Return a page of the images of some classes in an order of read_order(); equal ones are in index order."""
+        where, values = filters.sql()
+        files = ", ".join(map(quoted, self._files))
+        query = f"""SELECT filename, file_row_number, {_SELECTED}
+                    FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
+                    WHERE wnid IN (SELECT unnest($_wnids::VARCHAR[])) AND {where}
+                    ORDER BY {order}, filename, file_row_number
+                    LIMIT {PAGE_IMAGES} OFFSET {page * PAGE_IMAGES}"""
+        values["_wnids"] = wordnet.wnids_of(np.flatnonzero(classes).tolist())
+        return self._numbered(query, values)
+
     def of_ids(self, image_ids: list[str], dataset: str | None = None) -> list[NumberedImage]:
         """Return the images with some ids, in their order; ids that the index lacks are left out."""
         files = ", ".join(map(quoted, self._files))

@@ -28,6 +28,7 @@ from imagenet_tools.explorer import sql_page, static_copy, subsets, synset_page,
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.children import children
 from imagenet_tools.explorer.exporting import Exports
+from imagenet_tools.explorer.filters import MEASURES
 from imagenet_tools.explorer.gate import Gate
 from imagenet_tools.explorer.views import View
 from imagenet_tools.images.probe import PROBLEMS
@@ -297,6 +298,7 @@ def templates(site: Site) -> jinja2.Environment:
         count_of=count_of,
         problems=PROBLEMS,
         label_of=wordnet.label_of,
+        measures=MEASURES,
         suffixes=tables.TYPES,
         picture=lambda number, size, drawn: f"/image/{number}/{size}" + ("?boxes_drawn=1" if drawn else ""),
     )

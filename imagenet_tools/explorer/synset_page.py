@@ -83,7 +83,10 @@ def image_grid(site: Site, address: Address, text: str) -> dict[str, Any]:
     n_images = int(direct[mask].sum())
     page = whole_number(address, "page", 1)
     n_pages = -(-n_images // PAGE_IMAGES)
-    images = site.pages.page(direct, mask, chosen, page - 1)
+    if order := filtering.read_order(address.parameters.get("sort", "")):
+        images = site.pages.sorted_page(mask & (direct > 0), chosen, order, page - 1)
+    else:
+        images = site.pages.page(direct, mask, chosen, page - 1)
     return {
         "wnid": wordnet.wnids_of([row])[0],
         "shown": tiles(images, level),

@@ -54,6 +54,16 @@ def test_a_page_has_its_rows_beside_it(web: Web) -> None:
     assert "wnid" in web.get("/search.csv?q=dog").text
 
 
+def test_the_order_is_a_link_that_later_pages_and_other_synsets_keep(web: Web) -> None:
+    plain = web.get("/synset/animal?split=train").text
+    assert "sort=side" in plain and "sort=-side" not in plain
+    page = web.get("/synset/animal?split=train&sort=side").text
+    assert "split=train&amp;sort=-side" in page and re.search(r'hx-get="/synset/n\d+/images\?[^"]*sort=side', page)
+    sizes = [tuple(map(int, pair)) for pair in re.findall(r">(\d+) \S (\d+) · ", page)]
+    assert len(sizes) == 48 and [min(size) for size in sizes] == sorted(min(size) for size in sizes)
+    assert web.get("/synset/animal?sort=name").status == 400
+
+
 def test_pictures_are_made_again(web: Web) -> None:
     small = web.get("/image/3/thumbnail")
     assert (small.status, small.headers["content-type"]) == (200, "image/jpeg")

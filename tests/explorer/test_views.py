@@ -57,6 +57,33 @@ def test_counts_and_pages_are_those_of_sql(site: Site, chosen: Filters, where: s
         assert sum(site.counts.histogram(chosen, name).of(mask, measure.n_bins)) == n
 
 
+@pytest.mark.parametrize("sort", [sign + name for name in filters.MEASURES for sign in ("", "-")])
+def test_sorted_pages_are_those_of_sql(site: Site, sort: str) -> None:
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    query = f"""SELECT {filters.MEASURES[name].sql} FROM images WHERE is_a(wnid, 'animal.n.01') AND split = 'train'
+                ORDER BY 1 {"DESC" if descending else ""}"""
+    expected = [value for (value,) in site.index.sql(query).fetchall()]
+    shown = [
+        image
+        for page in ("1", "2", "3")
+        for image in views.image_grid(site, address(sort=sort, split="train", page=page), "animal.n.01")["shown"]
+    ]
+    numbers = [image["number"] for image in shown]
+    assert len(set(numbers)) == len(expected) > PAGE_IMAGES
+    order = f"SELECT {filters.MEASURES[name].sql} FROM images WHERE image_id = $id AND dataset = $dataset"
+    values = {image["number"]: {"id": image["image_id"], "dataset": image["dataset"]} for image in shown}
+    assert [site.index.sql(order, **values[n]).fetchall()[0][0] for n in numbers] == expected
+
+
+def test_images_without_a_size_come_last_whatever_the_order() -> None:
+    assert filters.read_order("side").endswith("ASC NULLS LAST")
+    assert filters.read_order("-side").endswith("DESC NULLS LAST")
+    assert filters.read_order("") == ""
+    for wrong in ("size", "--side", "-", "side;DROP"):
+        with pytest.raises(UsageError, match="expected one of side, aspect, boxes"):
+            filters.read_order(wrong)
+
+
 def test_a_bin_of_a_histogram_is_the_filter_of_its_link(site: Site) -> None:
     data = synset_page.synset(site, address(), "dog").data
     for chart in data["histograms"]:
