@@ -144,6 +144,8 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
 def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions | RowList | Array:
     """Return what the columns of a file are: predictions, a list of rows, or scores without classes."""
     n_rows = {len(values) for values in columns.values()}
+    if not any(n_rows):
+        raise UsageError(f"{path}: found no rows. {EXPECTED}.")
     if len(n_rows) != 1:
         raise UsageError(f"{path}: found {sorted(n_rows)} rows in its columns; expected as many in each. {EXPECTED}.")
     rest = {key: values for key, values in columns.items() if not _counts_rows(key, values, len(columns))}

@@ -267,6 +267,7 @@ def dump(path: Path, values: npt.NDArray[Any]) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "three axes": (lambda path: dump(path, np.zeros((2, 3, 4))), r"float64 of shape \(2, 3, 4\)"),
+    "no rows of a table": (lambda path: path.write_text("a,b\n"), "found no rows"),
     "no rows": (lambda path: dump(path, np.zeros((0, 5), int)), r"int64 of shape \(0, 5\)"),
     "complex": (lambda path: dump(path, np.zeros(5, complex)), "complex128"),
     "objects": (lambda path: dump(path, np.array([{}], object)), "cannot be read"),
