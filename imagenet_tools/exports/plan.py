@@ -304,8 +304,11 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         boxes_left_out=boxes_left_out,
     )
     if not sources:
-        steps = ", ".join(f"{n:,} {step}" for step, n in plan.left_out.items()) or "the index is empty"
-        message = f"Nothing is chosen: of the images of {plan.index.path}, {steps}. Loosen the selection."
+        steps = ", ".join(f"{n:,} by {step} ({REASONS[step]})" for step, n in plan.left_out.items())
+        left_out = f"left out of the images of {plan.index.path} are {steps}" if steps else "the index is empty"
+        demanded = {*plan.left_out} & {reason for reason, _ in writes.demands}
+        advice = f"Loosen the selection{f', or choose another target than {target}' if demanded else ''}."
+        message = f"Nothing is chosen: {left_out}. {advice}"
         raise ExportError(message)
     _check_options(plan)
     _check_images(plan)
