@@ -75,6 +75,7 @@ class CheckedExport(NamedTuple):
     loader: str  # the framework's loader that read it; "" for none
     findings: tuple[Finding, ...]
     decoded: int = 0  # of the images, in full
+    changed: bool = False  # the options of the export change images, so they were compared with changed ones
 
     @property
     def ok(self) -> bool:
@@ -85,7 +86,8 @@ class CheckedExport(NamedTuple):
     def summary(self) -> str:
         """Return what was checked, in words."""
         loader = f", read by {self.loader}" if self.loader else ""
-        compared = f", {self.compared:,} the index's to the byte" if self.compared else ""
+        originals = "the index's, resized or repaired again," if self.changed else "the index's"
+        compared = f", {self.compared:,} {originals} to the byte" if self.compared else ""
         decoded = f", {self.decoded:,} decoded in full" if self.decoded else ""
         return f"as written: {count_of(self.images, 'image')} as {self.target}{compared}{decoded}{loader}"
 
@@ -139,7 +141,8 @@ def check_export(
     if with_loader:
         loader, more = _load(module, root, classes)
         findings += more
-    return CheckedExport(root, target, images, compared, loader, tuple(findings), decoded)
+    changed = originals is not None and originals.changed
+    return CheckedExport(root, target, images, compared, loader, tuple(findings), decoded, changed)
 
 
 def _check_keys(stated: Mapping[str, Any], classes: _Classes) -> None:
@@ -319,6 +322,7 @@ class _Originals:
         options.pop("names", None)  # the file may be gone, and names change no byte
         self._index = index
         self._options = make_options(options)
+        self.changed = self._options.changes
         self._datasets = [row["dataset"] for row in stated["sources"]]
         self._hash_limit = (1 << 32) if every else (_SAMPLE_IMAGES << 32) // max(int(stated["images"]), 1)
         self._waiting: dict[str, str] = {}  # SHA-256 by stem

@@ -14,6 +14,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import ExportError, SourceError
+from imagenet_tools.exports.check import check_export
 from imagenet_tools.exports.manifest import Digest
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.index import Index
@@ -264,3 +265,14 @@ def test_a_target_of_a_pass_that_lost_its_manifest_is_found(odd: Index, tmp_path
     imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder,yolo")
     (tmp_path / "x" / "yolo" / "manifest.json").unlink()
     assert "E301" in codes(tmp_path / "x", read_data=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({}, "the index's to"), ({"resize": 64}, "resized or repaired again, to")]
+)
+def test_what_was_compared_with_the_index_is_said(
+    index: Index, tmp_path: Path, options: dict[str, int], words: str
+) -> None:
+    chosen = index.select(under="beagle.n.01", limit=2)
+    imagenet_tools.export(chosen, tmp_path / "x", to="image_folder", **options)  # type: ignore[arg-type]
+    assert f"{words} the byte" in check_export(tmp_path / "x", index=index).summary
