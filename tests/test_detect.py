@@ -27,6 +27,7 @@ from tests.forms import (
 )
 from tests.forms.det_tree import Det, write_2014, write_tree
 from tests.forms.dogs import Dogs
+from tests.forms.readers import SAMPLES
 
 
 class Made(NamedTuple):
@@ -157,6 +158,10 @@ FORMS: dict[str, Make] = {
     "class folders in a zip": lambda made: zips.write(
         made.home / "a.zip", whole.images(made.data.values(), classes=small.CLASSES, each=2)
     ),
+    **{
+        f"the sample of {form}": lambda made, form=form: SAMPLES[form](made.home / form, made.sample)
+        for form in ("cifar", "coco", "downsampled", "label_tables")
+    },
     "class folders of train": lambda made: made.extracted.train,
     "train/ and no val/": lambda made: made.extracted.train.parent,
     "a folder of class tars": lambda made: made.extracted.class_tars,
@@ -177,6 +182,18 @@ def _told(found: Detection) -> str:
 
 # Form: data set, splits, what indexing reads there, whose classes they are, and what numbers mean.
 TOLD = {
+    "the sample of cifar": [
+        "cifar: cifar10 train+test, images, cifar10 by label from 0",
+    ],
+    "the sample of coco": [
+        "coco: coco train, images+boxes+labels, wordnet",
+    ],
+    "the sample of downsampled": [
+        "downsampled: imagenet32 train+val, images, ilsvrc2012 by ilsvrc_id from 1",
+    ],
+    "the sample of label_tables": [
+        "label_tables: ilsvrc2012 no split, labels, ilsvrc2012 by wnid from 0",
+    ],
     "fall11_whole.tar": [
         "image_tars: fall11 no split, images, fall11",
     ],

@@ -10,9 +10,10 @@
 A folder means its class only in its own data set, so a folder around must be called after it. All images are of test.
 Where the list gives a folder one class of ILSVRC2012, its images have it. Where it gives several, as alarm_clock is
 analog clock and digital clock, they have no class, and each of the several is a label, in a label set called after the
-list. The images of ImageNet-D are called by their paths, because its folders number their images alike.
+list. The images of ImageNet-D are called by their paths, so that equal names in two folders stay apart.
 
-Sources: the lists, see data/lists.toml; the pages of ObjectNet, ImageNet-D and NINCO.
+Sources: the lists, see data/lists.toml; for the folders, the authors' evaluation of ImageNet-D (its three subsets) and
+public loaders of NINCO. No copy of these three sets was at hand.
 """
 
 from __future__ import annotations
