@@ -14,7 +14,7 @@ from imagenet_tools.wordnet import nltk_bridge, wordnet
 
 SHA256 = {
     "ilsvrc2012_real": "bba6c4abde1984750c7ff83f50ea7c750abcd51d187d8aa6ce4ddf2d2b93d3ca",
-    "image_lists": "a556c4ead2c75999c850a41c653910338f2e03d471cee30c95d40344d113617e",
+    "image_lists": "f27a4da5e30a6de7472d7507257943e199d970629be8c9e0e6f05856c91f0bff",
 }
 
 

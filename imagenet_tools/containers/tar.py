@@ -44,6 +44,10 @@ _INFLATED_BYTES = 1 << 16  # a larger buffer is returned to the system and alloc
 StrPath = str | os.PathLike[str]
 
 
+# What errors call an archive that an index names: it has no path of this machine.
+ARCHIVE = "the archive"
+
+
 class Member(NamedTuple):
     r"""A member of an archive: `size` bytes of payload that begin at byte `offset`.
 
@@ -65,7 +69,9 @@ class Member(NamedTuple):
     target: str = ""
 
 
-def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: bool = False) -> Iterator[Member]:
+def walk(
+    source: StrPath | int, *, start: int = 0, end: int | None = None, cut: bool = False, label: str = ""
+) -> Iterator[Member]:
     """Yield the members of a tar, in its order, at the cost of one read of 512 bytes each.
 
     Args:
@@ -73,11 +79,12 @@ def walk(source: StrPath | int, *, start: int = 0, end: int | None = None, cut: 
         start: The offset at which a tar inside another file begins, bytes.
         end: The offset at which it ends; None: the end of the file.
         cut: Also yield the member whose payload is cut by the end, with the size that its header states.
+        label: The name of the archive in errors; default: its path.
 
     Raises:
         FormatError: After the last good member, with a code of PROBLEMS.
     """
-    for member, _ in walk_ahead(source, start=start, end=end, ahead=0, cut=cut):
+    for member, _ in walk_ahead(source, start=start, end=end, ahead=0, cut=cut, label=label):
         yield member
 
 
@@ -89,12 +96,13 @@ def walk_ahead(
     ahead: int,
     cut: bool = False,
     begin: int | None = None,
+    label: str = "",
 ) -> Iterator[tuple[Member, bytes]]:
     """Yield members as `walk` does, each file with the first `ahead` bytes of its payload, from the same read.
 
     `begin` is the start of the tar if `start` is a header in its middle: links name members from there on.
     """
-    label = "the archive" if isinstance(source, int) else url_of(source)
+    label = label or (ARCHIVE if isinstance(source, int) else url_of(source))
     with _reading(source, end) as (read, last):
         files: dict[int, Member] | None = None
         for member, head in _walk(read, start, last, ahead, label, cut=cut):

@@ -56,6 +56,7 @@ def nested(classes: Sequence[Class], tree: ExclusiveTree) -> list[Class]:
     starts there finds them.
 
     Example:
+        >>> from imagenet_tools.catalogue.export_classes import order_classes
         >>> dogs = order_classes(["n02085620", "n02099601"])
         >>> [cls.folder for cls in nested(dogs, tree_of(["n02085620", "n02099601"], "tree"))]
         ['n02085374/n02085620', 'n02087122/n02098550/n02099029/n02099601']

@@ -123,7 +123,7 @@ def scan(unit: Unit) -> Tables:
 
 @gathers(ImageRows)
 def _scan_outer(unit: Unit, rows: ImageRows) -> Iterator[None]:
-    for member in tar.walk(unit.path):
+    for member in tar.walk(unit.path, label=tar.ARCHIVE):
         if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
             rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
             yield

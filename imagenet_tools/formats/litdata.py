@@ -35,10 +35,9 @@ from typing import Any
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import state_of
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
+from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card, offset_shards, sample_facts
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
 
@@ -71,6 +70,7 @@ class _ChunkSink(offset_shards.OffsetSink):
     def __init__(self, job: Job, shard: Shard):
         super().__init__(job, shard, f"{shard.split}/{_name(shard)}")
         self._facts = sample_facts.SampleFacts(job.plan)
+        self._digest = hashlib.sha256()  # of the facts of the items, their ids among them
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append an item."""
@@ -78,7 +78,13 @@ class _ChunkSink(offset_shards.OffsetSink):
         self.out.write(_SIZES.pack(picture.length, _LABEL.size, len(facts)))
         self.out.send(picture)
         self.out.write(_LABEL.pack(row.class_index) + facts)
+        self._digest.update(facts)
         self.end_item()
+
+    def close(self) -> SinkOutput:
+        """Complete the chunk; the note has the digest of its facts too."""
+        output = super().close()
+        return output._replace(note={**output.note, "sha256": self._digest.hexdigest()})
 
 
 open_shard = _ChunkSink
@@ -87,7 +93,9 @@ open_shard = _ChunkSink
 def finish(job: Job) -> None:
     """Write the index of each split; a chunk without an item is not in it."""
     chunks: dict[str, list[dict[str, Any]]] = {split: [] for split in job.plan.splits}
+    digest = hashlib.sha256()
     for shard, note in job.notes():
+        digest.update(note["sha256"].encode())
         if note["images"]:
             facts = {"chunk_bytes": note["bytes"], "chunk_size": note["images"], "dim": None, "filename": _name(shard)}
             chunks[shard.split].append(facts)
@@ -100,8 +108,8 @@ def finish(job: Job) -> None:
         "encryption": None,
         "item_loader": "PyTreeLoader",
     }
-    # The name of the loader's folder for copies of remote chunks: another export has another one.
-    updated_at = hashlib.sha256(json.dumps(state_of(job.plan)).encode()).hexdigest()
+    # The name of the loader's folder for copies of remote chunks: an export of other items has another one.
+    updated_at = digest.hexdigest()
     for split, entries in chunks.items():
         index = json.dumps({"chunks": entries, "config": config, "updated_at": updated_at}, sort_keys=True)
         job.write(f"{split}/{_INDEX}", index.encode())

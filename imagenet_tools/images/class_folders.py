@@ -68,23 +68,29 @@ def class_folders(folder: Path) -> list[str]:
 
 def nested_class_folders(folder: Path) -> list[str]:
     """Return the class folders in a folder as class_folders(), each replaced by those nested in it; relative paths."""
-    return [inner for name in class_folders(folder) for inner in _innermost(folder, name)]
+    names = folders_by_wnid(folder)
+    if are_stanford_dogs(names):
+        return []
+    inner = [found for name in names for found in _innermost(folder, name)]
+    has_images = any(seen for _, seen in inner) or any(image_names(folder / name, 1) for name in names)
+    return [name for name, _ in inner] if has_images else []
 
 
-def _innermost(folder: Path, name: str, seen: frozenset[tuple[int, int]] = frozenset()) -> list[str]:
-    """Return the class folders nested in a folder called by a wnid, sorted; itself if none are.
+def _innermost(folder: Path, name: str, seen: frozenset[tuple[int, int]] = frozenset()) -> list[tuple[str, bool]]:
+    """Return the class folders nested in a folder called by a wnid, sorted, and whether an image was seen in each.
 
-    A class folder is listed only up to its first image. `seen` are the folders above, so that a link to one ends.
+    It is the folder itself if none are nested in it. A class folder is listed only up to its first image. `seen` are
+    the folders above, so that a link to one ends.
     """
     names: list[str] = []
     with suppress(OSError), os.scandir(folder / name) as entries:
         for entry in entries:
             if is_image_name(entry.name):
-                return [name]
+                return [(name, True)]
             if wnid_of_folder(entry.name) and is_folder(entry):
                 names.append(entry.name)
     if not names:
-        return [name]
+        return [(name, False)]
     status = (folder / name).stat()
     place = (status.st_dev, status.st_ino)
     if place in seen:

@@ -192,7 +192,7 @@ def _scan_remote(scan: _TarScan, remote: Remote) -> Batches:
     if remote.read(unit.offset, 2) == GZIP_MAGIC:
         raise SourceError(f"{remote.url}: found a tar in gzip, expected a tar: one in a bucket must not be compressed.")
     try:
-        for member, head in tar.walk_ahead(unit.path, start=unit.offset, end=end, ahead=ahead):
+        for member, head in tar.walk_ahead(unit.path, start=unit.offset, end=end, ahead=ahead, label=tar.ARCHIVE):
             scan.add(member, head, partial(_read_at, remote, member.offset))
             yield from scan.full_batches()
     except FormatError as error:

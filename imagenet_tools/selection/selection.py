@@ -334,7 +334,12 @@ class Selection:
         """
         if self.pinned is None:
             return self.choice.superclasses
-        words = {"superclasses": self.pinned.recipe.get("classes", {}).get("superclasses")}
+        from imagenet_tools.selection import recipe
+
+        asked = self.pinned.recipe.get("classes", {}).get("superclasses")
+        if asked is None:
+            return None
+        words = recipe.parse({"classes": {"superclasses": asked}}, Path(self.pinned.name)).words
         value: ClassSelection | None = read_words(words, self.index.synset, self.near).get("superclasses")
         return value
 

@@ -257,7 +257,7 @@ def test_1_a_damaged_index(run: Run, index: Index, tmp_path: Path) -> None:
         (["find", "dog", "-n", "0"], "0"),
         (["build-index"], "Missing argument"),
         (["export", "{tmp}/x"], "--to"),
-        (["export", "{tmp}/x", "--to", "tfds"], "'tfds' is no target: expected one of coco"),
+        (["export", "{tmp}/x", "--to", "tfds"], "'tfds' is no target: expected one of array_record, cifar, coco"),
         (["export", "{tmp}/x", "--to", "yolo", "--under", "crane"], "crane.n.05"),
         (["export", "{tmp}/x", "--to", "yolo", "--under", "doggg"], "doggg"),
         (["export", "{tmp}/x", "--to", "yolo", "--split", "train=2"], "sum to at most 1"),

@@ -66,7 +66,7 @@ def test_sorted_pages_are_those_of_sql(site: Site, sort: str) -> None:
     shown = [
         image
         for page in ("1", "2", "3")
-        for image in views.image_grid(site, address(sort=sort, split="train", page=page), "animal.n.01")["shown"]
+        for image in synset_page.image_grid(site, address(sort=sort, split="train", page=page), "animal.n.01")["shown"]
     ]
     numbers = [image["number"] for image in shown]
     assert len(set(numbers)) == len(expected) > PAGE_IMAGES
