@@ -44,7 +44,7 @@ _INFLATED_BYTES = 1 << 16  # a larger buffer is returned to the system and alloc
 StrPath = str | os.PathLike[str]
 
 
-# What errors call an archive that an index names: it has no path of this machine.
+# The name of an archive in errors that an index keeps: it has no path of this machine.
 ARCHIVE = "the archive"
 
 
