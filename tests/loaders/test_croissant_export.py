@@ -18,8 +18,8 @@ from tests.loaders.truth import DOGS, Say, Truth
 
 FORMATS = {name: module for name, module in api._formats().items() if hasattr(module, "open_shard")}
 # Those left out list whole classes, or files that are alone, of which the sample has none, or need a library
-# of their own, which is an extra of the target's name.
-EXTRAS = metadata("imagenet-tools").get_all("Provides-Extra") or []
+# of their own, which is an extra of the target's name, with '-' for '_'.
+EXTRAS = [extra.replace("-", "_") for extra in metadata("imagenet-tools").get_all("Provides-Extra") or []]
 TARGETS = sorted({*FORMATS} - {"timm_class_map", "dinov2", "file_list", "mmpretrain", *EXTRAS})
 
 
