@@ -14,7 +14,11 @@ from tests.shared import Shared
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 # Each of these takes 5 s of processor time or more.
-LONG = {"docs/questions.md", "docs/recipes/dogs-yolo.md", "docs/start.md"}
+LONG = {
+    "docs/questions.md",
+    "docs/start.md",
+    *(f"docs/recipes/{name}.md" for name in ("cifar", "cluster", "coco", "dogs-yolo", "neighbours")),
+}
 # Code that needs a framework is run by tests/loaders.
 WITH_FRAMEWORKS = {"docs/recipes/train.md", "docs/recipes/ultralytics.md"}
 

@@ -93,6 +93,7 @@ def test_the_names_are_taken_away(elsewhere: dict[str, str]) -> None:
     assert done.stdout.strip() == expected
 
 
+@pytest.mark.long
 def test_the_steps_of_make_demo_succeed_without_them(elsewhere: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "demo", str(tmp_path / "demo"), "--json"],

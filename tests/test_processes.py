@@ -314,7 +314,8 @@ def die(_: int) -> int:
     os._exit(1)
 
 
-def test_workers_that_cannot_work_at_all_are_an_error() -> None:
+def test_workers_that_cannot_work_at_all_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "MAX_LOST", 2)
     with pytest.raises(ImagenetToolsError, match="killed 3 times at the same work"):
         list(in_processes(die, range(40), 2, lost=lambda number: -number))
 

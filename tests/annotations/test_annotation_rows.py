@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from imagenet_tools.annotations import annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.units import Unit
+from tests.examples import examples
 
 UNIT = Unit("box_xml", "a source", "/", "a.tgz", "imagenet21k")
 WNIDS = ("n01440764", "n02119789")
@@ -85,13 +86,13 @@ def files(draw: Any) -> File:
     return stem, draw(st.sampled_from([None, *WNIDS])), text.encode(encoding)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(100, many=1000)
 @given(st.lists(files(), max_size=8))
 def test_the_pattern_and_expat_give_the_same_rows(some: list[File]) -> None:
     assert same(rows_of(some, by_pattern=True), rows_of(some, by_pattern=False))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(files())
 def test_what_the_pattern_takes_another_parser_reads_alike(file: File) -> None:
     """ElementTree's reading, each value found by its own path."""

@@ -16,6 +16,8 @@ from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.evaluation.predictions import IMAGES, INDEX, TRUTH, WNIDS, N, logits, top5
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 RNG = np.random.default_rng(6)
 SOME = np.sort(RNG.permutation(N)[:4_000])
 

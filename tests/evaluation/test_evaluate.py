@@ -153,6 +153,7 @@ def test_nothing_heavy_is_loaded(two: tuple[Path, Path]) -> None:
     assert not {"nltk", "pandas", "duckdb", "PIL", "scipy"} & loaded("evaluate", str(two[0]))
 
 
+@pytest.mark.long
 def test_confidence_of_logits_is_that_of_the_best_class(tmp_path: Path) -> None:
     scores = logits(top5())
     np.save(tmp_path / "a.npy", scores)

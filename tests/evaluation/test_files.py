@@ -72,6 +72,7 @@ def test_npz_of_named_arrays(tmp_path: Path) -> None:
     assert_hits(measures(tmp_path / "b.npz"))
 
 
+@pytest.mark.long
 def test_outputs_beside_true_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", logits=logits(TOP, np.float16), labels=TRUTH)
     (model,) = imt.evaluate(tmp_path / "a.npz").models
@@ -227,6 +228,7 @@ def test_logits(dtype: npt.DTypeLike, tmp_path: Path) -> None:
         assert measure.value == pytest.approx(found[key].value, rel=1e-4), key
 
 
+@pytest.mark.long
 def test_logits_of_1001_outputs_in_a_memory_mapped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is read in blocks: no array of all rows is made of it."""
     monkeypatch.setattr(outputs, "_BLOCK_BYTES", 1 << 20)

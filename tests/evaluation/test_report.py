@@ -15,6 +15,8 @@ from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.evaluation.predictions import IMAGES, TRUTH, WNIDS, top5
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 ROWS = np.sort(np.random.default_rng(8).permutation(len(TRUTH))[:2_000])
 
 

@@ -14,6 +14,8 @@ from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS as FACTORS
 from imagenet_tools.errors import UsageError
 from tests.evaluation.predictions import IMAGES, TRUTH, WNIDS, top5
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 TOP = top5()
 RNG = np.random.default_rng(5)
 ROWS = np.sort(RNG.permutation(len(TOP))[:3_000])

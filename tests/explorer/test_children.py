@@ -22,6 +22,8 @@ from imagenet_tools.index import Index
 from imagenet_tools.store import query
 from tests.explorer.conftest import Web
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 
 @pytest.fixture(scope="module")
 def makers(index: Index) -> Iterator[PictureMakers]:

@@ -15,6 +15,8 @@ from imagenet_tools.explorer.server import templates
 from imagenet_tools.explorer.views import Site, View
 from tests.explorer.conftest import Web
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 PAYLOADS = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",

@@ -17,6 +17,8 @@ from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import hierarchy, wordnet
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:

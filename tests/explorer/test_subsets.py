@@ -16,6 +16,8 @@ from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.views import Site
 from tests.explorer.conftest import Web
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 DOGS = "/subset.json?under=n02084071&without=n02085374&boxed=1&per_class=5&resplit=train=0.5,val=0.5"
 
 

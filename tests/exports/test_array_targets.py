@@ -22,6 +22,8 @@ from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH
 from tests.exports.test_edm import drawn, encoded
 from tests.forms import arrays
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 BY_STEM = {one.stem: one for one in ODD}
 
 

@@ -9,6 +9,8 @@ import pytest
 import imagenet_tools
 from imagenet_tools.index import Index
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 
 @pytest.mark.parametrize("target", ["image_folder", "coco", "parquet", "webdataset"])
 def test_they_are_among_the_files_of_the_export_and_no_pattern_for_its_data_finds_them(

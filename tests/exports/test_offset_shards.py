@@ -15,6 +15,8 @@ from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import ODD, TENCH
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 CUT = "n01440764_22"  # an image without its end, which Pillow does not decode
 
 

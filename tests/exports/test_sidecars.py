@@ -9,6 +9,8 @@ import pytest
 from imagenet_tools import api
 from tests.exports.conftest import Export
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 FORMATS = api._formats()
 TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_shard")]
 SIDECARS = {"classes.json", "manifest.json", "recipe.toml", "lock.toml", "lock.ids"}

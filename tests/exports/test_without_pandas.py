@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from imagenet_tools.index import Index
 from tests.waiting import PATIENCE
 
@@ -32,6 +34,7 @@ assert "pandas" in sys.modules
 """
 
 
+@pytest.mark.long
 def test_no_export_to_any_target_and_no_query_imports_pandas(odd: Index, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(odd.path), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)

@@ -19,6 +19,8 @@ from imagenet_tools.exports.check import check_export
 from imagenet_tools.index import Index
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+
 EXAMPLE = Path(__file__).with_name("example") / "example_format.py"
 NAME = EXAMPLE.stem
 

@@ -143,6 +143,7 @@ def test_archives_deeper_than_two_are_not_opened(tmp_path: Path) -> None:
     assert boxes(scanned) == set()
 
 
+@pytest.mark.long
 def test_a_large_inner_archive_is_read_without_being_held(tmp_path: Path) -> None:
     """An inner archive of 200 MB costs some tens of MB."""
     script = textwrap.dedent(

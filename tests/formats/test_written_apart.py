@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.index import Index
+
+pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
 
 TENCH, GOLDFISH, JUNCO, INDIGO = "n01440764", "n01443537", "n01534433", "n01537544"  # 0, 1, 13, 14 in sorted order
 

@@ -293,6 +293,7 @@ def test_a_directory_of_fewer_members_than_its_end_states_is_said(images: Images
     assert [(code, "expected the 99" in reason) for code, _, reason in reasons(index)] == [("zip_damaged", True)]
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -146,12 +146,14 @@ def pool() -> Executor:
     return ProcessPoolExecutor(2, get_context("spawn"))
 
 
+@pytest.mark.long
 def test_an_executor_whose_workers_are_killed_is_helped_out(tmp_path: Path) -> None:
     with pool() as executor:
         tasks = [(tmp_path, number, 1) for number in range(20)]
         assert list(in_executor(die, tasks, executor)) == list(range(20))
 
 
+@pytest.mark.long
 def test_a_task_that_kills_everybody_is_lost(tmp_path: Path) -> None:
     with pool() as executor:
         tasks = [(tmp_path, number, 100) for number in range(20)]

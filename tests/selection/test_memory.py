@@ -23,6 +23,7 @@ print(rows, int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read
 
 
 # Measured: 239, 351 and 384 MB, as DuckDB's buffers fill. Rows of Python would take some 580 MB more for 500,000.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("few", "many", "megabytes"),
     [(100_000, 500_000, 200), pytest.param(500_000, 2_000_000, 100, marks=pytest.mark.long)],

@@ -41,7 +41,7 @@ def test_tables_of_selections_that_are_gone_are_dropped(many: Index) -> None:
         return len(many.cursor().execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = '_kept'").fetchall())
 
     gc.collect()
-    for n in range(20):
+    for n in range(6):
         many.select(limit=n + 1).counts()
         gc.collect()
         assert tables() <= 2
