@@ -5,6 +5,9 @@ CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
+# Compiled modules are kept: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 LOWEST_PYTHON ?= python3.11
 LOWEST := .envs/lowest
 LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)

@@ -10,15 +10,12 @@ import pytest
 from data.make_readme import DOCS, PART, ROOT
 from imagenet_tools.build import merge
 from tests import pages
+from tests.parameters import short_list
 from tests.shared import Shared
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
-# Each of these takes 5 s of processor time or more.
-LONG = {
-    "docs/questions.md",
-    "docs/start.md",
-    *(f"docs/recipes/{name}.md" for name in ("cifar", "cluster", "coco", "dogs-yolo", "neighbours")),
-}
+# The commands of these run in `make test`, and those of all other pages in `make test-long`.
+SHORT = {"README.md", "docs/cases/tars.md", "docs/explanations/graph.md", "docs/reference/selection.md"}
 # Code that needs a framework is run by tests/loaders.
 WITH_FRAMEWORKS = {"docs/recipes/train.md", "docs/recipes/ultralytics.md"}
 
@@ -31,11 +28,7 @@ def demo(shared: Shared) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.long] if name in LONG else [])
-        for name in ["README.md", *PAGES]
-        if any(pages.steps((ROOT / name).read_text()))
-    ],
+    short_list((name for name in ["README.md", *PAGES] if any(pages.steps((ROOT / name).read_text()))), *SHORT),
 )
 def test_the_commands_of_a_page_print_what_it_says(name: str, demo: Path, tmp_path: Path) -> None:
     for step, printed, exit_code in pages.run((ROOT / name).read_text(), demo, tmp_path / "demo"):

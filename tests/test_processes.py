@@ -21,6 +21,7 @@ from imagenet_tools.cli.process import INTERRUPTED
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.storage import processes
 from imagenet_tools.storage.processes import in_processes
+from tests.parameters import short_list
 from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -386,11 +387,11 @@ def slow(_: int) -> None:
     time.sleep(0.1)
 
 
-def test_ctrl_c_while_workers_start_is_not_lost(tmp_path: Path) -> None:
-    for _ in range(5):
-        done = run_script(tmp_path, INTERRUPT)
-        assert done.returncode == INTERRUPTED, done.stderr
-        assert done.stderr in ("", "Interrupted.\n")  # the latter where the signal met a finaliser
+@pytest.mark.parametrize("run", short_list(range(5), 0))
+def test_ctrl_c_while_workers_start_is_not_lost(tmp_path: Path, run: int) -> None:
+    done = run_script(tmp_path, INTERRUPT)
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert done.stderr in ("", "Interrupted.\n")  # the latter where the signal met a finaliser
 
 
 KILLED = """

@@ -10,6 +10,7 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.index import Index
+from tests.parameters import short_list
 
 
 def _files(real: Path) -> dict[str, Path]:
@@ -46,7 +47,7 @@ def _csv(real: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.fixture(scope="module", params=[_as_folder, _as_flat_tar, _as_class_tars])
+@pytest.fixture(scope="module", params=short_list([_as_folder, _as_flat_tar, _as_class_tars], _as_class_tars))
 def built(request: pytest.FixtureRequest, real: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The 150 images in one of three forms, with the ground truth of the devkit and the csv of Kaggle."""
     home = tmp_path_factory.mktemp("real")

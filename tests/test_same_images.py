@@ -11,6 +11,7 @@ from imagenet_tools.index import Index
 from imagenet_tools.storage.blob import Descriptors
 from tests.forms import thousand, webdataset
 from tests.forms.thousand import FORMS, Data, classic, of, parquet, tables, tars, wds
+from tests.parameters import short_list
 
 # What identifies an image and draws its split, in every form alike.
 ROWS = "SELECT photo, wnid, split, dataset, image_id, hash32, width, height FROM images ORDER BY ALL"
@@ -46,7 +47,7 @@ def read_back(index: Index) -> Data:
         return {image_id: read(index.image_place(*where), files) for image_id, *where in rows}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", short_list(FORMS, parquet, wds))
 def test_every_form_gives_the_same_rows_and_every_image_back(
     form: Callable[[Path, Data], list[Path]], indexes: Callable[..., Index], data: Data
 ) -> None:
@@ -61,6 +62,7 @@ def test_every_form_gives_the_same_rows_and_every_image_back(
         assert found.image(photo).read() == data[photo]
 
 
+@pytest.mark.long
 def test_two_hubs_and_the_official_tars_in_one_index_count_each_photo_once(data: Data, tmp_path: Path) -> None:
     paths = [
         *tars(tmp_path / "official", data),

@@ -9,11 +9,12 @@ import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.wordnet import hierarchy
+from tests.parameters import short_list
 
 SPLITS = (None, "official", "train=0.9,val=0.1", "train=0.5", "val=3/class", "train=2/class,val=2/class", "a=0.3,b=0.7")
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", short_list(SPLITS, None, "official", "train=0.9,val=0.1", "val=3/class"))
 def test_no_official_validation_image_reaches_a_training_split(split: str | None, index: Index) -> None:
     # Each split tries another third of the 32 combinations.
     choices = itertools.product(((), "dog"), (None, 4), (None, 30), (0, 7), (False, True))
@@ -66,7 +67,7 @@ def filled(words: dict[str, object], own: dict[str, Path]) -> dict[str, object]:
     return found | ({"with_": {"mine": found["with_"]}} if "with_" in found else {})
 
 
-@pytest.mark.parametrize("split", NEW)
+@pytest.mark.parametrize("split", short_list(NEW, "train=0.9,val=0.1", "folds=3"))
 def test_no_way_to_choose_lets_a_validation_image_into_a_new_split(
     split: str, index: Index, own: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -96,7 +97,7 @@ def test_no_way_to_choose_lets_a_validation_image_into_a_new_split(
     assert tried > 5
 
 
-@pytest.mark.parametrize("choice", CHOICES["classes"])
+@pytest.mark.parametrize("choice", short_list(CHOICES["classes"], *CHOICES["classes"][:2]))
 def test_under_the_official_split_an_image_stays_where_it_is_however_it_is_chosen(
     choice: dict[str, object], index: Index, own: dict[str, Path]
 ) -> None:

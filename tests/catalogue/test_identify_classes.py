@@ -13,6 +13,7 @@ from imagenet_tools.catalogue import given_lists, lists, user_files
 from imagenet_tools.catalogue.identify_classes import ClassesFound
 from imagenet_tools.errors import UsageError
 from imagenet_tools.wordnet import wordnet
+from tests.parameters import short_list
 
 PUBLISHED = [name for name in lists.names(parts=True) if name != "ilsvrc2012-slim"]  # that has ilsvrc2012's classes
 OF_SYNSETS = ("voc20", "coco80", "cifar10", "cifar100", "cifar100-coarse")
@@ -25,7 +26,12 @@ def found_in(path: Path, text: str) -> ClassesFound:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLISHED if not name.startswith("cifar100")])
+@pytest.mark.parametrize(
+    "name",
+    short_list(
+        (name for name in PUBLISHED if not name.startswith("cifar100")), "ilsvrc2012", "ilsvrc2010", "imagenet-r"
+    ),
+)
 def test_a_published_list_is_told_in_order_and_in_set(name: str, tmp_path: Path) -> None:
     wnids = list(lists.get(name).wnids)
     found = found_in(tmp_path / "classes.txt", "\n".join(wnids))

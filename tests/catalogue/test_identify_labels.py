@@ -14,6 +14,7 @@ from imagenet_tools.catalogue import identify_labels, labels, lists
 from imagenet_tools.catalogue.identify_labels import LabelsFound, numberings
 from imagenet_tools.catalogue.labels import ListNumbering
 from imagenet_tools.catalogue.user_files import LabelFile
+from tests.parameters import short_list
 
 TRUTH = labels.validation_wnids()
 IMAGES = [f"ILSVRC2012_val_{n:08d}" for n in range(1, 50_001)]
@@ -72,9 +73,7 @@ def find(numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = No
     return identify_labels.find(LabelFile(numbers, images))
 
 
-@pytest.mark.parametrize(
-    "accuracy", [1.0, *(pytest.param(one, marks=pytest.mark.long) for one in (0.9, 0.8, 0.7)), 0.6]
-)
+@pytest.mark.parametrize("accuracy", short_list([1.0, 0.9, 0.8, 0.7, 0.6], 0.6))
 @pytest.mark.parametrize("numbering", numberings(), ids=str)
 def test_every_order_and_base_is_told_by_labels_and_by_predictions(
     numbering: ListNumbering, accuracy: float, tmp_path: Path
@@ -106,7 +105,7 @@ def test_fifty_rows_are_told_rightly_or_refused(numbering: ListNumbering) -> Non
 
 
 @pytest.mark.parametrize("numbering", numberings(), ids=str)
-@pytest.mark.parametrize("n", [50, 500, 50_000])
+@pytest.mark.parametrize("n", short_list([50, 500, 50_000], 500))
 def test_shuffled_rows_are_refused_in_every_numbering(numbering: ListNumbering, n: int) -> None:
     rng = np.random.default_rng(n)
     rows = rng.permutation(50_000)[:n]

@@ -13,6 +13,7 @@ from imagenet_tools import cli
 from imagenet_tools.index import Index
 from tests.cli.conftest import COMMAND, Run, environment
 from tests.conftest import OFFICIAL
+from tests.parameters import short_list
 from tests.waiting import PATIENCE
 
 # ---- Ctrl-C
@@ -76,7 +77,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 20, 60])
+@pytest.mark.parametrize("n", short_list([1, 2, 5, 20, 60], 1, 20))
 def test_ctrl_c_among_the_imports_is_130(n: int) -> None:
     command = [sys.executable, "-c", AT_MODULE, str(n), "find", "tabby"]
     done = subprocess.run(command, capture_output=True, env=environment(), timeout=PATIENCE, check=False)
@@ -85,12 +86,16 @@ def test_ctrl_c_among_the_imports_is_130(n: int) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
+    short_list(
+        [
+            ["find", "tabby"],
+            ["info"],
+            ["export", "nowhere", "--to", "yolo", "--under", "dog", "--dry-run"],
+            ["query", "SELECT 1"],
+        ],
         ["find", "tabby"],
-        ["info"],
-        ["export", "nowhere", "--to", "yolo", "--under", "dog", "--dry-run"],
         ["query", "SELECT 1"],
-    ],
+    ),
     ids=lambda arguments: arguments[0],
 )
 def test_ctrl_c_at_any_call_is_130(arguments: list[str], index: Index, tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ def build(tmp_path: Path, sample: Path) -> list[str]:
     return ["build-index", *(str(sample / name) for name in OFFICIAL), "-o", str(tmp_path / "a.index")]
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("stream", short_list(["stdout", "stderr"], "stderr"))
 def test_a_broken_pipe_does_not_end_a_build(stream: str, sample: Path, tmp_path: Path) -> None:
     out, into = os.pipe()
     os.close(out)
@@ -148,7 +153,7 @@ def test_a_broken_pipe_on_stderr_hides_no_error(index: Index) -> None:
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", short_list(["<&-", ">&-", "2>&-", "<&- >&- 2>&-"], "<&- >&- 2>&-"))
 def test_closed_streams_end_nothing_and_no_file_takes_their_place(closed: str, index: Index, tmp_path: Path) -> None:
     for arguments in (["query", "-"], ["query", "SELECT 7 AS a", "-o", str(tmp_path / "a.csv")]):
         shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments]

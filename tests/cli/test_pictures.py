@@ -25,6 +25,7 @@ from tests.cli.conftest import COMMAND, Run, environment
 from tests.cli.test_terminal import at_terminal
 from tests.conftest import Extracted
 from tests.display.test_pictures import RED, YELLOW, drawn, extent_of
+from tests.parameters import short_list
 
 BEAGLE = "n02088364"
 TABBY = "n02123045"
@@ -295,7 +296,7 @@ def test_a_report_of_hostile_names_runs_nothing(run: Run, odd: Index, tmp_path: 
     assert MARKUP in page_of((tmp_path / "y.html").read_bytes()).text
 
 
-@pytest.mark.parametrize("target", ["image_folder", "yolo", "webdataset", "hf_parquet", "csv"])
+@pytest.mark.parametrize("target", short_list(["image_folder", "yolo", "webdataset", "hf_parquet", "csv"], "yolo"))
 def test_a_report_of_an_export_has_what_it_holds(run: Run, index: Index, tmp_path: Path, target: str) -> None:
     imt.export(index.select(under="dog"), tmp_path / "dogs", to=target, workers=1)
     ran = run("report", str(tmp_path / "dogs"), "-o", str(tmp_path / "x.html"))

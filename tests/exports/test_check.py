@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import imagenet_tools
-from imagenet_tools import api
 from imagenet_tools.errors import ExportError, SourceError
 from imagenet_tools.exports.check import check_export
 from imagenet_tools.exports.manifest import Digest
@@ -20,9 +19,8 @@ from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import make_odd, sources
-
-TARGETS = [name for name, module in api._formats().items() if hasattr(module, "open_shard")]
-every_target = pytest.mark.parametrize("target", TARGETS)
+from tests.exports.test_contract import FORMATS, TARGETS, each_kind
+from tests.parameters import short_list
 
 
 def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> set[str]:
@@ -30,10 +28,10 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
     return {finding.code for one in checked for finding in one.findings}
 
 
-@every_target
+@each_kind
 @pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
 def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], exported: Export) -> None:
-    module = api._formats()[target]
+    module = FORMATS[target]
     holds = module.WRITES.holds_bytes
     copies = holds and not module.WRITES.remade_bytes
     if options.get("resize") and not copies:
@@ -56,7 +54,7 @@ def test_a_plan_that_was_not_made_has_nothing_to_check(odd: Index, tmp_path: Pat
         imagenet_tools.check(tmp_path)
 
 
-@every_target
+@each_kind
 def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(
     target: str, exported: Export, tmp_path: Path
 ) -> None:
@@ -76,7 +74,7 @@ def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(
     assert codes(root, read_data=False) == {"W301"}
 
 
-@every_target
+@each_kind
 @pytest.mark.parametrize("change", ["remove", "cut", "add", "swap"])
 def test_files_that_are_gone_cut_added_or_swapped_are_found_without_reading_images(
     target: str, change: str, exported: Export, tmp_path: Path
@@ -161,12 +159,12 @@ def label_files(root: Path) -> list[Path]:
 NO_DIGITS = ("edm", "image_folder", "yolo_classify", "zip", "mmpretrain", "timm_class_map")
 
 
-@every_target
+@each_kind
 def test_a_digit_that_is_another_in_a_label_is_found_without_reading_images(
     target: str, exported: Export, tmp_path: Path
 ) -> None:
     root = shutil.copytree(exported(target).root, tmp_path / "x")
-    holds_images = api._formats()[target].WRITES.shard_bytes is not None  # labels beside images, in one file
+    holds_images = FORMATS[target].WRITES.shard_bytes is not None  # labels beside images, in one file
     changed = 0
     for path in label_files(root):
         data = path.read_bytes()
@@ -215,13 +213,16 @@ def test_an_export_of_an_earlier_version_is_checked_as_far_as_its_manifest_goes(
         assert "E304" in codes(root, read_data=False)
 
 
-@pytest.mark.parametrize("target", [name for name in TARGETS if api._formats()[name].WRITES.holds_bytes])
+@pytest.mark.parametrize(
+    "target",
+    short_list((name for name in TARGETS if FORMATS[name].WRITES.holds_bytes), "coco", "image_folder", "webdataset"),
+)
 def test_images_of_another_class_or_split_than_the_lock_has_are_found(
     target: str, exported: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two images change places, so that every number is right."""
     root = exported(target).root
-    module = api._formats()[target]
+    module = FORMATS[target]
     read = list(module.read_back(root))
     other = next(
         n for n, one in enumerate(read) if (one.split, one.class_index) != (read[0].split, read[0].class_index)

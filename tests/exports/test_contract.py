@@ -25,6 +25,7 @@ from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.index import Index
 from tests.exports.conftest import Export
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH, UNLABELLED, Odd, edges_of
+from tests.parameters import short_list
 
 FORMATS = api._formats()
 TARGETS = [name for name, module in FORMATS.items() if hasattr(module, "open_shard")]
@@ -36,6 +37,10 @@ BY_STEM = {one.stem: one for one in ODD}
 UNREAD = {"array_record", "litdata", "mds", "voc"}
 
 every_target = pytest.mark.parametrize("target", TARGETS)
+# Folders, texts beside images, one JSON, one table, shards of two kinds, and images made anew; the others are long.
+each_kind = pytest.mark.parametrize(
+    "target", short_list(TARGETS, "coco", "csv", "edm", "hf_parquet", "image_folder", "webdataset", "yolo")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +97,7 @@ def test_a_writer_offers_all_that_the_contract_names(target: str) -> None:
     assert not module.WRITES.detection or module.WRITES.boxes
 
 
-@every_target
+@each_kind
 def test_what_is_read_back_is_what_was_indexed(target: str, exported: Export) -> None:
     module = FORMATS[target]
     root, plan = exported(target, **words(target))
@@ -135,7 +140,7 @@ def test_the_number_of_workers_changes_no_byte(target: str, odd: Index, exported
     assert content(tmp_path / "1") == content(by_two) == content(tmp_path / "7")
 
 
-@every_target
+@each_kind
 @pytest.mark.parametrize("n", [*(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 4)), 3])
 def test_an_interrupted_export_goes_on_from_any_piece(
     target: str, n: int, odd: Index, exported: Export, tmp_path: Path
@@ -194,7 +199,7 @@ def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(
         assert content(dest) == whole
 
 
-@every_target
+@each_kind
 def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
     target: str, odd: Index, exported: Export, tmp_path: Path
 ) -> None:
@@ -215,7 +220,7 @@ def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
     assert content(tmp_path / "x") == content(exported(target, **words(target)).root)
 
 
-@every_target
+@each_kind
 def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exported: Export) -> None:
     root, plan = exported(target, **words(target))
     if "val" not in plan.splits:
@@ -228,7 +233,7 @@ def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exporte
             assert classes[one.class_index]["wnid"] in (TENCH, CRANE)
 
 
-@every_target
+@each_kind
 def test_images_without_boxes_are_background_only_where_it_is_asked_for(
     target: str, odd: Index, tmp_path: Path
 ) -> None:
@@ -253,13 +258,13 @@ CHANGES: tuple[dict[str, Any], ...] = (
 
 
 def changes() -> Iterator[Any]:
-    """What is done to images, by target. All of it is long but two; COCO's and Pascal VOC's boxes tell it of the rest.
+    """What is done to images, by target. All but two are long where no boxes are written.
 
     The images themselves are changed alike for every target; the two writers put boxes as fractions and whole pixels.
     """
     for target in TARGETS:
         for n, options in enumerate(CHANGES):
-            short = n < 2 or target in ("coco", "voc")
+            short = target in ("coco", "voc") or (n < 2 and target == "webdataset")
             if target in COPYING:
                 yield pytest.param(target, options, id=f"{target}-{n}", marks=() if short else pytest.mark.long)
 
@@ -365,7 +370,7 @@ def test_several_targets_in_one_pass_are_each_as_if_alone(target: str, odd: Inde
         assert content(tmp_path / "changed" / target) == content(tmp_path / "changed alone")
 
 
-@every_target
+@each_kind
 def test_what_was_written_is_equal_when_it_is_indexed_again(
     target: str, odd: Index, exported: Export, tmp_path: Path
 ) -> None:
@@ -390,7 +395,7 @@ def elsewhere(odd: Index, tmp_path_factory: pytest.TempPathFactory) -> Index:
     return imagenet_tools.open_index(shutil.copytree(odd.path, tmp_path_factory.mktemp("elsewhere") / "y.index"))
 
 
-@every_target
+@each_kind
 def test_nothing_tells_the_time_the_machine_or_its_paths(
     target: str, odd: Index, elsewhere: Index, exported: Export, tmp_path: Path
 ) -> None:

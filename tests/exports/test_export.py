@@ -100,6 +100,7 @@ def test_links_give_the_same_export_and_never_a_link_to_a_jpeg_without_its_end(
             assert path.stat().st_nlink == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["image_folder", "yolo", "yolo_classify"])
 def test_the_number_of_workers_changes_no_byte(target: str, index: Index, tmp_path: Path) -> None:
     chosen = index.select(under="dog", per_class={"train": 4, "val": 2}, seed=3)

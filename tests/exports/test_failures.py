@@ -15,6 +15,7 @@ from imagenet_tools.index import Index
 from imagenet_tools.storage.files import lock
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import content
+from tests.parameters import short_list
 from tests.waiting import PATIENCE, until
 
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
@@ -64,7 +65,7 @@ def test_half_an_export_is_not_gone_on_with_when_a_list_that_it_names_has_change
                 raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", short_list([1, 2], 2))
 def test_a_full_disk_leaves_nothing_half_and_the_export_goes_on_when_there_is_room(
     workers: int, odd: Index, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock, recipe
 from tests.exports.odd import make_odd, sources
-from tests.exports.test_contract import FORMATS, TARGETS, content, words
+from tests.exports.test_contract import content, each_kind, words
 
 KEPT = ("recipe.toml", "lock.toml", "lock.ids")
 WORDS = ["--under", "n00015388", "--order", "wnid", "--split", "train=0.7,val=0.3", "--seed", "5", "--per-class", "9"]
@@ -40,24 +39,7 @@ def codes(root: Path) -> set[str]:
     return {one.code for one in found.findings}
 
 
-def one_of_each_kind() -> Iterator[Any]:
-    """Every target; of those that write, shard and choose images alike, all but the first are long."""
-    kinds = set()
-    for target in TARGETS:
-        module = FORMATS[target]
-        kind = (
-            module.WRITES.holds_bytes,
-            module.WRITES.remade_bytes,
-            module.WRITES.shard_bytes is None,
-            module.WRITES.detection,
-            module.WRITES.ordered,
-            module.WRITES.demands,
-        )
-        yield pytest.param(target, marks=pytest.mark.long if kind in kinds else ())
-        kinds.add(kind)
-
-
-@pytest.mark.parametrize("target", [*one_of_each_kind()])
+@each_kind
 def test_every_export_is_made_again_from_its_lock_in_another_index(
     target: str, odd: Index, elsewhere: Index, tmp_path: Path
 ) -> None:

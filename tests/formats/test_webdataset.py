@@ -17,6 +17,7 @@ from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import image_tars, webdataset
 from tests.conftest import Extracted
 from tests.forms import webdataset as form
+from tests.parameters import short_list
 from tests.scanned import Scanned
 
 
@@ -150,11 +151,12 @@ def test_resized_images_of_the_1000_classes_are_no_ilsvrc2012(extracted: Extract
     assert scan(tmp_path).problems == {}
 
 
-@pytest.mark.parametrize("encoding", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("encoding", short_list(["JPEG", "WEBP"], "WEBP"))
 def test_winter_2021s_shards_are_called_imagenet12k_and_are_not_taken_for_it(
     encoding: str, extracted: Extracted, tmp_path: Path
 ) -> None:
-    others = [wnid for wnid in labels.fall11() if wnid not in lists.get("imagenet12k").wnids]
+    listed = {*lists.get("imagenet12k").wnids}
+    others = [wnid for wnid in labels.fall11() if wnid not in listed]
     renamed = {stem: others[1000 + n * 17] + stem[9:] for n, stem in enumerate(train(extracted)[:40])}
     order = tuple(sorted({*labels.fall11()[::3], *others[1000::17], *(stem[:9] for stem in train(extracted))}))
     samples = [

@@ -16,6 +16,7 @@ import imagenet_tools
 from imagenet_tools import api
 from imagenet_tools.errors import SourceError
 from imagenet_tools.index import Index
+from tests.parameters import short_list
 
 TENCH, CRANE = "n01440764", "n02012849"
 IDS = [f"{wnid}_{n}" for wnid in (TENCH, CRANE) for n in (1, 2)]
@@ -129,7 +130,7 @@ def test_a_loose_image_that_has_changed_is_an_error(
         USES[use](index, tmp_path / "out")
 
 
-@pytest.mark.parametrize("target", HOLDING)
+@pytest.mark.parametrize("target", short_list(HOLDING, "hf_parquet", "image_folder", "webdataset"))
 @pytest.mark.parametrize("options", [{}, {"resize": 20}])
 def test_every_target_refuses_garbage_of_the_same_size_and_time(
     target: str, options: dict[str, int], tmp_path: Path

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
+from tests.parameters import short_list
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts what Linux counts")
 
 WNID = "n01440764"
@@ -74,8 +76,9 @@ def cost(few: Path, many: Path, folder: Path) -> Cost:
     return Cost(each.pop("syscr"), each.pop("rchar"), each)
 
 
-@pytest.mark.parametrize(("form", "reads"), [(tarfile.GNU_FORMAT, 1), (tarfile.PAX_FORMAT, 2)])
-def test_of_a_tar_of_class_tars_an_image_costs_a_read_of_each_header(tmp_path: Path, form: int, reads: int) -> None:
+@pytest.mark.parametrize("form", short_list([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], tarfile.PAX_FORMAT))
+def test_of_a_tar_of_class_tars_an_image_costs_a_read_of_each_header(tmp_path: Path, form: int) -> None:
+    reads = {tarfile.GNU_FORMAT: 1, tarfile.PAX_FORMAT: 2}[form]
     paths = images(tmp_path / "images")
     made = []
     for n in (FEW, MANY):

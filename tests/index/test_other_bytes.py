@@ -18,6 +18,7 @@ from imagenet_tools.errors import SourceError
 from tests.cli.conftest import process
 from tests.forms import webdataset, whole
 from tests.index.test_build import tables
+from tests.parameters import short_list
 
 TENCH, GOLDFISH, SHARK = "n01440764", "n01443537", "n01484850"
 ONE = f"{TENCH}_7"
@@ -80,8 +81,8 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("turn", [1, -1])
-@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("turn", short_list([1, -1], -1))
+@pytest.mark.parametrize("names", short_list([("a", "b"), ("b", "a")], ("b", "a")))
 def test_no_name_and_no_order_decides_which_image_is_kept(names: tuple[str, str], turn: int, tmp_path: Path) -> None:
     first, second = ({f"{TENCH}_{n}": pair[place] for n, pair in PAIRS.items()} for place in (0, 1))
     # Each source has two of the images that are kept.
@@ -240,7 +241,7 @@ def test_workers_and_the_order_of_paths_change_no_byte(tmp_path: Path) -> None:
 # ---- by their bytes
 
 
-@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("names", short_list([("a", "b"), ("b", "a")], ("b", "a")))
 def test_other_bytes_of_the_same_size_are_found_by_hash(names: tuple[str, str], tmp_path: Path) -> None:
     alike = [picture(7) + b"1", picture(7) + b"2"]
     paths = [tree(tmp_path / name, official() | {ONE: data}) for name, data in zip(names, alike, strict=True)]

@@ -164,6 +164,7 @@ def test_of_several_synsets_is_a_gives_what_it_gives_of_any(sql: duckdb.DuckDBPy
     assert counts[0] == counts[1] != [(0,)]
 
 
+@pytest.mark.long
 def test_so_many_synsets_are_held_and_no_more(index: Index) -> None:
     known: dict[str, Descendants] = {}
     with connect(index.path) as sql:

@@ -65,6 +65,7 @@ def locked(index: Index, home: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(home.iterdir()) if path.name != "some.toml"}
 
 
+@pytest.mark.long
 def test_the_same_recipe_gives_the_same_lock_of_every_form(built: Callable[..., Index], tmp_path: Path) -> None:
     files = {form.__name__: locked(built(form), tmp_path / form.__name__) for form in (folders, tars, parquet, wds)}
     assert set(files["folders"]) == {"some.lock.toml", "some.lock.parquet"}
@@ -72,6 +73,7 @@ def test_the_same_recipe_gives_the_same_lock_of_every_form(built: Callable[..., 
     assert lock.read(tmp_path / "tars" / "some.lock.toml").n_images > 400
 
 
+@pytest.mark.long
 def test_the_same_lock_with_any_number_of_workers(built: Callable[..., Index], tmp_path: Path) -> None:
     files = [locked(built(tars, workers=workers), tmp_path / str(workers)) for workers in (1, 2, 7)]
     assert files[0] == files[1] == files[2]
@@ -123,6 +125,7 @@ def test_ten_images_taken_away_are_named(
         by_recipe(index, home / "some.lock.toml")
 
 
+@pytest.mark.long
 def test_a_lock_exports_the_same_from_any_form(built: Callable[..., Index], tmp_path: Path) -> None:
     home = tmp_path / "home"
     locked(built(parquet), home)

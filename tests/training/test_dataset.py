@@ -31,6 +31,7 @@ from tests.forms import hf_parquet as parquet_form
 from tests.forms import tfrecord as tfrecord_form
 from tests.forms import webdataset as webdataset_form
 from tests.forms import whole
+from tests.parameters import short_list
 from tests.waiting import PATIENCE
 
 # The image of the sample whose last bytes are missing: its header is whole, and Pillow does not decode it.
@@ -149,7 +150,7 @@ FORMS: list[Callable[[Extracted, Path, Path], Path]] = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", short_list(FORMS, *FORMS[1::4]))
 def test_every_form_gives_the_same_data_set(
     form: Callable[[Extracted, Path, Path], Path], extracted: Extracted, sample: Path, tmp_path: Path
 ) -> None:
@@ -361,7 +362,7 @@ def _bytes_of(n: int) -> tuple[int, bytes]:
     return os.getpid(), _held[0].read(n)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", short_list(["fork", "spawn", "forkserver"], "fork", "spawn"))
 def test_workers_read_what_the_parent_reads(method: str, index: Index, extracted: Extracted) -> None:
     read = index.select().dataset("train")
     expected = [file.read_bytes() for file, _ in folder_samples(extracted.train)]
