@@ -92,7 +92,7 @@ TABLES: dict[str, Table] = {
             Column(
                 "compression",
                 "string",
-                "how it is stored: gzip, tar.gz, parquet; planar, npz: raw values; null: as it is",
+                "how it is stored: gzip, tar.gz, parquet; planar, interleaved, npz: raw values; null: as it is",
             ),
             Column("width", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),
             Column("height", "int32", "pixels, of the raster as stored (EXIF orientation not applied)"),

@@ -160,7 +160,15 @@ FORMS: dict[str, Make] = {
     ),
     **{
         f"the sample of {form}": lambda made, form=form: SAMPLES[form](made.home / form, made.sample)
-        for form in ("cifar", "coco", "downsampled", "label_tables")
+        for form in (
+            "cifar",
+            "coco",
+            "downsampled",
+            "label_tables",
+            "mini_imagenet",
+            "mini_imagenet_cache",
+            "tiered_imagenet",
+        )
     },
     "class folders of train": lambda made: made.extracted.train,
     "train/ and no val/": lambda made: made.extracted.train.parent,
@@ -193,6 +201,15 @@ TOLD = {
     ],
     "the sample of label_tables": [
         "label_tables: ilsvrc2012 no split, labels, ilsvrc2012 by wnid from 0",
+    ],
+    "the sample of mini_imagenet": [
+        "mini_imagenet: mini-imagenet train+val, images, mini-imagenet",
+    ],
+    "the sample of mini_imagenet_cache": [
+        "mini_imagenet_cache: mini-imagenet train+val+test, images, mini-imagenet",
+    ],
+    "the sample of tiered_imagenet": [
+        "tiered_imagenet: tieredimagenet train+val+test, images, tieredimagenet",
     ],
     "fall11_whole.tar": [
         "image_tars: fall11 no split, images, fall11",

@@ -42,7 +42,7 @@ _KEY = "dataset, image_id"
 # SQL: the place of an image as a number, the same in two generations of the index.
 _SPOT = 'hash(source, file, member, "offset", position, length)'
 # Images whose lengths do not tell them apart.
-_COMPRESSED = "coalesce(compression LIKE '%gzip' OR compression IN ('planar', 'npz'), false)"
+_COMPRESSED = "coalesce(compression LIKE '%gzip' OR compression IN ('planar', 'interleaved', 'npz'), false)"
 _RASTER = "width::BIGINT * 4294967296 + height"
 
 # Codes of problems that mean a converter encoded the image again.

@@ -1,9 +1,10 @@
 """Read the arrays, lists and texts of a pickle without running it: no function that it names is called.
 
 CIFAR's batches and those of the downsampled ImageNets are pickles of one dictionary: numpy arrays, lists of numbers and
-lists of texts. Python's own unpickler calls what a pickle names, and holds the whole array. This reader knows the
-opcodes of protocols 2 to 5 that such dictionaries need. It refuses any other opcode, and any name but those of numpy's
-arrays. An array is a byte range of the file: only its shape and type are read.
+lists of texts. tieredImageNet's images are a pickle of a list of arrays. Python's own unpickler calls what a pickle
+names, and holds the whole array. This reader knows the opcodes of protocols 2 to 5 that such pickles need. It refuses
+any other opcode, and any name but those of numpy's arrays. An array is a byte range of the file: only its shape and
+type are read.
 
     0x80 2  }  (  U 6 "labels"  ]  (  K 6  K 9 ...  e           a key, and a list of numbers
                   U 4 "data"    c numpy.core.multiarray _reconstruct ... R    an array, without its facts
@@ -36,6 +37,8 @@ PROBLEMS = {
 # ImageNet64's batches have 128,123 labels each, and CIFAR-100 has 50,000 names. A file that holds nothing but values
 # would otherwise take all memory.
 _MAX_VALUES = 1 << 22
+# tieredImageNet's list of 448,695 arrays takes 13 values an array.
+_MAX_LIST_VALUES = 1 << 23
 _MAX_TEXT_BYTES = 1 << 10  # longer bytes are not read: they are the values of an array
 
 # Opcodes with a text or bytes, and the bytes that their length takes.
@@ -89,23 +92,42 @@ def read(fd: int) -> Pickled:
     Raises:
         FormatError: pickle_refused: the pickle holds anything else; pickle_damaged: it is cut or damaged.
     """
-    size = os.fstat(fd).st_size
-    with open(fd, "rb", closefd=False) as file:
-        file.seek(0)
-        machine = _Machine(file, size)
-        try:
-            values, fault = machine.run(), ""
-        except FormatError:
-            raise
-        except (EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-            cut = machine.cut_array()
-            if cut is None:
-                message = f"The pickle breaks at byte {file.tell():,} ({error}); expected a whole one. Fetch it again."
-                raise FormatError(message, code="pickle_damaged") from error
-            values, fault = cut, f"the pickle ends at byte {size:,}, within its array; fetch it again"
+    values, fault = _run(fd, _MAX_VALUES, _Machine.cut_array)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise _refused(f"Found a pickle of a {type(values).__name__}, expected a dictionary with texts as keys.")
     return Pickled(values, fault)
+
+
+def read_list(fd: int) -> tuple[list[Array], str]:
+    """Return the arrays of the list in an open file, those before a cut if there is one; and what is wrong, or "".
+
+    Raises:
+        FormatError: pickle_refused: the pickle holds anything else; pickle_damaged: it is damaged.
+    """
+    values, fault = _run(fd, _MAX_LIST_VALUES, _Machine.cut_list)
+    whole = [_whole(value) for value in values] if isinstance(values, list) else []
+    arrays = [array for array in whole if isinstance(array, Array)]
+    if not isinstance(values, list) or len(arrays) < len(values):
+        raise _refused(f"Found a pickle of a {type(values).__name__}, expected a list of arrays.")
+    return arrays, fault
+
+
+def _run(fd: int, max_values: int, cut: Callable[[_Machine], Any]) -> tuple[Any, str]:
+    """Return the value of the pickle in an open file, or what `cut` finds before a cut; and what is wrong, or ""."""
+    size = os.fstat(fd).st_size
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        machine = _Machine(file, size, max_values)
+        try:
+            return machine.run(), ""
+        except FormatError:
+            raise
+        except (EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+            values = cut(machine)
+            if values is None:
+                message = f"The pickle breaks at byte {file.tell():,} ({error}); expected a whole one. Fetch it again."
+                raise FormatError(message, code="pickle_damaged") from error
+            return values, f"the pickle ends at byte {size:,}, within its array; fetch it again"
 
 
 class _Name(str):
@@ -136,14 +158,17 @@ class _DType:
 class _Building:
     """An array whose facts come later."""
 
-    array: Array | None = None
+    __slots__ = ("array",)  # a list has 448,695 of them
+
+    def __init__(self) -> None:
+        self.array: Array | None = None
 
 
 class _Machine:
     """The stack and the memo of a pickle."""
 
-    def __init__(self, file: io.BufferedReader, size: int):
-        self._file, self._size = file, size
+    def __init__(self, file: io.BufferedReader, size: int, max_values: int):
+        self._file, self._size, self._max_values = file, size, max_values
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -203,10 +228,17 @@ class _Machine:
         except (FormatError, LookupError, ValueError, TypeError, AttributeError):
             return None
 
+    def cut_list(self) -> list[Any] | None:
+        """Return the arrays of a list whose file ends within the values of one of them; None for another cut."""
+        if not self._stack or type(self._stack[0]) is not list or not isinstance(self._stack[-1], ByteRange):
+            return None
+        waiting = (value for value in self._stack[1:] if isinstance(value, _Building) and value.array)
+        return [*self._stack[0], *waiting]
+
     def _push(self, value: Any) -> None:
         self._n_values += 1
-        if self._n_values > _MAX_VALUES:
-            raise _refused(f"Found more than {_MAX_VALUES:,} values.")
+        if self._n_values > self._max_values:
+            raise _refused(f"Found more than {self._max_values:,} values.")
         self._stack.append(value)
 
     def _popped(self) -> list[Any]:
@@ -293,5 +325,5 @@ def _whole(value: Any) -> Any:
 
 
 def _refused(message: str) -> FormatError:
-    expected = "Expected a dictionary of arrays, lists, numbers and texts, pickled by protocol 2 to 5."
+    expected = "Expected a dictionary of arrays, lists, numbers and texts, or a list of arrays, of protocol 2 to 5."
     return FormatError(f"{message} {expected}", code="pickle_refused")

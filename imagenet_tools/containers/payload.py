@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from imagenet_tools.containers.gzip_stream import Streams, gunzip
 from imagenet_tools.containers.parquet_images import RowGroups
-from imagenet_tools.containers.planar import DEFLATED_PLANAR, PLANAR, png
+from imagenet_tools.containers.planar import DEFLATED_PLANAR, INTERLEAVED, PLANAR, png
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import IN_FLIGHT, is_remote, url_of
@@ -24,7 +24,7 @@ from imagenet_tools.text import count_of
 HEAD_BYTES = 12  # of an image, which show its encoding
 
 # Values of images.compression for images that have a byte range.
-ADDRESSED = (None, "gzip", PLANAR)
+ADDRESSED = (None, "gzip", PLANAR, INTERLEAVED)
 # Values of images.compression for images in a stream: as they are, each wrapped in a gzip of its own, raw values.
 STREAMED = ("tar.gz", "tar.gz+gzip", DEFLATED_PLANAR)
 
@@ -44,10 +44,10 @@ class Place(NamedTuple):
         length: Bytes, as stored.
         member: The image's name in an archive.
         position: The row of a Parquet file, or the byte of a gzip stream.
-        compression: How it is stored. None: as it is. gzip: the range is an image wrapped in gzip. planar: the range is
-            raw values, which are read as a PNG. parquet: `position` is a row. tar.gz: `position` is a byte of the
-            stream. tar.gz+gzip: the same, and wrapped once more. npz: `position` is a byte of the stream, and the
-            range is raw values.
+        compression: How it is stored. None: as it is. gzip: the range is an image wrapped in gzip. planar and
+            interleaved: the range is raw values, which are read as a PNG. parquet: `position` is a row. tar.gz:
+            `position` is a byte of the stream. tar.gz+gzip: the same, and wrapped once more. npz: `position` is a byte
+            of the stream, and the range is raw values.
         points: The index's file of seek points, for an image in a stream.
         encoding: The encoding that the first bytes must have, as the index states it. "": any known encoding, for an
             image that was not probed. None: do not compare, for an image with a problem.
@@ -91,7 +91,7 @@ def read(place: Place, files: Descriptors) -> bytes:
 
         a byte range        one read of its bytes: files, tars, shards of WebDataset, TFRecords; the same in any order
         gzip                the same, and inflating it
-        planar              the same, and making a PNG of it: 20 us for 32 by 32 pixels
+        planar, interleaved the same, and making a PNG of it: 20 us for 32 by 32 pixels
         parquet             decoding its row group, 11 MB in the hub's shards; in order, once a row group
         tar.gz              inflating the 4 MiB before it, or 1/16,384 of a huge stream; in order, the stream once
 
@@ -150,8 +150,8 @@ def check_head(place: Place, head: bytes | memoryview, files: Descriptors) -> No
 def _read(place: Place, files: Descriptors) -> bytes:
     if place.offset is not None and place.compression in ADDRESSED:
         data = files.read(place.path, place.offset, place.length, file_size=place.file_size)
-        if place.compression == PLANAR:
-            return png(data)
+        if place.compression in (PLANAR, INTERLEAVED):
+            return png(data, interleaved=place.compression == INTERLEAVED)
         return data if place.compression is None else gunzip(data)
     if place.compression == "parquet" and is_remote(place.path):
         message = f"{url_of(place.path)}: images in Parquet cannot be read from a bucket. Copy the file to a disk."

@@ -1,8 +1,9 @@
-"""Images that are raw values in an array, plane by plane, as CIFAR and the downsampled ImageNets store them.
+"""Images that are raw values in an array: plane by plane, as CIFAR has them, or pixel by pixel, as miniImageNet.
 
-An image is square and RGB: the red value of each pixel, row by row from the top left, then the green ones, then the
-blue ones, one byte each. 32 by 32 pixels take 3,072 bytes. Readers of images get it as a PNG, which is not compressed:
-the same values then give the same bytes with every version of zlib.
+An image is square and RGB, of one byte a value: 32 by 32 pixels take 3,072 bytes. Planar, it is the red value of each
+pixel, row by row from the top left, then the green ones, then the blue ones. Interleaved, it is the red, green and blue
+value of each pixel. Readers of images get it as a PNG, which is not compressed: the same values then give the same
+bytes with every version of zlib.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import zlib
 
 import numpy as np
 
-# Values of images.compression: a range of a file, and a range of the stream that a compressed npz inflates to.
+# Values of images.compression: two of a range of a file, and a range of the stream that a compressed npz inflates to.
 PLANAR = "planar"
+INTERLEAVED = "interleaved"
 DEFLATED_PLANAR = "npz"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,11 +34,12 @@ def side_of(length: int) -> int | None:
     return side if side and 3 * side * side == length else None
 
 
-def png(values: bytes) -> bytes:
+def png(values: bytes, *, interleaved: bool = False) -> bytes:
     """Return an image as a PNG.
 
     Args:
         values: Planes of red, green and blue: 3 * side * side bytes.
+        interleaved: The values are red, green and blue of each pixel instead.
 
     Raises:
         ValueError: No square RGB image has that many bytes.
@@ -50,7 +53,8 @@ def png(values: bytes) -> bytes:
         message = f"found {len(values):,} bytes, expected 3 * side * side"
         raise ValueError(message)
     lines = np.zeros((side, 1 + 3 * side), np.uint8)  # each line begins with its filter, 0 for none
-    lines[:, 1:] = np.frombuffer(values, np.uint8).reshape(3, side, side).transpose(1, 2, 0).reshape(side, -1)
+    pixels = np.frombuffer(values, np.uint8)
+    lines[:, 1:] = (pixels if interleaved else pixels.reshape(3, -1).T).reshape(side, -1)
     header = struct.pack(">2I5B", side, side, *_RGB_OF_8_BITS)
     data = zlib.compress(lines.tobytes(), 0)
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")

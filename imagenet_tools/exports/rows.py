@@ -10,7 +10,7 @@ import numpy as np
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
-from imagenet_tools.containers.planar import DEFLATED_PLANAR, PLANAR
+from imagenet_tools.containers.planar import DEFLATED_PLANAR, INTERLEAVED, PLANAR
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.writer import Box, Origin, Row
 from imagenet_tools.images.transform import Change, mode_after
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # ImageNet names PNG files .JPEG too.
 _ENCODINGS_NAMED_JPEG = ("jpeg", "png")
+_RAW = (PLANAR, INTERLEAVED, DEFLATED_PLANAR)
 _PLACE_COLUMNS = ("source", "file", "offset", "length", "member", "position", "compression", "encoding")
 
 
@@ -202,7 +203,7 @@ def _suffixes(columns: Columns, changed: Sequence[Changed]) -> Iterator[str]:
         if change is None and offset == 0 and compression is None:  # a file of its own
             name = file.rpartition("/")[2]
             yield name[name.rindex(".") :] if "." in name[1:] else ".JPEG"
-        elif change is None and (encoding not in _ENCODINGS_NAMED_JPEG or compression in (PLANAR, DEFLATED_PLANAR)):
+        elif change is None and (encoding not in _ENCODINGS_NAMED_JPEG or compression in _RAW):
             yield f".{encoding}"
         else:
             yield ".JPEG"

@@ -77,6 +77,7 @@ SEVERITIES = ("1", "2", "3", "4", "5")
 # Other sets of ILSVRC2012's classes that are known by their classes, if the folder's name says nothing.
 _KNOWN_BY_CLASSES = ("imagenet-a", "imagenet-o", "imagenet-r")
 _SKETCH = re.compile(r"sketch_\d+")
+_MINI = re.compile(r"n\d{16}")  # a wnid, and the place of the image in its class, from n0153282900000005 on
 
 
 def folder_names(path: PurePath) -> list[str]:
@@ -126,9 +127,11 @@ def identify_dataset(
 
 
 def _by_classes(wnids: Collection[str], stems: Sequence[str]) -> str | None:
-    """Return the other set of ILSVRC2012's classes that has exactly these, or the names of ImageNet-Sketch."""
+    """Return the other set of ILSVRC2012's classes that has exactly these, or names that it alone has."""
     if stems and all(map(_SKETCH.fullmatch, stems)):
         return "imagenet-sketch"
+    if stems and all(map(_MINI.fullmatch, stems)) and set(wnids) <= set(lists.get("mini-imagenet").wnids):
+        return "mini-imagenet"
     return next((name for name in _KNOWN_BY_CLASSES if set(wnids) == set(lists.get(name).wnids)), None)
 
 

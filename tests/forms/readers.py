@@ -11,6 +11,7 @@ from tests.forms import (
     arrays,
     coco,
     dogs,
+    few_shot,
     hf_imagefolder,
     hf_parquet,
     imagenet_c,
@@ -173,6 +174,14 @@ def _loc_csv(home: Path, sample: Path) -> Path:
     return Path(shutil.copy(sample / "LOC_val_solution.csv", home))
 
 
+def _mini_imagenet(home: Path, sample: Path) -> Path:
+    return few_shot.ravi(home, {"train": {WNIDS[0]: by_class()[WNIDS[0]]}, "val": {WNIDS[1]: by_class()[WNIDS[1]]}})
+
+
+def _mini_imagenet_cache(home: Path, sample: Path) -> Path:
+    return few_shot.mini_cache(home)
+
+
 def _noisy_labels(home: Path, sample: Path) -> Path:
     rows = {f"train/{stem[:9]}/{stem}.JPEG": (stem[:9], WNIDS[0]) for stem in of_split("train")}
     return write_files(home, {"noisy_imagewoof.csv": small.noisy_labels(rows)}) / "noisy_imagewoof.csv"
@@ -184,6 +193,10 @@ def _stanford_dogs(home: Path, sample: Path) -> Path:
 
 def _tfrecord(home: Path, sample: Path) -> Path:
     return tfrecord.write_classic(home, images(), {stem: [(0.1, 0.2, 0.8, 0.9)] for stem in of_split("train")})
+
+
+def _tiered_imagenet(home: Path, sample: Path) -> Path:
+    return few_shot.tiered(home)
 
 
 def _tiny_imagenet(home: Path, sample: Path) -> Path:
@@ -216,6 +229,16 @@ PIXELS: dict[str, Callable[[], dict[str, tuple[arrays.Pixels, str]]]] = {
         )
         for k in range(11)
         for n in range(6)
+    },
+    "mini_imagenet_cache": lambda: {
+        f"mini-imagenet-cache-{split}_{place}": (arrays.drawn(n, few_shot.SIDE), wnids[place // 3])
+        for split, wnids in few_shot.MINI.items()
+        for place, n in enumerate(few_shot.mini_numbers(split))
+    },
+    "tiered_imagenet": lambda: {
+        f"{split}_images_png_{place}": (arrays.drawn(n, few_shot.SIDE), wnid)
+        for split in few_shot.TIERED
+        for place, (n, wnid) in enumerate(few_shot.tiered_numbers(split))
     },
 }
 
