@@ -30,7 +30,7 @@ from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import Unit
 from tests.forms import few_shot, imagenet_v2
-from tests.forms.readers import PIXELS, SAMPLES, images, many
+from tests.forms.readers import OTHER_SAMPLES, PIXELS, SAMPLES, images, many
 from tests.parameters import short_list
 from tests.test_headers import counted
 
@@ -51,14 +51,17 @@ ALIKE = (
     "imagenet_v2",
     "kaggle_tree",
     "listed_folders",
+    "mini_imagenet",
+    "mini_imagenet_cache",
     "noisy_labels",
     "stanford_dogs",
     "zip",
 )
 
 
-@pytest.fixture(params=short_list(READERS, *(name for name in READERS if name not in ALIKE)))
-def form(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=short_list([*READERS, *OTHER_SAMPLES], *(name for name in READERS if name not in ALIKE)))
+def sample_name(request: pytest.FixtureRequest) -> str:
+    """The name of a reader, or of another sample of one."""
     name: str = request.param
     if name not in SAMPLES:
         pytest.fail(f"{name} has no sample: add one to tests/forms/readers.py")
@@ -66,10 +69,16 @@ def form(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def path(form: str, sample: Path, tmp_path: Path) -> Path:
+def form(sample_name: str) -> str:
+    """The name of the reader of a sample."""
+    return OTHER_SAMPLES.get(sample_name, sample_name)
+
+
+@pytest.fixture
+def path(sample_name: str, sample: Path, tmp_path: Path) -> Path:
     """The sample of a reader, in a folder that holds nothing else."""
     (tmp_path / "home").mkdir()
-    return SAMPLES[form](tmp_path / "home", sample)
+    return SAMPLES[sample_name](tmp_path / "home", sample)
 
 
 def units_in(path: Path) -> list[Unit]:
@@ -111,7 +120,7 @@ def codes(rows: Rows) -> set[str]:
 # ---- what it is
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("sample_name", [*READERS, *OTHER_SAMPLES])
 def test_a_sample_is_detected_by_its_reader_and_by_no_other(form: str, path: Path) -> None:
     found = {name: reader.detect(path) for name, reader in READERS.items()}
     assert {name for name, detections in found.items() if detections} == {form}

@@ -1,8 +1,9 @@
-"""Forms written from their publishers' descriptions alone, with tarfile, gzip, json, Pillow and pyarrow.
+"""Forms written from their publishers' descriptions alone, with tarfile, gzip, json, Pillow, numpy and pyarrow.
 
 The writers here use nothing of tests/ and nothing of the package, so that a mistake of the project's own generators
 does not hide one of its readers. Sources: image-net.org and Alibaba-MIIL/ImageNet21K (fall 2011), the cards of
-ILSVRC/imagenet-1k and timm/imagenet-1k-wds on Hugging Face, the readme of Tiny-ImageNet, and modestyachts/ImageNetV2.
+ILSVRC/imagenet-1k and timm/imagenet-1k-wds on Hugging Face, the readme of Tiny-ImageNet, modestyachts/ImageNetV2, and
+PatrykChrabaszcz/Imagenet32_Scripts.
 """
 
 import gzip
@@ -12,6 +13,7 @@ import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -171,3 +173,36 @@ def test_imagenet_v2_has_folders_called_by_the_decimal_index(tmp_path: Path) -> 
     assert facts(index) == {name: (classes[n], "test") for name, (_, n) in images.items()}
     assert contents(index) == {name: data for name, (data, _) in images.items()}
     assert index.sql("SELECT DISTINCT dataset FROM images").fetchall() == [("imagenetv2-matched-frequency",)]
+
+
+def test_imagenet32_has_planes_of_red_green_and_blue_and_the_devkits_labels(tmp_path: Path) -> None:
+    # image2numpy_imagenet_train.py: list(r) + list(g) + list(b) of each image, and the numbers of map_clsloc.txt.
+    map_clsloc = {1: "n02119789", 2: "n02100735", 3: "n02110185", 1000: "n03255030"}
+    generator = np.random.RandomState(5)
+    truth: dict[str, tuple[str, bytes]] = {}
+
+    def batch(name: str, labels: list[int], home: Path, *, is_train: bool) -> None:
+        rows = []
+        for n, label in enumerate(labels):
+            image = generator.randint(0, 256, (32, 32, 3)).astype(np.uint8)
+            r, g, b = (image[:, :, channel].flatten() for channel in range(3))
+            rows.append(np.array(list(r) + list(g) + list(b), dtype=np.uint8))
+            truth[f"{name}_{n}"] = (map_clsloc[label], image.tobytes())
+        content = {"data": np.stack(rows), "labels": np.array(labels)}
+        mean = {"mean": np.mean(content["data"], axis=0)} if is_train else {}
+        home.mkdir(exist_ok=True)
+        np.savez(home / f"{name}.npz", **content, **mean)
+
+    root = tmp_path / "imagenet32"
+    root.mkdir()
+    for number in range(1, 11):
+        batch(f"train_data_batch_{number}", [number % 3 + 1, 1000], root / "Imagenet32_train_npz", is_train=True)
+    batch("val_data", [2, 3], root / "Imagenet32_val_npz", is_train=False)
+    index = index_of(root, tmp_path)
+    assert facts(index) == {
+        name: (wnid, "val" if name.startswith("val") else "train") for name, (wnid, _) in truth.items()
+    }
+    for name, data in contents(index).items():
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.mode, image.size, image.tobytes()) == ("RGB", (32, 32), truth[name][1])
+    assert index.sql("SELECT DISTINCT dataset FROM images").fetchall() == [("imagenet32",)]

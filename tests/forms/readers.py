@@ -88,6 +88,10 @@ def _downsampled(home: Path, sample: Path) -> Path:
     return arrays.downsampled_npz(home)
 
 
+def _downsampled_pickles(home: Path, sample: Path) -> Path:
+    return arrays.downsampled_pickles(home)
+
+
 def _example_format(home: Path, sample: Path) -> Path:
     """Packs of the example that CONTRIBUTING points to: tests/formats/example/example_format.py."""
     packs = {
@@ -241,6 +245,9 @@ PIXELS: dict[str, Callable[[], dict[str, tuple[arrays.Pixels, str]]]] = {
         for place, (n, wnid) in enumerate(few_shot.tiered_numbers(split))
     },
 }
+
+# Further samples of a reader, in another of its forms.
+OTHER_SAMPLES = {"downsampled_pickles": "downsampled"}
 
 # By the reader's name; made in an empty folder, where the sample of the project lies is said.
 SAMPLES: dict[str, Callable[[Path, Path], Path]] = {
