@@ -170,6 +170,9 @@ FORMS: dict[str, Make] = {
             "tiered_imagenet",
         )
     },
+    "ImageNet-Hard": lambda made: hf_parquet.write_hard(
+        made.home / "validation-00000-of-00001.parquet", [(next(iter(made.data.values())), [0], ["tench"])]
+    ),
     "class folders of train": lambda made: made.extracted.train,
     "train/ and no val/": lambda made: made.extracted.train.parent,
     "a folder of class tars": lambda made: made.extracted.class_tars,
@@ -207,6 +210,9 @@ TOLD = {
     ],
     "the sample of mini_imagenet_cache": [
         "mini_imagenet_cache: mini-imagenet train+val+test, images, mini-imagenet",
+    ],
+    "ImageNet-Hard": [
+        "hf_parquet: imagenet-hard test, images+labels, ilsvrc2012 by wnid from 0",
     ],
     "the sample of tiered_imagenet": [
         "tiered_imagenet: tieredimagenet train+val+test, images, tieredimagenet",

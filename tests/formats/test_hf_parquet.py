@@ -339,3 +339,57 @@ def test_a_unit_is_read_again_when_its_file_changes(repository: Path, extracted:
     assert first.units["scanned"] == 7
     assert (again.units["scanned"], again.units["unchanged"]) == (1, 6)
     assert index.sql("SELECT count(*) FROM images WHERE split = 'test'").fetchall() == [(2,)]
+
+
+# Of ImageNet-Hard: the names are OpenAI's, of which some are no lemmas.
+HARD = [([0], ["tench"]), ([1, 13], ["goldfish", "snowbird"]), ([2], ["great white shark"]), ([20], ["water ouzel"])]
+
+
+def test_lists_of_labels_are_a_label_set_and_a_single_label_is_the_class(extracted: Extracted, tmp_path: Path) -> None:
+    images = [*extracted.data.values()][:4]
+    rows = [(data, *labels) for data, labels in zip(images, HARD, strict=True)]
+    shard = form.write_hard(tmp_path / "hub" / "data" / "validation-00000-of-00001-abcdef0123456789.parquet", rows)
+    [found] = hf_parquet.detect(tmp_path / "hub")
+    assert (found.dataset, found.holds, found.splits) == ("imagenet-hard", ("images", "labels"), ("test",))
+    assert "5 of 5 names beside the numbers agree with the sorted order of ilsvrc2012" in found.evidence
+    report, index = build(tmp_path / "hub", tmp_path / "x.index")
+    wnids, ids = labels.ilsvrc2012_sorted(), [f"{shard.stem}_{n}" for n in range(4)]
+    assert index.sql("SELECT image_id, wnid FROM images ORDER BY position").fetchall() == [
+        (ids[0], wnids[0]), (ids[1], None), (ids[2], wnids[2]), (ids[3], wnids[20])
+    ]  # fmt: skip
+    assert index.sql("SELECT image_id, label_set, wnid FROM labels ORDER BY ALL").fetchall() == [
+        (image_id, "imagenet-hard", wnids[n]) for image_id, (ns, _) in zip(ids, HARD, strict=True) for n in ns
+    ]
+    assert [index.image(image_id).read() for image_id in ids] == images and not report.problems
+    form.write_hard(shard, rows, id=7)
+    assert hf_parquet.detect(shard)[0].dataset == "imagenet-hard-4k"
+
+
+def test_lists_of_labels_whose_names_contradict_are_not_read(extracted: Extracted, tmp_path: Path) -> None:
+    images = [*extracted.data.values()][:4]
+    rows = [(data, [n + 1 for n in ns], names) for data, (ns, names) in zip(images, HARD, strict=True)]
+    form.write_hard(tmp_path / "data" / "validation-00000-of-00001.parquet", rows)
+    with pytest.raises(SourceError, match=r"0 of 5 names .*; expected more than half of them"):
+        build(tmp_path / "data", tmp_path / "x.index")
+
+
+def test_a_damaged_shard_of_lists_leaves_the_others_to_decide(extracted: Extracted, tmp_path: Path) -> None:
+    images = [*extracted.data.values()][:4]
+    rows = [(data, *labels) for data, labels in zip(images, HARD, strict=True)]
+    for number in range(2):
+        shard = form.write_hard(tmp_path / "data" / f"validation-{number:05d}-of-00003.parquet", rows)
+        if number == 0:
+            shard.write_bytes(shard.read_bytes()[:-20])
+    form.write_rows(tmp_path / "data" / "validation-00002-of-00003.parquet", form.rows_of(extracted.data, "val"), None)
+    report, index = build(tmp_path / "data", tmp_path / "x.index")
+    assert dict(report.problems) == {"parquet_damaged": 2}
+    assert index.sql("SELECT count(*), count(DISTINCT file) FROM images").fetchall() == [(4, 1)]
+
+
+def test_a_row_without_a_label_and_one_of_no_class_are_problems(extracted: Extracted, tmp_path: Path) -> None:
+    images = [*extracted.data.values()][:4]
+    rows = [(data, *labels) for data, labels in zip(images, [*HARD[:2], ([], []), ([1000, 3], [])], strict=True)]
+    form.write_hard(tmp_path / "data" / "validation-00000-of-00001.parquet", rows)
+    report, index = build(tmp_path / "data", tmp_path / "x.index")
+    assert dict(report.problems) == {"no_class_name": 2}
+    assert index.sql("SELECT count(*), count(wnid) FROM images").fetchall() == [(4, 1)]

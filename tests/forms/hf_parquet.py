@@ -82,3 +82,17 @@ def stem_of(row: dict[str, object]) -> str:
     image = row["image"]
     assert isinstance(image, dict)
     return "_".join(str(image["path"]).removesuffix(".JPEG").split("_")[: 3 if "ILSVRC" in str(image["path"]) else 2])
+
+
+def write_hard(path: Path, rows: list[tuple[bytes, list[int], list[str]]], **columns: object) -> Path:
+    """A shard of taesiri/imagenet-hard: images without a path, with lists of labels and of their names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [
+        {"image": {"bytes": data, "path": None}, "label": numbers, "origin": "imagenet_a", "english_label": names}
+        | columns
+        for data, numbers, names in rows
+    ]
+    lists = [("label", pa.list_(pa.int64())), ("origin", pa.string()), ("english_label", pa.list_(pa.string()))]
+    fields = pa.schema([("image", IMAGE), *lists, *((name, pa.int64()) for name in columns)])
+    pq.write_table(pa.Table.from_pylist(records, fields), path, row_group_size=2)
+    return path

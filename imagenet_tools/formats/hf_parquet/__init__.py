@@ -11,7 +11,8 @@ or texts. The names of numbers are in the schema's metadata under `huggingface`:
 names of the images decide the meaning of numbers, which are compared with them and with the official labels.
 
 Other data sets in this form have images without names of ImageNet's. They are read with --dataset where the metadata
-names every class without doubt: see formats/hf_parquet/nameless.py.
+names every class without doubt: see formats/hf_parquet/nameless.py. ImageNet-Hard has a list of labels for each image:
+see formats/hf_parquet/label_lists.py.
 
 formats/hf_parquet/shards.py writes these shards, and draws its layout. In an export of this project, columns give the
 image and its class. An image is read back by its row, which costs the decoding of its row group: see
@@ -25,10 +26,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import gathers
-from imagenet_tools.formats.hf_parquet import nameless
+from imagenet_tools.formats._shared.contract import gathers, unit_at
+from imagenet_tools.formats.hf_parquet import label_lists, nameless
 from imagenet_tools.formats.hf_parquet.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images import numbering
 from imagenet_tools.images.detection import dataset_name
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 READS = Reads(
-    holds=("images",),
+    holds=("images", "labels"),
     beside=frozenset({"README.md", ".gitattributes", "classes.py", "dataset_infos.json", "index.duckdb"})
     | {"classes.json", "manifest.json"},
     problems={
@@ -152,6 +154,8 @@ files = unit_file
 
 def detect(path: Path) -> list[Detection]:
     """Return the data sets of shards at a path, one detection each."""
+    if listed := label_lists.detect(path, _files(path)):
+        return listed
     found = _SHARDS.detect(path)
     if any(detection.holds for detection in found):
         return found
@@ -160,13 +164,19 @@ def detect(path: Path) -> list[Detection]:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each shard, by split and number."""
+    if "labels" in detection.holds:
+        about = {"split": label_lists.SPLIT, "numbers": label_lists.NUMBERS}
+        return (unit_at(detection, source, root, shard, **about) for shard in _files(detection.path))
     units = _SHARDS.units(detection, source, root, nameless=detection.needs_dataset)
     return (unit._replace(numbers=nameless.NUMBERS) for unit in units) if detection.needs_dataset else units
 
 
-@gathers(ImageRows)
-def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
+@gathers(ImageRows, AnnotationRows)
+def scan(unit: Unit, rows: ImageRows, labels: AnnotationRows) -> Iterator[None]:
     """Add the images of a shard, one row group at a time; an unusable row or row group becomes a problem."""
+    if unit.numbers == label_lists.NUMBERS:
+        yield from label_lists.scan(unit, rows, labels)
+        return
     with Descriptors() as files:
         shard = LabelledShard(files, unit.path, unit.file)
         own = nameless.classes(unit, shard)

@@ -89,27 +89,33 @@ def classes(unit: Unit, shard: LabelledShard) -> tuple[str, ...]:
 
 def add(rows: ImageRows, number: int, image: pa.Buffer, row: RowValues, wnids: Sequence[str]) -> None:
     """Add the image of a row, with the class that its number means, and a problem if it means none."""
-    file, value, label = rows.unit.file, memoryview(image), row.label
-    stem = _image_id(file, number)
+    label = row.label
     known = isinstance(label, int) and 0 <= label < len(wnids)
     if not known and label is not None and not (isinstance(label, int) and label < 0):
         reason = f"found the label {label}, expected one of 0 to {len(wnids) - 1:,}, which the file names"
-        rows.problem("no_class_name", file, reason, row.name, stem)
+        rows.problem("no_class_name", rows.unit.file, reason, row.name, image_id(rows.unit.file, number))
+    add_image(rows, number, image, row.name, wnids[label] if known and isinstance(label, int) else None)
+
+
+def add_image(rows: ImageRows, number: int, image: pa.Buffer, name: str | None, wnid: str | None) -> None:
+    """Add the image of a row, called after its shard and row, with its class."""
+    file, value = rows.unit.file, memoryview(image)
     rows.add(
-        stem,
+        image_id(file, number),
         file=file,
-        member=row.name,
+        member=name,
         offset=None,
         position=number,
         compression="parquet",
         length=len(value),
         head=bytes(value[:HEAD]),
         more=lambda offset, n: bytes(value[offset : offset + n]),
-        wnid=wnids[label] if known and isinstance(label, int) else None,
+        wnid=wnid,
     )
 
 
-def _image_id(file: str, number: int) -> str:
+def image_id(file: str, number: int) -> str:
+    """Return the id of the image in a row of a shard."""
     path = PurePosixPath(file)
     name = f"{path.parent.name}-{path.stem}" if path.stem.isdecimal() and path.parent.name else path.stem
     return f"{name}_{number}"
