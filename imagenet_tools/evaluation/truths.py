@@ -45,7 +45,11 @@ if TYPE_CHECKING:
 
 _N_WORST = 100  # classes of ImageNet-X's worst_100_classes
 _IMAGE_KEYS = ("file_path", "file_name", "filename", "image", "image_id", "id", "path", "name")
-_LABEL_KEYS = ("labels", "label", "classes", "class", "wnids", "wnid", "proposed_labels", "annotations", "objects")
+_LABEL_KEYS = (
+    "labels", "label", "classes", "class", "wnids", "wnid", "proposed_labels", "reannotated_labels", "annotations",
+    "objects",
+)  # fmt: skip
+_NO_LABEL = "-1"  # ReImageNet's for an image of which its authors are not sure
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError)
 _EXPECTED = (
     "Expected ImageNet multilabel's JSON or csv, ImageNet-X's factors as JSON lines, or a table of images and lists of "
@@ -256,8 +260,8 @@ def _wnids_of_item(path: Path, item: Any) -> tuple[str, ...]:
     if isinstance(item, list):
         return _wnids(path, item)
     text = str(item)
-    if is_wnid(text):
-        return (text,)
+    if is_wnid(text) or text == _NO_LABEL:
+        return () if text == _NO_LABEL else (text,)
     by_index = lists.get("ilsvrc2012").wnids
     if text.isdecimal() and int(text) < len(by_index):
         return (by_index[int(text)],)

@@ -1,9 +1,12 @@
-"""Labels of ILSVRC2012's validation images by others: ReaL, multilabel, ImageNet-X, and "Flaws of ImageNet".
+"""Labels of ILSVRC2012's validation images by others: ReaL, multilabel, ImageNet-X, ReImageNet, "Flaws of ImageNet".
 
     real.json                   [[], [970, 795], ...]: the classes of image 1, 2 ... 50,000
     human_accuracy_v3.0.0.json  {"initial_annots": {"ILSVRC2012_val_00000036.JPEG": {"correct": [wnid], "wrong": [wnid],
                                 "unclear": [wnid]}}, "problematic_images": {name: ...}, "imagenet_m": [name]}
     imagenet_x_*.jsonl          {"file_name": "ILSVRC2012_val_00004487.JPEG", "class": 762, "pose": 1, "shape": 0, ...}
+    reannotation.jsonl          {"image_name": ..., "file_path": "n01440764/ILSVRC2012_val_00000293.JPEG",
+                                "original_class": [0], "reannotated_labels": [0, 391], "bboxes": [...]}; the boxes are
+                                not read, because no source says how their coordinates are meant
     multilabel.csv and others   id,category,original_label,proposed_labels,... : proposed_labels is "415, 813" or empty
 
 Numbers are places among ILSVRC2012's sorted wnids, from 0. A label set is called after the file:
@@ -12,12 +15,15 @@ Numbers are places among ILSVRC2012's sorted wnids, from 0. A label set is calle
     multilabel_correct          so judged in "Evaluating Machine Accuracy on ImageNet"; also _wrong and _unclear
     multilabel_problematic      the class of each image on this list of the same file; also _imagenet_m
     imagenet_x_pose             the class of each image that has the factor; imagenet_x_top_pose from a top_factor file
+    reimagenet                  reannotated_labels of ReImageNet; -1, not sure, is none
+    reimagenet_none             the class of each image that has no such label
     flaws_multilabel            proposed_labels of multilabel.csv, and likewise of other files; also _unclear and _wrong
     flaws_multilabel_none       the class of each image for which the file proposes none; also _undecided, _problematic
 
 Most of these files may not be redistributed, so that only ReaL's labels are part of this package. Sources: real.json of
 google-research/reassessed-imagenet, imagenet2012_multilabel of tensorflow-datasets 4.9.10 (the keys of the JSON), the
-package imagenet-x 0.0.7, and klarajanouskova/ImageNet on GitHub at 04fb51b.
+package imagenet-x 0.0.7, and klarajanouskova/ImageNet on GitHub at 04fb51b. ReImageNet: its card on Hugging Face and
+public code that reads it; the file itself is given out on request, and was not at hand.
 """
 
 from __future__ import annotations
@@ -52,6 +58,8 @@ _REAL_BYTES = 4 << 20  # ReaL's file has 388 kB
 _N_IMAGES = 50_000
 _JUDGEMENTS = ("correct", "wrong", "unclear")
 _MULTI = "_multi_labels"
+_REIMAGENET = ("file_path", "reannotated_labels")
+_NOT_SURE = -1
 _WITHOUT_LABEL = {"Z": "none", "X": "undecided"}  # by the column category
 
 
@@ -88,6 +96,8 @@ def _kind_of(path: Path) -> _TableKind | None:
         return _TableKind("multilabel annotations of validation images (human_accuracy)", _multilabel)
     if first.startswith("{") and all(f'"{key}"' in first for key in ("file_name", "class", *IMAGENET_X_FACTORS)):
         return _TableKind("factors of images by ImageNet-X", _imagenet_x)
+    if first.startswith("{") and all(f'"{key}"' in first for key in _REIMAGENET):
+        return _TableKind("labels of validation images by ReImageNet", _reimagenet)
     if {"original_label", "proposed_labels"} < set(columns := first.split(",")) and columns[0] == "id":
         return _TableKind("corrected labels of validation images, as in 'Flaws of ImageNet'", _flaws)
     return None
@@ -122,6 +132,18 @@ def _imagenet_x(path: Path) -> Iterator[LabelEntry | str]:
                     for factor in IMAGENET_X_FACTORS
                     if row[factor] == 1
                 )
+            except (ValueError, KeyError, TypeError, RecursionError):
+                yield line
+
+
+def _reimagenet(path: Path) -> Iterator[LabelEntry | str]:
+    with path.open(encoding="utf-8", errors="backslashreplace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+                image, labels = (row[key] for key in _REIMAGENET)
+                classes = [label for label in labels if label != _NOT_SURE]
+                yield LabelEntry(image, "reimagenet" if classes else "reimagenet_none", classes or None)
             except (ValueError, KeyError, TypeError, RecursionError):
                 yield line
 

@@ -80,7 +80,7 @@ def test_multilabel_as_its_authors_publish_it(predictions: Path, tmp_path: Path)
     assert found["multilabel_v3_recall"].value == pytest.approx(np.mean(recalls), abs=1e-12)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "objects", "names"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", "objects", "names", "reimagenet"])
 def test_a_table_of_images_and_their_labels(form: str, predictions: Path, tmp_path: Path) -> None:
     sets = {row: correct for row, (correct, _) in drawn_sets().items() if correct}
     path = tmp_path / "labels"
@@ -92,9 +92,11 @@ def test_a_table_of_images_and_their_labels(form: str, predictions: Path, tmp_pa
             "jsonl": lambda labels: labels,
             "objects": lambda labels: [{"bbox": [0, 0, 9, 9], "label": WNIDS[label]} for label in labels],
             "names": lambda labels: [WNIDS[label] for label in labels],
+            "reimagenet": lambda labels: [*labels, -1],
         }[form]
+        key = "reannotated_labels" if form == "reimagenet" else "labels"
         rows = [
-            {"file_path": f"{WNIDS[TRUTH[row]]}/{IMAGES[row]}.JPEG", "labels": written(labels)}
+            {"file_path": f"{WNIDS[TRUTH[row]]}/{IMAGES[row]}.JPEG", key: written(labels)}
             for row, labels in sets.items()
         ]
         path.write_text("\n".join(map(json.dumps, rows)))

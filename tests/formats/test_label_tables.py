@@ -81,6 +81,25 @@ def test_factors_of_imagenet_x_are_label_sets(tmp_path: Path) -> None:
     assert problems == {"label_bad_row": 1}
 
 
+def test_reimagenets_labels_are_a_set_and_images_without_any_another(tmp_path: Path) -> None:
+    places = [f"{wnid}/{stem}.JPEG" for wnid, stem in zip(TRUTH, (FIRST, SECOND, THIRD), strict=False)]
+    several = [
+        {"image_name": places[n].split("/")[1], "file_path": places[n], "original_class": [0], "bboxes": [],
+         "reannotated_labels": numbers}
+        for n, numbers in enumerate(([5, 970], [-1], [-1, 7]))
+    ]  # fmt: skip
+    text = small.lines([*several, {**several[0], "reannotated_labels": []}]) + '{"file_path": "x"}\n'
+    index, problems = indexed(tmp_path, {"reannotation.jsonl": text})
+    assert rows(index) == [
+        ("reimagenet", FIRST, BY_INDEX[5]),
+        ("reimagenet", FIRST, BY_INDEX[970]),
+        ("reimagenet", THIRD, BY_INDEX[7]),
+        ("reimagenet_none", FIRST, TRUTH[0]),
+        ("reimagenet_none", SECOND, TRUTH[1]),
+    ]
+    assert problems == {"label_bad_row": 1}
+
+
 def test_csv_files_of_corrected_labels_are_sets_called_after_them(tmp_path: Path) -> None:
     head = "id,category,original_label,proposed_labels,manually_validated,unclear_multi_labels,wrong_multi_labels"
     files = {
