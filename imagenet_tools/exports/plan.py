@@ -39,6 +39,12 @@ _MAX_NAMED = 5  # images or classes that a message names
 _MAX_STEM_BYTES = 250  # file systems take 255 bytes for a name; .JPEG is five of them
 _NAMES_AT_ONCE = 1_000_000  # image names in memory when two of them collide
 
+_MANY_CLASSES = (
+    "An export needs one class for each image. Images with objects of many, as in COCO, LVIS and DET, have none. "
+    'Choose them by a query: imagenet-tools query "SELECT DISTINCT dataset, image_id FROM boxes '
+    "WHERE is_a(wnid, 'dog.n.01')\"."
+)
+
 # SQL: the file name of an image without its suffix.
 STEM_SQL = "replace(image_id, '/', '_')"
 
@@ -308,6 +314,8 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         left_out = f"left out of the images of {plan.index.path} are {steps}" if steps else "the index is empty"
         demanded = {*plan.left_out} & {reason for reason, _ in writes.demands}
         advice = f"Loosen the selection{f', or choose another target than {target}' if demanded else ''}."
+        if "unlabelled" in plan.left_out:
+            advice += f" {_MANY_CLASSES}"
         message = f"Nothing is chosen: {left_out}. {advice}"
         raise ExportError(message)
     _check_options(plan)

@@ -20,7 +20,7 @@ REASONS = {
     "dataset": "of another data set",
     "from": "of another official split",
     "no_split": "has no official split, and other images of the selection have one",
-    "unlabelled": "has no class",
+    "unlabelled": "has no class of its own; a query finds it by its boxes or labels",
     "under": "not below the synsets asked for",
     "also_under": "not below each of the further synsets asked for",
     "without": "below a synset that was left out",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import imagenet_tools
 from imagenet_tools.catalogue import lists
-from imagenet_tools.errors import FormatError, SourceError
+from imagenet_tools.errors import ExportError, FormatError, SourceError
 from imagenet_tools.formats._shared import json_lists
 from imagenet_tools.formats.coco import reader
 from imagenet_tools.index import Index
@@ -77,6 +77,11 @@ def index(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Index:
 
 def rows(index: Index, query: str) -> list[tuple[Any, ...]]:
     return index.sql(query).fetchall()
+
+
+def test_an_export_of_images_of_many_classes_says_how_to_choose_them(index: Index) -> None:
+    with pytest.raises(ExportError, match=r"unlabelled \(has no class of its own; .*Choose them by a query: imagenet"):
+        imagenet_tools.plan_export(index.select(dataset="coco", under="dog.n.01"), to="coco")
 
 
 def test_one_query_counts_dogs_in_imagenet_coco_and_lvis(index: Index) -> None:
