@@ -164,6 +164,7 @@ FORMS: dict[str, Make] = {
             "cifar",
             "coco",
             "downsampled",
+            "ilsvrc_vid",
             "label_tables",
             "mini_imagenet",
             "mini_imagenet_cache",
@@ -201,6 +202,10 @@ TOLD = {
     ],
     "the sample of downsampled": [
         "downsampled: imagenet32 train+val, images, ilsvrc2012 by ilsvrc_id from 1",
+    ],
+    "the sample of ilsvrc_vid": [
+        "ilsvrc_vid: ilsvrc-vid train+val, images, no labels",
+        "ilsvrc_vid: ilsvrc-vid train+val, boxes+labels, wordnet",
     ],
     "the sample of label_tables": [
         "label_tables: ilsvrc2012 no split, labels, ilsvrc2012 by wnid from 0",

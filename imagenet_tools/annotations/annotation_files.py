@@ -62,17 +62,16 @@ _MAX_UNITS = 4
 
 
 def scan_xml(
-    unit: Unit, *, suffix: str = ".xml", label_set: str | None = None, classes: frozenset[str] = frozenset()
+    unit: Unit, *, suffix: str = ".xml", rows: AnnotationRows | None = None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Yield the boxes of a unit, a folder or an archive, and the problems of its files.
 
     Args:
         unit: The unit.
         suffix: What annotations have in place of the suffix of their image.
-        label_set: See AnnotationRows.
-        classes: See AnnotationRows.
+        rows: What gathers the rows, if not AnnotationRows as it is.
     """
-    rows = AnnotationRows(unit, label_set=label_set, classes=classes)
+    rows = rows or AnnotationRows(unit)
     full = _scan_folder(unit, rows, suffix) if unit.path.is_dir() else _scan_archive(unit, rows, suffix)
     for _ in full:
         yield from rows.batches()

@@ -33,7 +33,7 @@ PROBLEMS = {
 _TRUTH = ("devkit", "loc_csv")
 
 # Label sets of the objects in an image: images of such a data set have many classes, or none.
-_OF_OBJECTS = ("det", "instances")
+_OF_OBJECTS = ("det", "instances", "vid")
 
 
 def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:

@@ -74,25 +74,24 @@ _LIST = re.compile(r"train_(?:(pos|part|neg)_)?(\d{1,3})\.txt")
 _LABEL_OF_LIST = {"pos": "1", "part": "0", "neg": "-1"}
 _LABEL_SETS = {"1": "det_positive", "0": "det_partial", "-1": "det_negative"}
 
-_VIDEO = "frames of ILSVRC's video task (VID), which are not read: their names are numbers within a snippet"
-_VIDEO_ADVICE = "name the folder of the still images, of DET or of CLS-LOC"
+_VIDEO = "an archive of ILSVRC's video task (VID), which is read from a folder"
+_VIDEO_ADVICE = "unpack it, and index the folder"
 
 
 def detect(path: Path) -> list[Detection]:
-    """Return what of DET is at a path: images, boxes and lists, one detection each. VID is named, and not read."""
+    """Return what of DET is at a path: images, boxes and lists, one detection each. An archive of VID is named."""
     if not path.is_dir():
         return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
-    folders = _folders_of_task(path, "DET") or [path / name for name in _SPLITS if _has_images(path / name)]
+    folders = _folders_of_task(path) or [path / name for name in _SPLITS if _has_images(path / name)]
     detections = [detection for folder in folders for detection in _detect_folder(folder)]
     known = [detection.path for detection in detections]
     listed = [path / place for place in _LIST_PLACES]
-    detections += [_detect_lists(folder) for folder in listed if folder not in known and _lists(folder)]
-    return detections + [_detect_video(folder) for folder in _folders_of_task(path, "VID")[:1]]
+    return detections + [_detect_lists(folder) for folder in listed if folder not in known and _lists(folder)]
 
 
-def _folders_of_task(path: Path, task: str) -> list[Path]:
-    places = (path, path / task, *(path / top / kind / task for top in _TOPS for kind in _KINDS))
-    return [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == task]
+def _folders_of_task(path: Path) -> list[Path]:
+    places = (path, path / "DET", *(path / top / kind / "DET" for top in _TOPS for kind in _KINDS))
+    return [folder for folder in places if folder.is_dir() and task_of(folder.absolute()) == "DET"]
 
 
 def _has_images(folder: Path) -> bool:
@@ -100,10 +99,6 @@ def _has_images(folder: Path) -> bool:
     return folder.is_dir() and any(
         is_image_name(path.name) and is_detection_stem(PurePosixPath(path.name).stem) for path in folder.iterdir()
     )
-
-
-def _detect_video(path: Path) -> Detection:
-    return Detection("ilsvrc_det", path, DATASET, (), _VIDEO, advice=_VIDEO_ADVICE)
 
 
 def _detect_archive(path: Path) -> list[Detection]:
@@ -115,7 +110,7 @@ def _detect_archive(path: Path) -> list[Detection]:
     stated = sorted({task for data in boxes if (task := task_in(data)) is not None})
     task = task_of(PurePosixPath(path.name)) or task_of(first.parent) or next(iter(stated), None)
     if task == "VID":
-        return [_detect_video(path)]
+        return [Detection("ilsvrc_det", path, DATASET, (), _VIDEO, advice=_VIDEO_ADVICE)]
     if task != "DET" or not (boxes or is_image_name(first.name)):
         return []
     holds = ("boxes", "labels") if boxes else ("images",)
@@ -235,7 +230,8 @@ def scan(unit: Unit) -> Tables:
     elif unit.member == _LABELS:
         yield from _scan_list(unit)
     elif unit.member == _BOXES:
-        yield from scan_xml(unit, label_set="det", classes=frozenset(lists.get(_CLASS_LIST).wnids))
+        classes = frozenset(lists.get(_CLASS_LIST).wnids)
+        yield from scan_xml(unit, rows=AnnotationRows(unit, label_set="det", classes=classes))
     else:
         scan_images = scan_folder if unit.path.is_dir() else scan_tar
         yield from scan_images(unit, ImageRows(unit, bundled=False))

@@ -184,13 +184,7 @@ def test_bad_lines_of_a_list_are_counted_and_the_others_read(tmp_path: Path) -> 
     assert scanned.problems == {"det_bad_line": 3}
 
 
-def test_video_is_named_and_refused(real: Path, tmp_path: Path) -> None:
-    shutil.copytree(real / "xml" / "vid", tmp_path / "Annotations" / "VID" / "train")
-    for path in (tmp_path, tmp_path / "Annotations", tmp_path / "Annotations" / "VID"):
-        (found,) = imagenet_tools.detect(path).found
-        assert (found.form, found.holds) == ("ilsvrc_det", ())
-        with pytest.raises(SourceError, match=r"video task \(VID\), which are not read"):
-            imagenet_tools.build_index(path, tmp_path / "x.index")
+def test_an_archive_of_video_is_named_and_refused(real: Path, tmp_path: Path) -> None:
     files = {
         f"Annotations/VID/{path.relative_to(real / 'xml' / 'vid')}": path.read_bytes()
         for path in sorted((real / "xml" / "vid").rglob("*.xml"))
@@ -198,6 +192,8 @@ def test_video_is_named_and_refused(real: Path, tmp_path: Path) -> None:
     (tmp_path / "ILSVRC2015_VID.tar.gz").write_bytes(tar_of(files))
     (found,) = imagenet_tools.detect(tmp_path / "ILSVRC2015_VID.tar.gz").found
     assert found.holds == ()
+    with pytest.raises(SourceError, match=r"video task \(VID\), which is read from a folder; unpack it"):
+        imagenet_tools.build_index(tmp_path / "ILSVRC2015_VID.tar.gz", tmp_path / "x.index")
 
 
 def test_the_classes_are_200_of_the_numbers_that_the_devkit_gives() -> None:

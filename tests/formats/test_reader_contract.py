@@ -29,7 +29,7 @@ from imagenet_tools.catalogue import labels
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import Unit
-from tests.forms import few_shot, imagenet_v2
+from tests.forms import few_shot, imagenet_v2, vid
 from tests.forms.readers import OTHER_SAMPLES, PIXELS, SAMPLES, images, many
 from tests.parameters import short_list
 from tests.test_headers import counted
@@ -45,6 +45,7 @@ WHOLE_OR_NOTHING = {"coco", "devkit", "downsampled", "hf_parquet", "mini_imagene
 # Forms that lie as others do: a test of all readers is long for them, but for what detects them.
 ALIKE = (
     "hf_imagefolder",
+    "ilsvrc_vid",
     "image_tar_gz",
     "imagenet21k_p",
     "imagenet_c",
@@ -160,6 +161,7 @@ def test_the_images_of_a_sample_are_read_back_byte_for_byte(form: str, path: Pat
     stems = {stem: stem for stem in drawn} | {imagenet_v2.name(data): stem for stem, data in drawn.items()}
     stems |= {f"gaussian_noise-1-{stem}": stem for stem in drawn}
     stems |= {f"{n:012d}": stem for n, stem in enumerate(drawn, 1)}
+    stems |= dict(zip(vid.frame_ids(), drawn, strict=False))
     stems |= {few_shot.ravi_name(stem[:9], n % 6 + 1): stem for n, stem in enumerate(drawn) if stem.startswith("n")}
     known = [(image_id, stems[image_id], wnid) for image_id, wnid in rows if image_id in stems]
     assert len(known) >= 6

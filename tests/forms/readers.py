@@ -20,6 +20,7 @@ from tests.forms import (
     small,
     tfrecord,
     tiny,
+    vid,
     webdataset,
     whole,
     zips,
@@ -123,6 +124,12 @@ def _hf_parquet(home: Path, sample: Path) -> Path:
 
 def _ilsvrc_det(home: Path, sample: Path) -> Path:
     return write_tree(home, Det(many()))
+
+
+def _ilsvrc_vid(home: Path, sample: Path) -> Path:
+    return vid.write(
+        home, [*of_split("train").values()], {name: [(vid.DOG, (1, 2, 40, 50))] for name in vid.frame_ids()}
+    )
 
 
 def _image_folder(home: Path, sample: Path) -> Path:
