@@ -24,7 +24,7 @@ from imagenet_tools.wordnet import wordnet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from imagenet_tools.explorer.server import Pages
+    from imagenet_tools.explorer.pages import Pages
 
 _LINK = re.compile(r'(<a\b[^>]*?)\shref="([^"]*)"')
 _SCRIPTS = re.compile(r"\s*<script\b[^>]*></script>|<meta name=\"htmx-config\"[^>]*>|<form\b.*?</form>", re.DOTALL)

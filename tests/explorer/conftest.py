@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("starlette", reason="the explorer needs its extra: pip install 'imagenet-tools[explore]'")
 
-from imagenet_tools.explorer import server
 from imagenet_tools.explorer.children import children
 from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.gate import Gate
+from imagenet_tools.explorer.pages import Pages
+from imagenet_tools.explorer.routes import application
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 
@@ -85,5 +86,5 @@ def site(index: Index) -> Site:
 def web(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     with children(site.index.path, site.index.stamps, {}) as (makers, questioners):
         exports = Exports(site.index.path, {}, tmp_path_factory.mktemp("exports"), ["csv", "yolo", "image_folder"])
-        pages = server.Pages(site, makers, questioners, exports)
-        yield Web(Gate(server.application(pages), port=PORT, token=TOKEN))
+        pages = Pages(site, makers, questioners, exports)
+        yield Web(Gate(application(pages), port=PORT, token=TOKEN))

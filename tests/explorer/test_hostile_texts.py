@@ -11,7 +11,7 @@ import pytest
 
 from imagenet_tools.explorer import tables
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.server import templates
+from imagenet_tools.explorer.rendering import templates
 from imagenet_tools.explorer.views import Site, View
 from tests.explorer.conftest import Web
 

@@ -13,7 +13,7 @@ from PIL import Image
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import server, synset_page
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.server import templates
+from imagenet_tools.explorer.rendering import templates
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 from tests.explorer.conftest import Web

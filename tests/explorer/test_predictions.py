@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from imagenet_tools.catalogue import labels
-from imagenet_tools.explorer import predictions, server, views
+from imagenet_tools.explorer import predictions, rendering, server, views
 from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.pages import Pages
 from imagenet_tools.explorer.predictions import Model
-from imagenet_tools.explorer.server import Pages
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import hierarchy, wordnet
@@ -98,7 +98,7 @@ def test_a_static_copy_needs_no_server(pages: Pages, tmp_path: Path) -> None:
     from imagenet_tools.explorer import static_copy
 
     folder = tmp_path / "copy"
-    n_problems = static_copy.write(pages, folder, ["n02085620", "n02084071"], server.HERE / "static")
+    n_problems = static_copy.write(pages, folder, ["n02085620", "n02084071"], rendering.HERE / "static")
     assert n_problems == 1  # the image whose last bytes are missing
     texts = {path.name: path.read_text() for path in folder.glob("*.html")}
     assert {"index.html", "n02085620.html", "n02084071.html"} <= texts.keys()
@@ -112,4 +112,4 @@ def test_a_static_copy_needs_no_server(pages: Pages, tmp_path: Path) -> None:
     from imagenet_tools.errors import ExistsError
 
     with pytest.raises(ExistsError):
-        static_copy.write(pages, folder, ["n02085620"], server.HERE / "static")
+        static_copy.write(pages, folder, ["n02085620"], rendering.HERE / "static")

@@ -1,0 +1,253 @@
+"""The handlers of the routes: from a request to a view to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from imagenet_tools.errors import FormatError, ImagenetToolsError, UsageError
+from imagenet_tools.explorer import sql_page, subsets, synset_page, tables, views
+from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.rendering import templates, unshown
+from imagenet_tools.explorer.views import View
+from imagenet_tools.selection.steps import STEP_HEAD
+from imagenet_tools.wordnet import wordnet
+from imagenet_tools.wordnet.wnid import is_wnid
+
+if TYPE_CHECKING:
+    from imagenet_tools.display.pictures import ShownBox
+    from imagenet_tools.explorer.children import PictureMakers, Questioners
+    from imagenet_tools.explorer.exporting import Exports
+    from imagenet_tools.explorer.image_pages import NumberedImage
+    from imagenet_tools.explorer.views import Site
+
+_THUMBNAIL_PIXELS = 256
+_MAX_NAME_CHARS = 200
+_MAX_PICKED = 1_000
+_SUBSET_SECONDS = 30.0
+_MAX_BODY_BYTES = 1 << 20
+
+
+class Pages:
+    """The handlers of the routes. Each makes a view and renders it."""
+
+    def __init__(self, site: Site, makers: PictureMakers, questioners: Questioners, exports: Exports) -> None:
+        self.site, self.makers, self.questioners, self.exports = site, makers, questioners, exports
+        self.templates = templates(site)
+
+    # ---- rendering
+
+    def page(
+        self,
+        request: Request,
+        address: Address,
+        make: Callable[[], View],
+        *,
+        current: int | None = None,
+        tree: bool = True,
+        **frame: object,
+    ) -> Response:
+        """Return a view as the suffix of the path asks: a page, or its rows as JSON, CSV or Parquet."""
+        view = make()
+        suffix = request.path_params.get("suffix", "")
+        if not suffix:
+            return HTMLResponse(self.html(view, address, current, tree=tree, **frame))
+        headers = (
+            {} if suffix == ".json" else {"content-disposition": f'attachment; filename="{_file_name(view)}{suffix}"'}
+        )
+        return Response(tables.as_file(suffix, *view.rows, view.data), media_type=tables.TYPES[suffix], headers=headers)
+
+    def html(
+        self, view: View, address: Address, current: int | None = None, *, tree: bool = True, **frame: object
+    ) -> str:
+        """Return the HTML of a view, with the tree beside it."""
+        node = views.tree(self.site, address, current)["node"] if tree else None
+        template = self.templates.get_template(view.template)
+        return template.render(view=view, data=view.data, address=address, tree=node, **frame)
+
+    def part(self, template: str, address: Address, **values: object) -> Response:
+        """Return a part of a page."""
+        return HTMLResponse(self.templates.get_template(template).render(address=address, **values))
+
+    # ---- synsets
+
+    def home(self, request: Request) -> Response:
+        """Show the lowest synset above all images."""
+        return RedirectResponse(_address(request).to(f"/synset/{wordnet.wnids_of([self.site.top])[0]}"), 303)
+
+    def synset(self, request: Request) -> Response:
+        """Show a synset."""
+        address, text = _address(request), request.path_params["synset"]
+        if len(text) > _MAX_NAME_CHARS:  # the search for a close word takes seconds for a long one
+            raise UsageError(f"Found a synset of {len(text):,} characters; expected a wnid, a name or a word.")
+        wnid = self.site.index.synset(text)
+        is_whole = bool(request.path_params.get("suffix") or address.parameters.pop("wait", ""))
+        return self.page(
+            request,
+            address,
+            lambda: synset_page.synset(self.site, address, wnid, wait=is_whole),
+            current=wordnet.row_of(wnid),
+        )
+
+    def grid(self, request: Request) -> Response:
+        """Return the next page of the images of a synset, as a part of its page."""
+        address = _address(request)
+        wnid = request.path_params["wnid"]
+        page = Address(f"/synset/{wnid}", address.parameters)
+        return self.part("_grid.html", page, data=synset_page.image_grid(self.site, page, wnid))
+
+    def branch(self, request: Request) -> Response:
+        """Return the children of a synset in the tree, as a part of a page."""
+        address = _address(request)
+        nodes = views.branch(self.site, address, request.path_params["wnid"])
+        return self.part("_branch.html", address, nodes=nodes)
+
+    def search(self, request: Request) -> Response:
+        """Show what a text finds; the page of a synset if it is a wnid or a name."""
+        address = _address(request)
+        text = address.parameters.get("q", "")[:200]
+        row = wordnet.find_row(text) if "." in text or is_wnid(text) else None
+        if row is not None and not request.path_params.get("suffix"):
+            return RedirectResponse(address.to(f"/synset/{wordnet.wnids_of([row])[0]}"), 303)
+        return self.page(request, address, lambda: views.search(text))
+
+    # ---- SQL, subsets and exports
+
+    def sql(self, request: Request) -> Response:
+        """Show the answer to a SELECT."""
+        address = _address(request)
+        return self.page(
+            request, address, lambda: sql_page.sql(self.site, self.questioners, address), tree=False, **sql_page.frame()
+        )
+
+    def subset(self, request: Request) -> Response:
+        """Show the subset that the address describes."""
+        address = _address(request)
+        return self.page(request, address, lambda: self._subset(address))
+
+    def _subset(self, address: Address) -> View:
+        data: dict[str, Any] = {
+            "error": "", "choices": self.site.counts.choices, "targets": self.exports.targets,
+            "folder": str(self.exports.folder), "step_head": STEP_HEAD, "splits": [],
+        }  # fmt: skip
+        try:
+            roots = {name: str(root) for name, root in self.site.index.roots.items()}
+            question = {"words": subsets.words_of(address.parameters), "roots": roots}
+            data |= self.questioners.ask("subset", question, _SUBSET_SECONDS)
+        except ImagenetToolsError as error:
+            data["error"] = str(error)
+        head = ("split", "images", "classes", "boxes", "bytes")
+        return View("subset.html", "Subset", data, (head, [[row[name] for name in head] for row in data["splits"]]))
+
+    async def export(self, request: Request) -> Response:
+        """Start an export of the subset that a form describes, and show its progress."""
+        fields = form(await request.body())
+        name, target = fields.pop("export_name", ""), fields.pop("export_to", "")
+        number = self.exports.start(name, target, subsets.words_of(fields))
+        return RedirectResponse(f"/export/{number}", 303)
+
+    def export_page(self, request: Request) -> Response:
+        """Show an export."""
+        data = self._export(request.path_params["number"])
+        view = View("export.html", f"Export {data['name']}", data, ((), ()))
+        return self.page(request, _address(request), lambda: view, tree=False)
+
+    def export_progress(self, request: Request) -> Response:
+        """Return the progress of an export, as a part of its page."""
+        return self.part("_progress.html", _address(request), data=self._export(request.path_params["number"]))
+
+    def _export(self, number: int) -> dict[str, Any]:
+        if number >= len(self.exports.started):
+            raise HTTPException(404, f"There is no export {number} in this run.")
+        export = self.exports.started[number]
+        facts = {"number": number, "name": export.name, "target": export.target, "path": str(export.path)}
+        return facts | export.progress._asdict()
+
+    # ---- predictions
+
+    def predictions(self, request: Request) -> Response:
+        """Show the measures and confusions of a model."""
+        address = _address(request)
+        return self.page(request, address, lambda: views.predictions(self.site, address))
+
+    def predicted_images(self, request: Request) -> Response:
+        """Show the images of one class that a model takes for another."""
+        address = _address(request)
+        return self.page(request, address, lambda: views.predicted_images(self.site, address))
+
+    # ---- images
+
+    def image(self, request: Request) -> Response:
+        """Show an image."""
+        view = views.image(self.site, request.path_params["number"])
+        row = wordnet.find_row(view.data["wnid"]) if view.data["wnid"] else None
+        return self.page(request, _address(request), lambda: view, current=row)
+
+    def thumbnail(self, request: Request) -> Response:
+        """Return a small picture of an image."""
+        return self._picture(request, fit=_THUMBNAIL_PIXELS)
+
+    def full(self, request: Request) -> Response:
+        """Return the picture of an image."""
+        return self._picture(request, fit=None)
+
+    def _picture(self, request: Request, *, fit: int | None) -> Response:
+        """Return an image as JPEG; one that cannot be shown as a picture that says why."""
+        drawn = _address(request).parameters.get("boxes_drawn") == "1"
+        try:
+            data = self.picture(request.path_params["number"], fit=fit, drawn=drawn)
+        except FormatError as error:
+            return Response(unshown(str(error)), 422, media_type="image/svg+xml")
+        return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+    def picture(self, number: int, *, fit: int | None, drawn: bool) -> bytes:
+        """Return an image as JPEG, made by a child process; `drawn` draws its boxes.
+
+        Raises:
+            FormatError: It cannot be shown; the message says why.
+        """
+        facts = self.site.pages.image(number).facts
+        index = self.site.index
+        place = index.image_place(
+            facts["source"], facts["file"], facts["offset"], facts["length"], facts["member"], facts["position"],
+            facts["compression"], (facts["encoding"] or "") if facts["problem"] is None else None,
+        )  # fmt: skip
+        boxes: list[ShownBox] = index.shown_boxes([(facts["dataset"], facts["image_id"])])[0] if drawn else []
+        return self.makers.picture(place, boxes, fit=fit, labels=fit is None)
+
+    def images(self, request: Request) -> Response:
+        """Show the images that were selected."""
+        view = views.several(self._picked(request), "Selected images")
+        return self.page(request, _address(request), lambda: view)
+
+    def image_list(self, request: Request) -> Response:
+        """Return the selected images as an image list file, which --images reads."""
+        text = views.image_list(self._picked(request))
+        headers = {"content-disposition": 'attachment; filename="images.txt"'}
+        return PlainTextResponse(text, headers=headers)
+
+    def _picked(self, request: Request) -> list[NumberedImage]:
+        numbers = [text for text in request.query_params.getlist("image") if text.isascii() and text.isdecimal()]
+        return self.site.pages.images([int(text[:12]) for text in numbers[:_MAX_PICKED]])
+
+
+def _file_name(view: View) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in view.title)[:60]
+
+
+def _address(request: Request) -> Address:
+    path = request.scope["path"]
+    suffix = request.path_params.get("suffix", "")
+    return Address(path.removesuffix(suffix) if suffix else path, dict(request.query_params))
+
+
+def form(data: bytes) -> dict[str, str]:
+    """Return the fields of a form; the last value of each."""
+    if len(data) > _MAX_BODY_BYTES:
+        raise UsageError("The form is too large.")
+    return {name: values[-1] for name, values in parse_qs(data.decode("utf-8", "replace")).items()}

@@ -1,0 +1,58 @@
+"""From a view to a page: the templates, and the picture in place of one that cannot be shown."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from imagenet_tools.display.style import escaped, readable
+from imagenet_tools.explorer import sql_page, tables
+from imagenet_tools.explorer.filters import MEASURES
+from imagenet_tools.images.probe import PROBLEMS
+from imagenet_tools.text import count_of
+from imagenet_tools.wordnet import wordnet
+
+if TYPE_CHECKING:
+    from imagenet_tools.explorer.views import Site
+
+HERE = Path(__file__).parent
+
+
+def templates(site: Site) -> jinja2.Environment:
+    """Return the templates. Every value is escaped; only SVG that display.charts drew is not."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["readable"] = lambda value: readable(str(value))
+    environment.globals.update(
+        site=site,
+        index_name=readable(site.index.path.name),
+        unlabelled=site.unlabelled,
+        unlabelled_sql=sql_page.UNLABELLED,
+        total=count_of(site.index.n_images, "image"),
+        count_of=count_of,
+        problems=PROBLEMS,
+        label_of=wordnet.label_of,
+        measures=MEASURES,
+        suffixes=tables.TYPES,
+        picture=lambda number, size, drawn: f"/image/{number}/{size}" + ("?boxes_drawn=1" if drawn else ""),
+    )
+    return environment
+
+
+def unshown(why: str) -> str:
+    """Return a picture that says why an image cannot be shown; browsers show it whatever the status is."""
+    lines = [escaped(line) for line in textwrap.wrap(f"Cannot be shown: {why}", 34)[:12]]
+    texts = "".join(f'<text x="10" y="{24 + 18 * n}">{line}</text>' for n, line in enumerate(lines))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 256 256" width="256" height="256" font-size="13" '
+        f'font-family="sans-serif" fill="#8a5200"><rect width="256" height="256" fill="#f4ead8"/>{texts}</svg>'
+    )
