@@ -51,7 +51,9 @@ _LOCK_SETTINGS = (
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
+    "SET allow_persistent_secrets = false",
     "SET python_enable_replacements = false",
+    "SET max_temp_directory_size = '0 bytes'",
     "SET lock_configuration = true",
 )
 
@@ -104,7 +106,8 @@ def assert_locked(sql: duckdb.DuckDBPyConnection) -> None:
     rows = sql.execute("SELECT name, lower(value) FROM duckdb_settings()").fetchall()
     found = {str(name): str(value) for name, value in rows}
     for setting in _LOCK_SETTINGS:
-        name, _, value = setting.removeprefix("SET ").partition(" = ")
+        name, _, literal = setting.removeprefix("SET ").partition(" = ")
+        value = literal.strip("'")
         if found.get(name) != value:
             has = f"has {name} = {found[name]}" if name in found else f"has no setting {name}"
             raise QueryError(
