@@ -24,7 +24,7 @@ def as_file(suffix: str, head: Sequence[str], rows: Sequence[Sequence[object]], 
         return (json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n").encode("utf-8", "replace")
     if suffix == ".csv":
         out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
+        writer = csv.writer(out)  # lines end with \r\n, so that a cell with either of them is quoted
         writer.writerow(map(csv_safe, head))
         writer.writerows(["" if cell is None else csv_safe(cell) for cell in row] for row in rows)
         return out.getvalue().encode("utf-8", "replace")
