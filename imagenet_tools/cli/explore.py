@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -52,18 +53,25 @@ def command(
     """
     if bool(under) != (copy is not None):
         raise UsageError("Expected --export DIR and --under SYNSET together: a static copy holds chosen synsets.")
-    opened = options.open_index(index)
-    try:
-        from imagenet_tools.explorer import server
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"explore needs Starlette, uvicorn and Jinja2, and found no module {error.name}. "
-            "Install them: pip install 'imagenet-tools[explore]'."
-        ) from error
+    with ThreadPoolExecutor(1) as pool:  # DuckDB opens the index while this thread imports the server
+        from imagenet_tools.explorer.views import open_site
+
+        opening = pool.submit(open_site, index or options.index_path(), options.roots())
+        try:
+            from imagenet_tools.explorer import predictions as predicting
+            from imagenet_tools.explorer import rendering, server
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"explore needs Starlette, uvicorn and Jinja2, and found no module {error.name}. "
+                "Install them: pip install 'imagenet-tools[explore]'."
+            ) from error
+        rendering.compile_first_page()
+        site = opening.result()
+    site.models = predicting.load(list(predictions))
 
     if copy is not None:
-        wnids = [options.note_sense(opened.resolve(text)) for text in under]
-        n_problems = server.copy(opened, copy, wnids, list(predictions))
+        wnids = [options.note_sense(site.index.resolve(text)) for text in under]
+        n_problems = server.copy(site, copy, wnids)
         if options.as_json():
             print_json({"path": str(copy), "problems": n_problems})
         else:
@@ -80,5 +88,5 @@ def command(
         if not no_browser:
             webbrowser.open(address)
 
-    server.serve(opened, port=port, predictions=list(predictions), announce=announce)
+    server.serve(site, port=port, announce=announce)
     return DONE

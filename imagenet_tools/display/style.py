@@ -56,7 +56,8 @@ _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 def readable(text: str) -> str:
     """Return a text on one line. File names may have control characters, and bytes that are no Unicode."""
-    return "".join(c if c.isprintable() else _UNKNOWN for c in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else _UNKNOWN for c in line)
 
 
 def escaped(text: object) -> str:

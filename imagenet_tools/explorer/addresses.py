@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from imagenet_tools.explorer import filters
 
@@ -30,8 +31,17 @@ class Address:
 
     def to(self, path: str, **changes: object) -> str:
         """Return the address of another view with the parameters that are kept, some of them changed."""
-        kept = {name: self.parameters[name] for name in _KEPT if name in self.parameters}
-        return self._spelled(path, kept, changes)
+        if not changes:
+            return path + self._kept_query  # a tree of 150 synsets has as many links
+        return self._spelled(path, self.kept(), changes)
+
+    @functools.cached_property
+    def _kept_query(self) -> str:
+        return self._spelled("", self.kept(), {})
+
+    def kept(self) -> dict[str, str]:
+        """Return the parameters that links keep."""
+        return {name: self.parameters[name] for name in _KEPT if name in self.parameters}
 
     def here(self, **changes: object) -> str:
         """Return the address of this view with some parameters changed; its page starts from the beginning."""
@@ -44,7 +54,18 @@ class Address:
 
     def listed(self, name: str) -> list[str]:
         """Return the values of a parameter that holds several with ',' between."""
-        return [value for value in self.parameters.get(name, "").split(",") if value]
+        return [value.strip() for value in self.parameters.get(name, "").split(",") if value.strip()]
+
+    def to_subset_with(self, wnid: str) -> str:
+        """Return the address of the subset with one more synset."""
+        return self._subset_with + wnid
+
+    @functools.cached_property
+    def _subset_with(self) -> str:
+        others = {name: value for name, value in self.kept().items() if name != "under"}
+        path = self._spelled("/subset", others, {})
+        chosen = quote_plus("".join(f"{wnid}," for wnid in self.listed("under")), safe=",")
+        return f"{path}{'&' if others else '?'}under={chosen}"
 
     def added(self, name: str, value: str) -> str:
         """Return a parameter's values with one more."""

@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from imagenet_tools.containers.payload import Place
     from imagenet_tools.display.pictures import ShownBox
-    from imagenet_tools.storage.blob import Stamps
+    from imagenet_tools.store.store import Store
 
 PICTURE_MEMORY_BYTES = 1 << 30
 PICTURE_SECONDS = 3.0
 QUERY_MEMORY_BYTES = 2 << 30
 QUERY_SECONDS = 5.0
+CHILD_NICENESS = 5  # pages come before pictures that take seconds
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 1.0  # between two looks of a child for its server
 _MAX_ANSWER_BYTES = 64 << 20
@@ -64,6 +65,17 @@ class Child:
         self._is_ready = False
         self._send(settings)
 
+    def start(self) -> None:
+        """Wait until the child has imported what it needs.
+
+        Raises:
+            TimeoutError: It takes too long.
+            EOFError: The child ended.
+        """
+        if not self._is_ready:
+            self._receive(_START_SECONDS)
+            self._is_ready = True
+
     def ask(self, request: object, seconds: float) -> tuple[int, bytes]:
         """Send a request and return the answer: its kind and its bytes.
 
@@ -71,9 +83,7 @@ class Child:
             TimeoutError: There is no answer in time; the child has been killed.
             EOFError: The child ended without an answer.
         """
-        if not self._is_ready:
-            self._receive(_START_SECONDS)
-            self._is_ready = True
+        self.start()
         try:
             self._send(request)
             return self._receive(seconds)
@@ -154,8 +164,8 @@ def answer(kind: int, data: bytes = b"") -> None:
 class PictureMakers:
     """Children that read images from their archives and make JPEG pictures of them."""
 
-    def __init__(self, stamps: Stamps, n: int | None = None) -> None:
-        self._stamps = stamps
+    def __init__(self, index: Store, n: int | None = None) -> None:
+        self._index = index
         self._n = n or max(2, cores())
         self._free: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(self._n):
@@ -193,7 +203,7 @@ class PictureMakers:
                 child.kill()
 
     def _start(self) -> Child:
-        return Child("imagenet_tools.explorer.picture_child", self._stamps)
+        return Child("imagenet_tools.explorer.picture_child", self._index.stamps)
 
 
 # ---- SQL and selections
@@ -218,6 +228,8 @@ class Questioners:
             with self._lock:
                 child, self._spare = self._spare or self._start(), None
             try:
+                child.start()
+                self.warm()  # the next question has its child even if this one takes all its time
                 kind, data = child.ask((what, dict(question)), seconds)
             except TimeoutError:
                 raise QueryError(f"It was ended after {seconds:g} s. Ask for less.") from None
@@ -225,8 +237,6 @@ class Questioners:
                 raise QueryError(_ended(child.kill())) from None
             finally:
                 child.kill()
-                with self._lock:
-                    self._spare = self._spare or self._start()
         if kind != DONE:
             raise QueryError(data.decode(errors="replace"))
         result: dict[str, Any] = json.loads(data)
@@ -254,9 +264,9 @@ def _ended(code: int) -> str:
 
 
 @contextmanager
-def children(index: Path, stamps: Stamps, tables: Mapping[str, Path]) -> Iterator[tuple[PictureMakers, Questioners]]:
-    """Start the children, and end them when the block ends."""
-    makers, questioners = PictureMakers(stamps), Questioners(index, tables)
+def children(index: Store) -> Iterator[tuple[PictureMakers, Questioners]]:
+    """Provide the children, which start when they are needed, and end them when the block ends."""
+    makers, questioners = PictureMakers(index), Questioners(index.path)
     try:
         yield makers, questioners
     finally:

@@ -32,6 +32,15 @@ MEASURES = {
     "boxes": ShownNumber("n_boxes", 1, 20, "Boxes of an image", ""),
 }
 
+# The orders of images that a page offers, by the value of the parameter `sort`.
+ORDERS = {
+    "side": "smallest first",
+    "-side": "largest first",
+    "aspect": "tallest first",
+    "-aspect": "widest first",
+    "-boxes": "most boxes first",
+}
+
 _RANGE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)?-(\d{1,9}(?:\.\d{1,3})?)?", re.ASCII)
 
 

@@ -6,7 +6,8 @@ under their names, so a number means one image as long as the index is not built
 
 from __future__ import annotations
 
-import functools
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imagenet_tools.store.store import Store
 
 PAGE_IMAGES = 48
+_KEPT_IMAGES = 4096
 _AT_ONCE = 4  # images of a class before the next class has its turn
 
 COLUMNS = (
@@ -47,24 +49,47 @@ class ImagePages:
         entries = read_manifest(index.path).tables.get("images", [])
         self._files = [str(index.path / entry.file) for entry in entries]
         self._starts = np.cumsum([0, *(entry.rows for entry in entries)])
-        self._kept = functools.lru_cache(4096)(self._read)
+        self._kept: OrderedDict[int, NumberedImage] = OrderedDict()
+        self._lock = threading.Lock()
 
     def image(self, number: int) -> NumberedImage:
         """Return an image by its number; raise UsageError if no image has it."""
-        if not 0 <= number < self._starts[-1]:
-            raise UsageError(f"image {number}: expected a number from 0 to {self._starts[-1] - 1:,}.")
-        return self._kept(number)
+        return self.images([number])[0]
 
     def images(self, numbers: list[int]) -> list[NumberedImage]:
-        """Return images by their numbers."""
-        return [self.image(number) for number in numbers]
+        """Return images by their numbers; raise UsageError if no image has one of them.
 
-    def _read(self, number: int) -> NumberedImage:
-        file = int(np.searchsorted(self._starts, number, side="right")) - 1
-        query = f"""SELECT {_SELECTED} FROM read_parquet({quoted(self._files[file])}, file_row_number = true) AS images
-                    WHERE file_row_number = {number - int(self._starts[file])}"""
-        (row,) = self.index.cursor().execute(query).fetchall()
-        return NumberedImage(number, dict(zip(COLUMNS, row, strict=True)))
+        The rows of a page are kept: its thumbnails ask for them one by one, and each would take a query of 3 ms.
+        """
+        for number in numbers:
+            if not 0 <= number < self._starts[-1]:
+                raise UsageError(f"image {number}: expected a number from 0 to {self._starts[-1] - 1:,}.")
+        with self._lock:
+            known = {number: self._kept[number] for number in numbers if number in self._kept}
+        missing = [number for number in dict.fromkeys(numbers) if number not in known]
+        if missing:
+            read = {image.number: image for image in self._read(missing)}
+            known |= read
+            with self._lock:
+                self._kept |= read
+                while len(self._kept) > _KEPT_IMAGES:
+                    self._kept.popitem(last=False)
+        return [known[number] for number in numbers]
+
+    def _read(self, numbers: list[int]) -> list[NumberedImage]:
+        """Return images by their numbers, from the files that hold them alone."""
+        places = np.searchsorted(self._starts, numbers, side="right") - 1
+        queries = []
+        for place in dict.fromkeys(places.tolist()):
+            start = int(self._starts[place])
+            rows = ", ".join(str(n - start) for n, own in zip(numbers, places, strict=True) if own == place)
+            queries.append(
+                f"""SELECT {start} + file_row_number, {_SELECTED}
+                    FROM read_parquet({quoted(self._files[place])}, file_row_number = true) AS images
+                    WHERE file_row_number IN ({rows})"""
+            )
+        found = self.index.cursor().execute(" UNION ALL ".join(queries)).fetchall()
+        return [NumberedImage(number, dict(zip(COLUMNS, facts, strict=True))) for number, *facts in found]
 
     def page(
         self, direct: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_], filters: Filters, page: int
@@ -90,11 +115,11 @@ class ImagePages:
         files = ", ".join(map(quoted, self._files))
         query = f"""
             WITH placed AS (
-                SELECT filename, file_row_number, {_SELECTED},
+                SELECT filename, file_row_number, wnid,
                        row_number() OVER (PARTITION BY wnid ORDER BY filename, file_row_number) - 1 AS place
                 FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
                 WHERE wnid IN ({listed}) AND {where})
-            SELECT filename, file_row_number, placed.* EXCLUDE (filename, file_row_number, place)
+            SELECT filename, file_row_number
             FROM placed JOIN (VALUES {wanted}) AS wanted(_wnid, turn, low, high)
                  ON wnid = _wnid AND place >= low AND place < high
             ORDER BY turn, place"""
@@ -106,7 +131,7 @@ class ImagePages:
         """Return a page of the images of some classes in an order of read_order(); equal ones are in index order."""
         where, values = filters.sql()
         files = ", ".join(map(quoted, self._files))
-        query = f"""SELECT filename, file_row_number, {_SELECTED}
+        query = f"""SELECT filename, file_row_number
                     FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
                     WHERE wnid IN (SELECT unnest($_wnids::VARCHAR[])) AND {where}
                     ORDER BY {order}, filename, file_row_number
@@ -117,7 +142,7 @@ class ImagePages:
     def of_ids(self, image_ids: list[str], dataset: str | None = None) -> list[NumberedImage]:
         """Return the images with some ids, in their order; ids that the index lacks are left out."""
         files = ", ".join(map(quoted, self._files))
-        query = f"""SELECT filename, file_row_number, {_SELECTED}
+        query = f"""SELECT filename, file_row_number
                     FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
                     WHERE image_id IN (SELECT unnest($_ids::VARCHAR[]))
                           AND ($_dataset IS NULL OR dataset = $_dataset)"""
@@ -126,12 +151,13 @@ class ImagePages:
         return sorted(images, key=lambda image: (order[image.facts["image_id"]], image.number))
 
     def _numbered(self, query: str, values: dict[str, object]) -> list[NumberedImage]:
-        """Return the images of a query for filename, file_row_number and the columns of an image."""
+        """Return the images of a query for filename and file_row_number.
+
+        To find the places first, and then to read the rows of a page alone, is five times as fast as one query.
+        """
         starts = dict(zip(self._files, self._starts.tolist(), strict=False))
-        return [
-            NumberedImage(starts[file] + row, dict(zip(COLUMNS, facts, strict=True)))
-            for file, row, *facts in self.index.cursor().execute(query, values).fetchall()
-        ]
+        places = self.index.cursor().execute(query, values).fetchall()
+        return self.images([starts[file] + row for file, row in places])
 
 
 def turns_of(counts: npt.NDArray[np.int64], start: int, n: int) -> list[tuple[int, int, int]]:

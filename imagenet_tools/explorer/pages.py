@@ -15,7 +15,6 @@ from imagenet_tools.explorer import sql_page, subsets, synset_page, tables, view
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.rendering import templates, unshown
 from imagenet_tools.explorer.views import View
-from imagenet_tools.selection.steps import STEP_HEAD
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
@@ -85,7 +84,7 @@ class Pages:
         address, text = _address(request), request.path_params["synset"]
         if len(text) > _MAX_NAME_CHARS:  # the search for a close word takes seconds for a long one
             raise UsageError(f"Found a synset of {len(text):,} characters; expected a wnid, a name or a word.")
-        wnid = self.site.index.synset(text)
+        wnid = self.site.synset(text)
         is_whole = bool(request.path_params.get("suffix") or address.parameters.pop("wait", ""))
         return self.page(
             request,
@@ -128,9 +127,12 @@ class Pages:
     def subset(self, request: Request) -> Response:
         """Show the subset that the address describes."""
         address = _address(request)
-        return self.page(request, address, lambda: self._subset(address))
+        last = wordnet.find_row(address.listed("under")[-1]) if address.listed("under") else None
+        return self.page(request, address, lambda: self._subset(address), current=last)
 
     def _subset(self, address: Address) -> View:
+        from imagenet_tools.selection.steps import STEP_HEAD
+
         data: dict[str, Any] = {
             "error": "", "choices": self.site.counts.choices, "targets": self.exports.targets,
             "folder": str(self.exports.folder), "step_head": STEP_HEAD, "splits": [],
@@ -171,8 +173,10 @@ class Pages:
     # ---- predictions
 
     def predictions(self, request: Request) -> Response:
-        """Show the measures and confusions of a model."""
+        """Show the measures and confusions of a model; without one, how to load it."""
         address = _address(request)
+        if not self.site.models and not request.path_params.get("suffix"):
+            return self.page(request, address, lambda: View("no_predictions.html", "Predictions", {}, ((), ())))
         return self.page(request, address, lambda: views.predictions(self.site, address))
 
     def predicted_images(self, request: Request) -> Response:

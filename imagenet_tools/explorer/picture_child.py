@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
-from imagenet_tools.explorer.children import DONE, FAILED, PICTURE_MEMORY_BYTES, READY, answer, requests
+from imagenet_tools.explorer.children import CHILD_NICENESS, DONE, FAILED, PICTURE_MEMORY_BYTES, READY, answer, requests
 from imagenet_tools.storage.processes import without_pandas
 from imagenet_tools.system import limit_address_space
 
@@ -22,6 +23,7 @@ def main() -> None:
     """Answer requests until the server closes the pipe."""
     limit_address_space(PICTURE_MEMORY_BYTES, PICTURE_MEMORY_BYTES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(CHILD_NICENESS)
     without_pandas()
     from imagenet_tools.containers import payload
     from imagenet_tools.display import pictures

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.explorer.children import DONE, FAILED, READY, answer, requests
+from imagenet_tools.explorer.children import CHILD_NICENESS, DONE, FAILED, READY, answer, requests
 from imagenet_tools.storage.processes import without_pandas
 from imagenet_tools.system import limit_address_space
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from imagenet_tools.store.query import Answer
 
 MAX_ROWS = 10_000
-MAX_CELL_CHARS = 4_000
+MAX_CELL_BYTES = 4_000
 MAX_ANSWER_BYTES = 5_000_000
+_CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     index, tables, memory = next(messages)
     limit_address_space(memory, memory)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(CHILD_NICENESS)
     without_pandas()
     from imagenet_tools.errors import ImagenetToolsError
     from imagenet_tools.store.query import connect_contained
@@ -51,7 +54,7 @@ def main() -> None:
 
             result = count(Path(index), question)
     except (ImagenetToolsError, TypeError) as error:
-        answer(FAILED, str(error).encode(errors="replace")[:MAX_CELL_CHARS])
+        answer(FAILED, str(error).encode(errors="replace")[:MAX_CELL_BYTES])
     else:
         answer(DONE, json.dumps(result).encode())
 
@@ -88,7 +91,10 @@ def _plain(value: object) -> object:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_CELL_CHARS else text[: MAX_CELL_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    data = text.encode(errors="replace")
+    if len(data) <= MAX_CELL_BYTES:
+        return text
+    return data[: MAX_CELL_BYTES - len(_CUT.encode())].decode(errors="ignore") + _CUT
 
 
 if __name__ == "__main__":

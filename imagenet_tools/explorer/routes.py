@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from imagenet_tools.explorer.pages import Pages
 
 
+class NumberConvertor(Convertor[int]):
+    """A number in a path: Python refuses to read one of more than 4,300 digits."""
+
+    regex = "[0-9]{1,12}"
+
+    def convert(self, value: str) -> int:
+        """Return the number of a path."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return a number as a part of a path."""
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
+
+
 def application(pages: Pages) -> Starlette:
     """Return the website without its gate."""
     routes = [
@@ -30,14 +48,14 @@ def application(pages: Pages) -> Starlette:
         Route("/synset/{wnid}/images", pages.grid),
         *_with_suffixes("/search", pages.search),
         *_with_suffixes("/synset/{synset}", pages.synset),
-        *_with_suffixes("/image/{number:int}", pages.image),
-        Route("/image/{number:int}/thumbnail", pages.thumbnail),
-        Route("/image/{number:int}/full", pages.full),
+        *_with_suffixes("/image/{number:number}", pages.image),
+        Route("/image/{number:number}/thumbnail", pages.thumbnail),
+        Route("/image/{number:number}/full", pages.full),
         *_with_suffixes("/sql", pages.sql),
         *_with_suffixes("/subset", pages.subset),
         Route("/export", pages.export, methods=["POST"]),
-        Route("/export/{number:int}", pages.export_page),
-        Route("/export/{number:int}/progress", pages.export_progress),
+        Route("/export/{number:number}", pages.export_page),
+        Route("/export/{number:number}/progress", pages.export_progress),
         *_with_suffixes("/images", pages.images),
         *_with_suffixes("/predictions", pages.predictions),
         *_with_suffixes("/predictions/images", pages.predicted_images),

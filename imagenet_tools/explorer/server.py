@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.explorer import static_copy, views
+from imagenet_tools.explorer import static_copy
 from imagenet_tools.explorer.children import children
 from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.gate import Gate
@@ -21,7 +21,7 @@ from imagenet_tools.explorer.rendering import HERE
 from imagenet_tools.explorer.routes import application
 
 if TYPE_CHECKING:
-    from imagenet_tools.index import Index
+    from imagenet_tools.explorer.views import Site
 
 _PREPARE_AFTER_SECONDS = 1.0
 
@@ -44,35 +44,27 @@ def listen(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def opened(index: Index, predictions: list[Path]) -> Iterator[Pages]:
-    """Start the child processes that pages need, and end them when the block ends.
-
-    Args:
-        index: The index to show.
-        predictions: Files of predictions, as imagenet_tools.evaluate reads them.
-    """
+def opened(site: Site) -> Iterator[Pages]:
+    """Provide the pages of a site with the child processes that they need, which end when the block ends."""
     from imagenet_tools import formats
-    from imagenet_tools.explorer import predictions as predicting
 
-    site = views.Site(index, predicting.load(predictions))
-    exports = Exports(index.path, index.roots, Path.cwd(), list(formats.targets()))
-    with children(index.path, index.stamps, {}) as (makers, questioners):
+    exports = Exports(site.index.path, site.index.roots, Path.cwd(), list(formats.targets()))
+    with children(site.index) as (makers, questioners):
         try:
             yield Pages(site, makers, questioners, exports)
         finally:
             exports.stop()
 
 
-def serve(index: Index, *, port: int, predictions: list[Path], announce: Callable[[str], None]) -> None:
+def serve(site: Site, *, port: int, announce: Callable[[str], None]) -> None:
     """Run the website until the process is interrupted.
 
     Args:
-        index: The index to show.
+        site: The index to show, and models.
         port: The port on loopback; 0 for a free one.
-        predictions: Files of predictions, as imagenet_tools.evaluate reads them.
         announce: Is called with the address, which holds the token.
     """
-    with listen(port) as listening, opened(index, predictions) as pages:
+    with listen(port) as listening, opened(site) as pages:
         number = listening.getsockname()[1]
         gate = Gate(application(pages), port=number)
         config = uvicorn.Config(gate, log_level="warning", access_log=False, ws="none", server_header=False,
@@ -85,9 +77,9 @@ def serve(index: Index, *, port: int, predictions: list[Path], announce: Callabl
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def copy(index: Index, folder: Path, wnids: list[str], predictions: list[Path]) -> int:
+def copy(site: Site, folder: Path, wnids: list[str]) -> int:
     """Write a static copy of the pages of some synsets; see static_copy.write."""
-    with opened(index, predictions) as pages:
+    with opened(site) as pages:
         return static_copy.write(pages, folder, wnids, HERE / "static")
 
 

@@ -7,7 +7,6 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import recipe
 from imagenet_tools.selection.words import SELECTION
 from imagenet_tools.wordnet import wordnet
 
@@ -37,7 +36,7 @@ def words_of(parameters: Mapping[str, str]) -> dict[str, Any]:
             continue
         kind = _BY_KEYWORD[keyword].kind
         if keyword in LISTED:
-            words[keyword] = [part for part in text.split(",") if part]
+            words[keyword] = [part.strip() for part in text.split(",") if part.strip()]
         elif kind == "number":
             if not (text.isascii() and text.isdecimal() and len(text) < 12):
                 raise UsageError(f"{keyword} {text}: expected a whole number.")
@@ -63,6 +62,7 @@ def count(index_path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
         images, boxes, bytes and classes by split; the steps with what each left; notes; the recipe, command and Python.
     """
     from imagenet_tools.index import Index
+    from imagenet_tools.selection import recipe
 
     with Index.open(index_path, roots=dict(question["roots"])) as index:
         chosen = index.select(**question["words"])

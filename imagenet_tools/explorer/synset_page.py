@@ -33,7 +33,7 @@ def synset(site: Site, address: Address, text: str, *, wait: bool = True) -> Vie
 
     Without `wait`, a page that comes while the images are still counted has no facets, histograms and boxes.
     """
-    wnid = site.index.synset(text)
+    wnid = site.synset(text)
     row = wordnet.row_of(wnid)
     facts = wordnet.synset_at(row)
     chosen, level = site.filters(address), site.level(address)
@@ -54,13 +54,14 @@ def synset(site: Site, address: Address, text: str, *, wait: bool = True) -> Vie
         "images": int(direct[row]),
         "images_inclusive": int(inclusive[row]),
         "boxes_inclusive": int(site.counts.inclusive(chosen, "boxes")[row]) if counted else None,
+        "boxed": sum(_boxes(site, chosen, mask)[1:]) if counted else None,
         "counted": counted,
         "classes_inclusive": int((mask & (direct > 0)).sum()),
         "ilsvrc2012_classes": int(terms.ilsvrc2012_below()[row]),
         "paths": [[(step, wordnet.label_of(step)) for step in path] for path in hierarchy.hypernym_paths(wnid)],
         "hyponyms": hyponyms,
         "hyponyms_without_images": n_empty,
-        "numbers": lists.numbers_of(wnid),
+        "numbers": lists.numbers_of(wnid) if counted else {},
         "filters": chosen.parameters(),
         "facets": site.counts.facets(chosen, mask) if counted else {},
         "problems": PROBLEMS,
@@ -98,6 +99,11 @@ def image_grid(site: Site, address: Address, text: str) -> dict[str, Any]:
 def _gloss(site: Site, wnid: str) -> str:
     rows = site.index.cursor().execute("SELECT gloss FROM glosses WHERE wnid = $wnid", {"wnid": wnid}).fetchall()
     return str(rows[0][0]) if rows else nltk_bridge.glosses_at_hand([wnid]).get(wnid, "")
+
+
+def _boxes(site: Site, chosen: Filters, mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Return the number of images with no box, one box, and so on."""
+    return site.counts.histogram(chosen, "boxes").of(mask, filtering.MEASURES["boxes"].n_bins)
 
 
 def _counted(row: int, direct: npt.NDArray[np.int64], inclusive: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -173,6 +179,6 @@ def _treemap(site: Site, address: Address, row: int, level: Level | None, mask: 
     if total > int(inclusive[row]):
         about += "; a synset under several parents is in each"
     root = charts.Branch(label(row), total, tuple(parts))
-    if not parts:
-        return ""
+    if not parts or (len(parts) == 1 and not parts[0].parts):
+        return ""  # one rectangle says nothing
     return charts.treemap(f"{label(row)} by {by}", about, root, height=_TREEMAP_PIXELS).svg(style=False)

@@ -18,13 +18,14 @@ from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from imagenet_tools.explorer.addresses import Address
     from imagenet_tools.explorer.filters import Filters
     from imagenet_tools.explorer.predictions import Model
-    from imagenet_tools.index import Index
+    from imagenet_tools.store.store import Store
 
 _MAX_CHILDREN = 150  # of a node of the tree; the page of the synset has them all
 _MAX_SKIPPED = 20
@@ -65,7 +66,7 @@ class TreeNode(NamedTuple):
 class Site:
     """The index, the counts and the models that views are made of. Threads may share it."""
 
-    def __init__(self, index: Index, models: Sequence[Model] = ()) -> None:
+    def __init__(self, index: Store, models: Sequence[Model] = ()) -> None:
         self.index = index
         self.counts = IndexCounts(index)
         self.pages = ImagePages(index)
@@ -89,6 +90,11 @@ class Site:
         nothing = filtering.Filters()
         return Levels(self.counts.direct(nothing), self.counts.inclusive(nothing))
 
+    def synset(self, text: str) -> str:
+        """Return the wnid that a text names: only a lemma needs the counts of its senses."""
+        row = wordnet.find_row(text)
+        return self.index.synset(text) if row is None else wordnet.wnids_of([row])[0]
+
     def filters(self, address: Address) -> Filters:
         """Return the filters of an address."""
         if not address.parameters.keys() & set(filtering.PARAMETERS):
@@ -104,6 +110,15 @@ class Site:
         if not text.isdecimal() or not least <= int(text[:3]) <= most:
             raise UsageError(f"level={text}: expected a depth from {least} to {most}.")
         return self.levels.at(int(text))
+
+
+def open_site(path: Path | None, roots: Mapping[str, Path]) -> Site:
+    """Open an index, and count its images by synset, which every page needs."""
+    from imagenet_tools.store.store import Store
+
+    site = Site(Store.open(path, roots=roots))
+    site.counts.inclusive(filtering.Filters())
+    return site
 
 
 # ---- tree

@@ -84,7 +84,7 @@ def site(index: Index) -> Site:
 
 @pytest.fixture(scope="session")
 def web(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with children(site.index.path, site.index.stamps, {}) as (makers, questioners):
+    with children(site.index) as (makers, questioners):
         exports = Exports(site.index.path, {}, tmp_path_factory.mktemp("exports"), ["csv", "yolo", "image_folder"])
         pages = Pages(site, makers, questioners, exports)
         yield Web(Gate(application(pages), port=PORT, token=TOKEN))

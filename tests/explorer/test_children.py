@@ -1,7 +1,9 @@
 """Children are killed at their limits, and the next one answers: hostile pictures, and SQL that asks for too much."""
 
 import io
+import itertools
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,14 +22,16 @@ from imagenet_tools.explorer.children import PictureMakers, Questioners
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 from imagenet_tools.store import query
+from tests.explorer.bombs import BOMBS
 from tests.explorer.conftest import Web
+from tests.explorer.hostile_images import jpeg, with_scans
 
 pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
 
 
 @pytest.fixture(scope="module")
 def makers(index: Index) -> Iterator[PictureMakers]:
-    makers = PictureMakers(index.stamps, 2)
+    makers = PictureMakers(index, 2)
     yield makers
     makers.close()
 
@@ -37,17 +41,6 @@ def questioners(index: Index) -> Iterator[Questioners]:
     questioners = Questioners(index.path)
     yield questioners
     questioners.close()
-
-
-def jpeg(size: tuple[int, int], **options: object) -> bytes:
-    Image.new("RGB", size, "#b0413e").save(out := io.BytesIO(), "JPEG", **options)
-    return out.getvalue()
-
-
-def with_scans(data: bytes, n: int) -> bytes:
-    """Repeat the last scan of a progressive JPEG."""
-    start = data.rindex(b"\xff\xda")
-    return data[:start] + data[start:-2] * n + data[-2:]
 
 
 def placed(path: Path, data: bytes) -> Place:
@@ -103,25 +96,7 @@ def test_an_image_that_takes_too_long_ends_its_child(
     assert makers.picture(placed(tmp_path / "good", jpeg((64, 64))), [], fit=256, labels=False)
 
 
-BOMBS = (
-    "SELECT unnest(range(1000000000))",
-    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
-)
-MORE_BOMBS = (
-    "SELECT count(*) FROM range(100000000) a, range(100000000) b",
-    "SELECT repeat('x', 1000000000) FROM range(9)",
-    "SELECT rpad('x', 1000000000, 'y') FROM range(9)",
-    "SELECT list_sort(range(1000000000))",
-    "SELECT array_agg(a.range || b.range) FROM range(100000) a, range(100000) b",
-    "SELECT sum(levenshtein(repeat('a', 100000), repeat('b', 100000))) FROM range(1000)",
-    "SELECT printf('%999999999d', 1)",
-    "SELECT regexp_matches(repeat('a', 10000000), '(a*)*b') FROM range(1000)",
-    "SELECT count(*) FROM images WHERE " + " OR ".join(f"width = {n}" for n in range(20_000)),
-    "SELECT " + "(" * 5_000 + "1" + ")" * 5_000,
-)
-
-
-@pytest.mark.parametrize("sql", [*BOMBS, *(pytest.param(sql, marks=pytest.mark.long) for sql in MORE_BOMBS)])
+@pytest.mark.parametrize("sql", BOMBS, ids=lambda sql: sql[:40])
 def test_a_bomb_ends_and_the_next_query_is_answered(questioners: Questioners, sql: str) -> None:
     seconds = 1.5
     start = time.monotonic()
@@ -132,6 +107,30 @@ def test_a_bomb_ends_and_the_next_query_is_answered(questioners: Questioners, sq
         assert str(error)
     assert time.monotonic() - start < seconds + 30  # on a busy machine the child may start late
     assert questioners.ask("sql", {"sql": "SELECT 1 AS one"}, 30)["rows"] == [[1]]
+
+
+def test_a_hundred_bombs_in_a_row_leave_no_process(questioners: Questioners) -> None:
+    bombs = itertools.cycle(BOMBS[:10])
+    for sql in itertools.islice(bombs, 100):
+        with pytest.raises(QueryError):
+            questioners.ask("sql", {"sql": sql}, 0.3)
+    assert questioners.ask("sql", {"sql": "SELECT 1 AS one"}, 30)["rows"] == [[1]]
+    states = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "state="], capture_output=True, text=True, check=False
+    )
+    assert "Z" not in states.stdout.split()
+
+
+def test_the_children_limit_their_own_memory(questioners: Questioners, makers: PictureMakers, tmp_path: Path) -> None:
+    makers.picture(placed(tmp_path / "a.JPEG", jpeg((64, 64))), [], fit=64, labels=False)
+    questioners.ask("sql", {"sql": "SELECT 1"}, 30)
+    picture_maker = makers._free.get()
+    makers._free.put(picture_maker)
+    for child, limit in ((picture_maker, 1 << 30), (questioners._spare, 2 << 30)):
+        assert child is not None
+        child.start()
+        limits = Path(f"/proc/{child._process.pid}/limits").read_text()
+        assert re.search(rf"Max address space +{limit} +{limit} ", limits), limits
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,11 @@ def test_sql_reads_the_index_and_nothing_else(index: Index, sql: str) -> None:
 
 def test_answers_are_bounded(questioners: Questioners) -> None:
     answer = questioners.ask("sql", {"sql": "SELECT range AS n, repeat('x', 9000) AS t FROM range(100)"}, 30)
-    assert {len(text) for _, text in answer["rows"]} == {4_000}
+    assert {len(text.encode()) for _, text in answer["rows"]} == {4_000}
+    answer = questioners.ask("sql", {"sql": "SELECT repeat('犬', 9000) AS t, repeat('é', 2000) AS u"}, 30)
+    ((dogs, whole),) = answer["rows"]
+    assert 3_996 <= len(dogs.encode()) <= 4_000 and dogs.endswith("犬…")
+    assert whole == "é" * 2_000
     answer = questioners.ask("sql", {"sql": "SELECT range AS n FROM range(20000)"}, 30)
     assert (len(answer["rows"]), answer["cut"]) == (10_000, "Only the first 10,000 rows are shown.")
     answer = questioners.ask("sql", {"sql": "SELECT repeat('x', 3000) AS t FROM range(9000)"}, 30)
@@ -160,7 +163,7 @@ def test_answers_are_bounded(questioners: Questioners) -> None:
 
 
 def test_no_child_is_left(index: Index, tmp_path: Path) -> None:
-    questioners, makers = Questioners(index.path), PictureMakers(index.stamps, 2)
+    questioners, makers = Questioners(index.path), PictureMakers(index, 2)
     questioners.warm()
     place = placed(tmp_path / "a.JPEG", jpeg((64, 64)))
     with ThreadPoolExecutor(2) as pool:
@@ -191,7 +194,7 @@ def test_pages_are_answered_while_pictures_are_decoded(web: Web, site: Site, mon
 
 
 def test_a_child_outlives_the_thread_that_started_it(index: Index, tmp_path: Path) -> None:
-    makers, questioners = PictureMakers(index.stamps, 1), Questioners(index.path)
+    makers, questioners = PictureMakers(index, 1), Questioners(index.path)
     place = placed(tmp_path / "a.JPEG", jpeg((64, 64)))
     try:
         for _ in range(3):

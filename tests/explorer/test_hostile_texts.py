@@ -14,42 +14,9 @@ from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.rendering import templates
 from imagenet_tools.explorer.views import Site, View
 from tests.explorer.conftest import Web
+from tests.explorer.payloads import PAYLOADS
 
 pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
-
-PAYLOADS = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg onload=alert(1)>",
-    '"><script>alert(1)</script>',
-    "'><img src=x onerror=alert(1)>",
-    '" onmouseover="alert(1)',
-    "' onfocus='alert(1)' autofocus='",
-    "javascript:alert(1)",
-    "</title><script>alert(1)</script>",
-    "</textarea><script>alert(1)</script>",
-    "</style><script>alert(1)</script>",
-    "<iframe src=javascript:alert(1)>",
-    "<a href=javascript:alert(1)>x</a>",
-    "<body onload=alert(1)>",
-    "<details open ontoggle=alert(1)>",
-    "<math><mi xlink:href='javascript:alert(1)'>",
-    "<template><script>alert(1)</script></template>",
-    "{{ 7 * 7 }}",
-    "{% raw %}",
-    "${alert(1)}",
-    "<!--<script>alert(1)//-->",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "\u202e<script>alert(1)</script>",
-    "<img/src/onerror=alert(1)>",
-    "<div hx-get='/x' hx-trigger='load'>",
-    "<div hx-on:load='alert(1)'>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "<base href='http://evil.example/'>",
-    "<meta http-equiv=refresh content='0;url=http://evil.example'>",
-    "<link rel=stylesheet href=//evil.example>",
-)
-assert len(PAYLOADS) == 30
 
 
 class Elements(HTMLParser):

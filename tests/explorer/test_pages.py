@@ -56,9 +56,10 @@ def test_a_page_has_its_rows_beside_it(web: Web) -> None:
 
 def test_the_order_is_a_link_that_later_pages_and_other_synsets_keep(web: Web) -> None:
     plain = web.get("/synset/animal?split=train").text
-    assert "sort=side" in plain and "sort=-side" not in plain
+    assert all(f"split=train&amp;sort={order}#images" in plain for order in ("side", "-side", "aspect", "-boxes"))
     page = web.get("/synset/animal?split=train&sort=side").text
-    assert "split=train&amp;sort=-side" in page and re.search(r'hx-get="/synset/n\d+/images\?[^"]*sort=side', page)
+    assert re.search(r'aria-current="true">smallest first', page)
+    assert re.search(r'hx-get="/synset/n\d+/images\?[^"]*sort=side', page)
     sizes = [tuple(map(int, pair)) for pair in re.findall(r">(\d+) \S (\d+) · ", page)]
     assert len(sizes) == 48 and [min(size) for size in sizes] == sorted(min(size) for size in sizes)
     assert web.get("/synset/animal?sort=name").status == 400
@@ -88,7 +89,8 @@ def index_number_of_cut(site) -> int:  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize(
     "path",
-    ["/image/x/thumbnail", "/image/-1/thumbnail", "/image/1e3/full", "/image/999999999/thumbnail", "/image/..%2f/full",
+    ["/image/x/thumbnail", "/image/-1/thumbnail", "/image/1e3/full", "/image/999999999/thumbnail",
+     "/image/..%2f/full", "/image/" + "9" * 5_000 + "/full",
      "/image/1/other", "/static/../server.py", "/static/..%2fserver.py", "/static/%2e%2e/gate.py",
      "/static//etc/passwd",
      "/tree/nothing", "/synset/%00", "/synset/..%2f..%2fetc%2fpasswd", "/synset/" + "x" * 5_000, "/image/%00/full"],

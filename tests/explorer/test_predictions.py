@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagenet_tools.catalogue import labels
+from imagenet_tools.catalogue import labels, lists
+from imagenet_tools.errors import UsageError
+from imagenet_tools.evaluation.corruptions import ALEXNET_ERRORS
 from imagenet_tools.explorer import predictions, rendering, server, views
 from imagenet_tools.explorer.addresses import Address
 from imagenet_tools.explorer.pages import Pages
@@ -16,6 +18,7 @@ from imagenet_tools.explorer.predictions import Model
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import hierarchy, wordnet
+from tests.explorer.conftest import Web
 
 pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
 
@@ -36,7 +39,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(index: Index, file: Path) -> Iterator[Pages]:
-    with server.opened(index, [file]) as pages:
+    with server.opened(Site(index, predictions.load([file]))) as pages:
         yield pages
 
 
@@ -87,11 +90,44 @@ def test_an_image_has_its_predictions(pages: Pages) -> None:
 
 
 def test_no_predictions_is_an_error(site: Site) -> None:
-    from imagenet_tools.errors import UsageError
-
     with pytest.raises(UsageError, match="--predictions FILE"):
         views.predictions(site, Address("/predictions", {}))
     assert predictions.load([]) == []
+
+
+def test_nll_is_shown_in_nats_and_shares_in_percent(tmp_path: Path, site: Site) -> None:
+    truth = np.array([labels.index_of(labels.ilsvrc2012_sorted())[wnid] for wnid in labels.validation_wnids()])
+    scores = np.full((len(truth), 1000), 0.1 / 999, np.float32)
+    scores[np.arange(len(truth)), truth] = 0.9
+    path = tmp_path / "sure.npy"
+    np.save(path, scores)
+    shown = Site(site.index, predictions.load([path]))
+    measures = {one["name"]: one for one in views.predictions(shown, Address("/predictions", {})).data["measures"]}
+    assert measures["nll"]["value"] == pytest.approx(-np.log(0.9), rel=1e-3)
+    assert measures["nll"]["shown"] == "0.1054" and "%" not in measures["nll"]["interval"]
+    assert measures["top1"]["shown"] == "100.00 %"
+
+
+def test_predictions_of_folders_and_corruptions_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    order = labels.index_of(labels.ilsvrc2012_sorted())
+    wnids = labels.validation_wnids()[:40]
+    folders = [(one.name, order[one.members[0]]) for one in lists.get("objectnet113").categories] * 10
+    paths = [f"{name}/{n}.png" for n, (name, _) in enumerate(folders)]
+    np.savez(tmp_path / "folders.npz", path=np.array(paths), predicted=np.array([[place] for _, place in folders]))
+    corrupted = [
+        f"{name}/{severity}/{wnid}/ILSVRC2012_val_{n:08d}.JPEG,{order[wnid]}\n"
+        for name in ALEXNET_ERRORS for severity in range(1, 6) for n, wnid in enumerate(wnids, 1)
+    ]  # fmt: skip
+    (tmp_path / "corruptions.csv").write_text("path,predicted\n" + "".join(corrupted))
+    for path in (tmp_path / "folders.npz", tmp_path / "corruptions.csv"):
+        with pytest.raises(UsageError, match=rf"--predictions {path.stem}: found .* `imagenet-tools evaluate` scores"):
+            predictions.load([path])
+
+
+def test_a_website_without_predictions_says_how_to_load_them(web: Web) -> None:
+    page = web.get("/predictions")
+    assert page.status == 200 and "imagenet-tools explore --predictions FILE" in page.text
+    assert web.get("/predictions.json").status == 400
 
 
 def test_a_static_copy_needs_no_server(pages: Pages, tmp_path: Path) -> None:

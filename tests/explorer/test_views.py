@@ -196,6 +196,8 @@ def test_links_keep_the_filters_and_the_subset() -> None:
     assert here.to("/sql") == "/sql?split=val&under=a,b"
     assert here.here(split="") == "/synset/x?under=a,b&q=z"
     assert here.as_file(".csv") == "/synset/x.csv?split=val&page=3&under=a,b&q=z"
+    assert here.to_subset_with("c") == "/subset?split=val&under=a,b,c"
+    assert Address("/", {"under": "a&x=,", "without": "b"}).to_subset_with("c") == "/subset?without=b&under=a%26x%3D,c"
     assert (here.added("under", "c"), here.removed("under", "a")) == ("a,b,c", "b")
     assert re.fullmatch(r"/x\?q=%3Cscript%3E%26", Address("/", {}).to("/x", q="<script>&"))
 

@@ -16,7 +16,7 @@ document.addEventListener("keydown", (event) => {
 
 // Arrows in the tree: up and down along the rows, right to open, left to close or to go to the parent.
 function walk(event) {
-  const links = [...document.querySelectorAll(".tree .row > a")].filter((link) => link.checkVisibility());
+  const links = [...document.querySelectorAll(".tree .row > a:not(.add)")].filter((link) => link.checkVisibility());
   const row = event.target.closest(".row");
   const link = row.querySelector("a");
   const button = row.querySelector("button.open");
