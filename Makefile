@@ -13,7 +13,7 @@ LOWEST := .envs/lowest
 LOWEST_TESTS := tests/lowest $(addprefix tests/index/test_,build.py query.py refresh.py like.py)
 DOCS := .envs/docs
 
-.PHONY: demo test test-long test-lowest lint readme docs notebooks wordnet-check test-loaders bench bench-full clean
+.PHONY: demo test test-long test-lowest lint readme screenshots docs notebooks wordnet-check test-loaders bench bench-full clean
 
 demo: $(CORE)
 	$(BIN)/imagenet-tools demo demo
@@ -37,6 +37,10 @@ lint: $(READY)
 readme: $(READY)
 	$(BIN)/python data/make_readme.py
 	$(BIN)/python data/make_pictures.py
+
+# The pictures of the explorer in README.md; needs Chromium.
+screenshots: $(READY)
+	$(BIN)/python data/make_screenshots.py
 
 # The site, in site/; a warning is an error.
 docs: $(DOCS)/.ready

@@ -3,7 +3,6 @@
 python data/make_pictures.py
 """
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -56,8 +55,7 @@ def speed(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(IMAGES, ignore_errors=True)
-    IMAGES.mkdir()
+    IMAGES.mkdir(exist_ok=True)  # make_screenshots.py writes there too
     speed(IMAGES / "speed.svg")
     with tempfile.TemporaryDirectory() as folder:
         sample = ROOT / "data" / "sample"
