@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--walk", type=Path, metavar="INDEX", help="another index to walk over in the explorer")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "proof(target, loader): an export's target, and the loader that reads it")
     _keep_ultralytics_to_itself(config)
