@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import full_imagenet, measure
+from tests.benchmarks import explorer, full_imagenet, measure
 from tests.benchmarks.contest import OURS, Aim, Contest, Figure, Result, Run, hold
 from tests.benchmarks.contests import contests
 from tests.benchmarks.data import Data
 from tests.benchmarks.environments import groups, pins
 from tests.benchmarks.measure import spend
 from tests.benchmarks.results import with_part
-from tests.benchmarks.table import HEAD, lines, short, table
+from tests.benchmarks.table import HEAD, lines, megabytes, short, table
 from tests.benchmarks.timed import works
 from tests.benchmarks.whole_path import FIXED, TENTH, TENTH_AGAIN, WHOLE, Spent, Step, Walk, Whole
 from tests.benchmarks.whole_report import counted, growth, report, time_left
@@ -180,6 +180,14 @@ def test_a_report_of_the_whole_tells_its_failed_steps(tmp_path: Path) -> None:
     )
     said = report(Walk(tmp_path, sets, [failed]))
     assert "| build-index of the whole | no room |" in said and "Growth: not measured" in said
+
+
+def test_a_report_of_the_explorer_judges_each_aim() -> None:
+    lines = [explorer._line("a page", 0.0421, 0.1), explorer._line("memory", 1.2e9, 1e9, megabytes)]
+    text = explorer.report([*lines, explorer.Line("an address", "700 ms", "")], 14_197_122, 5)
+    assert "| a page | 42.1 ms | under 100 ms: reached |" in text
+    assert "| memory | 1,200 MB | under 1,000 MB: **not reached** |" in text
+    assert "14,197,122 images" in text and "| an address | 700 ms |  |" in text
 
 
 def test_a_part_of_the_results_is_written_anew_and_the_other_stands() -> None:

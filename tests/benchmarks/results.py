@@ -10,6 +10,9 @@
 <!-- whole -->               what `make bench-full` found
 ...
 <!-- end of whole -->
+<!-- explorer -->            what it found of the explorer, or `python -m tests.benchmarks.explorer INDEX` alone
+...
+<!-- end of explorer -->
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from pathlib import Path
 from tests.benchmarks.environments import HERE, versions
 
 RESULTS = HERE / "RESULTS.md"
-PARTS = {"contests": "Against the peers and the machine", "whole": "The whole ImageNet: 14.2 million images"}
+PARTS = {"contests": "Against the peers and the machine", "whole": "The whole ImageNet: 14.2 million images",
+         "explorer": "The explorer on the whole ImageNet"}  # fmt: skip
 
 
 def write(name: str, text: str, short: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""`make bench-full`: 14.2 million images, from class tars in a tar to an index, its answers and an export.
+"""`make bench-full`: 14.2 million images, from class tars in a tar to an index, its answers, exports and the explorer.
 
     python -m tests.benchmarks.whole [FOLDER] [--every 1] [--tenth 10] [--rounds 3] [--per-class 80]
 
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from imagenet_tools.progress import ProgressBar
-from tests.benchmarks import full_imagenet
+from tests.benchmarks import explorer, full_imagenet
 from tests.benchmarks.contest import hold, prepare
 from tests.benchmarks.contests.asking import questions
 from tests.benchmarks.contests.detection import coco_json
@@ -30,6 +30,7 @@ from tests.benchmarks.whole_path import Whole, walk
 from tests.benchmarks.whole_report import in_short, report
 
 _INDEX_BYTES = 60  # an image, at most: what a build leaves on the way and the index
+_ROUNDS_OF_THE_FIRST_PAGE = 5
 _ROOM = 2 * 10**9  # for the export, the index that a class is added to, and what else is small
 
 
@@ -73,6 +74,8 @@ def main() -> int:
     print(about(), text, sep="\n")
     if asked.every == 1:
         write("whole", text, [*in_short(found), *(line for line in map(short, results) if line)])
+    if there:
+        explorer.hold(found.index, _ROUNDS_OF_THE_FIRST_PAGE, is_whole=asked.every == 1)
     shutil.rmtree(scratch)
     return 1 if any(step.failure for step in found.steps) else 0
 
