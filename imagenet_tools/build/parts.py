@@ -19,6 +19,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools import __version__
 from imagenet_tools.build.plain import PlainHome, homes
 from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.schema import arrow_schema
@@ -54,8 +55,8 @@ class Part(NamedTuple):
 
 def part_path(folder: Path, unit: Unit, fingerprint: str) -> Path:
     """Return the path of the part of a unit, for the bytes that the fingerprint stands for."""
-    # Values that the rows depend on besides the unit's key.
-    text = repr((unit.dataset, unit.split, unit.wnid, fingerprint))
+    # Values that the rows depend on besides the unit's key; another version may read the same bytes otherwise.
+    text = repr((__version__, unit.dataset, unit.split, unit.wnid, fingerprint))
     return folder / f"{unit.key:016x}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.part"
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools import system
+from imagenet_tools.build import parts as build_parts
 from imagenet_tools.build.build import Report
 from imagenet_tools.build.unit_work import Task, UnitResult, work
 from imagenet_tools.catalogue import labels
@@ -325,6 +326,16 @@ def test_an_interrupted_build_goes_on_and_gives_the_same_bytes(sample: Path, ind
     assert report.units == {"scanned": 14, "resumed": 4, "unchanged": 0, "removed": 0}
     assert tables(tmp_path / "x.index") == tables(index.path)
     assert not (tmp_path / "x.index.partial").exists()
+
+
+def test_parts_of_another_version_are_not_taken_over(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [sample / name for name in OFFICIAL]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(build_parts, "__version__", "0.0.1")
+        imagenet_tools.build_index(paths, tmp_path / "x.index", executor=StoppingExecutor(5))
+    assert build(paths, tmp_path / "x.index").units["scanned"] == 18
 
 
 class OrderedExecutor(Executor):
