@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +138,14 @@ def _croissant(job: Job, digests: Mapping[str, str]) -> _Node:
     ]
     record_sets = [_records("classes", {"fileObject": {"@id": classes}}, class_fields, key="wnid"), images]
     if suffixes:
-        patterns = [f"*{suffix}" for suffix in suffixes]
+        encodings = sorted({str(guess_type(f"x{suffix}", strict=False)[0]) for suffix in suffixes})
         distribution.append(
-            {"@type": "cr:FileSet", "@id": "image-files", "encodingFormat": "image/jpeg", "includes": patterns}
+            {
+                "@type": "cr:FileSet",
+                "@id": "image-files",
+                "encodingFormat": encodings[0] if len(encodings) == 1 else encodings,
+                "includes": [f"*{suffix}" for suffix in suffixes],
+            }
         )
         file_fields = {"path": {"fileProperty": "fullpath"}, "content": {"fileProperty": "content"}}
         record_sets.append(_records("files", {"fileSet": {"@id": "image-files"}}, file_fields))

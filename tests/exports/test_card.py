@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.index import Index
@@ -42,3 +43,16 @@ def test_the_card_of_a_target_that_writes_its_own_stays(odd: Index, tmp_path: Pa
 def test_without_the_option_there_is_no_card(index: Index, tmp_path: Path) -> None:
     imagenet_tools.export(index.select(under="tabby.n.01"), tmp_path / "x", to="image_folder", workers=1)
     assert not {"README.md", "croissant.json"} & {path.name for path in (tmp_path / "x").iterdir()}
+
+
+def test_encodings_are_those_of_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "train" / "n01440764"
+    folder.mkdir(parents=True)
+    for suffix in ("JPEG", "png", "webp"):
+        Image.new("RGB", (8, 8)).save(folder / f"{suffix}.{suffix}")
+    imagenet_tools.build_index(tmp_path / "train", tmp_path / "x.index", dataset="mine", workers=1)
+    chosen = imagenet_tools.open_index(tmp_path / "x.index").select()
+    imagenet_tools.export(chosen, tmp_path / "x", to="image_folder", card=True, workers=1)
+    [images] = json.loads((tmp_path / "x" / "croissant.json").read_text())["distribution"][2:]
+    assert images["encodingFormat"] == ["image/jpeg", "image/png", "image/webp"]
+    assert images["includes"] == ["*.JPEG", "*.png", "*.webp"]
