@@ -19,7 +19,7 @@ demo: $(CORE)
 	$(BIN)/imagenet-tools demo demo
 
 test: $(READY) lint
-	$(BIN)/pytest -n 3 -m "not long"
+	$(BIN)/pytest -n 4 -m "not long"
 
 test-long: $(READY)
 	$(BIN)/pytest -n 2 -m "long or drawn" --hypothesis-profile=long

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from imagenet_tools.annotations import annotation, bbox
 from imagenet_tools.annotations.annotation import Object, class_of, filename_differs, parse
+from tests.examples import examples
 
 BOX = "<bndbox><xmin>111</xmin><ymin>108</ymin><xmax>441</xmax><ymax>193</ymax></bndbox>"
 OBJECT = (
@@ -54,7 +55,7 @@ pieces = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None, max_examples=500)
+@examples(100, many=500)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 12), pieces), max_size=3))
 def test_the_short_way_says_what_expat_says_or_nothing(edits):
     text = WHOLE.replace("><", ">\n\t<") if len(edits) % 2 else WHOLE
@@ -67,7 +68,7 @@ def test_the_short_way_says_what_expat_says_or_nothing(edits):
 values = st.text("&#48;]>%s.-+_09 \t\n\x0bé", max_size=7) | st.sampled_from(["n02119789", "a&lt;b", "7"])
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(
     st.sampled_from(["111", "n01751748", "Unspecified", "500", "ILSVRC2012_val_00000001", "ILSVRC_2012", "val", "3"]),
     values,
@@ -250,7 +251,7 @@ def test_hostile_bytes_end_soon_in_a_coded_problem(name):
     assert len(found.objects) <= annotation.MAX_OBJECTS
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_raise(data):
     parse(data)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools.annotations import annotation
@@ -92,7 +92,7 @@ def test_the_pattern_and_expat_give_the_same_rows(some: list[File]) -> None:
     assert same(rows_of(some, by_pattern=True), rows_of(some, by_pattern=False))
 
 
-@settings(deadline=None, max_examples=100)
+@examples(20, many=100)
 @given(files())
 def test_what_the_pattern_takes_another_parser_reads_alike(file: File) -> None:
     """ElementTree's reading, each value found by its own path."""

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from imagenet_tools.annotations import bbox
+from tests.examples import examples
 
 NAN, INF = math.nan, math.inf
 
@@ -106,7 +107,7 @@ def test_every_flag_that_normalise_gives_has_a_meaning():
     assert all(bbox.FLAGS.values())
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(st.lists(a_box, min_size=1, max_size=20))
 def test_normalised_boxes_lie_in_the_image_in_order_and_none_is_lost(boxes):
     with np.errstate(divide="raise", over="raise", invalid="raise"):
@@ -122,7 +123,7 @@ def test_normalised_boxes_lie_in_the_image_in_order_and_none_is_lost(boxes):
         assert list(flags) == [code for code in bbox.FLAGS if code in flags]
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(a_box)
 def test_normalising_twice_changes_nothing(box):
     once = bbox.normalise(*box)
@@ -131,7 +132,7 @@ def test_normalising_twice_changes_nothing(box):
     assert not {"swapped_x", "swapped_y", "outside", "degenerate"} & set(flags_of(again)[0])
 
 
-@settings(deadline=None, max_examples=200)
+@examples(40, many=200)
 @given(st.data(), st.integers(1, 5000), st.integers(1, 5000))
 def test_pixels_come_back_from_fractions(data, width, height):
     x1, x2 = sorted(data.draw(st.lists(st.integers(0, width), min_size=2, max_size=2, unique=True)))

@@ -74,7 +74,7 @@ def find(numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64] | None = No
 
 
 @pytest.mark.parametrize("accuracy", short_list([1.0, 0.9, 0.8, 0.7, 0.6], 0.6))
-@pytest.mark.parametrize("numbering", numberings(), ids=str)
+@pytest.mark.parametrize("numbering", short_list(numberings(), *numberings()[::3]), ids=str)
 def test_every_order_and_base_is_told_by_labels_and_by_predictions(
     numbering: ListNumbering, accuracy: float, tmp_path: Path
 ) -> None:
@@ -91,7 +91,7 @@ def test_every_order_and_base_is_told_by_labels_and_by_predictions(
     assert found.best.rows == "in the order of the validation images' numbers"
 
 
-@pytest.mark.parametrize("numbering", numberings(), ids=str)
+@pytest.mark.parametrize("numbering", short_list(numberings(), *numberings()[::3]), ids=str)
 def test_fifty_rows_are_told_rightly_or_refused(numbering: ListNumbering) -> None:
     n_told = 0
     for seed in range(4):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from imagenet_tools.catalogue import labels
 from imagenet_tools.containers.mat5 import read_structs
 from imagenet_tools.errors import FormatError
+from tests.examples import examples
 
 
 def test_the_devkit_of_2012_lists_the_thousand_classes_and_860_above(real):
@@ -44,7 +45,7 @@ def test_a_damaged_file_is_read_or_a_format_error(real, data):
         assert error.code == "mat_damaged"
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(st.binary(max_size=300))
 def test_any_bytes_behind_the_head_are_read_or_a_format_error(data):
     with contextlib.suppress(FormatError):

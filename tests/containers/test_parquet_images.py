@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools.containers import parquet_images
@@ -18,6 +18,7 @@ from imagenet_tools.containers.parquet_images import ParquetShard, RowGroups, im
 from imagenet_tools.containers.payload import Place, read, reading_order
 from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.storage.blob import Descriptors
+from tests.examples import examples
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -198,7 +199,7 @@ def test_a_flipped_bit_in_the_schema_does_not_end_the_process(tmp_path: Path) ->
             read(place(path, 0, 0), files)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(80, many=400)
 @given(data=st.data())
 def test_damage_is_an_error_of_ours_that_names_the_file(tmp_path_factory, data) -> None:
     values = [bytes([n]) * (5 * n) for n in range(40)]

@@ -5,11 +5,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools.containers import tfrecords
 from imagenet_tools.errors import FormatError
+from tests.examples import examples
 from tests.forms import tfrecord as form
 
 NAMES = st.text("abc/_xyz", max_size=12)
@@ -37,7 +38,7 @@ def test_the_checksum_of_a_length_is_googles_masked_as_tensorflow_does(data: byt
     assert tfrecords.masked_crc32c(data).to_bytes(4, "little") == form.masked(data)
 
 
-@settings(deadline=None, max_examples=100)
+@examples(20, many=100)
 @given(st.dictionaries(NAMES, VALUES, max_size=8), st.booleans())
 def test_every_value_of_an_example_is_found(tmp_path_factory, features, packed) -> None:
     path = tmp_path_factory.mktemp("example") / "x"
@@ -71,7 +72,7 @@ def test_a_file_that_ends_inside_a_record_keeps_those_before(cut: int, tmp_path:
     assert code == ("" if len(whole) - cut in ends else "tfrecord_truncated")
 
 
-@settings(deadline=None, max_examples=100)
+@examples(20, many=100)
 @given(st.integers(0, 11), st.integers(1, 255))
 def test_no_length_that_was_changed_is_believed(place: int, by: int) -> None:
     whole = bytearray(form.record(bytes(40)) + form.record(bytes(50)))
@@ -83,7 +84,7 @@ def test_no_length_that_was_changed_is_believed(place: int, by: int) -> None:
     assert (len(found), code) == (1, "tfrecord_damaged")
 
 
-@settings(deadline=None, max_examples=300)
+@examples(60, many=300)
 @given(st.binary(max_size=200), st.data())
 def test_what_is_no_example_is_an_error_of_ours_or_nothing(junk: bytes, data: st.DataObject) -> None:
     good = form.example({"image": [b"x" * 40], "label": [3], "box": [0.5]})

@@ -22,6 +22,8 @@ from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import FORMATS, TARGETS, each_kind
 from tests.parameters import short_list
 
+CHANGED = {"resize": 20, "repair": "exif,png,eoi,cmyk"}
+
 
 def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> set[str]:
     checked = imagenet_tools.check(root, index=index, read_data=read_data)
@@ -29,7 +31,7 @@ def codes(root: Path, index: Index | None = None, *, read_data: bool = True) -> 
 
 
 @each_kind
-@pytest.mark.parametrize("options", [{}, {"hash": True}, {"resize": 20, "repair": "exif,png,eoi,cmyk"}])
+@pytest.mark.parametrize("options", short_list([{}, {"hash": True}, CHANGED], {"hash": True}, CHANGED))
 def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], exported: Export) -> None:
     module = FORMATS[target]
     holds = module.WRITES.holds_bytes

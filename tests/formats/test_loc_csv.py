@@ -1,12 +1,13 @@
 """Kaggle's tables of boxes give boxes and labels; a bad row costs itself alone, and is reported."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools import schema
 from imagenet_tools.catalogue import labels
 from imagenet_tools.formats import loc_csv
+from tests.examples import examples
 
 HEADER = "ImageId,PredictionString\n"
 GOOD = "ILSVRC2012_val_00008726,n02119789 255 142 454 329 n02119789 44 21 322 295 \n"
@@ -145,7 +146,7 @@ def test_a_row_that_is_no_utf_8_costs_itself_alone(tmp_path):
     assert [len(rows) for rows in tables.values()] == [4, 2, 1]
 
 
-@settings(deadline=None, max_examples=200)
+@examples(40, many=200)
 @given(st.lists(st.sampled_from(["n01751748", "n00007846", "1", "-2.5", "nan", "x", ","]), max_size=20))
 def test_every_word_of_a_row_ends_in_a_box_or_in_a_bad_stretch(words):
     boxes, bad = loc_csv._split_boxes(" ".join(words))
