@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.lists import ClassList
     from imagenet_tools.catalogue.terms import FoundSynset
     from imagenet_tools.evaluation.evaluation import Evaluation
+    from imagenet_tools.evaluation.true_boxes import TrueBoxes
     from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.index import Index
@@ -289,23 +290,27 @@ def evaluate(
     truths: str | Path | Iterable[str | Path] = (),
     classes: str | Iterable[str] = (),
     unknown: str | Path | None = None,
+    boxes: str | Path | None = None,
+    blacklist: str | Path | None = None,
 ) -> Evaluation:
     """Score files of predictions against every truth that applies, and compare models.
 
     The order of the rows and the numbering of the classes are detected. Images are ILSVRC2012's validation or training
     images, or those of a data set with its classes: ImageNet-V2, -A, -R, -Sketch, -C, -D and ObjectNet, named with
-    their class folders.
+    their class folders. Detections are scored by ILSVRC's rule and by COCO's.
 
     Args:
         predictions: Files of classes or of scores, of one model each: npy, npz, csv, Parquet, JSON, an accuracy log
             of MLPerf, or a folder of texts of Ultralytics. Also a file of scores beside its file of classes, and a
-            list of the images of the rows.
+            list of the images of the rows. Or detections: the devkit's lines, COCO's results, texts of Ultralytics.
         rows: The order of the rows, if it is not detected: "numbers" (sorted by file name), "folders" (sorted by
-            class, then by file name), or a file that lists the images.
+            class, then by file name), or a file that lists the images. Of detections: the list that numbers the images.
         labels: The published list that numbers the classes, if it is not detected.
         truths: Files with more labels of the images: ImageNet multilabel, ImageNet-X, or lists of valid labels.
         classes: Lists of classes to score by as well: published names, files of `cut`, files of classes, or a,b,c.
         unknown: Outputs for images of none of the classes, as ImageNet-O's, to score by AUPR.
+        boxes: What has the true boxes, to score predicted boxes by: an index, an export, a source, COCO's instances.
+        blacklist: Pairs of image index and class that ILSVRC's detection score leaves out: a file of the devkit.
 
     Returns:
         The scores of each model, with the evidence of the orders; and each later model compared with the first.
@@ -319,6 +324,11 @@ def evaluate(
     """
     from imagenet_tools.evaluation.evaluation import evaluate as score
 
+    def true_boxes(dataset: str) -> TrueBoxes:
+        from imagenet_tools.exports import true_boxes
+
+        return true_boxes.read(Path(str(boxes)), _readers(), dataset)
+
     return score(
         [Path(path) for path in _several(predictions)],
         rows=rows,
@@ -326,6 +336,8 @@ def evaluate(
         truths=[Path(path) for path in _several(truths)],
         class_lists=[classes] if isinstance(classes, str) else list(classes),
         unknown=None if unknown is None else Path(unknown),
+        boxes=None if boxes is None else true_boxes,
+        blacklist=None if blacklist is None else Path(blacklist),
     )
 
 

@@ -29,6 +29,7 @@ import numpy as np
 
 import imagenet_tools
 from data.make_readme import PART
+from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import labels
 from tests import in_process
 from tests.evaluation import predictions
@@ -220,6 +221,22 @@ def _ultralytics(path: Path, demo: Path) -> None:
         (path / "labels" / f"{image_id}.txt").write_text("".join(lines))
 
 
+def _detections(path: Path, demo: Path) -> None:
+    """Write texts as Ultralytics' detector saves them: the true boxes of dogs, every third of another class."""
+    index = imagenet_tools.open_index(demo / "imagenet.index")
+    dogs = sorted({*index.select(under="dog.n.01", from_="val").wnids()})
+    (path / "labels").mkdir(parents=True)
+    rows = index.sql(
+        "SELECT image_id, boxes.wnid, nxmin, nymin, nxmax, nymax FROM boxes JOIN images USING (dataset, image_id) "
+        "WHERE split = 'val' AND nxmin IS NOT NULL ORDER BY ALL"
+    ).fetchall()
+    for n, (image_id, wnid, *edges) in enumerate(row for row in rows if row[1] in dogs):
+        number = (dogs.index(wnid) + (n % 3 == 0)) % len(dogs)
+        numbers = [f"{value:.6f}" for value in bbox.yolo(*edges)]
+        with (path / "labels" / f"{image_id}.txt").open("a") as file:
+            file.write(f"{number} {' '.join(numbers)} {1 - n / 100:.2f}\n")
+
+
 # What a page can ask for beside the demo: each function writes it at a path, from the demo.
 def _coco(path: Path, demo: Path) -> None:
     """Write six photos as COCO has them, and as LVIS divides them."""
@@ -251,6 +268,7 @@ def _coco(path: Path, demo: Path) -> None:
 GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
     "bboxes_annotations.tar.gz": _whole_boxes,
     "coco": _coco,
+    "det-predictions": _detections,
     "fall11_whole.tar": _fall11,
     "hub": _hub,
     "kaggle": _kaggle,

@@ -132,8 +132,7 @@ def normalise(
     left, top, right, bottom = (np.where(area, edge, np.nan) for edge in (left, top, right, bottom))
     shown = np.where(masks["size_turned"] & np.isin(orientation, TRANSPOSED), orientation, 1)
     if (shown != 1).any():
-        back = np.where(shown == 6, 8, np.where(shown == 8, 6, shown))  # 5 and 7 are their own inverses
-        left, top, right, bottom = turn(left, top, right, bottom, back)
+        left, top, right, bottom = turn_back(left, top, right, bottom, shown)
     bits = np.zeros(len(finite), np.int64)
     for code, mask in masks.items():
         bits |= mask * _BITS[code]
@@ -222,6 +221,45 @@ def turn(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, o
     x1, x2 = np.where(mirrored_x, 1 - x2, x1), np.where(mirrored_x, 1 - x1, x2)
     y1, y2 = np.where(mirrored_y, 1 - y2, y1), np.where(mirrored_y, 1 - y1, y2)
     return x1, y1, x2, y2
+
+
+def inclusive_overlaps(boxes: ArrayLike, others: ArrayLike) -> Floats:
+    """Return the intersection over union of each box with another, as ILSVRC's devkit: edges are pixels of the box.
+
+    Args:
+        boxes: xmin, ymin, xmax, ymax in pixels: (..., 4).
+        others: The other boxes, likewise.
+
+    Returns:
+        (...): 0 to 1; 0 if they share no pixel.
+    """
+    a, b = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
+    shared = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
+    common = np.where((shared > 0).all(axis=-1), shared.prod(axis=-1), 0.0)
+    united = _inclusive_sides(a).prod(axis=-1) + _inclusive_sides(b).prod(axis=-1) - common
+    return np.asarray(common / united, np.float64)
+
+
+def detection_thresholds(boxes: Floats) -> Floats:
+    """Return the overlap that ILSVRC's detection task demands for each true box: 0.5, and less for small ones.
+
+    It is w * h / ((w + 10) * (h + 10)) if that is less: 5 pixels on each side are forgiven.
+
+    Args:
+        boxes: xmin, ymin, xmax, ymax in pixels: (n, 4).
+    """
+    sides = _inclusive_sides(boxes)
+    return np.asarray(np.minimum(0.5, (sides / (sides + 10)).prod(axis=1)), np.float64)
+
+
+def _inclusive_sides(boxes: Floats) -> Floats:
+    return boxes[..., 2:] - boxes[..., :2] + 1
+
+
+def turn_back(left: ArrayLike, top: ArrayLike, right: ArrayLike, bottom: ArrayLike, orientation: ArrayLike) -> Edges:
+    """Return fractions of the stored image, from fractions of the image with its EXIF orientation applied."""
+    tag = np.asarray(orientation)
+    return turn(left, top, right, bottom, np.where(tag == 6, 8, np.where(tag == 8, 6, tag)))  # 5 and 7: own inverses
 
 
 def sql_in_square(edge: str, side: str) -> str:

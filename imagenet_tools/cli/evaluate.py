@@ -37,6 +37,18 @@ from imagenet_tools.storage.files import refuse_taken, whole, write_whole
     help="Outputs for images of no class, as ImageNet-O's: AUPR.",
 )
 @click.option(
+    "--boxes",
+    metavar="PATH",
+    type=click.Path(path_type=Path, exists=True),
+    help="What has the true boxes, to score predicted ones: an index, an export, a source, COCO's instances.",
+)
+@click.option(
+    "--blacklist",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Pairs of image and class that ILSVRC's detection score leaves out, of the devkit.",
+)
+@click.option(
     "-o", "--output", type=options.PATH, help="Write a row an image to this Parquet file, which must not exist."
 )
 @click.option("--report", type=options.PATH, help="Write an HTML page with charts to this file, which must not exist.")
@@ -48,6 +60,8 @@ def command(
     truths: tuple[Path, ...],
     classes: tuple[str, ...],
     unknown: Path | None,
+    boxes: Path | None,
+    blacklist: Path | None,
     output: Path | None,
     report: Path | None,
 ) -> None:
@@ -60,23 +74,35 @@ def command(
     of as many. The file of -o is a table for `query --with`. The page of --report shows the images of the worst
     confusions if -i names their index.
 
+    Predicted boxes are scored by true ones, which --boxes names: classes with a box each by ILSVRC's localisation
+    error, detections by ILSVRC's mean average precision and by COCO's. COCO's needs imagenet-tools[coco].
+
     Examples:
         imagenet-tools evaluate resnet50.npy
         imagenet-tools evaluate top5.npy top5_probabilities.npy
         imagenet-tools evaluate resnet50.csv vit.csv -o images.parquet
         imagenet-tools evaluate resnet50.npy -i imagenet.index --report resnet50.html
         imagenet-tools evaluate resnet50.npy --classes breeds-living17 --truth human_accuracy_v3.0.0.json
+        imagenet-tools evaluate detections.json --boxes as-coco/annotations/instances_val.json
 
     PREDICTIONS:
         npy, npz    classes (n,) or (n, k), or scores of all classes (n, C)
         tables      csv, text, Parquet, JSON lines: images, classes, probabilities
         JSON        rows, timm's results, an accuracy log of MLPerf
         folder      texts of Ultralytics' save_txt
+        boxes       the devkit's lines, Kaggle's submission, COCO's results, tables with boxes
     """
     for path in filter(None, (output, report)):
         refuse_taken(str(path))
     result = imagenet_tools.evaluate(
-        predictions, rows=rows, labels=labels, truths=truths, classes=classes, unknown=unknown
+        predictions,
+        rows=rows,
+        labels=labels,
+        truths=truths,
+        classes=classes,
+        unknown=unknown,
+        boxes=boxes,
+        blacklist=blacklist,
     )
     if output is not None:
         import pyarrow.parquet as pq

@@ -108,6 +108,7 @@ class Alignment:
     numbering: ListNumbering
     evidence: tuple[str, ...]
     notes: tuple[str, ...]
+    is_reversed: bool = False  # the file has the classes of a row best last
     folders: ClassList | None = None  # `classes` are these folders of classes of ILSVRC2012, and are no wnids
 
     @property
@@ -356,7 +357,8 @@ def _translated(
     if without:
         notes.append(f"{count_of(without, 'row')} predict no class (the background, or a number below 0): wrong")
     is_sorted = (one.scores is not None and one.scores.shape == one.top.shape) or metrics.is_best_first(top, truth)
-    if not is_sorted and metrics.is_best_first(top[:, ::-1], truth):
+    is_reversed = not is_sorted and metrics.is_best_first(top[:, ::-1], truth)
+    if is_reversed:
         top, is_sorted = top[:, ::-1], True
         notes.append("its classes are best last: they are read from the right")
     if not is_sorted:
@@ -374,6 +376,7 @@ def _translated(
         numbering,
         evidence,
         tuple(notes),
+        is_reversed,
     )
     if order.folders is None or order.listed is None:
         return alignment

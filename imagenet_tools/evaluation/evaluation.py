@@ -13,12 +13,14 @@ import numpy as np
 
 from imagenet_tools.catalogue import lists as published_lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation import metrics
+from imagenet_tools.evaluation import detections, metrics
 from imagenet_tools.evaluation import truths as truth_files
 from imagenet_tools.evaluation.alignment import ROWS, align
 from imagenet_tools.evaluation.class_lists import anomaly_scores, by_list, masked
 from imagenet_tools.evaluation.corruptions import CONVENTION, Condition, CorruptionErrors, divided
-from imagenet_tools.evaluation.files import read_all, read_rows
+from imagenet_tools.evaluation.detection_scores import DetectionScores, detection_scores
+from imagenet_tools.evaluation.files import distinct_names, read_all, read_rows
+from imagenet_tools.evaluation.localisation import localisation
 from imagenet_tools.evaluation.measures import Measure, of_rows
 from imagenet_tools.evaluation.scores import N_SHOWN, ModelScores, scores_of
 from imagenet_tools.text import count_of, html_of
@@ -26,13 +28,17 @@ from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
     from imagenet_tools.evaluation.alignment import Alignment
     from imagenet_tools.evaluation.files import Predictions, RowList
     from imagenet_tools.evaluation.metrics import Ints
+    from imagenet_tools.evaluation.true_boxes import TrueBoxes
+
+    # Returns the true boxes; of those of several data sets, those of one.
+    BoxReader = Callable[[str], TrueBoxes]
 
     Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # title, head, rows
 
@@ -65,6 +71,7 @@ class Evaluation:
     models: tuple[ModelScores, ...]
     comparisons: tuple[Comparison, ...] = ()
     corruptions: tuple[CorruptionErrors, ...] = ()  # of the models on ImageNet-C, which are not in `models`
+    detections: tuple[DetectionScores, ...] = ()  # of detectors, which are not in `models` either
 
     def __repr__(self) -> str:
         parts = []
@@ -74,6 +81,9 @@ class Evaluation:
         for one in self.corruptions:
             error = "not complete" if one.mce is None else f"{one.mce:.2%}"
             parts.append(f"{one.model}: mean corruption error {error}")
+        for detector in self.detections:
+            measures = detector.measures.values()
+            parts.append(f"{detector.name}: {', '.join(f'{m.name} {m.value:.2%}' for m in list(measures)[:2])}")
         return f"Evaluation: {'; '.join(parts)}"
 
     def _repr_html_(self) -> str:
@@ -88,11 +98,14 @@ class Evaluation:
         for model in self.models:
             aligned = model.aligned
             lines += [f"{model.name}: {text}" for text in (aligned.about, *aligned.evidence, *aligned.notes)]
-        return [*lines, _COST, _INTERVALS]
+        lines += [f"{detector.name}: {text}" for detector in self.detections for text in detector.notes]
+        return [*lines, _COST, _INTERVALS] if self.models else lines
 
     def _measure_tables(self) -> Iterator[Table]:
         if self.models:
             yield _measure_table(self.models)
+        if self.detections:
+            yield _measure_table(self.detections)
         for one in self.corruptions:
             yield f"{one.model} on ImageNet-C: {CONVENTION}", ("corruption", "error", "of AlexNet's"), one.rows()
 
@@ -113,6 +126,10 @@ class Evaluation:
             yield title + "mistakes by lowest common hypernym", ("hypernym", "mistakes", "share"), common
             pairs = [(_name(f["wnid"]), _name(f["predicted"]), f["n"]) for f in model.confusions()[:N_SHOWN]]
             yield title + "classes most confused", ("label", "predicted", "rows"), pairs
+        for detector in self.detections:
+            classes = sorted(detector.classes, key=lambda facts: facts["ap"])[:N_SHOWN]
+            worst = [(_name(f["class"]), _percent(f["ap"]), f["n"], f["detections"]) for f in classes]
+            yield f"{detector.name}: classes with the least AP", ("class", "AP", "boxes", "detections"), worst
         for pair in self.comparisons:
             yield _comparison_table(pair)
             for word, classes in (("gains", pair.gains), ("loses", pair.losses)):
@@ -127,6 +144,7 @@ class Evaluation:
             "models": [model.facts() for model in self.models],
             "comparisons": [pair._asdict() for pair in self.comparisons],
             "corruptions": [one.facts() for one in self.corruptions],
+            "detections": [one.facts() for one in self.detections],
         }
 
     def table(self) -> pa.Table:
@@ -134,7 +152,7 @@ class Evaluation:
         import pyarrow as pa
 
         if not self.models:
-            raise UsageError("ImageNet-C's figures are of conditions. Expected predictions of other images for -o.")
+            raise UsageError("Found no classes of images for -o, but ImageNet-C or detections. Leave -o out.")
         return pa.concat_tables([model.image_table() for model in self.models])
 
 
@@ -146,16 +164,18 @@ def evaluate(
     truths: Sequence[Path] = (),
     class_lists: Sequence[str] = (),
     unknown: Path | None = None,
+    boxes: BoxReader | None = None,
+    blacklist: Path | None = None,
 ) -> Evaluation:
     """Score files of predictions; see imagenet_tools.evaluate."""
+    if detectors := _of_detectors(paths, boxes, rows, blacklist, space):
+        if truths or class_lists or unknown is not None:
+            raise UsageError(f"{detectors[0].name}: found detections. Leave --truth, --classes and --unknown out.")
+        return Evaluation((), detections=detectors)
     label_files = [truth_files.read(path) for path in truths]
-    predictions, lists = read_all(paths)
+    predictions, lists = _read(paths)
+    true = None if boxes is None else _true_boxes(predictions, boxes)
     order = None if rows is None else _read_order(rows)
-    unnamed = {len(one) for one in predictions if one.images is None}
-    for listed in lists:
-        if len(listed.images) not in unnamed:
-            message = f"{listed.name} lists {count_of(len(listed.images), 'image')}, and no other file has as many rows"
-            raise UsageError(f"{message} without names. Expected a list of the rows of a file, or leave it out.")
     models: list[ModelScores] = []
     errors: dict[str, dict[Condition, float]] = {}
     for one, name, condition in divided(predictions):
@@ -168,6 +188,8 @@ def evaluate(
             continue
         model = scores_of(one, aligned)
         model.measures.update(masked(one, aligned))
+        if true is not None:
+            model.measures.update(localisation(one, aligned, true))
         for text in class_lists:
             model.measures.update(by_list(text, one, aligned))
         for labels in label_files:
@@ -179,6 +201,55 @@ def evaluate(
     pairs = (_compared(ranked[0], other) for other in ranked[1:])
     corruptions = tuple(CorruptionErrors(name, by_condition) for name, by_condition in errors.items())
     return Evaluation(tuple(models), tuple(pair for pair in pairs if pair.n), corruptions)
+
+
+def _of_detectors(
+    paths: Sequence[Path],
+    boxes: BoxReader | None,
+    rows: str | Path | None,
+    blacklist: Path | None,
+    space: str | None,
+) -> tuple[DetectionScores, ...]:
+    """Return the scores of files of detections; () if the files are of classes of images."""
+    named = zip(paths, distinct_names(paths), strict=True)
+    found = [one for path, name in named if (one := detections.read(path, name)) is not None]
+    if not found:
+        if blacklist is not None:
+            raise UsageError(f"--blacklist {blacklist}: it is for detections, and found none. Leave it out.")
+        return ()
+    if len(found) < len(paths):
+        raise UsageError(f"{found[0].name}: found classes of images beside its detections. Expected files of one kind.")
+    if boxes is None:
+        raise UsageError(
+            f"{found[0].name}: found detections, and no true boxes. Name an index, an export, or a file of COCO's "
+            "instances that has them: --boxes PATH."
+        )
+    true = boxes("ilsvrc-det")
+    listed = None if rows is None else detections.read_list(Path(rows))
+    pairs = () if blacklist is None else detections.read_pairs(blacklist)
+    placed = ((one.name, detections.placed(one, true, listed=listed, blacklist=pairs, space=space)) for one in found)
+    return tuple(detection_scores(name, one) for name, one in placed)
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[Predictions], list[RowList]]:
+    """Return the predictions and the lists of rows; each list must be of the rows of a file."""
+    predictions, lists = read_all(paths)
+    unnamed = {len(one) for one in predictions if one.images is None}
+    for listed in lists:
+        if len(listed.images) not in unnamed:
+            message = f"{listed.name} lists {count_of(len(listed.images), 'image')}, and no other file has as many rows"
+            raise UsageError(f"{message} without names. Expected a list of the rows of a file, or leave it out.")
+    return predictions, lists
+
+
+def _true_boxes(predictions: Sequence[Predictions], boxes: BoxReader) -> TrueBoxes:
+    without = [one.name for one in predictions if one.boxes is None]
+    if without:
+        raise UsageError(
+            f"{without[0]}: found no predicted boxes to score by --boxes. Expected a box for each class, or "
+            "detections; else leave --boxes out."
+        )
+    return boxes("ilsvrc2012")
 
 
 def _read_order(rows: str | Path) -> str | RowList:
@@ -243,7 +314,7 @@ def _compared(first: ModelScores, second: ModelScores) -> Comparison:
 # ---- tables
 
 
-def _measure_table(models: Sequence[ModelScores]) -> Table:
+def _measure_table(models: Sequence[ModelScores] | Sequence[DetectionScores]) -> Table:
     known = {key: measure for model in models for key, measure in model.measures.items()}
     keys = sorted(known, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
     if len(models) == 1:

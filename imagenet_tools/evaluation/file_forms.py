@@ -7,6 +7,9 @@ JSON lines             the same, a row a line
 JSON                   a list of rows; rows by image; columns and data, as timm's json-split; a list of classes
 MLPerf accuracy log    {"qsl_idx": 0, "data": "41000000"}: the class in hex, as int32, float32 or int64
 folder of texts        Ultralytics' save_txt, a file an image: 0.93 tench
+localisation           the devkit's lines of up to five classes with a box each: 490 111 108 441 193 361 ...
+                       Kaggle's submission: ILSVRC2012_val_00000001,n01751748 111 108 441 193 n01753488 ...
+                       Parquet and JSON with lists of classes and of boxes, xmin ymin xmax ymax each
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ EXPECTED = (
     "an accuracy log of MLPerf, or the folder of texts of Ultralytics"
 )
 
+_N_LOCALISED = 5  # classes with boxes that count
 _MAX_INT32_CLASS = 1 << 20  # 1.0 as float32 is 1,065,353,216 as int32
 
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\[.*", re.IGNORECASE)
@@ -48,7 +52,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, OSError, EOFError, RecursionE
 
 
 def columns_of(path: Path) -> dict[str, Array]:
-    """Return the columns of a file by name: (n,) or (n, k).
+    """Return the columns of a file by name: (n,) or (n, k); boxes are (n, k, 4).
 
     Raises:
         UsageError: The file is none of the forms that are drawn at the head of this module.
@@ -99,9 +103,7 @@ def _of_table(path: Path, table: pa.Table) -> dict[str, Array]:
             row = column.is_null().to_pylist().index(True)
             raise UsageError(f"{path}: row {row + 1:,} has no {name}. Expected a value in each row.")
         if types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
-            lengths = set(column.value_lengths().to_pylist()) if len(column) else {0}
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            columns[name] = _shaped(path, _matrix(path, name, values, len(column), lengths))
+            columns[name] = _of_lists(path, name, column)
         elif types.is_boolean(column.type) or types.is_temporal(column.type):
             continue
         else:
@@ -110,11 +112,31 @@ def _of_table(path: Path, table: pa.Table) -> dict[str, Array]:
     return columns
 
 
+def _of_lists(path: Path, name: str, column: pa.Array) -> Array:
+    """Return a column of lists as (n, k), or of lists of boxes as (n, k, 4)."""
+    from pyarrow import types
+
+    lengths = set(column.value_lengths().to_pylist()) if len(column) else {0}
+    values = column.flatten()
+    if not types.is_nested(values.type):
+        return _shaped(path, _matrix(path, name, values.to_numpy(zero_copy_only=False), len(column), lengths))
+    sides = set(values.value_lengths().to_pylist())
+    flat = values.flatten().to_numpy(zero_copy_only=False)
+    return _boxes(path, name, _matrix(path, name, _matrix(path, name, flat, len(values), sides), len(column), lengths))
+
+
+def _boxes(path: Path, name: str, values: Array) -> Array:
+    if values.ndim != 3 or values.shape[2] != 4 or values.dtype.kind not in "iuf":
+        shape = f"{values.dtype} of shape {values.shape}"
+        raise UsageError(f"{path}: {name} is {shape}; expected lists of boxes of four numbers: xmin, ymin, xmax, ymax.")
+    return values.astype(np.float64)
+
+
 def _matrix(path: Path, name: str, values: Array, n: int, lengths: set[int]) -> Array:
     if len(lengths) != 1 or 0 in lengths:
         found = f"{min(lengths)} to {max(lengths)} values"
         raise UsageError(f"{path}: the rows of {name} have {found}; expected as many in each row.")
-    return values.reshape(n, lengths.pop())
+    return values.reshape(n, lengths.pop(), *values.shape[1:])
 
 
 def _lists_in_text(path: Path, name: str, values: Texts) -> Array:
@@ -147,13 +169,40 @@ def _text_columns(path: Path) -> dict[str, Array]:
     if not data:
         raise UsageError(f"{path}: it is empty. {EXPECTED}.")
     if data[:1] not in (b"{", b"["):
-        return _of_table(path, _csv(data))
+        return _localised(path, data) or _of_table(path, _csv(data))
     first, _, rest = data.partition(b"\n")
     if first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{"):
         from pyarrow import json as arrow_json
 
         return _of_table(path, arrow_json.read_json(io.BytesIO(data)))
     return _json(path, json.loads(data))
+
+
+def _localised(path: Path, data: bytes) -> dict[str, Array] | None:
+    """Return the classes and boxes of lines of `class xmin ymin xmax ymax`, up to five times; None for other lines.
+
+    A row with fewer than another has its last class and box again, which changes no error among the best five.
+    """
+    first, _, rest = data.partition(b"\n")
+    is_kaggle = first.replace(b'"', b"").strip() == b"ImageId,PredictionString"
+    if not is_kaggle and (len(first.split()) % 5 or b"," in first):
+        return None
+    lines = (rest if is_kaggle else data).decode(errors="replace").splitlines()
+    cells = [line.replace('"', "").partition(",")[:: 2 if is_kaggle else 1] for line in lines if line.strip()]
+    rows = [cell[-1 if is_kaggle else 0].split() for cell in cells]
+    if not is_kaggle and not all(len(row) % 5 == 0 and all(map(_NUMBER.fullmatch, row)) for row in rows[:100]):
+        return None
+    wrong = next((n for n, row in enumerate(rows, 1) if len(row) % 5 or not row), None)
+    if wrong is not None:
+        problem = f"row {wrong:,} has {len(rows[wrong - 1])} values"
+        raise UsageError(f"{path}: {problem}; expected one to five times a class and its xmin ymin xmax ymax.")
+    k = min(_N_LOCALISED, max(map(len, rows)) // 5)
+    values = np.array([(row + row[-5:] * k)[: 5 * k] for row in rows]).reshape(len(rows), k, 5)
+    boxes = values[..., 1:].astype(np.float64)
+    if not is_kaggle and (boxes[..., :2] > boxes[..., 2:]).any():
+        return None  # five classes a row
+    columns: dict[str, Array] = {"label": _numbers_or_texts(values[..., 0]), "boxes": boxes}
+    return {"image": np.array([cell[0] for cell in cells], object), **columns} if is_kaggle else columns
 
 
 def _csv(data: bytes) -> pa.Table:
@@ -198,6 +247,8 @@ def _json_column(path: Path, name: str, values: list[Any]) -> Array:
     if None in values:
         raise UsageError(f"{path}: row {values.index(None) + 1:,} has no {name}. Expected a value in each row.")
     if isinstance(values[0], list):
+        if values[0] and isinstance(values[0][0], list):
+            return _boxes(path, name, np.array(values))
         flat = [item for row in values for item in row]
         return _shaped(path, _matrix(path, name, _numbers_or_texts(flat), len(values), {len(row) for row in values}))
     return _shaped(path, _numbers_or_texts(values))

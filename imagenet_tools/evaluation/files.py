@@ -53,6 +53,7 @@ class Predictions:
     images: Texts | None = field(default=None, repr=False)  # (n,): stems
     paths: Texts | None = field(default=None, repr=False)  # (n,): the images as the file names them, with folders
     truth: Array | None = field(default=None, repr=False)  # (n,), int64 or texts: true labels
+    boxes: Array | None = field(default=None, repr=False)  # (n, k, 4): xmin, ymin, xmax, ymax in pixels, of `top`
     by_place: bool = False  # the images are named by their place in the order of file names
     notes: tuple[str, ...] = ()
 
@@ -80,7 +81,7 @@ def read_all(paths: Sequence[Path]) -> tuple[list[Predictions], list[RowList]]:
     Raises:
         UsageError: A file is none of these forms, or its values are no classes or scores.
     """
-    names = _distinct_names(paths)
+    names = distinct_names(paths)
     predictions: list[Predictions] = []
     lists: list[RowList] = []
     loose: list[tuple[Path, Array]] = []
@@ -119,7 +120,7 @@ def take(one: Predictions, rows: Array, name: str) -> Predictions:
     """Return the predictions of some rows, under a name."""
     columns: dict[str, Any] = {
         key: None if (values := getattr(one, key)) is None else values[rows]
-        for key in ("scores", "outputs", "norms", "images", "paths", "truth")
+        for key in ("scores", "outputs", "norms", "images", "paths", "truth", "boxes")
     }
     return replace(one, name=name, top=one.top[rows], **columns)
 
@@ -130,10 +131,12 @@ def by_score(one: Predictions, scores: Array) -> Predictions:
     changed = int((order[:, 0] != 0).sum())
     note = (f"the classes are not best first in {changed:,} rows: sorted by their scores",)
     top, scores = (np.take_along_axis(values, order, axis=1) for values in (one.top, scores))
-    return replace(one, top=top, scores=scores, notes=one.notes + (note if changed else ()))
+    boxes = None if one.boxes is None else np.take_along_axis(one.boxes, order[..., None], axis=1)
+    return replace(one, top=top, scores=scores, boxes=boxes, notes=one.notes + (note if changed else ()))
 
 
-def _distinct_names(paths: Sequence[Path]) -> list[str]:
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each file: its stem, or its path if several have one stem."""
     stems = Counter(path.stem for path in paths)
     return [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
 
@@ -149,6 +152,7 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
     if len(n_rows) != 1:
         raise UsageError(f"{path}: found {sorted(n_rows)} rows in its columns; expected as many in each. {EXPECTED}.")
     rest = {key: values for key, values in columns.items() if not _counts_rows(key, values, len(columns))}
+    boxes = _take_boxes(rest)
     paths = _take_images(rest)
     images = None if paths is None else _stems(paths)
     scores = _take_scores(path, rest)
@@ -160,7 +164,11 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
         if images is not None and paths is not None and _lists_rows(rest, truth, scores):
             return RowList(name, images, paths, texts[0])
         top = _classes(path, numbers or texts)
-        one = Predictions(name, top, images=images, paths=paths, truth=truth, by_place="qsl_idx" in columns)
+        if boxes is not None and boxes.shape[:2] != top.shape:
+            found = f"found {top.shape[1]} classes and {boxes.shape[1]} boxes a row"
+            raise UsageError(f"{path}: {found}; expected as many.")
+        by_place = "qsl_idx" in columns
+        one = Predictions(name, top, images=images, paths=paths, truth=truth, boxes=boxes, by_place=by_place)
         return _with_scores(path, one, scores)
     if scores is not None and has_outputs:
         top, best, norms = rank(path, scores)
@@ -222,6 +230,16 @@ def _counts_rows(key: str, values: Array, n_columns: int) -> bool:
     """Return True for a column that numbers the rows, as pandas writes it."""
     is_index = n_columns > 1 and values.ndim == 1 and values.dtype.kind in "iu" and len(values) > 1
     return is_index and not _PREDICTED.search(key.replace("index", "")) and bool((np.diff(values) == 1).all())
+
+
+def _take_boxes(columns: dict[str, Array]) -> Array | None:
+    """Take the column of boxes out of the columns: (n, k, 4)."""
+    keys = [key for key, values in columns.items() if values.ndim == 3]
+    keys += [key for key, values in columns.items() if "box" in key.lower() and values.shape[1:] == (4,)]
+    if not keys:
+        return None
+    boxes = columns.pop(keys[0])
+    return boxes if boxes.ndim == 3 else boxes[:, None]
 
 
 def _take_images(columns: dict[str, Array]) -> Texts | None:

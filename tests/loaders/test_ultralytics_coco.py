@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import faster_coco_eval
+import numpy as np
 import pytest
 import supervision
 from pycocotools.coco import COCO
@@ -126,6 +127,35 @@ def test_objects_of_classes_that_nobody_looked_for_are_not_held_against_a_detect
     assert scores[False] < 0.9
     assert scores[True] == pytest.approx(1)
     say(f"AP {scores[True]:.3f}, not {scores[False]:.3f}")
+
+
+@pytest.mark.proof(target="coco", loader="evaluate, beside pycocotools and faster-coco-eval")
+@SPLITS
+def test_evaluate_gives_the_figures_of_both_libraries(coco: Export, split: str, tmp_path: Path, say: Say) -> None:
+    file = file_of(coco, split)
+    rng = np.random.default_rng(0)
+    results = []
+    for one in perfect(file) * 3:  # boxes near the true ones, some of another class, with scores that are often equal
+        box = (np.array(one["bbox"]) * rng.normal(1, 0.1, 4)).tolist()
+        category = one["category_id"] if rng.random() < 0.8 else int(rng.integers(1, len(coco.classes) + 1))
+        results.append(one | {"bbox": box, "category_id": category, "score": int(rng.integers(1, 9)) / 8})
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    [model] = imagenet_tools.evaluate(tmp_path / "results.json", boxes=file).detections
+    keys = {0: "coco_map", 1: "coco_map_50", 2: "coco_map_75", 3: "coco_map_small", 4: "coco_map_medium",
+            5: "coco_map_large", 8: "coco_ar_100"}  # fmt: skip
+    found = COCO(file)
+    scored = COCOeval(found, found.loadRes(results), "bbox")
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    faster = faster_coco_eval.COCO(file)
+    also = faster_coco_eval.COCOeval_faster(faster, faster.loadRes(results), "bbox")
+    also.run()
+    for place, key in keys.items():
+        expected = -1 if key not in model.measures else model.measures[key].value
+        assert expected == scored.stats[place] == pytest.approx(also.stats[place], abs=1e-12), key
+    assert 0.05 < scored.stats[0] < 0.95
+    say(f"{split} AP {scored.stats[0]:.4f}")
 
 
 @pytest.mark.proof(target="coco", loader="torchvision CocoDetection")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,27 @@ def test_the_page_s_detector_is_scored(
     exec(page_code("yolo11n.yaml", "ultralytics").replace("yolo11n", version), names)
     assert names["scores"].nt_per_class.sum() == 23
     say(f"{version}: mAP {names['scores'].box.map:.3f} of 23 boxes")
+
+
+@pytest.mark.proof(target="yolo", loader="docs: YOLO predict and val, evaluate")
+def test_the_page_s_detections_are_scored(at_the_page: Path, caplog: pytest.LogCaptureFixture, say: Say) -> None:
+    """Texts of predict, and the JSON of val, of which Ultralytics itself prints COCO's figures."""
+    names: dict[str, Any] = {}
+    exec(page_code("yolo11n.yaml", "ultralytics"), names)
+    detector = names["detector"]
+    made = detector.val(data="dogs-det/data.yaml", imgsz=64, save_json=True, rect=False, max_det=20, conf=0.0001)
+    exec(page_code("det-predictions", "ultralytics").replace("conf=0.001", "conf=0.0001, max_det=20"), names)
+    texts = at_the_page / "det-predictions" / "labels"
+    results = Path(made.save_dir) / "predictions.json"
+    [by_text] = imagenet_tools.evaluate(texts, boxes="dogs-det").detections
+    [by_json] = imagenet_tools.evaluate(results, boxes="dogs-det").detections
+    for model in (by_text, by_json):
+        assert sum(facts["n"] for facts in model.classes) == 23
+        assert sum(facts["detections"] for facts in model.classes) > 100
+    n = sum(len(path.read_text().splitlines()) for path in texts.iterdir())
+    assert sum(facts["detections"] for facts in by_text.classes) == n
+    [printed] = re.findall(r"\(AP\) @\[ IoU=0\.50 +\| area= +all .* = ([\d.]+)", caplog.text)
+    found = by_json.measures["coco_map_50"].value
+    assert found == pytest.approx(float(printed), abs=0.0005)
+    assert found > 0
+    say(f"{n} boxes of texts, {len(json.loads(results.read_text()))} of JSON: mAP50 {found:.4f}, and {printed}")

@@ -1,0 +1,255 @@
+"""Read the boxes that a detector predicts, with their classes and scores; the content tells the form.
+
+devkit           lines of ILSVRC's detection task: image_index class score xmin ymin xmax ymax. The index is the place
+                 of the image in ImageSets/DET/val.txt, from 1; the class is an ILSVRC_DET_ID; pixels are inclusive
+coco             COCO's results: [{"image_id": 1, "category_id": 18, "bbox": [x, y, width, height], "score": 0.9}]
+ultralytics      the folder of save_txt with save_conf, a file an image: class xc yc width height score, fractions
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imagenet_tools.annotations import bbox
+from imagenet_tools.catalogue import lists
+from imagenet_tools.catalogue.given_lists import published
+from imagenet_tools.errors import UsageError
+from imagenet_tools.evaluation.file_forms import columns_of
+from imagenet_tools.evaluation.files import stem_of
+from imagenet_tools.text import count_of, some_of
+from imagenet_tools.wordnet.wnid import is_wnid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from imagenet_tools.evaluation.files import Array, Texts
+    from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
+    from imagenet_tools.evaluation.true_boxes import TrueBoxes
+
+_HEAD_BYTES = 1 << 16
+_MIN_BOXES_SHARE = 0.6
+_DET_LIST = "ilsvrc-det200"
+_NUMBERS = re.compile(r"\s*[-+]?\d+(\s+[-+\d.eE]+)+\s*")
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The detections of one model as its file has them."""
+
+    name: str
+    form: str  # devkit, coco or ultralytics
+    images: Array = field(repr=False)  # (n,): numbers, or stems
+    numbers: Ints = field(repr=False)  # (n,): of the classes
+    scores: Floats = field(repr=False)  # (n,)
+    boxes: Floats = field(repr=False)  # (n, 4): xmin, ymin, xmax, ymax: pixels; of ultralytics fractions as shown
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedDetections:
+    """Detections of images and classes of the truth, the best first; of equal scores the first image comes first."""
+
+    of: Ints = field(repr=False)  # (n,): the place of the image
+    classes: Texts = field(repr=False)  # (n,)
+    scores: Floats = field(repr=False)
+    edges: Floats = field(repr=False)  # (n, 4): in pixels of the raster as stored
+    true: TrueBoxes  # of the images that are evaluated
+    blacklist: frozenset[tuple[int, str]] = frozenset()  # (place of an image, class) that do not count for ILSVRC
+
+
+def read(path: Path, name: str) -> Detections | None:
+    """Return the detections of a file or folder; None if it is none of the forms at the head of this module."""
+    if path.is_dir():
+        return _ultralytics(path, name)
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.lstrip()[:1] == b"[":
+        return _coco(path, name) if b'"category_id"' in head and b'"bbox"' in head else None
+    lines = head.decode(errors="replace").splitlines()[:100]
+    complete = lines[:-1] if len(head) == _HEAD_BYTES else lines
+    rows = [line.split() for line in complete if line.strip()]
+    if not rows or any(len(row) != 7 for row in rows) or not all(map(_NUMBERS.fullmatch, map(" ".join, rows))):
+        return None
+    values = np.array(rows, np.float64)
+    is_whole = (values[:, :2] == np.floor(values[:, :2])).all()
+    # A quarter of the rows of seven classes. In the devkit's own sample, a few per cent of the boxes have no area.
+    share_of_boxes = (values[:, 3:5] <= values[:, 5:]).all(axis=1).mean()
+    return _devkit(path, name) if is_whole and share_of_boxes > _MIN_BOXES_SHARE else None
+
+
+def _devkit(path: Path, name: str) -> Detections:
+    try:
+        values = np.loadtxt(io.StringIO(path.read_text()), np.float64, ndmin=2)
+    except ValueError as error:
+        problem = f"it cannot be read: {error}"
+        raise UsageError(f"{path}: {problem}. Expected image_index class score xmin ymin xmax ymax a line.") from error
+    images, numbers = (values[:, n].astype(np.int64) for n in (0, 1))
+    return Detections(name, "devkit", images, numbers, values[:, 2], values[:, 3:])
+
+
+def _coco(path: Path, name: str) -> Detections:
+    try:
+        records: list[dict[str, Any]] = json.loads(path.read_bytes())
+        images = np.array([record["image_id"] for record in records], object)
+        numbers = np.array([record["category_id"] for record in records], np.int64)
+        scores = np.array([record["score"] for record in records], np.float64)
+        x, y, w, h = np.array([record["bbox"] for record in records], np.float64).T
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"it cannot be read as COCO's results: {error}"
+        expected = "Expected a list of objects with image_id, category_id, bbox and score"
+        raise UsageError(f"{path}: {problem}. {expected}.") from error
+    edges = np.stack(bbox.from_coco(x, y, w, h, width=1, height=1), axis=1)
+    return Detections(name, "coco", images, numbers, scores, edges)
+
+
+def _ultralytics(path: Path, name: str) -> Detections | None:
+    files = sorted(file for file in path.iterdir() if file.suffix == ".txt")
+    rows = [(file.stem, line.split()) for file in files for line in file.read_text().splitlines() if line.strip()]
+    if not rows or not all(len(cells) in (5, 6) and _NUMBERS.fullmatch(" ".join(cells)) for _, cells in rows[:100]):
+        return None
+    wrong = next(((stem, cells) for stem, cells in rows if len(cells) != 6), None)
+    if wrong is not None:
+        problem = f"{wrong[0]}.txt has a line of {len(wrong[1])} numbers"
+        raise UsageError(f"{path}: {problem}; expected class xc yc width height score. Predict with save_conf=True.")
+    values = np.array([cells for _, cells in rows], np.float64)
+    edges = np.stack(bbox.from_yolo(*values[:, 1:5].T), axis=1)
+    images = np.array([stem for stem, _ in rows], object)
+    return Detections(name, "ultralytics", images, values[:, 0].astype(np.int64), values[:, 5], edges)
+
+
+# ---- what the numbers mean
+
+
+def read_list(path: Path) -> dict[int, str]:
+    """Read the images of ImageSets/DET/val.txt by their index: lines of `ILSVRC2012_val_00000001 1`, or names alone."""
+    columns = list(columns_of(path).values())
+    names = next((values for values in columns if values.dtype == object and values.ndim == 1), None)
+    if names is None:
+        raise UsageError(f"{path}: found no names of images. Expected lines such as ILSVRC2012_val_00000001 1.")
+    numbers = next((values for values in columns if values.dtype.kind in "iu"), np.arange(1, len(names) + 1))
+    return dict(zip(numbers.tolist(), map(stem_of, names.tolist()), strict=True))
+
+
+def read_pairs(path: Path) -> list[tuple[int, str]]:
+    """Read the pairs of image index and class of the devkit's ILSVRC2015_det_validation_blacklist.txt."""
+    rows = [line.split() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    wrong = next((row for row in rows if len(row) != 2 or not row[0].isdecimal() or not is_wnid(row[1])), None)
+    if wrong is not None or not rows:
+        found = "no line" if wrong is None else repr(" ".join(wrong)[:100])
+        raise UsageError(f"{path}: found {found}; expected an image index and a wnid a line, such as 46 n00007846.")
+    return [(int(number), wnid) for number, wnid in rows]
+
+
+def placed(
+    one: Detections,
+    true: TrueBoxes,
+    *,
+    listed: Mapping[int, str] | None = None,
+    blacklist: Sequence[tuple[int, str]] = (),
+    space: str | None = None,
+) -> PlacedDetections:
+    """Return detections by the images and classes of the truth, with the truth of the images that are evaluated.
+
+    Those are the images that a list of rows names, else those of the splits that the detections are of.
+
+    Args:
+        one: The detections.
+        true: The true boxes.
+        listed: The images by their index, of --rows.
+        blacklist: Pairs of an image's index and a class.
+        space: The published list that numbers the classes.
+    """
+    if listed is not None and not true.lists_images:
+        true = true.with_images(list(listed.values()))
+    place_of = _image_places(one, true, listed)
+    of = np.array([place_of.get(image, -1) for image in one.images.tolist()], np.int64)
+    if not (of >= 0).any():
+        expected = f"Expected images such as {some_of(true.images[:2].tolist())}"
+        raise UsageError(f"{one.name}: found no detection of an image of {true.name}. {expected}.")
+    kept, notes = _evaluated(true, of, listed)
+    places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # -1 stays -1
+    classes, pixels, of = _classes(one, true, space), _pixels(one, true, of), places[of]
+    if (of < 0).any():
+        notes.append(f"{count_of(int((of < 0).sum()), 'detection')} of images that are not evaluated: left out")
+    order = np.lexsort([of, -one.scores])
+    order = order[of[order] >= 0]
+    pairs = {(int(places[place_of.get(number, -1)]), wnid) for number, wnid in blacklist}
+    true = true.take(kept, *notes)
+    left_out = frozenset(pair for pair in pairs if pair[0] >= 0)
+    return PlacedDetections(of[order], classes[order], one.scores[order], pixels[order], true, left_out)
+
+
+def _image_places(one: Detections, true: TrueBoxes, listed: Mapping[int, str] | None) -> Mapping[object, int]:
+    """Return the place of each image by what the detections call it."""
+    by_stem: dict[object, int] = {stem: place for place, stem in enumerate(true.images.tolist())}
+    if one.form == "ultralytics":
+        return by_stem
+    if one.form == "coco" and listed is None:
+        # Ultralytics writes the number of a stem that is one, and the stem else.
+        numbered: dict[object, int] = {
+            int(str(stem)): place for stem, place in by_stem.items() if str(stem).isdecimal()
+        }
+        return {**by_stem, **numbered, **true.image_of}
+    if listed is None:
+        listed = dict(enumerate(sorted(map(str, true.images.tolist())), 1))
+        last = int(one.images.max())
+        if last > len(listed):
+            raise UsageError(
+                f"{one.name}: found the image index {last:,}, and {true.name} has {count_of(len(listed), 'image')}. "
+                "Name the list that numbers the images: --rows ILSVRC/ImageSets/DET/val.txt."
+            )
+    return {number: by_stem[stem] for number, stem in listed.items() if stem in by_stem}
+
+
+def _evaluated(true: TrueBoxes, of: Ints, listed: Mapping[int, str] | None) -> tuple[Bools, list[str]]:
+    """Return which images of the truth are evaluated, and notes on those that are not."""
+    notes = []
+    if listed is not None:
+        chosen: Bools = np.isin(true.images.astype(str), list(listed.values()))
+        if (missing := len(listed) - int(chosen.sum())) > 0:
+            notes.append(f"{count_of(missing, 'image')} of the list that {true.name} does not have: not evaluated")
+    else:
+        splits = set(true.splits[of[of >= 0]].tolist())
+        chosen = np.array([split in splits for split in true.splits.tolist()], np.bool_)
+    unboxed = chosen & true.is_partial & (np.bincount(true.of, minlength=len(true.images)) == 0)
+    if unboxed.any():
+        notes.append(f"{count_of(int(unboxed.sum()), 'image')} without boxes: not evaluated")
+    return chosen & ~unboxed, notes
+
+
+def _classes(one: Detections, true: TrueBoxes, space: str | None) -> Texts:
+    """Return the class of each detection: (n,); None for a number without a class."""
+    if space is not None:
+        listed = published(space)
+        if listed is None or listed.categories:
+            raise UsageError(f"--labels {space}: expected a published list of wnids, such as {_DET_LIST}.")
+        class_of: Mapping[int, str] = dict(enumerate(listed.wnids, listed.base))
+    elif one.form == "devkit":
+        listed = lists.get(_DET_LIST)
+        class_of = dict(enumerate(listed.wnids, listed.base))
+    else:
+        class_of = true.class_of if one.form == "coco" else true.indexes
+    if not class_of:
+        raise UsageError(
+            f"{one.name}: it numbers its classes, and {true.name} does not. Name the list that numbers them with "
+            "--labels, or take the boxes of the export that the detector was trained on."
+        )
+    return np.array([class_of.get(number) for number in one.numbers.tolist()], object)
+
+
+def _pixels(one: Detections, true: TrueBoxes, of: Ints) -> Floats:
+    """Return the edges of detections in pixels of the stored raster; those of no image are of any."""
+    if one.form != "ultralytics":
+        return one.boxes
+    width, height = true.sizes[of].T
+    if np.isnan(width[of >= 0]).any():
+        raise UsageError(f"{true.name}: it does not state the sizes of images, of which the boxes are fractions.")
+    left, top, right, bottom = one.boxes.T
+    stored = bbox.turn_back(left, top, right, bottom, true.orientations[of])
+    return np.stack(bbox.to_pixels(*stored, width, height), axis=1)
