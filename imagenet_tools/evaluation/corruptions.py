@@ -1,7 +1,8 @@
 """ImageNet-C: the mean corruption error of predictions for corrupted validation images (Hendrycks and Dietterich 2019).
 
 The path of a row tells its corruption and severity: `gaussian_noise/3/n01440764/ILSVRC2012_val_00000293.JPEG`. Or the
-name of its file does: `resnet50_gaussian_noise_3.npy`, or `resnet50/gaussian_noise/3.csv`.
+name of its file does: `resnet50_gaussian_noise_3.npy`, or `resnet50/gaussian_noise/3.csv`. The relative error needs the
+model's predictions for the validation images as they are, in a file of its name: `resnet50.npy`.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ ALEXNET_ERRORS = {
     "pixelate": 0.717840,
     "jpeg_compression": 0.606500,
 }
+# The error of the same AlexNet on the clean validation images: torchvision's weights, of 56.522 % top-1.
+ALEXNET_CLEAN_ERROR = 0.43478
 _EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")  # not part of the mean
 _SEVERITIES = (1, 2, 3, 4, 5)
 _CONDITION = re.compile(rf"({'|'.join((*ALEXNET_ERRORS, *_EXTRA))})[/_.-]?(?:severity)?[/_.-]?([1-5])(?!\d)")
 
 CONVENTION = (
-    "mean of 15 corruptions of (mean error of 5 severities / AlexNet's), with AlexNet's errors of AugMix's code"
+    "mean of 15 corruptions of (mean error of 5 severities / AlexNet's), with AlexNet's errors of AugMix's code; "
+    "relative: less the clean errors"
 )
 
 
@@ -58,6 +62,7 @@ class CorruptionErrors(NamedTuple):
 
     model: str
     errors: dict[Condition, float]
+    clean: float | None = None  # the error on the validation images as they are, if it is known
 
     def by_corruption(self) -> dict[str, float]:
         """Return the mean error of each corruption that has all five severities."""
@@ -72,29 +77,42 @@ class CorruptionErrors(NamedTuple):
         """The mean corruption error; None if a condition is missing."""
         return mean_corruption_error(self.by_corruption())
 
+    @property
+    def relative_mce(self) -> float | None:
+        """The relative mean corruption error; None if a condition or the clean error is missing."""
+        return None if self.clean is None else mean_corruption_error(self.by_corruption(), clean=self.clean)
+
     def facts(self) -> dict[str, Any]:
         """Return everything as plain values."""
         errors = [{**condition._asdict(), "error": error} for condition, error in self.errors.items()]
-        return {"model": self.model, "mce": self.mce, "by_corruption": self.by_corruption(), "errors": errors}
+        means = {"mce": self.mce, "relative_mce": self.relative_mce, "clean_error": self.clean}
+        return {"model": self.model, **means, "by_corruption": self.by_corruption(), "errors": errors}
 
     def rows(self) -> list[tuple[object, ...]]:
         """Return a row a corruption for people, and the mean corruption error."""
         rows: list[tuple[object, ...]] = []
         for corruption, error in self.by_corruption().items():
             reference = ALEXNET_ERRORS.get(corruption)
-            ratio = "" if reference is None else f"{error / reference:.2%}"
-            rows.append((corruption, f"{error:.3%}", ratio))
+            ratio, relative = "", ""
+            if reference is not None:
+                ratio = f"{error / reference:.2%}"
+                if self.clean is not None:
+                    relative = f"{(error - self.clean) / (reference - ALEXNET_CLEAN_ERROR):.2%}"
+            rows.append((corruption, f"{error:.3%}", ratio, relative))
         if self.mce is None:
             needed = len(ALEXNET_ERRORS) * len(_SEVERITIES)
             found = sum(condition.corruption in ALEXNET_ERRORS for condition in self.errors)
-            rows.append(("mean", f"{count_of(found, 'condition')} of {needed}", "not complete"))
+            rows.append(("mean", f"{count_of(found, 'condition')} of {needed}", "not complete", ""))
         else:
-            rows.append(("mean corruption error", "", f"{self.mce:.2%}"))
+            relative = "" if self.relative_mce is None else f"{self.relative_mce:.2%}"
+            rows.append(("mean corruption error", "", f"{self.mce:.2%}", relative))
         return rows
 
 
-def mean_corruption_error(errors: Mapping[str, float]) -> float | None:
+def mean_corruption_error(errors: Mapping[str, float], *, clean: float | None = None) -> float | None:
     """Return the mean corruption error of the mean error of each corruption; None if one of the 15 is missing.
+
+    With the model's clean error, the relative one: the clean errors of the model and of AlexNet are subtracted first.
 
     Example:
         >>> mean_corruption_error(ALEXNET_ERRORS)
@@ -102,7 +120,9 @@ def mean_corruption_error(errors: Mapping[str, float]) -> float | None:
     """
     if not errors.keys() >= ALEXNET_ERRORS.keys():
         return None
-    return float(np.mean([errors[corruption] / error for corruption, error in ALEXNET_ERRORS.items()]))
+    ours, theirs = (0.0, 0.0) if clean is None else (clean, ALEXNET_CLEAN_ERROR)
+    ratios = [(errors[corruption] - ours) / (error - theirs) for corruption, error in ALEXNET_ERRORS.items()]
+    return float(np.mean(ratios))
 
 
 def condition_of(text: str) -> Condition | None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # title, head, rows
 
+_CORRUPTIONS_HEAD = ("corruption", "error", "of AlexNet's", "relative")
 _LEAST_P = 1e-300  # smaller ones are 0 in arithmetic
 
 # Measures that all models have come first, in this order.
@@ -107,7 +108,7 @@ class Evaluation:
         if self.detections:
             yield _measure_table(self.detections)
         for one in self.corruptions:
-            yield f"{one.model} on ImageNet-C: {CONVENTION}", ("corruption", "error", "of AlexNet's"), one.rows()
+            yield f"{one.model} on ImageNet-C: {CONVENTION}", _CORRUPTIONS_HEAD, one.rows()
 
     def tables(self) -> Iterator[Table]:
         """Yield the tables for people, each with a title, its head and its rows."""
@@ -199,8 +200,19 @@ def evaluate(
         models.append(model)
     ranked = [model for model in models if "top1" in model.measures]
     pairs = (_compared(ranked[0], other) for other in ranked[1:])
-    corruptions = tuple(CorruptionErrors(name, by_condition) for name, by_condition in errors.items())
+    corruptions = tuple(
+        CorruptionErrors(name, found, _clean_error(name, ranked, is_alone=len(errors) == 1))
+        for name, found in errors.items()
+    )
     return Evaluation(tuple(models), tuple(pair for pair in pairs if pair.n), corruptions)
+
+
+def _clean_error(name: str, models: Sequence[ModelScores], *, is_alone: bool) -> float | None:
+    """Return the error of a model of ImageNet-C on the validation images: of its name, or of the only file of them."""
+    clean = [model for model in models if len(model.aligned.real[0])]
+    named = [model for model in clean if Path(model.name).stem == Path(name).stem]
+    chosen = named or (clean if is_alone and len(clean) == 1 else [])
+    return 1 - chosen[0].measures["top1"].value if chosen else None
 
 
 def _of_detectors(

@@ -36,6 +36,7 @@ def evaluation_page(evaluation: Evaluation, images: Selection | None = None) -> 
         images: The images of an index, to show those of the worst confusions. Images are found by image_id.
     """
     names = [*(model.name for model in evaluation.models), *(one.model for one in evaluation.corruptions)]
+    names += [detector.name for detector in evaluation.detections]
     parts = []
     for model in evaluation.models:
         large = {m.name: m.value_text for key in _LARGE if (m := model.measures.get(key))}

@@ -10,7 +10,12 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.catalogue import class_maps, lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation.corruptions import ALEXNET_ERRORS, condition_of, mean_corruption_error
+from imagenet_tools.evaluation.corruptions import (
+    ALEXNET_CLEAN_ERROR,
+    ALEXNET_ERRORS,
+    condition_of,
+    mean_corruption_error,
+)
 from imagenet_tools.superclasses import superclasses
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
@@ -158,7 +163,7 @@ def test_repeated_training_images_keep_their_names(tmp_path: Path) -> None:
 def test_mean_corruption_error_of_published_errors() -> None:
     """ResNet-50's errors of the paper's table, and AlexNet's: 76.7 as Hendrycks and Dietterich publish it.
 
-    The 15 errors are those of the table, in percent of AlexNet's.
+    The 15 errors are those of the table, in percent of AlexNet's. Relative to the clean error of 23.9 %, it is 105.0.
     """
     ratios = (80, 82, 83, 75, 89, 78, 80, 78, 75, 66, 57, 71, 85, 77, 77)
     errors = {
@@ -167,6 +172,8 @@ def test_mean_corruption_error_of_published_errors() -> None:
     }
     value = mean_corruption_error(errors)
     assert value is not None and round(100 * value, 1) == pytest.approx(76.7, abs=0.3)
+    relative = mean_corruption_error(errors, clean=0.239)
+    assert relative is not None and 100 * relative == pytest.approx(105.0, abs=1.0)
     del errors["fog"]
     assert mean_corruption_error(errors) is None
 
@@ -197,6 +204,16 @@ def test_corrupted_images(run: Run, tmp_path: Path) -> None:
     assert {tuple(condition): error for condition, error in one.errors.items()} == pytest.approx(expected)
     means = [np.mean([expected[c, s] for s in range(1, 6)]) / error for c, error in ALEXNET_ERRORS.items()]
     assert one.mce == pytest.approx(np.mean(means)) and "mean corruption error" in repr(evaluation)
+    assert one.clean is one.relative_mce is None
+    clean = np.where(np.arange(N) % 10 == 0, (TRUTH + 3) % 1000, TRUTH)
+    np.save(tmp_path / "clean.npy", clean)
+    paths = [tmp_path / "model.csv", tmp_path / "clean.npy"]
+    (one,) = imt.evaluate(paths, labels="ilsvrc2012").corruptions
+    means = [
+        (np.mean([expected[c, s] for s in range(1, 6)]) - 0.1) / (error - ALEXNET_CLEAN_ERROR)
+        for c, error in ALEXNET_ERRORS.items()
+    ]
+    assert one.clean == pytest.approx(0.1) and one.relative_mce == pytest.approx(np.mean(means))
     ran = run("evaluate", str(tmp_path / "model.csv"), "--labels", "ilsvrc2012")
     assert ran.code == 0 and "jpeg_compression" in ran.out and f"{one.mce:.2%}" in ran.out
     ran = run("evaluate", str(tmp_path / "model.csv"), "--labels", "ilsvrc2012", "-o", str(tmp_path / "x.parquet"))
