@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.lists import Category, ClassList
 
 
+# Before a list of classes in the word exclude: classes that it shares are left out.
+OVERLAP = "overlap:"
+
+
 class ValueContext(NamedTuple):
     """The context in which a value is read."""
 
@@ -122,6 +126,8 @@ def absolute(path: str, folder: Path) -> str:
 
 def _relative(text: str, near: Path | None) -> str:
     """Return an absolute path as a recipe near it names it; other texts, such as published names, as they are."""
+    if text.startswith(OVERLAP):
+        return OVERLAP + _relative(text.removeprefix(OVERLAP), near)
     path = Path(text)
     if not path.is_absolute():
         return text
@@ -232,7 +238,10 @@ def _image_list(text: str, context: ValueContext) -> str:
     """Return a published or special name as it is, and a file of ids as its absolute path."""
     from imagenet_tools.catalogue import image_lists
 
-    special = ("defects",) if context.flag == "--exclude" else ()
+    is_exclude = context.flag == "--exclude"
+    if is_exclude and text.startswith(OVERLAP):
+        return OVERLAP + _class_source(text.removeprefix(OVERLAP), context)
+    special = ("defects",) if is_exclude else ()
     if text in special or image_lists.find(text) is not None:
         return text
     path = absolute(text, context.folder)
@@ -240,6 +249,20 @@ def _image_list(text: str, context: ValueContext) -> str:
         known = ", ".join((*special, *image_lists.names()))
         raise UsageError(f"{context.flag} {text}: no such list or file. Expected a file of ids, or one of {known}.")
     return path
+
+
+def _class_source(text: str, context: ValueContext) -> str:
+    """Return a published list as it is, an index or a file as its absolute path, and synsets as their wnids."""
+    from imagenet_tools.catalogue import given_lists
+    from imagenet_tools.store.layout import is_index
+
+    published = given_lists.published(text)
+    if published is not None:
+        return published.name
+    path = absolute(text, context.folder)
+    if given_lists.is_file(path) or is_index(Path(path)):
+        return path
+    return ",".join(given_lists.read_list(text, context.resolve))
 
 
 # ---- The forms of values

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import UsageError
+from imagenet_tools.selection import overlaps
 from imagenet_tools.selection.query import Prepared
 from imagenet_tools.text import are, count_of, some_of
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
@@ -45,8 +46,13 @@ def choose(choice: Choice, wnids: Iterable[str], holds: frozenset[str] | None) -
         keep("classes", choice.classes.wnids)
     if holds is not None:
         keep("class_where", holds)
+    overlap_notes = []
+    for text in choice.overlaps:
+        shared = overlaps.shared(left, text)
+        overlap_notes.append(overlaps.note(text, shared))
+        keep("overlap", set(left) - shared.keys())
     above = _classes_above(left)
-    notes = _nested_notes(choice, left, above)
+    notes = [*overlap_notes, *_nested_notes(choice, left, above)]
     class_of = {wnid: wnid for wnid in left}
     if choice.nested == "leaves":
         keep("nested", set(left).difference(*above.values()))

@@ -26,6 +26,7 @@ REASONS = {
     "without": "below a synset that was left out",
     "classes": "not of the listed classes",
     "class_where": "the condition does not hold for its class",
+    "overlap": "of a class that is, or is above or below, one of the classes that must not overlap",
     "nested": "of a class that has other chosen ones below it",
     "superclasses": "of a class that is in none of the superclasses",
     "images": "not on the list of images",
@@ -47,7 +48,7 @@ REASONS = {
     "undecodable": "its pixels cannot be decoded, and it had to be re-encoded",
 }
 STEP_HEAD = ("step", "left out", "left", "why")
-CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "nested", "superclasses")
+CLASS_STEPS = ("under", "also_under", "without", "classes", "class_where", "overlap", "nested", "superclasses")
 
 
 # The part of a line before a label: a column of a table, a file name, or anything before numbers or a wnid.
@@ -107,7 +108,7 @@ def of_images(
     if choice.images:
         yield "images", _on_list("_images")
     yield from (("where", f"({condition}\n)") for condition in where)
-    if any(text != "defects" for text in choice.exclude):
+    if choice.excluded_lists:
         yield "exclude", f"NOT {_on_list('_exclude')}"
     if "defects" in choice.exclude:
         yield "exclude", f"NOT coalesce({_DEFECTS}, false)"
@@ -166,13 +167,11 @@ def lists(choice: Choice, ask: Callable[[str, dict[str, object]], list[Any]]) ->
     values: dict[str, list[str]] = {"_dataset": list(choice.dataset), "_from": list(choice.from_)}
     notes: list[str] = []
     datasets = list(choice.dataset)
-    if not datasets and (choice.images or choice.exclude):
+    if not datasets and (choice.images or choice.excluded_lists):
         datasets = [name for (name,) in ask("SELECT DISTINCT dataset FROM images ORDER BY ALL", {})]
-    for name, texts in (("images", choice.images), ("exclude", choice.exclude)):
+    for name, texts in (("images", choice.images), ("exclude", choice.excluded_lists)):
         photos, keys = values.setdefault(f"_{name}_photos", []), values.setdefault(f"_{name}_keys", [])
         for text in texts:
-            if text == "defects":
-                continue
             lines = read_image_list(text)
             list_photos, list_keys, unmatched = _match(lines, datasets, ask)
             photos += sorted(list_photos)

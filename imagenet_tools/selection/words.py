@@ -97,8 +97,9 @@ class Choice:
         "the value of $NAME in a condition")
     with_: Mapping[str, str | pa.Table] = word_field("images", forms.USER_TABLES, "NAME=FILE",
         "a table of yours for conditions, joined by its key")
-    exclude: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST|defects|blacklist",
-        "leave out the images of a list, or defects, or ILSVRC's blacklist of validation images")
+    exclude: tuple[str, ...] = word_field("images", forms.IMAGE_LISTS, "LIST|defects|blacklist|overlap:LIST",
+        "leave out the images of a list, or defects, or ILSVRC's blacklist of validation images; or the classes shared "
+        "with a list of classes or an index: equal to one of them, or above or below one")
     boxed: bool = word_field("images", forms.FLAG, "", "only images that have boxes")
     min_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with at least N images left")
     max_images: int | None = word_field("classes", forms.NUMBER, "N", "only classes with at most N images left")
@@ -141,10 +142,22 @@ class Choice:
         }
         return plain | {"seed": self.seed}
 
+    @property
+    def excluded_lists(self) -> tuple[str, ...]:
+        """The lists of images that are left out."""
+        return tuple(text for text in self.exclude if text != "defects" and not text.startswith(forms.OVERLAP))
+
+    @property
+    def overlaps(self) -> tuple[str, ...]:
+        """The lists of classes, and the indexes, with which no class is shared."""
+        prefix = forms.OVERLAP
+        return tuple(text.removeprefix(prefix) for text in self.exclude if text.startswith(prefix))
+
     def files(self) -> dict[str, str]:
         """Return the absolute paths of the files that the words name, by the name that values() gives them."""
         paths = [table for table in self.with_.values() if isinstance(table, str)]
-        paths += [self.groups or "", *self.images, *self.exclude]
+        paths += [self.groups or "", *self.images, *self.excluded_lists]
+        paths += [text for text in self.overlaps if Path(text).is_file()]
         paths += [self.superclasses.source] if self.superclasses else []
         return {Path(path).name: path for path in paths if Path(path).is_absolute()}
 
