@@ -181,6 +181,8 @@ def placed(
     order = order[of[order] >= 0]
     pairs = {(int(places[place_of.get(number, -1)]), wnid) for number, wnid in blacklist}
     true = true.take(kept, *notes)
+    if not len(true.of):
+        raise UsageError(f"{true.name}: found no boxes of the images of {one.name}. Expected some.")
     left_out = frozenset(pair for pair in pairs if pair[0] >= 0)
     return PlacedDetections(of[order], classes[order], one.scores[order], pixels[order], true, left_out)
 

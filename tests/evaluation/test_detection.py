@@ -161,6 +161,19 @@ def test_images_that_are_evaluated(tmp_path: Path) -> None:
     assert "in 30 images" in model.measures["ilsvrc_map"].convention
 
 
+def _without_boxes() -> dict[str, object]:
+    none = np.zeros(0, np.int64)
+    edges, flags = np.zeros((0, 4)), np.zeros(0, np.bool_)
+    return {
+        "of": none,
+        "classes": none.astype(object),
+        "edges": edges,
+        "areas": none * 1.0,
+        "crowds": flags,
+        "is_partial": np.zeros(len(STEMS), np.bool_),
+    }
+
+
 def test_refusals(tmp_path: Path) -> None:
     found, true = drawn(0)
     write_devkit(found, tmp_path / "det.txt")
@@ -173,6 +186,8 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "det.json").write_text(json.dumps(records))
     with pytest.raises(imt.errors.UsageError, match="it numbers its classes, and drawn does not"):
         evaluate([tmp_path / "det.json"], boxes=lambda _: true_boxes(true))
+    with pytest.raises(imt.errors.UsageError, match=r"drawn: found no boxes of the images of det\. Expected some"):
+        evaluate(paths, boxes=lambda _: TrueBoxes(**{**vars(true_boxes(true)), **_without_boxes()}))
     np.save(tmp_path / "top.npy", np.zeros(3, int))
     with pytest.raises(imt.errors.UsageError, match="Expected files of one kind"):
         evaluate([*paths, tmp_path / "top.npy"])
