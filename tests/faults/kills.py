@@ -4,7 +4,8 @@
 
 Each run indexes the same 20,000 drawn images. `processes`: the workers of one build. `shares`: seven builds with
 --shard at a time, then a merge. `ray`: a Ray cluster of two nodes on this machine, which must be installed. In every
-third run the driver is killed too, and started again.
+third run the driver is killed too, and started again. Finished runs are kept in .bench/kills, so that the runs may be
+done a few at a time: `kills 5 ray`, then `kills 10 ray`, and so on.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import sys
 import tarfile
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import imagenet_tools
 from imagenet_tools.build import build
@@ -31,20 +34,25 @@ from imagenet_tools.storage import executors
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
+KEPT = HERE.parent.parent / ".bench" / "kills"  # the drawn images, their index by one process, and finished runs
 CLASSES, IMAGES = 200, 100
 SHARES = 7
-LIMIT_SECONDS = 90.0
-MARKS = "IMAGENET_TOOLS_TEST_MARKS"  # the folder in which a killed unit leaves a mark, so that its next run lives
+LIMIT_SECONDS = 300.0
 
 
 def work_or_die(task: Task) -> UnitResult:
-    """Scan a unit; the first run of a tenth of the units kills its process. The folder of marks is the seed."""
-    marks = Path(os.environ[MARKS])
+    """Scan a unit; the first run of a tenth of the units kills its process and leaves a mark. The index is the seed."""
+    marks = marks_of(task.parts.parent.with_suffix(""))
     mark = marks / str(task.unit.key)
     if random.Random(f"{marks.name} {task.unit.key}").random() < 0.1 and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return work(task)
+
+
+def marks_of(index: Path) -> Path:
+    """Return the folder with a file for each unit of a build that has killed its worker."""
+    return index.with_suffix(".marks")
 
 
 def draw(path: Path) -> None:
@@ -121,9 +129,8 @@ def manifest(index: Path) -> object:
 
 def run(backend: str, number: int, source: Path, folder: Path, address: str) -> tuple[float, int, int]:
     """Build once, and return (seconds, units killed, starts of drivers)."""
-    index, marks = folder / f"{backend}-{number}.index", folder / f"marks-{backend}-{number}"
-    marks.mkdir()
-    os.environ[MARKS] = str(marks)
+    index = folder / f"{backend}-{number}.index"
+    marks_of(index).mkdir()
     kill_after = random.Random(number).uniform(0.3, 1.5) if number % 3 == 0 else None
     begin = time.monotonic()
     if backend == "shares":
@@ -138,41 +145,58 @@ def run(backend: str, number: int, source: Path, folder: Path, address: str) -> 
         starts = SHARES + finish("merge", source, index, address, kill_after=None)
     else:
         starts = finish(backend, source, index, address, kill_after=kill_after)
-    killed = len(list(marks.iterdir()))
-    seconds = time.monotonic() - begin
-    if manifest(index) != manifest(folder / "serial.index"):
+    seconds, killed = time.monotonic() - begin, len(list(marks_of(index).iterdir()))
+    if not killed:
+        raise AssertionError(f"{backend}, run {number}: no unit was killed")
+    if manifest(index) != manifest(KEPT / "serial.index"):
         raise AssertionError(f"{backend}, run {number}: the index differs from that of one process")
     shutil.rmtree(index)
     return seconds, killed, starts
 
 
 def main(runs: int, backends: list[str]) -> None:
-    lines = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source = folder / "ILSVRC2012_img_train.tar"
+    KEPT.mkdir(parents=True, exist_ok=True)
+    source, serial, records = KEPT / "ILSVRC2012_img_train.tar", KEPT / "serial.index", KEPT / "runs.jsonl"
+    if not serial.exists():
         draw(source)
-        imagenet_tools.build_index(source, folder / "serial.index", workers=1)
-        cluster, address = None, ""
-        if "ray" in backends:
-            from ray.cluster_utils import Cluster
-
-            os.environ[MARKS] = str(folder)
-            os.environ["PYTHONPATH"] = str(HERE.parent.parent)
-            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-            cluster.add_node(num_cpus=1)
-            address = cluster.address
+        imagenet_tools.build_index(source, serial, workers=1)
+    done = [json.loads(line) for line in records.read_text().splitlines()] if records.exists() else []
+    with tempfile.TemporaryDirectory() as name, ray_nodes("ray" in backends) as address:
         for backend in backends:
-            done = [run(backend, number, source, folder, address) for number in range(runs)]
-            seconds, killed, starts = (list(column) for column in zip(*done, strict=True))
-            line = (
-                f"| {backend} | {runs} | {sum(killed) / runs:.1f} | {sum(starts)} | "
-                f"{sorted(seconds)[runs // 2]:.1f} | {max(seconds):.1f} | 0 | 0 |"
-            )
-            print(line, flush=True)
-            lines.append(line)
-        if cluster is not None:
-            cluster.shutdown()
+            for number in range(sum(record["backend"] == backend for record in done), runs):
+                seconds, killed, starts = run(backend, number, source, Path(name), address)
+                record = {"backend": backend, "seconds": round(seconds, 1), "killed": killed, "starts": starts}
+                done.append(record)
+                with records.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+    write_results(runs, backends, done)
+
+
+@contextmanager
+def ray_nodes(wanted: bool) -> Iterator[str]:
+    """Start a Ray cluster of two nodes for the block, if it is wanted, and yield its address."""
+    if not wanted:
+        yield ""
+        return
+    from ray.cluster_utils import Cluster
+
+    os.environ["PYTHONPATH"] = str(HERE.parent.parent)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    cluster.shutdown()
+
+
+def write_results(runs: int, backends: list[str], done: list[dict[str, Any]]) -> None:
+    """Write RESULTS.md. A hang, or an index of other bytes, ends the program before."""
+    lines = []
+    for backend in backends:
+        some = [record for record in done if record["backend"] == backend]
+        killed, starts, seconds = ([record[key] for record in some] for key in ("killed", "starts", "seconds"))
+        lines.append(
+            f"| {backend} | {len(some)} | {sum(killed) / len(some):.1f} | {sum(starts)} | "
+            f"{sorted(seconds)[len(some) // 2]:.1f} | {max(seconds):.1f} | 0 | 0 |"
+        )
     head = (
         "# Units and drivers that are killed\n\n"
         f"`python -m tests.faults.kills {runs} {' '.join(backends)}`: {CLASSES * IMAGES:,} images in {CLASSES + 1} "
