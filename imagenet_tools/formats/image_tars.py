@@ -14,8 +14,9 @@ imagenette2.tar                     imagenette2/train/n01440764/*.JPEG, a tree o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from imagenet_tools.containers import tar
@@ -23,8 +24,10 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, gathers, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.image_rows import ImageRows
+from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.samples import ends_in_texts
 from imagenet_tools.images.tar_scan import CLASS_TAR, scan_tar
+from imagenet_tools.storage.buckets import Remote, is_remote
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
@@ -34,6 +37,9 @@ READS = Reads(holds=("images",))
 # Class tars, and images of each, whose names separate ILSVRC2012 from other sets of its classes.
 _LOOKED_AT_TARS = 8
 _LOOKED_AT_IMAGES = 16
+
+# Members of a tar in a bucket that are looked at: each is a request, one after the other.
+_REMOTE_MEMBERS = 64
 
 # Unit.member of the unit for the tar around class tars: it reports the faults between them.
 _OUTER = "/"
@@ -59,9 +65,10 @@ def detect(path: Path) -> list[Detection]:
         ]
         archive = f"a tar of {count_of(len(class_tars), 'class tar')}"
         return [detect_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], archive, images=images)]
-    if len(names) == MAX_SEEN_MEMBERS and _is_shard(path):
+    most = _most(path)
+    if len(names) == most and _is_shard(path):
         return []
-    detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < MAX_SEEN_MEMBERS)
+    detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < most)
     return [detection] if detection else []
 
 
@@ -69,8 +76,16 @@ def _class_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if CLASS_TAR.fullmatch(path.name))
 
 
-def _first_names(path: Path, most: int = MAX_SEEN_MEMBERS, start: int = 0, end: int | None = None) -> list[str]:
+def _most(path: Path) -> int:
+    """Return the number of members of a tar that are looked at."""
+    return _REMOTE_MEMBERS if is_remote(path) else MAX_SEEN_MEMBERS
+
+
+def _first_names(path: Path, most: int | None = None, start: int = 0, end: int | None = None) -> list[str]:
     """Return the names of the first files in a tar, or in the part of a file from start to end."""
+    if is_remote(path) and most is None:
+        return list(_remote_names(path, *Remote(str(path)).status()))
+    most = MAX_SEEN_MEMBERS if most is None else most
     names: list[str] = []
     # The members before a break identify the tar; the scan reports the break.
     with suppress(FormatError, PermissionError):
@@ -81,12 +96,31 @@ def _first_names(path: Path, most: int = MAX_SEEN_MEMBERS, start: int = 0, end: 
 
 def _is_shard(path: Path) -> bool:
     """Return True if labels follow the images: a WebDataset shard that was not sorted."""
+    if is_remote(path):
+        remote = Remote(str(path))
+        return ends_in_texts(remote.read, remote.size())
     with path.open("rb", buffering=0) as file:
-        return ends_in_texts(file.fileno())
+        return ends_in_texts(reader_at(file.fileno(), 0), path.stat().st_size)
 
 
-def _class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
-    """Yield the class tars in a tar; also one that the end of the file cuts, for the whole images in it."""
+def _class_tars(path: Path) -> Iterable[tuple[str, tar.Member]]:
+    """Return the class tars in a tar; also one that the end of the file cuts, for the whole images in it."""
+    return _remote_class_tars(path, *Remote(str(path)).status()) if is_remote(path) else _walk_class_tars(path)
+
+
+@cache
+def _remote_names(path: Path, _size: int, _mtime_ns: int) -> tuple[str, ...]:
+    """Return the names of the first files of a tar in a bucket, which are read once, not to detect it and again."""
+    return tuple(_first_names(path, _REMOTE_MEMBERS))
+
+
+@cache
+def _remote_class_tars(path: Path, _size: int, _mtime_ns: int) -> tuple[tuple[str, tar.Member], ...]:
+    """Return the class tars of a tar in a bucket, as _remote_names() does."""
+    return tuple(_walk_class_tars(path))
+
+
+def _walk_class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
     with suppress(FormatError):  # the scan of the outer tar's unit reports it
         for member in tar.walk(path, cut=True):
             if member.kind == "file" and (match := CLASS_TAR.fullmatch(member.name)):

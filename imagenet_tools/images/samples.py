@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imagenet_tools.images.jpeg import More
+
 # How much of a tar is searched for signs that the members of a key are scattered.
 _CHECKED_SAMPLES = 64
 _TAIL_BYTES = 1 << 16
@@ -170,7 +172,7 @@ def _are_scattered(fd: int) -> bool:
         first.extend(islice(_grouped(fd, "", scattered=False), _CHECKED_SAMPLES))
     lone_texts = any(sample.texts and not sample.image for sample in first)
     lone_images = any(sample.image and not sample.texts for sample in first)
-    if not lone_texts and not (lone_images and ends_in_texts(fd)):
+    if not lone_texts and not (lone_images and ends_in_texts(reader_at(fd, 0), os.fstat(fd).st_size)):
         return False
     seen: set[str] = set()
     last = ""
@@ -185,10 +187,10 @@ def _are_scattered(fd: int) -> bool:
     return False
 
 
-def ends_in_texts(fd: int) -> bool:
-    """Return True if the last 64 KiB of a tar hold the header of a .cls or .json."""
-    end = os.fstat(fd).st_size // tar_header.BLOCK * tar_header.BLOCK
-    tail = os.pread(fd, _TAIL_BYTES, max(end - _TAIL_BYTES, 0))
+def ends_in_texts(read: More, size: int) -> bool:
+    """Return True if the last 64 KiB of a tar hold the header of a .cls or .json; read(offset, n) returns its bytes."""
+    end = size // tar_header.BLOCK * tar_header.BLOCK
+    tail = read(max(end - _TAIL_BYTES, 0), min(_TAIL_BYTES, end))
     blocks = (tail[at : at + tar_header.BLOCK] for at in range(0, len(tail), tar_header.BLOCK))
     suffixes = (b".cls", b".json")
     return any(block[:100].rstrip(b"\0").endswith(suffixes) and tar_header.is_header(block) for block in blocks)

@@ -189,13 +189,16 @@ def _scan_remote(scan: _TarScan, remote: Remote) -> Batches:
     unit = scan.unit
     end = unit.offset + unit.length if unit.length >= 0 else None
     ahead = _REMOTE_HEAD if unit.probed else 0
-    if remote.read(unit.offset, 2) == GZIP_MAGIC:
-        raise SourceError(f"{remote.url}: found a tar in gzip, expected a tar: one in a bucket must not be compressed.")
+    n_members = 0
     try:
         for member, head in tar.walk_ahead(unit.path, start=unit.offset, end=end, ahead=ahead, label=tar.ARCHIVE):
+            n_members += 1
             scan.add(member, head, partial(_read_at, remote, member.offset))
             yield from scan.full_batches()
     except FormatError as error:
+        if not n_members and remote.read(unit.offset, 2) == GZIP_MAGIC:
+            message = f"{remote.url}: found a tar in gzip, expected a tar: one in a bucket must not be compressed."
+            raise SourceError(message) from error
         scan.problem(error)
 
 

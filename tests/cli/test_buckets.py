@@ -1,6 +1,9 @@
 """Sources that were moved to a web server, which stands in for a bucket: what is read, and what is not."""
 
+import gzip
+import io
 import shutil
+import tarfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -196,3 +199,19 @@ def test_detect_knows_urls_and_what_does_not_says_so(served: Served, tmp_path: P
         done = run(*command)
         assert done.code == USAGE
         assert "is read from a disk, and found a URL" in done.err
+
+
+def test_a_long_tar_is_detected_by_its_first_members(index: Index, served: Served, tmp_path: Path) -> None:
+    served.folder = tmp_path
+    data = index.image("ILSVRC2012_val_00000020").read()
+    with tarfile.open(tmp_path / "long.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for n in range(1, 101):
+            member = tarfile.TarInfo(f"ILSVRC2012_val_{n:08}.JPEG")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    imagenet_tools.build_index(f"{served.url}/long.tar", tmp_path / "x.index", workers=1)
+    assert imagenet_tools.open_index(tmp_path / "x.index").n_images == 100
+    assert served.requests <= 64 + 2 * 100 + 12  # 64 headers to detect it; a header and the facts of each image
+    (tmp_path / "long.tar").write_bytes(gzip.compress((tmp_path / "long.tar").read_bytes()))
+    with pytest.raises(SourceError, match=r"other forms in buckets are not read|must not be compressed"):
+        imagenet_tools.build_index(f"{served.url}/long.tar", tmp_path / "y.index", workers=1)
