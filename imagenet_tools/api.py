@@ -141,6 +141,7 @@ def check(
     fresh: bool = False,
     read_data: bool = False,
     with_loader: bool = False,
+    shard: str | None = None,
     progress: Progress | bool | None = None,
 ) -> CheckResult:
     """Verify archives, indexes, exports and locks. The content of a path says which of them it is.
@@ -158,6 +159,7 @@ def check(
         fresh: Compute sums again, even if they are in the cache.
         read_data: Decode every image of an index or an export, and compare all images of an export.
         with_loader: Also read an export with the framework's own loader.
+        shard: Of an index with `read_data`, decode only a share of the images, "0/3" to "2/3" of three.
         progress: True shows progress on stderr; a function is called with (stage, done, total).
 
     Returns:
@@ -185,6 +187,7 @@ def check(
         fresh=fresh,
         read_data=read_data,
         with_loader=with_loader,
+        shard=parse_shard(shard) if shard is not None else None,
         progress=_progress(progress),
     )
     return checks.CheckResult(tuple(results))

@@ -13,6 +13,7 @@ from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
 from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import UsageError
 from imagenet_tools.progress import ProgressBar
+from imagenet_tools.storage.shares import parse as parse_shard
 from imagenet_tools.text import are, count_of, printable
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ _MAX_PRINTED = 20  # images; --json has them all
     "--read-data", is_flag=True, help="Decode every image, and compare all images of an export with the index."
 )
 @click.option("--with-loader", is_flag=True, help="Read an export with the framework's own loader, if installed.")
+@click.option("--shard", metavar="I/N", help="With --read-data, decode only share I of N of an index, such as 0/3.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 def command(
     paths: tuple[Path, ...],
     strict: bool,
+    shard: str | None,
     **keywords: Any,  # the other options: keyword arguments of checks.check
 ) -> int:
     """Verify archives, indexes, exports and locks.
@@ -47,6 +50,7 @@ def command(
         imagenet-tools check ILSVRC2012_img_train.tar --md5        # and MD5 sums, which are kept for the next time
         imagenet-tools check imagenet.index                        # an index: its files and its sources
         imagenet-tools check imagenet.index --read-data            # and every image, decoded in full
+        imagenet-tools check imagenet.index --read-data --shard 0/3    # a third of them; 1/3 and 2/3 elsewhere
         imagenet-tools check dogs.lock.toml                        # a lock: is each of its images in the index?
         imagenet-tools check dogs-yolo --read-data --with-loader   # an export: files, images, loader
 
@@ -94,12 +98,13 @@ def command(
     """
     from imagenet_tools.exports import checks
 
+    share = parse_shard(shard) if shard is not None else None
     locks = [path for path in paths if checks.is_lock(path)]
     if locks:
         return _check_locks(locks, paths)
     results: list[AnyChecked] = []
     index = options.open_index() if options.index_path() else None
-    for result in checks.check(paths, index=index, progress=ProgressBar(), **keywords):
+    for result in checks.check(paths, index=index, shard=share, progress=ProgressBar(), **keywords):
         results.append(result)
         if not options.as_json():
             click.echo(printable(checks.line(result)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from imagenet_tools.catalogue.sums import Checked, Finding, all_ok, check_archives, grouped
+from imagenet_tools.errors import UsageError
 from imagenet_tools.exports.check import CheckedExport, check_export, exports_at
 from imagenet_tools.index import pin
 from imagenet_tools.selection import lock
@@ -22,6 +23,7 @@ from imagenet_tools.store.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from imagenet_tools.storage.shares import Share
     from imagenet_tools.units import Progress
 
 
@@ -98,13 +100,17 @@ def check(
     fresh: bool = False,
     read_data: bool = False,
     with_loader: bool = False,
+    shard: Share | None = None,
     progress: Progress | None = None,
 ) -> Iterator[AnyChecked]:
     """Check each path, and yield what was checked: see imagenet_tools.check."""
     for path in paths:
         refuse_url(path, "what is checked")
+        if shard is not None and not (read_data and is_index(path)):
+            message = f"--shard {shard}: expected an index and --read-data, of which it decodes a share of the images."
+            raise UsageError(f"{message} Check {path} without it.")
         if is_index(path):
-            yield check_index(path, read_data=read_data, progress=progress)
+            yield check_index(path, read_data=read_data, shard=shard, progress=progress)
         elif is_lock(path):
             pinned = pin(index or Store.open(), path)
             images = pinned.pinned.n_images if pinned.pinned else 0

@@ -21,6 +21,7 @@ from imagenet_tools.images.probe import Pixels
 from imagenet_tools.schema import TABLES, arrow_schema
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import Remote, is_remote
+from imagenet_tools.storage.shares import Share
 from imagenet_tools.store.layout import CONSTANT, MANIFEST, read_manifest, wrong_files
 from imagenet_tools.store.store import Store
 from imagenet_tools.text import count_of
@@ -58,12 +59,15 @@ class CheckedIndex(NamedTuple):
         return f"an index as it was built: {listed}{decoded}"
 
 
-def check_index(path: Path, *, read_data: bool = False, progress: Progress | None = None) -> CheckedIndex:
+def check_index(
+    path: Path, *, read_data: bool = False, shard: Share | None = None, progress: Progress | None = None
+) -> CheckedIndex:
     """Check one index.
 
     Args:
         path: Its folder.
         read_data: Read and decode every image in full.
+        shard: Decode only this share of the images, a stretch of them in the order of their files.
         progress: Called while images are decoded.
 
     Raises:
@@ -85,7 +89,7 @@ def check_index(path: Path, *, read_data: bool = False, progress: Progress | Non
         if not images:
             findings.append(Finding("W201", "it has no images"))
         if read_data:
-            decoded, problems = _decode(index, images, progress)
+            decoded, problems = _decode(index, images, shard or Share(0, 1), progress)
             findings += grouped("E205", problems)
     return CheckedIndex(path, len(manifest.entries), sources, images, decoded, tuple(findings))
 
@@ -148,13 +152,17 @@ def _loose_files(index: Store) -> Iterator[tuple[str, int | None]]:
         yield from ((str(path), None) for path in paths)
 
 
-def _decode(index: Store, total: int, progress: Progress | None) -> tuple[int, list[str]]:
-    """Decode all images, in the order of their files. Return (number of decoded images, problems of the others)."""
+def _decode(index: Store, n_images: int, share: Share, progress: Progress | None) -> tuple[int, list[str]]:
+    """Decode images in the order of their files. Return (number of decoded images, problems of the others)."""
+    first, end = share.number * n_images // share.of, (share.number + 1) * n_images // share.of
     rows = index.cursor().execute(
         """SELECT dataset || '/' || image_id, source, file, "offset", length, member, position, compression,
                   coalesce(encoding, '')
            FROM images WHERE problem IS NULL
-           ORDER BY source, file, CASE WHEN compression LIKE 'tar.gz%' THEN member END, coalesce("offset", position)"""
+           ORDER BY source, file, CASE WHEN compression LIKE 'tar.gz%' THEN member END, coalesce("offset", position),
+                    dataset, image_id
+           LIMIT $n OFFSET $first""",
+        {"n": end - first, "first": first},
     )
     problems: list[str] = []
     pixels, n = Pixels(), 0
@@ -167,6 +175,6 @@ def _decode(index: Store, total: int, progress: Progress | None) -> tuple[int, l
                     problems.append(f"{key}: {error}")
             n += len(batch)
             if progress:
-                progress("decoding", n, total)
+                progress("decoding", n, end - first)
     problems += pixels.finish()
     return pixels.decoded, problems

@@ -13,6 +13,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import run
 from imagenet_tools.errors import NoIndexError, SourceError, UsageError
+from imagenet_tools.index import Index
 from imagenet_tools.store.check import CheckedIndex
 from tests.conftest import Extracted
 
@@ -212,3 +213,16 @@ def test_an_export_of_nothing_is_no_success(made: Made, tmp_path: Path) -> None:
     assert run(arguments) == 1
     assert run([*arguments, "--dry-run"]) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_shares_of_a_check_decode_all_images(index: Index) -> None:
+    whole = imagenet_tools.check(index.path, read_data=True)[0]
+    shares = [imagenet_tools.check(index.path, read_data=True, shard=f"{n}/3")[0] for n in range(3)]
+    assert isinstance(whole, CheckedIndex)
+    decoded = [share.decoded for share in shares if isinstance(share, CheckedIndex)]
+    assert sum(decoded) == whole.decoded
+    assert all(decoded)
+    found = sorted(finding for share in shares for finding in share.findings)
+    assert found == sorted(whole.findings)
+    with pytest.raises(UsageError, match="expected an index and --read-data"):
+        imagenet_tools.check(index.path, shard="0/3")
