@@ -11,7 +11,7 @@ from imagenet_tools.arguments import checked
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.exports.options import make_options, with_export_options
 from imagenet_tools.selection.words import EXPORT, ExportOptions
-from imagenet_tools.storage.buckets import place_of
+from imagenet_tools.storage.buckets import is_remote, on_disk, path_of, place_of, url_of
 from imagenet_tools.storage.shares import parse as parse_shard
 
 if TYPE_CHECKING:
@@ -520,7 +520,7 @@ def build_index(
 
     Args:
         paths: Archives and folders; of tars of images, also the URLs of buckets and web servers.
-        index: The folder of the index.
+        index: The folder of the index, or a URL of a bucket.
         dataset: The data set of the sources. Default: detected from them.
         class_names: What the names of class folders mean, if they are numbers or words: a published list, a file of
             classes, or a,b,c. A number is a place in it.
@@ -547,12 +547,14 @@ def build_index(
         >>> imt.build_index("ILSVRC2012_img_val.tar", "val.index").rows["images"]
         52
     """
+    from imagenet_tools.build.build import build_in_bucket
     from imagenet_tools.build.build import build_index as build
 
     _check_workers(workers)
-    return build(
+    output = path_of(index)
+    return (build_in_bucket if is_remote(output) else build)(
         [place_of(path) for path in _several(paths)],
-        Path(index),
+        output,
         readers=_readers(),
         dataset=dataset,
         class_names=class_names,
@@ -601,14 +603,15 @@ def merge(
     from imagenet_tools.storage.shares import read_command
 
     _check_workers(workers)
-    path = Path(target)
-    command = read_command(path.with_name(path.name + ".partial"))
+    path = path_of(target)
+    folder = on_disk(path)
+    command = read_command(folder.with_name(folder.name + ".partial"))
     if command is not None:
         return build_index(index=path, workers=workers, executor=executor, progress=progress, **command)
     result = merge_shards(path, workers=workers, executor=executor, progress=_progress(progress))
     if result is None:
         raise SourceError(
-            f"{path}: found no shards in {path}.partial; expected what `build-index --shard 0/3` or "
+            f"{url_of(path)}: found no shards in {folder}.partial; expected what `build-index --shard 0/3` or "
             "`export --shard 0/3` leave there. An index or export that is finished needs no merge."
         )
     return result
@@ -643,7 +646,7 @@ def open_index(path: str | Path | None = None, *, roots: Mapping[str, str | Path
     """Open an index.
 
     Args:
-        path: The folder of the index. Default: $IMAGENET_INDEX, or ./imagenet.index.
+        path: The folder of the index, or its URL. Default: $IMAGENET_INDEX, or ./imagenet.index.
         roots: Where sources are now, by source name: folders, or URLs of buckets and web servers.
 
     Raises:
@@ -698,7 +701,7 @@ def export(
 
     Args:
         selection: What to export.
-        dest: A path where nothing is.
+        dest: A path where nothing is, or a URL of a bucket.
         to: A target, or several with ',' between: each gets a folder below `dest`, and each image is read once.
         workers: Processes that write; default: this one for a small export, else one a core.
         executor: An executor of concurrent.futures that writes instead of worker processes. Its processes see the
@@ -720,7 +723,7 @@ def export(
 
     _check_workers(workers)
     plan = plan_export(selection, to=to, **options)
-    return make_export(plan, Path(dest), workers=workers, executor=executor, progress=_progress(progress))
+    return make_export(plan, path_of(dest), workers=workers, executor=executor, progress=_progress(progress))
 
 
 @with_export_options
@@ -766,7 +769,7 @@ def export_shard(
     _check_workers(workers)
     return make_shard(
         plan_export(selection, to=to, **options),
-        Path(dest),
+        path_of(dest),
         parse_shard(shard),
         workers=workers,
         executor=executor,

@@ -5,7 +5,7 @@
 A block `console` holds commands behind `$ `, and their standard output. A command that ends with `# exit code N` has
 this exit code, and any other has 0. A block `pycon` is a session of Python. `...` stands for output that is left out. A
 page runs in a copy of the folder that `imagenet-tools demo demo` makes. `<!-- given: NAME -->` adds a file or folder of
-GIVEN to it.
+GIVEN to it; `bucket` adds the bucket s3://lab, with the sources of the demo.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import imagenet_tools
 from data.make_readme import PART
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import labels
-from tests import in_process
+from tests import in_process, s3
 from tests.evaluation import predictions
 from tests.forms import annotations, coco, hf_parquet, kaggle
 from tests.forms.thousand import drawn
@@ -84,8 +84,10 @@ def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
     shutil.copytree(demo, folder)
     sources = imagenet_tools.open_index(folder / "imagenet.index").sql("SELECT source FROM sources").fetchall()
     imagenet_tools.relocate({source: folder / "sample" for (source,) in sources}, folder / "imagenet.index")
-    for name in re.findall(r"^<!-- given: (\S+) -->$", text, re.MULTILINE):
-        GIVEN[name](folder / name, demo)
+    given = re.findall(r"^<!-- given: (\S+) -->$", text, re.MULTILINE)
+    for name in given:
+        if name != "bucket":
+            GIVEN[name](folder / name, demo)
     environment = os.environ | {
         "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(folder),  # the cache of MD5 sums
@@ -95,6 +97,13 @@ def run(text: str, demo: Path, folder: Path) -> Iterator[tuple[Step, str, int]]:
     for name in ("IMAGENET_INDEX", "IMAGENET_ROOTS"):
         environment.pop(name, None)
     names: dict[str, object] = {}
+    with s3.bucket(folder / "sample") if "bucket" in given else contextlib.nullcontext({}) as variables:
+        yield from _run_steps(text, folder, environment | variables, names)
+
+
+def _run_steps(
+    text: str, folder: Path, environment: Mapping[str, str], names: dict[str, object]
+) -> Iterator[tuple[Step, str, int]]:
     for step in steps(text):
         if step.language == "console":
             printed, code = _command(step.source, folder, environment)

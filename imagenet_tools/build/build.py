@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import system
 from imagenet_tools.build.find import find_sources, units_of
@@ -23,15 +23,16 @@ from imagenet_tools.build.parts import Counts, open_part
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.build.unit_work import Task, UnitResult, killed, work
 from imagenet_tools.containers.tar import is_gzip
-from imagenet_tools.errors import ExistsError
+from imagenet_tools.errors import ExistsError, NoIndexError
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.storage.buckets import is_remote, place_of, url_of
+from imagenet_tools.storage.buckets import Remote, is_remote, on_disk, place_of, url_of
 from imagenet_tools.storage.executors import in_executor
-from imagenet_tools.storage.files import explain_full_disk, publish_folder
+from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder
 from imagenet_tools.storage.processes import in_processes
 from imagenet_tools.storage.shares import Share, write_command
 from imagenet_tools.store import layout
-from imagenet_tools.store.layout import Manifest
+from imagenet_tools.store.in_bucket import copy, upload
+from imagenet_tools.store.layout import MANIFEST, Manifest
 from imagenet_tools.store.sources import Source, UnitRecord, read_sources, rooted, write_sources
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Forecast
@@ -83,7 +84,7 @@ class Report:
     problems: Counts = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Report: {self.index}; {self.content()}; {count_of(sum(self.problems.values()), 'problem')}"
+        return f"Report: {url_of(self.index)}; {self.content()}; {count_of(sum(self.problems.values()), 'problem')}"
 
     def content(self) -> str:
         """Return the number of images, boxes and labels in words."""
@@ -171,6 +172,43 @@ def build_index(
             progress("merging", 1, 1)
     n_units = _count_states(results, like=like is not None) | {"removed": len(old_units.keys() - unit_keys)}
     return Report(index, found_sources, n_units, manifest.rows, problems)
+
+
+def build_in_bucket(
+    paths: Sequence[Path], index: Path, *, fresh: bool = False, shard: Share | None = None, **keywords: Any
+) -> Report:
+    """Build an index of sources at a URL, or add them to the one that is there: see imagenet_tools.build_index.
+
+    The shards of a build work in one folder: $IMAGENET_CACHE must be on a disk that all their machines see.
+
+    Raises:
+        ExistsError: Another build has written the index meanwhile, or is writing it on this machine.
+    """
+    folder = on_disk(index)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder.with_name(f"{folder.name}.lock"), waits=shard is not None):
+        etag = _copy_old(index, folder, fresh=fresh)
+        if shard is None:
+            report = build_index(paths, folder, fresh=fresh, **keywords)
+            upload(folder, index, etag)
+            shutil.rmtree(folder)
+            return replace(report, index=index)
+    return replace(build_index(paths, folder, fresh=fresh, shard=shard, **keywords), index=index)
+
+
+def _copy_old(index: Path, folder: Path, *, fresh: bool) -> str | None:
+    """Copy the index that is at a URL, unless it is to be discarded, and return its ETag, or None if there is none.
+
+    An index in the folder, of which the upload was interrupted, stays if the one in the bucket has not changed since.
+    """
+    there = Remote(str(index / MANIFEST)).etag()
+    if there and not fresh:
+        try:
+            return copy(index, folder)
+        except NoIndexError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return there
 
 
 def _index_exists(index: Path) -> bool:

@@ -12,6 +12,7 @@ import imagenet_tools
 from imagenet_tools.cli import DONE, FAILED, PROBLEMS, options
 from imagenet_tools.cli.printing import note, print_json, print_table
 from imagenet_tools.progress import ProgressBar
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.storage.executors import ray_cluster
 from imagenet_tools.store.layout import default_index
 from imagenet_tools.text import count_of, printable, some_of
@@ -93,7 +94,7 @@ def print_report(report: Report, *, strict: bool = False, shard: str | None = No
             }
             for source in report.sources
         ]
-        print_json(vars(report) | {"sources": sources})
+        print_json(vars(report) | {"index": url_of(report.index), "sources": sources})
     else:
         _print_sources(report)
         _print_totals(report, shard)
@@ -119,10 +120,10 @@ def _print_sources(report: Report) -> None:
 def _print_totals(report: Report, shard: str | None) -> None:
     n_rows = report.rows
     units = ", ".join(f"{n:,} {state}" for state, n in report.units.items() if n)
-    place = f"{report.index}, shard {shard}" if shard else str(report.index)
+    place = url_of(report.index) + (f", shard {shard}" if shard else "")
     click.echo(printable(f"{place}: {report.content()} (units: {units or 'none'})"))
     if shard:
-        note(f"when all shards are done: imagenet-tools merge {shlex.quote(str(report.index))}")
+        note(f"when all shards are done: imagenet-tools merge {shlex.quote(url_of(report.index))}")
     if n := n_rows.get("copies"):
         click.echo(f"{count_of(n, 'image')} also in a second place (table copies)")
     if n := report.problems.get("other_bytes"):

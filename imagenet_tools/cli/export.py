@@ -19,6 +19,7 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.progress import ProgressBar
 from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
+from imagenet_tools.storage.buckets import on_disk, path_of, url_of
 from imagenet_tools.storage.executors import ray_cluster
 from imagenet_tools.text import count_of, printable
 
@@ -90,8 +91,9 @@ def command(
 ) -> int:
     """Export a selection to DEST for a training loader.
 
-    DEST must not exist, and is complete when it appears. The default split is the official one; a new split draws
-    from the official train split only, unless --from names others.
+    DEST is a folder or a URL of a bucket. It must not exist, and is complete when it appears; in a bucket, when its
+    manifest.json does. The default split is the official one; a new split draws from the official train split only,
+    unless --from names others.
 
     Examples:
         imagenet-tools export dogs --to image_folder --under dog --link hard
@@ -104,6 +106,7 @@ def command(
 
     Exit code 3: some images cannot be decoded; manifest.json names them. With --strict it is 1.
     """
+    dest = path_of(dest)
     index = options.open_index()
     selection = options.choose(index, recipe)
     keywords = {**_recipe_options(recipe, to), **options.chosen_words(EXPORT)}
@@ -121,12 +124,12 @@ def _print_plan(plan: Plan, dest: Path) -> int:
     """Print what an export would write, and what it would take."""
     from imagenet_tools.exports.estimate import costs, describe, notes_on
 
-    cost = costs(plan.together, dest)
+    cost = costs(plan.together, on_disk(dest))
     plan = replace(plan, hazards=(*plan.hazards, *notes_on(plan.together, cost)))
     if options.as_json():
         content = _as_json({each.target: describe(each) for each in plan.together})
         steps = {each.target: steps_json(each.selection) for each in plan.together}
-        print_json({"dest": str(dest), "written": False, **content, "costs": cost, "steps": steps})
+        print_json({"dest": url_of(dest), "written": False, **content, "costs": cost, "steps": steps})
         return DONE
     for each in plan.together:
         _print_export(each, None, dest)
@@ -136,10 +139,10 @@ def _print_plan(plan: Plan, dest: Path) -> int:
 
 def _print_shard(dest: Path, shard: str, n_images: int, n_all: int) -> int:
     if options.as_json():
-        print_json({"dest": str(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
+        print_json({"dest": url_of(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
     else:
-        click.echo(printable(f"{dest}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"))
-        note(f"when all shards are done: imagenet-tools merge {shlex.quote(str(dest))}")
+        click.echo(printable(f"{url_of(dest)}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"))
+        note(f"when all shards are done: imagenet-tools merge {shlex.quote(url_of(dest))}")
     return DONE
 
 
@@ -149,7 +152,7 @@ def print_result(result: Result, dest: Path, *, strict: bool = False) -> int:
 
     if options.as_json():
         content = _as_json({each.target: describe(each.plan, each) for each in result.together})
-        print_json({"dest": str(dest), "written": True, **content})
+        print_json({"dest": url_of(dest), "written": True, **content})
     else:
         for each in result.together:
             _print_export(each.plan, each, dest)
@@ -196,7 +199,7 @@ def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
     boxes = f", {count_of(counts.boxes(), 'box')}" if plan.writes.boxes else ""
     size = f"{'about ' if plan.options.resize else ''}{count_of(counts.bytes(), 'byte')}"
     verb, place = ("holds", result.path) if result else ("would hold", dest)
-    click.echo(f"{place}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
+    click.echo(f"{url_of(place)}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
     print_table(SPLIT_HEAD, counts.split_rows(), fit=False)
     if result is None:
         click.echo()

@@ -9,6 +9,7 @@ import click
 
 from imagenet_tools.cli import options
 from imagenet_tools.cli.printing import print_json, print_steps, print_table, steps_json
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.text import printable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def command(recipe: Path | None) -> None:
     if options.as_json():
         print_json(content)
     else:
-        click.echo(printable(str(index.path)))
+        click.echo(printable(url_of(index.path)))
         _print_summary(content)
 
 

@@ -145,10 +145,13 @@ def index_path() -> Path | None:
 
 
 def existing_index() -> Path | None:
-    """Return the path of -i or $IMAGENET_INDEX, else ./imagenet.index; None if that does not exist."""
+    """Return the folder of -i or $IMAGENET_INDEX, else ./imagenet.index; None if that does not exist."""
+    from imagenet_tools.storage.buckets import is_remote, path_of
+    from imagenet_tools.store.in_bucket import local_copy
     from imagenet_tools.store.layout import default_index
 
-    return index_path() or (default_index() if default_index().exists() else None)
+    path = path_of(index_path() or default_index())
+    return local_copy(path) if index_path() or is_remote(path) or path.exists() else None
 
 
 def roots() -> dict[str, Path]:

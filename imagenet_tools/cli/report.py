@@ -27,11 +27,13 @@ def command(path: Path | None, output: Path) -> None:
         imagenet-tools report dogs-yolo -o dogs.html
     """
     from imagenet_tools.exports import report
+    from imagenet_tools.storage.buckets import is_remote, path_of
     from imagenet_tools.storage.files import refuse_taken, write_whole
     from imagenet_tools.store.layout import MANIFEST, is_index
 
     refuse_taken(str(output))
-    if path is None or is_index(path):
+    path = path and path_of(path)
+    if path is None or is_remote(path) or is_index(path):
         data = report.index_page(options.open_index(path))
     elif (path / MANIFEST).is_file():
         data = report.export_page(path)

@@ -266,7 +266,7 @@ def _ended(code: int) -> str:
 @contextmanager
 def children(index: Store) -> Iterator[tuple[PictureMakers, Questioners]]:
     """Provide the children, which start when they are needed, and end them when the block ends."""
-    makers, questioners = PictureMakers(index), Questioners(index.path)
+    makers, questioners = PictureMakers(index), Questioners(index.folder)
     try:
         yield makers, questioners
     finally:

@@ -46,8 +46,8 @@ class ImagePages:
 
     def __init__(self, index: Store) -> None:
         self.index = index
-        entries = read_manifest(index.path).tables.get("images", [])
-        self._files = [str(index.path / entry.file) for entry in entries]
+        entries = read_manifest(index.folder).tables.get("images", [])
+        self._files = [str(index.folder / entry.file) for entry in entries]
         self._starts = np.cumsum([0, *(entry.rows for entry in entries)])
         self._kept: OrderedDict[int, NumberedImage] = OrderedDict()
         self._lock = threading.Lock()

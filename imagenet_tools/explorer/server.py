@@ -48,7 +48,7 @@ def opened(site: Site) -> Iterator[Pages]:
     """Provide the pages of a site with the child processes that they need, which end when the block ends."""
     from imagenet_tools import formats
 
-    exports = Exports(site.index.path, site.index.roots, Path.cwd(), list(formats.targets()))
+    exports = Exports(site.index.folder, site.index.roots, Path.cwd(), list(formats.targets()))
     with children(site.index) as (makers, questioners):
         try:
             yield Pages(site, makers, questioners, exports)

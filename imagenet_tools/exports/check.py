@@ -51,6 +51,7 @@ from imagenet_tools.exports.rows import changes, places
 from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.probe import PILLOW_ERRORS, Pixels
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def check_export(
     findings = [*_check_named_files(root, stated["files"]), *_check_image_files(root, stated)]
     findings += [Finding("E309", text) for text in _lock_problems(root, stated["files"], classes)]
     if index is not None and manifest.index_digest(index) != stated["index"]:
-        findings.append(Finding("W303", f"{index.path} is another generation of the index than it was made from"))
+        findings.append(
+            Finding("W303", f"{url_of(index.path)} is another generation of the index than it was made from")
+        )
     originals = None
     holds_originals = module.WRITES.holds_bytes and not module.WRITES.remade_bytes
     if index is not None and holds_originals:

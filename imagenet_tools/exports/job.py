@@ -48,6 +48,8 @@ class Job:
         target: The number of the target among those of the pass.
         done: The folder of the records of finished pieces: see exports.run.
         stamps: Sizes and times of the sources. They are read before workers fork: a forked process must not use DuckDB.
+        bucket: The folder of the target in a bucket, as buckets.place_of() writes it; "" for an export on a disk.
+        bucket_done: The folder of the records in the bucket, or "".
         wrote: The files that write() and writing() wrote, for the manifest.
     """
 
@@ -57,6 +59,8 @@ class Job:
     target: int
     done: Path
     stamps: Stamps
+    bucket: str = ""
+    bucket_done: str = ""
     wrote: list[str] = field(default_factory=list)
 
     # ---- shards and rows

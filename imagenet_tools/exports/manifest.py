@@ -122,7 +122,7 @@ def state_of(plan: Plan) -> dict[str, object]:
 
 def index_digest(index: Store) -> str:
     """Return the SHA-256 of the digests of an index's tables. `sources` is left out: it has paths of this machine."""
-    tables = read_manifest(index.path).tables
+    tables = read_manifest(index.folder).tables
     digests = {name: [entry.sha256 for entry in files] for name, files in sorted(tables.items()) if name != "sources"}
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 

@@ -109,7 +109,7 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Recor
 
 def _spilling_engine(index: Store, spill: Path) -> Store:
     """Open an index again, with a folder to spill to: a DuckDB has one such folder, and that of the index has none."""
-    engine = Store(index.path, roots=index.roots)
+    engine = Store(index.folder, roots=index.roots)
     threads = min(os.cpu_count() or 1, _MAX_THREADS)
     for setting in (
         f"temp_directory = {quoted(str(spill))}",

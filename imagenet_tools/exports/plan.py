@@ -23,6 +23,7 @@ from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
 from imagenet_tools.selection.steps import REASONS
+from imagenet_tools.storage.buckets import url_of
 from imagenet_tools.store.connection import engine_errors
 from imagenet_tools.text import are, count_of, html_of, images_of
 
@@ -311,7 +312,7 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
     )
     if not sources:
         steps = ", ".join(f"{n:,} by {step} ({REASONS[step]})" for step, n in plan.left_out.items())
-        left_out = f"left out of the images of {plan.index.path} are {steps}" if steps else "the index is empty"
+        left_out = f"left out of the images of {url_of(plan.index.path)} are {steps}" if steps else "the index is empty"
         demanded = {*plan.left_out} & {reason for reason, _ in writes.demands}
         advice = f"Loosen the selection{f', or choose another target than {target}' if demanded else ''}."
         if "unlabelled" in plan.left_out:

@@ -24,7 +24,7 @@ import functools
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,13 +33,14 @@ from typing import TYPE_CHECKING, Any
 from imagenet_tools import system
 from imagenet_tools.containers import payload
 from imagenet_tools.errors import ExistsError, ExportError, FormatError
-from imagenet_tools.exports import pieces
+from imagenet_tools.exports import in_bucket, pieces
 from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.rows import RowMaker, changes, places
 from imagenet_tools.storage.blob import Descriptors
+from imagenet_tools.storage.buckets import Remote, is_remote, on_disk
 from imagenet_tools.storage.executors import in_executor
 from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
@@ -92,10 +93,10 @@ def make_export(
         SourceError: The bytes of an image are not there any more.
     """
     plans = plan.together
-    with explain_full_disk(dest), partial_folder(plans, dest) as partial:
+    with explain_full_disk(on_disk(dest)), partial_folder(plans, dest) as partial:
         workers = workers_for(plans, workers, executor)
         refuse_running(partial / WORK)
-        jobs = make_jobs(plans, partial)
+        jobs = make_jobs(plans, partial, dest)
         write_pieces(jobs, range(len(jobs[0].pieces.pieces)), workers, executor, progress)
         results = []
         for job in jobs:
@@ -103,6 +104,8 @@ def make_export(
             result = write_manifest(job)
             path = dest / result.target if len(plans) > 1 else dest
             results.append(replace(result, path=path, hazards=(*result.hazards, *notes_on_links(job.plan))))
+        if is_remote(dest):
+            in_bucket.finish(jobs, dest, WORK)
     first, *others = results
     return replace(first, also=tuple(others))
 
@@ -115,16 +118,23 @@ def workers_for(plans: Sequence[Plan], workers: int | None, executor: Executor |
     return workers
 
 
-def make_jobs(plans: Sequence[Plan], partial: Path) -> tuple[Job, ...]:
+def make_jobs(plans: Sequence[Plan], partial: Path, dest: Path) -> tuple[Job, ...]:
     """Cut the export into pieces, unless an earlier run did, and return the job of each target."""
     work_folder = partial.absolute() / WORK
     cut = pieces.cut(plans, work_folder)
     stamps = plans[0].index.stamps
-    outs = [partial.absolute() / plan.target if len(plans) > 1 else partial.absolute() for plan in plans]
-    return tuple(
-        Job(plan, out, cut, n, work_folder / _DONE, stamps)
-        for n, (plan, out) in enumerate(zip(plans, outs, strict=True))
-    )
+    names = [plan.target if len(plans) > 1 else "" for plan in plans]
+    jobs = [
+        Job(plan, partial.absolute() / name, cut, n, work_folder / _DONE, stamps)
+        for n, (plan, name) in enumerate(zip(plans, names, strict=True))
+    ]
+    if is_remote(dest):
+        done = dest / WORK / _DONE
+        in_bucket.fetch_records(done, work_folder / _DONE)
+        jobs = [
+            replace(job, bucket=str(dest / name), bucket_done=str(done)) for job, name in zip(jobs, names, strict=True)
+        ]
+    return tuple(jobs)
 
 
 # ---- the folder of an unfinished export
@@ -141,16 +151,20 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
     partial = unfinished_folder(plans, dest)
     work_folder = partial / WORK
     with lock(work_folder / "lock"):
-        check_state(partial, plans)
+        check_state(partial, plans, dest)
         yield partial
         shutil.rmtree(work_folder)
-    publish_folder(partial, dest)
+    if is_remote(dest):
+        shutil.rmtree(partial)
+    else:
+        publish_folder(partial, dest)
 
 
 def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
     """Return <dest>.partial, which is made if it is not there. Raises as partial_folder() does."""
-    _refuse_place(plans[0], dest)
-    partial = dest.with_name(dest.name + ".partial")
+    _refuse_place(plans, dest)
+    place = on_disk(dest)
+    partial = place.with_name(place.name + ".partial")
     if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
         message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
         raise ExistsError(message)
@@ -162,17 +176,21 @@ def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
     return partial
 
 
-def _refuse_place(plan: Plan, dest: Path) -> None:
+def _refuse_place(plans: Sequence[Plan], dest: Path) -> None:
     """Refuse a place that is taken, or that is in a source or in the index: a later build would index the export."""
+    if is_remote(dest):
+        in_bucket.refuse(plans, dest, f"{WORK}/{_STATE}")
+        return
     refuse_taken(str(dest))
-    for folder in [*(Path(source.path) for source in plan.index.stamps.sources), plan.index.path]:
+    index = plans[0].index
+    for folder in [*(Path(source.path) for source in index.stamps.sources), index.folder]:
         if folder.is_dir() and dest.absolute().parent.resolve().is_relative_to(folder.resolve()):
             message = f"{dest} is in {folder}, which is indexed, or the index. Name a place outside of it."
             raise ExportError(message)
 
 
-def check_state(partial: Path, plans: Sequence[Plan]) -> None:
-    """Write what a new export depends on; refuse an unfinished one that depends on something else."""
+def check_state(partial: Path, plans: Sequence[Plan], dest: Path) -> None:
+    """Write what a new export to `dest` depends on; refuse an unfinished one that depends on something else."""
     states = []
     for plan in plans:
         # The words of a selection name files, such as a list of images: their digests tell whether they changed.
@@ -187,6 +205,8 @@ def check_state(partial: Path, plans: Sequence[Plan]) -> None:
     elif path.read_text() != text:
         message = f"{partial} is half of another export. Remove it if nobody needs it, or name another place."
         raise ExistsError(message)
+    if is_remote(dest):
+        in_bucket.claim(dest / WORK / _STATE, text)
 
 
 # ---- all pieces
@@ -206,7 +226,8 @@ def write_pieces(
     """Write every piece of these numbers that has no record yet."""
     # By the target that takes most images of the piece.
     images = {number: max(jobs[0].pieces.pieces[number].images) for number in numbers}
-    left = [number for number in numbers if not _is_done(jobs, number)]
+    listings = [Remote(job.bucket).files() if job.bucket else None for job in jobs]
+    left = [number for number in numbers if not _is_done(jobs, number, listings)]
     total = sum(images.values())
     done = total - sum(images[number] for number in left)
     if progress:
@@ -239,13 +260,16 @@ def _finished_pieces(
     yield from in_processes(_work, left, min(workers, len(left)), begin=begin, stop=stop_all)
 
 
-def _is_done(jobs: tuple[Job, ...], number: int) -> bool:
-    """Return True if a piece has its record, and every file in it is there with its size."""
+def _is_done(jobs: tuple[Job, ...], number: int, listings: Sequence[Mapping[str, int] | None]) -> bool:
+    """Return True if a piece has its record, and every file in it is there with its size.
+
+    In a bucket, the files of each target are those of its listing.
+    """
     try:
         record = json.loads((jobs[0].done / f"{number}.json").read_text())
         return all(
-            (job.out / name).stat().st_size == size
-            for job in jobs
+            (listing.get(name) if listing is not None else (job.out / name).stat().st_size) == size
+            for job, listing in zip(jobs, listings, strict=True)
             for kind in ("files", "images")
             for name, size, _ in record["targets"].get(job.plan.target, {}).get(kind, ())
         )
@@ -304,6 +328,9 @@ def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool]
             for job, sink in zip(jobs_here, sinks, strict=True)
         }
     content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
+    if jobs[0].bucket:
+        in_bucket.upload(jobs_here, outputs)
+        Remote(f"{jobs[0].bucket_done}/{number}.json").write(content)
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
 
 

@@ -24,6 +24,7 @@ from imagenet_tools.index import Index, pin
 from imagenet_tools.selection import lock as locks
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.selection import Selection
+from imagenet_tools.storage.buckets import on_disk
 from imagenet_tools.storage.files import explain_full_disk, lock
 from imagenet_tools.storage.shares import Share, read_command, write_command
 
@@ -63,12 +64,12 @@ def make_shard(
     plans = plan.together
     partial = unfinished_folder(plans, dest)
     folder = partial / WORK
-    with explain_full_disk(dest), shard.locked(folder):
+    with explain_full_disk(on_disk(dest)), shard.locked(folder):
         workers = workers_for(plans, workers, executor)
         with lock(folder / "lock", waits=True):
             write_command(folder, _command(plans, folder))
-            check_state(partial, plans)
-            jobs = make_jobs(plans, partial)
+            check_state(partial, plans, dest)
+            jobs = make_jobs(plans, partial, dest)
         images = [max(piece.images) for piece in jobs[0].pieces.pieces]
         numbers = shard.take(range(len(images)))
         write_pieces(jobs, numbers, workers, executor, progress)
@@ -79,7 +80,8 @@ def merge_shards(
     dest: Path, *, workers: int | None, executor: Executor | None = None, progress: Progress | None = None
 ) -> Result | None:
     """Finish the export that shards have begun, with the pieces that none has written; None if there are no shards."""
-    folder = dest.with_name(dest.name + ".partial") / WORK
+    place = on_disk(dest)
+    folder = place.with_name(place.name + ".partial") / WORK
     command = read_command(folder)
     if command is None:
         return None
@@ -111,7 +113,7 @@ def _command(plans: Sequence[Plan], folder: Path) -> dict[str, Any]:
     if pinned is not None and not (folder / _LOCK).exists():
         locks.make(Selection(first.index, pinned=pinned), folder / _LOCK, name=pinned.name)
     return {
-        "index": str(first.index.path.absolute()),
+        "index": str(first.index.path),
         "roots": {name: str(root) for name, root in sorted(first.index.roots.items())},
         "locked": pinned is not None,
         "selection": None if pinned is not None else recipe.tables(selection, near=Path("/")),

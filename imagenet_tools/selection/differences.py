@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imagenet_tools.catalogue import changes, given_lists, image_lists, terms
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import difference_causes, lock, recipe, steps
+from imagenet_tools.storage.buckets import refuse_url
 from imagenet_tools.store.connection import quoted
 from imagenet_tools.store.layout import MANIFEST, read_manifest
 from imagenet_tools.text import html_of
@@ -102,6 +103,8 @@ def differences(a: str, b: str, *, by: str | None = None, limit: int = 20) -> Di
     Raises:
         UsageError: The two cannot be compared in this way.
     """
+    for text in (a, b):
+        refuse_url(text, "what is compared")
     kinds = _kind(a), _kind(b)
     notes: list[str] = []
     in_both: int | None = None

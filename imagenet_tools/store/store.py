@@ -24,10 +24,11 @@ from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.schema import TABLES
 from imagenet_tools.storage import blob
 from imagenet_tools.storage.blob import IndexedSource, Stamp, Stamps
-from imagenet_tools.storage.buckets import place_of, url_of
+from imagenet_tools.storage.buckets import path_of, place_of, url_of
 from imagenet_tools.storage.files import inside
 from imagenet_tools.store.connection import Descendants, add_table, connect, join_keys, relation
 from imagenet_tools.store.gate import check_condition, senses_taken
+from imagenet_tools.store.in_bucket import local_copy
 from imagenet_tools.store.layout import default_index, read_manifest
 from imagenet_tools.store.query import ask, connect_contained
 from imagenet_tools.store.sources import Source, rooted
@@ -192,13 +193,15 @@ class Store:
 
     Attributes:
         path: Folder of the index, absolute.
+        folder: The same; of an index in a bucket, the folder of its copy on this machine.
         roots: Folder of each source on this machine, by name.
     """
 
     def __init__(self, path: Path, *, roots: Mapping[str, Path] | None = None):
         self.path = path.absolute()
+        self.folder = local_copy(self.path)
         self._given_roots = dict(roots or {})
-        self._connection = connect(path)
+        self._connection = connect(self.folder)
         self._descendants: dict[str, Descendants] = {}
         self._kept_numbers = itertools.count()
         self._unused_tables: list[str] = []
@@ -210,14 +213,14 @@ class Store:
         return functools.partial(type(self), roots=self._given_roots), (self.path,)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
+        return f"{type(self).__name__}({url_of(self.path)!r})"
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, roots: Mapping[str, str | Path] | None = None) -> Self:
         """Open an index.
 
         Args:
-            path: Its folder; default $IMAGENET_INDEX, else ./imagenet.index.
+            path: Its folder, or a URL; default $IMAGENET_INDEX, else ./imagenet.index.
             roots: Where sources are now, by name, if they were moved: folders, or URLs of buckets. NAME=PATH pairs in
                 $IMAGENET_ROOTS, with ':' between, do the same.
 
@@ -226,7 +229,7 @@ class Store:
             UsageError: `roots` names an unknown source.
         """
         absolute = {name: place_of(root) for name, root in (roots or {}).items()}
-        return cls(Path(path) if path is not None else default_index(), roots=absolute)
+        return cls(path_of(path if path is not None else default_index()), roots=absolute)
 
     # ---- SQL
 
@@ -280,7 +283,7 @@ class Store:
 
     @functools.cached_property
     def _contained(self) -> duckdb.DuckDBPyConnection:
-        return connect_contained(self.path)
+        return connect_contained(self.folder)
 
     def close(self) -> None:
         """Close the index. Images can still be read; results that were not fetched can not."""
@@ -319,7 +322,7 @@ class Store:
     @functools.cached_property
     def n_images(self) -> int:
         """The number of images of all data sets."""
-        return read_manifest(self.path).rows.get("images", 0)
+        return read_manifest(self.folder).rows.get("images", 0)
 
     def condition(self, flag: str, text: str, tables: Iterable[str] = ()) -> None:
         """Raise QueryError unless a text is one SQL condition over the tables of the index and these."""
@@ -417,8 +420,8 @@ class Store:
             sets = ", ".join(sorted(row[0] for row in rows))
             found = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
             raise UsageError(
-                f"{found} in {self.path}. Expected the id of one image, such as n01440764_10026; name its data set "
-                "with dataset=."
+                f"{found} in {url_of(self.path)}. Expected the id of one image, such as n01440764_10026; name its data "
+                "set with dataset=."
             )
         return self.image_of(*rows[0])
 
@@ -490,10 +493,10 @@ class Store:
             )
             for source in self._sources
         )
-        return Stamps(str(self.path), archives, sources)
+        return Stamps(url_of(self.path), archives, sources)
 
     @functools.cached_property
     def _seek_points(self) -> dict[str, Path]:
         """The files of seek points, by part."""
-        entries = read_manifest(self.path).tables.get("seek_points", [])
-        return {entry.part: self.path.absolute() / entry.file for entry in entries}
+        entries = read_manifest(self.folder).tables.get("seek_points", [])
+        return {entry.part: self.folder / entry.file for entry in entries}

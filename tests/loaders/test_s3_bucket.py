@@ -1,4 +1,4 @@
-"""Tars in a bucket of an S3 server of its own: indexed there, and a subset of them exported, by ranges alone."""
+"""Tars in a bucket of an S3 server of its own: indexed there, and a subset of them exported there, by ranges alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import obstore
 import pytest
+import webdataset
 from obstore.store import S3Store
 
 import imagenet_tools
+from imagenet_tools.errors import ExistsError
+from tests import s3
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -24,7 +29,9 @@ KEY = "the-key-of-a-test"
 SECRET = "the-secret-of-a-test"
 START_SECONDS = 60
 
-pytestmark = pytest.mark.proof(target="sources", loader="SeaweedFS's S3")
+EXPORT = {"to": "webdataset", "shard_size": "20KB", "workers": 1}
+
+pytestmark = pytest.mark.proof(target="sources, index, webdataset", loader="SeaweedFS's S3")
 
 
 def free_port() -> int:
@@ -34,7 +41,14 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def proxy() -> Iterator[s3.Gate]:
+    """A proxy before the server, which counts requests and answers some wrongly."""
+    with s3.running(lambda _: s3.Answer(503)) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def bucket(proxy: s3.Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a bucket with the tars of the sample. The server says nothing to anybody, and is killed in the end."""
     folder = tmp_path_factory.mktemp("s3")
     actions = ["Read", "Write", "List", "Tagging", "Admin"]
@@ -49,14 +63,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["-s3", f"-s3.config={folder / 's3.json'}"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
-            environment = {
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": SECRET,
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}",
-                "AWS_ALLOW_HTTP": "true",
-                "AWS_REGION": "us-east-1",
-            }
+            environment = s3.environment(proxy, KEY, SECRET) | {"IMAGENET_CACHE": str(folder / "cache")}
             os.environ |= environment
+            proxy.answer = s3.forward(f"http://127.0.0.1:{ports['s3']}")
             store = S3Store("lab")
             for name in TARS:
                 _put(store, f"imagenet/{name}", SAMPLE / name)
@@ -112,3 +121,62 @@ def test_no_key_is_in_an_index(bucket: str, tmp_path: Path) -> None:
             data = path.read_bytes()
             assert SECRET.encode() not in data
             assert KEY.encode() not in data
+
+
+FAULTS = {
+    "none": s3.Faults(),
+    "refused": s3.Faults(refused=7),
+    "cut": s3.Faults(cut=7),
+    "delayed": s3.Faults(delay_seconds=0.02),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_lost_if_requests_fail(
+    name: str, bucket: str, proxy: s3.Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGENET_CACHE", str(tmp_path / "cache"))
+    imagenet_tools.build_index([SAMPLE / tar for tar in TARS], tmp_path / "here.index")
+    here = imagenet_tools.open_index(tmp_path / "here.index").select(under="dog.n.01")
+    imagenet_tools.export(here, tmp_path / "here", **EXPORT)
+    proxy.forget()
+    proxy.faults = FAULTS[name]
+    try:
+        imagenet_tools.build_index([f"{bucket}/{tar}" for tar in TARS], f"{bucket}/{name}.index")
+        there = imagenet_tools.open_index(f"{bucket}/{name}.index")
+        assert there.sql("SELECT count(*) FROM images").fetchall() == [(182,)]
+        before = len(proxy.requests), proxy.sent
+        imagenet_tools.export(there.select(under="dog.n.01"), f"{bucket}/{name}", **EXPORT)
+        print(f"{name}: index {before}, export {len(proxy.requests) - before[0]}, {proxy.sent - before[1]}")
+    finally:
+        proxy.faults = s3.Faults()
+    assert bool(proxy.n_faults) == (name in ("refused", "cut"))
+    store = S3Store("lab")
+    prefix = f"imagenet/{name}/"
+    listed = {row["path"].removeprefix(prefix): row["size"] for batch in store.list(prefix) for row in batch}
+    files = [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert listed == {path.relative_to(tmp_path / "here").as_posix(): path.stat().st_size for path in files}
+    for path in files:
+        assert bytes(store.get(prefix + path.relative_to(tmp_path / "here").as_posix()).bytes()) == path.read_bytes()
+    shards = sorted(key for key in listed if key.endswith(".tar"))
+    urls = [obstore.sign(store, "GET", prefix + key, timedelta(minutes=5)) for key in shards]
+    read = [sample["jpg"] for sample in webdataset.WebDataset(urls, shardshuffle=False)]
+    assert sorted(read) == sorted(image.read() for image in here)
+
+
+def test_two_exports_do_not_mix(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGENET_CACHE", str(tmp_path / "cache"))
+    imagenet_tools.build_index(SAMPLE / TARS[1], tmp_path / "x.index")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    imagenet_tools.export_shard(index.select(under="dog.n.01"), f"{bucket}/two", "0/2", **EXPORT)
+    monkeypatch.setenv("IMAGENET_CACHE", str(tmp_path / "another"))
+    with pytest.raises(ExistsError, match="half of another export"):
+        imagenet_tools.export(index.select(under="cat.n.01"), f"{bucket}/two", **EXPORT)
+
+
+def test_no_key_is_in_the_bucket(bucket: str) -> None:
+    store = S3Store("lab")
+    for path in [row["path"] for batch in store.list("imagenet/") for row in batch]:
+        data = bytes(store.get(path).bytes())
+        assert SECRET.encode() not in data
+        assert KEY.encode() not in data

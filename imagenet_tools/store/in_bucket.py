@@ -1,0 +1,110 @@
+"""An index in a bucket: the copy on this machine that is read, and the upload of one that was built here.
+
+A file of an index is named after its bytes, but for the manifest and the table sources, which are compared by ETag. The
+manifest is written last, so that an index in a bucket is complete as soon as it can be seen.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagenet_tools.errors import NoIndexError
+from imagenet_tools.storage.buckets import Remote, copy_of, in_flight, is_remote, url_of
+from imagenet_tools.storage.files import lock, write_whole
+from imagenet_tools.store.layout import MANIFEST, read_manifest, remove_unlisted
+
+if TYPE_CHECKING:
+    from imagenet_tools.store.layout import FileEntry
+
+_ETAGS = ".etags.json"  # in a copy: the ETag of each file that is compared
+
+
+def local_copy(index: Path) -> Path:
+    """Return the folder of an index; of one in a bucket, that of its copy, which is brought up to date.
+
+    An index that has not changed costs two requests.
+
+    Raises:
+        NoIndexError: There is no index at the URL.
+        SourceError: The bucket cannot be read.
+    """
+    if not is_remote(index):
+        return index
+    folder = copy_of(index)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder.with_name(f"{folder.name}.lock"), waits=True):
+        copy(index, folder)
+    return folder
+
+
+def copy(index: Path, folder: Path) -> str:
+    """Copy an index from a bucket into a folder, without the files that are there already.
+
+    Returns:
+        The ETag of its manifest.
+
+    Raises:
+        NoIndexError: There is no index at the URL.
+        SourceError: The bucket cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    etags_file = folder / _ETAGS
+    etags: dict[str, str] = json.loads(etags_file.read_text()) if etags_file.exists() else {}
+    try:
+        manifest = Remote(str(index / MANIFEST)).read_all(etags.get(MANIFEST))
+    except FileNotFoundError:
+        message = f"No index at {url_of(index)}: found no {MANIFEST}. Expected the URL that `build-index -o` wrote to."
+        raise NoIndexError(message) from None
+    if manifest is not None:
+        if (folder / MANIFEST).exists():
+            remove_unlisted(folder, read_manifest(folder))  # the generation before stays for those who read it
+        write_whole(folder / MANIFEST, manifest[0], replace=True)
+        etags[MANIFEST] = manifest[1]
+
+    def get(entry: FileEntry) -> None:
+        path = folder / entry.file
+        found = Remote(str(index / entry.file)).read_all(etags.get(entry.file) if path.exists() else None)
+        if found is not None:
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, found[0], replace=True)
+            if not entry.sha256:
+                etags[entry.file] = found[1]
+
+    entries = read_manifest(folder).entries
+    try:
+        in_flight(partial(get, entry) for entry in entries if not (entry.sha256 and (folder / entry.file).exists()))
+    except FileNotFoundError as error:
+        message = f"{url_of(index)} has no file {error}, which its {MANIFEST} names. Build it again, with --fresh."
+        raise NoIndexError(message) from None
+    write_whole(etags_file, json.dumps(etags).encode(), replace=True)
+    return etags[MANIFEST]
+
+
+def upload(folder: Path, index: Path, etag: str | None) -> None:
+    """Copy an index into a bucket, without the files that are there already; its manifest last.
+
+    Files that neither this index nor the one before names are removed.
+
+    Args:
+        folder: The index on this machine.
+        index: Its place in the bucket.
+        etag: The ETag of the manifest that this index replaces; None if there was none.
+
+    Raises:
+        ExistsError: Another build has written the manifest since.
+        ImagenetToolsError: The bucket cannot be written.
+    """
+    there = Remote(str(index)).files()
+    entries = read_manifest(folder).entries
+    new = [entry for entry in entries if not entry.sha256 or there.get(entry.file) != entry.bytes]
+    in_flight(partial(Remote(str(index / entry.file)).write, folder / entry.file) for entry in new)
+    before = Remote(str(index / MANIFEST)).read_all() if etag else None
+    Remote(str(index / MANIFEST)).create((folder / MANIFEST).read_bytes(), etag=etag)
+    kept = {entry.file for entry in entries} | {MANIFEST}
+    if before is not None:
+        tables = json.loads(before[0])["tables"].values()
+        kept |= {entry["file"] for files in tables for entry in files}
+    Remote(str(index)).remove(sorted(there.keys() - kept))
