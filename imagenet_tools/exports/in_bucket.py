@@ -43,7 +43,7 @@ def refuse(plans: Sequence[Plan], dest: Path, claim: str) -> None:
                 "Name a target with shards, such as webdataset, or export to a folder and copy that."
             )
     there = Remote(str(dest)).files()
-    if there and (claim not in there or MANIFEST in there):
+    if there and claim not in there:  # with it, an export is taken up again that was not finished, or not tidied up
         found = "a complete export" if MANIFEST in there else count_of(len(there), "file")
         message = f"{url_of(dest)} exists: found {found}, expected nothing there. Name another target, or remove it."
         raise ExistsError(message)
@@ -85,4 +85,6 @@ def finish(jobs: Sequence[Job], dest: Path, work: str) -> None:
     for job in jobs:
         Remote(f"{job.bucket}/{MANIFEST}").create((job.out / MANIFEST).read_bytes())
     folder = Remote(str(dest / work))
-    folder.remove(folder.files())
+    names = sorted(folder.files())  # export.json is the last
+    folder.remove(names[:-1])
+    folder.remove(names[-1:])

@@ -23,7 +23,7 @@ from imagenet_tools.catalogue.export_classes import Class, order_classes
 from imagenet_tools.errors import ExportError, QueryError, UsageError
 from imagenet_tools.exports import boxes
 from imagenet_tools.selection.steps import REASONS
-from imagenet_tools.storage.buckets import url_of
+from imagenet_tools.storage.buckets import refuse_url, url_of
 from imagenet_tools.store.connection import engine_errors
 from imagenet_tools.text import are, count_of, html_of, images_of
 
@@ -226,7 +226,7 @@ class Result(Counts):
     files: Mapping[str, Mapping[str, object]]
 
     def _summary(self) -> str:
-        return f"{super()._summary()}; {self.path}"
+        return f"{super()._summary()}; {url_of(self.path)}"
 
     @property
     def classes(self) -> tuple[Class, ...]:
@@ -242,6 +242,7 @@ class Result(Counts):
         """Check the files of every target of the pass: see exports.check.check_export."""
         from imagenet_tools.exports.check import check_export
 
+        refuse_url(url_of(self.path), "what is checked")
         return tuple(
             check_export(result.path, index=self.plan.index, read_data=read_data, with_loader=with_loader)
             for result in self.together

@@ -17,6 +17,7 @@ from imagenet_tools.storage import buckets
 from tests import s3
 from tests.cli.conftest import Run
 from tests.index.test_machines import bytes_of
+from tests.parameters import short_list
 
 pytest.importorskip("obstore")
 
@@ -57,6 +58,9 @@ def test_an_export_has_the_bytes_of_one_in_a_folder(
     imagenet_tools.export(dogs, tmp_path / "here", **EXPORT)
     result = imagenet_tools.export(dogs, "s3://lab/dogs", **EXPORT)
     assert result.images() == len(dogs)
+    assert repr(result).endswith("; s3://lab/dogs")
+    with pytest.raises(UsageError, match="is read from a disk"):
+        result.check()
     assert below(memory, "/lab/dogs") == bytes_of(tmp_path / "here")
     writes = [
         request.partition("?")[0] for request in gate.requests if request.startswith("PUT") and ".work" not in request
@@ -73,7 +77,7 @@ def test_an_export_has_the_bytes_of_one_in_a_folder(
 def test_other_shards_go_to_a_bucket_too(
     to: str, index: Index, memory: s3.Memory, gate: s3.Gate, tmp_path: Path
 ) -> None:
-    options = EXPORT | {"to": to}
+    options = EXPORT | {"to": to, "workers": 2}
     imagenet_tools.export(index.select(under="dog.n.01"), tmp_path / "here", **options)
     imagenet_tools.export(index.select(under="dog.n.01"), "s3://lab/dogs", **options)
     assert below(memory, "/lab/dogs") == bytes_of(tmp_path / "here")
@@ -107,6 +111,21 @@ def test_an_export_that_was_interrupted_goes_on_from_another_machine(
     assert not any(request == f"PUT {path}" for request in gate.requests for path in done)
     imagenet_tools.export(dogs, tmp_path / "here", **EXPORT)
     assert below(memory, "/lab/dogs") == bytes_of(tmp_path / "here")
+
+
+def test_an_export_that_was_not_tidied_up_is_taken_up_again(
+    index: Index, memory: s3.Memory, gate: s3.Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(buckets.Remote, "remove", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            imagenet_tools.export(index.select(under="dog.n.01"), "s3://lab/dogs", **EXPORT)
+    assert "/lab/dogs/manifest.json" in memory.objects
+    imagenet_tools.export(index.select(under="dog.n.01"), "s3://lab/dogs", **EXPORT)
+    assert not any("/.work/" in path for path in memory.objects)
 
 
 def test_places_and_targets_that_are_refused(index: Index, memory: s3.Memory, gate: s3.Gate) -> None:
@@ -212,9 +231,10 @@ def test_shares_of_a_build_are_merged(sample: Path, memory: s3.Memory, gate: s3.
     assert Index.open("s3://lab/x.index").n_images == 130
 
 
-@pytest.mark.parametrize(
-    "command", ["info", "show", "explore", "query", "report", "diff", "relocate", "check", "detect"]
-)
+COMMANDS = ("info", "show", "explore", "query", "report", "diff", "relocate", "check", "detect")
+
+
+@pytest.mark.parametrize("command", short_list(COMMANDS, "info", "diff", "check", "detect"))
 def test_each_command_takes_a_url_or_says_that_it_does_not(
     command: str, index: Index, sample: Path, memory: s3.Memory, gate: s3.Gate, tmp_path: Path, run: Run
 ) -> None:
@@ -326,4 +346,6 @@ def test_bytes_and_requests_of_an_image(sample: Path, memory: s3.Memory, gate: s
     assert len(reads) == len(dogs) + pieces  # one an image, and the size of the archive for each shard
     assert gate.sent < sum(len(image.read()) for image in dogs) + 2_000  # and listings
     writes = [request for request in gate.requests if request.startswith(("PUT", "POST"))]
-    assert len(writes) == 2 * pieces + 8  # a shard and its record; the claim, and seven files that describe the export
+    assert (
+        len(writes) == 2 * pieces + 9
+    )  # shards and their records; the claim, six files about the export, two removals
