@@ -55,14 +55,14 @@ def marks_of(index: Path) -> Path:
     return index.with_suffix(".marks")
 
 
-def draw(path: Path) -> None:
-    """Write a tar of class tars with small images, all different."""
+def draw(path: Path, classes: int = CLASSES, images: int = IMAGES) -> None:
+    """Write a tar of class tars with small images, all of the same bytes."""
     data = _photo()
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as outer:
-        for wnid in imagenet_tools.classes("ilsvrc2012").wnids[:CLASSES]:
+        for wnid in imagenet_tools.classes("ilsvrc2012").wnids[:classes]:
             inner = io.BytesIO()
             with tarfile.open(fileobj=inner, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for n in range(IMAGES):
+                for n in range(images):
                     _add(archive, f"{wnid}_{n + 1}.JPEG", data)
             _add(outer, f"{wnid}.tar", inner.getvalue())
 
