@@ -47,7 +47,7 @@ def read_back(index: Index) -> Data:
         return {image_id: read(index.image_place(*where), files) for image_id, *where in rows}
 
 
-@pytest.mark.parametrize("form", short_list(FORMS, parquet, wds))
+@pytest.mark.parametrize("form", short_list(FORMS, wds))
 def test_every_form_gives_the_same_rows_and_every_image_back(
     form: Callable[[Path, Data], list[Path]], indexes: Callable[..., Index], data: Data
 ) -> None:

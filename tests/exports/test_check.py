@@ -22,6 +22,7 @@ from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import FORMATS, TARGETS, each_kind
 from tests.parameters import short_list
 
+three_kinds = pytest.mark.parametrize("target", short_list(TARGETS, "coco", "image_folder", "webdataset"))
 CHANGED = {"resize": 20, "repair": "exif,png,eoi,cmyk"}
 
 
@@ -56,7 +57,7 @@ def test_a_plan_that_was_not_made_has_nothing_to_check(odd: Index, tmp_path: Pat
         imagenet_tools.check(tmp_path)
 
 
-@each_kind
+@three_kinds
 def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(
     target: str, exported: Export, tmp_path: Path
 ) -> None:
@@ -76,7 +77,7 @@ def test_every_bit_that_flips_in_an_image_or_a_named_file_is_found(
     assert codes(root, read_data=False) == {"W301"}
 
 
-@each_kind
+@three_kinds
 @pytest.mark.parametrize("change", ["remove", "cut", "add", "swap"])
 def test_files_that_are_gone_cut_added_or_swapped_are_found_without_reading_images(
     target: str, change: str, exported: Export, tmp_path: Path
@@ -161,7 +162,7 @@ def label_files(root: Path) -> list[Path]:
 NO_DIGITS = ("edm", "image_folder", "yolo_classify", "zip", "mmpretrain", "timm_class_map")
 
 
-@each_kind
+@three_kinds
 def test_a_digit_that_is_another_in_a_label_is_found_without_reading_images(
     target: str, exported: Export, tmp_path: Path
 ) -> None:

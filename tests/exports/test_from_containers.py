@@ -53,7 +53,7 @@ def official(index: Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return found
 
 
-@pytest.mark.parametrize("form", short_list([parquet, gzip_streams, shards, records], gzip_streams, shards))
+@pytest.mark.parametrize("form", short_list([parquet, gzip_streams, shards, records], gzip_streams))
 def test_an_export_from_a_container_is_that_of_the_official_archives(
     form: Callable[[Path, dict[str, bytes]], Path],
     official: dict[str, dict[str, bytes]],

@@ -16,7 +16,8 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock, recipe
 from tests.exports.odd import make_odd, sources
-from tests.exports.test_contract import content, each_kind, words
+from tests.exports.test_contract import TARGETS, content, words
+from tests.parameters import short_list
 
 KEPT = ("recipe.toml", "lock.toml", "lock.ids")
 WORDS = ["--under", "n00015388", "--order", "wnid", "--split", "train=0.7,val=0.3", "--seed", "5", "--per-class", "9"]
@@ -39,7 +40,7 @@ def codes(root: Path) -> set[str]:
     return {one.code for one in found.findings}
 
 
-@each_kind
+@pytest.mark.parametrize("target", short_list(TARGETS, "coco", "image_folder", "webdataset"))
 def test_every_export_is_made_again_from_its_lock_in_another_index(
     target: str, odd: Index, elsewhere: Index, tmp_path: Path
 ) -> None:

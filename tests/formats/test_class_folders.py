@@ -10,6 +10,7 @@ from imagenet_tools.errors import SourceError
 from imagenet_tools.formats import image_folder
 from imagenet_tools.units import Detection
 from tests.formats.test_other_sets import TINY_WNIDS, WNIDS, packed, put, rows
+from tests.parameters import short_list
 
 FIRST, *OTHERS = WNIDS
 SPLITS = tuple(enumerate(("train", "val")))
@@ -199,8 +200,11 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.parametrize(("split", "name"), [(split, name) for split, names in SPELLINGS.items() for name in names])
-def test_a_split_is_understood_however_its_folder_is_spelled(split: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", short_list((one for names in SPELLINGS.values() for one in names), "TRAINING", "dev", "Test")
+)
+def test_a_split_is_understood_however_its_folder_is_spelled(name: str, tmp_path: Path) -> None:
+    [split] = [split for split, names in SPELLINGS.items() if name in names]
     of_classes = put(tmp_path / "classes", [f"{name}/{wnid}/{wnid}_1.JPEG" for wnid in WNIDS])
     forms = {
         "image_folder": of_classes,

@@ -86,6 +86,7 @@ def test_images_and_class_tars_of_fall_2011_that_are_wrapped_in_gzip_are_unwrapp
     ]
 
 
+@pytest.mark.long
 def test_a_tar_of_all_21841_classes_is_fall_2011(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "whole.tar", "w") as archive:
         for wnid in labels.fall11():

@@ -92,7 +92,7 @@ Form = Callable[[Extracted, Path], list[Path]]
 
 @pytest.mark.parametrize(
     "form",
-    short_list([_tree, _bare, _loose, _class_tars, _lone_class_tars, _gnu_tar_of_tars], _loose, _gnu_tar_of_tars),
+    short_list([_tree, _bare, _loose, _class_tars, _lone_class_tars, _gnu_tar_of_tars], _gnu_tar_of_tars),
 )
 def test_every_form_of_the_training_images_gives_the_same_rows(
     form: Form, extracted: Extracted, index: Index, tmp_path: Path

@@ -131,7 +131,7 @@ def test_a_loose_image_that_has_changed_is_an_error(
 
 
 @pytest.mark.parametrize("target", short_list(HOLDING, "hf_parquet", "image_folder", "webdataset"))
-@pytest.mark.parametrize("options", [{}, {"resize": 20}])
+@pytest.mark.parametrize("options", short_list([{}, {"resize": 20}], {}))
 def test_every_target_refuses_garbage_of_the_same_size_and_time(
     target: str, options: dict[str, int], tmp_path: Path
 ) -> None:
