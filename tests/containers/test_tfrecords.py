@@ -113,3 +113,13 @@ def test_an_image_in_an_example_is_passed_over_and_not_read(tmp_path: Path) -> N
         found = tfrecords.features(file.fileno(), record, "x")
     assert bytes_read() - before < 50_000
     assert [place.length for place in found.bytes["image"]] == [5_000_000]
+
+
+def test_equal_values_that_differ_as_bytes_are_written_as_they_are() -> None:
+    heads = [
+        tfrecords.example_head({"x": values}, "image", 0)
+        for values in (tfrecords.Floats((0.0,)), tfrecords.Floats((-0.0,)), tfrecords.Floats(()), [1], [], [b"1"])
+        for _ in range(2)
+    ]
+    assert heads[0::2] == heads[1::2]
+    assert len(set(heads)) == 6
