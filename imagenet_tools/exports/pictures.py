@@ -25,7 +25,7 @@ _TAIL_BYTES = 4  # enough to see whether an image ends as its encoding asks
 class Picture:
     """The bytes of an image in the export. If they are an unchanged byte range, the kernel copies them."""
 
-    __slots__ = ("_changed", "_data", "_files", "_place", "_tail", "ended")
+    __slots__ = ("_changed", "_data", "_files", "_place", "_shared", "_tail", "_unchanged", "ended")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Picture:
         change: Change | None = None,
         add_end: bool = False,
         read: bool = True,
+        shared: bool = False,
     ):
         """Apply the changes.
 
@@ -44,6 +45,7 @@ class Picture:
             change: The change of its pixels.
             add_end: Add the end mark FF D9 to a JPEG that lacks it.
             read: False if no target asks for bytes: nothing is read or changed.
+            shared: Several targets copy the bytes: they are kept when the first one reads them.
 
         Raises:
             FormatError: Code undecodable: the image is to be changed, and cannot be decoded.
@@ -51,7 +53,9 @@ class Picture:
         self._place = place
         self._changed = change is not None
         self._files = files
-        self._data: bytes | None = None  # if they are in memory
+        self._data: bytes | None = None  # if they are not those of the place
+        self._unchanged: bytes | None = None  # those of the place, if they are kept
+        self._shared = shared
         self._tail: bytes | None = None
         self.ended = False  # True if an end mark was added
         if not read:
@@ -92,8 +96,12 @@ class Picture:
         """Return the bytes."""
         if self._data is not None:
             return self._data
+        if self._unchanged is not None:
+            return self._unchanged
         data = payload.read(self._place, self._files)
         self._tail = data[-_TAIL_BYTES:]
+        if self._shared:
+            self._unchanged = data
         return data
 
     def send(self, fd: int) -> int:
@@ -112,7 +120,7 @@ class Picture:
     def read_into(self, view: memoryview) -> None:
         """Read the bytes into memory of their length."""
         place = self._place
-        if self._data is None and place.offset is not None:
+        if self._data is None and not self._shared and place.offset is not None:
             payload.read_into(place, view, self._files)
             self._tail = bytes(view[-_TAIL_BYTES:])
         else:

@@ -359,13 +359,14 @@ def _pictures(
     add_end = "eoi" in jobs[0].plan.options.repair
     read = any(job.plan.writes.holds_bytes for job in jobs)
     may_link = read and any(job.plan.writes.files_per_image for job in jobs)
+    shared = sum(job.plan.writes.holds_bytes and not job.plan.writes.files_per_image for job in jobs) > 1
     if read:
         places = payload.read_ahead(places, files)
     keys = zip(columns["targets"], columns["dataset"], columns["image_id"], strict=True)
     for (targets, dataset, image_id), place, (change, rules) in zip(keys, places, changed, strict=True):
         key = [targets, f"{dataset}/{image_id}"]
         try:
-            picture = Picture(place, files, change=change, add_end=add_end, read=read)
+            picture = Picture(place, files, change=change, add_end=add_end, read=read, shared=shared)
         except FormatError as error:
             if error.code != "undecodable":
                 raise

@@ -30,6 +30,24 @@ def test_each_image_that_is_a_file_is_opened_once(
     assert images and {opened[path] for path in images} == {1}
 
 
+def test_targets_of_one_pass_share_what_is_read(odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: Counter[tuple[object, ...]] = Counter()
+
+    def counting(name: str) -> None:
+        method = getattr(Descriptors, name)
+
+        def count(files: Descriptors, path: str, offset: int, *words: object, **named: object) -> object:
+            reads[path, offset] += 1
+            return method(files, path, offset, *words, **named)
+
+        monkeypatch.setattr(Descriptors, name, count)
+
+    counting("read")
+    counting("read_into")
+    result = imagenet_tools.export(odd.select(), tmp_path / "x", to="webdataset,mds,hf_parquet", workers=1)
+    assert len(reads) >= result.images() and set(reads.values()) == {1}
+
+
 def test_boxes_are_not_asked_for_if_no_image_has_one(
     odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
