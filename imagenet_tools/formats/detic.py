@@ -6,6 +6,8 @@
         images          id, file_name (n02085620/n02085620_10074.JPEG), width, height, pos_category_ids
         annotations     empty
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 Detic's reader, custom_load_lvis_json, numbers categories from 0 by the order of their ids, and asserts that the 1,203
 of LVIS are numbered id - 1. It joins file_name to the image root. Width and height are those of the image as its EXIF
 orientation turns it, as detectron2's read_image does. Source: facebookresearch/Detic, detic/data/datasets/lvis_v1.py

@@ -8,8 +8,6 @@
                                     <root>/n01440764.tar, class_id being the name of the tar
     root/train/class-ids.npy    the wnid of each class index
 
-The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
-
     --dataset ImageNet:split=TRAIN:root=<root>:extra=root
     --dataset ImageNet22k:root=<root>:extra=root/train
 
@@ -19,6 +17,7 @@ out, and so are images that are compressed, and those whose files have other nam
 tar of class tars is longer than that: unpack the outer one.
 
 The loader asserts that TRAIN has 1,281,167 images and VAL 50,000. For a subset, override `__len__` in a subclass.
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
 """
 
 from __future__ import annotations
@@ -89,13 +88,12 @@ def hazards(plan: Plan) -> Iterator[str]:
 
 def open_shard(job: Job, shard: Shard) -> ListSink:
     """Return a sink that keeps the entry of each image."""
-    names = [cls.display for cls in job.plan.classes]
 
     def entry(row: Row) -> list[Any]:
         start, class_id = row.origin.offset or 0, row.official_wnid
         if row.origin.alone:
             number = PurePosixPath(row.origin.file).stem.rpartition("_")[2]
-            return [int(number), row.class_index, class_id, names[row.class_index]]
+            return [int(number), row.class_index, class_id, job.plan.classes[row.class_index].display]
         end = -(-(start + row.origin.length) // _BLOCK_BYTES) * _BLOCK_BYTES
         return [row.class_index, class_id, start - _BLOCK_BYTES, end, row.origin.member or row.name]
 

@@ -7,13 +7,12 @@
         classes     class_index, wnid, name, display, folder, as in classes.json
         synsets, hypernyms, closure, terms      as in the index; the counts of synsets are those of this selection
 
-The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
-
     duckdb imagenet.duckdb "SELECT count(*) FROM images WHERE is_a(wnid, 'dog.n.01')"
 
 DuckDB from 1.0 on opens it without this package, and so do programs over DuckDB. After ATTACH, USE it, or its macros do
 not find its tables. `imagenet-tools query --schema` explains the columns. Boxes are fractions of the raster as stored.
 --shuffle orders the rows. The file holds no image. Its bytes are the same with the same version of DuckDB.
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
 """
 
 from __future__ import annotations
@@ -120,11 +119,10 @@ def _images(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> 
 
 def _boxes(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> pa.RecordBatch:
     image_of = np.repeat(np.arange(len(boxes.lengths)), boxes.lengths).tolist()
-    class_index = boxes.class_index.tolist()
     columns = {
         **{name: [values[name][n] for n in image_of] for name in _KEY},
-        "wnid": [job.plan.classes[index].wnid for index in class_index],
-        "class_index": class_index,
+        "wnid": [job.plan.classes[index].wnid for index in boxes.class_index],
+        "class_index": boxes.class_index.tolist(),
         **dict(zip(_EDGES, boxes.edges, strict=True)),
         **dict(zip(_MARKS, boxes.marks, strict=True)),
     }

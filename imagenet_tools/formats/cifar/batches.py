@@ -6,6 +6,8 @@
         val_batch ...                       every further split, which CIFAR's loaders do not read
         batches.meta                        label_names, num_cases_per_batch, num_vis; and wnids
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 The pickles are those of Python 2 and protocol 2, as published, which torchvision and Keras expect. Each batch also has
 its split. Its filenames are the image ids with .png behind. torchvision compares the MD5 of CIFAR's own files, so that
 a subclass must name these files without one: see docs/recipes/cifar.md, and load() below.

@@ -4,6 +4,8 @@
     root/val_data.npz                                           every other split by its name, without mean
     root/pickles/train_data_batch_1 ...                         with --side-files: the same as pickles of Python 3
 
+The lock, recipe and manifest of an export are at its root, beside classes.json: see exports.manifest.
+
 An image is squeezed to a square by the box filter, whatever its shape, as the published ones were. filenames are the
 image ids. The labels are ILSVRC's ids here too, so that every class must be one of the 1,000.
 """
