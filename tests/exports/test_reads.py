@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.exports import boxes, run
+from imagenet_tools.exports import boxes, rows, run
 from imagenet_tools.index import Index
 from imagenet_tools.storage.blob import Descriptors
 
@@ -54,3 +54,19 @@ def test_boxes_are_not_asked_for_if_no_image_has_one(
     monkeypatch.setattr(boxes.BoxesOf, "find", lambda *_: pytest.fail("boxes were asked for"))
     result = imagenet_tools.export(odd.select(where="n_boxes = 0"), tmp_path / "x", to="webdataset", workers=1)
     assert result.images() and not result.plan.boxes()
+
+
+# webdataset, mds and litdata have boxes of the raster as stored, hf_parquet of the image as turned.
+@pytest.mark.parametrize(("to", "n"), [("webdataset,mds,litdata", 1), ("webdataset,hf_parquet,mds", 2)])
+def test_targets_with_the_same_rows_share_them(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, n: int
+) -> None:
+    makers: list[list[rows.RowMaker]] = []
+
+    def distinct(row_makers: list[rows.RowMaker]) -> list[rows.RowMaker]:
+        makers.append(rows.distinct(row_makers))
+        return makers[-1]
+
+    monkeypatch.setattr(run, "distinct", distinct)
+    imagenet_tools.export(odd.select(), tmp_path / "x", to=to, workers=1)
+    assert {len(set(of_piece)) for of_piece in makers} == {n}
