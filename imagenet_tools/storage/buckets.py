@@ -40,6 +40,14 @@ IN_FLIGHT = 48
 _CUT = "response body"
 _PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 
+# The address that obstore asks for keys if the environment has none, and the variables that a bucket's keys are in.
+_NO_KEYS = "http://169.254."
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket",
+    "gs": "GOOGLE_SERVICE_ACCOUNT, the file of the account, or GOOGLE_SKIP_SIGNATURE=true for a public bucket",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
 _Result = TypeVar("_Result")
 
 _URL = re.compile(rf"({'|'.join(SCHEMES)})://([^/?#]+)(?:/([^?#]*))?")
@@ -243,8 +251,12 @@ class Remote:
         ):
             raise
         except (exceptions.BaseError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            message = f"{self.url} cannot be {done}: {reason}. What is finished is kept; run the same command to go on."
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            advice = "What is finished is kept; run the same command to go on."
+            refused = isinstance(error, (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError))
+            if (refused or _NO_KEYS in reason) and (keys := _KEYS.get(self.url.partition(":")[0])):
+                advice = f"Keys are taken from the environment: {keys}."
+            message = f"{self.url} cannot be {done}: {reason}. {advice}"
             raise (SourceError if done == "read" else ImagenetToolsError)(message) from error
 
 
