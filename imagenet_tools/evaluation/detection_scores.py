@@ -64,7 +64,7 @@ def detection_scores(name: str, found: PlacedDetections) -> DetectionScores:
     names = sorted(set(true.classes.tolist()))
     keys, true_keys = _keys(found.of, found.classes, names), _keys(true.of, true.classes, names)
     left_out = _keys(*_columns(blacklist), names)
-    right = matched(found)
+    right = _matched(found, *_candidates(keys, true_keys))
     counted, true_counted = ~np.isin(keys, left_out), ~np.isin(true_keys, left_out)
     codes, true_codes = keys % (len(names) + 1), true_keys % (len(names) + 1)
     n_true = np.bincount(true_codes[true_counted], minlength=len(names))
@@ -93,10 +93,9 @@ def detection_scores(name: str, found: PlacedDetections) -> DetectionScores:
     return DetectionScores(name, figures, rows, notes)
 
 
-def matched(found: PlacedDetections) -> Bools:
-    """Return whether each detection takes a true box, by ILSVRC's rule: (n,)."""
+def _matched(found: PlacedDetections, first: Ints, second: Ints) -> Bools:
+    """Return whether each detection takes a true box, by ILSVRC's rule: (n,); the pairs are those of _candidates()."""
     true = found.true
-    first, second = _candidates(found)
     overlaps = bbox.inclusive_overlaps(found.edges[first], true.edges[second])
     enough = overlaps >= bbox.detection_thresholds(true.edges)[second]
     first, second, overlaps = first[enough], second[enough], overlaps[enough]
@@ -108,11 +107,8 @@ def matched(found: PlacedDetections) -> Bools:
     return right
 
 
-def _candidates(found: PlacedDetections) -> tuple[Ints, Ints]:
+def _candidates(keys: Ints, true_keys: Ints) -> tuple[Ints, Ints]:
     """Return all pairs of a detection and a true box of one image and class, as two arrays of places."""
-    true = found.true
-    names = sorted(set(true.classes.tolist()))
-    keys, true_keys = _keys(found.of, found.classes, names), _keys(true.of, true.classes, names)
     order = np.argsort(true_keys, kind="stable")
     start, stop = (np.searchsorted(true_keys[order], keys, side) for side in ("left", "right"))
     n = stop - start

@@ -12,6 +12,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
     from imagenet_tools.evaluation.true_boxes import TrueBoxes
 
+# What is read of a file, and of a folder, to tell its form.
 _HEAD_BYTES = 1 << 16
+_HEAD_LINES = 100
 _MIN_BOXES_SHARE = 0.6
 _DET_LIST = "ilsvrc-det200"
 _NUMBERS = re.compile(r"\s*[-+]?\d+(\s+[-+\d.eE]+)+\s*")
@@ -71,7 +74,7 @@ def read(path: Path, name: str) -> Detections | None:
         head = file.read(_HEAD_BYTES)
     if head.lstrip()[:1] == b"[":
         return _coco(path, name) if b'"category_id"' in head and b'"bbox"' in head else None
-    lines = head.decode(errors="replace").splitlines()[:100]
+    lines = head.decode(errors="replace").splitlines()[:_HEAD_LINES]
     complete = lines[:-1] if len(head) == _HEAD_BYTES else lines
     rows = [line.split() for line in complete if line.strip()]
     if not rows or any(len(row) != 7 for row in rows) or not all(map(_NUMBERS.fullmatch, map(" ".join, rows))):
@@ -110,9 +113,11 @@ def _coco(path: Path, name: str) -> Detections:
 
 def _ultralytics(path: Path, name: str) -> Detections | None:
     files = sorted(file for file in path.iterdir() if file.suffix == ".txt")
-    rows = [(file.stem, line.split()) for file in files for line in file.read_text().splitlines() if line.strip()]
-    if not rows or not all(len(cells) in (5, 6) and _NUMBERS.fullmatch(" ".join(cells)) for _, cells in rows[:100]):
+    lines = ((file.stem, line.split()) for file in files for line in file.read_text().splitlines() if line.strip())
+    first = list(islice(lines, _HEAD_LINES))  # a folder of another form is read no further
+    if not first or not all(len(cells) in (5, 6) and _NUMBERS.fullmatch(" ".join(cells)) for _, cells in first):
         return None
+    rows = [*first, *lines]
     wrong = next(((stem, cells) for stem, cells in rows if len(cells) != 6), None)
     if wrong is not None:
         problem = f"{wrong[0]}.txt has a line of {len(wrong[1])} numbers"

@@ -224,23 +224,25 @@ def _of_detectors(
 ) -> tuple[DetectionScores, ...]:
     """Return the scores of files of detections; () if the files are of classes of images."""
     named = zip(paths, distinct_names(paths), strict=True)
-    found = [one for path, name in named if (one := detections.read(path, name)) is not None]
-    if not found:
+    files = [file for path, name in named if (file := detections.read(path, name)) is not None]
+    if not files:
         if blacklist is not None:
             raise UsageError(f"--blacklist {blacklist}: it is for detections, and found none. Leave it out.")
         return ()
-    if len(found) < len(paths):
-        raise UsageError(f"{found[0].name}: found classes of images beside its detections. Expected files of one kind.")
+    if len(files) < len(paths):
+        raise UsageError(f"{files[0].name}: found classes of images beside its detections. Expected files of one kind.")
     if boxes is None:
         raise UsageError(
-            f"{found[0].name}: found detections, and no true boxes. Name an index, an export, or a file of COCO's "
+            f"{files[0].name}: found detections, and no true boxes. Name an index, an export, or a file of COCO's "
             "instances that has them: --boxes PATH."
         )
     true = boxes("ilsvrc-det")
     listed = None if rows is None else detections.read_list(Path(rows))
     pairs = () if blacklist is None else detections.read_pairs(blacklist)
-    placed = ((one.name, detections.placed(one, true, listed=listed, blacklist=pairs, space=space)) for one in found)
-    return tuple(detection_scores(name, one) for name, one in placed)
+    return tuple(
+        detection_scores(file.name, detections.placed(file, true, listed=listed, blacklist=pairs, space=space))
+        for file in files
+    )
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Predictions], list[RowList]]:

@@ -260,8 +260,10 @@ def _wnids_of_item(path: Path, item: Any) -> tuple[str, ...]:
     if isinstance(item, list):
         return _wnids(path, item)
     text = str(item)
-    if is_wnid(text) or text == _NO_LABEL:
-        return () if text == _NO_LABEL else (text,)
+    if text == _NO_LABEL:
+        return ()
+    if is_wnid(text):
+        return (text,)
     by_index = lists.get("ilsvrc2012").wnids
     if text.isdecimal() and int(text) < len(by_index):
         return (by_index[int(text)],)

@@ -79,8 +79,8 @@ def read(path: Path, readers: Mapping[str, Reader], dataset: str) -> TrueBoxes:
 
 
 def _of_index(index: Store, path: Path, wanted: str) -> TrueBoxes:
-    found = index.sql("SELECT DISTINCT dataset FROM boxes UNION SELECT dataset FROM unused_boxes").fetchall()
-    datasets = sorted(dataset for (dataset,) in found)
+    rows = index.sql("SELECT DISTINCT dataset FROM boxes UNION SELECT dataset FROM unused_boxes").fetchall()
+    datasets = sorted(dataset for (dataset,) in rows)
     dataset = wanted if wanted in datasets else datasets[0] if len(datasets) == 1 else None
     if dataset is None:
         those = f"those of {some_of(datasets)}" if datasets else "none"

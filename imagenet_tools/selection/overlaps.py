@@ -36,17 +36,19 @@ def shared(wnids: Iterable[str], text: str) -> dict[str, str]:
         set(wordnet.wnids_of(graph.reach(edges, rows))) for edges in (hierarchy.edges_down(), hierarchy.edges_up())
     )
     kinds = (("equal", others), ("below", below), ("above", above))
-    found = {wnid: next((kind for kind, of_kind in kinds if wnid in of_kind), "") for wnid in wnids}
-    return {wnid: kind for wnid, kind in found.items() if kind}
+    kind_of = {wnid: next((kind for kind, of_kind in kinds if wnid in of_kind), "") for wnid in wnids}
+    return {wnid: kind for wnid, kind in kind_of.items() if kind}
 
 
-def note(text: str, found: Mapping[str, str]) -> str:
+def note(text: str, kind_of: Mapping[str, str]) -> str:
     """Return in words which classes overlap."""
-    counts = Counter(found.values())
+    counts = Counter(kind_of.values())
     parts = [f"{counts[kind]:,} {words}" for kind, words in _HOW.items() if counts[kind]]
     name = Path(text).name
     name = name if len(name) <= 40 else count_of(name.count(",") + 1, "class")
-    return f"overlap with {name}: {count_of(len(found), 'class')} left out" + (f": {', '.join(parts)}" if parts else "")
+    return f"overlap with {name}: {count_of(len(kind_of), 'class')} left out" + (
+        f": {', '.join(parts)}" if parts else ""
+    )
 
 
 def _classes(text: str) -> Sequence[str]:

@@ -66,12 +66,12 @@ def copy(index: Path, folder: Path) -> str:
 
     def get(entry: FileEntry) -> None:
         path = folder / entry.file
-        found = Remote(str(index / entry.file)).read_all(etags.get(entry.file) if path.exists() else None)
-        if found is not None:
+        content = Remote(str(index / entry.file)).read_all(etags.get(entry.file) if path.exists() else None)
+        if content is not None:
             path.parent.mkdir(exist_ok=True)
-            write_whole(path, found[0], replace=True)
+            write_whole(path, content[0], replace=True)
             if not entry.sha256:
-                etags[entry.file] = found[1]
+                etags[entry.file] = content[1]
 
     entries = read_manifest(folder).entries
     try:
