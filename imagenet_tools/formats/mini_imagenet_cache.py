@@ -24,7 +24,7 @@ from imagenet_tools.containers.array_pickles import Array
 from imagenet_tools.containers.planar import INTERLEAVED
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS
-from imagenet_tools.formats._shared.contract import gathers, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import files_by_split, gathers, joined, lacking, unit_at
 from imagenet_tools.formats.mini_imagenet import DATASET, IMAGES
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.jpeg import ImageFacts
@@ -52,13 +52,13 @@ class _Cache(NamedTuple):
 def detect(path: Path) -> list[Detection]:
     """Return the files at a path by their first bytes, and their dictionaries."""
     counts, n_classes, first = dict[str, int](), 0, ""
-    for file in _files(path):
+    for file, split in _files(path).items():
         try:
             cache = _open(file)
         except FormatError as error:
             first = first or f"{file.name}: {error}"
             continue
-        counts[_split(file)] = cache.n
+        counts[split] = cache.n
         n_classes += len(cache.classes)
     if not counts and not first:
         return []
@@ -73,25 +73,15 @@ def detect(path: Path) -> list[Detection]:
     return [Detection("mini_imagenet_cache", path, DATASET, ("images",), *about)]
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the path, if it is such a file, or those in it, by split."""
-    if path.is_file():
-        return [path] if _is_cache(path) else []
-    files = [path / name for name in names_in(path, _NAME.fullmatch)] if path.is_dir() else []
-    return sorted(filter(_is_cache, files), key=lambda file: list(IMAGES).index(_split(file)))
+def _files(path: Path) -> dict[Path, str]:
+    """Return the files at a path that are called so and begin so, with their splits."""
+    return {file: split for file, split in files_by_split(path, _NAME, IMAGES).items() if _is_cache(file)}
 
 
 def _is_cache(file: Path) -> bool:
-    if not _NAME.fullmatch(file.name):
-        return False
     with file.open("rb") as opened:
         head = opened.read(_HEAD_BYTES)
     return any(key.encode() in head for key in _KEYS)
-
-
-def _split(file: Path) -> str:
-    match = _NAME.fullmatch(file.name)
-    return match["split"] if match else ""
 
 
 def _open(path: Path) -> _Cache:
@@ -118,8 +108,8 @@ def _are_places(places: object) -> bool:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each file."""
-    for file in _files(detection.path):
-        yield unit_at(detection, source, root, file, split=_split(file))
+    for file, split in _files(detection.path).items():
+        yield unit_at(detection, source, root, file, split=split)
 
 
 files = unit_file

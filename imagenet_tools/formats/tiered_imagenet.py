@@ -36,7 +36,7 @@ from imagenet_tools.containers import array_pickles
 from imagenet_tools.containers.array_pickles import Array
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.array_batches import BAD_BATCH, integers, texts
-from imagenet_tools.formats._shared.contract import gathers, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import files_by_split, gathers, joined, lacking, unit_at
 from imagenet_tools.images.image_rows import HEAD, ImageRows
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.text import count_of, some_of
@@ -73,13 +73,13 @@ def detect(path: Path) -> list[Detection]:
     """Return the pickles of PNGs at a path by their names, with what the pickles of labels beside them state."""
     counts, fault = dict[str, int](), ""
     names = list[str]()
-    for file in _files(path):
+    for file, split in _files(path).items():
         try:
-            labels = _labels(file)
+            labels = _labels(file, split)
         except FormatError as error:
             fault = fault or f"{_labels_file(file).name}: {error}"
             continue
-        counts[_split(file)] = len(labels.numbers)
+        counts[split] = len(labels.numbers)
         names += labels.names
     if not counts:
         evidence = "tieredImageNet's pickles of PNGs whose labels cannot be read"
@@ -92,24 +92,16 @@ def detect(path: Path) -> list[Detection]:
     return [Detection("tiered_imagenet", path, DATASET, *about)]
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the path, if it is called as a pickle of PNGs, or those in it that are, by split."""
-    if path.is_file():
-        return [path] if _NAME.fullmatch(path.name) else []
-    files = [path / name for name in names_in(path, _NAME.fullmatch)] if path.is_dir() else []
-    return sorted(files, key=lambda file: list(_IMAGES).index(_split(file)))
-
-
-def _split(file: Path) -> str:
-    match = _NAME.fullmatch(file.name)
-    return match["split"] if match else ""
+def _files(path: Path) -> dict[Path, str]:
+    """Return the pickles of PNGs at a path, with their splits."""
+    return files_by_split(path, _NAME, _IMAGES)
 
 
 def _labels_file(images: Path) -> Path:
     return images.with_name(f"{images.name.removesuffix(_END)}_labels.pkl")
 
 
-def _labels(images: Path) -> _Labels:
+def _labels(images: Path, split: str) -> _Labels:
     """Return the labels beside a pickle of PNGs. FormatError: they are missing, damaged, or others."""
     path = _labels_file(images)
     if not path.is_file():
@@ -121,13 +113,13 @@ def _labels(images: Path) -> _Labels:
     if not numbers or not names:
         message = f"Found {count_of(len(numbers), 'label')} and {count_of(len(names), 'name')} of classes"
         raise FormatError(f"{message}; expected label_specific and label_specific_str.", code=BAD_BATCH)
-    return _Labels(numbers, names, _wnids(names, images))
+    return _Labels(numbers, names, _wnids(names, images.parent, split))
 
 
-def _wnids(names: list[str], images: Path) -> list[str | None]:
+def _wnids(names: list[str], folder: Path, split: str) -> list[str | None]:
     """Return the class of each name; None if it is not known."""
-    listed = _listed(images.parent)
-    wnids = lists.get(f"{DATASET}/{_split(images)}").wnids
+    listed = _listed(folder)
+    wnids = lists.get(f"{DATASET}/{split}").wnids
     lemmas = {wnid: [lemma.replace("_", " ") for lemma in wordnet.synset(wnid).lemmas] for wnid in wnids}
     whole = {", ".join(some): wnid for wnid, some in lemmas.items()}
     first = {some[0]: wnid for wnid, some in lemmas.items()}
@@ -148,8 +140,8 @@ def _listed(folder: Path) -> Mapping[str, str]:
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each pickle of PNGs."""
-    for file in _files(detection.path):
-        yield unit_at(detection, source, root, file, split=_split(file))
+    for file, split in _files(detection.path).items():
+        yield unit_at(detection, source, root, file, split=split)
 
 
 def files(unit: Unit) -> Iterator[FileRange]:
@@ -163,7 +155,7 @@ def files(unit: Unit) -> Iterator[FileRange]:
 @gathers(ImageRows)
 def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the PNGs of a pickle as byte ranges, with their classes."""
-    labels = _labels(unit.path)
+    labels = _labels(unit.path, unit.split or "")
     if unknown := [name for name, wnid in zip(labels.names, labels.wnids, strict=True) if wnid is None]:
         reason = f"{some_of(unknown, 3)}: found in no line of class_names.txt, and as the name of no class of the split"
         rows.problem("no_class_name", unit.file, reason)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -107,6 +108,23 @@ def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = 
         return sorted(
             entry.name for entry in entries if matches(entry.name) and (entry.is_dir() if folders else entry.is_file())
         )
+
+
+def files_by_split(path: Path, pattern: re.Pattern[str], splits: Iterable[str]) -> dict[Path, str]:
+    """Return the path, if it is a file, or the files in it, whose names match; with their group `split`, in its order.
+
+    Args:
+        path: A file or a folder.
+        pattern: What a whole name matches; its group `split` is one of `splits`.
+        splits: The splits in order.
+    """
+    if path.is_file():
+        files = [path]
+    else:
+        files = [path / name for name in names_in(path, pattern.fullmatch)] if path.is_dir() else []
+    found = {file: match["split"] for file in files if (match := pattern.fullmatch(file.name))}
+    order = list(splits)
+    return dict(sorted(found.items(), key=lambda item: order.index(item[1])))
 
 
 def read_range(path: Path, offset: int, length: int) -> bytes:
