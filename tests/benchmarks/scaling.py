@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.util
-import io
 import multiprocessing
 import re
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +28,7 @@ from imagenet_tools.storage import buckets
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.executors import RayExecutor, in_executor
 from imagenet_tools.storage.processes import in_processes
+from tests.faults.kills import draw
 
 LATENCIES_MS = (5, 20, 100)
 IN_FLIGHT = (1, 8, 48, 192)
@@ -138,26 +137,9 @@ def index() -> None:
 
 def nested_tar(n_images: int) -> bytes:
     """Return a tar of class tars of small images, whose facts are in their first kilobyte."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (500, 375), (90, 120, 60)).save(out, "JPEG")
-    image = out.getvalue()
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w", format=tarfile.USTAR_FORMAT) as outer:
-        for wnid in imagenet_tools.classes("ilsvrc2012").wnids[:CLASS_TARS]:
-            inner = io.BytesIO()
-            with tarfile.open(fileobj=inner, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for n in range(n_images):
-                    _add(archive, f"{wnid}_{n + 1}.JPEG", image)
-            _add(outer, f"{wnid}.tar", inner.getvalue())
-    return whole.getvalue()
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    archive.addfile(member, io.BytesIO(data))
+    with tempfile.TemporaryDirectory() as folder:
+        draw(path := Path(folder, "whole.tar"), CLASS_TARS, n_images, size=(500, 375))
+        return path.read_bytes()
 
 
 # ---- units

@@ -4,10 +4,7 @@ import gzip
 import io
 import shutil
 import tarfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import imagenet_tools
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.storage.buckets import place_of, url_of
+from tests import s3
 from tests.cli.conftest import Run
 from tests.index.test_build import tables
 from tests.index.test_machines import bytes_of
@@ -23,71 +21,35 @@ from tests.index.test_machines import bytes_of
 pytest.importorskip("obstore")
 
 
-class Served(ThreadingHTTPServer):
-    """A server of the files in a folder that counts requests and bytes; each `fails`-th request is answered 503."""
+class Served:
+    """The files of a folder, served below /data by a gate, which counts requests and bytes."""
 
-    def __init__(self, folder: Path, fails: int = 0):
-        super().__init__(("127.0.0.1", 0), partial(Handler, self))
-        self.folder, self.fails = folder, fails
-        self.requests = self.bytes = self.at_once = self.most_at_once = 0
-        self.lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/data"
+    def __init__(self, folder: Path, gate: s3.Gate):
+        self.folder, self.gate = folder, gate
+        self.url = f"{gate.endpoint}/data"
 
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in one packet: the rest of one in two would wait 40 ms
-
-    def __init__(self, served: Served, *arguments: object):
-        self.served = served
-        super().__init__(*arguments)  # type: ignore[arg-type]
-
-    def do_HEAD(self) -> None:
-        self.do_GET(body=False)
-
-    def do_GET(self, *, body: bool = True) -> None:
-        served = self.served
-        with served.lock:
-            served.requests += 1
-            served.at_once += 1
-            served.most_at_once = max(served.most_at_once, served.at_once)
-            fails = served.fails and served.requests % served.fails == 0
-        path = served.folder / self.path.removeprefix("/data/")
-        if fails or not path.is_file():
-            self.answer(503 if fails else 404, b"", {})
-        else:
-            data = path.read_bytes()
-            headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": '"1"'}
-            if asked := self.headers.get("Range"):
-                first, last = asked.removeprefix("bytes=").split("-")
-                part = data[int(first) : int(last) + 1]
-                headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-                self.answer(206, part, headers)
-            else:
-                self.answer(200, data if body else b"", headers | ({} if body else {"Content-Length": str(len(data))}))
-        with served.lock:
-            served.at_once -= 1
-
-    def answer(self, code: int, data: bytes, headers: dict[str, str]) -> None:
-        self.send_response(code)
-        for name, value in ({"Content-Length": str(len(data))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-        with self.served.lock:
-            self.served.bytes += len(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def answer(self, request: s3.Request) -> s3.Answer:
+        path = self.folder / request.path.removeprefix("/data/")
+        if not path.is_file():
+            return s3.Answer(404)
+        data = path.read_bytes()
+        headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": '"1"'}
+        if request.method == "HEAD":
+            return s3.Answer(200, b"", headers | {"Content-Length": str(len(data))})
+        if asked := request.headers.get("range"):
+            first, last = asked.removeprefix("bytes=").split("-")
+            part = data[int(first) : int(last) + 1]
+            content_range = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+            return s3.Answer(206, part, headers | {"Content-Range": content_range})
+        return s3.Answer(200, data, headers)
 
 
 @pytest.fixture
 def served(sample: Path) -> Iterator[Served]:
-    with Served(sample) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
+    with s3.running(lambda request: s3.Answer(404)) as gate:
+        served = Served(sample, gate)
+        gate.answer = served.answer
+        yield served
 
 
 def moved(index: Index, url: str) -> Index:
@@ -99,13 +61,13 @@ def test_a_subset_is_exported_without_reading_the_rest(index: Index, served: Ser
     here, there = index.select(under="dog.n.01"), moved(index, served.url).select(under="dog.n.01")
     for to in ("image_folder", "webdataset"):
         imagenet_tools.export(here, tmp_path / "here" / to, to=to, workers=1)
-        served.bytes = served.requests = 0
+        served.gate.forget()
         imagenet_tools.export(there, tmp_path / "there" / to, to=to, workers=1)
         assert bytes_of(tmp_path / "there" / to) == bytes_of(tmp_path / "here" / to)
         size = sum(len(image.read()) for image in here)
-        assert served.bytes == size  # of the archives, which are larger, nothing else was read
-        assert served.requests == len(here) + 2  # and the size of each archive
-    assert served.most_at_once > 1
+        assert served.gate.sent == size  # of the archives, which are larger, nothing else was read
+        assert len(served.gate.requests) == len(here) + 2  # and the size of each archive
+    assert served.gate.most_at_once > 1
 
 
 def test_images_and_a_data_set_are_read_by_range(index: Index, served: Served) -> None:
@@ -118,7 +80,7 @@ def test_images_and_a_data_set_are_read_by_range(index: Index, served: Served) -
 
 
 def test_requests_that_fail_are_repeated(index: Index, served: Served, tmp_path: Path) -> None:
-    served.fails = 3
+    served.gate.faults.refused = 3
     imagenet_tools.export(moved(index, served.url).select(under="dog.n.01"), tmp_path / "x", to="csv")
     there = moved(index, served.url).select(under="cat.n.01", from_="val")
     imagenet_tools.export(there, tmp_path / "there", to="webdataset", workers=1)
@@ -203,7 +165,9 @@ def test_a_long_tar_is_detected_by_its_first_members(index: Index, served: Serve
             archive.addfile(member, io.BytesIO(data))
     imagenet_tools.build_index(f"{served.url}/long.tar", tmp_path / "x.index", workers=1)
     assert imagenet_tools.open_index(tmp_path / "x.index").n_images == 100
-    assert served.requests <= 64 + 2 * 100 + 12  # 64 headers to detect it; a header and the facts of each image
+    assert (
+        len(served.gate.requests) <= 64 + 2 * 100 + 12
+    )  # 64 headers to detect it; a header and the facts of each image
     (tmp_path / "long.tar").write_bytes(gzip.compress((tmp_path / "long.tar").read_bytes()))
     with pytest.raises(SourceError, match=r"other forms in buckets are not read|must not be compressed"):
         imagenet_tools.build_index(f"{served.url}/long.tar", tmp_path / "y.index", workers=1)

@@ -55,9 +55,9 @@ def marks_of(index: Path) -> Path:
     return index.with_suffix(".marks")
 
 
-def draw(path: Path, classes: int = CLASSES, images: int = IMAGES) -> None:
-    """Write a tar of class tars with small images, all of the same bytes."""
-    data = _photo()
+def draw(path: Path, classes: int = CLASSES, images: int = IMAGES, size: tuple[int, int] = (32, 24)) -> None:
+    """Write a tar of class tars with plain images, all of the same bytes."""
+    data = _photo(size)
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as outer:
         for wnid in imagenet_tools.classes("ilsvrc2012").wnids[:classes]:
             inner = io.BytesIO()
@@ -67,11 +67,11 @@ def draw(path: Path, classes: int = CLASSES, images: int = IMAGES) -> None:
             _add(outer, f"{wnid}.tar", inner.getvalue())
 
 
-def _photo() -> bytes:
+def _photo(size: tuple[int, int]) -> bytes:
     from PIL import Image
 
     out = io.BytesIO()
-    Image.new("RGB", (32, 24), (90, 120, 60)).save(out, "JPEG")
+    Image.new("RGB", size, (90, 120, 60)).save(out, "JPEG")
     return out.getvalue()
 
 
