@@ -600,18 +600,19 @@ def merge(
         52
     """
     from imagenet_tools.exports.shares import merge_shards
+    from imagenet_tools.storage.files import partial_of
     from imagenet_tools.storage.shares import read_command
 
     _check_workers(workers)
     path = path_of(target)
-    folder = on_disk(path)
-    command = read_command(folder.with_name(folder.name + ".partial"))
+    partial = partial_of(on_disk(path))
+    command = read_command(partial)
     if command is not None:
         return build_index(index=path, workers=workers, executor=executor, progress=progress, **command)
     result = merge_shards(path, workers=workers, executor=executor, progress=_progress(progress))
     if result is None:
         raise SourceError(
-            f"{url_of(path)}: found no shards in {folder}.partial; expected what `build-index --shard 0/3` or "
+            f"{url_of(path)}: found no shards in {partial}; expected what `build-index --shard 0/3` or "
             "`export --shard 0/3` leave there. An index or export that is finished needs no merge."
         )
     return result

@@ -42,7 +42,7 @@ from imagenet_tools.exports.rows import RowMaker, changes, distinct, places
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk
 from imagenet_tools.storage.executors import in_executor
-from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder, refuse_taken, write_whole
+from imagenet_tools.storage.files import explain_full_disk, lock, partial_of, publish_folder, refuse_taken, write_whole
 from imagenet_tools.storage.processes import in_processes, prepare_workers
 from imagenet_tools.storage.shares import refuse_running
 
@@ -163,8 +163,7 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
 def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
     """Return <dest>.partial, which is made if it is not there. Raises as partial_folder() does."""
     _refuse_place(plans, dest)
-    place = on_disk(dest)
-    partial = place.with_name(place.name + ".partial")
+    partial = partial_of(on_disk(dest))
     if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
         message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
         raise ExistsError(message)

@@ -25,7 +25,7 @@ from imagenet_tools.selection import lock as locks
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.storage.buckets import on_disk
-from imagenet_tools.storage.files import explain_full_disk, lock
+from imagenet_tools.storage.files import explain_full_disk, lock, partial_of
 from imagenet_tools.storage.shares import Share, read_command, write_command
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def merge_shards(
     dest: Path, *, workers: int | None, executor: Executor | None = None, progress: Progress | None = None
 ) -> Result | None:
     """Finish the export that shards have begun, with the pieces that none has written; None if there are no shards."""
-    place = on_disk(dest)
-    folder = place.with_name(place.name + ".partial") / WORK
+    folder = partial_of(on_disk(dest)) / WORK
     command = read_command(folder)
     if command is None:
         return None

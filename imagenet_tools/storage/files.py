@@ -34,6 +34,11 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
 
+def partial_of(path: Path) -> Path:
+    """Return the folder beside a path in which an index or an export is made: <path>.partial."""
+    return path.with_name(f"{path.name}.partial")
+
+
 @contextmanager
 def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterator[BinaryIO]:
     """Write a binary file that gets its name when the block ends, and is removed if the block raises.
