@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
     from imagenet_tools.evaluation.true_boxes import TrueBoxes
 
-# What is read of a file, and of a folder, to tell its form.
+# The beginning of a file and of a folder, which tells its form.
 _HEAD_BYTES = 1 << 16
 _HEAD_LINES = 100
 _MIN_BOXES_SHARE = 0.6
