@@ -418,3 +418,29 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         _, stderr = driver.communicate(timeout=PATIENCE)  # until all processes that inherited it have ended
     assert servers and not stderr
     assert until(lambda: not any(alive(process) for process in workers() | set(map(int, servers))))
+
+
+# In C, between Python's last look at its signals and the call, as a process that the system interrupts there meets it.
+SIGNAL_JUST_BEFORE_A_WAIT = """
+import ctypes, itertools, operator, os, select, signal
+from imagenet_tools.storage.processes import in_child
+
+kill = ctypes.CDLL(None).kill
+left = [(kill, os.getpid(), signal.SIGINT)]
+
+def late(call):
+    return lambda *arguments: list(
+        itertools.starmap(operator.call, [*(left.pop() for _ in left[:]), (call, *arguments)])
+    )[-1]
+
+select.select, os.waitpid = late(select.select), late(os.waitpid)
+try:
+    in_child(signal.pause, memory=None, seconds=None)
+except KeyboardInterrupt:
+    print("interrupted", len(left))
+"""
+
+
+def test_a_signal_just_before_the_wait_for_a_child_is_heard(tmp_path: Path) -> None:
+    done = run_script(tmp_path, SIGNAL_JUST_BEFORE_A_WAIT)
+    assert (done.stdout, done.stderr) == ("interrupted 0\n", "")

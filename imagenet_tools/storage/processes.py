@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import sys
 import threading
@@ -42,6 +43,9 @@ MAX_LOST = 10
 
 # Files that a worker may have open before its table of files grows.
 _OPEN_FILES = 1024
+
+# The longest that a signal waits for a call that does not end at it.
+_SIGNAL_SECONDS = 0.5
 
 # Schedulers send SIGTERM, closed terminals SIGHUP: both end a command as cleanly as Ctrl-C.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -465,12 +469,17 @@ def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | No
         The exit code, or the negative number of the signal that ended the process.
     """
     pid, parent = 0, os.getpid()
+    ended, held = os.pipe()  # the end that the child holds closes with it
     try:
         # A signal that arrives while Python forks is lost, or ends the new process with a traceback.
         with _signals_blocked():
             pid = os.fork()
             if not pid:
                 _run_child(parent, work, memory, seconds)
+        os.close(held)
+        # Python acts on a signal between two calls. One that arrives just before a call would wait for its end.
+        while not select.select([ended], [], [], _SIGNAL_SECONDS)[0]:
+            pass
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except BaseException:
         if pid:
@@ -478,6 +487,8 @@ def in_child(work: Callable[[], int], *, memory: int | None, seconds: float | No
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         raise
+    finally:
+        os.close(ended)
 
 
 def _run_child(parent: int, work: Callable[[], int], memory: int | None, seconds: float | None) -> NoReturn:
