@@ -145,12 +145,16 @@ class Alignment:
 
 
 def align(
-    one: Predictions, row_lists: Sequence[RowList], *, rows: str | RowList | None = None, space: str | None = None
+    predictions: Predictions,
+    row_lists: Sequence[RowList],
+    *,
+    rows: str | RowList | None = None,
+    space: str | None = None,
 ) -> Alignment:
     """Return predictions with the meaning of their rows and numbers, which are detected unless they are named.
 
     Args:
-        one: The predictions.
+        predictions: The predictions.
         row_lists: Lists of rows; the one that has as many rows names those of the predictions.
         rows: The order of the rows: a word of ROWS, or a list.
         space: The published list that numbers the classes.
@@ -158,57 +162,61 @@ def align(
     Raises:
         UsageError: Nothing can be told, two readings are close, or rows seem to be shuffled. The options are named.
     """
-    orders = _orders(one, row_lists, rows)
-    numbers, also, only = _numbers(one, space)
+    orders = _orders(predictions, row_lists, rows)
+    numbers, also, only = _numbers(predictions, space)
     evidence: tuple[str, ...]
-    is_named = rows is not None or one.images is not None
+    is_named = rows is not None or predictions.images is not None
     if only is not None and len(only) == len(orders) == 1 and is_named:
         order, numbering = next(iter(orders)), only[0]
         evidence = (f"rows {order}, labels by {numbering}: as named, not detected",)
     else:
-        found = _find(one, numbers, orders, only)
+        found = _find(predictions, numbers, orders, only)
         if found.best is None or found.numbering is None:
-            raise UsageError(f"{one.name}: {found.why} {_ADVICE}.")
+            raise UsageError(f"{predictions.name}: {found.why} {_ADVICE}.")
         order, numbering, evidence = found.best.rows, found.numbering, _evidence(found)
-        if _has_true_numbers(one) and found.best.share < _MIN_TRUE_SHARE:
+        if _has_true_numbers(predictions) and found.best.share < _MIN_TRUE_SHARE:
             problem = f"only {found.best.share:.2%} of its true labels agree with the rows {order}"
-            raise UsageError(f"{one.name}: {problem}; expected all. Some rows are of other images. {_ADVICE}.")
-    aligned = _translated(one, numbers, also, orders[order], order, numbering, evidence)
-    if rows is None and not _has_true_numbers(one) and (one.by_place or order in ROWS.values()):
-        _refuse_shuffled(one.name, aligned)
+            raise UsageError(f"{predictions.name}: {problem}; expected all. Some rows are of other images. {_ADVICE}.")
+    aligned = _translated(predictions, numbers, also, orders[order], order, numbering, evidence)
+    if rows is None and not _has_true_numbers(predictions) and (predictions.by_place or order in ROWS.values()):
+        _refuse_shuffled(predictions.name, aligned)
     return aligned
 
 
 # ---- orders of rows
 
 
-def _orders(one: Predictions, row_lists: Sequence[RowList], rows: str | RowList | None) -> dict[str, _Order]:
+def _orders(predictions: Predictions, row_lists: Sequence[RowList], rows: str | RowList | None) -> dict[str, _Order]:
     """Return the orders that the rows may be in, by words."""
-    n = len(one)
+    n = len(predictions)
     listed = [rows] if rows is not None and not isinstance(rows, str) else [r for r in row_lists if len(r.images) == n]
-    if one.images is not None and rows is not None:
-        raise UsageError(f"{one.name} names its images itself. Leave out --rows, or the column of names.")
-    if listed and one.images is None:
+    if predictions.images is not None and rows is not None:
+        raise UsageError(f"{predictions.name} names its images itself. Leave out --rows, or the column of names.")
+    if listed and predictions.images is None:
         if len(listed) > 1 or len(listed[0].images) != n:
             problem = f"has {len(listed[0].images):,} rows" if len(listed) == 1 else "and others have as many rows"
-            raise UsageError(f"{one.name} has {n:,} rows; {listed[0].name} {problem}. Expected one list of its rows.")
+            raise UsageError(
+                f"{predictions.name} has {n:,} rows; {listed[0].name} {problem}. Expected one list of its rows."
+            )
         (given,) = listed
         found = _order_of_names(given.images, given.paths, given.wnids)
         return {f"as {given.name} lists them": found}
-    if one.images is not None and one.paths is not None:
-        is_truth = one.truth is not None and one.truth.dtype == object and all(map(is_wnid, one.truth))
-        found = _order_of_names(one.images, one.paths, one.truth if is_truth else None)
+    if predictions.images is not None and predictions.paths is not None:
+        is_truth = (
+            predictions.truth is not None and predictions.truth.dtype == object and all(map(is_wnid, predictions.truth))
+        )
+        found = _order_of_names(predictions.images, predictions.paths, predictions.truth if is_truth else None)
         if not any(found.wnids):
             raise UsageError(
-                f"{one.name}: found no image whose class is known among {some_of(one.images[:3].tolist())}. Expected "
-                "names of ILSVRC2012's validation or training images, paths with class folders, or a list of names and "
-                "wnids beside it."
+                f"{predictions.name}: found no image whose class is known among "
+                f"{some_of(predictions.images[:3].tolist())}. Expected names of ILSVRC2012's "
+                "validation or training images, paths with class folders, or a list of names and wnids beside it."
             )
-        words = "by their places in the order of file names" if one.by_place else "by the names of their images"
+        words = "by their places in the order of file names" if predictions.by_place else "by the names of their images"
         return {words: found}
     if len(labels.validation_wnids()) != n:
         raise UsageError(
-            f"{one.name}: found {count_of(n, 'row')} that name no images. Expected the 50,000 of ILSVRC2012's "
+            f"{predictions.name}: found {count_of(n, 'row')} that name no images. Expected the 50,000 of ILSVRC2012's "
             "validation images, a column of names, or a list of the rows: --rows FILE."
         )
     orders = _validation_orders()
@@ -260,7 +268,9 @@ def _places(wnids: Texts, classes: Sequence[str]) -> tuple[Ints, Mapping[str, in
 # ---- numbers of classes
 
 
-def _numbers(one: Predictions, space: str | None) -> tuple[Ints, dict[int, int], tuple[ListNumbering, ...] | None]:
+def _numbers(
+    predictions: Predictions, space: str | None
+) -> tuple[Ints, dict[int, int], tuple[ListNumbering, ...] | None]:
     """Return the classes as numbers, the second class of names that have two, and the numberings to try."""
     only = None
     if space is not None:
@@ -270,35 +280,35 @@ def _numbers(one: Predictions, space: str | None) -> tuple[Ints, dict[int, int],
                 f"--labels {space}: expected a published list of wnids, such as {', '.join(lists.SPACES)}."
             )
         only = (ListNumbering(listed.name, listed.base),)
-    if one.top.dtype != object:
-        return one.top, {}, only
-    names, codes = np.unique(one.top.astype(str), return_inverse=True)
+    if predictions.top.dtype != object:
+        return predictions.top, {}, only
+    names, codes = np.unique(predictions.top.astype(str), return_inverse=True)
     whole = any(", " in name for name in names.tolist())
     wnids = [[name] if is_wnid(name) else identify_classes.classes_called(name, whole=whole) for name in names.tolist()]
     unknown = [name for name, found in zip(names.tolist(), wnids, strict=True) if not found]
     if unknown:
-        raise UsageError(f"{one.name}: {some_of(unknown)}: expected wnids, or names of ILSVRC2012's classes.")
+        raise UsageError(f"{predictions.name}: {some_of(unknown)}: expected wnids, or names of ILSVRC2012's classes.")
     for listed_name in ("ilsvrc2012", "imagenet21k-goog"):
         numbering = ListNumbering(listed_name, 0)
         index = lists.index_of(listed_name)
         if all(wnid in index for choices in wnids for wnid in choices):
             found = [[index[wnid] for wnid in choices] for choices in wnids]
-            numbers = np.array([choices[0] for choices in found])[codes].reshape(one.top.shape)
+            numbers = np.array([choices[0] for choices in found])[codes].reshape(predictions.top.shape)
             return numbers, {first: more[0] for first, *more in found if more}, (numbering,)
-    raise UsageError(f"{one.name}: its wnids are of no published list that numbers classes.")
+    raise UsageError(f"{predictions.name}: its wnids are of no published list that numbers classes.")
 
 
 def _find(
-    one: Predictions, numbers: Ints, orders: Mapping[str, _Order], only: Sequence[ListNumbering] | None
+    predictions: Predictions, numbers: Ints, orders: Mapping[str, _Order], only: Sequence[ListNumbering] | None
 ) -> LabelsFound:
     """Return what the true labels tell if the file has some, else what the first column of classes or all tell."""
     wnids = {words: order.wnids for words, order in orders.items()}
-    images = None if one.images is None else tuple(one.images)
-    column = one.truth if one.truth is not None and one.truth.dtype != object else numbers[:, 0]
+    images = None if predictions.images is None else tuple(predictions.images)
+    column = predictions.truth if predictions.truth is not None and predictions.truth.dtype != object else numbers[:, 0]
     is_harder = images is not None and not any(map(labels.validation_wnid, images[:100]))
     min_share = _MIN_NAMED_SHARE if is_harder else identify_labels.MIN_SHARE
     found = identify_labels.find(LabelFile(column, images), orders=wnids, only=only, min_share=min_share)
-    if found.told or found.best is None or column is one.truth or numbers.shape[1] == 1:
+    if found.told or found.best is None or column is predictions.truth or numbers.shape[1] == 1:
         return found
     # The classes may not be best first: put the label first where it is among them, by the best reading.
     truth, numbering = wnids[found.best.rows], found.best.numbering
@@ -308,8 +318,8 @@ def _find(
     return identify_labels.find(LabelFile(column, images), orders=wnids, only=only, min_share=min_share)
 
 
-def _has_true_numbers(one: Predictions) -> bool:
-    return one.truth is not None and one.truth.dtype != object
+def _has_true_numbers(predictions: Predictions) -> bool:
+    return predictions.truth is not None and predictions.truth.dtype != object
 
 
 def _evidence(found: LabelsFound) -> tuple[str, ...]:
@@ -320,7 +330,7 @@ def _evidence(found: LabelsFound) -> tuple[str, ...]:
 
 
 def _translated(
-    one: Predictions,
+    predictions: Predictions,
     numbers: Ints,
     also: Mapping[int, int],
     order: _Order,
@@ -329,13 +339,13 @@ def _translated(
     evidence: tuple[str, ...],
 ) -> Alignment:
     """Return the alignment: numbers become places of classes, and rows of unknown or repeated images are left out."""
-    notes = list(one.notes)
+    notes = list(predictions.notes)
     kept = np.array([wnid is not None for wnid in order.wnids.tolist()])
     if not kept.all():
         notes.append(f"{count_of(int((~kept).sum()), 'row')} of other images, without a known class: not scored")
-    if one.images is not None:
-        first = np.zeros(len(one), np.bool_)
-        first[list(dict(zip(order.images[::-1], reversed(range(len(one))), strict=True)).values())] = True
+    if predictions.images is not None:
+        first = np.zeros(len(predictions), np.bool_)
+        first[list(dict(zip(order.images[::-1], reversed(range(len(predictions))), strict=True)).values())] = True
         if not first.all():
             notes.append(f"{count_of(int((~first).sum()), 'row')} of images that came before: the first counts")
         kept &= first
@@ -356,7 +366,9 @@ def _translated(
     without = int((top[:, 0] < 0).sum())
     if without:
         notes.append(f"{count_of(without, 'row')} predict no class (the background, or a number below 0): wrong")
-    is_sorted = (one.scores is not None and one.scores.shape == one.top.shape) or metrics.is_best_first(top, truth)
+    is_sorted = (
+        predictions.scores is not None and predictions.scores.shape == predictions.top.shape
+    ) or metrics.is_best_first(top, truth)
     is_reversed = not is_sorted and metrics.is_best_first(top[:, ::-1], truth)
     if is_reversed:
         top, is_sorted = top[:, ::-1], True

@@ -66,11 +66,11 @@ def target_of(text: str, wnids: Sequence[str]) -> ListedClasses:
     return target
 
 
-def by_list(text: str, one: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
+def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
     """Yield the accuracy by the classes of a list; the keys begin with its name."""
     if aligned.folders:
         raise UsageError(
-            f"--classes {text}: {one.name} is scored by the folders of {aligned.folders.name}. Leave it out."
+            f"--classes {text}: {predictions.name} is scored by the folders of {aligned.folders.name}. Leave it out."
         )
     target = target_of(text, aligned.classes)
     by_class = np.array([*(target.place_of.get(wnid, -1) for wnid in aligned.classes), -1])
@@ -92,29 +92,29 @@ def by_list(text: str, one: Predictions, aligned: Alignment) -> Iterator[tuple[s
             f"{target.name}_top5",
             measures.share(f"{target.name}, top-5", convention, metrics.hits(top, truth[kept], 5)),
         )
-    if one.outputs is not None:
-        places = _places_of_columns(target, aligned, one.outputs.shape[1])
+    if predictions.outputs is not None:
+        places = _places_of_columns(target, aligned, predictions.outputs.shape[1])
         if (places >= 0).all():
             return
-        right = _among(one, one.outputs, aligned.rows[kept], places, truth[kept])[0]
+        right = _among(predictions, predictions.outputs, aligned.rows[kept], places, truth[kept])[0]
         convention = f"the best of the {int((places >= 0).sum()):,} outputs of {n_classes} is of the label's class"
         yield f"{target.name}_masked_top1", measures.share(f"{target.name}, masked top-1", convention, right)
 
 
-def masked(one: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
+def masked(predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
     """Yield the accuracy among the outputs of the data set's classes only, if it has fewer classes than the model."""
-    if one.outputs is None:
+    if predictions.outputs is None:
         return
     target, whose = _of_data_set(aligned)
     if target is None:
         return
-    places = _places_of_columns(target, aligned, one.outputs.shape[1])
+    places = _places_of_columns(target, aligned, predictions.outputs.shape[1])
     if (places >= 0).all() or not (places >= 0).any():
         return
     truth = aligned.truth
     if not aligned.folders:
         truth = np.array([target.place_of[wnid] for wnid in aligned.classes[: aligned.n_true]])[truth]
-    right, confidence = _among(one, one.outputs, aligned.rows, places, truth)
+    right, confidence = _among(predictions, predictions.outputs, aligned.rows, places, truth)
     convention = f"the best of the {int((places >= 0).sum()):,} outputs of {whose} classes is the label"
     yield "masked_top1", measures.share("masked top-1", convention, right)
     if target.name == "imagenet-a":
@@ -125,14 +125,14 @@ def masked(one: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]
         yield "aurra", measures.Measure("AURRA", area, len(right), "area under the response rate accuracy curve")
 
 
-def anomaly_scores(one: Predictions, rows: Ints, columns: Ints) -> Floats:
+def anomaly_scores(predictions: Predictions, rows: Ints, columns: Ints) -> Floats:
     """Return -max softmax of each row over some columns of the outputs, as ImageNet-O's authors."""
-    if one.outputs is None:
+    if predictions.outputs is None:
         raise UsageError(
-            f"{one.name}: found no outputs of all classes. Expected logits or probabilities, (images, classes), to "
-            "score images of no class."
+            f"{predictions.name}: found no outputs of all classes. Expected logits or probabilities, (images, "
+            "classes), to score images of no class."
         )
-    confidence = rank_among(one.outputs, rows, columns, are_logits=one.norms is not None)[1]
+    confidence = rank_among(predictions.outputs, rows, columns, are_logits=predictions.norms is not None)[1]
     anomaly: Floats = -confidence
     return anomaly
 
@@ -161,9 +161,9 @@ def _places_of_columns(target: ListedClasses, aligned: Alignment, n_outputs: int
     return places
 
 
-def _among(one: Predictions, outputs: Array, rows: Ints, places: Ints, truth: Ints) -> tuple[Bools, Floats]:
+def _among(predictions: Predictions, outputs: Array, rows: Ints, places: Ints, truth: Ints) -> tuple[Bools, Floats]:
     """Return whether the best of the outputs that have a place is right, and its probability among them."""
     columns = np.flatnonzero(places >= 0)
-    best, confidence = rank_among(outputs, rows, columns, are_logits=one.norms is not None)
+    best, confidence = rank_among(outputs, rows, columns, are_logits=predictions.norms is not None)
     right: Bools = places[columns[best[:, 0]]] == truth
     return right, confidence

@@ -152,7 +152,7 @@ def read_pairs(path: Path) -> list[tuple[int, str]]:
 
 
 def placed(
-    one: Detections,
+    detections: Detections,
     true: TrueBoxes,
     *,
     listed: Mapping[int, str] | None = None,
@@ -164,7 +164,7 @@ def placed(
     Those are the images that a list of rows names, else those of the splits that the detections are of.
 
     Args:
-        one: The detections.
+        detections: The detections.
         true: The true boxes.
         listed: The images by their index, of --rows.
         blacklist: Pairs of an image's index and a class.
@@ -172,32 +172,32 @@ def placed(
     """
     if listed is not None and not true.lists_images:
         true = true.with_images(list(listed.values()))
-    place_of = _image_places(one, true, listed)
-    of = np.array([place_of.get(image, -1) for image in one.images.tolist()], np.int64)
+    place_of = _image_places(detections, true, listed)
+    of = np.array([place_of.get(image, -1) for image in detections.images.tolist()], np.int64)
     if not (of >= 0).any():
         expected = f"Expected images such as {some_of(true.images[:2].tolist())}"
-        raise UsageError(f"{one.name}: found no detection of an image of {true.name}. {expected}.")
+        raise UsageError(f"{detections.name}: found no detection of an image of {true.name}. {expected}.")
     kept, notes = _evaluated(true, of, listed)
     places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # -1 stays -1
-    classes, pixels, of = _classes(one, true, space), _pixels(one, true, of), places[of]
+    classes, pixels, of = _classes(detections, true, space), _pixels(detections, true, of), places[of]
     if (of < 0).any():
         notes.append(f"{count_of(int((of < 0).sum()), 'detection')} of images that are not evaluated: left out")
-    order = np.lexsort([of, -one.scores])
+    order = np.lexsort([of, -detections.scores])
     order = order[of[order] >= 0]
     pairs = {(int(places[place_of.get(number, -1)]), wnid) for number, wnid in blacklist}
     true = true.take(kept, *notes)
     if not len(true.of):
-        raise UsageError(f"{true.name}: found no boxes of the images of {one.name}. Expected some.")
+        raise UsageError(f"{true.name}: found no boxes of the images of {detections.name}. Expected some.")
     left_out = frozenset(pair for pair in pairs if pair[0] >= 0)
-    return PlacedDetections(of[order], classes[order], one.scores[order], pixels[order], true, left_out)
+    return PlacedDetections(of[order], classes[order], detections.scores[order], pixels[order], true, left_out)
 
 
-def _image_places(one: Detections, true: TrueBoxes, listed: Mapping[int, str] | None) -> Mapping[object, int]:
+def _image_places(detections: Detections, true: TrueBoxes, listed: Mapping[int, str] | None) -> Mapping[object, int]:
     """Return the place of each image by what the detections call it."""
     by_stem: dict[object, int] = {stem: place for place, stem in enumerate(true.images.tolist())}
-    if one.form == "ultralytics":
+    if detections.form == "ultralytics":
         return by_stem
-    if one.form == "coco" and listed is None:
+    if detections.form == "coco" and listed is None:
         # Ultralytics writes the number of a stem that is one, and the stem else.
         numbered: dict[object, int] = {
             int(str(stem)): place for stem, place in by_stem.items() if str(stem).isdecimal()
@@ -205,11 +205,12 @@ def _image_places(one: Detections, true: TrueBoxes, listed: Mapping[int, str] | 
         return {**by_stem, **numbered, **true.image_of}
     if listed is None:
         listed = dict(enumerate(sorted(map(str, true.images.tolist())), 1))
-        last = int(one.images.max())
+        last = int(detections.images.max())
         if last > len(listed):
             raise UsageError(
-                f"{one.name}: found the image index {last:,}, and {true.name} has {count_of(len(listed), 'image')}. "
-                "Name the list that numbers the images: --rows ILSVRC/ImageSets/DET/val.txt."
+                f"{detections.name}: found the image index {last:,}, and {true.name} has "
+                f"{count_of(len(listed), 'image')}. Name the list that numbers the images: "
+                "--rows ILSVRC/ImageSets/DET/val.txt."
             )
     return {number: by_stem[stem] for number, stem in listed.items() if stem in by_stem}
 
@@ -230,33 +231,33 @@ def _evaluated(true: TrueBoxes, of: Ints, listed: Mapping[int, str] | None) -> t
     return chosen & ~unboxed, notes
 
 
-def _classes(one: Detections, true: TrueBoxes, space: str | None) -> Texts:
+def _classes(detections: Detections, true: TrueBoxes, space: str | None) -> Texts:
     """Return the class of each detection: (n,); None for a number without a class."""
     if space is not None:
         listed = published(space)
         if listed is None or listed.categories:
             raise UsageError(f"--labels {space}: expected a published list of wnids, such as {_DET_LIST}.")
         class_of: Mapping[int, str] = dict(enumerate(listed.wnids, listed.base))
-    elif one.form == "devkit":
+    elif detections.form == "devkit":
         listed = lists.get(_DET_LIST)
         class_of = dict(enumerate(listed.wnids, listed.base))
     else:
-        class_of = true.class_of if one.form == "coco" else true.indexes
+        class_of = true.class_of if detections.form == "coco" else true.indexes
     if not class_of:
         raise UsageError(
-            f"{one.name}: it numbers its classes, and {true.name} does not. Name the list that numbers them with "
-            "--labels, or take the boxes of the export that the detector was trained on."
+            f"{detections.name}: it numbers its classes, and {true.name} does not. Name the list that numbers them "
+            "with --labels, or take the boxes of the export that the detector was trained on."
         )
-    return np.array([class_of.get(number) for number in one.numbers.tolist()], object)
+    return np.array([class_of.get(number) for number in detections.numbers.tolist()], object)
 
 
-def _pixels(one: Detections, true: TrueBoxes, of: Ints) -> Floats:
+def _pixels(detections: Detections, true: TrueBoxes, of: Ints) -> Floats:
     """Return the edges of detections in pixels of the stored raster; those of no image are of any."""
-    if one.form != "ultralytics":
-        return one.boxes
+    if detections.form != "ultralytics":
+        return detections.boxes
     width, height = true.sizes[of].T
     if np.isnan(width[of >= 0]).any():
         raise UsageError(f"{true.name}: it does not state the sizes of images, of which the boxes are fractions.")
-    left, top, right, bottom = one.boxes.T
+    left, top, right, bottom = detections.boxes.T
     stored = bbox.turn_back(left, top, right, bottom, true.orientations[of])
     return np.stack(bbox.to_pixels(*stored, width, height), axis=1)

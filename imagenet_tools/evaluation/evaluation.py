@@ -274,21 +274,28 @@ def _read_order(rows: str | Path) -> str | RowList:
     return read_rows(Path(rows))
 
 
-def _out_of_distribution(one: Predictions, aligned: Alignment, path: Path) -> Iterator[tuple[str, Measure]]:
+def _out_of_distribution(predictions: Predictions, aligned: Alignment, path: Path) -> Iterator[tuple[str, Measure]]:
     """Yield how well the confidence tells images of no class from the images of one's classes.
 
     ImageNet-O's authors score the softmax over its 200 classes, for its images and the validation images of these
     classes. The images of no class are the positive ones.
     """
     (other, *more), _ = read_all([path])
-    if more or other.outputs is None or one.outputs is None or other.outputs.shape[1] != one.outputs.shape[1]:
-        raise UsageError(f"{path}: expected one file of outputs of as many classes as {one.name} has.")
+    if (
+        more
+        or other.outputs is None
+        or predictions.outputs is None
+        or other.outputs.shape[1] != predictions.outputs.shape[1]
+    ):
+        raise UsageError(f"{path}: expected one file of outputs of as many classes as {predictions.name} has.")
     wnids = published_lists.get("imagenet-o").wnids
-    columns = aligned.columns_of(wnids, one.outputs.shape[1])
+    columns = aligned.columns_of(wnids, predictions.outputs.shape[1])
     is_class = np.isin(np.array(aligned.classes, object), np.array(wnids, object))[aligned.truth]
     if (columns < 0).any() or not is_class.any():
-        raise UsageError(f"{one.name}: expected outputs and images of the 200 classes of imagenet-o, to compare with.")
-    known = anomaly_scores(one, aligned.rows[is_class], columns)
+        raise UsageError(
+            f"{predictions.name}: expected outputs and images of the 200 classes of imagenet-o, to compare with."
+        )
+    known = anomaly_scores(predictions, aligned.rows[is_class], columns)
     unknown = anomaly_scores(other, np.arange(len(other)), columns)
     scores = np.concatenate([known, unknown])
     positive = np.arange(len(scores)) >= len(known)

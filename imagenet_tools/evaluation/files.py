@@ -116,23 +116,25 @@ def read_rows(path: Path) -> RowList:
     return RowList(path.name, _stems(paths), paths, wnids)
 
 
-def take(one: Predictions, rows: Array, name: str) -> Predictions:
+def take(predictions: Predictions, rows: Array, name: str) -> Predictions:
     """Return the predictions of some rows, under a name."""
     columns: dict[str, Any] = {
-        key: None if (values := getattr(one, key)) is None else values[rows]
+        key: None if (values := getattr(predictions, key)) is None else values[rows]
         for key in ("scores", "outputs", "norms", "images", "paths", "truth", "boxes")
     }
-    return replace(one, name=name, top=one.top[rows], **columns)
+    return replace(predictions, name=name, top=predictions.top[rows], **columns)
 
 
-def by_score(one: Predictions, scores: Array) -> Predictions:
+def by_score(predictions: Predictions, scores: Array) -> Predictions:
     """Return predictions with the classes of each row by falling score."""
     order = np.argsort(-scores, axis=1, kind="stable")
     changed = int((order[:, 0] != 0).sum())
     note = (f"the classes are not best first in {changed:,} rows: sorted by their scores",)
-    top, scores = (np.take_along_axis(values, order, axis=1) for values in (one.top, scores))
-    boxes = None if one.boxes is None else np.take_along_axis(one.boxes, order[..., None], axis=1)
-    return replace(one, top=top, scores=scores, boxes=boxes, notes=one.notes + (note if changed else ()))
+    top, scores = (np.take_along_axis(values, order, axis=1) for values in (predictions.top, scores))
+    boxes = None if predictions.boxes is None else np.take_along_axis(predictions.boxes, order[..., None], axis=1)
+    return replace(
+        predictions, top=top, scores=scores, boxes=boxes, notes=predictions.notes + (note if changed else ())
+    )
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -187,14 +189,16 @@ def _lists_rows(columns: Mapping[str, Array], truth: Array | None, scores: Array
     return is_alone and "pred" not in key.lower() and values.ndim == 1 and _all(is_wnid, values)
 
 
-def _with_scores(path: Path, one: Predictions, scores: Array | None) -> Predictions:
+def _with_scores(path: Path, predictions: Predictions, scores: Array | None) -> Predictions:
     if scores is None:
-        return one
-    if scores.shape[1] == one.top.shape[1]:
-        return by_score(one, scores)
+        return predictions
+    if scores.shape[1] == predictions.top.shape[1]:
+        return by_score(predictions, scores)
     if scores.shape[1] == 1:
-        return replace(one, scores=scores)
-    raise UsageError(f"{path}: found {one.top.shape[1]} classes and {scores.shape[1]} scores a row; expected as many.")
+        return replace(predictions, scores=scores)
+    raise UsageError(
+        f"{path}: found {predictions.top.shape[1]} classes and {scores.shape[1]} scores a row; expected as many."
+    )
 
 
 def _classes(path: Path, columns: Sequence[Array]) -> Array:

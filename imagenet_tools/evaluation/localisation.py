@@ -29,13 +29,13 @@ _MIN_OVERLAP = 0.5
 _BLACKLIST = "ilsvrc2012-val-blacklist"
 
 
-def localisation(one: Predictions, aligned: Alignment, true: TrueBoxes) -> Iterator[tuple[str, Measure]]:
+def localisation(predictions: Predictions, aligned: Alignment, true: TrueBoxes) -> Iterator[tuple[str, Measure]]:
     """Yield the localisation error without the blacklisted images, and with them; keys of measures."""
-    has_box, right = _right(one, aligned, true)
+    has_box, right = _right(predictions, aligned, true)
     if not has_box.any():
         raise UsageError(
-            f"{true.name}: found no boxes of the images of {one.name} with their labels. Expected the boxes of the "
-            "predicted images: an index of them, or LOC_val_solution.csv."
+            f"{true.name}: found no boxes of the images of {predictions.name} with their labels. Expected the boxes of "
+            "the predicted images: an index of them, or LOC_val_solution.csv."
         )
     without = int((~has_box).sum())
     left_out = f"; {without:,} images without a true box left out" if without else ""
@@ -49,16 +49,16 @@ def localisation(one: Predictions, aligned: Alignment, true: TrueBoxes) -> Itera
     yield "localisation_error_all", measures.share("localisation error, all", convention, ~right[has_box])
 
 
-def _right(one: Predictions, aligned: Alignment, true: TrueBoxes) -> tuple[Bools, Bools]:
+def _right(predictions: Predictions, aligned: Alignment, true: TrueBoxes) -> tuple[Bools, Bools]:
     """Return which rows have a true box of their label, and which are right: two (n,)."""
-    if aligned.folders or one.boxes is None:
-        raise UsageError(f"{one.name}: expected classes of ILSVRC2012 with a box each.")
+    if aligned.folders or predictions.boxes is None:
+        raise UsageError(f"{predictions.name}: expected classes of ILSVRC2012 with a box each.")
     row_of = {stem: row for row, stem in enumerate(aligned.images.tolist())}
     rows = np.array([row_of.get(stem, -1) for stem in true.images.tolist()], np.int64)[true.of]
     labels = np.array(aligned.classes, object)[aligned.truth]
     places = np.flatnonzero((rows >= 0) & (true.classes == labels[rows]))
     rows, edges = rows[places], true.edges[places]
-    boxes = one.boxes[aligned.rows]
+    boxes = predictions.boxes[aligned.rows]
     if aligned.is_reversed:
         boxes = boxes[:, ::-1]
     has_box, right = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.bool_)

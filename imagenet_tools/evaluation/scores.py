@@ -141,16 +141,16 @@ class ModelScores:
         return pa.table(columns)
 
 
-def scores_of(one: Predictions, aligned: Alignment) -> ModelScores:
+def scores_of(predictions: Predictions, aligned: Alignment) -> ModelScores:
     """Return the scores of predictions whose rows and numbers are known."""
-    confidence = _confidence(one, aligned)
+    confidence = _confidence(predictions, aligned)
     figures = dict(_flat(aligned))
     if aligned.is_sorted:
         if not aligned.folders:
             figures |= _hierarchical(aligned)
-        figures |= _of_probabilities(one, aligned, confidence)
+        figures |= _of_probabilities(predictions, aligned, confidence)
     figures |= _of_real(aligned)
-    return ModelScores(one.name, aligned, figures, confidence)
+    return ModelScores(predictions.name, aligned, figures, confidence)
 
 
 def ranks_five(aligned: Alignment) -> bool:
@@ -193,14 +193,16 @@ def _hierarchical(aligned: Alignment) -> dict[str, Measure]:
     return figures
 
 
-def _of_probabilities(one: Predictions, aligned: Alignment, confidence: Floats | None) -> Iterator[tuple[str, Measure]]:
+def _of_probabilities(
+    predictions: Predictions, aligned: Alignment, confidence: Floats | None
+) -> Iterator[tuple[str, Measure]]:
     if confidence is not None:
         right = metrics.hits(aligned.top, aligned.truth, 1)
         convention = "15 bins (lo, hi] of equal width, weighed by rows"
         value = metrics.calibration_error(confidence, right, _ECE_BINS)
         yield "ece", Measure("ECE", value, len(right), convention, None, *_ece_interval(confidence, right))
-    if one.outputs is not None and not aligned.folders:
-        nll = _negative_logs(one, one.outputs, aligned)
+    if predictions.outputs is not None and not aligned.folders:
+        nll = _negative_logs(predictions, predictions.outputs, aligned)
         if len(nll):
             yield "nll", measures.mean("NLL", "mean of -log p of the label, in nats", nll)
 
@@ -238,25 +240,25 @@ def _of_real(aligned: Alignment) -> Iterator[tuple[str, Measure]]:
         yield "real_recall", measures.mean("ReaL, k labels", convention, recalls, is_share=True)
 
 
-def _confidence(one: Predictions, aligned: Alignment) -> Floats | None:
+def _confidence(predictions: Predictions, aligned: Alignment) -> Floats | None:
     """Return the probability of the best class, if the scores are probabilities or outputs of all classes."""
-    if one.scores is None:
+    if predictions.scores is None:
         return None
-    best = one.scores[aligned.rows, 0].astype(np.float64)
-    if one.norms is not None:
-        probabilities: Floats = np.exp(best - one.norms[aligned.rows])
+    best = predictions.scores[aligned.rows, 0].astype(np.float64)
+    if predictions.norms is not None:
+        probabilities: Floats = np.exp(best - predictions.norms[aligned.rows])
         return probabilities
     return best if best.min() >= 0 and best.max() <= 1 else None
 
 
-def _negative_logs(one: Predictions, outputs: Array, aligned: Alignment) -> Floats:
+def _negative_logs(predictions: Predictions, outputs: Array, aligned: Alignment) -> Floats:
     """Return -log p of the label of each row whose label has an output."""
     columns = aligned.columns_of(aligned.classes[: aligned.n_true], outputs.shape[1])[aligned.truth]
     kept = columns >= 0
     rows = aligned.rows[kept]
     scores = pick(outputs, rows, columns[kept])
-    if one.norms is not None:
-        logs: Floats = one.norms[rows] - scores
+    if predictions.norms is not None:
+        logs: Floats = predictions.norms[rows] - scores
         return logs
     tiny = float(np.finfo(outputs.dtype).tiny)
     return np.asarray(-np.log(np.maximum(scores, tiny)), np.float64)
