@@ -339,17 +339,8 @@ def _translated(
     evidence: tuple[str, ...],
 ) -> Alignment:
     """Return the alignment: numbers become places of classes, and rows of unknown or repeated images are left out."""
-    notes = list(predictions.notes)
-    kept = np.array([wnid is not None for wnid in order.wnids.tolist()])
-    if not kept.all():
-        notes.append(f"{count_of(int((~kept).sum()), 'row')} of other images, without a known class: not scored")
-    if predictions.images is not None:
-        first = np.zeros(len(predictions), np.bool_)
-        first[list(dict(zip(order.images[::-1], reversed(range(len(predictions))), strict=True)).values())] = True
-        if not first.all():
-            notes.append(f"{count_of(int((~first).sum()), 'row')} of images that came before: the first counts")
-        kept &= first
-    rows = np.flatnonzero(kept)
+    rows, notes = _scored_rows(predictions, order)
+    notes = [*predictions.notes, *notes]
     true_wnids = sorted(set(order.wnids[rows]))
     values, codes = np.unique(numbers[rows], return_inverse=True)
     meaning = [numbering.wnid_of(number) or "" for number in values.tolist()]
@@ -366,9 +357,8 @@ def _translated(
     without = int((top[:, 0] < 0).sum())
     if without:
         notes.append(f"{count_of(without, 'row')} predict no class (the background, or a number below 0): wrong")
-    is_sorted = (
-        predictions.scores is not None and predictions.scores.shape == predictions.top.shape
-    ) or metrics.is_best_first(top, truth)
+    has_scores = predictions.scores is not None and predictions.scores.shape == predictions.top.shape
+    is_sorted = has_scores or metrics.is_best_first(top, truth)
     is_reversed = not is_sorted and metrics.is_best_first(top[:, ::-1], truth)
     if is_reversed:
         top, is_sorted = top[:, ::-1], True
@@ -393,6 +383,22 @@ def _translated(
     if order.folders is None or order.listed is None:
         return alignment
     return _of_folders(alignment, order.folders[rows], order.listed)
+
+
+def _scored_rows(predictions: Predictions, order: _Order) -> tuple[Ints, list[str]]:
+    """Return the rows whose images have a known class, of each image the first one, and notes on the others."""
+    notes = []
+    is_scored = np.array([wnid is not None for wnid in order.wnids.tolist()])
+    if not is_scored.all():
+        notes.append(f"{count_of(int((~is_scored).sum()), 'row')} of other images, without a known class: not scored")
+    if predictions.images is not None:
+        first_rows = dict(zip(order.images[::-1], reversed(range(len(predictions))), strict=True))
+        is_first = np.zeros(len(predictions), np.bool_)
+        is_first[list(first_rows.values())] = True
+        if not is_first.all():
+            notes.append(f"{count_of(int((~is_first).sum()), 'row')} of images that came before: the first counts")
+        is_scored &= is_first
+    return np.flatnonzero(is_scored), notes
 
 
 def _of_folders(aligned: Alignment, names: Texts, listed: ClassList) -> Alignment:
