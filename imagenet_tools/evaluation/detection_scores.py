@@ -58,13 +58,14 @@ class DetectionScores:
         return {"name": self.name, "notes": self.notes, "measures": measures, "by_class": self.classes}
 
 
-def detection_scores(name: str, found: PlacedDetections) -> DetectionScores:
+def detection_scores(name: str, detections: PlacedDetections) -> DetectionScores:
     """Return the scores of a model's detections."""
-    true, blacklist = found.true, found.blacklist
+    true, blacklist = detections.true, detections.blacklist
     names = sorted(set(true.classes.tolist()))
-    keys, true_keys = _keys(found.of, found.classes, names), _keys(true.of, true.classes, names)
+    keys = _keys(detections.image_places, detections.classes, names)
+    true_keys = _keys(true.image_places, true.classes, names)
     left_out = _keys(*_columns(blacklist), names)
-    right = _matched(found, *_candidates(keys, true_keys))
+    right = _matched(detections, *_candidates(keys, true_keys))
     counted, true_counted = ~np.isin(keys, left_out), ~np.isin(true_keys, left_out)
     codes, true_codes = keys % (len(names) + 1), true_keys % (len(names) + 1)
     n_true = np.bincount(true_codes[true_counted], minlength=len(names))
@@ -87,20 +88,20 @@ def detection_scores(name: str, found: PlacedDetections) -> DetectionScores:
     if true.is_partial.any():
         notes += (f"{true.name}: boxes are partial: a right detection of another class than the image's is wrong",)
     try:
-        figures |= dict(_coco_figures(found))
+        figures |= dict(_coco_figures(detections))
     except ModuleNotFoundError:
         notes += (_INSTALL,)
     return DetectionScores(name, figures, rows, notes)
 
 
-def _matched(found: PlacedDetections, first: Ints, second: Ints) -> Bools:
+def _matched(detections: PlacedDetections, first: Ints, second: Ints) -> Bools:
     """Return whether each detection takes a true box, by ILSVRC's rule: (n,); the pairs are those of _candidates()."""
-    true = found.true
-    overlaps = bbox.inclusive_overlaps(found.edges[first], true.edges[second])
+    true = detections.true
+    overlaps = bbox.inclusive_overlaps(detections.edges[first], true.edges[second])
     enough = overlaps >= bbox.detection_thresholds(true.edges)[second]
     first, second, overlaps = first[enough], second[enough], overlaps[enough]
     order = np.lexsort([second, -overlaps, first])
-    right, taken = np.zeros(len(found.of), np.bool_), np.zeros(len(true.of), np.bool_)
+    right, taken = np.zeros(len(detections.image_places), np.bool_), np.zeros(len(true.image_places), np.bool_)
     for detection, box in zip(first[order].tolist(), second[order].tolist(), strict=True):
         if not right[detection] and not taken[box]:
             right[detection] = taken[box] = True
@@ -117,15 +118,15 @@ def _candidates(keys: Ints, true_keys: Ints) -> tuple[Ints, Ints]:
     return first, order[np.repeat(start, n) + within]
 
 
-def _keys(of: Ints, classes: Texts, names: Sequence[str]) -> Ints:
+def _keys(image_places: Ints, classes: Texts, names: Sequence[str]) -> Ints:
     """Return a number for each pair of an image and a class; all classes that have no true box are one class."""
     code_of = {cls: code for code, cls in enumerate(names)}
     codes = np.array([code_of.get(cls, len(names)) for cls in classes.tolist()], np.int64)
-    return of * (len(names) + 1) + codes
+    return image_places * (len(names) + 1) + codes
 
 
 def _columns(pairs: Collection[tuple[int, str]]) -> tuple[Ints, Texts]:
-    return np.array([of for of, _ in pairs], np.int64), np.array([cls for _, cls in pairs], object)
+    return np.array([image for image, _ in pairs], np.int64), np.array([cls for _, cls in pairs], object)
 
 
 def envelope_area(right: Bools, n_true: int) -> float:
@@ -145,32 +146,38 @@ def envelope_area(right: Bools, n_true: int) -> float:
     return float((np.diff(hits / n_true, prepend=0) * envelope).sum())
 
 
-def _coco_figures(found: PlacedDetections) -> Iterator[tuple[str, Measure]]:
+def _coco_figures(detections: PlacedDetections) -> Iterator[tuple[str, Measure]]:
     """Yield COCO's figures by pycocotools; ModuleNotFoundError: it is not installed."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    ids = {cls: number for number, cls in enumerate(sorted(set(found.true.classes.tolist())), 1)}
-    known = np.array([cls in ids for cls in found.classes.tolist()], np.bool_)
+    ids = {cls: number for number, cls in enumerate(sorted(set(detections.true.classes.tolist())), 1)}
+    known = np.array([cls in ids for cls in detections.classes.tolist()], np.bool_)
     if not known.any():
         return
-    numbers = np.array([ids[cls] for cls in found.classes[known].tolist()], np.float64)
-    columns = (found.of[known] + 1, *_corners(found.edges[known]).T, found.scores[known], numbers)
+    numbers = np.array([ids[cls] for cls in detections.classes[known].tolist()], np.float64)
+    columns = (
+        detections.image_places[known] + 1,
+        *_corners(detections.edges[known]).T,
+        detections.scores[known],
+        numbers,
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = _coco_dataset(found.true, ids)
+        truth.dataset = _coco_dataset(detections.true, ids)
         truth.createIndex()
         scored = COCOeval(truth, truth.loadRes(np.stack(columns, axis=1)), "bbox")
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
+    n_boxes = len(detections.true.image_places)
     for place, (key, title, convention) in _COCO_STATS.items():
         if scored.stats[place] >= 0:  # -1: no boxes of this size
-            yield key, Measure(title, float(scored.stats[place]), len(found.true.of), f"pycocotools: {convention}")
+            yield key, Measure(title, float(scored.stats[place]), n_boxes, f"pycocotools: {convention}")
 
 
 def _coco_dataset(true: TrueBoxes, ids: Mapping[str, int]) -> dict[str, Any]:
-    columns = (true.of + 1, _corners(true.edges), true.areas, true.crowds.astype(int))
+    columns = (true.image_places + 1, _corners(true.edges), true.areas, true.crowds.astype(int))
     rows = zip(true.classes.tolist(), *(column.tolist() for column in columns), strict=True)
     return {
         "info": {},

@@ -58,7 +58,7 @@ class Detections:
 class PlacedDetections:
     """Detections of images and classes of the truth, the best first; of equal scores the first image comes first."""
 
-    of: Ints = field(repr=False)  # (n,): the place of the image
+    image_places: Ints = field(repr=False)  # (n,): the place of the image
     classes: Texts = field(repr=False)  # (n,)
     scores: Floats = field(repr=False)
     edges: Floats = field(repr=False)  # (n, 4): in pixels of the raster as stored
@@ -173,23 +173,28 @@ def placed(
     if listed is not None and not true.lists_images:
         true = true.with_images(list(listed.values()))
     place_of = _image_places(detections, true, listed)
-    of = np.array([place_of.get(image, -1) for image in detections.images.tolist()], np.int64)
-    if not (of >= 0).any():
+    image_places = np.array([place_of.get(image, -1) for image in detections.images.tolist()], np.int64)
+    if not (image_places >= 0).any():
         expected = f"Expected images such as {some_of(true.images[:2].tolist())}"
         raise UsageError(f"{detections.name}: found no detection of an image of {true.name}. {expected}.")
-    kept, notes = _evaluated(true, of, listed)
+    kept, notes = _evaluated(true, image_places, listed)
     places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # -1 stays -1
-    classes, pixels, of = _classes(detections, true, space), _pixels(detections, true, of), places[of]
-    if (of < 0).any():
-        notes.append(f"{count_of(int((of < 0).sum()), 'detection')} of images that are not evaluated: left out")
-    order = np.lexsort([of, -detections.scores])
-    order = order[of[order] >= 0]
+    classes, pixels = _classes(detections, true, space), _pixels(detections, true, image_places)
+    image_places = places[image_places]
+    if (image_places < 0).any():
+        notes.append(
+            f"{count_of(int((image_places < 0).sum()), 'detection')} of images that are not evaluated: left out"
+        )
+    order = np.lexsort([image_places, -detections.scores])
+    order = order[image_places[order] >= 0]
     pairs = {(int(places[place_of.get(number, -1)]), wnid) for number, wnid in blacklist}
     true = true.take(kept, *notes)
-    if not len(true.of):
+    if not len(true.image_places):
         raise UsageError(f"{true.name}: found no boxes of the images of {detections.name}. Expected some.")
     left_out = frozenset(pair for pair in pairs if pair[0] >= 0)
-    return PlacedDetections(of[order], classes[order], detections.scores[order], pixels[order], true, left_out)
+    return PlacedDetections(
+        image_places[order], classes[order], detections.scores[order], pixels[order], true, left_out
+    )
 
 
 def _image_places(detections: Detections, true: TrueBoxes, listed: Mapping[int, str] | None) -> Mapping[object, int]:
@@ -215,7 +220,7 @@ def _image_places(detections: Detections, true: TrueBoxes, listed: Mapping[int, 
     return {number: by_stem[stem] for number, stem in listed.items() if stem in by_stem}
 
 
-def _evaluated(true: TrueBoxes, of: Ints, listed: Mapping[int, str] | None) -> tuple[Bools, list[str]]:
+def _evaluated(true: TrueBoxes, image_places: Ints, listed: Mapping[int, str] | None) -> tuple[Bools, list[str]]:
     """Return which images of the truth are evaluated, and notes on those that are not."""
     notes = []
     if listed is not None:
@@ -223,9 +228,9 @@ def _evaluated(true: TrueBoxes, of: Ints, listed: Mapping[int, str] | None) -> t
         if (missing := len(listed) - int(chosen.sum())) > 0:
             notes.append(f"{count_of(missing, 'image')} of the list that {true.name} does not have: not evaluated")
     else:
-        splits = set(true.splits[of[of >= 0]].tolist())
+        splits = set(true.splits[image_places[image_places >= 0]].tolist())
         chosen = np.array([split in splits for split in true.splits.tolist()], np.bool_)
-    unboxed = chosen & true.is_partial & (np.bincount(true.of, minlength=len(true.images)) == 0)
+    unboxed = chosen & true.is_partial & (np.bincount(true.image_places, minlength=len(true.images)) == 0)
     if unboxed.any():
         notes.append(f"{count_of(int(unboxed.sum()), 'image')} without boxes: not evaluated")
     return chosen & ~unboxed, notes
@@ -251,13 +256,13 @@ def _classes(detections: Detections, true: TrueBoxes, space: str | None) -> Text
     return np.array([class_of.get(number) for number in detections.numbers.tolist()], object)
 
 
-def _pixels(detections: Detections, true: TrueBoxes, of: Ints) -> Floats:
+def _pixels(detections: Detections, true: TrueBoxes, image_places: Ints) -> Floats:
     """Return the edges of detections in pixels of the stored raster; those of no image are of any."""
     if detections.form != "ultralytics":
         return detections.boxes
-    width, height = true.sizes[of].T
-    if np.isnan(width[of >= 0]).any():
+    width, height = true.sizes[image_places].T
+    if np.isnan(width[image_places >= 0]).any():
         raise UsageError(f"{true.name}: it does not state the sizes of images, of which the boxes are fractions.")
     left, top, right, bottom = detections.boxes.T
-    stored = bbox.turn_back(left, top, right, bottom, true.orientations[of])
+    stored = bbox.turn_back(left, top, right, bottom, true.orientations[image_places])
     return np.stack(bbox.to_pixels(*stored, width, height), axis=1)

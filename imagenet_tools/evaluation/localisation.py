@@ -54,7 +54,7 @@ def _right(predictions: Predictions, aligned: Alignment, true: TrueBoxes) -> tup
     if aligned.folders or predictions.boxes is None:
         raise UsageError(f"{predictions.name}: expected classes of ILSVRC2012 with a box each.")
     row_of = {stem: row for row, stem in enumerate(aligned.images.tolist())}
-    rows = np.array([row_of.get(stem, -1) for stem in true.images.tolist()], np.int64)[true.of]
+    rows = np.array([row_of.get(stem, -1) for stem in true.images.tolist()], np.int64)[true.image_places]
     labels = np.array(aligned.classes, object)[aligned.truth]
     places = np.flatnonzero((rows >= 0) & (true.classes == labels[rows]))
     rows, edges = rows[places], true.edges[places]

@@ -24,7 +24,7 @@ class TrueBoxes:
     orientations: Ints = field(repr=False)  # (n,): EXIF; 1 if there is none
     splits: Texts = field(repr=False)  # (n,): None if unknown
     is_partial: Bools = field(repr=False)  # (n,): only objects of the image's own class are boxed, or none
-    of: Ints = field(repr=False)  # (m,): the place of the image of each box
+    image_places: Ints = field(repr=False)  # (m,): the place of the image of each box
     classes: Texts = field(repr=False)  # (m,): wnids, or names of categories without one
     edges: Floats = field(repr=False)  # (m, 4): xmin, ymin, xmax, ymax in pixels
     areas: Floats = field(repr=False)  # (m,): as COCO's file states them, else width * height
@@ -38,7 +38,7 @@ class TrueBoxes:
     def take(self, kept: Bools, *notes: str) -> TrueBoxes:
         """Return the boxes of some images: (n,), bool."""
         places = np.cumsum(kept) - 1
-        boxes = kept[self.of]
+        boxes = kept[self.image_places]
         return replace(
             self,
             images=self.images[kept],
@@ -46,7 +46,7 @@ class TrueBoxes:
             orientations=self.orientations[kept],
             splits=self.splits[kept],
             is_partial=self.is_partial[kept],
-            of=places[self.of[boxes]],
+            image_places=places[self.image_places[boxes]],
             classes=self.classes[boxes],
             edges=self.edges[boxes],
             areas=self.areas[boxes],

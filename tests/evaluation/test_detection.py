@@ -167,7 +167,7 @@ def _without_boxes() -> dict[str, object]:
     none = np.zeros(0, np.int64)
     edges, flags = np.zeros((0, 4)), np.zeros(0, np.bool_)
     return {
-        "of": none,
+        "image_places": none,
         "classes": none.astype(object),
         "edges": edges,
         "areas": none * 1.0,
@@ -240,7 +240,7 @@ def test_boxes_of_an_export_are_those_of_the_index(target: str, index: Index, tm
     edges: list[dict[str, list[list[float]]]] = []
     for true in (found, expected):
         of_images: dict[str, list[list[float]]] = {}
-        for place, box in zip(true.of.tolist(), true.edges.tolist(), strict=True):
+        for place, box in zip(true.image_places.tolist(), true.edges.tolist(), strict=True):
             inside = np.clip(box, 0, np.tile(true.sizes[place], 2))  # exports clip boxes, and drop those without area
             if (inside[:2] < inside[2:]).all():
                 of_images.setdefault(true.images[place], []).append(inside.tolist())

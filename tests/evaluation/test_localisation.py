@@ -36,7 +36,7 @@ def true_boxes(boxes: Sequence[tuple[str, str, Box]]) -> TrueBoxes:
         orientations=np.ones(n, np.int64),
         splits=np.full(n, "val", object),
         is_partial=np.ones(n, np.bool_),
-        of=np.array([images.index(stem) for stem, _, _ in boxes], np.int64),
+        image_places=np.array([images.index(stem) for stem, _, _ in boxes], np.int64),
         classes=np.array([wnid for _, wnid, _ in boxes], object),
         edges=edges,
         areas=(edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1]),
