@@ -25,7 +25,8 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
-from imagenet_tools.exports.plan import Plan, check_stems
+from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.plan_checks import check_stems
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 
