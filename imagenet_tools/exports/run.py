@@ -39,6 +39,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.rows import RowMaker, changes, distinct, places
+from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk
 from imagenet_tools.storage.executors import in_executor
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.pieces import Columns
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.exports.rows import Changed
-    from imagenet_tools.exports.writer import Row, Sink, SinkOutput
+    from imagenet_tools.exports.writer import Row, Sink
     from imagenet_tools.units import Progress
 
 WORK = ".work"
@@ -303,13 +304,14 @@ def _write_alone(jobs: tuple[Job, ...], number: int) -> int:
 def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool] = lambda: False) -> None:
     """Write a piece for every target, and its record last; nothing of it counts if the export is stopped before."""
     jobs_here = [job for job in jobs if number in job.shard_of]
-    sinks = [job.plan.writer.open_shard(job, job.shard_of[number]) for job in jobs_here]
-    row_makers = distinct([RowMaker(job.plan, job.target, job.shard_of[number]) for job in jobs_here])
+    opened = [(job, job.plan.writer.open_shard(job, job.shard_of[number])) for job in jobs_here]
+    sinks = [(job, sink) for job, sink in opened if sink is not None]
+    row_makers = distinct([RowMaker(job.plan, job.target, job.shard_of[number]) for job, _ in sinks])
     options, index = jobs[0].plan.options, jobs[0].plan.index
     record: _Record = {"repaired": [], "endless": [], "cut": []}
     left_out: dict[str, list[list[object]]] = {job.plan.target: [] for job in jobs_here}
     with Descriptors(stamps=jobs[0].stamps) as files:
-        for columns in jobs[0].pieces.columns(number):
+        for columns in jobs[0].pieces.columns(number) if sinks else ():
             changed = changes(options, columns)
             rows_of_makers = {row_maker: row_maker.rows(columns, changed) for row_maker in set(row_makers)}
             rows_of_jobs = [iter(rows_of_makers[row_maker]) for row_maker in row_makers]
@@ -317,15 +319,16 @@ def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool]
             for picture, targets in zip(pictures, columns["targets"], strict=True):
                 if stopped():
                     return
-                for job, sink, rows in zip(jobs_here, sinks, rows_of_jobs, strict=True):
+                for (job, sink), rows in zip(sinks, rows_of_jobs, strict=True):
                     if targets >> job.target & 1:
                         row = next(rows)
                         if error := _add(sink, row, picture):
                             image = f"{row.dataset}/{row.image_id}"
                             left_out[job.plan.target].append([image, str(error), row.wnid, len(row.boxes)])
         outputs = {
-            job.plan.target: _as_json(job, sink.close()) | {"left_out": left_out[job.plan.target]}
-            for job, sink in zip(jobs_here, sinks, strict=True)
+            job.plan.target: _as_json(job, sink.close() if sink else SinkOutput())
+            | {"left_out": left_out[job.plan.target]}
+            for job, sink in opened
         }
     content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     if jobs[0].bucket:

@@ -221,8 +221,8 @@ class Writer(Protocol):
     def hazards(self, plan: Plan) -> Iterator[str]:
         """Yield what may go wrong with this export in the loader. ExportError: what is bound to go wrong."""
 
-    def open_shard(self, job: Job, shard: Shard) -> Sink:
-        """Return the sink of a shard; called in a worker process."""
+    def open_shard(self, job: Job, shard: Shard) -> Sink | None:
+        """Return the sink of a shard; called in a worker process. None: finish() writes all there is."""
 
     def finish(self, job: Job) -> None:
         """Write the files that describe the whole export."""

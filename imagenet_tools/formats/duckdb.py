@@ -74,7 +74,7 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield PARTIAL_BOXES
 
 
-open_shard = listing.NoSink
+open_shard = listing.no_sink
 
 
 def finish(job: Job) -> None:

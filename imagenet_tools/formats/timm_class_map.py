@@ -23,7 +23,7 @@ from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Writes
-from imagenet_tools.formats._shared.listing import NoSink
+from imagenet_tools.formats._shared.listing import no_sink
 from imagenet_tools.selection.steps import CLASS_STEPS
 from imagenet_tools.text import are, count_of
 
@@ -80,7 +80,7 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield f"{damaged:,} damaged images are left out here, but timm reads them: they are among the others"
 
 
-open_shard = NoSink
+open_shard = no_sink
 
 
 def finish(job: Job) -> None:

@@ -56,6 +56,14 @@ def test_boxes_are_not_asked_for_if_no_image_has_one(
     assert result.images() and not result.plan.boxes()
 
 
+def test_images_are_not_gone_through_for_a_target_that_is_written_at_the_end(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_pictures", lambda *_: pytest.fail("images were gone through"))
+    result = imagenet_tools.export(odd.select(), tmp_path / "x", to="duckdb", workers=1)
+    assert result.images() and result.files["imagenet.duckdb"]
+
+
 # webdataset, mds and litdata have boxes of the raster as stored, hf_parquet of the image as turned.
 @pytest.mark.parametrize(("to", "n"), [("webdataset,mds,litdata", 1), ("webdataset,hf_parquet,mds", 2)])
 def test_targets_with_the_same_rows_share_them(
