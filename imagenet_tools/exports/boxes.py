@@ -127,10 +127,17 @@ def quoted(column: str) -> str:
 
 
 def usable(options: Options, wnids: Iterable[str] | None = None) -> str:
-    """Return SQL that is true for images with a box that can be used; only boxes of `wnids` count, if given."""
-    of_classes = "" if wnids is None else " AND wnid IN (" + ", ".join(f"'{wnid}'" for wnid in wnids) + ")"
-    keys = f"SELECT (dataset, image_id) FROM ({all_boxes(options)}) WHERE lost IS NULL{of_classes}"
-    return f"(images.dataset, images.image_id) IN ({keys})"
+    """Return SQL that is true for images with a box that can be used; only boxes of `wnids` count, if given.
+
+    It lists the images without such a box, which are few. A list of the others took 1.2 s more of each query of 14.2
+    million images, a million of them with boxes.
+    """
+    of_classes = "" if wnids is None else f" AND wnid IN (SELECT unnest({list(wnids)}))"
+    used = f"coalesce(lost IS NULL{of_classes}, false)"
+    marked = f"(SELECT dataset, image_id, {used} AS used FROM ({all_boxes(options)}))"
+    unusable = f"(FROM {marked} WHERE NOT used) ANTI JOIN (FROM {marked} WHERE used) USING (dataset, image_id)"
+    keys = f"SELECT (dataset, image_id) FROM {unusable}"
+    return f"(images.n_boxes > 0 AND (images.dataset, images.image_id) NOT IN ({keys}))"
 
 
 def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
