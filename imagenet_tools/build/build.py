@@ -55,8 +55,9 @@ _MIN_UNITS_FOR_WORKERS = 4
 # Units that are read at once at most, if a disk or a network is slow to answer: each core's worker has its share.
 _MAX_UNITS_AT_ONCE = 32
 
-# Seconds in which a build works on units of at most _SMALL_UNIT_BYTES before it starts workers, if it has few units.
-_START_SECONDS = 0.1
+# A build of few units, of at most _SMALL_UNIT_BYTES each, starts workers if the rest of them takes longer than this:
+# starting two workers takes 0.5 s of CPU.
+_START_SECONDS = 0.5
 _MANY_UNITS = 200
 _SMALL_UNIT_BYTES = 8 << 20
 _SMALL_GZIP_BYTES = 128 << 10
@@ -292,18 +293,21 @@ def _results(
 ) -> Generator[UnitResult, None, None]:
     """Yield the results of tasks in their order: from the executor, or from this process and worker processes.
 
-    Workers take 0.3 s to start. A small build is done by then, so without a number of workers small units are worked
-    on in this process for _START_SECONDS, unless there are many, and while the workers start.
+    Workers take 0.3 s to start, and a small build is done by then. Without a number of workers, this process works on
+    small units as long as the rest seems to take less than _START_SECONDS, unless there are many units. It also does so
+    while the workers start.
     """
     if executor is not None:
         yield from in_executor(work, tasks, executor, lost=killed, repeatable=True)
         return
-    start = time.monotonic()
-    n = 0
+    n, start, first, left = 0, time.monotonic(), 0.0, 0.0
     if workers is None and len(tasks) < _MANY_UNITS:
-        while n < len(tasks) and time.monotonic() - start < _START_SECONDS and _is_small(tasks[n].unit):
+        while n < len(tasks) and left < _START_SECONDS and _is_small(tasks[n].unit):
             yield work(tasks[n])
             n += 1
+            seconds = time.monotonic() - start
+            first = first or seconds  # of the first unit, which takes 0.2 s of imports too
+            left = (seconds - first) / (n - 1) * (len(tasks) - n) if n > 1 else first
     rest = tasks[n:]
     few = len(rest) < _MIN_UNITS_FOR_WORKERS and (len(rest) < 2 or all(_is_small(task.unit) for task in rest))
     if workers == 1 or few:
