@@ -129,9 +129,11 @@ def test_a_sample_is_detected_by_its_reader_and_by_no_other(form: str, path: Pat
     assert {kind for one in found[form] for kind in one.holds} <= set(READERS[form].READS.holds)
 
 
-@pytest.mark.parametrize("form", short_list(READERS, "coco", "devkit", "hf_parquet", "image_tars"))
+@pytest.mark.parametrize(
+    "sample_name", short_list([*READERS, *OTHER_SAMPLES], "coco", "devkit", "hf_parquet", "image_tars")
+)
 def test_the_same_rows_come_twice_from_two_processes_and_from_a_relative_path(
-    form: str, path: Path, pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    path: Path, pool: ProcessPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rows_in(path)
     assert sum(kept(rows).values()) > 0
