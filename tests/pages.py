@@ -35,6 +35,7 @@ from tests import in_process, s3
 from tests.evaluation import predictions
 from tests.forms import annotations, coco, hf_parquet, kaggle
 from tests.forms.thousand import drawn
+from tests.read_back import read_all
 
 FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -185,9 +186,7 @@ def _whole_boxes(path: Path, demo: Path) -> None:
 
 def _images(demo: Path) -> dict[str, bytes]:
     """Return the bytes of the images of the demo by stem."""
-    index = imagenet_tools.open_index(demo / "imagenet.index")
-    stems = [stem for (stem,) in index.sql("SELECT image_id FROM images").fetchall()]
-    return {stem: index.image(stem).read() for stem in stems}
+    return read_all(imagenet_tools.open_index(demo / "imagenet.index"))
 
 
 # SLURM's command, on this machine: it runs the command of each job of an array at once.
@@ -290,8 +289,8 @@ GIVEN: Mapping[str, Callable[[Path, Path], None]] = {
 
 def demo_at(path: Path) -> None:
     """Make the folder that a page runs in."""
-    command = [sys.executable, "-m", "imagenet_tools", "demo", path.name]
-    subprocess.run(command, cwd=path.parent, check=True, capture_output=True)
+    _, code = in_process.stdout_of(["demo", path.name], path.parent, dict(os.environ))
+    assert code == 0
 
 
 def main(pages: list[str]) -> None:

@@ -7,6 +7,7 @@ import ast
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -96,17 +97,29 @@ def layer_of(module: str) -> int:
 
 
 @functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Return what stands in a module."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget() -> Iterator[None]:
+    """Forget the syntax trees when they have been looked at: every later search for garbage would walk them."""
+    yield
+    nodes.cache_clear()
+
+
+@functools.cache
 def imported(path: Path, *, typing: bool = True) -> set[str]:
     """Return the names that a module imports; without `typing`, not those under TYPE_CHECKING."""
-    tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if not typing and id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -128,11 +141,11 @@ def own(path: Path, *, typing: bool = True) -> set[str]:
     return found - {""}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_rooms_below(module: str) -> None:
-    for other in own(MODULES[module]):
-        if room_of(other) != room_of(module) and not {room_of(other), room_of(module)} <= set(GROUND):
-            assert layer_of(other) < layer_of(module), f"{module} imports {other}, which is beside or above it"
+def test_a_module_imports_only_from_rooms_below() -> None:
+    for module, path in MODULES.items():
+        for other in own(path):
+            if room_of(other) != room_of(module) and not {room_of(other), room_of(module)} <= set(GROUND):
+                assert layer_of(other) < layer_of(module), f"{module} imports {other}, which is beside or above it"
 
 
 def test_no_modules_import_in_a_circle() -> None:
@@ -148,12 +161,7 @@ def test_every_room_is_a_folder_and_there_are_at_most_20() -> None:
 
 
 def test_a_class_name_is_used_once() -> None:
-    classes = Counter(
-        node.name
-        for path in MODULES.values()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
-    )
+    classes = Counter(node.name for path in MODULES.values() for node in nodes(path) if isinstance(node, ast.ClassDef))
     assert not [name for name, n in classes.items() if n > 1]
 
 
@@ -178,22 +186,21 @@ def test_a_heavy_library_is_imported_in_its_home_alone(library: str) -> None:
     assert {name if name in HOMES[library] else room_of(name) for name in users} == HOMES[library]
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("formats.")])
-def test_no_format_tells_by_itself_whether_a_unit_has_changed(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text())
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    assert not names & {"fingerprint", "reads"}, f"{module}: name the files in files(unit); the build makes the rest"
+def test_no_format_tells_by_itself_whether_a_unit_has_changed() -> None:
+    for module, path in MODULES.items():
+        found = nodes(path) if room_of(module) == "formats" else []
+        names = {node.name for node in found if isinstance(node, ast.FunctionDef)}
+        names |= {node.id for node in found if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assert not names & {"fingerprint", "reads"}, f"{module}: name the files in files(unit); the build does the rest"
 
 
 def test_sql_is_in_its_rooms_only() -> None:
     rooms = set()
     for name, path in MODULES.items():
-        tree = ast.parse(path.read_text())
-        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docstrings = {id(node.value) for node in nodes(path) if isinstance(node, ast.Expr)}
         texts = [
             node.value
-            for node in ast.walk(tree)
+            for node in nodes(path)
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
         ]
         if any(re.search(r"\bSELECT\s", text) for text in texts):

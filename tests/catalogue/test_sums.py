@@ -21,7 +21,7 @@ from imagenet_tools.errors import SourceError
 from tests.conftest import Extracted
 from tests.forms import whole
 
-SIZE = 40 << 20
+SIZE = 40 << 20  # larger than any archive that is summed here by its rounded size
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_what_is_not_there_or_holds_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     path = tmp_path / "fall11_whole.tar"
-    path.write_bytes(random.Random(3).randbytes(SIZE))
+    path.write_bytes(random.Random(3).randbytes(2 * sums._BLOCK_BYTES + 1))
     return path
 
 
@@ -190,7 +190,7 @@ def test_what_was_summed_before_the_interruption_is_not_read_again(
 ) -> None:
     paths = [tmp_path / name for name in ("first.tar", "second.tar", "third.tar")]
     for n, path in enumerate(paths):
-        path.write_bytes(random.Random(n).randbytes(20 << 20))
+        path.write_bytes(random.Random(n).randbytes(2 * sums._BLOCK_BYTES + 1))
     opened: list[str] = []
     open_path = Path.open
 

@@ -95,9 +95,10 @@ def test_the_package_loads_nothing_heavy() -> None:
     assert not {"numpy", *HEAVY} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    assert not {"numpy", *HEAVY} & loaded(*arguments)
+def test_help_loads_nothing_heavy() -> None:
+    """All of them in one process: what any of them imports is there at its end."""
+    first = f"for name in {COMMANDS}:\n    assert cli.run([name, '--help']) == 0, name\ncli.run(['--help'])"
+    assert not {"numpy", *HEAVY} & loaded("--version", first=first)
 
 
 def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
@@ -119,9 +120,9 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
     assert "duckdb" not in loaded("query", "--schema")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_what_wordnet_alone_answers_needs_neither_an_index_nor_what_loads_slowly() -> None:
+    """All of them in one process, as above."""
+    commands = [
         ["find", "tabby"],
         ["find", "281"],
         ["tree", "dog", "--depth", "1"],
@@ -129,10 +130,9 @@ def test_a_query_loads_no_more_than_duckdb(index: Index) -> None:
         ["tree", "dog", "--exclusive", "first"],
         ["classes", "cut", "--k", "20", "--balanced"],
         ["classes", "tree", "--rule", "first"],
-    ],
-)
-def test_what_wordnet_alone_answers_needs_neither_an_index_nor_what_loads_slowly(arguments: list[str]) -> None:
-    assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL", "scipy"} & loaded(*arguments)
+    ]
+    first = f"for words in {commands}:\n    assert cli.run(words) == 0, words"
+    assert not {"nltk", "pandas", "duckdb", "pyarrow", "PIL", "scipy"} & loaded("--version", first=first)
 
 
 def test_a_small_build_and_export_load_no_slow_parts_of_libraries(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import pytest
 from scipy import stats
 
 import imagenet_tools as imt
+from imagenet_tools.evaluation.evaluation import Evaluation
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.cli.test_commands import loaded
 from tests.evaluation.predictions import TRUTH, WNIDS, logits, top5
+from tests.parameters import short_list
 
 REAL = {
     "imagenetv2_authors.val.vgg16.npy": {"top1": 35_796, "top5": 45_191},
@@ -28,7 +30,7 @@ REAL = {
 }
 
 
-@pytest.mark.parametrize("names", REAL)
+@pytest.mark.parametrize("names", short_list(REAL, [*REAL][1], "reliability.resnet34.csv", "mlperf.mobilenet.json"))
 def test_published_figures(names: str, real: Path) -> None:
     (model,) = imt.evaluate([real / "predictions" / name for name in names.split()]).models
     found = {key: model.measures[key].hits for key in ("top1", "top5") if key in model.measures}
@@ -54,7 +56,12 @@ def test_real_and_calibration_of_real_models(real: Path) -> None:
     assert model.measures["ece"].value == pytest.approx(error)
 
 
-@pytest.mark.parametrize("name", ["imagenetv2_authors.val.vgg16.npy", "keras_pytorch.vgg16_top5preds.npy"])
+@pytest.mark.parametrize(
+    "name",
+    short_list(
+        ["imagenetv2_authors.val.vgg16.npy", "keras_pytorch.vgg16_top5preds.npy"], "keras_pytorch.vgg16_top5preds.npy"
+    ),
+)
 def test_real_predictions_with_a_tenth_of_the_rows_shuffled_are_refused(name: str, real: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     top = np.load(real / "predictions" / name)
@@ -68,15 +75,20 @@ def test_real_predictions_with_a_tenth_of_the_rows_shuffled_are_refused(name: st
 # ---- the result
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> tuple[Path, Path]:
-    np.save(tmp_path / "a.npy", top5())
-    np.save(tmp_path / "b.npy", top5(36_000, 46_000, seed=1))
-    return tmp_path / "a.npy", tmp_path / "b.npy"
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("two")
+    np.save(folder / "a.npy", top5())
+    np.save(folder / "b.npy", top5(36_000, 46_000, seed=1))
+    return folder / "a.npy", folder / "b.npy"
 
 
-def test_two_models_are_compared(two: tuple[Path, Path]) -> None:
-    evaluation = imt.evaluate(two)
+@pytest.fixture(scope="module")
+def evaluation(two: tuple[Path, Path]) -> Evaluation:
+    return imt.evaluate(two)
+
+
+def test_two_models_are_compared(two: tuple[Path, Path], evaluation: Evaluation) -> None:
     (pair,) = evaluation.comparisons
     right, other = (np.load(path)[:, 0] == TRUTH for path in two)
     assert (pair.n, pair.both) == (50_000, (right & other).sum())
@@ -94,8 +106,8 @@ def test_two_models_are_compared(two: tuple[Path, Path]) -> None:
     assert html.count("<table>") == 2 and "McNemar" in html
 
 
-def test_facts_add_up(two: tuple[Path, Path]) -> None:
-    (model,) = imt.evaluate(two[0]).models
+def test_facts_add_up(evaluation: Evaluation) -> None:
+    model = evaluation.models[0]
     facts = model.facts()
     assert sum(row["top1"] for row in facts["by_class"]) == 35_000
     assert sum(row["n"] for row in facts["by_common_hypernym"]) == 15_000

@@ -15,6 +15,7 @@ from imagenet_tools.formats import hf_parquet
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms import hf_parquet as form
+from tests.read_back import read_all
 from tests.scanned import Scanned
 
 
@@ -52,9 +53,7 @@ def test_every_image_is_read_back_by_its_row(repository: Path, extracted: Extrac
     report, index = build(repository, tmp_path / "x.index")
     assert report.problems == {}
     assert report.sources[0].ignored == ()
-    ids = [image_id for (image_id,) in index.sql("SELECT image_id FROM images").fetchall()]
-    assert sorted(ids) == sorted(extracted.data)
-    assert all(index.image(image_id).read() == extracted.data[image_id] for image_id in ids)
+    assert read_all(index) == extracted.data
     places = index.sql('SELECT DISTINCT compression, "offset" FROM images').fetchall()
     assert places == [("parquet", None)]
 

@@ -16,9 +16,10 @@ from imagenet_tools.containers import payload
 from imagenet_tools.errors import SourceError
 from imagenet_tools.storage import blob
 from tests.conftest import Extracted
-from tests.formats.test_image_tars import built, only, read_all
+from tests.formats.test_image_tars import built, only
 from tests.forms import small, whole
 from tests.parameters import short_list
+from tests.read_back import images_of, read_all
 
 BIG = 200_000  # bytes of an image: some sixty make a stream of several seek points
 
@@ -49,7 +50,7 @@ def test_a_stream_of_class_tars_is_told_and_read_back_in_any_order(
     rows = index.sql('SELECT count(*), count(DISTINCT wnid), count("offset"), min(compression) FROM images').fetchall()
     assert rows == [(65, 5, 0, "tar.gz")]
     assert index.sql("SELECT count(*) > 2 FROM seek_points").fetchall() == [(True,)]
-    places = {image_id: index.image(image_id).place for image_id in data}
+    places = {image_id: image.place for image_id, image in images_of(index).items()}
     shuffled = random.Random(2).sample(sorted(data), len(data))
     with blob.Descriptors() as files:
         for order in (shuffled, sorted(data), sorted(data, reverse=True)):

@@ -13,6 +13,7 @@ from imagenet_tools.formats import stanford_dogs
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.forms.dogs import BREEDS, Dogs, mat
+from tests.read_back import read_all
 from tests.scanned import Scanned
 
 
@@ -38,8 +39,7 @@ def test_images_boxes_and_the_split_are_read(form: str, dogs: Dogs, extracted: E
     index = build(home, tmp_path / "x.index")
     rows = index.sql("SELECT dataset, image_id, photo, wnid, split, n_boxes FROM images ORDER BY 2").fetchall()
     assert rows == [("stanford-dogs", stem, stem, stem[:9], dogs.split[stem], 1) for stem in dogs.stems]
-    for stem in dogs.stems:
-        assert index.image(stem).read() == extracted.data[stem]
+    assert read_all(index) == {stem: extracted.data[stem] for stem in dogs.stems}
     boxes = index.sql("SELECT image_id, wnid, ymin, 'name_is_word' IN flags FROM boxes").fetchall()
     assert {row[0]: row[1:3] for row in boxes} == dogs.boxes
     assert all(row[3] for row in boxes)

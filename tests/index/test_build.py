@@ -26,6 +26,7 @@ from imagenet_tools.index import Index
 from imagenet_tools.storage.files import lock
 from tests.conftest import OFFICIAL, Extracted
 from tests.parameters import short_list
+from tests.read_back import images_of, read_all
 
 FACTS = "image_id, photo, wnid, split, length, width, height, mode, encoding, orientation, hash32, problem"
 
@@ -40,10 +41,8 @@ def facts(path: Path, where: str = "true") -> list[tuple[object, ...]]:
 
 def assert_read_back(path: Path, extracted: Extracted) -> None:
     """Every image of an index has the bytes of its file."""
-    opened = imagenet_tools.open_index(path)
-    ids = [image_id for (image_id,) in opened.sql("SELECT image_id FROM images").fetchall()]
-    assert ids
-    assert all(opened.image(image_id).read() == extracted.data[image_id] for image_id in ids)
+    for image_id, data in read_all(imagenet_tools.open_index(path)).items():
+        assert data == extracted.data[image_id]
 
 
 def tables(path: Path) -> dict[str, list[str]]:
@@ -147,8 +146,9 @@ def test_every_image_is_read_back_from_its_tar_byte_for_byte(
 
 def test_sizes_modes_and_orientations_are_pillows(index: Index, extracted: Extracted) -> None:
     rows = index.sql("SELECT image_id, width, height, mode, encoding, orientation FROM images").fetchall()
+    images = images_of(index)
     for image_id, *found in rows:
-        with index.image(image_id).pil() as image:
+        with images[image_id].pil() as image:
             assert isinstance(image, Image.Image)
             encoding = (image.format or "").lower()
             assert found == [*image.size, image.mode, encoding, image.getexif().get(0x0112)], image_id

@@ -15,7 +15,8 @@ from PIL import Image
 import imagenet_tools
 from imagenet_tools.build.build import Report
 from imagenet_tools.errors import SourceError
-from tests.cli.conftest import process
+from tests.cli.conftest import Run
+from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.forms import webdataset, whole
 from tests.index.test_build import tables
 from tests.parameters import short_list
@@ -325,17 +326,17 @@ def test_a_misfiled_image_is_compared_with_the_one_in_its_own_class(tmp_path: Pa
     assert build([home], tmp_path / "x.index").problems == {"class_differs": 1}
 
 
-def test_the_command_line_says_what_has_other_bytes_and_how_to_go_on(tmp_path: Path) -> None:
+def test_the_command_line_says_what_has_other_bytes_and_how_to_go_on(run: Run, tmp_path: Path) -> None:
     tree(tmp_path / "b", official())
     tree(tmp_path / "a", official() | {ONE: LARGE})
-    done = process("build-index", str(tmp_path / "b"), str(tmp_path / "a"), "-o", str(tmp_path / "x.index"))
+    done = run("build-index", str(tmp_path / "b"), str(tmp_path / "a"), "-o", str(tmp_path / "x.index"))
     assert done.code == 3
     assert "1 image in a second place with other bytes than the one that is kept: copies.other_bytes" in done.err
     assert "1 problem: 1 other_bytes" in done.err
-    told = process("info", index=tmp_path / "x.index")
+    told = run("-i", str(tmp_path / "x.index"), "info")
     assert "120 images also in a second place (table copies), 1 of them with other bytes" in told.out
     assert re.search(r"^other_bytes +1  found [\d,]+ bytes", told.out, re.MULTILINE)
     tree(tmp_path / "c", {stem: picture(1, (20, 16)) for stem in official()})
-    stopped = process("build-index", str(tmp_path / "c"), "-o", str(tmp_path / "x.index"))
+    stopped = run("build-index", str(tmp_path / "c"), "-o", str(tmp_path / "x.index"))
     assert (stopped.code, stopped.out) == (1, "")
     assert "imagenet-tools build-index PATH --dataset NAME" in stopped.err

@@ -16,6 +16,7 @@ from imagenet_tools.index import Index
 from tests.conftest import OFFICIAL, Extracted
 from tests.index.test_build import build, facts, tables
 from tests.parameters import short_list
+from tests.read_back import read_all
 from tests.test_headers import counted
 
 
@@ -150,9 +151,9 @@ def moved(sample: Path, extracted: Extracted, tmp_path: Path) -> Iterator[Path]:
 
 
 def all_read(index: Index, extracted: Extracted) -> bool:
-    ids = [image_id for (image_id,) in index.sql("SELECT image_id FROM images").fetchall()]
-    assert len(ids) == 182
-    return all(index.image(image_id).read() == extracted.data[image_id] for image_id in ids)
+    found = read_all(index)
+    assert len(found) == 182
+    return all(data == extracted.data[image_id] for image_id, data in found.items())
 
 
 @pytest.mark.parametrize("tar", short_list(["", "ILSVRC2012_img_val.tar"], ""), ids=["its folder", "itself"])

@@ -14,7 +14,7 @@ from tests.shared import Shared
 Written = Callable[[Iterable[Row]], Index]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A function that makes an index of rows and opens it."""
     return lambda rows: open_index(write(tmp_path_factory.mktemp("written") / "x.index", rows))

@@ -14,7 +14,7 @@ from tests.selection.conftest import Written
 A, B = "n01440764", "n01443537"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(written: Written) -> Index:
     rows = [image(f"{wnid}_{n}", wnid) for wnid in (A, B) for n in (1, 2)]
     own = [image(name, B, dataset="own", photo=f"own/{name}") for name in ("my cat", "my cat 3", "art_0", "7")]

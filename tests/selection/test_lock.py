@@ -148,7 +148,7 @@ def test_a_lock_gives_each_image_once_however_many_at_a_time(
     chosen = built(tars).select(under="physical_entity.n.01")
     chosen.lock(tmp_path / "some.lock.toml")
     pinned = by_recipe(built(tars), tmp_path / "some.lock.toml")
-    monkeypatch.setattr("imagenet_tools.selection.selection._BATCH", 7)
+    monkeypatch.setattr("imagenet_tools.selection.selection._BATCH", 40)
     ids = [image for batch in pinned.batches() for image in batch.column("image_id").to_pylist()]
     rows = pinned.run("SELECT image_id FROM made WHERE left_out IS NULL").fetchall()
     assert len(ids) == len(rows) == sum(sum(found.values()) for found in chosen.counts().values()) > 100

@@ -15,7 +15,7 @@ SMALL, LARGE = "n00006484", "n00005787"
 NOTE = "none of the {} images has an official split: all of them count as train"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mixed(written: Written) -> Index:
     """ImageNet-21K-P in small: two training and one validation image of a class, and a small class of neither."""
     rows = [image(f"{LARGE}_{n}", LARGE, split, dataset="p") for n, split in enumerate(("train", "train", "val"))]
