@@ -9,6 +9,7 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
+from tests.parameters import short_list
 
 
 def test_dir_shows_the_api_and_nothing_else() -> None:
@@ -64,7 +65,7 @@ def test_tree_needs_no_index(index: Index) -> None:
     assert imt.tree("dog", classes="tench,pug", depth=None).nodes[-1].name == "pug.n.01"
 
 
-@pytest.mark.parametrize("progress", [True, False, None])
+@pytest.mark.parametrize("progress", short_list([True, False, None], True, None))
 def test_progress_goes_to_stderr(
     progress: bool | None, sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from tests.shared import Shared
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
 # The commands of these run in `make test`, and those of all other pages in `make test-long`.
-SHORT = {"README.md", "docs/explanations/graph.md", "docs/reference/selection.md"}
+SHORT = {"README.md", "docs/reference/selection.md"}
 # Code that needs a framework is run by tests/loaders.
 WITH_FRAMEWORKS = {f"docs/recipes/{name}.md" for name in ("train", "transfer", "ultralytics")}
 

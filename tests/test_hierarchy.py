@@ -70,6 +70,7 @@ def test_a_lemma_is_no_synset() -> None:
         hierarchy.hypernyms("dog")
 
 
+@pytest.mark.long  # a proof of the whole
 def test_counts_of_the_whole_graph(closure: pa.Table) -> None:
     up = wordnet.load()
     has_child = np.zeros(82_115, bool)

@@ -139,6 +139,7 @@ def of_term(table: pa.Table, term: str) -> dict[str, object]:
     return row
 
 
+@pytest.mark.long  # a proof of the whole
 def test_every_wnid_name_and_lemma_is_a_term_once(table: pa.Table) -> None:
     assert table.schema == arrow_schema("terms")
     assert table.num_rows == len(table["term"].unique()) == 282_028

@@ -230,7 +230,7 @@ def test_the_kinds_of_plot_are_those_of_the_selection() -> None:
     assert tuple(plots.KINDS) == cli_plot._KINDS
 
 
-@pytest.mark.parametrize("kind", cli_plot._KINDS)
+@pytest.mark.parametrize("kind", short_list(cli_plot._KINDS, "tree", "boxes"))
 def test_each_kind_is_drawn_of_a_selection_an_odd_index_and_nothing(
     run: Run, odd: Index, index: Index, kind: str, tmp_path: Path
 ) -> None:

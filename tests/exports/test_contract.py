@@ -43,6 +43,10 @@ each_kind = pytest.mark.parametrize(
 )
 
 
+# Shards, one JSON beside images, and folders: how pieces are taken up again is the same for all others.
+three_kinds = pytest.mark.parametrize("target", short_list(TARGETS, "coco", "image_folder", "webdataset"))
+
+
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pieces, where no target sees shards."""
@@ -140,7 +144,7 @@ def test_the_number_of_workers_changes_no_byte(target: str, odd: Index, exported
     assert content(tmp_path / "1") == content(by_two) == content(tmp_path / "7")
 
 
-@each_kind
+@three_kinds
 @pytest.mark.parametrize("n", [*(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 4)), 3])
 def test_an_interrupted_export_goes_on_from_any_piece(
     target: str, n: int, odd: Index, exported: Export, tmp_path: Path
@@ -199,7 +203,7 @@ def test_a_killed_export_goes_on_and_ends_in_the_same_bytes(
         assert content(dest) == whole
 
 
-@each_kind
+@three_kinds
 def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
     target: str, odd: Index, exported: Export, tmp_path: Path
 ) -> None:
@@ -233,7 +237,7 @@ def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exporte
             assert classes[one.class_index]["wnid"] in (TENCH, CRANE)
 
 
-@each_kind
+@three_kinds
 def test_images_without_boxes_are_background_only_where_it_is_asked_for(
     target: str, odd: Index, tmp_path: Path
 ) -> None:
@@ -257,14 +261,17 @@ CHANGES: tuple[dict[str, Any], ...] = (
 )
 
 
+SHORT_CHANGES = {"coco": (0, 1, 3, 4), "voc": (0, 5), "webdataset": (0, 1)}
+
+
 def changes() -> Iterator[Any]:
-    """What is done to images, by target. All but two are long where no boxes are written.
+    """What is done to images, by target. All but some are long.
 
     The images themselves are changed alike for every target; the two writers put boxes as fractions and whole pixels.
     """
     for target in TARGETS:
         for n, options in enumerate(CHANGES):
-            short = target in ("coco", "voc") or (n < 2 and target == "webdataset")
+            short = n in SHORT_CHANGES.get(target, ())
             if target in COPYING:
                 yield pytest.param(target, options, id=f"{target}-{n}", marks=() if short else pytest.mark.long)
 

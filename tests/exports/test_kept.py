@@ -40,7 +40,7 @@ def codes(root: Path) -> set[str]:
     return {one.code for one in found.findings}
 
 
-@pytest.mark.parametrize("target", short_list(TARGETS, "coco", "image_folder", "webdataset"))
+@pytest.mark.parametrize("target", short_list(TARGETS, "coco", "webdataset"))
 def test_every_export_is_made_again_from_its_lock_in_another_index(
     target: str, odd: Index, elsewhere: Index, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_file_that_is_cut_or_of_another_shape_is_a_problem(tmp_path: Path, tex
     assert problems == {"label_unread": 1} and rows(index) == []
 
 
+@pytest.mark.long
 def test_the_published_files_give_the_published_counts(tmp_path: Path, real: Path) -> None:
     files = {
         "real.json": (real / "lists/real.json").read_text(),

@@ -56,6 +56,7 @@ def test_a_row_gives_its_boxes_and_one_label(tmp_path):
     assert tables["problems"] == []
 
 
+@pytest.mark.long
 def test_the_published_validation_table_is_read_whole(real):
     path = real / "ilsvrc2012" / "LOC_val_solution.csv"
     (found,) = loc_csv.detect(path)

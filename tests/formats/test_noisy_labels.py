@@ -9,6 +9,7 @@ from imagenet_tools.catalogue import labels, lists
 from tests.forms.annotations import write_files
 from tests.forms.small import noisy_labels
 from tests.forms.thousand import drawn
+from tests.parameters import short_list
 
 
 def validation_image(wnid: str) -> str:
@@ -27,7 +28,10 @@ def split_again(home: Path, list_name: str) -> dict[str, tuple[str, str]]:
     return {name: (name.split("/")[1], second) for name in names}
 
 
-@pytest.mark.parametrize("name", ["imagenette2-160", "imagewoof2", "imagewoof2-320", "imagewang-160"])
+@pytest.mark.parametrize(
+    "name",
+    short_list(["imagenette2-160", "imagewoof2", "imagewoof2-320", "imagewang-160"], "imagenette2-160", "imagewoof2"),
+)
 def test_each_is_a_data_set_with_its_own_splits_and_imagenets_photos(name: str, tmp_path: Path) -> None:
     list_name = "imagenette" if "nette" in name else "imagewoof"
     split_again(tmp_path / name, list_name)

@@ -10,6 +10,7 @@ from imagenet_tools.build.build import Report
 from imagenet_tools.errors import SourceError
 from tests.forms import tiny
 from tests.forms.thousand import drawn
+from tests.parameters import short_list
 
 TRAIN = {f"{wnid}_{n}": drawn(n) for wnid in tiny.WNIDS for n in (0, 499)}
 VAL = {
@@ -38,7 +39,9 @@ def built(path: Path, index: Path) -> tuple[Report, imagenet_tools.Index]:
     return report, imagenet_tools.open_index(index)
 
 
-@pytest.mark.parametrize("form", ["released", "sorted", "sorted into images/", "flat train"])
+@pytest.mark.parametrize(
+    "form", short_list(["released", "sorted", "sorted into images/", "flat train"], "released", "sorted")
+)
 def test_all_images_boxes_and_labels_are_read(form: str, home: Path, tmp_path: Path) -> None:
     if form.startswith("sorted"):
         sort_val(home, form.removeprefix("sorted").removeprefix(" into "))
@@ -124,6 +127,7 @@ def test_the_same_layout_of_other_classes_is_not_tiny_imagenet(home: Path) -> No
     assert [one.form for one in imagenet_tools.detect(home).found] == ["image_folder"]
 
 
+@pytest.mark.long
 def test_the_real_one_is_read_whole(real: Path, tmp_path: Path) -> None:
     """20 classes with 10 of their 500 images each, 100 of the validation images, and all boxes of both."""
     report, index = built(real / "tiny-imagenet-200", tmp_path / "x.index")

@@ -197,7 +197,7 @@ FORMS: dict[str, Callable[[Path, Extracted, Path], Path]] = {
 }
 
 
-@pytest.mark.parametrize("probed", [True, False], ids=["probed", "unprobed"])
+@pytest.mark.parametrize("probed", short_list([True, False], True), ids=["probed", "unprobed"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_has_the_same_rows_both_ways(
     form: str, probed: bool, extracted: Extracted, sample: Path, tmp_path: Path

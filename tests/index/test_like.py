@@ -13,6 +13,7 @@ from imagenet_tools.index import Index
 from tests.conftest import OFFICIAL, Extracted
 from tests.forms import whole
 from tests.index.test_build import build, tables
+from tests.parameters import short_list
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 
@@ -86,7 +87,7 @@ def test_another_archive_of_the_same_size_is_scanned(here: Path, index: Index, t
     assert tables(tmp_path / "x.index") == tables(tmp_path / "anew.index") != tables(index.path)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["first", "last"])
+@pytest.mark.parametrize("which", short_list([0, 1], 1), ids=["first", "last"])
 def test_a_header_that_differs_has_its_unit_scanned(which: int, here: Path, index: Index, tmp_path: Path) -> None:
     stem = first_and_last(index, "train")[which]
     changed(here / TRAIN, f"{stem}.JPEG", called=f"{stem[:9]}_99999.JPEG")

@@ -20,6 +20,7 @@ from imagenet_tools.storage.executors import in_executor
 from imagenet_tools.storage.shares import parse
 from tests.conftest import OFFICIAL
 from tests.index.test_build import tables
+from tests.parameters import short_list
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -81,7 +82,7 @@ EXPORTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", short_list(EXPORTS, "webdataset"))
 def test_shards_of_an_export_give_its_bytes(
     name: str, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,9 +55,7 @@ def lengths(index: Index) -> dict[tuple[str, str], int]:
 
 @pytest.mark.parametrize(
     "to",
-    short_list(
-        ["image_folder", "webdataset", "hf_parquet", "yolo_classify", "zip", "yolo"], "image_folder", "webdataset"
-    ),
+    short_list(["image_folder", "webdataset", "hf_parquet", "yolo_classify", "zip", "yolo"], "webdataset"),
 )
 def test_an_export_below_a_source_is_left_out_and_named(
     to: str, export: Export, originals: Path, tmp_path: Path

@@ -40,7 +40,7 @@ def refuse(patch: pytest.MonkeyPatch, call: str, name: str) -> None:
     patch.setattr(os, call, refused)
 
 
-@pytest.mark.parametrize("by_hash", [False, True], ids=["by time", "by hash"])
+@pytest.mark.parametrize("by_hash", short_list([False, True], True), ids=["by time", "by hash"])
 @pytest.mark.parametrize("call", short_list(["open", "preadv"], "preadv"))
 @pytest.mark.parametrize("images", [1, 10], ids=["one by one", "together"])
 def test_an_image_that_could_not_be_read_once_is_read_by_the_next_build(
@@ -124,7 +124,7 @@ def with_fingerprint(index: Path, fingerprint: str, digest: str) -> None:
 
 
 @pytest.mark.parametrize("harm", short_list(["gone", "cut", "same size"], "same size"))
-@pytest.mark.parametrize("table", ["images", "synset_terms", "sources"])
+@pytest.mark.parametrize("table", short_list(["images", "synset_terms", "sources"], "images"))
 def test_a_damaged_file_of_an_index_stops_a_build_and_fresh_replaces_it(
     table: str, harm: str, folder: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
 from tests.forms.written_index import Row, image, write
+from tests.parameters import short_list
 
 COUNTS = {
     "blacklist": 1_762,
@@ -42,8 +43,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Index:
     return open_index(write(tmp_path_factory.mktemp("defects") / "x.index", rows()))
 
 
-@pytest.mark.parametrize(("name", "n"), COUNTS.items())
-def test_a_query_counts_them_and_exclude_leaves_them_out(whole: Index, name: str, n: int) -> None:
+@pytest.mark.parametrize("name", short_list(COUNTS, *[*COUNTS][::3]))
+def test_a_query_counts_them_and_exclude_leaves_them_out(whole: Index, name: str) -> None:
+    n = COUNTS[name]
     listed = image_lists.get(name).name
     query = f"SELECT count(*) FROM images JOIN image_lists USING (photo) WHERE list = '{listed}'"
     assert whole.sql(query).fetchall() == [(n,)]

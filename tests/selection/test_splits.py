@@ -20,7 +20,7 @@ from tests.selection.conftest import Written
 
 Sides = dict[str, str | None]
 
-few = examples(5, many=50)
+few = examples(3, many=50)
 
 names = st.lists(st.sampled_from(["train", "val", "test", "a", "b"]), min_size=1, max_size=4, unique=True)
 seeds = st.integers(-5, 2**40)

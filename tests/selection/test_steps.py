@@ -21,7 +21,7 @@ from tests.examples import examples
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
 
-few = examples(4, many=80)
+few = examples(2, many=80)
 
 WORDS: dict[str, st.SearchStrategy[Any]] = {
     "dataset": st.just("ilsvrc2012"),

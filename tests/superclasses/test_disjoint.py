@@ -3,13 +3,14 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagenet_tools.superclasses import disjoint
 from imagenet_tools.superclasses.disjoint import CrossingError
+from tests.examples import examples
 
-quick = settings(deadline=None, max_examples=300)
+quick = examples(80, many=600)
 
 Family = list[frozenset[int]]
 
