@@ -118,7 +118,7 @@ def test_an_image_in_an_example_is_passed_over_and_not_read(tmp_path: Path) -> N
 def test_equal_values_that_differ_as_bytes_are_written_as_they_are() -> None:
     heads = [
         tfrecords.example_head({"x": values}, "image", 0)
-        for values in (tfrecords.Floats((0.0,)), tfrecords.Floats((-0.0,)), tfrecords.Floats(()), [1], [], [b"1"])
+        for values in (tfrecords.Floats((0.0,)), tfrecords.Floats((-0.0,)), tfrecords.Floats(()), [1], [], b"1")
         for _ in range(2)
     ]
     assert heads[0::2] == heads[1::2]

@@ -52,11 +52,11 @@ def features_of(row: Row, plan: Plan) -> dict[str, tfrecords.Values]:
     return {
         "image/channels": [_CHANNELS.get(row.mode, 3)],
         LABEL: [row.class_index + 1],
-        "image/class/synset": [row.wnid.encode()],
-        "image/class/text": [plan.classes[row.class_index].display.encode()],
-        "image/colorspace": [row.mode.encode()],
-        "image/filename": [row.name.encode(errors="surrogateescape")],
-        "image/format": [row.encoding.upper().encode()],
+        "image/class/synset": row.wnid.encode(),
+        "image/class/text": plan.classes[row.class_index].display.encode(),
+        "image/colorspace": row.mode.encode(),
+        "image/filename": row.name.encode(errors="surrogateescape"),
+        "image/format": row.encoding.upper().encode(),
         "image/height": [row.height],
         BOX_LABELS: [box.class_index + 1 for box in row.boxes],
         "image/object/bbox/xmax": tfrecords.Floats(right),
@@ -64,7 +64,7 @@ def features_of(row: Row, plan: Plan) -> dict[str, tfrecords.Values]:
         "image/object/bbox/ymax": tfrecords.Floats(bottom),
         "image/object/bbox/ymin": tfrecords.Floats(top),
         "image/width": [row.width],
-        tfrecords.EXPORTED_ID: [row.image_id.encode(errors="surrogateescape")],
+        tfrecords.EXPORTED_ID: row.image_id.encode(errors="surrogateescape"),
     }
 
 
