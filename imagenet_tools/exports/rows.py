@@ -109,17 +109,6 @@ class RowMaker:
         self._number = shard.first  # of the next row
         self._first_box = shard.first_box  # of the next row
 
-    def equals(self, other: RowMaker) -> bool:
-        """Return True if both make the same rows of the same images."""
-        plan, other_plan = self._plan, other._plan
-        return (
-            plan.selection == other_plan.selection
-            and (plan.writes.boxes, plan.writes.turned) == (other_plan.writes.boxes, other_plan.writes.turned)
-            and (self._number, self._first_box) == (other._number, other._first_box)
-            and (plan.options.changes, plan.options.fields) == (other_plan.options.changes, other_plan.options.fields)
-            and self._index_of == other._index_of
-        )
-
     def rows(self, columns: Columns, changed: Sequence[Changed]) -> list[Row]:
         """Return the rows of the images of the next batch that the target takes; `changed` has the change of each."""
         values, boxes = self.columns(columns, changed)
@@ -186,11 +175,6 @@ class RowMaker:
         pose, truncated, difficult = (boxes.field(mark).to_pylist() for mark in ("pose", "truncated", "difficult"))
         marks = pose, truncated, difficult
         return BoxColumns(arrays.lengths(found), np.array(classes, np.int64), (left, top, right, bottom), marks)
-
-
-def distinct(row_makers: Sequence[RowMaker]) -> list[RowMaker]:
-    """Return the row makers, each replaced by the first one that makes the same rows."""
-    return [next(first for first in row_makers if first.equals(row_maker)) for row_maker in row_makers]
 
 
 def _turned(width: list[Any], height: list[Any], orientations: Sequence[int | None]) -> tuple[list[Any], list[Any]]:

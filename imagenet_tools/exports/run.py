@@ -38,7 +38,7 @@ from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture
-from imagenet_tools.exports.rows import RowMaker, changes, distinct, places
+from imagenet_tools.exports.rows import RowMaker, changes, places
 from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk
@@ -306,15 +306,14 @@ def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool]
     jobs_here = [job for job in jobs if number in job.shard_of]
     opened = [(job, job.plan.writer.open_shard(job, job.shard_of[number])) for job in jobs_here]
     sinks = [(job, sink) for job, sink in opened if sink is not None]
-    row_makers = distinct([RowMaker(job.plan, job.target, job.shard_of[number]) for job, _ in sinks])
+    row_makers = [RowMaker(job.plan, job.target, job.shard_of[number]) for job, _ in sinks]
     options, index = jobs[0].plan.options, jobs[0].plan.index
     record: _Record = {"repaired": [], "endless": [], "cut": []}
     left_out: dict[str, list[list[object]]] = {job.plan.target: [] for job in jobs_here}
     with Descriptors(stamps=jobs[0].stamps) as files:
         for columns in jobs[0].pieces.columns(number) if sinks else ():
             changed = changes(options, columns)
-            rows_of_makers = {row_maker: row_maker.rows(columns, changed) for row_maker in set(row_makers)}
-            rows_of_jobs = [iter(rows_of_makers[row_maker]) for row_maker in row_makers]
+            rows_of_jobs = [iter(row_maker.rows(columns, changed)) for row_maker in row_makers]
             pictures = _pictures(jobs, columns, changed, places(index, columns), files, record)
             for picture, targets in zip(pictures, columns["targets"], strict=True):
                 if stopped():

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.exports import boxes, rows, run
+from imagenet_tools.exports import boxes, pictures, run
+from imagenet_tools.images.transform import Change, reencode
 from imagenet_tools.index import Index
 from imagenet_tools.storage.blob import Descriptors
 
@@ -48,6 +49,22 @@ def test_targets_of_one_pass_share_what_is_read(odd: Index, tmp_path: Path, monk
     assert len(reads) >= result.images() and set(reads.values()) == {1}
 
 
+def test_an_image_is_encoded_once_for_all_targets_of_a_pass(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[bytes] = []
+
+    def counting(data: bytes, change: Change) -> bytes:
+        encoded.append(data)
+        return reencode(data, change)
+
+    monkeypatch.setattr(pictures, "reencode", counting)
+    for to in ("webdataset", "webdataset,mds,hf_parquet"):
+        imagenet_tools.export(odd.select(), tmp_path / to, to=to, resize=32, workers=1)
+    half = len(encoded) // 2
+    assert half > 1 and sorted(encoded[:half]) == sorted(encoded[half:])
+
+
 def test_boxes_are_not_asked_for_if_no_image_has_one(
     odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,19 +79,3 @@ def test_images_are_not_gone_through_for_a_target_that_is_written_at_the_end(
     monkeypatch.setattr(run, "_pictures", lambda *_: pytest.fail("images were gone through"))
     result = imagenet_tools.export(odd.select(), tmp_path / "x", to="duckdb", workers=1)
     assert result.images() and result.files["imagenet.duckdb"]
-
-
-# webdataset, mds and litdata have boxes of the raster as stored, hf_parquet of the image as turned.
-@pytest.mark.parametrize(("to", "n"), [("webdataset,mds,litdata", 1), ("webdataset,hf_parquet,mds", 2)])
-def test_targets_with_the_same_rows_share_them(
-    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, n: int
-) -> None:
-    makers: list[list[rows.RowMaker]] = []
-
-    def distinct(row_makers: list[rows.RowMaker]) -> list[rows.RowMaker]:
-        makers.append(rows.distinct(row_makers))
-        return makers[-1]
-
-    monkeypatch.setattr(run, "distinct", distinct)
-    imagenet_tools.export(odd.select(), tmp_path / "x", to=to, workers=1)
-    assert {len(set(of_piece)) for of_piece in makers} == {n}
