@@ -4,6 +4,7 @@
    limits walk FILE [N]      a tar of tars by one pread of 512 + 4,096 bytes a member
    limits link FOLDER DEST   link(2) of every file two folders down
    limits copy FOLDER DEST   sendfile(2) of every file two folders down
+   limits tee FOLDER DEST N  read(2) of every file two folders down, gathered in 1 MiB, and write(2) to each of N files
    The first two by N threads, each of which takes a class at a time: N requests to the disk at once. Where N is given,
    files are said to be read at random, that no page is read ahead.
    Each prints {"seconds": s, "units": n}. */
@@ -26,12 +27,35 @@ static atomic_long units, next_class;
 static char what;
 static int at_random;
 static const char *dest;
+static int outs[16], n_outs;
+static char gathered[1 << 20];
+static size_t n_gathered;
 static struct { char *path; off_t place, end; } classes[MOST];
 static long n_classes;
 
 static void die(const char *path) {
     perror(path);
     exit(1);
+}
+
+static void flush(void) {
+    for (int i = 0; i < n_outs; i++)
+        for (size_t done = 0; done < n_gathered;) {
+            ssize_t n = write(outs[i], gathered + done, n_gathered - done);
+            if (n <= 0) die(dest);
+            done += n;
+        }
+    n_gathered = 0;
+}
+
+static void gather(int fd, const char *path) {
+    for (;;) {
+        if (n_gathered == sizeof gathered) flush();
+        ssize_t n = read(fd, gathered + n_gathered, sizeof gathered - n_gathered);
+        if (n < 0) die(path);
+        if (!n) return;
+        n_gathered += n;
+    }
 }
 
 static void file(const char *path, const char *folder, const char *name) {
@@ -46,6 +70,7 @@ static void file(const char *path, const char *folder, const char *name) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status)) die(path);
     if (at_random && posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM)) die(path);
+    if (what == 't') gather(fd, path);
     if (what == 's' && pread(fd, buffer, sizeof buffer, 0) < 0) die(path);
     if (what == 'c') {
         int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -142,9 +167,17 @@ int main(int argc, char **argv) {
     at_random = what == 's' && argc > 3;
     dest = argc > 3 && !reads ? argv[3] : NULL;
     if (dest && mkdir(dest, 0755)) die(dest);
+    n_outs = what == 't' && argc > 4 ? atoi(argv[4]) : 0;
+    if (n_outs > (int)(sizeof outs / sizeof *outs)) return 2;
+    for (int i = 0; i < n_outs; i++) {
+        char to[4096];
+        snprintf(to, sizeof to, "%s/%d", dest, i);
+        if ((outs[i] = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0) die(to);
+    }
     clock_gettime(CLOCK_MONOTONIC, &began);
     if (reads) by_threads(argv[2], argc > 3 ? atoi(argv[3]) : 1);
     else folders(argv[2], 2, "");
+    flush();
     clock_gettime(CLOCK_MONOTONIC, &ended);
     printf("{\"seconds\": %.6f, \"units\": %ld}\n",
            ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9, (long)units);

@@ -148,12 +148,12 @@ def wordnet() -> Callable[[], int]:
 # ---- writing
 
 
-def export(index: str, dest: str, to: str, link: str = "auto", resize: str = "") -> Callable[[], int]:
+def export(index: str, dest: str, to: str, link: str = "auto", resize: str = "", split: str = "") -> Callable[[], int]:
     """An export of everything."""
     import imagenet_tools
 
     def work() -> int:
-        chosen = imagenet_tools.open_index(index).select()
+        chosen = imagenet_tools.open_index(index).select(split=split or None)
         plan = imagenet_tools.export(chosen, dest, to=to, link=link, resize=int(resize) if resize else None)  # type: ignore[arg-type]
         return plan.images()
 

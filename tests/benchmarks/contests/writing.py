@@ -9,7 +9,6 @@ from tests.benchmarks.contests import runs
 from tests.benchmarks.data import Data
 
 _CAT = 'find "$1" -type f -print0 | xargs -0 cat > "$2"'
-_CAT_THRICE = 'mkdir "$2" && find "$1" -type f -print0 | xargs -0 cat | tee "$2/1" "$2/2" > "$2/3"'
 
 
 def contests(data: Data, scratch: Path) -> list[Contest]:
@@ -113,28 +112,32 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
 
 def _one_pass(data: Data, scratch: Path) -> list[Contest]:
     """Three targets at once, and each alone: bytes that are copied, images that are made anew, and links."""
-    made, n = runs.made(scratch), data.n_folders
+    made = runs.made(scratch)
+    limits = {
+        f"C: one read, {count}": runs.limit(scratch, data.limits, "tee", data.folders, made, n)
+        for n, count in ((1, "one write"), (3, "three writes"))
+    }
 
     def contest(what: str, index: Path, slowest: str, others: tuple[str, str], *words: object) -> Contest:
         targets = (slowest, *others)
-        thrice = runs.peer(scratch, "writing.command", n, "sh", "-c", _CAT_THRICE, "sh", data.folders, made)
         return Contest(
             f"three targets in one pass, {what}: {', '.join(targets)}",
             "images",
             runs.ours(scratch, "export", index, made, ",".join(targets), *words),
             {f"ours, {target} alone": runs.ours(scratch, "export", index, made, target, *words) for target in targets},
-            {"cat into three files": thrice} if index == data.folders_index else {},
+            limits if index == data.folders_index else {},
             aims={f"ours, {slowest} alone": Aim(1 / 1.3, "1.3 times the time")},
             reads=(data.folders,) if index == data.folders_index else (),
         )
 
     containers = ("webdataset", "mds")
+    split = "train=0.9,val=0.1"  # yolo needs both
     return [
-        # tfrecord computes a checksum of every byte.
+        # tfrecord computes a checksum of every byte. The limit, too, takes about twice the time for three copies.
         contest("bytes copied", data.folders_index, "tfrecord", ("webdataset", "hf_parquet")),
-        contest("bytes copied", data.folders_index, "litdata", containers),
         contest("resized to 224", data.photos_index, "litdata", containers, "auto", 224),
-        contest("by hard link", data.voc_index, "coco", ("image_folder", "yolo"), "hard"),
+        contest("made anew and copied", data.photos_index, "edm", containers),
+        contest("by hard link", data.voc_index, "coco", ("image_folder", "yolo"), "hard", "", split),
     ]
 
 
