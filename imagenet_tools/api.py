@@ -114,7 +114,7 @@ def detect(path: str | Path) -> Survey:
     """Return the format, release, splits and labels at a path. Reads headers, not images.
 
     Args:
-        path: An archive or a folder.
+        path: An archive or a folder, or the URL of a file that build_index reads.
 
     Returns:
         A survey. `found` has one detection for each source below the path, with its evidence, what is missing, and
@@ -519,7 +519,8 @@ def build_index(
     If a build is interrupted, the same call resumes it.
 
     Args:
-        paths: Archives and folders; of tars of images, also the URLs of buckets and web servers.
+        paths: Archives and folders; of tars of images, and of files of boxes or labels, also URLs of buckets and web
+            servers.
         index: The folder of the index, or a URL of a bucket.
         dataset: The data set of the sources. Default: detected from them.
         class_names: What the names of class folders mean, if they are numbers or words: a published list, a file of

@@ -177,7 +177,7 @@ class Memory:
 
     def _list(self, bucket: str, prefix: str) -> Answer:
         rows = "".join(
-            f"<Contents><Key>{escape(path.split('/', 2)[2])}</Key><Size>{len(data)}</Size><ETag>{_etag(data)}</ETag>"
+            f"<Contents><Key>{escape(path.split('/', 2)[2])}</Key><Size>{len(data)}</Size><ETag>{etag_of(data)}</ETag>"
             "<LastModified>2024-01-01T00:00:00.000Z</LastModified></Contents>"
             for path, data in sorted(self.objects.items())
             if path.startswith(f"/{bucket}/{prefix}")
@@ -188,8 +188,8 @@ class Memory:
         data = self.objects.get(path)
         if data is None:
             return Answer(404)
-        headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": _etag(data)}
-        if request.headers.get("if-none-match") == _etag(data):
+        headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": etag_of(data)}
+        if request.headers.get("if-none-match") == etag_of(data):
             return Answer(304, b"", headers)
         if match := re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", "")):
             part = data[int(match[1]) : int(match[2]) + 1]
@@ -204,15 +204,15 @@ class Memory:
     def _put(self, path: str, query: Mapping[str, str], request: Request) -> Answer:
         if "partNumber" in query:
             self.parts[query["uploadId"]][int(query["partNumber"])] = request.body
-            return Answer(200, b"", {"ETag": _etag(request.body)})
+            return Answer(200, b"", {"ETag": etag_of(request.body)})
         there = self.objects.get(path)
         if request.headers.get("if-none-match") == "*" and there is not None:
             return Answer(412)
         wanted = request.headers.get("if-match")
-        if wanted and (there is None or wanted != _etag(there)):
+        if wanted and (there is None or wanted != etag_of(there)):
             return Answer(412)
         self.objects[path] = request.body
-        return Answer(200, b"", {"ETag": _etag(request.body)})
+        return Answer(200, b"", {"ETag": etag_of(request.body)})
 
     def _post(self, path: str, query: Mapping[str, str], request: Request) -> Answer:
         if "uploads" in query:
@@ -228,8 +228,8 @@ class Memory:
         parts = self.parts[query["uploadId"]]
         data = b"".join(parts[number] for number in sorted(parts))
         self.objects[path] = data
-        return Answer(200, f"<R><ETag>{escape(_etag(data))}</ETag></R>".encode())
+        return Answer(200, f"<R><ETag>{escape(etag_of(data))}</ETag></R>".encode())
 
 
-def _etag(data: bytes) -> str:
+def etag_of(data: bytes) -> str:
     return f'"{hashlib.md5(data).hexdigest()}"'

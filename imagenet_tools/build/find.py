@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.build.named_folders import named_source
-from imagenet_tools.build.survey import detect, what_is
+from imagenet_tools.build.survey import detect, units_in, what_is
 from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.storage.buckets import is_remote, place_of, url_of
@@ -122,5 +122,5 @@ def units_of(source: Source, readers: Mapping[str, Reader]) -> Iterator[Unit]:
     """Yield the units of a source, in the order of the index."""
     for detection in source.found:
         if detection.holds:
-            for unit in readers[detection.form].units(detection, source.name, source.root):
+            for unit in units_in(detection, source.name, source.root, readers):
                 yield unit._replace(superclasses=detection.superclasses)

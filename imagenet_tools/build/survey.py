@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.own_exports import OwnExport, export_around, export_at, exports_in, exports_on_the_way
 from imagenet_tools.build.unread import unread_file, unread_folder
+from imagenet_tools.containers import tar
 from imagenet_tools.errors import SourceError
 from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
-from imagenet_tools.storage.buckets import is_remote, place_of, url_of
+from imagenet_tools.storage.buckets import Remote, is_remote, place_of, url_of
+from imagenet_tools.store.in_bucket import file_copy
 from imagenet_tools.store.layout import is_index
+from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import is_split_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from imagenet_tools.units import Detection, Reader, Unit
 
@@ -29,6 +32,10 @@ _SCANNED_SUFFIXES = IMAGE_SUFFIXES | {".xml"}
 
 # Forms of images in folders with names that the user chose.
 _FOLDER_FORMS = frozenset({"image_folder", "flat_folder"})
+
+# A file of boxes or labels in a bucket is copied whole. The largest, the boxes of the whole ImageNet, has under 1 GiB.
+_MAX_COPIED_BYTES = 2 << 30
+_HEAD_BYTES = 512
 
 _SPLITS = ("train", "val", "test")
 
@@ -91,9 +98,20 @@ def _units_of(readers: Mapping[str, Reader], root: Path) -> UnitsOf:
 
     @functools.cache
     def units(detection: Detection) -> list[Unit]:
-        return list(readers[detection.form].units(detection, "", root)) if detection.holds else []
+        return list(units_in(detection, "", root, readers)) if detection.holds else []
 
     return units
+
+
+def units_in(detection: Detection, source: str, root: Path, readers: Mapping[str, Reader]) -> Iterator[Unit]:
+    """Yield the units of a detection. A file in a bucket that is read whole is cut into units by its copy."""
+    path, reader = detection.path, readers[detection.form]
+    if not is_remote(path) or "images" in detection.holds:
+        yield from reader.units(detection, source, root)
+        return
+    copy = file_copy(path)
+    for unit in reader.units(replace(detection, path=copy), source, copy.parent):
+        yield unit._replace(root=str(root))
 
 
 def _detect(
@@ -124,13 +142,35 @@ def _detect(
 
 
 def _detect_remote(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:
-    """Return what is at a URL: in buckets, tars of images alone are read."""
-    found = readers["image_tars"].detect(path)
-    if not found:
-        raise SourceError(
-            f"{url_of(path)}: expected a tar of images, or of class tars: other forms in buckets are not read. Copy it."
-        )
-    return found
+    """Return what is at a URL: a tar of images, which is read by byte range, or boxes or labels, by a copy.
+
+    Raises:
+        SourceError: There is no file, or it is something else, which is not downloaded if its first bytes tell that.
+    """
+    remote = Remote(str(path))
+    if remote.etag() is None:
+        message = f"Found no file {url_of(path)}, expected one: name the archives of a folder in a bucket one by one."
+        raise SourceError(message)
+    if detections := readers["image_tars"].detect(path):
+        return [_how_read(detection, path, "by byte range") for detection in detections]
+    size = remote.size()
+    is_binary = b"\0" in remote.read(0, _HEAD_BYTES) and not tar.is_tar(path) and not tar.is_gzip(path)
+    if size > _MAX_COPIED_BYTES or is_binary:
+        found = f"{'a binary file' if is_binary else 'a file'} of {count_of(size, 'byte')}"
+    else:
+        copy = file_copy(path)
+        detections = _forms(copy, readers)
+        if detections and all("images" not in detection.holds for detection in detections):
+            return [_how_read(detection, path, "whole, from a copy") for detection in detections]
+        found = "; ".join(detection.evidence for detection in detections) or what_is(copy)
+    raise SourceError(
+        f"{url_of(path)}: found {found}. Expected a tar of images or of class tars, not compressed, or a file of "
+        f"boxes or labels of at most {_MAX_COPIED_BYTES >> 30} GiB. Copy it to a folder and index it there."
+    )
+
+
+def _how_read(detection: Detection, path: Path, how: str) -> Detection:
+    return replace(detection, path=path, evidence=f"{detection.evidence}; read {how}")
 
 
 def _forms(path: Path, readers: Mapping[str, Reader]) -> list[Detection]:

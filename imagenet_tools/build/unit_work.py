@@ -15,6 +15,7 @@ from imagenet_tools.build.parts import part_counts, part_path, write_part
 from imagenet_tools.images.image_rows import UnitRows, is_image_name
 from imagenet_tools.storage.buckets import Remote, is_remote
 from imagenet_tools.storage.processes import MAX_DEATHS
+from imagenet_tools.store.in_bucket import file_copy
 from imagenet_tools.store.sources import UnitRecord
 from imagenet_tools.units import UNREADABLE
 
@@ -55,7 +56,7 @@ class UnitResult(NamedTuple):
 
 def work(task: Task) -> UnitResult:
     """Scan one unit into its part, unless the part exists or the index has the unit."""
-    unit, known = task.unit, task.known
+    unit, known = _on_disk(task.unit), task.known
     state, size, mtime_ns = _state(unit)
     fingerprint = _fingerprint(unit, state)
     content = _content(unit) if task.by_hash else ""
@@ -113,6 +114,13 @@ def _watched(rows: Iterable[tuple[str, pa.RecordBatch]], unread: list[str]) -> I
         yield table, batch
 
 
+def _on_disk(unit: Unit) -> Unit:
+    """Return a unit with the root of the file that is read: that of the copy if a file in a bucket is read whole."""
+    if not is_remote(unit.path) or "images" in _reader(unit).READS.holds:
+        return unit
+    return unit._replace(root=str(file_copy(unit.path).parent))
+
+
 def _reader(unit: Unit) -> Reader:
     reader: Reader = importlib.import_module(f"imagenet_tools.formats.{unit.form}")
     return reader
@@ -123,7 +131,7 @@ def _reader(unit: Unit) -> Reader:
 
 def fingerprint_of(unit: Unit) -> str:
     """Return a text that changes when a size or time of the unit's files changes, or a value of the unit itself."""
-    return _fingerprint(unit, _state(unit)[0])
+    return _fingerprint(unit, _state(_on_disk(unit))[0])
 
 
 def _fingerprint(unit: Unit, state: str) -> str:

@@ -57,12 +57,13 @@ def command(
 ) -> int:
     """Index archives and folders of ImageNet.
 
-    PATH is a tar, a zip, a folder, a devkit or an archive of boxes. Nothing is unpacked. If the index exists, the
-    sources are added or refreshed; what has not changed is not read again.
+    PATH is a tar, a zip, a folder, a devkit or an archive of boxes; a tar, a devkit and boxes also by URL. Nothing is
+    unpacked. If the index exists, the sources are added or refreshed; what has not changed is not read again.
 
     Examples:
         imagenet-tools build-index ILSVRC2012_img_train.tar ILSVRC2012_img_val.tar ILSVRC2012_devkit_t12.tar.gz
         imagenet-tools build-index ILSVRC2012_bbox_train_v2.tar.gz        # add to ./imagenet.index
+        imagenet-tools build-index s3://lab/ILSVRC2012_img_val.tar s3://lab/ILSVRC2012_devkit_t12.tar.gz
         imagenet-tools build-index my/tree --dataset mydogs -o dogs.index
         imagenet-tools build-index /data/fall11_whole.tar --like /lab/imagenet.index
         imagenet-tools build-index /data/fall11_whole.tar --shard 0/3     # and 1/3, 2/3 elsewhere; then: merge

@@ -4,10 +4,11 @@ A source that was moved into a bucket keeps its place in the index: a URL has a 
 no other module needs to know of it. `s3://bucket/key` is /s3:/bucket/key. Credentials are never part of it; obstore
 takes them from the environment (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY ...).
 
-Indexes are read from copies, and outputs are made, in folders of this machine:
+Indexes, and files that are read whole, are read from copies, and outputs are made, in folders of this machine:
 
     $IMAGENET_CACHE, or ~/.cache/imagenet-tools
         read/s3/bucket/imagenet.index/      a copy of an index, compared by ETag each time it is opened
+        read/s3/bucket/boxes.tar.gz/        a folder with the copy of a file of that name, compared likewise
         write/s3/bucket/shards.partial/     an export or an index that is not complete in the bucket
 """
 
@@ -23,10 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagenet_tools.errors import ExistsError, ImagenetToolsError, SourceError, UsageError
+from imagenet_tools.storage.files import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
+
+    from obstore import GetOptions
 
 SCHEMES = ("s3", "gs", "az", "http", "https")
 
@@ -35,6 +39,9 @@ _WRITTEN = ("s3", "gs", "az")
 
 # Requests in flight of one process: at 20 ms a request, a thousand and more images a second.
 IN_FLIGHT = 48
+
+# Bytes of a download that are in memory at a time.
+_PART_BYTES = 8 << 20
 
 # An answer that was cut, in the words of obstore's errors, and the pauses before it is asked for again.
 _CUT = "response body"
@@ -90,7 +97,7 @@ def url_of(path: str | os.PathLike[str]) -> str:
 
 
 def copy_of(path: Path) -> Path:
-    """Return the folder of this machine with the copy of a folder in a bucket."""
+    """Return the folder of this machine with the copy of a folder or a file in a bucket."""
     return _cache() / "read" / str(path).replace(":", "").lstrip("/")
 
 
@@ -142,27 +149,47 @@ class Remote:
     def status(self) -> tuple[int, int]:
         """Return the size in bytes and the time of the last change, nanoseconds since 1970."""
         facts = self._ask("head", self._key)
-        return int(facts["size"]), int(facts["last_modified"].timestamp()) * 1_000_000_000
+        return int(facts["size"]), _time_ns(facts)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, or those that there are."""
         return bytes(self._ask("get_range", self._key, start=offset, length=length)) if length else b""
 
-    def read_all(self, etag: str | None = None) -> tuple[bytes, str] | None:
-        """Return the bytes and the ETag, or None if it has the ETag given.
+    def read_all(self) -> tuple[bytes, str]:
+        """Return the bytes and the ETag. Raise FileNotFoundError if there is no such file."""
+        import obstore
+
+        def read() -> tuple[bytes, str]:
+            answer = obstore.get(_store(self._bucket, os.getpid()), self._key)
+            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+
+        return self._try(read)
+
+    def download(self, path: Path, etag: str | None) -> str | None:
+        """Copy the file to a path, with the time of its last change, unless a copy with the ETag is there.
+
+        Returns:
+            The ETag of the copy, or None if it was not copied.
 
         Raises:
             FileNotFoundError: There is no such file.
         """
         import obstore
 
-        def whole() -> tuple[bytes, str]:
-            store = _store(self._bucket, os.getpid())
-            answer = obstore.get(store, self._key, options={"if_none_match": etag} if etag else None)
-            return bytes(answer.bytes()), answer.meta["e_tag"] or ""
+        options: GetOptions | None = {"if_none_match": etag} if etag and path.exists() else None
+
+        def get() -> str:
+            answer = obstore.get(_store(self._bucket, os.getpid()), self._key, options=options)
+            with whole(path, replace=True) as file:
+                for part in answer.stream(min_chunk_size=_PART_BYTES):
+                    file.write(part)
+                file.flush()
+                mtime_ns = _time_ns(answer.meta)
+                os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
+            return answer.meta["e_tag"] or ""
 
         try:
-            return self._try(whole)
+            return self._try(get)
         except obstore.exceptions.NotModifiedError:
             return None
 
@@ -192,7 +219,7 @@ class Remote:
             return self._put(content, {"e_tag": etag} if etag else "create")
         except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError) as error:
             there = self.read_all()
-            if there and there[0] == content:
+            if there[0] == content:
                 return there[1]
             found = "found another version" if etag else "found a file"
             expected = "the one that was read. Run the command again" if etag else "nothing there. Name another place"
@@ -258,6 +285,10 @@ class Remote:
                 advice = f"Keys are taken from the environment: {keys}."
             message = f"{self.url} cannot be {done}: {reason}. {advice}"
             raise (SourceError if done == "read" else ImagenetToolsError)(message) from error
+
+
+def _time_ns(facts: Mapping[str, Any]) -> int:
+    return int(facts["last_modified"].timestamp()) * 1_000_000_000
 
 
 def in_flight(calls: Iterable[Callable[[], object]]) -> None:

@@ -7,16 +7,19 @@ manifest is written last, so that an index in a bucket is complete as soon as it
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.errors import NoIndexError
+from imagenet_tools.errors import NoIndexError, SourceError
 from imagenet_tools.storage.buckets import Remote, copy_of, in_flight, is_remote, url_of
 from imagenet_tools.storage.files import lock, write_whole
 from imagenet_tools.store.layout import MANIFEST, read_manifest, remove_unlisted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagenet_tools.store.layout import FileEntry
 
 _ETAGS = ".etags.json"  # in a copy: the ETag of each file that is compared
@@ -33,11 +36,43 @@ def local_copy(index: Path) -> Path:
     """
     if not is_remote(index):
         return index
-    folder = copy_of(index)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock(folder.with_name(f"{folder.name}.lock"), waits=True):
+    with _locked_copy(index) as folder:
         copy(index, folder)
     return folder
+
+
+def file_copy(path: Path) -> Path:
+    """Return the copy of a file in a bucket, alone in its folder and brought up to date by one request.
+
+    Raises:
+        SourceError: There is no such file, or the bucket cannot be read.
+    """
+    with _locked_copy(path) as folder:
+        folder.mkdir(exist_ok=True)
+        etags = _read_etags(folder)
+        try:
+            etag = Remote(str(path)).download(folder / path.name, etags.get(path.name))
+        except FileNotFoundError:
+            raise SourceError(f"{url_of(path)} does not exist. Expected a file of a source.") from None
+        if etag is not None:
+            write_whole(folder / _ETAGS, json.dumps({path.name: etag}).encode(), replace=True)
+    return folder / path.name
+
+
+@contextmanager
+def _locked_copy(path: Path) -> Iterator[Path]:
+    """Hold the lock of the folder with the copy of what is in a bucket."""
+    folder = copy_of(path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock(folder.with_name(f"{folder.name}.lock"), waits=True):
+        yield folder
+
+
+def _read_etags(folder: Path) -> dict[str, str]:
+    """Return the ETags of the files that a folder has copies of."""
+    file = folder / _ETAGS
+    etags: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    return etags
 
 
 def copy(index: Path, folder: Path) -> str:
@@ -51,27 +86,24 @@ def copy(index: Path, folder: Path) -> str:
         SourceError: The bucket cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    etags_file = folder / _ETAGS
-    etags: dict[str, str] = json.loads(etags_file.read_text()) if etags_file.exists() else {}
+    etags = _read_etags(folder)
+    old = read_manifest(folder) if (folder / MANIFEST).exists() else None
     try:
-        manifest = Remote(str(index / MANIFEST)).read_all(etags.get(MANIFEST))
+        etag = Remote(str(index / MANIFEST)).download(folder / MANIFEST, etags.get(MANIFEST))
     except FileNotFoundError:
         message = f"No index at {url_of(index)}: found no {MANIFEST}. Expected the URL that `build-index -o` wrote to."
         raise NoIndexError(message) from None
-    if manifest is not None:
-        if (folder / MANIFEST).exists():
-            remove_unlisted(folder, read_manifest(folder))  # the generation before stays for those who read it
-        write_whole(folder / MANIFEST, manifest[0], replace=True)
-        etags[MANIFEST] = manifest[1]
+    if etag is not None:
+        etags[MANIFEST] = etag
+        if old is not None:
+            remove_unlisted(folder, old)  # the generation before stays for those who read it
 
     def get(entry: FileEntry) -> None:
         path = folder / entry.file
-        content = Remote(str(index / entry.file)).read_all(etags.get(entry.file) if path.exists() else None)
-        if content is not None:
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, content[0], replace=True)
-            if not entry.sha256:
-                etags[entry.file] = content[1]
+        path.parent.mkdir(exist_ok=True)
+        etag = Remote(str(index / entry.file)).download(path, etags.get(entry.file))
+        if etag is not None and not entry.sha256:
+            etags[entry.file] = etag
 
     entries = read_manifest(folder).entries
     try:
@@ -79,7 +111,7 @@ def copy(index: Path, folder: Path) -> str:
     except FileNotFoundError as error:
         message = f"{url_of(index)} has no file {error}, which its {MANIFEST} names. Build it again, with --fresh."
         raise NoIndexError(message) from None
-    write_whole(etags_file, json.dumps(etags).encode(), replace=True)
+    write_whole(folder / _ETAGS, json.dumps(etags).encode(), replace=True)
     return etags[MANIFEST]
 
 

@@ -33,7 +33,9 @@ class Served:
         if not path.is_file():
             return s3.Answer(404)
         data = path.read_bytes()
-        headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": '"1"'}
+        headers = {"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT", "ETag": s3.etag_of(data)}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return s3.Answer(304, b"", headers)
         if request.method == "HEAD":
             return s3.Answer(200, b"", headers | {"Content-Length": str(len(data))})
         if asked := request.headers.get("range"):
@@ -45,7 +47,8 @@ class Served:
 
 
 @pytest.fixture
-def served(sample: Path) -> Iterator[Served]:
+def served(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setenv("IMAGENET_CACHE", str(tmp_path / "cache"))
     with s3.running(lambda request: s3.Answer(404)) as gate:
         served = Served(sample, gate)
         gate.answer = served.answer
@@ -149,10 +152,61 @@ def test_the_command_line_takes_urls(served: Served, tmp_path: Path, run: Run) -
     assert done.code == 0, done.err
     assert "52 images" in done.out
     assert served.url in run("info", "-i", str(tmp_path / "x.index")).out
-    done = run("build-index", f"{served.url}/ILSVRC2012_bbox_train_v2.tar.gz", "-o", str(tmp_path / "y.index"))
-    assert "other forms in buckets are not read" in done.err
+    done = run("detect", f"{served.url}/ILSVRC2012_img_val.tar", f"{served.url}/ILSVRC2012_bbox_val_v3.tgz")
+    assert done.out.count("; read by byte range") == done.out.count("; read whole, from a copy") == 1
     done = run("build-index", f"{served.url}/nothing.tar", "-o", str(tmp_path / "y.index"))
     assert "Found no file" in done.err
+
+
+BESIDE = ("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_bbox_train_v2.tar.gz", "LOC_val_solution.csv")
+
+
+def test_boxes_and_labels_are_copied_once(sample: Path, served: Served, tmp_path: Path) -> None:
+    names = ["ILSVRC2012_img_val.tar", *BESIDE]
+    imagenet_tools.build_index([sample / name for name in names], tmp_path / "here.index")
+    urls = [f"{served.url}/{name}" for name in names]
+    imagenet_tools.build_index(urls, tmp_path / "there.index", workers=1)
+    assert tables(tmp_path / "there.index") == tables(tmp_path / "here.index")
+    there = imagenet_tools.open_index(tmp_path / "there.index")
+    assert {url_of(root) for root in there.roots.values()} == {served.url}
+    assert imagenet_tools.check(tmp_path / "there.index").ok
+    n_labelled = "SELECT count(*) FROM images JOIN labels USING (image_id) WHERE label_set = 'devkit'"
+    assert there.sql(n_labelled).fetchall() == [(52,)]
+    served.gate.forget()
+    again = imagenet_tools.build_index(urls, tmp_path / "there.index", workers=1)
+    assert again.units["unchanged"] == len(names)
+    assert served.gate.sent < (sample / BESIDE[0]).stat().st_size
+
+
+def test_a_copy_is_as_new_as_the_file(sample: Path, served: Served, tmp_path: Path) -> None:
+    served.folder = tmp_path
+    shutil.copy(sample / BESIDE[2], tmp_path)
+    url = f"{served.url}/{BESIDE[2]}"
+    assert imagenet_tools.build_index(url, tmp_path / "x.index").rows["labels"] == 52
+    lines = (tmp_path / BESIDE[2]).read_text().splitlines(keepends=True)
+    (tmp_path / BESIDE[2]).write_text("".join(lines[:-1]))
+    served.gate.faults.cut = 2
+    assert imagenet_tools.build_index(url, tmp_path / "x.index").rows["labels"] == 51
+    assert not [*(tmp_path / "cache").rglob("*.partial")]
+
+
+def test_what_is_refused_is_told_with_what_to_do(sample: Path, served: Served, tmp_path: Path) -> None:
+    served.folder = tmp_path
+    (tmp_path / "images.tar.gz").write_bytes(gzip.compress((sample / "ILSVRC2012_img_val.tar").read_bytes()))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(100_000))
+    (tmp_path / "notes.txt").write_text("nothing of ImageNet")
+    found = {
+        "images.tar.gz": "images in one gzip stream|a tar of images",
+        "x.parquet": "found a binary file of 100,004 bytes",
+        "notes.txt": "begins with b'nothing '",
+    }
+    for name, words in found.items():
+        served.gate.forget()
+        with pytest.raises(SourceError, match=rf"{name}: .*(?:{words}).*Copy it to a folder and index it there"):
+            imagenet_tools.detect(f"{served.url}/{name}")
+        assert name != "x.parquet" or served.gate.sent < 5_000  # it is not downloaded
+    with pytest.raises(SourceError, match=f"Found no file {served.url}, expected one: name the archives of a folder"):
+        imagenet_tools.build_index(served.url, tmp_path / "x.index")
 
 
 def test_a_long_tar_is_detected_by_its_first_members(index: Index, served: Served, tmp_path: Path) -> None:
@@ -169,5 +223,5 @@ def test_a_long_tar_is_detected_by_its_first_members(index: Index, served: Serve
         len(served.gate.requests) <= 64 + 2 * 100 + 12
     )  # 64 headers to detect it; a header and the facts of each image
     (tmp_path / "long.tar").write_bytes(gzip.compress((tmp_path / "long.tar").read_bytes()))
-    with pytest.raises(SourceError, match=r"other forms in buckets are not read|must not be compressed"):
+    with pytest.raises(SourceError, match=r"not compressed|must not be compressed"):
         imagenet_tools.build_index(f"{served.url}/long.tar", tmp_path / "y.index", workers=1)

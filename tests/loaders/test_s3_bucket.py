@@ -1,15 +1,18 @@
-"""Tars in a bucket of an S3 server of its own: indexed there, and a subset of them exported there, by ranges alone."""
+"""ILSVRC2012 in a bucket of an S3 server of its own: indexed there, and a subset exported there by ranges alone."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +28,9 @@ from tests import s3
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "data" / "sample"
 TARS = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
+BESIDE = ("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_bbox_train_v2.tar.gz", "ILSVRC2012_bbox_val_v3.tgz")
+NESTED = "bboxes_annotations.tar.gz"  # as of the whole ImageNet: an archive of an archive for each class
+LABELLED = "image_id IN (SELECT image_id FROM labels WHERE label_set = 'devkit' AND is_a(wnid, 'dog.n.01'))"
 KEY = "the-key-of-a-test"
 SECRET = "the-secret-of-a-test"
 START_SECONDS = 60
@@ -67,13 +73,33 @@ def bucket(proxy: s3.Gate, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             os.environ |= environment
             proxy.answer = s3.forward(f"http://127.0.0.1:{ports['s3']}")
             store = S3Store("lab")
-            for name in TARS:
-                _put(store, f"imagenet/{name}", SAMPLE / name)
+            write_nested(folder / NESTED)
+            for path in (folder / NESTED, *(SAMPLE / name for name in (*TARS, *BESIDE))):
+                _put(store, f"imagenet/{path.name}", path)
             yield "s3://lab/imagenet"
             for name in environment:
                 del os.environ[name]
         finally:
             server.kill()
+
+
+def write_nested(path: Path) -> None:
+    """Write the boxes of the sample's train images as the whole ImageNet's are archived."""
+    inner: dict[str, io.BytesIO] = {}
+    with tarfile.open(SAMPLE / BESIDE[1]) as boxes, tarfile.open(path, "w:gz") as outer, ExitStack() as open_tars:
+        tars: dict[str, tarfile.TarFile] = {}
+        for member in filter(tarfile.TarInfo.isfile, boxes):
+            wnid = Path(member.name).parent.name
+            if wnid not in tars:
+                inner[wnid] = io.BytesIO()
+                tars[wnid] = open_tars.enter_context(tarfile.open(fileobj=inner[wnid], mode="w:gz"))
+            member.name = f"Annotation/{wnid}/{Path(member.name).name}"
+            tars[wnid].addfile(member, boxes.extractfile(member))
+        open_tars.close()
+        for wnid, archive in inner.items():
+            info = tarfile.TarInfo(f"{wnid}.tar.gz")
+            info.size = len(archive.getvalue())
+            outer.addfile(info, io.BytesIO(archive.getvalue()))
 
 
 def _put(store: S3Store, key: str, path: Path) -> None:
@@ -101,6 +127,45 @@ def test_a_subset_comes_out_of_a_bucket(bucket: str, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "here.index")
     for path in (tmp_path / "here").rglob("*.tar"):
         assert (tmp_path / "there" / path.relative_to(tmp_path / "here")).read_bytes() == path.read_bytes()
+
+
+def test_labels_and_boxes_come_out_of_a_bucket(bucket: str, proxy: s3.Gate, tmp_path: Path) -> None:
+    names = (*TARS, *BESIDE)
+    imagenet_tools.build_index([SAMPLE / name for name in names], tmp_path / "here.index")
+    here = imagenet_tools.open_index(tmp_path / "here.index")
+    urls = [f"{bucket}/{name}" for name in names]
+    imagenet_tools.build_index(urls, f"{bucket}/whole.index")
+    there = imagenet_tools.open_index(f"{bucket}/whole.index")
+    for table in ("images", "boxes", "labels", "problems", "unused_boxes"):
+        rows = [index.sql(f"SELECT * FROM {table} ORDER BY ALL").fetchall() for index in (here, there)]
+        assert rows[0] == rows[1]
+    assert there.sql("SELECT count(*) FROM labels WHERE label_set = 'devkit'").fetchall() == [(50_000,)]
+    for place, index in (("here", here), ("there", there)):
+        dogs = index.select(where=LABELLED, from_="val", boxed=True)
+        assert len(dogs) == 20
+        imagenet_tools.export(dogs, tmp_path / place, to="coco", workers=1)
+    files = [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        assert (tmp_path / "there" / path.relative_to(tmp_path / "here")).read_bytes() == path.read_bytes()
+    proxy.forget()
+    again = imagenet_tools.build_index(urls, f"{bucket}/whole.index")
+    assert again.units["scanned"] == 0
+    copied = sum((SAMPLE / name).stat().st_size for name in BESIDE)
+    print(f"labels and boxes: {copied:,} bytes copied once; again {len(proxy.requests)} requests, {proxy.sent:,} bytes")
+
+
+def test_nested_archives_of_boxes_are_read_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    write_nested(tmp_path / NESTED)
+    imagenet_tools.build_index([SAMPLE / TARS[0], tmp_path / NESTED], tmp_path / "here.index", dataset="ilsvrc2012")
+    urls = [f"{bucket}/{name}" for name in (TARS[0], NESTED)]
+    imagenet_tools.build_index(urls, tmp_path / "there.index", dataset="ilsvrc2012")
+    boxes = [
+        imagenet_tools.open_index(tmp_path / f"{place}.index").sql("SELECT * FROM boxes ORDER BY ALL").fetchall()
+        for place in ("here", "there")
+    ]
+    assert boxes[0] == boxes[1]
+    assert len(boxes[0]) == 76
 
 
 def test_a_wrong_key_is_an_error_without_the_key(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
