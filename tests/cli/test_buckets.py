@@ -209,6 +209,20 @@ def test_what_is_refused_is_told_with_what_to_do(sample: Path, served: Served, t
         imagenet_tools.build_index(served.url, tmp_path / "x.index")
 
 
+def test_a_source_at_another_url_is_another_source(sample: Path, served: Served, tmp_path: Path) -> None:
+    served.folder = tmp_path
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(sample / BESIDE[2], tmp_path / folder)
+    imagenet_tools.build_index(f"{served.url}/a/{BESIDE[2]}", tmp_path / "x.index")
+    (tmp_path / "a").rename(tmp_path / "c")
+    with pytest.raises(SourceError, match=f"relocate {BESIDE[2]}={served.url}/b"):
+        imagenet_tools.build_index(f"{served.url}/b/{BESIDE[2]}", tmp_path / "x.index")
+    (tmp_path / "c").rename(tmp_path / "a")
+    imagenet_tools.build_index(f"{served.url}/b/{BESIDE[2]}", tmp_path / "x.index")
+    assert len(imagenet_tools.open_index(tmp_path / "x.index").roots) == 2
+
+
 def test_a_long_tar_is_detected_by_its_first_members(index: Index, served: Served, tmp_path: Path) -> None:
     served.folder = tmp_path
     data = index.image("ILSVRC2012_val_00000020").read()
