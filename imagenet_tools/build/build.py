@@ -263,11 +263,12 @@ def _scan(
     """Scan the units in worker processes and return the results in order of the tasks.
 
     Units without images go first. Annotations are read whole, images only for their headers, so an archive of
-    annotations is the longest unit. At the end, all other workers would wait for it.
+    annotations is the longest unit. At the end, all other workers would wait for it. Units of whole files go next: in
+    a bucket, a flat tar, and the tar around class tars, are chains of headers that one request reads after the other.
     """
     cores = system.cores()
     light = {name for name, reader in readers.items() if "images" not in reader.READS.holds}
-    order = sorted(range(len(tasks)), key=lambda n: tasks[n].unit.form not in light)
+    order = sorted(range(len(tasks)), key=lambda n: (tasks[n].unit.form not in light, tasks[n].unit.length >= 0))
     ordered = [tasks[n] for n in order]
     stage, weights = _weights([task.unit for task in ordered], light)
     scanned, total, merge_seconds = 0, sum(weights), 0.0

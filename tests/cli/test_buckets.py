@@ -158,6 +158,17 @@ def test_the_command_line_takes_urls(served: Served, tmp_path: Path, run: Run) -
     assert "Found no file" in done.err
 
 
+def test_chains_of_headers_are_begun_first(served: Served, tmp_path: Path) -> None:
+    names = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
+    urls = [f"{served.url}/{name}" for name in names]
+    for url in urls:
+        imagenet_tools.detect(url)
+    served.gate.forget()
+    imagenet_tools.build_index(urls, tmp_path / "x.index", workers=1)
+    gets = [request.rpartition("/")[2] for request in served.gate.requests if request.startswith("GET")]
+    assert max(n for n, name in enumerate(gets) if name == names[1]) < len(gets) - 130  # the class tars' images follow
+
+
 BESIDE = ("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_bbox_train_v2.tar.gz", "LOC_val_solution.csv")
 
 
