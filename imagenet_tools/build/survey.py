@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.build.own_exports import OwnExport, export_around, export_at, exports_in, exports_on_the_way
 from imagenet_tools.build.unread import unread_file, unread_folder
 from imagenet_tools.containers import tar
-from imagenet_tools.errors import SourceError
+from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
-from imagenet_tools.images.image_rows import IMAGE_SUFFIXES
+from imagenet_tools.images.image_rows import IMAGE_SUFFIXES, is_image_name
 from imagenet_tools.storage.buckets import Remote, is_remote, place_of, url_of
 from imagenet_tools.store.in_bucket import file_copy
 from imagenet_tools.store.layout import is_index
@@ -36,6 +38,7 @@ _FOLDER_FORMS = frozenset({"image_folder", "flat_folder"})
 # A file of boxes or labels in a bucket is copied whole. The largest, the boxes of the whole ImageNet, has under 1 GiB.
 _MAX_COPIED_BYTES = 2 << 30
 _HEAD_BYTES = 512
+_LOOKED_AT_MEMBERS = 16
 
 _SPLITS = ("train", "val", "test")
 
@@ -147,17 +150,13 @@ def _detect_remote(path: Path, readers: Mapping[str, Reader]) -> list[Detection]
     Raises:
         SourceError: There is no file, or it is something else, which is not downloaded if its first bytes tell that.
     """
-    remote = Remote(str(path))
-    if remote.etag() is None:
+    if Remote(str(path)).etag() is None:
         message = f"Found no file {url_of(path)}, expected one: name the archives of a folder in a bucket one by one."
         raise SourceError(message)
     if detections := readers["image_tars"].detect(path):
         return [_how_read(detection, path, "by byte range") for detection in detections]
-    size = remote.size()
-    is_binary = b"\0" in remote.read(0, _HEAD_BYTES) and not tar.is_tar(path) and not tar.is_gzip(path)
-    if size > _MAX_COPIED_BYTES or is_binary:
-        found = f"{'a binary file' if is_binary else 'a file'} of {count_of(size, 'byte')}"
-    else:
+    found = _unread_remote(path)
+    if not found:
         copy = file_copy(path)
         detections = _forms(copy, readers)
         if detections and all("images" not in detection.holds for detection in detections):
@@ -167,6 +166,20 @@ def _detect_remote(path: Path, readers: Mapping[str, Reader]) -> list[Detection]
         f"{url_of(path)}: found {found}. Expected a tar of images or of class tars, not compressed, or a file of "
         f"boxes or labels of at most {_MAX_COPIED_BYTES >> 30} GiB. Copy it to a folder and index it there."
     )
+
+
+def _unread_remote(path: Path) -> str:
+    """Return what a file in a bucket is, if its size or its first bytes tell that it is none of boxes or labels."""
+    remote = Remote(str(path))
+    if (size := remote.size()) > _MAX_COPIED_BYTES:
+        return f"a file of {count_of(size, 'byte')}"
+    if tar.is_tar(path):
+        with suppress(FormatError):
+            names = (member.name for member in islice(tar.walk(path), _LOOKED_AT_MEMBERS))
+            image = next(filter(is_image_name, names), None)
+            return f"a tar with {image} among other files" if image else ""
+    is_binary = b"\0" in remote.read(0, _HEAD_BYTES) and not tar.is_gzip(path)
+    return f"a binary file of {count_of(size, 'byte')}" if is_binary else ""
 
 
 def _how_read(detection: Detection, path: Path, how: str) -> Detection:

@@ -206,8 +206,14 @@ def test_what_is_refused_is_told_with_what_to_do(sample: Path, served: Served, t
     (tmp_path / "images.tar.gz").write_bytes(gzip.compress((sample / "ILSVRC2012_img_val.tar").read_bytes()))
     (tmp_path / "x.parquet").write_bytes(b"PAR1" + bytes(100_000))
     (tmp_path / "notes.txt").write_text("nothing of ImageNet")
+    with tarfile.open(tmp_path / "shard-0000.tar", "w") as shard:
+        for name in ("n01440764_1.cls", "n01440764_1.jpg", "n01440764_1.json"):
+            member = tarfile.TarInfo(name)
+            member.size = 50_000
+            shard.addfile(member, io.BytesIO(bytes(member.size)))
     found = {
         "images.tar.gz": "images in one gzip stream|a tar of images",
+        "shard-0000.tar": "found a tar with n01440764_1.jpg among other files",
         "x.parquet": "found a binary file of 100,004 bytes",
         "notes.txt": "begins with b'nothing '",
     }
@@ -215,7 +221,8 @@ def test_what_is_refused_is_told_with_what_to_do(sample: Path, served: Served, t
         served.gate.forget()
         with pytest.raises(SourceError, match=rf"{name}: .*(?:{words}).*Copy it to a folder and index it there"):
             imagenet_tools.detect(f"{served.url}/{name}")
-        assert name != "x.parquet" or served.gate.sent < 5_000  # it is not downloaded
+        if name in ("x.parquet", "shard-0000.tar"):
+            assert served.gate.sent < 10_000  # it is not downloaded
     with pytest.raises(SourceError, match=f"Found no file {served.url}, expected one: name the archives of a folder"):
         imagenet_tools.build_index(served.url, tmp_path / "x.index")
 
