@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import random
 import shutil
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import timed
+from tests.benchmarks import scaling, timed
 from tests.benchmarks.peers import asking
 from tests.benchmarks.questions import OURS, PARAMETERS
 
@@ -100,6 +101,41 @@ def index_boxes_by_expat(n: str, index: str, *sources: str) -> Callable[[], int]
 
     annotation.parse_published_shape = lambda _: None  # type: ignore[assignment]
     return index_boxes(n, index, *sources)
+
+
+# ---- backends
+
+
+def units(backend: str, n: str) -> Callable[[], int]:
+    """Return the work of handing out `n` units that do nothing on a backend of scaling.backends."""
+    started = scaling.backends()
+    atexit.register(started.close)
+    do = next(do for name, do in started if name == backend)
+    list(do([0, 1]))
+    return lambda: len(list(do(range(int(n)))))
+
+
+def build_by_shares(index: str, source: str) -> Callable[[], int]:
+    """Return the work of 8 shares of a build in turn, and of their merge."""
+    import imagenet_tools
+
+    _import_all()
+
+    def work() -> int:
+        for share in range(8):
+            imagenet_tools.build_index(source, index, shard=f"{share}/8", workers=1)
+        imagenet_tools.merge(index, workers=1)
+        return imagenet_tools.open_index(index).n_images
+
+    return work
+
+
+def build_by_one_process(index: str, source: str) -> Callable[[], int]:
+    """Return the work of a build in one process."""
+    import imagenet_tools
+
+    _import_all()
+    return lambda: imagenet_tools.build_index(source, index, workers=1).rows["images"]
 
 
 # ---- asking

@@ -4,7 +4,8 @@
     python -m tests.benchmarks.scaling index     # the headers of tars, from the same server
     python -m tests.benchmarks.scaling units     # units that do nothing, and shares of a build; Ray if it is there
 
-The tables of docs/recipes/buckets.md and docs/recipes/cluster.md are these lines, and what follows from them.
+`make bench` has units and shares in short. The tables of docs/recipes/buckets.md and docs/recipes/cluster.md are these
+lines, and what follows from them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def nothing(unit: int) -> int:
     return unit
 
 
-def backends() -> Iterator[tuple[str, Callable[[Sequence[int]], Iterator[int]]]]:
+def backends() -> Generator[tuple[str, Callable[[Sequence[int]], Iterator[int]]], None, None]:
     """Yield the name of each backend, and a function that does units on it, started and warm."""
     from tests.benchmarks.scaling import nothing as importable  # this module is __main__, which workers do not import
 
@@ -163,9 +164,11 @@ def backends() -> Iterator[tuple[str, Callable[[Sequence[int]], Iterator[int]]]]
         from ray.cluster_utils import Cluster
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        with RayExecutor(cluster.address) as ray:
-            yield "Ray", lambda units: in_executor(importable, units, ray)
-        cluster.shutdown()
+        try:
+            with RayExecutor(cluster.address) as ray:
+                yield "Ray", lambda units: in_executor(importable, units, ray)
+        finally:
+            cluster.shutdown()
 
 
 def _processes(work: Callable[[int], int], units: Sequence[int]) -> Iterator[int]:

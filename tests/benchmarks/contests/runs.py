@@ -20,12 +20,22 @@ def index(scratch: Path) -> Path:
 
 
 def ours(
-    scratch: Path, name: str, *arguments: object, cold: tuple[Path, ...] = (), environment: Environment = ()
+    scratch: Path,
+    name: str,
+    *arguments: object,
+    cold: tuple[Path, ...] = (),
+    environment: Environment = (),
+    rounds: int = 0,
 ) -> Run:
     """A work of tests.benchmarks.ours."""
-    words = tuple(map(str, arguments))
     return Run(
-        "tests.benchmarks.ours", name, words, made=(made(scratch), index(scratch)), cold=cold, environment=environment
+        "tests.benchmarks.ours",
+        name,
+        tuple(map(str, arguments)),
+        made=(made(scratch), index(scratch)),
+        cold=cold,
+        rounds=rounds,
+        environment=environment,
     )
 
 
