@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagenet_tools.units import Reader, Unit
 
 _CHUNK_BYTES = 1 << 20
+_REMOTE_CHUNK_BYTES = 8 << 20
 
 # Word in the fingerprint of a unit whose images' first bytes were not read.
 _UNPROBED = "unprobed"
@@ -206,6 +207,9 @@ def _content(unit: Unit) -> str:
                 digest.update(b"absent")
             elif stat.S_ISDIR(status.st_mode):
                 digest.update("\0".join(sorted(os.listdir(path))).encode(errors="surrogateescape"))  # noqa: PTH208
+            elif is_remote(path):
+                end = offset + length if length >= 0 else status.st_size
+                digest.update(_remote_digest(Remote(path), offset, end))
             elif stat.S_ISREG(status.st_mode):
                 digest.update(_file_digest(Path(path), offset, length))
         except OSError:
@@ -216,6 +220,13 @@ def _content(unit: Unit) -> str:
 def _digest(unit: Unit, content: str) -> str:
     """Return the SHA-256 of a unit's settings and content."""
     return hashlib.sha256(f"{_settings(unit)} {content}".encode()).hexdigest()
+
+
+def _remote_digest(remote: Remote, start: int, end: int) -> bytes:
+    digest = hashlib.sha256()
+    for offset in range(start, end, _REMOTE_CHUNK_BYTES):
+        digest.update(remote.read(offset, min(_REMOTE_CHUNK_BYTES, end - offset)))
+    return digest.digest()
 
 
 def _file_digest(path: Path, offset: int, length: int) -> bytes:

@@ -158,6 +158,20 @@ def test_the_command_line_takes_urls(served: Served, tmp_path: Path, run: Run) -
     assert "Found no file" in done.err
 
 
+def test_hash_compares_all_bytes(sample: Path, served: Served, tmp_path: Path) -> None:
+    name = "ILSVRC2012_img_val.tar"
+    served.folder = tmp_path
+    shutil.copy(sample / name, tmp_path)
+    for state in ("scanned", "unchanged"):
+        report = imagenet_tools.build_index(f"{served.url}/{name}", tmp_path / "x.index", by_hash=True)
+        assert report.units[state] == 1
+    data = bytearray((tmp_path / name).read_bytes())
+    data[data.index(b"\xff\xd8") + 200] ^= 1  # a byte of an image, and neither the size nor the time
+    (tmp_path / name).write_bytes(data)
+    report = imagenet_tools.build_index(f"{served.url}/{name}", tmp_path / "x.index", by_hash=True)
+    assert report.units["scanned"] == 1
+
+
 def test_chains_of_headers_are_begun_first(served: Served, tmp_path: Path) -> None:
     names = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
     urls = [f"{served.url}/{name}" for name in names]
