@@ -1,6 +1,6 @@
 """`make bench`: every contest in turn, several rounds in one run, and the table of what came out.
 
-    python -m tests.benchmarks.run [--only WORDS] [--rounds 3] [--folder .bench]
+    python -m tests.benchmarks.run [--only WORDS] [--rounds 2] [--folder .bench]
 
 Absolute figures drift on a shared machine: the ratios of one run are what counts. The part of RESULTS.md beside this
 that tells of it is written by it alone, and only when all contests were held on data of the usual size.
@@ -31,7 +31,7 @@ def main() -> int:
     """Make the data, hold the contests, write their part of RESULTS.md."""
     parser = argparse.ArgumentParser(description="Measure this project against its peers and the machine.")
     parser.add_argument("--only", default="", help="contests whose name holds these words")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=CHECKOUT / ".bench", help="where the data are, or are made")
     parser.add_argument("--classes", type=int, default=CLASSES, help="classes in folders")
     parser.add_argument("--per-class", type=int, default=PER_CLASS, help="images of 55 KB in each")

@@ -93,6 +93,10 @@ def walk(whole: Whole, tenth: Whole, scratch: Path, *, per_class: int) -> Walk:
     step(EXPORT, 0, "-i", found.index, "export", out, *words)
     found.exported = exported(out)
     shutil.rmtree(out, ignore_errors=True)
+    words = ("--to", "webdataset", "--shuffle", "block")
+    step(PLAN, whole.images, "-i", found.index, "export", out, *words, "--dry-run")
+    step(ORDER, whole.images, "-i", found.index, "export", out, *words, "--shard", "0/10000")
+    shutil.rmtree(out, ignore_errors=True)
     build(UNPROBED, tenth, scratch / "unprobed.index", "--no-probe")
     return found
 
@@ -105,6 +109,8 @@ UNCHANGED = "build-index once more, nothing changed"
 ASK = "open it and count the dogs, by the command line"
 ADD = "build-index of one class more"
 EXPORT = "export of 1,000 classes as webdataset"
+PLAN = "plan of all images as webdataset"
+ORDER = "plan and order of all images in blocks, and the first of 10,000 shares of them"
 UNPROBED = "build-index of the tenth, --no-probe"
 
 
