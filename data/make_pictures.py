@@ -26,11 +26,18 @@ WORKS = {
 }
 
 
+def new(name: str) -> Path:
+    """Return the path of a picture, without the one that was drawn before."""
+    path = IMAGES / name
+    path.unlink(missing_ok=True)
+    return path
+
+
 def dogs(index: Path) -> None:
     """Write a contact sheet of dogs, and their tree."""
     selection = imt.open_index(index).select(under="dog.n.01")
-    selection.show(N_DOGS).quantize(256).save(IMAGES / "dogs.png", optimize=True)
-    selection.plot("tree").save(IMAGES / "tree.svg")
+    selection.show(N_DOGS).quantize(256).save(new("dogs.png"), optimize=True)
+    selection.plot("tree").save(new("tree.svg"))
 
 
 def rates(text: str) -> Iterator[tuple[str, int]]:
@@ -41,7 +48,7 @@ def rates(text: str) -> Iterator[tuple[str, int]]:
         if len(cells) < 4:
             continue
         work = cells[1].rpartition(" (")[0] or work
-        if work in WORKS and not cells[2].startswith("limit") and "opens no file" not in cells[2]:
+        if work in WORKS and not cells[2].startswith(("limit", "ours,")) and "opens no file" not in cells[2]:
             run = "imagenet-tools" if cells[2] == "ours" else cells[2].partition(",")[0]
             yield f"{WORKS[work]}: {run}", int(cells[3].partition(" ")[0].replace(",", ""))
 
@@ -56,7 +63,7 @@ def speed(path: Path) -> None:
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)  # make_screenshots.py writes there too
-    speed(IMAGES / "speed.svg")
+    speed(new("speed.svg"))
     with tempfile.TemporaryDirectory() as folder:
         sample = ROOT / "data" / "sample"
         index = Path(folder, "imagenet.index")

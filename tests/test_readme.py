@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data import make_readme
+from data import make_pictures, make_readme
 from imagenet_tools import __version__, api
 from imagenet_tools.selection.words import EXPORT, SELECTION
 
@@ -15,6 +15,12 @@ ROOT = make_readme.ROOT
 @pytest.mark.parametrize("path", make_readme.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_tables_of_a_page_are_those_that_the_code_makes(path: Path) -> None:
     assert make_readme.written(path) == path.read_text(), "run: make readme"
+
+
+def test_the_chart_is_drawn_of_the_table_of_results(tmp_path: Path) -> None:
+    make_pictures.speed(tmp_path / "speed.svg")
+    drawn = (make_pictures.IMAGES / "speed.svg").read_bytes()
+    assert (tmp_path / "speed.svg").read_bytes() == drawn, "run: make readme"
 
 
 def test_every_table_is_on_a_page() -> None:
