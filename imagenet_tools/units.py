@@ -83,6 +83,7 @@ class Unit(NamedTuple):
         numbers: The meaning of class numbers, as imagenet_tools.images.numbering writes it; "" if unknown.
         probed: Whether the first bytes of images are read for their facts, or only names and sizes.
         superclasses: Whether the classes are superclasses, with which names and official labels need not agree.
+        copied: Whether the file lies in a bucket and is read from a copy, not by byte range.
     """
 
     form: str
@@ -98,6 +99,7 @@ class Unit(NamedTuple):
     numbers: str = ""
     probed: bool = True
     superclasses: bool = False
+    copied: bool = False
 
     @property
     def key(self) -> int:

@@ -114,7 +114,7 @@ def units_in(detection: Detection, source: str, root: Path, readers: Mapping[str
         return
     copy = file_copy(path)
     for unit in reader.units(replace(detection, path=copy), source, copy.parent):
-        yield unit._replace(root=str(root))
+        yield unit._replace(root=str(root), copied=True)
 
 
 def _detect(

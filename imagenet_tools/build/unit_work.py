@@ -116,10 +116,8 @@ def _watched(rows: Iterable[tuple[str, pa.RecordBatch]], unread: list[str]) -> I
 
 
 def _on_disk(unit: Unit) -> Unit:
-    """Return a unit with the root of the file that is read: that of the copy if a file in a bucket is read whole."""
-    if not is_remote(unit.path) or "images" in _reader(unit).READS.holds:
-        return unit
-    return unit._replace(root=str(file_copy(unit.path).parent))
+    """Return a unit with the root of the file that is read."""
+    return unit._replace(root=str(file_copy(unit.path).parent)) if unit.copied else unit
 
 
 def _reader(unit: Unit) -> Reader:

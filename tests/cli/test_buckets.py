@@ -15,6 +15,8 @@ from imagenet_tools.index import Index
 from imagenet_tools.storage.buckets import place_of, url_of
 from tests import s3
 from tests.cli.conftest import Run
+from tests.conftest import Extracted
+from tests.forms.dogs import Dogs
 from tests.index.test_build import tables
 from tests.index.test_machines import bytes_of
 
@@ -201,6 +203,16 @@ def test_boxes_and_labels_are_copied_once(sample: Path, served: Served, tmp_path
     again = imagenet_tools.build_index(urls, tmp_path / "there.index", workers=1)
     assert again.units["unchanged"] == len(names)
     assert served.gate.sent < (sample / BESIDE[0]).stat().st_size
+
+
+def test_boxes_whose_reader_reads_images_too_are_copied(extracted: Extracted, served: Served, tmp_path: Path) -> None:
+    served_dogs = Dogs(extracted.data)
+    served.folder = served_dogs.write_tars(tmp_path / "dogs")
+    imagenet_tools.build_index(served.folder / "annotation.tar", tmp_path / "here.index")
+    imagenet_tools.build_index(f"{served.url}/annotation.tar", tmp_path / "there.index", workers=1)
+    n_boxes = "SELECT count(*) FROM unused_boxes"  # the images are not there
+    assert imagenet_tools.open_index(tmp_path / "there.index").sql(n_boxes).fetchall() == [(len(served_dogs.stems),)]
+    assert tables(tmp_path / "there.index") == tables(tmp_path / "here.index")
 
 
 def test_a_copy_is_as_new_as_the_file(sample: Path, served: Served, tmp_path: Path) -> None:
