@@ -11,7 +11,7 @@ from imagenet_tools.build.named_folders import named_source
 from imagenet_tools.build.survey import detect, units_in, what_is
 from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import SourceError, UsageError
-from imagenet_tools.storage.buckets import Remote, is_remote, place_of, url_of
+from imagenet_tools.storage.buckets import exists, is_remote, place_of, url_of
 from imagenet_tools.store.sources import Source
 
 if TYPE_CHECKING:
@@ -99,16 +99,12 @@ def _refuse_moved(source: Source, known: Sequence[Source]) -> None:
         return
     for other in known:
         same = (other.place.name, other.forms, other.dataset) == (source.place.name, source.forms, source.dataset)
-        if same and not _exists(other.place):
+        if same and not exists(other.place):
             raise SourceError(
                 f"{url_of(source.place)}: the index has a source {other.name} of the same kind at "
                 f"{url_of(other.place)}, which no longer exists. If it was moved here, run: imagenet-tools relocate "
                 f"{other.name}={url_of(source.root)}. If this is another source, rename it."
             )
-
-
-def _exists(path: Path) -> bool:
-    return Remote(str(path)).etag() is not None if is_remote(path) else path.exists()
 
 
 def _name(root: Path, inside: str, others: Sequence[Source]) -> str:

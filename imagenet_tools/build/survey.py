@@ -16,7 +16,7 @@ from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError, SourceError
 from imagenet_tools.images.class_folders import TABLES, folders_by_wnid, is_folder, split_folders
 from imagenet_tools.images.image_rows import IMAGE_SUFFIXES, is_image_name
-from imagenet_tools.storage.buckets import Remote, is_remote, place_of, url_of
+from imagenet_tools.storage.buckets import Remote, exists, is_remote, place_of, url_of
 from imagenet_tools.store.in_bucket import file_copy
 from imagenet_tools.store.layout import is_index
 from imagenet_tools.text import count_of
@@ -150,20 +150,20 @@ def _detect_remote(path: Path, readers: Mapping[str, Reader]) -> list[Detection]
     Raises:
         SourceError: There is no file, or it is something else, which is not downloaded if its first bytes tell that.
     """
-    if Remote(str(path)).etag() is None:
+    if not exists(path):
         message = f"Found no file {url_of(path)}, expected one: name the archives of a folder in a bucket one by one."
         raise SourceError(message)
     if detections := readers["image_tars"].detect(path):
         return [_how_read(detection, path, "by byte range") for detection in detections]
-    found = _unread_remote(path)
-    if not found:
+    unread = _unread_remote(path)
+    if not unread:
         copy = file_copy(path)
         detections = _forms(copy, readers)
         if detections and all("images" not in detection.holds for detection in detections):
             return [_how_read(detection, path, "whole, from a copy") for detection in detections]
-        found = "; ".join(detection.evidence for detection in detections) or what_is(copy)
+        unread = "; ".join(detection.evidence for detection in detections) or what_is(copy)
     raise SourceError(
-        f"{url_of(path)}: found {found}. Expected a tar of images or of class tars, not compressed, or a file of "
+        f"{url_of(path)}: found {unread}. Expected a tar of images or of class tars, not compressed, or a file of "
         f"boxes or labels of at most {_MAX_COPIED_BYTES >> 30} GiB. Copy it to a folder and index it there."
     )
 

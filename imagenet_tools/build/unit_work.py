@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import os
 import stat
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.units import Reader, Unit
 
-_CHUNK_BYTES = 1 << 20
-_REMOTE_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 8 << 20
 
 # Word in the fingerprint of a unit whose images' first bytes were not read.
 _UNPROBED = "unprobed"
@@ -205,11 +203,8 @@ def _content(unit: Unit) -> str:
                 digest.update(b"absent")
             elif stat.S_ISDIR(status.st_mode):
                 digest.update("\0".join(sorted(os.listdir(path))).encode(errors="surrogateescape"))  # noqa: PTH208
-            elif is_remote(path):
-                end = offset + length if length >= 0 else status.st_size
-                digest.update(_remote_digest(Remote(path), offset, end))
             elif stat.S_ISREG(status.st_mode):
-                digest.update(_file_digest(Path(path), offset, length))
+                digest.update(_range_digest(path, offset, offset + length if length >= 0 else status.st_size))
         except OSError:
             return ""
     return digest.hexdigest()
@@ -220,19 +215,14 @@ def _digest(unit: Unit, content: str) -> str:
     return hashlib.sha256(f"{_settings(unit)} {content}".encode()).hexdigest()
 
 
-def _remote_digest(remote: Remote, start: int, end: int) -> bytes:
+def _range_digest(path: str, start: int, end: int) -> bytes:
     digest = hashlib.sha256()
-    for offset in range(start, end, _REMOTE_CHUNK_BYTES):
-        digest.update(remote.read(offset, min(_REMOTE_CHUNK_BYTES, end - offset)))
-    return digest.digest()
-
-
-def _file_digest(path: Path, offset: int, length: int) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        file.seek(offset)
-        left = length if length >= 0 else sys.maxsize
-        while left > 0 and (chunk := file.read(min(_CHUNK_BYTES, left))):
-            digest.update(chunk)
-            left -= len(chunk)
+    ranges = [(offset, min(_CHUNK_BYTES, end - offset)) for offset in range(start, end, _CHUNK_BYTES)]
+    if is_remote(path):
+        for offset, length in ranges:
+            digest.update(Remote(path).read(offset, length))
+        return digest.digest()
+    with Path(path).open("rb") as file:
+        for offset, length in ranges:
+            digest.update(os.pread(file.fileno(), length, offset))
     return digest.digest()

@@ -63,9 +63,8 @@ def fetch_records(there: Path, here: Path) -> None:
     """Copy the records of pieces that other machines have finished."""
 
     def fetch(name: str) -> None:
-        record = Remote(str(there / name)).read_all()
-        if record:
-            write_whole(here / name, record[0], replace=True, fsync=False)
+        record, _ = Remote(str(there / name)).read_all()
+        write_whole(here / name, record, replace=True, fsync=False)
 
     in_flight(partial(fetch, name) for name in Remote(str(there)).files() if not (here / name).exists())
 

@@ -96,6 +96,11 @@ def url_of(path: str | os.PathLike[str]) -> str:
     return f"{match[1]}://{match[2]}/{match[3] or ''}" if match else os.fspath(path)
 
 
+def exists(path: Path) -> bool:
+    """Return True if there is a file or folder at a path, or a file at a URL."""
+    return Remote(str(path)).etag() is not None if is_remote(path) else path.exists()
+
+
 def copy_of(path: Path) -> Path:
     """Return the folder of this machine with the copy of a folder or a file in a bucket."""
     return _cache() / "read" / str(path).replace(":", "").lstrip("/")
