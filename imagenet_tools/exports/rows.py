@@ -15,6 +15,7 @@ from imagenet_tools.exports import arrays
 from imagenet_tools.exports.writer import Box, Origin, Row
 from imagenet_tools.images.transform import Change, mode_after
 from imagenet_tools.storage.files import inside
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.writer import Shard
     from imagenet_tools.store.store import Store
 
-# ImageNet names PNG files .JPEG too.
-_ENCODINGS_NAMED_JPEG = ("jpeg", "png")
 _RAW = (PLANAR, INTERLEAVED, DEFLATED_PLANAR)
 _PLACE_COLUMNS = ("source", "file", "offset", "length", "member", "position", "compression", "encoding")
 
@@ -198,12 +197,19 @@ def _raster_after(raster: Columns, changed: Sequence[Changed]) -> Columns:
 
 
 def _suffixes(columns: Columns, changed: Sequence[Changed]) -> Iterator[str]:
-    rows = zip(columns["file"], columns["offset"], columns["compression"], columns["encoding"], changed, strict=True)
-    for file, offset, compression, encoding, (change, _) in rows:
+    names = ("image_id", "file", "offset", "compression", "encoding")
+    for (image_id, file, offset, compression, encoding), (change, _) in zip(
+        zip(*(columns[name] for name in names), strict=True), changed, strict=True
+    ):
         if change is None and offset == 0 and compression is None:  # a file of its own
             name = file.rpartition("/")[2]
             yield name[name.rindex(".") :] if "." in name[1:] else ".JPEG"
-        elif change is None and (encoding not in _ENCODINGS_NAMED_JPEG or compression in _RAW):
-            yield f".{encoding}"
-        else:
+        elif change is not None or encoding in (None, "jpeg") or _is_imagenets_png(image_id, encoding, compression):
             yield ".JPEG"
+        else:
+            yield f".{encoding}"
+
+
+def _is_imagenets_png(image_id: str, encoding: str, compression: str | None) -> bool:
+    """Return True for the PNG that ImageNet's archives call .JPEG; a PNG made of raw values is none of them."""
+    return encoding == "png" and compression not in _RAW and keeps_imagenet_name(image_id)

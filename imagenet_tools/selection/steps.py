@@ -34,7 +34,7 @@ REASONS = {
     "exclude": "on a list that was excluded",
     "boxed": "has no boxes",
     "problem": "its bytes are damaged, as the column problem says",
-    "unreadable": "no image can be read from its bytes",
+    "unreadable": "no image can be read from its bytes, or it was indexed with --no-probe",
     "unboxed": "has no boxes, and a detector must not learn it as background",
     "bad_boxes": "none of its boxes can be used",
     "small": "smaller than the loader takes",
