@@ -11,6 +11,7 @@ import click
 
 from imagenet_tools.cli.printing import note
 from imagenet_tools.errors import UsageError
+from imagenet_tools.selection.choice import pairs
 from imagenet_tools.selection.words import SELECTION, Word
 from imagenet_tools.text import did_you_mean
 
@@ -190,7 +191,10 @@ selection_options = word_options(SELECTION, CHOOSE)
 def chosen_words(words: Iterable[Word] = SELECTION) -> dict[str, Any]:
     """Return the values of the words that the user set, by keyword."""
     values = click.get_current_context().meta
-    return {word.keyword: values[word.keyword] for word in words if word.keyword in values}
+    chosen = {word: values[word.keyword] for word in words if word.keyword in values}
+    return {
+        word.keyword: pairs(word.flag, value) if word.kind == "pairs" else value for word, value in chosen.items()
+    }
 
 
 def open_index(path: Path | None = None) -> Index:

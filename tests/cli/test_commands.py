@@ -207,6 +207,18 @@ def test_a_dry_run_prints_the_same_plan_and_writes_nothing(run: Run, tmp_path: P
 # ---- exit codes
 
 
+def test_values_and_tables_are_given_as_pairs(run: Run, index: Index, tmp_path: Path) -> None:
+    """Both flags may be repeated, and mean what Index.select() takes as a mapping."""
+    table = tmp_path / "scores.csv"
+    table.write_text("dataset,image_id,score\n" + "".join(f"{i.dataset},{i.image_id},1\n" for i in index.images[:3]))
+    words = ["--where", "width >= $low AND width < $high AND s.score = 1", "--with", f"s={table}"]
+    ran = run("info", "--json", *words, "--parameter", "low=1", "--parameter", "high=100000")
+    assert ran.code == 0, ran.err
+    assert sum(row["images"] for row in json.loads(ran.out)["chosen"]) == 3
+    ran = run("info", *words, "--parameter", "low")
+    assert (ran.code, ran.err) == (2, "error: --parameter low: expected NAME=VALUE, each name once.\n")
+
+
 def test_0_and_notes_on_stderr(run: Run) -> None:
     ran = run("tree", "dog", "--depth", "0")
     assert ran.code == 0 and ran.out.startswith("dog.n.01 n02084071")
