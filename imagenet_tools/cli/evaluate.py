@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,7 @@ from imagenet_tools.storage.files import refuse_taken, whole, write_whole
 
 
 @options.make_command("evaluate")
-@click.argument("predictions", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("predictions", nargs=-1, required=True, type=options.EXISTING)
 @click.option("--rows", metavar="ORDER|FILE", help="The order of the rows: numbers, folders, or a list of images.")
 @click.option("--labels", metavar="LIST", help="The published list that numbers the classes.")
 @click.option(
@@ -21,7 +22,7 @@ from imagenet_tools.storage.files import refuse_taken, whole, write_whole
     "truths",
     metavar="FILE",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.EXISTING_FILE,
     help="More labels of the images: multilabel, ImageNet-X, or lists of labels. Repeatable.",
 )
 @click.option(
@@ -33,19 +34,19 @@ from imagenet_tools.storage.files import refuse_taken, whole, write_whole
 @click.option(
     "--unknown",
     metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.EXISTING_FILE,
     help="Outputs for images of no class, as ImageNet-O's: AUPR.",
 )
 @click.option(
     "--boxes",
     metavar="PATH",
-    type=click.Path(path_type=Path, exists=True),
+    type=options.EXISTING,
     help="What has the true boxes, to score predicted ones: an index, an export, a source, COCO's instances.",
 )
 @click.option(
     "--blacklist",
     metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=options.EXISTING_FILE,
     help="Pairs of image and class that ILSVRC's detection score leaves out, of the devkit.",
 )
 @click.option(
@@ -55,15 +56,9 @@ from imagenet_tools.storage.files import refuse_taken, whole, write_whole
 @options.root_option
 def command(
     predictions: tuple[Path, ...],
-    rows: str | None,
-    labels: str | None,
-    truths: tuple[Path, ...],
-    classes: tuple[str, ...],
-    unknown: Path | None,
-    boxes: Path | None,
-    blacklist: Path | None,
     output: Path | None,
     report: Path | None,
+    **keywords: Any,  # the other options: keyword arguments of imagenet_tools.evaluate
 ) -> None:
     """Score predictions, and compare models.
 
@@ -94,16 +89,7 @@ def command(
     """
     for path in filter(None, (output, report)):
         refuse_taken(str(path))
-    result = imagenet_tools.evaluate(
-        predictions,
-        rows=rows,
-        labels=labels,
-        truths=truths,
-        classes=classes,
-        unknown=unknown,
-        boxes=boxes,
-        blacklist=blacklist,
-    )
+    result = imagenet_tools.evaluate(predictions, **keywords)
     if output is not None:
         import pyarrow.parquet as pq
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
-from imagenet_tools.cli.printing import note, print_json
+from imagenet_tools.cli.printing import note
 from imagenet_tools.errors import UsageError
-from imagenet_tools.text import printable
 
 
 @options.make_command("explore")
@@ -22,7 +21,7 @@ from imagenet_tools.text import printable
 @click.option(
     "--predictions",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=options.EXISTING,
     metavar="FILE",
     help="Show predictions too: a file as `evaluate` reads it. Repeatable.",
 )
@@ -72,17 +71,11 @@ def command(
     if copy is not None:
         wnids = [options.note_sense(site.index.resolve(text)) for text in under]
         n_problems = server.copy(site, copy, wnids)
-        if options.as_json():
-            print_json({"path": str(copy), "problems": n_problems})
-        else:
-            click.echo(printable(str(copy)))
+        options.deliver(str(copy), {"path": str(copy), "problems": n_problems})
         return PROBLEMS if n_problems else DONE
 
     def announce(address: str) -> None:
-        if options.as_json():
-            print_json({"address": address})
-        else:
-            click.echo(address)
+        options.deliver(address, {"address": address})
         sys.stdout.flush()
         note("Ctrl-C ends the website.")
         if not no_browser:

@@ -21,7 +21,7 @@ from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
 from imagenet_tools.storage.buckets import on_disk, path_of, url_of
 from imagenet_tools.storage.executors import ray_cluster
-from imagenet_tools.text import count_of, printable
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
@@ -75,7 +75,7 @@ class ExportCommand(options.Command):
 @options.word_options(EXPORT, options.WRITE)
 @click.option("--dry-run", is_flag=True, help="Report what would be written and left out, and write nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if images cannot be decoded.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
+@options.workers_option
 @options.shard_option
 @options.ray_option
 @options.root_option
@@ -138,10 +138,9 @@ def _print_plan(plan: Plan, dest: Path) -> int:
 
 
 def _print_shard(dest: Path, shard: str, n_images: int, n_all: int) -> int:
-    if options.as_json():
-        print_json({"dest": url_of(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
-    else:
-        click.echo(printable(f"{url_of(dest)}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"))
+    text = f"{url_of(dest)}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"
+    options.deliver(text, {"dest": url_of(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
+    if not options.as_json():
         note(f"when all shards are done: imagenet-tools merge {shlex.quote(url_of(dest))}")
     return DONE
 

@@ -15,7 +15,7 @@ from imagenet_tools.storage.executors import ray_cluster
 
 @options.make_command("merge")
 @click.argument("target", type=options.PATH)
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core.")
+@options.workers_option
 @options.ray_option
 @click.option("--strict", is_flag=True, help="Exit with 1 if there are problems.")
 def command(target: Path, workers: int | None, ray: str | None, strict: bool) -> int:

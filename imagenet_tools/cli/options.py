@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagenet_tools.cli.printing import note
+from imagenet_tools.cli.printing import note, print_json
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.choice import pairs
 from imagenet_tools.selection.words import SELECTION, Word
-from imagenet_tools.text import did_you_mean
+from imagenet_tools.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     from imagenet_tools.catalogue.terms import ResolvedSynset
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 PATH = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True)
+EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+TOML_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: object) -> None:
@@ -100,10 +103,13 @@ shard_option = click.option(
     help="Do only share I of N, such as 0/3. `merge` joins the shares; they may be done on several machines.",
 )
 ray_option = click.option("--ray", metavar="ADDRESS", help="Work on a Ray cluster: auto, or host:port.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Number of processes. Default: one a core."
+)
 output_file_option = click.option("-o", "--output", type=PATH, help="Write to this file, which must not exist.")
 recipe_option = click.option(
     "--recipe",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=TOML_FILE,
     metavar="FILE|LOCK",
     cls=HeadedOption,
     heading=CHOOSE,
@@ -138,6 +144,14 @@ def make_command(
 def as_json() -> bool:
     """Return True if --json is set."""
     return "as_json" in click.get_current_context().meta
+
+
+def deliver(text: str, facts: object) -> None:
+    """Print a text, or with --json the facts in it."""
+    if as_json():
+        print_json(facts)
+    else:
+        click.echo(printable(text))
 
 
 def index_path() -> Path | None:
@@ -192,9 +206,7 @@ def chosen_words(words: Iterable[Word] = SELECTION) -> dict[str, Any]:
     """Return the values of the words that the user set, by keyword."""
     values = click.get_current_context().meta
     chosen = {word: values[word.keyword] for word in words if word.keyword in values}
-    return {
-        word.keyword: pairs(word.flag, value) if word.kind == "pairs" else value for word, value in chosen.items()
-    }
+    return {word.keyword: pairs(word.flag, value) if word.kind == "pairs" else value for word, value in chosen.items()}
 
 
 def open_index(path: Path | None = None) -> Index:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import note, print_json, print_text
+from imagenet_tools.cli.printing import print_json, print_notes, print_text
 from imagenet_tools.text import printable
 
 _KINDS = ("tree", "classes", "sizes", "aspect", "boxes", "splits", "problems")
@@ -40,8 +40,7 @@ def command(kind: str, by: str, recipe: Path | None, output: Path | None) -> Non
     """
     selection = options.choose(options.open_index(), recipe)
     chart = selection.plot(kind, by=by)
-    for text in selection.notes():
-        note(f"note: {text}")
+    print_notes(selection)
     if output is not None:
         chart.save(output)
     if options.as_json():

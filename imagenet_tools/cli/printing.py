@@ -65,7 +65,13 @@ def steps_json(selection: Selection) -> list[dict[str, object]]:
 def print_steps(selection: Selection, *, notes: bool = True) -> None:
     """Print how many images each step of a selection keeps and leaves out, and why; `notes` go to stderr."""
     print_table(STEP_HEAD, [step.cells() for step in selection.steps()], fit=False)
-    for text in selection.notes() if notes else ():
+    if notes:
+        print_notes(selection)
+
+
+def print_notes(selection: Selection) -> None:
+    """Print the notes of a selection to stderr."""
+    for text in selection.notes():
         note(f"note: {text}")
 
 

@@ -6,8 +6,6 @@ import click
 
 import imagenet_tools
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import print_json
-from imagenet_tools.text import printable
 
 
 @options.make_command("relocate")
@@ -28,7 +26,4 @@ def command(pairs: tuple[str, ...]) -> None:
     from imagenet_tools.store.sources import parse_roots
 
     roots = imagenet_tools.relocate(parse_roots(pairs), options.index_path())
-    if options.as_json():
-        print_json(roots)
-    else:
-        click.echo(printable("\n".join(f"{name}: {root}" for name, root in roots.items())))
+    options.deliver("\n".join(f"{name}: {root}" for name, root in roots.items()), roots)

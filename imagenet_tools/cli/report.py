@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import print_json
 from imagenet_tools.errors import UsageError
-from imagenet_tools.text import printable
 
 
 @options.make_command("report")
@@ -40,7 +38,4 @@ def command(path: Path | None, output: Path) -> None:
     else:
         raise UsageError(f"{path}: found neither an index nor an export. Expected the folder of one.")
     write_whole(output, data)
-    if options.as_json():
-        print_json({"path": str(output), "bytes": len(data)})
-    else:
-        click.echo(printable(str(output)))
+    options.deliver(str(output), {"path": str(output), "bytes": len(data)})

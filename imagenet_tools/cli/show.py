@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
-from imagenet_tools.cli.printing import note, print_json, terminal_columns
+from imagenet_tools.cli.printing import note, print_notes, terminal_columns
 from imagenet_tools.errors import UnknownSynsetError, UsageError
 from imagenet_tools.selection.words import SELECTION
-from imagenet_tools.text import count_of, printable
+from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,16 +61,15 @@ def command(target: str | None, n: int, output: Path | None, recipe: Path | None
         picture = pictures.contact_sheet(rows) if alone is None else alone
         protocol = terminal.protocol(os.environ, is_terminal=sys.stdout.isatty())
         if output is None and protocol is not None and not options.as_json():
-            picture.thumbnail((_terminal_pixels(), picture.height))
+            pixels = max(terminal_columns() or 0, 40) * _LETTER_PIXELS
+            picture.thumbnail((pixels, picture.height))
             sys.stdout.write(terminal.escape_codes(picture, protocol))
             return _code(rows)
         data = pictures.as_bytes(picture, "PNG")
     path = output or Path(tempfile.mkdtemp(prefix="imagenet-tools-"), re.sub(r"[^\w.-]", "_", title) + ".png")
     write_whole(path, data)
-    if options.as_json():
-        print_json({"path": str(path), "images": [tile.caption for row in rows for tile in row.tiles] or [title]})
-    else:
-        click.echo(printable(str(path)))
+    captions = [tile.caption for row in rows for tile in row.tiles]
+    options.deliver(str(path), {"path": str(path), "images": captions or [title]})
     return _code(rows)
 
 
@@ -120,11 +119,5 @@ def _sheet(target: str | None, recipe: Path | None, n: int, *, large: bool) -> l
     selection = options.choose(index, recipe)
     if target is not None:
         selection = selection.under(options.note_sense(index.resolve(target)), *selection.choice.under)
-    for text in selection.notes():
-        note(f"note: {text}")
+    print_notes(selection)
     return sheet_rows(selection, n, fit=(2 * TILE[0], 2 * TILE[1]) if large else TILE)
-
-
-def _terminal_pixels() -> int:
-    """Return about the width of the terminal in pixels."""
-    return max(terminal_columns() or 0, 40) * _LETTER_PIXELS

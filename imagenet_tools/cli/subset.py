@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @options.make_command("subset")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.toml")
+@click.argument("file", type=options.TOML_FILE, metavar="FILE.toml")
 @options.selection_options
 @click.option("--lock", "pin", is_flag=True, help="Lock the images in FILE.lock.toml, with their ids beside it.")
 @click.option("--check", is_flag=True, help="Report the images of FILE.lock.toml that the index does not have.")

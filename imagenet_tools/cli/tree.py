@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import click
 
 from imagenet_tools.cli import options
-from imagenet_tools.cli.printing import note, print_json, print_text, terminal_columns
+from imagenet_tools.cli.printing import note, print_json, print_notes, print_text, terminal_columns
 from imagenet_tools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def _counted(synset: str, words: dict[str, Any], counts: Literal["images", "boxe
         classes = read_list(text, index.synset) if text is not None else None
         return _Counted(index.resolve(synset), classes, index.counts(unit, classes=classes), unit)
     selection = index.select(**words)
-    for text in selection.notes():
-        note(f"note: {text}")
+    print_notes(selection)
     classes = list(selection.choice.classes.wnids) if selection.choice.classes else None
     direct = plots.by_row(plots.counts_by_class(selection, unit))
     return _Counted(index.resolve(synset), classes, direct, unit)
