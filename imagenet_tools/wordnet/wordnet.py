@@ -194,6 +194,13 @@ def mask_of(rows: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def sums_of(rows: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the sum of the values at each row, whole numbers: (82,115,); a row may be there several times."""
+    sums = np.zeros(len(load().offsets), np.int64)
+    np.add.at(sums, np.asarray(rows, np.intp), np.asarray(values, np.int64))
+    return sums
+
+
 # ---- rows by text
 
 
