@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.catalogue import changes, given_lists, image_lists, terms
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection import difference_causes, lock, recipe, steps
+from imagenet_tools.selection import lock, recipe, steps
 from imagenet_tools.storage.buckets import refuse_url
-from imagenet_tools.store.connection import quoted
+from imagenet_tools.store.connection import add_image_lists, quoted, read_files
 from imagenet_tools.store.layout import MANIFEST, read_manifest
-from imagenet_tools.text import html_of
+from imagenet_tools.text import are, count_of, html_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
     from imagenet_tools.selection.lock import Lock
@@ -310,7 +311,7 @@ def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str, notes: list
             else:
                 sql.execute(f"CREATE VIEW {name} AS FROM {_images_sql(text, kind)}")
         if by in ("id", "photo"):
-            notes += difference_causes.why(sql, _indexes(a, b, kinds), besides=(a, b))
+            notes += _causes(sql, _indexes(a, b, kinds), besides=(a, b))
         cursor = sql.execute(_QUERIES[by])
         while rows := cursor.fetchmany(_ROWS_AT_ONCE):
             for row in map(Difference._make, rows):
@@ -345,3 +346,51 @@ def _indexes(a: str, b: str, kinds: tuple[str, str]) -> dict[str, list[Path]]:
 def _bytes_differ(stores: Iterable[Store], key: str) -> bool:
     dataset, _, image_id = key.partition("/")
     return len({store.image(image_id, dataset=dataset).read() for store in stores}) > 1
+
+
+# ---- Reasons that published image lists and the problems of an index give
+
+# The photos of one side alone.
+_ALONE = """
+CREATE TEMP VIEW alone AS
+    SELECT coalesce(a.photo, b.photo) AS photo, CASE WHEN b.photo IS NULL THEN 'a' ELSE 'b' END AS side
+    FROM (SELECT DISTINCT photo FROM a) AS a FULL JOIN (SELECT DISTINCT photo FROM b) AS b USING (photo)
+    WHERE a.photo IS NULL OR b.photo IS NULL
+"""
+# A list tells why if all of it is on one side alone, or all photos of that side alone are on it.
+_BY_LIST = """
+    SELECT side, list, count(*) AS n, any_value(n_listed) AS n_listed, any_value(n_alone) AS n_alone
+    FROM alone JOIN image_lists USING (photo)
+    JOIN (SELECT list, count(*) AS n_listed FROM image_lists GROUP BY ALL) USING (list)
+    JOIN (SELECT side, count(*) AS n_alone FROM alone GROUP BY ALL) USING (side)
+    WHERE NOT list_contains($1, list) GROUP BY side, list HAVING n = n_alone OR n = any_value(n_listed) ORDER BY ALL
+"""
+_BY_PROBLEM = r"""
+    SELECT code, count(DISTINCT photo) AS n FROM alone
+    JOIN (SELECT code, coalesce(image_id, regexp_extract(coalesce(member, file), '([^/]+?)(\.[^./]*)?$', 1)) AS stem
+          FROM {problems}) ON stem = photo
+    WHERE side = $1 GROUP BY code ORDER BY ALL
+"""
+
+
+def _causes(
+    sql: duckdb.DuckDBPyConnection, problems: Mapping[str, Sequence[Path]], *, besides: Sequence[str]
+) -> Iterator[str]:
+    """Yield a sentence for each reason why one of the relations a and b lacks photos that the other has.
+
+    Args:
+        sql: A connection with the relations `a` and `b`, each with the column photo.
+        problems: The files of the table problems of a side, "a" or "b", that is an index.
+        besides: What is compared; an image list does not tell its own photos.
+    """
+    sql.execute(_ALONE)
+    add_image_lists(sql)
+    compared = [found.name for text in besides if (found := image_lists.find(text)) is not None]
+    for side, name, n, n_listed, n_alone in sql.execute(_BY_LIST, [compared]).fetchall():
+        of_side = f"{n:,} of the {count_of(n_alone, 'photo')} only in {side.upper()} {are(n)} on the image list {name}"
+        yield f"{of_side}, which has {n_listed:,}."
+    for lacking, other in (("b", "a"), ("a", "b")):
+        if files := problems.get(lacking):
+            query = _BY_PROBLEM.format(problems=read_files("read_parquet", files))
+            for code, n in sql.execute(query, [other]).fetchall():
+                yield f"{count_of(n, 'photo')} only in {other.upper()}: {lacking.upper()} reports the problem {code}."

@@ -70,12 +70,8 @@ def counts_by_class(selection: Selection, by: str) -> Counter[str]:
 
 def by_row(counts: Mapping[str, int]) -> npt.NDArray[np.int64]:
     """Return counts by wnid as an array by row of wordnet: (82,115,). Classes outside WordNet are left out."""
-    direct = np.zeros(len(wordnet.load().offsets), np.int64)
-    for wnid, n in counts.items():
-        row = wordnet.find_row(wnid)
-        if row is not None:
-            direct[row] = n
-    return direct
+    known = [wnid for wnid in counts if wordnet.find_row(wnid) is not None]
+    return wordnet.sums_of(wordnet.rows_of(known), [counts[wnid] for wnid in known])
 
 
 def tree_chart(counts: Mapping[str, int], by: str = "images", *, right: Mapping[str, int] | None = None) -> Chart:

@@ -349,10 +349,8 @@ class Selection:
         Example:
             index.select(under="dog").counts_by_row().sum()
         """
-        counts = wordnet.mask_of([]).astype("int64")
-        for counted in self.counts().values():
-            counts[wordnet.rows_of(counted)] += list(counted.values())
-        return counts
+        pairs = [pair for counted in self.counts().values() for pair in counted.items()]
+        return wordnet.sums_of(wordnet.rows_of(wnid for wnid, _ in pairs), [n for _, n in pairs])
 
     def left_out(self) -> dict[str, int]:
         """Return how many images of the index are left out, by the step that does it, in the order of the steps.

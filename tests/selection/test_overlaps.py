@@ -7,7 +7,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
-from imagenet_tools.selection import overlaps
+from imagenet_tools.selection.classes import overlapping
 from imagenet_tools.wordnet import hierarchy
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
@@ -31,7 +31,7 @@ def test_equal_classes_and_those_above_and_below_are_left_out(animals: Index) ->
     assert chosen.left_out() == {"overlap": 10}
     note = "overlap with n02087551,n02121808: 5 classes left out: 2 are its classes, 2 are below one, 1 are above one"
     assert note in chosen.notes()
-    assert overlaps.shared(ALL, f"{HOUND},{CAT}") == {
+    assert overlapping(ALL, f"{HOUND},{CAT}") == {
         DOG: "above",
         BEAGLE: "below",
         HOUND: "equal",
@@ -65,7 +65,7 @@ def test_the_rule_is_the_closure_of_wordnet() -> None:
     """No class that is left shares a synset of the target's subtree or the way up to the root with it."""
     whole = imagenet_tools.classes("imagenet12k").wnids
     target = imagenet_tools.classes("imagenet100-cmc").wnids
-    found = overlaps.shared(whole, "imagenet100-cmc")
+    found = overlapping(whole, "imagenet100-cmc")
     for wnid in target:
         near = {*hierarchy.ancestors(wnid), *hierarchy.descendants(wnid)}
         assert near.isdisjoint(set(whole) - found.keys())
