@@ -125,18 +125,6 @@ def masked(predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, 
         yield "aurra", measures.Measure("AURRA", area, len(right), "area under the response rate accuracy curve")
 
 
-def anomaly_scores(predictions: Predictions, rows: Ints, columns: Ints) -> Floats:
-    """Return -max softmax of each row over some columns of the outputs, as ImageNet-O's authors."""
-    if predictions.outputs is None:
-        raise UsageError(
-            f"{predictions.name}: found no outputs of all classes. Expected logits or probabilities, (images, "
-            "classes), to score images of no class."
-        )
-    confidence = rank_among(predictions.outputs, rows, columns, are_logits=predictions.norms is not None)[1]
-    anomaly: Floats = -confidence
-    return anomaly
-
-
 def _of_data_set(aligned: Alignment) -> tuple[ListedClasses | None, str]:
     """Return the classes of the data set that the images are of, and whose they are in words."""
     if aligned.folders:

@@ -16,12 +16,12 @@ from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import detections, metrics
 from imagenet_tools.evaluation import truths as truth_files
 from imagenet_tools.evaluation.alignment import ROWS, align
-from imagenet_tools.evaluation.class_lists import anomaly_scores, by_list, masked
+from imagenet_tools.evaluation.box_scores import DetectionScores, detection_scores, localisation
+from imagenet_tools.evaluation.class_lists import by_list, masked
 from imagenet_tools.evaluation.corruptions import CONVENTION, Condition, CorruptionErrors, divided
-from imagenet_tools.evaluation.detection_scores import DetectionScores, detection_scores
 from imagenet_tools.evaluation.files import distinct_names, read_all, read_rows
-from imagenet_tools.evaluation.localisation import localisation
 from imagenet_tools.evaluation.measures import Measure, of_rows
+from imagenet_tools.evaluation.outputs import rank_among
 from imagenet_tools.evaluation.scores import N_SHOWN, ModelScores, scores_of
 from imagenet_tools.text import count_of, html_of
 from imagenet_tools.wordnet import wordnet
@@ -295,9 +295,10 @@ def _out_of_distribution(predictions: Predictions, aligned: Alignment, path: Pat
         raise UsageError(
             f"{predictions.name}: expected outputs and images of the 200 classes of imagenet-o, to compare with."
         )
-    known = anomaly_scores(predictions, aligned.rows[is_class], columns)
-    unknown = anomaly_scores(other, np.arange(len(other)), columns)
-    scores = np.concatenate([known, unknown])
+    rows = aligned.rows[is_class]
+    known = rank_among(predictions.outputs, rows, columns, are_logits=predictions.norms is not None)[1]
+    unknown = rank_among(other.outputs, np.arange(len(other)), columns, are_logits=other.norms is not None)[1]
+    scores = -np.concatenate([known, unknown])
     positive = np.arange(len(scores)) >= len(known)
     convention = (
         "average precision of -max softmax over the 200 classes of imagenet-o, as its authors; "

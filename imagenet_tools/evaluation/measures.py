@@ -72,6 +72,14 @@ def mean(name: str, convention: str, values: Floats, *, is_share: bool = False) 
     return Measure(name, float(values.mean()), len(values), convention, None, *interval, is_share)
 
 
+def class_mean(name: str, convention: str, right: Bools, truth: Ints, n_classes: int) -> Measure:
+    """Return the mean of the classes' shares of right rows, of classes that have rows, with its bootstrap interval."""
+    n, n_right = metrics.by_class(right, truth, n_classes)
+    n_right, n = n_right[n > 0], n[n > 0]
+    interval = of_counts(np.concatenate([n_right, n - n_right]), metrics.class_means)
+    return Measure(name, float((n_right / n).mean()), len(right), convention, None, *interval)
+
+
 def of_counts(counts: Ints, statistic: Callable[[Ints], Floats]) -> Interval:
     """Return the bootstrap interval of a figure that depends on the number of rows of each kind.
 

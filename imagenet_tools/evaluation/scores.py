@@ -167,12 +167,8 @@ def _flat(aligned: Alignment) -> Iterator[tuple[str, Measure]]:
     if ranks_five(aligned):
         yield "top5", measures.share("top-5", f"{label} is among the best 5", metrics.hits(top, truth, 5))
     if aligned.is_sorted:
-        n, n_right = metrics.by_class(right, truth, aligned.n_true)
-        kinds = np.concatenate([n_right, n - n_right])
-        interval = measures.of_counts(kinds, metrics.class_means)
-        value = float((n_right / n).mean())
         convention = "mean of the classes' top-1"
-        yield "class_mean", Measure("mean of classes", value, len(truth), convention, None, *interval)
+        yield "class_mean", measures.class_mean("mean of classes", convention, right, truth, aligned.n_true)
 
 
 def _hierarchical(aligned: Alignment) -> dict[str, Measure]:

@@ -39,18 +39,13 @@ class TrueBoxes:
         """Return the boxes of some images: (n,), bool."""
         places = np.cumsum(kept) - 1
         boxes = kept[self.image_places]
+        of_images = ("images", "sizes", "orientations", "splits", "is_partial")
+        columns = {name: getattr(self, name)[kept] for name in of_images}
+        columns |= {name: getattr(self, name)[boxes] for name in ("classes", "edges", "areas", "crowds")}
         return replace(
             self,
-            images=self.images[kept],
-            sizes=self.sizes[kept],
-            orientations=self.orientations[kept],
-            splits=self.splits[kept],
-            is_partial=self.is_partial[kept],
+            **columns,
             image_places=places[self.image_places[boxes]],
-            classes=self.classes[boxes],
-            edges=self.edges[boxes],
-            areas=self.areas[boxes],
-            crowds=self.crowds[boxes],
             image_of={key: int(places[place]) for key, place in self.image_of.items() if kept[place]},
             notes=self.notes + tuple(filter(None, notes)),
         )

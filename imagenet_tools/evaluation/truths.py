@@ -31,16 +31,16 @@ from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import measures, metrics
 from imagenet_tools.evaluation.files import stem_of
-from imagenet_tools.evaluation.measures import Measure
 from imagenet_tools.evaluation.scores import ranks_five
 from imagenet_tools.text import count_of
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from imagenet_tools.evaluation.alignment import Alignment
+    from imagenet_tools.evaluation.measures import Measure
     from imagenet_tools.evaluation.metrics import Ints
 
 _N_WORST = 100  # classes of ImageNet-X's worst_100_classes
@@ -50,6 +50,7 @@ _LABEL_KEYS = (
     "objects",
 )  # fmt: skip
 _NO_LABEL = "-1"  # ReImageNet's for an image of which its authors are not sure
+_AS_PUBLISHED = "as published: the best class is correct or unclear; problematic images left out; mean of classes"
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError)
 _EXPECTED = (
     "Expected ImageNet multilabel's JSON or csv, ImageNet-X's factors as JSON lines, or a table of images and lists of "
@@ -79,7 +80,9 @@ class LabelSets:
                 convention = "the best class is correct or unclear; problematic images left out; mean of the images"
             yield f"{key}_top1", measures.share(f"{self.name}, top-1", convention, right)
             if self.is_multilabel:
-                yield f"{key}_class_mean", self._class_mean(aligned, rows, right)
+                name, truth = f"{self.name}, mean of classes", aligned.truth[rows]
+                mean = measures.class_mean(name, _AS_PUBLISHED, right, truth, aligned.n_true)
+                yield f"{key}_class_mean", mean
             hard_rows = np.array([n for n, i in enumerate(aligned.images.tolist()) if i in self.hardest], np.int64)
             if len(hard_rows):
                 hard_valid = self._valid(aligned, hard_rows, (self.hardest,))
@@ -97,19 +100,10 @@ class LabelSets:
             if len(recalls):
                 yield f"{key}_recall", measures.mean(f"{self.name}, k labels", convention, recalls, is_share=True)
 
-    def _class_mean(self, aligned: Alignment, rows: Ints, right: Any) -> Measure:
-        n, n_right = metrics.by_class(right, aligned.truth[rows], aligned.n_true)
-        present = n > 0
-        interval = measures.of_counts(np.concatenate([n_right[present], (n - n_right)[present]]), metrics.class_means)
-        value = float((n_right[present] / n[present]).mean())
-        convention = "as published: the best class is correct or unclear; problematic images left out; mean of classes"
-        return Measure(f"{self.name}, mean of classes", value, len(rows), convention, None, *interval)
-
-    def _valid(self, aligned: Alignment, rows: Ints, of: Iterable[Mapping[str, tuple[str, ...]]]) -> Ints:
+    def _valid(self, aligned: Alignment, rows: Ints, sources: Sequence[Mapping[str, tuple[str, ...]]]) -> Ints:
         """Return the valid labels of rows as places of classes, -2 for others, -1 behind the last: (rows, most)."""
         index = labels.index_of(aligned.classes)
         images = aligned.images[rows].tolist()
-        sources = list(of)
         sets = [list(dict.fromkeys(w for source in sources for w in source.get(image, ()))) for image in images]
         valid = np.full((len(sets), max(map(len, sets), default=1)), -1, np.int64)
         for row, wnids in enumerate(sets):

@@ -1,10 +1,14 @@
-"""Score detections: mean average precision by ILSVRC's rule, and by COCO's through pycocotools.
+"""Score predicted boxes: detections by ILSVRC's rule and COCO's, and ILSVRC's localisation error.
 
-ILSVRC's rule is that of eval_detection.m in the devkits from 2014 on. The detections of an image come by falling score.
-Each takes the free box of its class that it meets best. Their intersection over union must be at least
+ILSVRC's rule for detections is that of eval_detection.m in the devkits from 2014 on. The detections of an image come by
+falling score. Each takes the free box of its class that it meets best. Their intersection over union must be at least
 min(0.5, wh / ((w + 10)(h + 10))), of the box's width and height; pixels are inclusive. Pairs of image and class on the
 blacklist do not count. The average precision of a class is the area under the envelope of precision over recall, as
-Pascal VOC's since 2010.
+Pascal VOC's since 2010. COCO's figures are those of pycocotools.
+
+A localisation is right if its class, one of five, is the label, and its box has an intersection over union of at least
+0.5 with a true box of the label. Pixels are inclusive. Since 2013 the devkit leaves out 1,762 validation images, whose
+boxes are unsatisfactory.
 """
 
 from __future__ import annotations
@@ -17,18 +21,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.evaluation.measures import Measure
+from imagenet_tools.catalogue import image_lists
+from imagenet_tools.errors import UsageError
+from imagenet_tools.evaluation.measures import Measure, share
 from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from imagenet_tools.evaluation.alignment import Alignment
     from imagenet_tools.evaluation.detections import PlacedDetections
-    from imagenet_tools.evaluation.files import Texts
+    from imagenet_tools.evaluation.files import Predictions, Texts
     from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
     from imagenet_tools.evaluation.true_boxes import TrueBoxes
 
 _THRESHOLDS = "IoU at least min(0.5, wh / ((w + 10)(h + 10))), inclusive pixels"
+_MIN_OVERLAP = 0.5  # of a localisation
+_BLACKLIST = "ilsvrc2012-val-blacklist"
 _INSTALL = "COCO's figures need pycocotools: pip install 'imagenet-tools[coco]'"
 
 # COCOeval.stats: the key, the name and the convention of the first figures.
@@ -192,3 +201,47 @@ def _coco_dataset(true: TrueBoxes, ids: Mapping[str, int]) -> dict[str, Any]:
 
 def _corners(edges: Floats) -> Floats:
     return np.stack(bbox.coco(*edges.T, width=1, height=1), axis=1)
+
+
+# ---- localisation
+
+
+def localisation(predictions: Predictions, aligned: Alignment, true: TrueBoxes) -> Iterator[tuple[str, Measure]]:
+    """Yield the localisation error without the blacklisted images, and with them; keys of measures."""
+    has_box, right = _located(predictions, aligned, true)
+    if not has_box.any():
+        raise UsageError(
+            f"{true.name}: found no boxes of the images of {predictions.name} with their labels. Expected the boxes of "
+            "the predicted images: an index of them, or LOC_val_solution.csv."
+        )
+    without = int((~has_box).sum())
+    left_out = f"; {without:,} images without a true box left out" if without else ""
+    rule = "one of 5 classes is the label, and its box has IoU of at least 0.5 with a true box, inclusive pixels"
+    listed = np.isin(aligned.images.astype(str), image_lists.get(_BLACKLIST).images)
+    kept = has_box & ~listed
+    if kept.any() and listed.any():
+        convention = f"wrong unless {rule}; blacklisted images left out, as ILSVRC since 2013{left_out}"
+        yield "localisation_error", share("localisation error", convention, ~right[kept])
+    convention = f"wrong unless {rule}; all images{left_out}"
+    yield "localisation_error_all", share("localisation error, all", convention, ~right[has_box])
+
+
+def _located(predictions: Predictions, aligned: Alignment, true: TrueBoxes) -> tuple[Bools, Bools]:
+    """Return which rows have a true box of their label, and which are right: two (n,)."""
+    if aligned.folders or predictions.boxes is None:
+        raise UsageError(f"{predictions.name}: expected classes of ILSVRC2012 with a box each.")
+    row_of = {stem: row for row, stem in enumerate(aligned.images.tolist())}
+    rows = np.array([row_of.get(stem, -1) for stem in true.images.tolist()], np.int64)[true.image_places]
+    labels = np.array(aligned.classes, object)[aligned.truth]
+    places = np.flatnonzero((rows >= 0) & (true.classes == labels[rows]))
+    rows, edges = rows[places], true.edges[places]
+    boxes = predictions.boxes[aligned.rows]
+    if aligned.is_reversed:
+        boxes = boxes[:, ::-1]
+    has_box, right = np.zeros(len(labels), np.bool_), np.zeros(len(labels), np.bool_)
+    has_box[rows] = True
+    for rank in range(min(5, boxes.shape[1])):
+        is_label = aligned.top[rows, rank] == aligned.truth[rows]
+        meets = bbox.inclusive_overlaps(boxes[rows, rank], edges) >= _MIN_OVERLAP
+        right[rows[is_label & meets]] = True
+    return has_box, right
