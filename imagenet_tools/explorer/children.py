@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import queue
+import resource
 import select
 import signal
 import struct
@@ -23,7 +24,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import FormatError, QueryError
-from imagenet_tools.system import cores
+from imagenet_tools.storage.processes import without_pandas
+from imagenet_tools.system import cores, limit_address_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,7 @@ PICTURE_MEMORY_BYTES = 1 << 30
 PICTURE_SECONDS = 3.0
 QUERY_MEMORY_BYTES = 2 << 30
 QUERY_SECONDS = 5.0
-CHILD_NICENESS = 5  # pages come before pictures that take seconds
+_CHILD_NICENESS = 5  # pages come before pictures that take seconds
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 1.0  # between two looks of a child for its server
 _MAX_ANSWER_BYTES = 64 << 20
@@ -152,6 +154,14 @@ def _end_without(server: int) -> None:
     os._exit(1)
 
 
+def confine(memory_bytes: int) -> None:
+    """Limit this process in memory, let pages come before it, and import no pandas. Runs in a child."""
+    limit_address_space(memory_bytes, memory_bytes)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(_CHILD_NICENESS)
+    without_pandas()
+
+
 def answer(kind: int, data: bytes = b"") -> None:
     """Answer a request. Runs in a child."""
     sys.stdout.buffer.write(HEAD.pack(kind, len(data)) + data)
@@ -212,8 +222,8 @@ class PictureMakers:
 class Questioners:
     """Children that answer one question each about an index: user SQL never runs in the server."""
 
-    def __init__(self, index: Path, tables: Mapping[str, Path] | None = None) -> None:
-        self._settings = (str(index), {name: str(path) for name, path in (tables or {}).items()}, QUERY_MEMORY_BYTES)
+    def __init__(self, index: Path) -> None:
+        self._index = index
         self._lock = threading.Lock()
         self._spare: Child | None = None
         self._slots = threading.BoundedSemaphore(2)
@@ -255,7 +265,7 @@ class Questioners:
             self._spare = None
 
     def _start(self) -> Child:
-        return Child("imagenet_tools.explorer.query_child", self._settings)
+        return Child("imagenet_tools.explorer.query_child", str(self._index))
 
 
 def _ended(code: int) -> str:

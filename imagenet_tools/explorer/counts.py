@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from imagenet_tools.explorer.filters import MEASURES, NONE, Filters
-from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,9 +140,8 @@ class IndexCounts:
                 if value := getattr(filters, name):
                     numbers, place = cube.facets[name], self._place(name, value)
                     chosen &= numbers >= 0 if value == "any" else numbers == place
-            direct = np.zeros(len(wordnet.load().offsets), np.int64)
-            np.add.at(direct, cube.rows[chosen], cube.sums[by][chosen])
-        return direct, graph.inclusive(hierarchy.edges_up(), direct)
+            direct = wordnet.sums_of(cube.rows[chosen], cube.sums[by][chosen])
+        return direct, hierarchy.inclusive(direct)
 
     def _place(self, facet: str, value: str | None) -> int:
         """Return the number of a value of a facet in a cube; -1 for null."""
@@ -177,9 +176,8 @@ class IndexCounts:
         counted = self.index.cursor().execute(f"FROM ({query}) WHERE wnid IS NOT NULL AND bin IS NOT NULL", values)
         columns = list(zip(*counted.fetchall(), strict=True)) or [(), (), ()]
         known = [row if row is not None else -1 for row in map(wordnet.find_row, columns[0])]
-        rows = np.array(known, np.int64)
-        kept = rows >= 0
-        return Bins(rows[kept], np.array(columns[1], np.int64)[kept], np.array(columns[2], np.int64)[kept])
+        rows, bins, counts = (np.array(column, np.int64) for column in (known, *columns[1:]))
+        return Bins(rows[rows >= 0], bins[rows >= 0], counts[rows >= 0])
 
     @functools.cached_property
     def choices(self) -> dict[str, list[str]]:

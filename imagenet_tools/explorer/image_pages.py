@@ -49,6 +49,8 @@ class ImagePages:
         entries = read_manifest(index.folder).tables.get("images", [])
         self._files = [str(index.folder / entry.file) for entry in entries]
         self._starts = np.cumsum([0, *(entry.rows for entry in entries)])
+        files = ", ".join(map(quoted, self._files))
+        self._numbered_rows = f"read_parquet([{files}], filename = true, file_row_number = true) AS images"
         self._kept: OrderedDict[int, NumberedImage] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -112,13 +114,11 @@ class ImagePages:
         )
         where, values = filters.sql()
         listed = ", ".join(map(quoted, sorted(set(wnids))))
-        files = ", ".join(map(quoted, self._files))
         query = f"""
             WITH placed AS (
                 SELECT filename, file_row_number, wnid,
                        row_number() OVER (PARTITION BY wnid ORDER BY filename, file_row_number) - 1 AS place
-                FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
-                WHERE wnid IN ({listed}) AND {where})
+                FROM {self._numbered_rows} WHERE wnid IN ({listed}) AND {where})
             SELECT filename, file_row_number
             FROM placed JOIN (VALUES {wanted}) AS wanted(_wnid, turn, low, high)
                  ON wnid = _wnid AND place >= low AND place < high
@@ -130,23 +130,18 @@ class ImagePages:
     ) -> list[NumberedImage]:
         """Return a page of the images of some classes in an order of read_order(); equal ones are in index order."""
         where, values = filters.sql()
-        files = ", ".join(map(quoted, self._files))
-        query = f"""SELECT filename, file_row_number
-                    FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
+        query = f"""SELECT filename, file_row_number FROM {self._numbered_rows}
                     WHERE wnid IN (SELECT unnest($_wnids::VARCHAR[])) AND {where}
                     ORDER BY {order}, filename, file_row_number
                     LIMIT {PAGE_IMAGES} OFFSET {page * PAGE_IMAGES}"""
         values["_wnids"] = wordnet.wnids_of(np.flatnonzero(classes).tolist())
         return self._numbered(query, values)
 
-    def of_ids(self, image_ids: list[str], dataset: str | None = None) -> list[NumberedImage]:
+    def of_ids(self, image_ids: list[str]) -> list[NumberedImage]:
         """Return the images with some ids, in their order; ids that the index lacks are left out."""
-        files = ", ".join(map(quoted, self._files))
-        query = f"""SELECT filename, file_row_number
-                    FROM read_parquet([{files}], filename = true, file_row_number = true) AS images
-                    WHERE image_id IN (SELECT unnest($_ids::VARCHAR[]))
-                          AND ($_dataset IS NULL OR dataset = $_dataset)"""
-        images = self._numbered(query, {"_ids": image_ids, "_dataset": dataset})
+        query = f"""SELECT filename, file_row_number FROM {self._numbered_rows}
+                    WHERE image_id IN (SELECT unnest($_ids::VARCHAR[]))"""
+        images = self._numbered(query, {"_ids": image_ids})
         order = {image_id: place for place, image_id in enumerate(image_ids)}
         return sorted(images, key=lambda image: (order[image.facts["image_id"]], image.number))
 

@@ -45,9 +45,7 @@ class Level(NamedTuple):
         counted = mask & (direct > 0)
         chosen = counted[self.members]
         groups, members = self.groups[chosen], self.members[chosen]
-        totals, classes = np.zeros(len(direct), np.int64), np.zeros(len(direct), np.int64)
-        np.add.at(totals, groups, direct[members])
-        np.add.at(classes, groups, 1)
+        totals, classes = wordnet.sums_of(groups, direct[members]), wordnet.sums_of(groups, 1)
         rows = np.flatnonzero(classes)
         order = rows[np.argsort(-totals[rows], kind="stable")]
         return [(int(row), int(totals[row]), int(classes[row])) for row in order]

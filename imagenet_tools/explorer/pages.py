@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -11,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from imagenet_tools.errors import FormatError, ImagenetToolsError, UsageError
-from imagenet_tools.explorer import sql_page, subsets, synset_page, tables, views
+from imagenet_tools.explorer import sql_page, subsets, synset_page, views
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.rendering import templates, unshown
+from imagenet_tools.explorer.rendering import FILE_TYPES, as_file, templates, unshown
 from imagenet_tools.explorer.views import View
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
@@ -45,21 +44,20 @@ class Pages:
         self,
         request: Request,
         address: Address,
-        make: Callable[[], View],
+        view: View,
         *,
         current: int | None = None,
         tree: bool = True,
         **frame: object,
     ) -> Response:
         """Return a view as the suffix of the path asks: a page, or its rows as JSON, CSV or Parquet."""
-        view = make()
         suffix = request.path_params.get("suffix", "")
         if not suffix:
             return HTMLResponse(self.html(view, address, current, tree=tree, **frame))
         headers = (
             {} if suffix == ".json" else {"content-disposition": f'attachment; filename="{_file_name(view)}{suffix}"'}
         )
-        return Response(tables.as_file(suffix, *view.rows, view.data), media_type=tables.TYPES[suffix], headers=headers)
+        return Response(as_file(suffix, *view.rows, view.data), media_type=FILE_TYPES[suffix], headers=headers)
 
     def html(
         self, view: View, address: Address, current: int | None = None, *, tree: bool = True, **frame: object
@@ -89,7 +87,7 @@ class Pages:
         return self.page(
             request,
             address,
-            lambda: synset_page.synset(self.site, address, wnid, wait=is_whole),
+            synset_page.synset(self.site, address, wnid, wait=is_whole),
             current=wordnet.row_of(wnid),
         )
 
@@ -113,7 +111,7 @@ class Pages:
         row = wordnet.find_row(text) if "." in text or is_wnid(text) else None
         if row is not None and not request.path_params.get("suffix"):
             return RedirectResponse(address.to(f"/synset/{wordnet.wnids_of([row])[0]}"), 303)
-        return self.page(request, address, lambda: views.search(text))
+        return self.page(request, address, views.search(text))
 
     # ---- SQL, subsets and exports
 
@@ -121,14 +119,14 @@ class Pages:
         """Show the answer to a SELECT."""
         address = _address(request)
         return self.page(
-            request, address, lambda: sql_page.sql(self.site, self.questioners, address), tree=False, **sql_page.frame()
+            request, address, sql_page.sql(self.site, self.questioners, address), tree=False, **sql_page.frame()
         )
 
     def subset(self, request: Request) -> Response:
         """Show the subset that the address describes."""
         address = _address(request)
         last = wordnet.find_row(address.listed("under")[-1]) if address.listed("under") else None
-        return self.page(request, address, lambda: self._subset(address), current=last)
+        return self.page(request, address, self._subset(address), current=last)
 
     def _subset(self, address: Address) -> View:
         from imagenet_tools.selection.steps import STEP_HEAD
@@ -157,7 +155,7 @@ class Pages:
         """Show an export."""
         data = self._export(request.path_params["number"])
         view = View("export.html", f"Export {data['name']}", data, ((), ()))
-        return self.page(request, _address(request), lambda: view, tree=False)
+        return self.page(request, _address(request), view, tree=False)
 
     def export_progress(self, request: Request) -> Response:
         """Return the progress of an export, as a part of its page."""
@@ -176,13 +174,13 @@ class Pages:
         """Show the measures and confusions of a model; without one, how to load it."""
         address = _address(request)
         if not self.site.models and not request.path_params.get("suffix"):
-            return self.page(request, address, lambda: View("no_predictions.html", "Predictions", {}, ((), ())))
-        return self.page(request, address, lambda: views.predictions(self.site, address))
+            return self.page(request, address, View("no_predictions.html", "Predictions", {}, ((), ())))
+        return self.page(request, address, views.predictions(self.site, address))
 
     def predicted_images(self, request: Request) -> Response:
         """Show the images of one class that a model takes for another."""
         address = _address(request)
-        return self.page(request, address, lambda: views.predicted_images(self.site, address))
+        return self.page(request, address, views.predicted_images(self.site, address))
 
     # ---- images
 
@@ -190,7 +188,7 @@ class Pages:
         """Show an image."""
         view = views.image(self.site, request.path_params["number"])
         row = wordnet.find_row(view.data["wnid"]) if view.data["wnid"] else None
-        return self.page(request, _address(request), lambda: view, current=row)
+        return self.page(request, _address(request), view, current=row)
 
     def thumbnail(self, request: Request) -> Response:
         """Return a small picture of an image."""
@@ -227,7 +225,7 @@ class Pages:
     def images(self, request: Request) -> Response:
         """Show the images that were selected."""
         view = views.several(self._picked(request), "Selected images")
-        return self.page(request, _address(request), lambda: view)
+        return self.page(request, _address(request), view)
 
     def image_list(self, request: Request) -> Response:
         """Return the selected images as an image list file, which --images reads."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import resource
-
-from imagenet_tools.explorer.children import CHILD_NICENESS, DONE, FAILED, PICTURE_MEMORY_BYTES, READY, answer, requests
-from imagenet_tools.storage.processes import without_pandas
-from imagenet_tools.system import limit_address_space
+from imagenet_tools.explorer.children import DONE, FAILED, PICTURE_MEMORY_BYTES, READY, answer, confine, requests
 
 # A progressive JPEG of few bytes can have thousands of scans, each of which passes over all pixels. The decoder has no
 # limit: 6 kB took 2.4 s. Real files have about ten.
@@ -21,10 +16,7 @@ _SCAN = b"\xff\xda"
 
 def main() -> None:
     """Answer requests until the server closes the pipe."""
-    limit_address_space(PICTURE_MEMORY_BYTES, PICTURE_MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(CHILD_NICENESS)
-    without_pandas()
+    confine(PICTURE_MEMORY_BYTES)
     from imagenet_tools.containers import payload
     from imagenet_tools.display import pictures
     from imagenet_tools.errors import ImagenetToolsError

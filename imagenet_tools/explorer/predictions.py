@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.wordnet import graph, hierarchy, wordnet
+from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,16 +28,6 @@ class Model:
     def __init__(self, scores: ModelScores) -> None:
         self.scores = scores
         self.name = scores.name
-
-    @property
-    def about(self) -> str:
-        """How the rows and labels were read, in words."""
-        return self.scores.aligned.about
-
-    @property
-    def notes(self) -> list[str]:
-        """The evidence for that, and what to know of it."""
-        return [*self.scores.aligned.evidence, *self.scores.aligned.notes]
 
     @property
     def is_sorted(self) -> bool:
@@ -78,9 +69,7 @@ class Model:
         truth = self.scores.aligned.truth
         totals = []
         for chosen in (truth, truth[self._first == truth]):
-            direct = np.zeros(len(wordnet.load().offsets), np.int64)
-            np.add.at(direct, self._rows[chosen], 1)
-            totals.append(graph.inclusive(hierarchy.edges_up(), direct))
+            totals.append(hierarchy.inclusive(wordnet.sums_of(self._rows[chosen], 1)))
         return totals[0], totals[1]
 
     def accuracy(self, row: int) -> float | None:
@@ -103,15 +92,13 @@ class Model:
         if not self.is_sorted:
             return []
         below = None if wnid is None else set(hierarchy.descendants(wnid))
-        shown = []
-        for pair in self.scores.confusions():
-            if below is None or pair["wnid"] in below:
-                aligned = self.scores.aligned.classes
-                common = self.scores.aligned.common[aligned.index(pair["wnid"]), aligned.index(pair["predicted"])]
-                shown.append({**pair, "common": wordnet.wnids_of([int(common)])[0]})
-            if len(shown) == N_CONFUSIONS:
-                break
-        return shown
+        pairs = (pair for pair in self.scores.confusions() if below is None or pair["wnid"] in below)
+        aligned, place_of = self.scores.aligned, self.scores.aligned.classes.index
+        return [
+            pair
+            | {"common": wordnet.wnids_of([aligned.common[place_of(pair["wnid"]), place_of(pair["predicted"])]])[0]}
+            for pair in islice(pairs, N_CONFUSIONS)
+        ]
 
     def images(self, wnid: str, predicted: str) -> list[str]:
         """Return the ids of the images of a class for which the best class is another one, or the same."""

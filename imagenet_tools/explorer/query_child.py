@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import resource
 import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.explorer.children import CHILD_NICENESS, DONE, FAILED, READY, answer, requests
-from imagenet_tools.storage.processes import without_pandas
-from imagenet_tools.system import limit_address_space
+from imagenet_tools.explorer.children import DONE, FAILED, QUERY_MEMORY_BYTES, READY, answer, confine, requests
 
 if TYPE_CHECKING:
     from imagenet_tools.store.query import Answer
@@ -31,15 +27,12 @@ _CUT = "\N{HORIZONTAL ELLIPSIS}"
 def main() -> None:
     """Answer one request."""
     messages = requests()
-    index, tables, memory = next(messages)
-    limit_address_space(memory, memory)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(CHILD_NICENESS)
-    without_pandas()
+    index = Path(next(messages))
+    confine(QUERY_MEMORY_BYTES)
     from imagenet_tools.errors import ImagenetToolsError
     from imagenet_tools.store.query import connect_contained
 
-    sql = connect_contained(Path(index), {name: Path(path) for name, path in tables.items()}, memory=memory)
+    sql = connect_contained(index, {}, memory=QUERY_MEMORY_BYTES)
     answer(READY)
     what, question = next(messages)
     try:
@@ -52,7 +45,7 @@ def main() -> None:
         else:
             from imagenet_tools.explorer.subsets import count
 
-            result = count(Path(index), question)
+            result = count(index, question)
     except (ImagenetToolsError, TypeError) as error:
         answer(FAILED, str(error).encode(errors="replace")[:MAX_CELL_BYTES])
     else:

@@ -1,21 +1,25 @@
-"""From a view to a page: the templates, and the picture in place of one that cannot be shown."""
+"""From a view to an answer: the templates of pages, its rows as a file, and the picture of what cannot be shown."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from imagenet_tools.display.style import escaped, readable
-from imagenet_tools.explorer import sql_page, tables
+from imagenet_tools.explorer import sql_page
 from imagenet_tools.explorer.filters import ORDERS
 from imagenet_tools.images.probe import PROBLEMS
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, csv_safe
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import CodeType
 
     from jinja2.bccache import Bucket
@@ -23,6 +27,11 @@ if TYPE_CHECKING:
     from imagenet_tools.explorer.views import Site
 
 HERE = Path(__file__).parent
+FILE_TYPES = {
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".parquet": "application/vnd.apache.parquet",
+}
 _FIRST_PAGE = ("base.html", "synset.html", "_parts.html", "_grid.html")
 
 
@@ -78,10 +87,38 @@ def templates(site: Site) -> jinja2.Environment:
         problems=PROBLEMS,
         label_of=wordnet.label_of,
         orders=ORDERS,
-        suffixes=tables.TYPES,
+        suffixes=FILE_TYPES,
         picture=lambda number, size, drawn: f"/image/{number}/{size}" + ("?boxes_drawn=1" if drawn else ""),
     )
     return environment
+
+
+def as_file(suffix: str, head: Sequence[str], rows: Sequence[Sequence[object]], data: Mapping[str, Any]) -> bytes:
+    """Return a view as a file: its values as JSON, or its rows as CSV or Parquet.
+
+    Cells of CSV that a spreadsheet would take for a formula begin with ' (csv_safe); negative numbers stay numbers.
+    """
+    if suffix == ".json":
+        return (json.dumps(data, ensure_ascii=False, indent=1, default=str) + "\n").encode("utf-8", "replace")
+    if suffix == ".csv":
+        out = io.StringIO(newline="")
+        writer = csv.writer(out)  # lines end with \r\n, so that a cell with either of them is quoted
+        writer.writerow(map(csv_safe, head))
+        writer.writerows(["" if cell is None else csv_safe(cell) for cell in row] for row in rows)
+        return out.getvalue().encode("utf-8", "replace")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(head)
+    arrays = []
+    for column in columns:
+        try:
+            arrays.append(pa.array(column, from_pandas=False))
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # values of several types
+            arrays.append(pa.array([None if cell is None else str(cell) for cell in column], pa.string()))
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays, names=list(head)), sink, compression="zstd")
+    return sink.getvalue()
 
 
 def unshown(why: str) -> str:

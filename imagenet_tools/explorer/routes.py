@@ -15,9 +15,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from imagenet_tools.errors import ImagenetToolsError, UnknownSynsetError
-from imagenet_tools.explorer import tables
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.rendering import HERE
+from imagenet_tools.explorer.rendering import FILE_TYPES, HERE
 
 if TYPE_CHECKING:
     from imagenet_tools.explorer.pages import Pages
@@ -71,7 +70,7 @@ def application(pages: Pages) -> Starlette:
 
 def _with_suffixes(path: str, handler: Callable[[Request], Response]) -> list[Route]:
     """Return the routes of a page and of its rows as files."""
-    return [_suffixed(path, handler, suffix) for suffix in tables.TYPES] + [Route(path, handler)]
+    return [_suffixed(path, handler, suffix) for suffix in FILE_TYPES] + [Route(path, handler)]
 
 
 def _suffixed(path: str, handler: Callable[[Request], Response], suffix: str) -> Route:

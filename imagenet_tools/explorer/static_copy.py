@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import FormatError
-from imagenet_tools.explorer import synset_page, tables, views
+from imagenet_tools.explorer import synset_page, views
 from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.rendering import as_file
 from imagenet_tools.storage.files import fsync_folder, publish_folder, refuse_taken
 from imagenet_tools.wordnet import wordnet
 
@@ -66,8 +67,8 @@ def _write(pages: Pages, folder: Path, wnids: list[str], static: Path) -> int:
         view = synset_page.synset(pages.site, address, wnid)
         documents[f"{wnid}.html"] = pages.html(view, address, wordnet.row_of(wnid))
         numbers |= dict.fromkeys(image["number"] for image in view.data["shown"])
-        (folder / f"{wnid}.json").write_bytes(tables.as_file(".json", *view.rows, view.data))
-        (folder / f"{wnid}.csv").write_bytes(tables.as_file(".csv", *view.rows, view.data))
+        (folder / f"{wnid}.json").write_bytes(as_file(".json", *view.rows, view.data))
+        (folder / f"{wnid}.csv").write_bytes(as_file(".csv", *view.rows, view.data))
     for number in numbers:
         view = views.image(pages.site, number)
         documents[f"image-{number}.html"] = pages.html(view, Address(f"/image/{number}", {}), tree=False)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from imagenet_tools.store.store import Store
 
 _MAX_CHILDREN = 150  # of a node of the tree; the page of the synset has them all
-_MAX_SKIPPED = 20
 _N_FOUND = 60
 _N_COMMON = 30
 _MAX_PREDICTED = 200
@@ -271,6 +270,7 @@ def image(site: Site, number: int) -> View:
 def predictions(site: Site, address: Address) -> View:
     """Return the page of a file of predictions: its measures, its confusions, and where its mistakes meet."""
     number, model = _model(site, address)
+    aligned = model.scores.aligned
     below = address.parameters.get("below", "")
     if below and wordnet.find_row(below) is None:
         raise UsageError(f"below={below}: expected a wnid.")
@@ -280,14 +280,14 @@ def predictions(site: Site, address: Address) -> View:
         "models": [one.name for one in site.models],
         "model": number,
         "name": model.name,
-        "about": model.about,
+        "about": aligned.about,
         "measures": model.measures(),
         "below": below,
         "confusions": confusions,
         "common": model.mistakes()[:_N_COMMON],
         "accuracy_at_level": model.at_level(level) if level else None,
         "is_sorted": model.is_sorted,
-        "notes": model.notes,
+        "notes": [*aligned.evidence, *aligned.notes],
     }
     head = ("wnid", "predicted", "common", "n")
     return View("predictions.html", "Predictions", data, (head, [[one[name] for name in head] for one in confusions]))

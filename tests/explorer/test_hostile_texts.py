@@ -9,9 +9,8 @@ from urllib.parse import quote_plus
 import jinja2
 import pytest
 
-from imagenet_tools.explorer import tables
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.rendering import templates
+from imagenet_tools.explorer.rendering import as_file, templates
 from imagenet_tools.explorer.views import Site, View
 from tests.explorer.conftest import Web
 from tests.explorer.payloads import PAYLOADS
@@ -167,5 +166,5 @@ def test_a_payload_in_data_is_text(environment: jinja2.Environment, payload: str
         assert is_harmless(text), (name, text)
     error = environment.get_template("error.html").render(message=payload, address=address, tree=None)
     assert is_harmless(error)
-    assert json.loads(tables.as_file(".json", (), (), {"x": payload}))["x"] == payload
+    assert json.loads(as_file(".json", (), (), {"x": payload}))["x"] == payload
     assert html.escape(payload) or payload

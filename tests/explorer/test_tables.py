@@ -8,7 +8,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from imagenet_tools.explorer import tables
+from imagenet_tools.explorer.rendering import as_file
 
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 RESTS = ("", "1+1", 'cmd|" /C calc"!A0', "a,b", "two\nlines", "'quoted'", '"', ";x")
@@ -17,7 +17,7 @@ NUMBERS = ["-1", "-1.5", "+3", "-2e-7", -1, -1.5, 7, 0.25, True]
 
 
 def cells(values: list[object]) -> list[str]:
-    data = tables.as_file(".csv", ["before", "cell", "after"], [["a", value, "b"] for value in values], {})
+    data = as_file(".csv", ["before", "cell", "after"], [["a", value, "b"] for value in values], {})
     rows = list(csv.reader(io.StringIO(data.decode(), newline="")))
     assert rows[0] == ["before", "cell", "after"]
     assert all((row[0], row[2], len(row)) == ("a", "b", 3) for row in rows[1:])
@@ -36,17 +36,17 @@ def test_numbers_stay_numbers() -> None:
 
 
 def test_a_name_of_a_column_is_a_cell_too() -> None:
-    head = tables.as_file(".csv", ["=1+1", "-x", "n"], [], {}).decode()
+    head = as_file(".csv", ["=1+1", "-x", "n"], [], {}).decode()
     assert next(csv.reader([head])) == ["'=1+1", "'-x", "n"]
 
 
 def test_json_and_parquet_keep_every_text_as_it_is() -> None:
     texts = [text for text in TEXTS if "\0" not in text]
-    parquet = tables.as_file(".parquet", ["cell"], [[text] for text in texts], {})
+    parquet = as_file(".parquet", ["cell"], [[text] for text in texts], {})
     assert pq.read_table(io.BytesIO(parquet))["cell"].to_pylist() == texts
-    assert json.loads(tables.as_file(".json", (), (), {"cells": TEXTS}))["cells"] == TEXTS
+    assert json.loads(as_file(".json", (), (), {"cells": TEXTS}))["cells"] == TEXTS
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
 def test_no_rows_are_a_file_too(suffix: str) -> None:
-    assert tables.as_file(suffix, ["a"], [], {"a": None})
+    assert as_file(suffix, ["a"], [], {"a": None})
