@@ -802,11 +802,7 @@ def _readers() -> dict[str, Reader]:
 def _formats() -> dict[str, ModuleType]:
     from imagenet_tools import formats
 
-    return {name: _format(name) for name in formats.names()}
-
-
-def _format(name: str) -> ModuleType:
-    return importlib.import_module(f"imagenet_tools.formats.{name}")
+    return {name: importlib.import_module(f"imagenet_tools.formats.{name}") for name in formats.names()}
 
 
 FUNCTIONS = [name for name in imagenet_tools.__all__ if name[0].islower() and name != "errors"]

@@ -11,7 +11,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.catalogue import lists
-from imagenet_tools.catalogue.releases import RELEASES
+from imagenet_tools.catalogue.releases import DOG, RELEASES, persons
 from imagenet_tools.text import count_of, first_of
 from imagenet_tools.wordnet import hierarchy, wordnet
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 WINTER21 = "winter21"
 
-_PERSON = "n00007846"
-_DOG = "n02084071"
 _MAX_NAMED = 10
 # Classes of other lists that are synsets without images in the archive of fall 2011.
 _WITHOUT_IMAGES = ("n03931044", "n04399382", "n09859684")
@@ -59,12 +57,12 @@ def winter21() -> Winter21:
         >>> len(known.has), len(known.perhaps), known.n_of_these
         (19110, 1960, 57)
     """
-    persons = _persons()
+    of_persons = persons(instances=True)
     listed = frozenset(lists.get("imagenet21k-p").wnids)
     kept = frozenset(lists.get("imagenet21k-p-winter21").wnids)
     fall11 = lists.get("fall11").wnids
-    has = tuple(wnid for wnid in fall11 if wnid not in persons or wnid in kept)
-    perhaps = persons.intersection(fall11) - listed
+    has = tuple(wnid for wnid in fall11 if wnid not in of_persons or wnid in kept)
+    perhaps = of_persons.intersection(fall11) - listed
     return Winter21(has, perhaps, RELEASES[WINTER21].classes - len(has))
 
 
@@ -94,23 +92,17 @@ def why_missing(name: str, wnids: Collection[str]) -> Iterator[str]:
     if name in _OF_FALL11 and (unpictured := rest.intersection(_WITHOUT_IMAGES)):
         yield f"{name} lacks {_named(unpictured)}: no images in fall 2011."
         rest -= unpictured
-    if name in _OF_WINTER21 and (persons := rest & _persons()):
-        lost = "winter 2021 leaves out 2,674 of the 2,832 below person, as image-net.org says"
-        yield f"{name} lacks {count_of(len(persons), 'class')} of persons: {lost}."
-        rest -= persons
+    if name in _OF_WINTER21 and (lost := rest & persons(instances=True)):
+        why = "winter 2021 leaves out 2,674 of the 2,832 below person, as image-net.org says"
+        yield f"{name} lacks {count_of(len(lost), 'class')} of persons: {why}."
+        rest -= lost
     if name in _FEWEST_IMAGES and (few := rest.intersection(lists.get("fall11").wnids)):
         kept = _FEWEST_IMAGES[name]
         yield f"{name} lacks {count_of(len(few), 'class')} with too few images: it keeps {kept}."
-    if name == "ilsvrc2010" and (dogs := rest.intersection(hierarchy.descendants(_DOG))):
+    if name == "ilsvrc2010" and (dogs := rest.intersection(hierarchy.descendants(DOG))):
         replaced = "in 2012, breeds of dogs took the place of 90 other classes"
         yield f"{name} lacks {count_of(len(dogs), 'class')} of dogs: {replaced}."
 
 
 def _named(wnids: Collection[str]) -> str:
     return first_of([f"{wnid} ({wordnet.synset(wnid).name})" for wnid in sorted(wnids)], _MAX_NAMED)
-
-
-@functools.cache
-def _persons() -> frozenset[str]:
-    """Return the synsets at or below person, also by instance edges."""
-    return frozenset(hierarchy.descendants(_PERSON))

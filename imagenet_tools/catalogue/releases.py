@@ -58,9 +58,9 @@ _MAX_PERSONS_WINTER21 = 159
 _MAX_PERSONS_WINTER21_P = 105  # in ImageNet-21K-P
 
 # Stanford Dogs has the breeds of ILSVRC2012 without the dalmatian, and three wild dogs.
-_DOG = "n02084071"
+DOG = "n02084071"
 _DALMATIAN = "n02110341"
-_WILD_DOGS = frozenset({"n02115641", "n02115913", "n02116738"})
+_WILDDOGS = frozenset({"n02115641", "n02115913", "n02116738"})
 
 # Other data sets over ILSVRC2012's classes: a pattern of their folders' names, and their names as data sets.
 _OTHER_SETS = {
@@ -130,11 +130,11 @@ def release_of(wnids: Iterable[str], *, name: str = "") -> Verdict:
         return Verdict("ilsvrc2012", why, () if is_certain else ("fall11", "winter21"))
     # Fewer classes decide nothing, and the persons of WordNet take 20 ms to find.
     if not in_ilsvrc2012 and len(classes) > _MAX_PERSONS_WINTER21 and classes <= _fall11():
-        n_persons = len(classes & _persons())
+        n_persons = len(classes & persons())
         if n_persons > _MAX_PERSONS_WINTER21:
             why = f"{count_of(n_persons, 'class')} of persons, and winter 2021 has {_MAX_PERSONS_WINTER21} at most"
             return Verdict("fall11", why)
-        if len(classes) == RELEASES["winter21"].classes or classes >= _fall11() - _persons(instances=True):
+        if len(classes) == RELEASES["winter21"].classes or classes >= _fall11() - persons(instances=True):
             why = f"every class of fall 2011 but {len(_fall11()) - len(classes):,}, all of persons"
             return Verdict("winter21", why)
     if named is not None:
@@ -172,7 +172,7 @@ def release_of_21k_p(wnids: Iterable[str], *, name: str = "") -> Verdict:
     """Return the release of ImageNet-21K-P that classes belong to: winter 2021, which image-net.org has, by default."""
     fall11, winter21 = "imagenet21k-p-fall11", "imagenet21k-p-winter21"
     classes = frozenset(wnids)
-    n_persons = len(classes & _persons())
+    n_persons = len(classes & persons())
     if n_persons > _MAX_PERSONS_WINTER21_P:
         return Verdict(
             fall11, f"{count_of(n_persons, 'class')} of persons, and winter 2021's has {_MAX_PERSONS_WINTER21_P}"
@@ -218,10 +218,11 @@ def _fall11() -> frozenset[str]:
 
 @functools.cache
 def _breeds() -> frozenset[str]:
-    return (_ilsvrc2012() & frozenset(hierarchy.descendants(_DOG)) | _WILD_DOGS) - {_DALMATIAN}
+    return (_ilsvrc2012() & frozenset(hierarchy.descendants(DOG)) | _WILDDOGS) - {_DALMATIAN}
 
 
 @functools.cache
-def _persons(*, instances: bool = False) -> frozenset[str]:
+def persons(*, instances: bool = False) -> frozenset[str]:
+    """Return the synsets at or below person."""
     # Three more of fall 2011's classes are persons by instance edges alone; the published counts leave them out.
     return frozenset(hierarchy.descendants(_PERSON, instances=instances))

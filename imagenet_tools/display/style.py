@@ -51,6 +51,7 @@ BOX = "#ffcc00"  # the lines of boxes, on any picture
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 
+_MIN_CHARS = 4  # left of a text that is cut
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -65,19 +66,18 @@ def escaped(text: object) -> str:
     return html.escape(readable(str(text)))
 
 
-def fitted(text: str, width: float, measure: Callable[[str], float], *, least: int = 4) -> str:
-    """Return a text, cut with an ellipsis to fit in a width; "" if fewer than `least` characters would be left.
+def fitted(text: str, width: float, measure: Callable[[str], float]) -> str:
+    """Return a text, cut with an ellipsis to fit in a width; "" if few characters would be left.
 
     Args:
         text: The text.
         width: Pixels.
         measure: Returns the width of a text in pixels.
-        least: Characters.
     """
     text = readable(text)
     if measure(text) <= width:
         return text
     end = len(text)
-    while end > least and measure(text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}") > width:
+    while end > _MIN_CHARS and measure(text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}") > width:
         end -= 1
-    return text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}" if end > least else ""
+    return text[:end].rstrip("._ ") + "\N{HORIZONTAL ELLIPSIS}" if end > _MIN_CHARS else ""
