@@ -170,9 +170,7 @@ def _cut(text: str, width: float) -> str:
 def _chart(title: str, about: str, height: float, shapes: Iterator[Rectangle | Text]) -> Chart:
     """Return a chart with its title and the line below it over the shapes."""
     head = (
-        Text(
-            _EDGE_PIXELS, 16, fitted(title, WIDTH - 2 * _EDGE_PIXELS, _text_width), size=_TITLE_FONT_PIXELS, bold=True
-        ),
+        Text(_EDGE_PIXELS, 16, _cut(title, WIDTH - 2 * _EDGE_PIXELS), size=_TITLE_FONT_PIXELS, bold=True),
         Text(_EDGE_PIXELS, 34, _cut(about, WIDTH - 2 * _EDGE_PIXELS), "dim"),
     )
     return Chart(title, about, WIDTH, round(height + _HEAD_PIXELS + _EDGE_PIXELS), (*head, *shapes))
