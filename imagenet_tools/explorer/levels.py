@@ -82,4 +82,4 @@ class Levels:
 
 def label(row: int) -> str:
     """Return the first lemma of a synset."""
-    return wordnet.label_of(wordnet.wnids_of([row])[0])
+    return wordnet.label_of(wordnet.wnid_at(row))

@@ -75,7 +75,7 @@ class Pages:
 
     def home(self, request: Request) -> Response:
         """Show the lowest synset above all images."""
-        return RedirectResponse(_address(request).to(f"/synset/{wordnet.wnids_of([self.site.top])[0]}"), 303)
+        return RedirectResponse(_address(request).to(f"/synset/{wordnet.wnid_at(self.site.top)}"), 303)
 
     def synset(self, request: Request) -> Response:
         """Show a synset."""
@@ -110,7 +110,7 @@ class Pages:
         text = address.parameters.get("q", "")[:200]
         row = wordnet.find_row(text) if "." in text or is_wnid(text) else None
         if row is not None and not request.path_params.get("suffix"):
-            return RedirectResponse(address.to(f"/synset/{wordnet.wnids_of([row])[0]}"), 303)
+            return RedirectResponse(address.to(f"/synset/{wordnet.wnid_at(row)}"), 303)
         return self.page(request, address, views.search(text))
 
     # ---- SQL, subsets and exports

@@ -89,7 +89,7 @@ def image_grid(site: Site, address: Address, text: str) -> dict[str, Any]:
     else:
         images = site.pages.page(direct, mask, chosen, page - 1)
     return {
-        "wnid": wordnet.wnids_of([row])[0],
+        "wnid": wordnet.wnid_at(row),
         "shown": tiles(images, level),
         "page": page,
         "pages": n_pages,
@@ -107,7 +107,7 @@ def _boxes(site: Site, chosen: Filters, mask: npt.NDArray[np.bool_]) -> list[int
 
 
 def _counted(row: int, direct: npt.NDArray[np.int64], inclusive: npt.NDArray[np.int64]) -> dict[str, Any]:
-    wnid = wordnet.wnids_of([row])[0]
+    wnid = wordnet.wnid_at(row)
     return {"wnid": wnid, "label": label(row), "images": int(direct[row]), "images_inclusive": int(inclusive[row])}
 
 
@@ -144,7 +144,7 @@ def _level(
     if level is None:
         return {**ends, "groups": [], "several": 0}
     groups = [
-        {"wnid": wordnet.wnids_of([row])[0], "label": label(row), "images": n, "classes": n_classes,
+        {"wnid": wordnet.wnid_at(row), "label": label(row), "images": n, "classes": n_classes,
          "colour": level.colours[row]}
         for row, n, n_classes in level.totals(direct, mask)
     ]  # fmt: skip
@@ -161,7 +161,7 @@ def _treemap(site: Site, address: Address, row: int, level: Level | None, mask: 
     direct, inclusive = site.counts.direct(chosen, by), site.counts.inclusive(chosen, by)
 
     def part(place: int, value: int, colour: str, parts: tuple[charts.Branch, ...] = ()) -> charts.Branch:
-        link = address.to(f"/synset/{wordnet.wnids_of([place])[0]}")
+        link = address.to(f"/synset/{wordnet.wnid_at(place)}")
         return charts.Branch(label(place), value, parts, link, colour)
 
     if level is not None:

@@ -92,7 +92,7 @@ class Site:
     def synset(self, text: str) -> str:
         """Return the wnid that a text names: only a lemma needs the counts of its senses."""
         row = wordnet.find_row(text)
-        return self.index.synset(text) if row is None else wordnet.wnids_of([row])[0]
+        return self.index.synset(text) if row is None else wordnet.wnid_at(row)
 
     def filters(self, address: Address) -> Filters:
         """Return the filters of an address."""
@@ -127,7 +127,7 @@ def tree(site: Site, address: Address, current: int | None) -> dict[str, Any]:
     """Return the tree from the lowest synset above all images, open down to one synset."""
     path = [site.top]
     if current is not None:
-        paths = hierarchy.hypernym_paths(wordnet.wnids_of([current])[0])
+        paths = hierarchy.hypernym_paths(wordnet.wnid_at(current))
         rows = [[wordnet.row_of(wnid) for wnid in wnids] for wnids in paths]
         below = next((path[path.index(site.top) :] for path in rows if site.top in path), None)
         path = below or rows[0]
@@ -161,7 +161,7 @@ def _branch(site: Site, address: Address, row: int, path: Sequence[int], current
         on_path = {place for place in path if place in set(kids.tolist())}
         shown += [place for place in on_path if is_open and place not in shown]
         return TreeNode(
-            wordnet.wnids_of([row])[0],
+            wordnet.wnid_at(row),
             label(row),
             int(direct[row]),
             int(inclusive[row]),

@@ -194,4 +194,4 @@ def _class(record: Mapping[str, Any]) -> str:
     """Return the wnid of a category, or its name if it has none."""
     synset = record.get("synset")
     row = wordnet.find_row(synset) if isinstance(synset, str) else None
-    return record.get("wnid") or (record["name"] if row is None else wordnet.wnids_of([row])[0])
+    return record.get("wnid") or (record["name"] if row is None else wordnet.wnid_at(row))

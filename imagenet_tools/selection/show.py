@@ -93,19 +93,14 @@ def _tiles(selection: Selection, wanted: dict[str, int], fit: tuple[int, int]) -
     """Return the wanted number of tiles for each class, of the images with the lowest draws."""
     drawn = selection.run(
         f"""SELECT wnid, dataset, image_id, {_PLACE} FROM made
-            WHERE left_out IS NULL AND wnid IN (SELECT unnest($_shown::VARCHAR[]))
-            QUALIFY row_number() OVER (PARTITION BY wnid ORDER BY draw(hash32, $_drawn), dataset, image_id) <= $_most
+            JOIN (SELECT unnest($_shown::VARCHAR[]) AS wnid, unnest($_wanted::BIGINT[]) AS wanted) USING (wnid)
+            WHERE left_out IS NULL
+            QUALIFY row_number() OVER (PARTITION BY wnid ORDER BY draw(hash32, $_drawn), dataset, image_id) <= wanted
             ORDER BY wnid, draw(hash32, $_drawn), dataset, image_id""",
-        {"_shown": list(wanted), "_drawn": selection.choice.seed, "_most": max(wanted.values())},
+        {"_shown": list(wanted), "_wanted": list(wanted.values()), "_drawn": selection.choice.seed},
     ).fetchall()
     by_class: dict[str, list[Tile]] = {wnid: [] for wnid in wanted}
-    n_taken: Counter[str] = Counter()
-    rows = []
-    for wnid, *image in drawn:
-        n_taken[wnid] += 1
-        if n_taken[wnid] <= wanted[wnid]:
-            rows.append((wnid, image))
-    for (wnid, _), tile in zip(rows, _opened(selection, [image for _, image in rows], fit), strict=True):
+    for (wnid, *_), tile in zip(drawn, _opened(selection, [image for _, *image in drawn], fit), strict=True):
         by_class[wnid].append(tile)
     return by_class
 

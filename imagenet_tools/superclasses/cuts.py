@@ -224,14 +224,13 @@ def _assign(rule: Rule, family: _Family, selection: _Selection) -> Superclasses:
     return Superclasses(
         rule=rule,
         superclasses=tuple(
-            Superclass(wordnet.wnids_of([row])[0], wordnet.name_at(row), tuple(wnids))
-            for row, wnids in sorted(kept.items())
+            Superclass(wordnet.wnid_at(row), wordnet.name_at(row), tuple(wnids)) for row, wnids in sorted(kept.items())
         ),
         uncovered=wordnet.wnids_of([row for row in family.classes.tolist() if row not in above]),
         undecided=wordnet.wnids_of(sorted(undecided)),
         surplus=tuple(sorted(wnid for row, wnids in full.items() for wnid in set(wnids) - set(kept[row]))),
         outside=wordnet.wnids_of(family.outside),
-        passed_over={wordnet.wnids_of([row])[0]: why for row, why in sorted(passed_over.items())},
+        passed_over={wordnet.wnid_at(row): why for row, why in sorted(passed_over.items())},
         notes=selection.notes,
     )
 

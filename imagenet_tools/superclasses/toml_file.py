@@ -124,4 +124,4 @@ def read_synset(where: str, value: object) -> str:
         raise UnknownSynsetError(f"{where}: {error}") from error
     if second and wordnet.normalised(second) != wordnet.name_at(row):
         raise UsageError(f"{where}: {first} is {wordnet.name_at(row)}, not {second.strip()}. Correct one of them.")
-    return wordnet.wnids_of([row])[0]
+    return wordnet.wnid_at(row)

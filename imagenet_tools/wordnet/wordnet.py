@@ -328,13 +328,18 @@ def synset_at(row: int) -> Synset:
     """Return the synset of a row."""
     facts = load()
     return Synset(
-        wnid=wnids_of([row])[0],
+        wnid=wnid_at(row),
         name=name_at(row),
         lemmas=tuple(_lemmas_at(row)),
         lexfile=LEXFILES[facts.lexfiles[row]],
         hypernyms=wnids_of(facts.hypernyms.of(row)),
         instance_hypernyms=wnids_of(facts.instance_hypernyms.of(row)),
     )
+
+
+def wnid_at(row: int) -> str:
+    """Return the wnid of a row."""
+    return f"n{load().offsets[row]:08d}"
 
 
 def name_at(row: int) -> str:
