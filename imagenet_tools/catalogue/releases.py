@@ -1,8 +1,10 @@
-"""The releases of ImageNet: what was published of each, and which release a set of classes belongs to.
+"""The releases of ImageNet: what was published of each, which one classes belong to, and why it lacks classes.
 
 Sources of the counts: the devkits' readme files of ILSVRC2010 and ILSVRC2012, and the web page of Stanford Dogs. The
 readme of ILSVRC2015 has those of the detection task, whose test images grew from 40,152 in that year. Fall 2011, winter
-2021 and ImageNet-21K-P: image-net.org, and the papers and scripts of Alibaba-MIIL/ImageNet21K.
+2021 and ImageNet-21K-P: image-net.org, and the papers and scripts of Alibaba-MIIL/ImageNet21K. Sources of the reasons:
+these; the card of rwightman/imagenet-12k; issues 18 of google-research/big_transfer and 27 of microsoft/FocalNet
+(classes without images); and Russakovsky and others, "ImageNet Large Scale Visual Recognition Challenge", 2015 (dogs).
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.catalogue import labels, lists
-from imagenet_tools.text import count_of
-from imagenet_tools.wordnet import hierarchy
+from imagenet_tools.text import count_of, first_of
+from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 
 class Release(NamedTuple):
@@ -52,15 +54,16 @@ RESPLIT = {
 }
 _RESPLIT_NAME = re.compile(rf"({'|'.join(RESPLIT)})2?(?:-(?:160|320))?")
 
+WINTER21 = "winter21"
 _PERSON = "n00007846"
 # Winter 2021 is fall 2011 without 2,674 of the 2,833 synsets of persons; no list of the 159 kept ones is public.
 _MAX_PERSONS_WINTER21 = 159
 _MAX_PERSONS_WINTER21_P = 105  # in ImageNet-21K-P
 
 # Stanford Dogs has the breeds of ILSVRC2012 without the dalmatian, and three wild dogs.
-DOG = "n02084071"
+_DOG = "n02084071"
 _DALMATIAN = "n02110341"
-_WILDDOGS = frozenset({"n02115641", "n02115913", "n02116738"})
+_WILD_DOGS = frozenset({"n02115641", "n02115913", "n02116738"})
 
 # Other data sets over ILSVRC2012's classes: a pattern of their folders' names, and their names as data sets.
 _OTHER_SETS = {
@@ -218,7 +221,7 @@ def _fall11() -> frozenset[str]:
 
 @functools.cache
 def _breeds() -> frozenset[str]:
-    return (_ilsvrc2012() & frozenset(hierarchy.descendants(DOG)) | _WILDDOGS) - {_DALMATIAN}
+    return (_ilsvrc2012() & frozenset(hierarchy.descendants(_DOG)) | _WILD_DOGS) - {_DALMATIAN}
 
 
 @functools.cache
@@ -226,3 +229,93 @@ def persons(*, instances: bool = False) -> frozenset[str]:
     """Return the synsets at or below person."""
     # Three more of fall 2011's classes are persons by instance edges alone; the published counts leave them out.
     return frozenset(hierarchy.descendants(_PERSON, instances=instances))
+
+
+# ---- why a release or a class list lacks classes, as far as its publisher says
+
+_MAX_NAMED = 10
+# Classes of other lists that are synsets without images in the archive of fall 2011.
+_WITHOUT_IMAGES = ("n03931044", "n04399382", "n09859684")
+_OF_FALL11 = ("fall11", WINTER21, "imagenet12k", "imagenet21k-p", "imagenet21k-p-winter21")
+_OF_WINTER21 = (WINTER21, "imagenet21k-p-winter21")
+_FEWEST_IMAGES = {
+    "imagenet12k": "the classes of fall 2011 with 440 images or more",
+    "imagenet21k-p": "the classes of fall 2011 with more than 500 images",
+    "imagenet21k-p-winter21": "the classes of winter 2021 with more than 500 images",
+}
+# The names of releases whose class lists have other names.
+_LISTS_OF_RELEASES = {"imagenet21k-p-fall11": "imagenet21k-p", "ilsvrc-det": "ilsvrc-det200"}
+
+
+class Winter21(NamedTuple):
+    """The classes of winter 2021 as far as they are known; no list of them is public.
+
+    Attributes:
+        has: Classes that it has: those of fall 2011 that are no persons, and the persons of ImageNet-21K-P.
+        perhaps: Persons of fall 2011 that ImageNet-21K-P does not tell about: winter 2021 has `n_of_these`.
+        n_of_these: 19,167 less the classes that it has.
+    """
+
+    has: tuple[str, ...]
+    perhaps: frozenset[str]
+    n_of_these: int
+
+
+@functools.cache
+def winter21() -> Winter21:
+    """Return what is known about the classes of winter 2021.
+
+    Example:
+        >>> known = winter21()
+        >>> len(known.has), len(known.perhaps), known.n_of_these
+        (19110, 1960, 57)
+    """
+    of_persons = persons(instances=True)
+    listed = frozenset(lists.get("imagenet21k-p").wnids)
+    kept = frozenset(lists.get("imagenet21k-p-winter21").wnids)
+    fall11 = lists.get("fall11").wnids
+    has = tuple(wnid for wnid in fall11 if wnid not in of_persons or wnid in kept)
+    perhaps = of_persons.intersection(fall11) - listed
+    return Winter21(has, perhaps, RELEASES[WINTER21].classes - len(has))
+
+
+def list_of(name: str) -> str:
+    """Return the name of the class list of a release; any other name as it is."""
+    return _LISTS_OF_RELEASES.get(name, name)
+
+
+def images_of(name: str) -> Mapping[str | None, int]:
+    """Return the number of images of a release, or of a class list that a release has, by split; empty if not known."""
+    names = [name, *(release for release, listed in _LISTS_OF_RELEASES.items() if listed == name)]
+    return next((RELEASES[release].images for release in names if release in RELEASES), {})
+
+
+def why_missing(name: str, wnids: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each known reason why a published list or release lacks some classes.
+
+    Args:
+        name: The list or release.
+        wnids: Classes that it lacks.
+
+    Example:
+        >>> next(why_missing("imagenet12k", ["n04399382"]))
+        'imagenet12k lacks n04399382 (teddy.n.01): no images in fall 2011.'
+    """
+    rest = set(wnids)
+    if name in _OF_FALL11 and (unpictured := rest.intersection(_WITHOUT_IMAGES)):
+        yield f"{name} lacks {_named(unpictured)}: no images in fall 2011."
+        rest -= unpictured
+    if name in _OF_WINTER21 and (lost := rest & persons(instances=True)):
+        why = "winter 2021 leaves out 2,674 of the 2,832 below person, as image-net.org says"
+        yield f"{name} lacks {count_of(len(lost), 'class')} of persons: {why}."
+        rest -= lost
+    if name in _FEWEST_IMAGES and (few := rest.intersection(lists.get("fall11").wnids)):
+        kept = _FEWEST_IMAGES[name]
+        yield f"{name} lacks {count_of(len(few), 'class')} with too few images: it keeps {kept}."
+    if name == "ilsvrc2010" and (dogs := rest.intersection(hierarchy.descendants(_DOG))):
+        replaced = "in 2012, breeds of dogs took the place of 90 other classes"
+        yield f"{name} lacks {count_of(len(dogs), 'class')} of dogs: {replaced}."
+
+
+def _named(wnids: Collection[str]) -> str:
+    return first_of([f"{wnid} ({wordnet.synset(wnid).name})" for wnid in sorted(wnids)], _MAX_NAMED)

@@ -1,18 +1,24 @@
-"""The handlers of the routes: from a request to a view to an answer."""
+"""The website as an application: its routes, their handlers, from a request to a view to an answer, and errors."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from imagenet_tools.errors import FormatError, ImagenetToolsError, UsageError
+from imagenet_tools.errors import FormatError, ImagenetToolsError, UnknownSynsetError, UsageError
 from imagenet_tools.explorer import sql_page, subsets, synset_page, views
 from imagenet_tools.explorer.addresses import Address
-from imagenet_tools.explorer.rendering import FILE_TYPES, as_file, templates, unshown
+from imagenet_tools.explorer.rendering import FILE_TYPES, HERE, as_file, templates, unshown
 from imagenet_tools.explorer.views import View
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
@@ -253,3 +259,78 @@ def form(data: bytes) -> dict[str, str]:
     if len(data) > _MAX_BODY_BYTES:
         raise UsageError("The form is too large.")
     return {name: values[-1] for name, values in parse_qs(data.decode("utf-8", "replace")).items()}
+
+
+# ---- the application
+
+
+class NumberConvertor(Convertor[int]):
+    """A number in a path: Python refuses to read one of more than 4,300 digits."""
+
+    regex = "[0-9]{1,12}"
+
+    def convert(self, value: str) -> int:
+        """Return the number of a path."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return a number as a part of a path."""
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
+
+
+def application(pages: Pages) -> Starlette:
+    """Return the website without its gate."""
+    routes = [
+        Route("/", pages.home),
+        Route("/tree/{wnid}", pages.branch),
+        Route("/synset/{wnid}/images", pages.grid),
+        *_with_suffixes("/search", pages.search),
+        *_with_suffixes("/synset/{synset}", pages.synset),
+        *_with_suffixes("/image/{number:number}", pages.image),
+        Route("/image/{number:number}/thumbnail", pages.thumbnail),
+        Route("/image/{number:number}/full", pages.full),
+        *_with_suffixes("/sql", pages.sql),
+        *_with_suffixes("/subset", pages.subset),
+        Route("/export", pages.export, methods=["POST"]),
+        Route("/export/{number:number}", pages.export_page),
+        Route("/export/{number:number}/progress", pages.export_progress),
+        *_with_suffixes("/images", pages.images),
+        *_with_suffixes("/predictions", pages.predictions),
+        *_with_suffixes("/predictions/images", pages.predicted_images),
+        Route("/images.txt", pages.image_list),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+    ]
+    handlers: Mapping[Any, Any] = {
+        ImagenetToolsError: functools.partial(_failed, pages),
+        HTTPException: functools.partial(_failed, pages),
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def _with_suffixes(path: str, handler: Callable[[Request], Response]) -> list[Route]:
+    """Return the routes of a page and of its rows as files."""
+    return [_suffixed(path, handler, suffix) for suffix in FILE_TYPES] + [Route(path, handler)]
+
+
+def _suffixed(path: str, handler: Callable[[Request], Response], suffix: str) -> Route:
+    def with_suffix(request: Request) -> Response:
+        request.path_params["suffix"] = suffix
+        return handler(request)
+
+    return Route(path + suffix, with_suffix)
+
+
+async def _failed(pages: Pages, request: Request, error: Exception) -> Response:
+    """Return the page of an error; the text alone where a part of a page was asked for."""
+    code = (
+        error.status_code if isinstance(error, HTTPException) else 404 if isinstance(error, UnknownSynsetError) else 400
+    )
+    message = error.detail if isinstance(error, HTTPException) else str(error)
+    if request.headers.get("accept", "").startswith("text/html") and not request.headers.get("hx-request"):
+        template = pages.templates.get_template("error.html")
+        html = template.render(message=message, address=Address("/", {}), tree=None)
+        return HTMLResponse(html, code)
+    return PlainTextResponse(message, code)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagenet_tools.catalogue import changes, given_lists, image_lists, terms
+from imagenet_tools.catalogue import given_lists, image_lists, releases, terms
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import lock, recipe, steps
 from imagenet_tools.storage.buckets import refuse_url
@@ -152,9 +152,9 @@ def _kind(text: str) -> str:
         return "index"
     if path.suffix == ".toml" and path.is_file():
         return "lock" if lock.is_lock(path) else "recipe"
-    if given_lists.published(changes.list_of(text)) is not None:
+    if given_lists.published(releases.list_of(text)) is not None:
         return "classes"
-    if text == changes.WINTER21:
+    if text == releases.WINTER21:
         return "release"
     return "images" if image_lists.find(text) is not None or _names_images(path) else "classes"
 
@@ -188,9 +188,9 @@ def _flat(words: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wnids(text: str, kind: str) -> list[str]:
     if kind == "release":
-        return list(changes.winter21().has)
+        return list(releases.winter21().has)
     if kind == "classes":
-        return given_lists.read_list(changes.list_of(text), lambda name: terms.resolve(name).wnid)
+        return given_lists.read_list(releases.list_of(text), lambda name: terms.resolve(name).wnid)
     if kind == "lock":
         return list(lock.read(text).classes)
     import duckdb
@@ -203,14 +203,14 @@ def _wnids(text: str, kind: str) -> list[str]:
 def _compare_classes_of(a: str, b: str, kinds: tuple[str, str], notes: list[str]) -> tuple[Iterator[Difference], int]:
     """Return the differences of two sets of classes, and how many both have; add the known reasons to notes."""
     sides = [_wnids(text, kind) for text, kind in zip((a, b), kinds, strict=True)]
-    perhaps = [changes.winter21().perhaps if kind == "release" else frozenset[str]() for kind in kinds]
+    perhaps = [releases.winter21().perhaps if kind == "release" else frozenset[str]() for kind in kinds]
     in_both = set(sides[0]).intersection(sides[1])
     for text, kind, wnids in ((b, kinds[1], sides[0]), (a, kinds[0], sides[1])):
         if absent := {*wnids} - in_both.union(*perhaps):
             name = _dataset(text, kind) if kind in ("index", "lock") else text
-            notes += changes.why_missing(changes.list_of(name), absent)
+            notes += releases.why_missing(releases.list_of(name), absent)
     if perhaps[0] != perhaps[1]:
-        known = changes.winter21()
+        known = releases.winter21()
         notes.append(
             f"winter21: no list of its classes is public. It has {known.n_of_these} of {len(known.perhaps):,} persons "
             "(maybe_a, maybe_b), and its archive names them: compare with an index of it."
@@ -252,7 +252,7 @@ def _compare_lists(
 
 def _compare_numbers(a: str, b: str) -> Iterator[Difference]:
     """Yield the numbers of images of two releases that differ: by split, or in all if one of them has no splits."""
-    images_a, images_b = changes.images_of(a), changes.images_of(b)
+    images_a, images_b = releases.images_of(a), releases.images_of(b)
     if not images_a or not images_b:
         return
     if None in images_a or None in images_b:

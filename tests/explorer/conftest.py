@@ -11,8 +11,7 @@ pytest.importorskip("starlette", reason="the explorer needs its extra: pip insta
 from imagenet_tools.explorer.children import children
 from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.gate import Gate
-from imagenet_tools.explorer.pages import Pages
-from imagenet_tools.explorer.routes import application
+from imagenet_tools.explorer.pages import Pages, application
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 

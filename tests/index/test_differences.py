@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
-from imagenet_tools.catalogue import changes, image_lists, lists
+from imagenet_tools.catalogue import image_lists, lists, releases
 from imagenet_tools.cli import run
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
@@ -86,7 +86,7 @@ def test_published_lists_differ_as_published_and_it_is_said_why(
     found = differences(a, b, limit=30_000)
     assert (found.counts.get("only_a", 0), found.counts.get("only_b", 0), found.in_both) == (only_a, only_b, in_both)
     assert len(found.why) == len(why) and all(map(str.__contains__, found.why, why))
-    assert side(found, "only_a") == set(lists.get(changes.list_of(a)).wnids) - set(lists.get(b).wnids)
+    assert side(found, "only_a") == set(lists.get(releases.list_of(a)).wnids) - set(lists.get(b).wnids)
 
 
 def test_winter_2021_dropped_persons_some_of_which_are_known(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_winter_2021_dropped_persons_some_of_which_are_known(tmp_path: Path) -> 
     assert dropped == side(differences("imagenet21k-p", "imagenet21k-p-winter21", limit=800), "only_a")
     assert dropped | perhaps <= set(hierarchy.descendants("person.n.01"))
     # 19,167 classes as published: 57 of the 1,960 are kept, and 2,674 dropped.
-    assert changes.winter21().n_of_these == 57 and 771 + 1_960 - 57 == 2_674
+    assert releases.winter21().n_of_these == 57 and 771 + 1_960 - 57 == 2_674
     assert not differences("winter21", "winter21").counts
     other_way = differences("winter21", "ilsvrc2012", limit=0)
     assert (other_way.counts, other_way.in_both) == ({"only_a": 18_111, "only_b": 1, "maybe_a": 1_960}, 999)
@@ -104,8 +104,8 @@ def test_winter_2021_dropped_persons_some_of_which_are_known(tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_an_index_of_winter_2021_names_all_that_it_dropped(tmp_path: Path) -> None:
-    kept = sorted(changes.winter21().perhaps)[:57]
-    rows = (image(f"{wnid}_1", wnid, None, dataset="winter21") for wnid in [*changes.winter21().has, *kept])
+    kept = sorted(releases.winter21().perhaps)[:57]
+    rows = (image(f"{wnid}_1", wnid, None, dataset="winter21") for wnid in [*releases.winter21().has, *kept])
     index = write(tmp_path / "winter21.index", rows)
     found = differences("fall11", str(index), by="wnid", limit=0)
     assert (found.counts["only_a"], found.in_both) == (2_674, 19_167)
