@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.words import SELECTION
+from imagenet_tools.selection import recipe
+from imagenet_tools.selection.words import BY_KEYWORD
 from imagenet_tools.wordnet import wordnet
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 WORDS = ("under", "without", "dataset", "from_", "boxed", "where", "min_images", "max_images", "split", "per_class",
          "limit", "nested", "seed")  # fmt: skip
 LISTED = ("under", "without", "dataset", "from_")  # several values with ',' between
-_BY_KEYWORD = {word.keyword: word for word in SELECTION}
 
 
 def words_of(parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def words_of(parameters: Mapping[str, str]) -> dict[str, Any]:
         text = parameters.get(parameter_of(keyword), "").strip()
         if not text:
             continue
-        kind = _BY_KEYWORD[keyword].kind
+        kind = BY_KEYWORD[keyword].kind
         if keyword in LISTED:
             words[keyword] = [part.strip() for part in text.split(",") if part.strip()]
         elif kind == "number":
@@ -62,7 +61,6 @@ def count(index_path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
         images, boxes, bytes and classes by split; the steps with what each left; notes; the recipe, command and Python.
     """
     from imagenet_tools.index import Index
-    from imagenet_tools.selection import recipe
 
     with Index.open(index_path, roots=dict(question["roots"])) as index:
         chosen = index.select(**question["words"])
@@ -86,7 +84,7 @@ def count(index_path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
             "notes": list(chosen.notes()),
             "recipe": recipe.text(chosen, name="subset"),
             "command": "imagenet-tools export subset --to image_folder" + flags(question["words"]),
-            "python": python(question["words"]),
+            "python": recipe.python(question["words"]),
         }  # fmt: skip
 
 
@@ -104,32 +102,10 @@ def arguments(words: Mapping[str, Any]) -> list[str]:
     """Return words as arguments of the command line."""
     texts: list[str] = []
     for keyword, value in words.items():
-        word = _BY_KEYWORD[keyword]
+        word = BY_KEYWORD[keyword]
         if word.kind == "flag":
             texts.append(word.flag)
             continue
         for part in value if isinstance(value, list) else [value]:
-            texts += [word.flag, _spelled(word.form.synsets, str(part))]
+            texts += [word.flag, recipe.spelled(word.form.synsets, str(part))]
     return texts
-
-
-def python(words: Mapping[str, Any]) -> str:
-    """Return words as a call of index.select.
-
-    Example:
-        >>> python({"under": ["n02084071"], "per_class": "300"})
-        'index.select(under="dog.n.01", per_class="300")'
-    """
-    texts = []
-    for keyword, value in words.items():
-        synsets = _BY_KEYWORD[keyword].form.synsets
-        values = [_spelled(synsets, str(part)) for part in value] if isinstance(value, list) else value
-        shown = values[0] if isinstance(values, list) and len(values) == 1 else values
-        texts.append(f"{keyword}={'True' if shown is True else json.dumps(shown, ensure_ascii=False)}")
-    return f"index.select({', '.join(texts)})"
-
-
-def _spelled(is_synset: bool, text: str) -> str:
-    """Return a wnid as the name of its synset, which people read more easily."""
-    row = wordnet.find_row(text) if is_synset else None
-    return text if row is None else wordnet.name_at(row)

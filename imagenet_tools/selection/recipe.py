@@ -19,15 +19,17 @@ Files are named relative to the recipe.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.arguments import fits, keyword_types
 from imagenet_tools.errors import UsageError
-from imagenet_tools.selection.words import EXPORT, SELECTION, ExportOptions, SelectionWords, Word
+from imagenet_tools.selection.words import BY_KEYWORD, EXPORT, SELECTION, ExportOptions, SelectionWords, Word
 from imagenet_tools.storage.files import parse_toml, read_text, write_whole
 from imagenet_tools.superclasses.toml_file import check_keys, read_synset, table_at
+from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
@@ -158,3 +160,28 @@ def _value(where: str, word: Word, value: Any) -> Any:
 def _synset(where: str, text: str) -> str:
     """Return the wnid of `wnid name`, which must agree; a wnid or a name alone is returned as it is."""
     return read_synset(where, text) if is_wnid(text.strip().partition(" ")[0]) and " " in text.strip() else text.strip()
+
+
+# ---- Other spellings
+
+
+def python(words: Mapping[str, Any]) -> str:
+    """Return words as a call of index.select.
+
+    Example:
+        >>> python({"under": ["n02084071"], "per_class": "300"})
+        'index.select(under="dog.n.01", per_class="300")'
+    """
+    texts = []
+    for keyword, value in words.items():
+        synsets = BY_KEYWORD[keyword].form.synsets
+        values = [spelled(synsets, str(part)) for part in value] if isinstance(value, list) else value
+        shown = values[0] if isinstance(values, list) and len(values) == 1 else values
+        texts.append(f"{keyword}={'True' if shown is True else json.dumps(shown, ensure_ascii=False)}")
+    return f"index.select({', '.join(texts)})"
+
+
+def spelled(is_synset: bool, text: str) -> str:
+    """Return a wnid as the name of its synset, which people read more easily."""
+    row = wordnet.find_row(text) if is_synset else None
+    return text if row is None else wordnet.name_at(row)

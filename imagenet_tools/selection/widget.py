@@ -7,7 +7,6 @@ a synset and images are sent when they are asked for, so that a tree of 21,841 c
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import traitlets
 
 from imagenet_tools.display import pictures
 from imagenet_tools.errors import ImagenetToolsError
+from imagenet_tools.selection.recipe import python
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.show import sheet_rows
 from imagenet_tools.superclasses import drawing
@@ -114,7 +114,7 @@ class Browser(anywidget.AnyWidget):
 
     def _describe(self, _: object = None) -> None:
         words = {"under": self.under, "without": self.without}
-        self.code = f"index.select({', '.join(f'{word}={_code(wnids)}' for word, wnids in words.items() if wnids)})"
+        self.code = python({word: wnids for word, wnids in words.items() if wnids})
         counts = self.selection.counts()
         n_classes = len({wnid for counted in counts.values() for wnid in counted})
         self.about = images_of({split: sum(counted.values()) for split, counted in counts.items()}, n_classes)
@@ -124,9 +124,3 @@ def _row(node: drawing.Node) -> dict[str, object]:
     """Return a synset as the page shows it."""
     name = wordnet.label_of(node.wnid)
     return {"wnid": node.wnid, "synset": node.name, "name": name, "images": node.count, "parts": node.hidden > 0}
-
-
-def _code(wnids: Sequence[str]) -> str:
-    """Return synsets as Python: their names, as one text or as a list."""
-    names = [wordnet.name_at(wordnet.row_of(wnid)) for wnid in wnids]
-    return json.dumps(names[0] if len(names) == 1 else names, ensure_ascii=False)

@@ -164,6 +164,7 @@ class Choice:
 
 # In the order of the steps.
 SELECTION = words_of(Choice)
+BY_KEYWORD = {word.keyword: word for word in SELECTION}
 _DEFAULTS = Choice()
 
 
