@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.identify_labels import LabelsFound
     from imagenet_tools.catalogue.lists import ClassList
     from imagenet_tools.catalogue.terms import FoundSynset
+    from imagenet_tools.evaluation.detections import TrueBoxes
     from imagenet_tools.evaluation.evaluation import Evaluation
-    from imagenet_tools.evaluation.true_boxes import TrueBoxes
     from imagenet_tools.exports.checks import CheckResult
     from imagenet_tools.exports.plan import Plan, Result
     from imagenet_tools.index import Index

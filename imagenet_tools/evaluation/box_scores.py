@@ -23,17 +23,16 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.catalogue import image_lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation.measures import Measure, share
+from imagenet_tools.evaluation.metrics import Measure, share
 from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from imagenet_tools.evaluation.alignment import Alignment
-    from imagenet_tools.evaluation.detections import PlacedDetections
+    from imagenet_tools.evaluation.detections import PlacedDetections, TrueBoxes
     from imagenet_tools.evaluation.files import Predictions, Texts
     from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
-    from imagenet_tools.evaluation.true_boxes import TrueBoxes
 
 _THRESHOLDS = "IoU at least min(0.5, wh / ((w + 10)(h + 10))), inclusive pixels"
 _MIN_OVERLAP = 0.5  # of a localisation

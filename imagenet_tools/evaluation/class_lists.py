@@ -14,7 +14,7 @@ import numpy as np
 
 from imagenet_tools.catalogue import class_maps, lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation import measures, metrics
+from imagenet_tools.evaluation import metrics
 from imagenet_tools.evaluation.outputs import rank_among
 from imagenet_tools.evaluation.scores import ranks_five
 from imagenet_tools.superclasses import superclasses
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.evaluation.alignment import Alignment
     from imagenet_tools.evaluation.files import Array, Predictions
-    from imagenet_tools.evaluation.measures import Measure
-    from imagenet_tools.evaluation.metrics import Bools, Floats, Ints
+    from imagenet_tools.evaluation.metrics import Bools, Floats, Ints, Measure
 
 # Data sets whose authors score the outputs of these classes only.
 _MASKED = {"imagenet-a": "ImageNet-A's", "imagenet-o": "ImageNet-O's", "imagenet-r": "ImageNet-R's"}
@@ -84,13 +83,13 @@ def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator
     if aligned.is_sorted:
         yield (
             f"{target.name}_top1",
-            measures.share(f"{target.name}, top-1", convention, metrics.hits(top, truth[kept], 1)),
+            metrics.share(f"{target.name}, top-1", convention, metrics.hits(top, truth[kept], 1)),
         )
     if ranks_five(aligned):
         convention = f"one of the best 5 of all outputs is of the label's class, of {n_classes}"
         yield (
             f"{target.name}_top5",
-            measures.share(f"{target.name}, top-5", convention, metrics.hits(top, truth[kept], 5)),
+            metrics.share(f"{target.name}, top-5", convention, metrics.hits(top, truth[kept], 5)),
         )
     if predictions.outputs is not None:
         places = _places_of_columns(target, aligned, predictions.outputs.shape[1])
@@ -98,7 +97,7 @@ def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator
             return
         right = _among(predictions, predictions.outputs, aligned.rows[kept], places, truth[kept])[0]
         convention = f"the best of the {int((places >= 0).sum()):,} outputs of {n_classes} is of the label's class"
-        yield f"{target.name}_masked_top1", measures.share(f"{target.name}, masked top-1", convention, right)
+        yield f"{target.name}_masked_top1", metrics.share(f"{target.name}, masked top-1", convention, right)
 
 
 def masked(predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:
@@ -116,13 +115,13 @@ def masked(predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, 
         truth = np.array([target.place_of[wnid] for wnid in aligned.classes[: aligned.n_true]])[truth]
     right, confidence = _among(predictions, predictions.outputs, aligned.rows, places, truth)
     convention = f"the best of the {int((places >= 0).sum()):,} outputs of {whose} classes is the label"
-    yield "masked_top1", measures.share("masked top-1", convention, right)
+    yield "masked_top1", metrics.share("masked top-1", convention, right)
     if target.name == "imagenet-a":
         rms = metrics.rms_calibration_error(confidence, right)
         convention = "RMS calibration error of these outputs; bins of 100 images, the last left out, as its authors"
-        yield "rms_calibration", measures.Measure("RMS calibration", rms, len(right), convention)
+        yield "rms_calibration", metrics.Measure("RMS calibration", rms, len(right), convention)
         area = metrics.response_accuracy_area(confidence, right)
-        yield "aurra", measures.Measure("AURRA", area, len(right), "area under the response rate accuracy curve")
+        yield "aurra", metrics.Measure("AURRA", area, len(right), "area under the response rate accuracy curve")
 
 
 def _of_data_set(aligned: Alignment) -> tuple[ListedClasses | None, str]:

@@ -20,7 +20,7 @@ from imagenet_tools.evaluation.box_scores import DetectionScores, detection_scor
 from imagenet_tools.evaluation.class_lists import by_list, masked
 from imagenet_tools.evaluation.corruptions import CONVENTION, Condition, CorruptionErrors, divided
 from imagenet_tools.evaluation.files import distinct_names, read_all, read_rows
-from imagenet_tools.evaluation.measures import Measure, of_rows
+from imagenet_tools.evaluation.metrics import Measure, of_rows
 from imagenet_tools.evaluation.outputs import rank_among
 from imagenet_tools.evaluation.scores import N_SHOWN, ModelScores, scores_of
 from imagenet_tools.text import count_of, html_of
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from imagenet_tools.evaluation.alignment import Alignment
+    from imagenet_tools.evaluation.detections import TrueBoxes
     from imagenet_tools.evaluation.files import Predictions, RowList
     from imagenet_tools.evaluation.metrics import Ints
-    from imagenet_tools.evaluation.true_boxes import TrueBoxes
 
     # Returns the true boxes; of those of several data sets, those of one.
     BoxReader = Callable[[str], TrueBoxes]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagenet_tools.evaluation import measures, metrics
-from imagenet_tools.evaluation.measures import Measure
+from imagenet_tools.evaluation import metrics
+from imagenet_tools.evaluation.metrics import Measure
 from imagenet_tools.evaluation.outputs import pick
 from imagenet_tools.wordnet import hierarchy, wordnet
 
@@ -163,29 +163,29 @@ def _flat(aligned: Alignment) -> Iterator[tuple[str, Measure]]:
     label = "the folder's class" if aligned.folders else "the label"
     if aligned.is_sorted:
         right = metrics.hits(top, truth, 1)
-        yield "top1", measures.share("top-1", f"the best class is {label}", right)
+        yield "top1", metrics.share("top-1", f"the best class is {label}", right)
     if ranks_five(aligned):
-        yield "top5", measures.share("top-5", f"{label} is among the best 5", metrics.hits(top, truth, 5))
+        yield "top5", metrics.share("top-5", f"{label} is among the best 5", metrics.hits(top, truth, 5))
     if aligned.is_sorted:
         convention = "mean of the classes' top-1"
-        yield "class_mean", measures.class_mean("mean of classes", convention, right, truth, aligned.n_true)
+        yield "class_mean", metrics.class_mean("mean of classes", convention, right, truth, aligned.n_true)
 
 
 def _hierarchical(aligned: Alignment) -> dict[str, Measure]:
     costs, top, truth = aligned.costs, aligned.top, aligned.truth
     least = metrics.least_costs(costs, top, truth, 1)
     name = "hierarchical error, top-"
-    figures = {"hierarchical_top1": measures.mean(f"{name}1", "mean cost of the best class", least)}
+    figures = {"hierarchical_top1": metrics.mean(f"{name}1", "mean cost of the best class", least)}
     if top.shape[1] >= 5:
         least5 = metrics.least_costs(costs, top, truth, 5)
         convention = "mean of the least cost among the best 5, as ILSVRC2010"
-        figures["hierarchical_top5"] = measures.mean(f"{name}5", convention, least5)
+        figures["hierarchical_top5"] = metrics.mean(f"{name}5", convention, least5)
         distances = metrics.hierarchical_distances(costs, top, truth, 5)
         convention = "mean cost of all of the best 5"
-        figures["distance_at_5"] = measures.mean("hierarchical distance at 5", convention, distances)
+        figures["distance_at_5"] = metrics.mean("hierarchical distance at 5", convention, distances)
     wrong = metrics.hits(top, truth, 1) == np.False_
     if wrong.any():
-        figures["mistake_severity"] = measures.mean("mistake severity", "mean cost of the mistakes only", least[wrong])
+        figures["mistake_severity"] = metrics.mean("mistake severity", "mean cost of the mistakes only", least[wrong])
     return figures
 
 
@@ -200,10 +200,10 @@ def _of_probabilities(
     if predictions.outputs is not None and not aligned.folders:
         nll = _negative_logs(predictions, predictions.outputs, aligned)
         if len(nll):
-            yield "nll", measures.mean("NLL", "mean of -log p of the label, in nats", nll)
+            yield "nll", metrics.mean("NLL", "mean of -log p of the label, in nats", nll)
 
 
-def _ece_interval(confidence: Floats, right: Bools) -> measures.Interval:
+def _ece_interval(confidence: Floats, right: Bools) -> metrics.Interval:
     """Return the bootstrap interval of the ECE, with confidences rounded to 32 levels in each bin."""
     level = np.minimum(confidence * _ECE_BINS % 1 * _ECE_LEVELS, _ECE_LEVELS - 1).astype(np.int64)
     cells = (metrics.bins_of(confidence, _ECE_BINS) * 2 + right) * _ECE_LEVELS + level
@@ -216,7 +216,7 @@ def _ece_interval(confidence: Floats, right: Bools) -> measures.Interval:
         sums: Floats = np.abs(gaps).sum(axis=1) / len(right)
         return sums
 
-    return measures.of_counts(counts, errors)
+    return metrics.of_counts(counts, errors)
 
 
 def _of_real(aligned: Alignment) -> Iterator[tuple[str, Measure]]:
@@ -226,14 +226,14 @@ def _of_real(aligned: Alignment) -> Iterator[tuple[str, Measure]]:
         return
     if aligned.is_sorted:
         convention = "the best class is any of ReaL's labels; images without labels skipped"
-        yield "real_top1", measures.share("ReaL top-1", convention, metrics.set_hits(top, valid, 1))
+        yield "real_top1", metrics.share("ReaL top-1", convention, metrics.set_hits(top, valid, 1))
     if ranks_five(aligned):
         convention = "any of the best 5 is any of ReaL's labels"
-        yield "real_top5", measures.share("ReaL top-5", convention, metrics.set_hits(top, valid, 5))
+        yield "real_top5", metrics.share("ReaL top-5", convention, metrics.set_hits(top, valid, 5))
     if aligned.is_sorted and top.shape[1] >= 5:
         recalls = metrics.set_recalls(top, valid)[1]
         convention = "share of ReaL's k labels among the best k, k of the image"
-        yield "real_recall", measures.mean("ReaL, k labels", convention, recalls, is_share=True)
+        yield "real_recall", metrics.mean("ReaL, k labels", convention, recalls, is_share=True)
 
 
 def _confidence(predictions: Predictions, aligned: Alignment) -> Floats | None:

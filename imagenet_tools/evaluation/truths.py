@@ -29,7 +29,7 @@ import numpy as np
 from imagenet_tools.catalogue import identify_classes, labels, lists
 from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation import measures, metrics
+from imagenet_tools.evaluation import metrics
 from imagenet_tools.evaluation.files import stem_of
 from imagenet_tools.evaluation.scores import ranks_five
 from imagenet_tools.text import count_of
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagenet_tools.evaluation.alignment import Alignment
-    from imagenet_tools.evaluation.measures import Measure
-    from imagenet_tools.evaluation.metrics import Ints
+    from imagenet_tools.evaluation.metrics import Ints, Measure
 
 _N_WORST = 100  # classes of ImageNet-X's worst_100_classes
 _IMAGE_KEYS = ("file_path", "file_name", "filename", "image", "image_id", "id", "path", "name")
@@ -78,27 +77,27 @@ class LabelSets:
             convention = "the best class is any of the labels"
             if self.is_multilabel:
                 convention = "the best class is correct or unclear; problematic images left out; mean of the images"
-            yield f"{key}_top1", measures.share(f"{self.name}, top-1", convention, right)
+            yield f"{key}_top1", metrics.share(f"{self.name}, top-1", convention, right)
             if self.is_multilabel:
                 name, truth = f"{self.name}, mean of classes", aligned.truth[rows]
-                mean = measures.class_mean(name, _AS_PUBLISHED, right, truth, aligned.n_true)
+                mean = metrics.class_mean(name, _AS_PUBLISHED, right, truth, aligned.n_true)
                 yield f"{key}_class_mean", mean
             hard_rows = np.array([n for n, i in enumerate(aligned.images.tolist()) if i in self.hardest], np.int64)
             if len(hard_rows):
                 hard_valid = self._valid(aligned, hard_rows, (self.hardest,))
                 right = metrics.set_hits(aligned.top[hard_rows], hard_valid, 1)
                 convention = "images of ImageNet-M whose best class is correct or unclear"
-                yield "imagenet_m", measures.share("ImageNet-M", convention, right)
+                yield "imagenet_m", metrics.share("ImageNet-M", convention, right)
         if ranks_five(aligned):
             convention = "any of the best 5 is any of the labels"
-            yield f"{key}_top5", measures.share(f"{self.name}, top-5", convention, metrics.set_hits(top, valid, 5))
+            yield f"{key}_top5", metrics.share(f"{self.name}, top-5", convention, metrics.set_hits(top, valid, 5))
         if aligned.is_sorted and top.shape[1] >= 5:
             correct = self._valid(aligned, rows, (self.labels,))
             has_any = (correct != -1).any(axis=1)
             recalls = metrics.set_recalls(top[has_any], correct[has_any])[1]
             convention = "share of the k labels among the best k, k of the image"
             if len(recalls):
-                yield f"{key}_recall", measures.mean(f"{self.name}, k labels", convention, recalls, is_share=True)
+                yield f"{key}_recall", metrics.mean(f"{self.name}, k labels", convention, recalls, is_share=True)
 
     def _valid(self, aligned: Alignment, rows: Ints, sources: Sequence[Mapping[str, tuple[str, ...]]]) -> Ints:
         """Return the valid labels of rows as places of classes, -2 for others, -1 behind the last: (rows, most)."""
@@ -127,7 +126,7 @@ class Factors:
         right = metrics.hits(aligned.top[rows], aligned.truth[rows], 1)
         flags = self.flags[[self.images[image] for image in aligned.images[rows].tolist()]]
         convention = "top-1 of the images of ImageNet-X, without prototypes if prototypical_paths.csv is beside it"
-        every = measures.share("ImageNet-X, all", convention, right)
+        every = metrics.share("ImageNet-X, all", convention, right)
         yield "imagenet_x", every
         for n, factor in enumerate(IMAGENET_X_FACTORS):
             has = flags[:, n]
@@ -135,14 +134,14 @@ class Factors:
                 error = 1 - float(right[has].mean())
                 ratio = f"; its error is {error / (1 - every.value):.4f} of that of all" if every.value < 1 else ""
                 convention = f"top-1 of the images with the factor{ratio}"
-                yield f"imagenet_x_{factor}", measures.share(f"ImageNet-X, {factor}", convention, right[has])
+                yield f"imagenet_x_{factor}", metrics.share(f"ImageNet-X, {factor}", convention, right[has])
         n_rows, n_right = metrics.by_class(right, aligned.truth[rows], aligned.n_true)
         present = np.flatnonzero(n_rows)
         worst = present[np.argsort(n_right[present] / n_rows[present], kind="stable")][:_N_WORST]
         if len(worst) == _N_WORST:
             of_worst = np.isin(aligned.truth[rows], worst)
             convention = "top-1 of the images of the 100 classes with the lowest top-1"
-            yield "imagenet_x_worst_100", measures.share("ImageNet-X, worst 100 classes", convention, right[of_worst])
+            yield "imagenet_x_worst_100", metrics.share("ImageNet-X, worst 100 classes", convention, right[of_worst])
 
 
 def read(path: Path) -> LabelSets | Factors:

@@ -26,8 +26,8 @@ from imagenet_tools.wordnet.wnid import is_wnid
 if TYPE_CHECKING:
     from imagenet_tools.display.pictures import ShownBox
     from imagenet_tools.explorer.children import PictureMakers, Questioners
-    from imagenet_tools.explorer.exporting import Exports
     from imagenet_tools.explorer.image_pages import NumberedImage
+    from imagenet_tools.explorer.subsets import Exports
     from imagenet_tools.explorer.views import Site
 
 _THUMBNAIL_PIXELS = 256

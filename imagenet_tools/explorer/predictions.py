@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from imagenet_tools.evaluation.scores import ModelScores
-    from imagenet_tools.explorer.levels import Level
+    from imagenet_tools.explorer.counts import Level
 
 N_CONFUSIONS = 100
 

@@ -14,10 +14,10 @@ import uvicorn
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import static_copy
 from imagenet_tools.explorer.children import children
-from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.gate import Gate
 from imagenet_tools.explorer.pages import Pages, application
 from imagenet_tools.explorer.rendering import HERE
+from imagenet_tools.explorer.subsets import Exports
 
 if TYPE_CHECKING:
     from imagenet_tools.explorer.views import Site

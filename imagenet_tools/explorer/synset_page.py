@@ -10,9 +10,8 @@ from imagenet_tools.catalogue import lists, terms
 from imagenet_tools.display import charts
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import filters as filtering
-from imagenet_tools.explorer.counts import BOX_AREA_BINS, BOX_AREA_STEP, SUMS
+from imagenet_tools.explorer.counts import BOX_AREA_BINS, BOX_AREA_STEP, SUMS, label
 from imagenet_tools.explorer.image_pages import PAGE_IMAGES
-from imagenet_tools.explorer.levels import label
 from imagenet_tools.explorer.views import View, counted_children, tiles, whole_number
 from imagenet_tools.images.probe import PROBLEMS
 from imagenet_tools.wordnet import graph, hierarchy, nltk_bridge, wordnet
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from imagenet_tools.explorer.addresses import Address
+    from imagenet_tools.explorer.counts import Level
     from imagenet_tools.explorer.filters import Filters
-    from imagenet_tools.explorer.levels import Level
     from imagenet_tools.explorer.views import Site
 
 _TREEMAP_PIXELS = 220

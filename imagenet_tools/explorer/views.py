@@ -11,9 +11,8 @@ import numpy as np
 from imagenet_tools.catalogue import image_lists, labels, terms
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import filters as filtering
-from imagenet_tools.explorer.counts import IndexCounts
+from imagenet_tools.explorer.counts import IndexCounts, Level, Levels, label
 from imagenet_tools.explorer.image_pages import ImagePages, NumberedImage
-from imagenet_tools.explorer.levels import Level, Levels, label
 from imagenet_tools.wordnet import hierarchy, wordnet
 
 if TYPE_CHECKING:

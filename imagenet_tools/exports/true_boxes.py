@@ -18,7 +18,7 @@ from imagenet_tools.annotations import bbox
 from imagenet_tools.build.build import build_index
 from imagenet_tools.build.own_exports import CLASSES, MANIFEST, export_at
 from imagenet_tools.errors import UsageError
-from imagenet_tools.evaluation.true_boxes import TrueBoxes
+from imagenet_tools.evaluation.detections import TrueBoxes
 from imagenet_tools.images.probe import probe
 from imagenet_tools.store.layout import is_index
 from imagenet_tools.store.store import Store

@@ -13,8 +13,8 @@ from imagenet_tools.api import _readers
 from imagenet_tools.catalogue import lists
 from imagenet_tools.evaluation import detections
 from imagenet_tools.evaluation.box_scores import detection_scores, envelope_area
+from imagenet_tools.evaluation.detections import TrueBoxes
 from imagenet_tools.evaluation.evaluation import evaluate
-from imagenet_tools.evaluation.true_boxes import TrueBoxes
 from imagenet_tools.exports.true_boxes import read
 from imagenet_tools.index import Index
 from tests.cli.conftest import Run

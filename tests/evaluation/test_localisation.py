@@ -14,8 +14,8 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.catalogue import image_lists, labels
 from imagenet_tools.evaluation import file_forms
+from imagenet_tools.evaluation.detections import TrueBoxes
 from imagenet_tools.evaluation.evaluation import evaluate
-from imagenet_tools.evaluation.true_boxes import TrueBoxes
 from tests.evaluation.predictions import IMAGES, TRUTH, WNIDS, top5
 
 Box = tuple[float, ...]

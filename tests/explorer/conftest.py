@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("starlette", reason="the explorer needs its extra: pip install 'imagenet-tools[explore]'")
 
 from imagenet_tools.explorer.children import children
-from imagenet_tools.explorer.exporting import Exports
 from imagenet_tools.explorer.gate import Gate
 from imagenet_tools.explorer.pages import Pages, application
+from imagenet_tools.explorer.subsets import Exports
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
 

@@ -12,7 +12,7 @@ import pytest
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import subsets
-from imagenet_tools.explorer.exporting import Exports
+from imagenet_tools.explorer.subsets import Exports
 from imagenet_tools.explorer.views import Site
 from tests.explorer.conftest import Web
 
