@@ -71,11 +71,11 @@ def command(
     if copy is not None:
         wnids = [options.note_sense(site.index.resolve(text)) for text in under]
         n_problems = server.copy(site, copy, wnids)
-        options.deliver(str(copy), {"path": str(copy), "problems": n_problems})
+        options.show_result(str(copy), {"path": str(copy), "problems": n_problems})
         return PROBLEMS if n_problems else DONE
 
     def announce(address: str) -> None:
-        options.deliver(address, {"address": address})
+        options.show_result(address, {"address": address})
         sys.stdout.flush()
         note("Ctrl-C ends the website.")
         if not no_browser:

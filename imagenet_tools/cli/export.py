@@ -139,7 +139,7 @@ def _print_plan(plan: Plan, dest: Path) -> int:
 
 def _print_shard(dest: Path, shard: str, n_images: int, n_all: int) -> int:
     text = f"{url_of(dest)}, shard {shard}: {n_images:,} of {count_of(n_all, 'image')}"
-    options.deliver(text, {"dest": url_of(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
+    options.show_result(text, {"dest": url_of(dest), "shard": shard, "images": n_images, "images_of_all": n_all})
     if not options.as_json():
         note(f"when all shards are done: imagenet-tools merge {shlex.quote(url_of(dest))}")
     return DONE

@@ -146,7 +146,7 @@ def as_json() -> bool:
     return "as_json" in click.get_current_context().meta
 
 
-def deliver(text: str, facts: object) -> None:
+def show_result(text: str, facts: object) -> None:
     """Print a text, or with --json the facts in it."""
     if as_json():
         print_json(facts)

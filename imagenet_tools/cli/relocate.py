@@ -26,4 +26,4 @@ def command(pairs: tuple[str, ...]) -> None:
     from imagenet_tools.store.sources import parse_roots
 
     roots = imagenet_tools.relocate(parse_roots(pairs), options.index_path())
-    options.deliver("\n".join(f"{name}: {root}" for name, root in roots.items()), roots)
+    options.show_result("\n".join(f"{name}: {root}" for name, root in roots.items()), roots)

@@ -38,4 +38,4 @@ def command(path: Path | None, output: Path) -> None:
     else:
         raise UsageError(f"{path}: found neither an index nor an export. Expected the folder of one.")
     write_whole(output, data)
-    options.deliver(str(output), {"path": str(output), "bytes": len(data)})
+    options.show_result(str(output), {"path": str(output), "bytes": len(data)})

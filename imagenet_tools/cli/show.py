@@ -69,7 +69,7 @@ def command(target: str | None, n: int, output: Path | None, recipe: Path | None
     path = output or Path(tempfile.mkdtemp(prefix="imagenet-tools-"), re.sub(r"[^\w.-]", "_", title) + ".png")
     write_whole(path, data)
     captions = [tile.caption for row in rows for tile in row.tiles]
-    options.deliver(str(path), {"path": str(path), "images": captions or [title]})
+    options.show_result(str(path), {"path": str(path), "images": captions or [title]})
     return _code(rows)
 
 

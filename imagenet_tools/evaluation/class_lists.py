@@ -80,24 +80,21 @@ def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator
     top = by_class[aligned.top[kept]]
     n_classes = f"{len(target.classes):,} classes of {target.name}"
     convention = f"the best of all outputs is of the label's class, of {n_classes}; others wrong"
+    name = target.name
     if aligned.is_sorted:
-        yield (
-            f"{target.name}_top1",
-            metrics.share(f"{target.name}, top-1", convention, metrics.hits(top, truth[kept], 1)),
-        )
+        right = metrics.hits(top, truth[kept], 1)
+        yield f"{name}_top1", metrics.share(f"{name}, top-1", convention, right)
     if ranks_five(aligned):
         convention = f"one of the best 5 of all outputs is of the label's class, of {n_classes}"
-        yield (
-            f"{target.name}_top5",
-            metrics.share(f"{target.name}, top-5", convention, metrics.hits(top, truth[kept], 5)),
-        )
+        right = metrics.hits(top, truth[kept], 5)
+        yield f"{name}_top5", metrics.share(f"{name}, top-5", convention, right)
     if predictions.outputs is not None:
         places = _places_of_columns(target, aligned, predictions.outputs.shape[1])
         if (places >= 0).all():
             return
         right = _among(predictions, predictions.outputs, aligned.rows[kept], places, truth[kept])[0]
         convention = f"the best of the {int((places >= 0).sum()):,} outputs of {n_classes} is of the label's class"
-        yield f"{target.name}_masked_top1", metrics.share(f"{target.name}, masked top-1", convention, right)
+        yield f"{name}_masked_top1", metrics.share(f"{name}, masked top-1", convention, right)
 
 
 def masked(predictions: Predictions, aligned: Alignment) -> Iterator[tuple[str, Measure]]:

@@ -212,17 +212,15 @@ def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, ob
         values = {option.name: getattr(rule, option.name) for option in fields(rule)}
         values |= {"under": synset_label(rule.under), "at": tuple(map(synset_label, rule.at)) if rule.at else rule.at}
         yield "[rule]", {key: value for key, value in values.items() if value is not None}
-    yield (
-        "[made]",
-        {
-            "n_classes": len(superclasses.classes()),
-            "n_covered": len(superclasses.superclass_of()),
-            "n_ambiguous": len(shared),
-            "disjoint": not shared,
-            "sha256": _sha256(superclasses),
-            "notes": superclasses.notes,
-        },
-    )
+    made = {
+        "n_classes": len(superclasses.classes()),
+        "n_covered": len(superclasses.superclass_of()),
+        "n_ambiguous": len(shared),
+        "disjoint": not shared,
+        "sha256": _sha256(superclasses),
+        "notes": superclasses.notes,
+    }
+    yield "[made]", made
     for wnid, name, members in superclasses.superclasses:
         yield "[[superclass]]", {"synset": synset_label(wnid), "name": name, "members": [*map(synset_label, members)]}
     for wnid, taken, others in shared:
