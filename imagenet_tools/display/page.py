@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from imagenet_tools.display import charts
@@ -32,30 +34,7 @@ _STYLE = f"""
 :root {{ color-scheme: light dark; {_variables(LIGHT)} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
 {charts.STYLE}
-body {{ margin: 0 auto; padding: 20px; max-width: 1500px; background: var(--page); color: var(--ink);
-  font: 14px/1.45 {FONT}; font-variant-numeric: tabular-nums; }}
-h1 {{ font-size: 22px; margin: 0; overflow-wrap: anywhere; }}
-h2 {{ font-size: 15px; margin: 28px 0 8px; }}
-h3 {{ font-size: 13px; margin: 12px 0 6px; font-weight: 600; color: var(--dim); }}
-p {{ margin: 4px 0; color: var(--dim); overflow-wrap: anywhere; }}
-dl {{ display: flex; flex-wrap: wrap; gap: 12px 32px; margin: 16px 0; }}
-dt {{ color: var(--dim); }} dd {{ margin: 0; font-size: 20px; font-weight: 600; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; }}
-th {{ text-align: left; color: var(--dim); font-weight: 600; }}
-th, td {{ padding: 4px 18px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: break-word; max-width: 70ch; }}
-.charts {{ columns: 2 600px; column-gap: 12px; }}
-.chart {{ display: block; width: 100%; height: auto; margin-bottom: 12px; break-inside: avoid; box-sizing: border-box;
-  background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }}
-@media (max-width: 760px) {{ .charts {{ columns: auto; overflow-x: auto; }} .chart {{ width: {charts.WIDTH}px; }} }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }}
-figure {{ margin: 0; }}
-img {{ max-width: 100%; }}
-figure img {{ width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: var(--line); border-radius: 4px; }}
-figure p {{ font-size: 12px; padding: 8px; margin: 0; background: var(--line); border-radius: 4px; }}
-figcaption {{ font-size: 12px; color: var(--dim); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
-"""
+""" + Template(Path(__file__).with_suffix(".css").read_text("utf-8")).substitute(font=FONT, width=charts.WIDTH)
 
 
 def document(title: str, parts: Iterable[str]) -> bytes:
