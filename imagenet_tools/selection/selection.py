@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import ImagenetToolsError, UsageError
-from imagenet_tools.selection import classes, cuts, query, steps, table
+from imagenet_tools.selection import classes, cuts, query, steps
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.query import Prepared, Request, Sql
 from imagenet_tools.selection.splits import Split
 from imagenet_tools.selection.steps import Step
 from imagenet_tools.selection.words import Choice, read_words
 from imagenet_tools.store.connection import LOCK
+from imagenet_tools.store.store import IMAGE_COLUMNS
 from imagenet_tools.text import html_of, images_of
 from imagenet_tools.wordnet import wordnet
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
     import PIL.Image
     import pyarrow as pa
 
@@ -34,12 +37,13 @@ if TYPE_CHECKING:
     from imagenet_tools.display.charts import Chart
     from imagenet_tools.selection.choice import ClassSelection
     from imagenet_tools.selection.lock import Lock
-    from imagenet_tools.store.store import Store
+    from imagenet_tools.store.store import Image, Store
 
 _Result = TypeVar("_Result")
 
 # Most rows of a record batch. Also the images that are sorted at once, unless one class has more.
 _BATCH = 131_072
+_IMAGES_AT_ONCE = 131_072  # of an iteration, sorted in memory by one query
 # Images of an index for which the rows of `made` are kept in memory, 300 bytes each. An export has nine queries over
 # them: planning one over the tables of the index takes 15 ms, over a table in memory 2 ms.
 _KEPT_IMAGES = 50_000
@@ -483,12 +487,81 @@ class Selection:
 
     # ---- Rows
 
-    __len__ = table.n_images
-    __iter__ = table.iterate
-    __getitem__ = table.item
-    arrow = table.arrow
-    df = table.df
-    pl = table.pl
+    def __len__(self) -> int:
+        """Return the number of chosen images."""
+        return sum(n for counted in self.counts().values() for n in counted.values())
+
+    def __iter__(self) -> Iterator[Image]:
+        """Yield the chosen images, ordered by split, wnid, data set and image_id; wnid is the selection's class."""
+        for start in range(0, len(self), _IMAGES_AT_ONCE):
+            yield from self._images(start, start + _IMAGES_AT_ONCE)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | list[Image]:
+        """Return the image at a place of the order, or the images of a slice.
+
+        Raises:
+            IndexError: There is no such image.
+        """
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return next(self._images(places, places + 1))
+        if not places:
+            return []
+        first = min(places[0], places[-1])
+        images = list(self._images(first, max(places[0], places[-1]) + 1))
+        return [images[place - first] for place in places]
+
+    def _images(self, start: int, stop: int) -> Iterator[Image]:
+        place = 0
+        for split, counted in self.counts().items():
+            wnids: list[str] = []
+            first = place
+            for wnid, n in counted.items():
+                if place + n <= start:
+                    first = place + n
+                elif place < stop:
+                    wnids.append(wnid)
+                place += n
+            if wnids:
+                skipped = max(start - first, 0)
+                n_rows = min(stop, place) - first - skipped
+                for row in self.sorted_rows(IMAGE_COLUMNS, split, wnids, f"LIMIT {n_rows} OFFSET {skipped}"):
+                    yield self.index.image_of(*row)
+
+    def arrow(self) -> pa.Table:
+        """Return the rows of the chosen images as an Arrow table, in the order of the selection.
+
+        Example:
+            index.select(under="dog").arrow().num_rows
+        """
+        import pyarrow as pa
+
+        batches = list(self.batches())
+        if not batches:  # a row of nulls has the columns
+            no_row = self.read("SELECT made.* EXCLUDE left_out FROM (SELECT 1) LEFT JOIN made ON false")
+            batches = [batch.slice(0, 0) for batch in no_row]
+        return pa.Table.from_batches(batches)
+
+    def df(self) -> pd.DataFrame:
+        """Return the rows of the chosen images as a DataFrame of pandas, in the order of the selection.
+
+        Example:
+            index.select(under="dog").df().groupby("wnid").width.mean()
+        """
+        frame: pd.DataFrame = self.arrow().to_pandas()
+        return frame
+
+    def pl(self) -> Any:
+        """Return the rows of the chosen images as a DataFrame of polars, which must be installed.
+
+        Example:
+            index.select(under="dog").pl()
+        """
+        return importlib.import_module("polars").from_arrow(self.arrow())
 
     def sorted_rows(
         self, columns: str, split: str, wnids: Sequence[str], suffix: str = ""

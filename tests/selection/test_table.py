@@ -9,7 +9,7 @@ import pytest
 
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.index import Index
-from imagenet_tools.selection import table
+from imagenet_tools.selection import selection
 from imagenet_tools.selection.selection import Selection
 
 SELECTIONS = {
@@ -61,7 +61,7 @@ def test_iterating_takes_a_query_a_part(index: Index, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Selection, "_execute", lambda self, sql: queries.append(sql) or run(self, sql))
     assert len(list(chosen)) == len(chosen)
     assert len(queries) == 2  # train and val
-    monkeypatch.setattr(table, "_IMAGES_AT_ONCE", 50)
+    monkeypatch.setattr(selection, "_IMAGES_AT_ONCE", 50)
     assert [image.image_id for image in chosen] == [image_id for _, image_id in keys(chosen)]
 
 
