@@ -45,21 +45,16 @@ def make_picture(data: bytes, boxes: list, *, fit: int | None, labels: bool) -> 
     """
     from imagenet_tools.display import pictures
     from imagenet_tools.errors import FormatError
+    from imagenet_tools.images import probe
 
     n_scans = data.count(_SCAN)
     if n_scans > _MAX_SCANS:
         message = f"Found {n_scans:,} scans; an image of more than {_MAX_SCANS} is not decoded."
         raise FormatError(message, code="damaged")
     side = fit or _MAX_SIDE_PIXELS
-    large = None if fit is None and max(_size(data)) <= _MAX_SIDE_PIXELS else (side, side)
+    large = None if fit is None and max(probe.image(data).size) <= _MAX_SIDE_PIXELS else (side, side)
     picture = pictures.upright(data, boxes, fit=large, least=0 if fit else pictures.SMALL_PIXELS, labels=labels)
     return pictures.as_bytes(picture, "JPEG")
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    from imagenet_tools.images import probe
-
-    return probe.image(data).size
 
 
 if __name__ == "__main__":

@@ -117,8 +117,7 @@ def _histograms(site: Site, chosen: Filters, mask: npt.NDArray[np.bool_]) -> lis
         counts = site.counts.histogram(chosen, name).of(mask, measure.n_bins)
         bins = []
         for n, count in enumerate(counts):
-            low, last = n * measure.step, n == measure.n_bins - 1
-            high = None if last else (n + 1) * measure.step
+            low, high = n * measure.step, None if n == measure.n_bins - 1 else (n + 1) * measure.step
             filter_text = f"{low:g}-" if high is None else f"{low:g}-{high:g}"
             bins.append({"low": low, "high": high, "n": count, "filter": filter_text})
         shown.append({"name": name, "title": measure.title, "unit": measure.unit, "bins": _trimmed(bins)})
@@ -171,13 +170,11 @@ def _treemap(site: Site, address: Address, row: int, level: Level | None, mask: 
             below = [part(low, int(inclusive[low]), "bar") for low in counted_children(kid, inclusive).tolist()]
             fits = sum(one.value for one in below) <= int(inclusive[kid])  # else some are below several
             parts.append(part(kid, int(inclusive[kid]), "bar", tuple(below) if fits else ()))
+    if not parts or (len(parts) == 1 and not parts[0].parts):
+        return ""  # one rectangle says nothing
     total = max(int(inclusive[row]), sum(one.value for one in parts))
-    if not total:
-        return ""
     about = f"{int(inclusive[row]):,} {by} at or below {label(row)}"
     if total > int(inclusive[row]):
         about += "; a synset under several parents is in each"
     root = charts.Branch(label(row), total, tuple(parts))
-    if not parts or (len(parts) == 1 and not parts[0].parts):
-        return ""  # one rectangle says nothing
     return charts.treemap(f"{label(row)} by {by}", about, root, height=_TREEMAP_PIXELS).svg(style=False)
