@@ -346,13 +346,15 @@ def join_keys(sql: duckdb.DuckDBPyConnection, name: str, path: Path | pa.Table) 
     """Return the columns that join the view of a table of the user to images: "dataset, image_id" or "photo".
 
     Raises:
-        UsageError: The view has the columns of neither, or several rows for one image.
+        UsageError: The view has the columns of neither, or several rows for one image; or groups have no column group.
     """
     label = _label(name, path)
     columns = {str(row[0]) for row in sql.execute(f'DESCRIBE "{name}"').fetchall()}
+    found = ", ".join(sorted(columns))
     keys = next((keys for keys in (("dataset", "image_id"), ("photo",)) if columns.issuperset(keys)), None)
+    if name == GROUPS and "group" not in columns:
+        raise UsageError(f"{label}: found the columns {found}; expected group, and dataset and image_id, or photo.")
     if keys is None:
-        found = ", ".join(sorted(columns))
         raise UsageError(f"{label}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
     listed = ", ".join(keys)
     query = f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'

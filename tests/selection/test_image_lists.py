@@ -144,3 +144,13 @@ def test_a_table_that_joins_nothing_is_an_error_and_rows_that_join_nothing_are_s
     path.write_text(f"dataset,image_id\nilsvrc2012,{A}_1\nown,{A}_1\n")
     notes = small.select(with_={"mine": path}).notes()
     assert notes == (f"--with mine=mine.csv: 1 of its 2 rows join no image of the index, own/{A}_1 first",)
+
+
+def test_groups_without_their_column_are_refused(small: Index, tmp_path: Path) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text(f"photo,group_id\n{A}_1,1\n")
+    said = (
+        r"--groups .*groups\.csv: found the columns group_id, photo; expected group, and dataset and image_id, or photo"
+    )
+    with pytest.raises(UsageError, match=said):
+        small.select(groups=path, split="folds=2").counts()

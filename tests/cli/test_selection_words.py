@@ -1,0 +1,64 @@
+"""Every word of a selection, typed as a flag, makes the recipe that the same word makes in Python."""
+
+from pathlib import Path
+from typing import Any
+
+from imagenet_tools.index import Index
+from imagenet_tools.selection.words import BY_KEYWORD, SELECTION
+from tests.cli.conftest import Run
+
+DOG, CAT = "dog.n.01", "cat.n.01"
+
+
+def values(index: Index, home: Path) -> dict[str, tuple[list[str], Any]]:
+    """What is typed behind each flag, and the value in Python. A flag of several values is typed several times."""
+    one = index.images[0]
+    scores, groups, ids, cut = (home / name for name in ("scores.csv", "groups.csv", "ids.txt", "dogs.txt"))
+    scores.write_text(f"dataset,image_id,score\n{one.dataset},{one.image_id},1\n")
+    groups.write_text(f"photo,group\n{one.image_id},1\n")
+    ids.write_text(f"{one.image_id}\n")
+    cut.write_text("n02085620\nn02085936\n")
+    return {
+        "dataset": (["ilsvrc2012"], ["ilsvrc2012"]),
+        "from_": (["train,val"], ["train", "val"]),
+        "under": ([DOG, CAT], [DOG, CAT]),
+        "also_under": ([DOG], [DOG]),
+        "without": (["toy_dog"], ["toy_dog"]),
+        "classes": ([str(cut)], str(cut)),
+        "class_where": (["n_images > 1"], ["n_images > 1"]),
+        "nested": (["leaves"], "leaves"),
+        "superclasses": (["imagewoof"], "imagewoof"),
+        "images": ([str(ids)], [str(ids)]),
+        "where": (["width > 1", "height > 1"], ["width > 1", "height > 1"]),
+        "parameter": (["low=1", "name=tench"], {"low": 1, "name": "tench"}),
+        "with_": ([f"s={scores}"], {"s": scores}),
+        "exclude": (["defects", "overlap:imagenette"], ["defects", "overlap:imagenette"]),
+        "boxed": ([], True),
+        "min_images": (["1"], 1),
+        "max_images": (["10000"], 10000),
+        "split": (["train=0.75,val=0.25"], {"train": 0.75, "val": 0.25}),
+        "groups": ([str(groups)], str(groups)),
+        "per_class": (["train=2,val=1"], {"train": 2, "val": 1}),
+        "limit": (["5"], 5),
+        "order": (["ilsvrc-id"], "ilsvrc-id"),
+        "seed": (["7"], 7),
+    }
+
+
+def test_every_word_is_typed_as_it_is_said_in_python(run: Run, index: Index, tmp_path: Path) -> None:
+    examples = values(index, tmp_path)
+    assert examples.keys() == {word.keyword for word in SELECTION}
+    for way in ("typed", "said"):
+        (tmp_path / way).mkdir()
+    for word in SELECTION:
+        words = {word.keyword, "split"} if word.keyword == "groups" else {word.keyword}  # groups part a new split
+        typed, said = (tmp_path / way / f"{word.keyword}.toml" for way in ("typed", "said"))
+        ran = run("subset", str(typed), *(text for name in words for text in flags(name, examples[name][0])))
+        assert ran.code == 0, (word.flag, ran.err)
+        index.select(**{name: examples[name][1] for name in words}).save(said)
+        assert typed.read_text() == said.read_text(), word.flag
+
+
+def flags(keyword: str, texts: list[str]) -> list[str]:
+    flag = BY_KEYWORD[keyword].flag
+    return [part for text in texts for part in (flag, text)] or [flag]
