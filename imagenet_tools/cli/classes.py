@@ -54,7 +54,7 @@ def command() -> None:
     """
 
 
-@options.make_command("list", parent=command)
+@options.make_command("list", parent=command, asks_index=False)
 @click.option("--parts", is_flag=True, help="Also list the parts of splits, such as breeds-living17/rand-source.")
 @click.option("--images", is_flag=True, help="List the image lists instead, such as simclr-1pct.")
 @options.output_file_option
@@ -90,7 +90,7 @@ def _facts(listed: ClassList | ImageList) -> dict[str, Any]:
     return {name: len(listed) if name.startswith("n_") else getattr(listed, name) for name in names}
 
 
-@options.make_command("show", parent=command)
+@options.make_command("show", parent=command, asks_index=False)
 @click.argument("list_", metavar="LIST")
 @options.output_file_option
 def show_command(list_: str, output: Path | None) -> None:
@@ -168,7 +168,7 @@ def _category_table(categories: ClassList) -> str:
     return table(head, [[row[name] for name in used] for row in rows], width=terminal_columns())
 
 
-@options.make_command("identify", parent=command)
+@options.make_command("identify", parent=command, asks_index=False)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @options.output_file_option
 def identify_command(file: Path, output: Path | None) -> int:
@@ -216,7 +216,7 @@ def _label_findings(result: LabelsFound) -> list[str]:
     return lines
 
 
-@options.make_command("map", parent=command)
+@options.make_command("map", parent=command, asks_index=False)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--ancestors", is_flag=True, help="Map a class that is not in B to the nearest class of B above it.")
@@ -263,7 +263,7 @@ def _map_lines(class_map: ClassMap) -> Iterable[str]:
             yield ",".join(f'"{cell}"' if "," in cell else cell for cell in cells)
 
 
-@options.make_command("cut", parent=command)
+@options.make_command("cut", parent=command, asks_index=False)
 @_classes_option
 @click.option("--k", type=click.IntRange(1), metavar="N", help="Choose N that share no class and hold most classes.")
 @click.option("--depth", type=click.IntRange(0), metavar="N", help="Choose the synsets N edges below --under.")

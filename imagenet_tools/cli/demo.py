@@ -36,7 +36,7 @@ _MARKER = ".imagenet-tools-demo"
 _MADE = ("sample", "imagenet.index", "dogs", "dogs-yolo", "contact-sheet.png", "report.html", "dogs-yolo.html")
 
 
-@options.make_command("demo")
+@options.make_command("demo", asks_index=False)
 @click.argument("folder", metavar="DIR", type=options.PATH)
 def command(folder: Path) -> int:
     """Run the main commands on a small sample, in a folder DIR.

@@ -27,7 +27,7 @@ _ORDERS = {
 }
 
 
-@options.make_command("detect")
+@options.make_command("detect", asks_index=False)
 @click.argument("paths", nargs=-1, required=True, type=options.PATH, metavar="PATH...")
 def command(paths: tuple[Path, ...]) -> int:
     """Report the format, release, splits and labels at a path.

@@ -23,7 +23,7 @@ _MEANINGS = {
 }
 
 
-@options.make_command("diff")
+@options.make_command("diff", asks_index=False)
 @click.argument("a")
 @click.argument("b")
 @click.option(

@@ -10,7 +10,7 @@ from imagenet_tools.cli.printing import note, print_json, print_table
 from imagenet_tools.text import are
 
 
-@options.make_command("find")
+@options.make_command("find", asks_index=False)
 @click.argument("text")
 @click.option(
     "-n", "--limit", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="Maximum synsets."

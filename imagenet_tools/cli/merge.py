@@ -13,7 +13,7 @@ from imagenet_tools.progress import ProgressBar
 from imagenet_tools.storage.executors import ray_cluster
 
 
-@options.make_command("merge")
+@options.make_command("merge", asks_index=False)
 @click.argument("target", type=options.PATH)
 @options.workers_option
 @options.ray_option

@@ -118,9 +118,14 @@ recipe_option = click.option(
 
 
 def make_command(
-    name: str, *, cls: type[click.Command] = Command, parent: click.Group | None = None, **settings: Any
+    name: str,
+    *,
+    cls: type[click.Command] = Command,
+    parent: click.Group | None = None,
+    asks_index: bool = True,
+    **settings: Any,
 ) -> Callable[[Function], Any]:
-    """Return a decorator that makes a command of a function, with --json, -i, and its docstring as the help.
+    """Return a decorator that makes a command of a function, with its docstring as the help, --json, and -i.
 
     The paragraphs of the docstring from "Example" on are printed below the options, line by line.
     """
@@ -133,7 +138,7 @@ def make_command(
         summary = " ".join(text.partition("\n\n")[0].split()).rstrip(".")
         command = click.command(name, cls=cls, help=text, short_help=summary, epilog=epilog, **settings)(function)
         if not isinstance(command, click.Group):
-            command.params += [JSON_OPTION, _INDEX_OPTION]
+            command.params += [JSON_OPTION, *([_INDEX_OPTION] if asks_index else [])]
         if parent is not None:
             parent.add_command(command)
         return command

@@ -207,6 +207,12 @@ def test_a_dry_run_prints_the_same_plan_and_writes_nothing(run: Run, tmp_path: P
 # ---- exit codes
 
 
+@pytest.mark.parametrize("words", ["demo", "detect", "diff", "find", "merge", "classes list", "classes cut"])
+def test_2_a_command_that_asks_no_index_takes_none(run: Run, words: str) -> None:
+    ran = run(*words.split(), "-i", "imagenet.index")
+    assert ran.code == 2 and "No such option '-i'" in ran.err
+
+
 def test_values_and_tables_are_given_as_pairs(run: Run, index: Index, tmp_path: Path) -> None:
     """Both flags may be repeated, and mean what Index.select() takes as a mapping."""
     table = tmp_path / "scores.csv"
