@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagenet_tools.exports import boxes
+from imagenet_tools.exports import blocks, boxes
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.query import Sql
 from imagenet_tools.selection.splits import draw_sql
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan
     from imagenet_tools.selection.selection import Selection
 
-BLOCK_BYTES = 1 << 20
-WINDOW_BYTES = 256 << 20
 # Blocks are larger where a row group or a stretch of a gzip stream is decoded for each of them.
 _PACKED_BLOCKS = 16
 
@@ -50,9 +48,10 @@ COLUMNS = (
 )  # fmt: skip
 
 # The order of images in sources: payload.reading_order in SQL. The streams of a tar of tar.gz are read one by one.
-_PLACE = f"""source, file,
-    CASE WHEN compression LIKE 'tar.gz%' AND contains(member, '.tar') THEN split_part(member, '.tar', 1) ELSE '' END,
-    coalesce("offset", position, {(1 << 63) - 1}), dataset, image_id"""
+_STREAM = (
+    "CASE WHEN compression LIKE 'tar.gz%' AND contains(member, '.tar') THEN split_part(member, '.tar', 1) ELSE '' END"
+)
+_PLACE = f'coalesce("offset", position, {(1 << 63) - 1})'
 
 
 def choices(plans: Sequence[Plan]) -> list[tuple[Selection, int]]:
@@ -79,32 +78,44 @@ def ordered(plans: Sequence[Plan], cost: str, folder: Path) -> Iterator[pa.Recor
         Batches with COLUMNS, `field KEY`, targets (bit n is set if the n-th target takes the image), out_width,
         out_height, cost, and found: the boxes, a list of structs, or null.
     """
-    import pyarrow as pa
-
     options = plans[0].options
     columns = [*COLUMNS, *(f"field {key}" for key, _ in options.fields), "targets", "out_width", "out_height", "cost"]
+    shuffle = options.shuffle if any(plan.writes.ordered for plan in plans) else "none"
     spill = folder / "spill"
-    if sum(plan.images() for plan in plans) * _SORTED_ROW_BYTES > MEMORY_BYTES:
+    spill.mkdir(exist_ok=True)
+    duckdb_keeps_rows = shuffle != "block" or len(choices(plans)) > 1
+    if duckdb_keeps_rows and sum(plan.images() for plan in plans) * _SORTED_ROW_BYTES > MEMORY_BYTES:
         engine = _spilling_engine(plans[0].index, spill)
         plans = [replace(plan, selection=replace(plan.selection, index=engine)) for plan in plans]
     selection = plans[0].selection
     rows = _rows(plans, cost)
     # Images in containers of which a long stretch is decoded for each image.
     packed = any(counts.without_offset for plan in plans for counts in plan.sources)
-    shuffle = options.shuffle if any(plan.writes.ordered for plan in plans) else "none"
-    if shuffle == "block":
-        text = _in_blocks(rows.text, BLOCK_BYTES * (_PACKED_BLOCKS if packed else 1), _seed(selection))
-    else:
-        place = _PLACE if packed else "wnid, dataset, image_id"
-        text = f"FROM ({rows.text}) ORDER BY split, {'drawn, dataset, image_id' if shuffle == 'full' else place}"
+    in_sources = f"source, file, {blocks.STREAM[-1]}, {blocks.PLACE}, dataset, image_id"
+    order = {
+        "none": f"ORDER BY split, {in_sources if packed else 'wnid, dataset, image_id'}",
+        "full": f"ORDER BY split, {blocks.DRAWN}, dataset, image_id",
+        "block": "",
+    }
     class_of = {wnid: own for plan in plans if plan.boxes() for wnid, own in plan.selection.classes_of().items()}
     boxes_of = boxes.BoxesOf(plans[0].index, options, class_of) if class_of else None
     try:
-        for batch in selection.read(text, rows.values):
-            found = boxes_of.find(batch) if boxes_of else pa.nulls(len(batch))
-            yield batch.select(columns).append_column("found", found)
+        batches = _with_boxes(selection.read(f"FROM ({rows.text}) {order[shuffle]}", rows.values), boxes_of)
+        if shuffle == "block":
+            block_bytes = blocks.BLOCK_BYTES * (_PACKED_BLOCKS if packed else 1)
+            path = spill / "rows.arrow"
+            batches = blocks.in_blocks(batches, path, block_bytes=block_bytes, seed=_seed(selection))
+        yield from (batch.select([*columns, "found"]) for batch in batches)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+def _with_boxes(batches: Iterator[pa.RecordBatch], boxes_of: boxes.BoxesOf | None) -> Iterator[pa.RecordBatch]:
+    """Yield batches with the column `found`."""
+    import pyarrow as pa
+
+    for batch in batches:
+        yield batch.append_column("found", boxes_of.find(batch) if boxes_of else pa.nulls(len(batch)))
 
 
 def _spilling_engine(index: Store, spill: Path) -> Store:
@@ -135,35 +146,10 @@ def _rows(plans: Sequence[Plan], cost: str) -> Sql:
         text = f"SELECT * EXCLUDE targets, sum(targets)::INTEGER AS targets FROM ({text}) GROUP BY ALL"
     width, height = options.size_sql()
     text = f"""SELECT * EXCLUDE (hash32, drawn), {width} AS out_width, {height} AS out_height, {cost} AS cost,
-                      {draw_sql("drawn", 1)} AS drawn
+                      {draw_sql("drawn", 1)} AS {blocks.DRAWN}, {_STREAM} AS {blocks.STREAM[-1]},
+                      {_PLACE} AS {blocks.PLACE}
                FROM (SELECT *, {draw_sql("hash32", _seed(plans[0].selection))} AS drawn FROM ({text}))"""
     return Sql(text, {name: value for query in chosen for name, value in query.values.items()})
-
-
-def _in_blocks(rows: str, block_bytes: int, seed: int) -> str:
-    """Return the query of rows in the order of blocks; it goes on after the tables of Selection.read().
-
-    The running sum has no ORDER BY of its own, so DuckDB adds up the rows as they stream by, in the order of the inner
-    query. With one, it holds a whole split: 2 million rows then fail with 141 MB of memory, and pass as it is.
-    """
-    drawn = draw_sql("block::UINTEGER", seed)
-    return f"""
-, lying AS MATERIALIZED (
-            SELECT *, (sum(length) OVER (ROWS UNBOUNDED PRECEDING) - length)::BIGINT AS total
-            FROM (FROM ({rows}) ORDER BY split, {_PLACE})),
-        starts AS (
-            SELECT map_from_entries(list((split, total))) AS start_of
-            FROM (SELECT split, min(total) AS total FROM lying GROUP BY split)),
-        numbered AS (
-            SELECT *, before // {block_bytes} AS block
-            FROM (SELECT *, total - map_extract(start_of, split)[1] AS before FROM lying, starts)),
-        blocks AS (
-            SELECT split, block, start,
-                   (sum(size) OVER (PARTITION BY split ORDER BY {drawn}, block) - size)::BIGINT
-                   AS drawn_before
-            FROM (SELECT split, block, min(before) AS start, sum(length) AS size FROM numbered GROUP BY split, block))
-        FROM numbered JOIN blocks USING (split, block)
-        ORDER BY split, (drawn_before + before - start) // {WINDOW_BYTES}, drawn, dataset, image_id"""
 
 
 def _seed(selection: Selection) -> int:

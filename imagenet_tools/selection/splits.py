@@ -157,7 +157,10 @@ def thresholds(split: Split) -> list[tuple[str, int]]:
 
 
 def draw(hash32: int, seed: int) -> int:
-    """Return the number that a photo draws, 0 to 4,294,967,295, by its stored hash; equal to draw() in views.sql."""
+    """Return the number that a photo draws, 0 to 4,294,967,295, by its stored hash; equal to draw() in views.sql.
+
+    An array of 64-bit unsigned numbers gives an array.
+    """
     return _mix(hash32 ^ _mix((seed + 1) & _MASK))
 
 

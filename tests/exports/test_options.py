@@ -12,7 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
-from imagenet_tools.exports import orders, pieces
+from imagenet_tools.exports import blocks, pieces
 from imagenet_tools.exports.options import make_options, parse_size
 from imagenet_tools.exports.pieces import Pieces
 from imagenet_tools.exports.plan import Plan
@@ -69,8 +69,8 @@ def test_an_order_depends_on_the_seed_and_on_nothing_else(shuffle: str, index: I
 def test_blocks_are_read_in_one_pass_and_mix_classes(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orders, "BLOCK_BYTES", 10_000)
-    monkeypatch.setattr(orders, "WINDOW_BYTES", 60_000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(blocks, "WINDOW_BYTES", 60_000)
     plan = imagenet_tools.plan_export(index.select(from_="train"), to="image_folder", shuffle="block")
     order = [image for piece in cut(plan, tmp_path / "a")[0] for image in piece]
     rows = index.sql('SELECT image_id, "offset", length, wnid FROM images WHERE split = \'train\' ORDER BY "offset"')

@@ -1,15 +1,18 @@
 """The orders of an export's images, held against the sentences that say what they are, worked out by the engine."""
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import imagenet_tools
 from imagenet_tools.catalogue import lists
-from imagenet_tools.exports import orders, pieces
+from imagenet_tools.exports import blocks, orders, pieces
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.selection.selection import Selection
+from imagenet_tools.selection.splits import draw
 from tests.forms.written_index import image, write
 from tests.parameters import short_list
 
@@ -69,6 +72,72 @@ def test_each_order_is_the_one_that_is_said(
     ).fetchall()
     assert found == rows
     assert len(rows) == 9_000
+
+
+def _blocks_in_python(rows: list[dict[str, Any]], block_bytes: int, window_bytes: int) -> list[tuple[str, str]]:
+    """(data set, image) of rows in the order of blocks, worked out one by one."""
+    order = []
+    for split in sorted({row["split"] for row in rows}):
+        own = [row for row in rows if row["split"] == split]
+        own.sort(
+            key=lambda row: (
+                row["source"],
+                row["file"],
+                row["member"].partition(".tar")[0] if ".tar" in row["member"] else "",
+                row["position"] if row["offset"] is None else row["offset"],
+                row["dataset"],
+                row["image_id"],
+            )
+        )
+        befores = itertools.accumulate((row["length"] for row in own), initial=0)
+        of_block: dict[int, list[dict[str, Any]]] = {}
+        for row, before in zip(own, befores, strict=False):
+            of_block.setdefault(before // block_bytes, []).append(row)
+        taken = 0
+        for number in sorted(of_block, key=lambda number: (draw(number, 7), number)):
+            for row in of_block[number]:
+                drawn = draw(draw(row["hash32"], 7), 1)
+                order.append((split, taken // window_bytes, drawn, row["dataset"], row["image_id"]))
+                taken += row["length"]
+    return [row[3:] for row in sorted(order)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_blocks_are_those_of_a_plain_python_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """Two data sets of the same photos at the same places, two splits, in several files or streams of one file."""
+    wnids = sorted(lists.get("ilsvrc2012").wnids)[:5]
+    rows = []
+    for n in range(400):
+        wnid = wnids[n * 7 % 5]
+        place = {"source": "ab"[n % 2], "file": f"{n % 3}.tar", "length": 1_000 + n * 7_919 % 30_000, "member": "x"}
+        where = n * 37 % 101 * 1_000  # four images at the same place
+        if packed:
+            member = f"{wnid}.tar.gz/{n}.JPEG"
+            place |= {"offset": None, "position": where, "compression": "tar.gz", "member": member}
+        else:
+            place |= {"offset": where, "position": None}
+        split = "train" if n % 5 else "val"
+        for dataset, end in (("ilsvrc2012", "a"), ("fall11", "c"), ("other", "b")):
+            rows.append(image(f"{wnid}_{n}{end}", wnid, split, dataset=dataset, photo=f"{wnid}_{n}", **place))
+    index = imagenet_tools.open_index(write(tmp_path / "index", rows))
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(blocks, "WINDOW_BYTES", 300_000)
+    monkeypatch.setattr(blocks, "_TAKEN_AT_ONCE", 100)
+    monkeypatch.setattr(orders, "_PACKED_BLOCKS", 2)
+    plans = [
+        imagenet_tools.plan_export(chosen, to="csv", shuffle="block")
+        for chosen in (index.select(seed=7), index.select(seed=7, where="length > 9000"))
+    ]
+    expected = _blocks_in_python(rows, 100_000 * (2 if packed else 1), 300_000)
+    for together in (plans[:1], plans):
+        folder = tmp_path / str(len(together))
+        folder.mkdir()
+        made = pieces.cut(together, folder)
+        batches = [batch for n in range(len(made.pieces)) for batch in made.columns(n)]
+        found = [key for batch in batches for key in zip(batch["dataset"], batch["image_id"], strict=True)]
+        assert found == expected
 
 
 def test_a_target_that_takes_fewer_images_shares_the_rows_of_one_that_takes_more(

@@ -27,6 +27,8 @@ for target in imagenet_tools.formats.names():
     assert plan.images() and "pandas" not in sys.modules, target
     print(target, flush=True)
     os._exit(0)
+opened = imagenet_tools.open_index(index)
+imagenet_tools.export(opened.select(), f"{out}.blocks", to="webdataset", workers=1, shuffle="block")
 assert "pandas" not in sys.modules
 import pyarrow
 pyarrow.array([1])  # so that pyarrow is still one that would have imported it
