@@ -22,13 +22,13 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile
 
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports.job import Job, OutFile
-from imagenet_tools.exports.pictures import Picture
+from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
+from imagenet_tools.exports.writer import ReadBack, Shard, Writes
+from imagenet_tools.formats._shared import array_files
 from imagenet_tools.images.transform import adm_square
 from imagenet_tools.text import count_of
 
@@ -39,7 +39,6 @@ _PNG_BYTES = 196_993  # of every image, because nothing is compressed (Pillow 13
 WRITES = Writes(keeps=("image_id",), remade_bytes=_PNG_BYTES)
 
 _LABELS = "dataset.json"
-_FILE_ATTRIBUTES = 0o100644 << 16
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -51,31 +50,9 @@ def hazards(plan: Plan) -> Iterator[str]:
     yield f"until the zips are complete, every PNG is there twice: this takes {count_of(2 * plan.bytes(), 'byte')}"
 
 
-def _part(job: Job, shard: Shard) -> Path:
-    return job.done / f"{job.plan.target}-{shard.piece}.png"
-
-
-class _PartSink:
-    """Writes the PNGs of a piece, one after the other."""
-
-    def __init__(self, job: Job, shard: Shard):
-        self._out = OutFile(_part(job, shard))
-        self._folders = [cls.wnid for cls in job.plan.classes]
-        self._members: list[tuple[str, int, int]] = []
-
-    def add(self, row: Row, picture: Picture) -> None:
-        """Append an image."""
-        data = adm_square(picture.data(), _SIDE_PIXELS)
-        self._out.write(data)
-        self._members.append((f"{self._folders[row.class_index]}/{row.stem}.png", row.class_index, len(data)))
-
-    def close(self) -> SinkOutput:
-        """Complete the part, and note its images."""
-        self._out.close()
-        return SinkOutput(note={"members": self._members})
-
-
-open_shard = _PartSink
+def open_shard(job: Job, shard: Shard) -> array_files.PartSink:
+    """Return the sink of a piece."""
+    return array_files.PartSink(job, shard, partial(adm_square, side=_SIDE_PIXELS))
 
 
 def finish(job: Job) -> None:
@@ -83,19 +60,10 @@ def finish(job: Job) -> None:
     for split in job.plan.splits:
         labels: list[tuple[str, int]] = []
         with job.writing(f"{split}.zip") as file, ZipFile(file, "w") as archive:
-            for shard, note in job.notes():
-                if shard.split == split:
-                    with _part(job, shard).open("rb") as part:
-                        for name, label, size in note["members"]:
-                            archive.writestr(_info(name), part.read(size))
-                            labels.append((name, label))
-            archive.writestr(_info(_LABELS), json.dumps({"labels": labels}))
-
-
-def _info(name: str) -> ZipInfo:
-    info = ZipInfo(name)  # dated 1 January 1980, the first day that a zip can state
-    info.external_attr = _FILE_ATTRIBUTES
-    return info
+            for row, png in zip(job.rows(split), array_files.images_of(job, split), strict=True):
+                labels.append((f"{row.wnid}/{row.stem}.png", row.class_index))
+                archive.writestr(array_files.zip_entry(labels[-1][0]), png)
+            archive.writestr(array_files.zip_entry(_LABELS), json.dumps({"labels": labels}))
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile
 
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
@@ -33,6 +33,7 @@ from imagenet_tools.exports.manifest import drops_empty
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
+from imagenet_tools.formats._shared.array_files import zip_entry
 from imagenet_tools.formats._shared.contract import FileSink, gathers, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
 from imagenet_tools.images.image_rows import HEAD, ImageRows, is_image_name
@@ -55,8 +56,6 @@ _WHOLE_SPLIT_BYTES = 1 << 50  # larger than any split: a split is one file
 WRITES = Writes(by_folder=True, shard_bytes=_WHOLE_SPLIT_BYTES)
 
 _LARGE_BYTES = 20 << 30  # one process writes it in some minutes
-_FILE_ATTRIBUTES = 0o100644 << 16
-_FOLDER_ATTRIBUTES = 0o40755 << 16 | 0x10
 
 
 def detect(path: Path) -> list[Detection]:
@@ -132,22 +131,16 @@ class _ZipSink(FileSink):
             is_kept = job.plan.options.empty_classes == "keep"
             for cls, folder in zip(job.plan.classes, self._folders, strict=True):
                 if is_kept or cls.wnid in job.plan.tallies[shard.split]:
-                    self._zip.writestr(_info(folder, _FOLDER_ATTRIBUTES), b"")
+                    self._zip.writestr(zip_entry(folder, folder=True), b"")
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append an image."""
-        self._zip.writestr(_info(self._folders[row.class_index] + row.name, _FILE_ATTRIBUTES), picture.data())
+        self._zip.writestr(zip_entry(self._folders[row.class_index] + row.name), picture.data())
 
     def close(self) -> SinkOutput:
         """Write the zip's list of its members."""
         self._zip.close()
         return super().close()
-
-
-def _info(name: str, attributes: int) -> ZipInfo:
-    info = ZipInfo(name)  # dated 1 January 1980, the first day that a zip can state
-    info.external_attr = attributes
-    return info
 
 
 open_shard = _ZipSink

@@ -1,7 +1,7 @@
-"""Write images into arrays: their raw values part by part in the workers, then batches as npz or pickles.
+"""Write images into zips and arrays: what is made of them part by part in the workers, then zips, npz or pickles.
 
-Workers write the values of a piece beside the export. When all pieces are there, they are copied into the batches, one
-after the other, so that no batch is in memory.
+Workers write what is made of the images of a piece, pixels or PNGs, beside the export. When all pieces are there, they
+are copied into the files of the export, one image after the other, so that no file is in memory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import numpy.typing as npt
 from imagenet_tools.exports.job import Job, OutFile
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.writer import Row, Shard, SinkOutput
-from imagenet_tools.images.transform import box_planes
 
 MAX_ARRAY_BYTES = (1 << 31) - 1  # in a pickle of Python 2, whose lengths are signed
 
-_FILE_ATTRIBUTES = 0o100644 << 16
+_FILE_ATTRIBUTES = 0o100644 << 16  # in a zip
+_FOLDER_ATTRIBUTES = 0o40755 << 16 | 0x10
+_READ_BYTES = 1 << 20  # of a part, at once
 _IMAGES_AT_ONCE = 256
 _VALUES_AT_ONCE = 1_000  # in a list of a pickle, as pickle itself writes them
 _Value = TypeVar("_Value", int, str)
@@ -44,33 +45,36 @@ def batch_sizes(n: int, batches: int) -> list[int]:
 
 
 class PartSink:
-    """Writes the values of the images of a piece, one after the other."""
+    """Writes what `make` makes of each image of a piece, always of one length, one after the other."""
 
-    def __init__(self, job: Job, shard: Shard, side: int):
+    def __init__(self, job: Job, shard: Shard, make: Callable[[bytes], bytes]):
         self._out = OutFile(_part(job, shard))
-        self._side = side
+        self._make = make
+        self._image_bytes = 0
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append an image."""
-        self._out.write(box_planes(picture.data(), self._side))
+        made = self._make(picture.data())
+        self._out.write(made)
+        self._image_bytes = len(made)
 
     def close(self) -> SinkOutput:
         """Complete the part."""
         self._out.close()
-        return SinkOutput()
+        return SinkOutput(note={"image_bytes": self._image_bytes})
 
 
 def _part(job: Job, shard: Shard) -> Path:
-    return job.done / f"{job.plan.target}-{shard.piece}.planes"
+    return job.done / f"{job.plan.target}-{shard.piece}.part"
 
 
-def images_of(job: Job, split: str, image_bytes: int) -> Iterator[bytes]:
-    """Yield the values of each image of a split, in the order of job.rows()."""
-    for shard in job.shards:
+def images_of(job: Job, split: str) -> Iterator[bytes]:
+    """Yield what was made of each image of a split, in the order of job.rows()."""
+    for shard, note in job.notes():
         if shard.split == split:
-            with _part(job, shard).open("rb", buffering=_IMAGES_AT_ONCE * image_bytes) as part:
-                while values := part.read(image_bytes):
-                    yield values
+            with _part(job, shard).open("rb", buffering=_READ_BYTES) as part:
+                while made := part.read(note["image_bytes"]):
+                    yield made
 
 
 def n_images(job: Job, split: str) -> int:
@@ -81,11 +85,18 @@ def n_images(job: Job, split: str) -> int:
 def mean_image(job: Job, split: str, image_bytes: int) -> npt.NDArray[np.float64]:
     """Return the mean of the images of a split, value by value: (image_bytes,)."""
     total, n = np.zeros(image_bytes, np.uint64), 0
-    images = images_of(job, split, image_bytes)
+    images = images_of(job, split)
     while some := list(islice(images, _IMAGES_AT_ONCE)):
         total += np.frombuffer(b"".join(some), np.uint8).reshape(-1, image_bytes).sum(0, dtype=np.uint64)
         n += len(some)
     return total / max(n, 1)
+
+
+def zip_entry(name: str, *, folder: bool = False) -> ZipInfo:
+    """Return the entry of a stored file, or of a folder, in a zip, without the time: equal exports have equal bytes."""
+    entry = ZipInfo(name)  # dated 1 January 1980, the first day that a zip can state
+    entry.external_attr = _FOLDER_ATTRIBUTES if folder else _FILE_ATTRIBUTES
+    return entry
 
 
 class NpzWriter:
@@ -98,9 +109,7 @@ class NpzWriter:
         """Add an array."""
         from numpy.lib import format as npy
 
-        info = ZipInfo(f"{name}.npy")  # dated 1 January 1980, the first day that a zip can state
-        info.external_attr = _FILE_ATTRIBUTES
-        with self._zip.open(info, "w", force_zip64=True) as out:
+        with self._zip.open(zip_entry(f"{name}.npy"), "w", force_zip64=True) as out:
             npy.write_array_header_1_0(out, {"descr": dtype, "fortran_order": False, "shape": shape})
             out.writelines(parts)
 
