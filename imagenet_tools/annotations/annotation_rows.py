@@ -34,10 +34,13 @@ class AnnotationRows(UnitRows):
         label_set: For annotations with objects of many classes, or none. The class of each object is its name, and
             each class becomes a label of the image in this set.
         classes: The classes that are expected with a label set.
+        prefix: The beginning of every image id, if the names of images alone are not unique in the release.
     """
 
-    def __init__(self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset()):
-        super().__init__(unit)
+    def __init__(
+        self, unit: Unit, *, label_set: str | None = None, classes: frozenset[str] = frozenset(), prefix: str = ""
+    ):
+        super().__init__(unit, prefix=prefix)
         self._label_set = label_set
         self._classes = classes
         # The values of all boxes, one box after the other, and not tuples: garbage collection of a hundred thousand
@@ -58,7 +61,7 @@ class AnnotationRows(UnitRows):
         """Add a box of a class, in an image of a stated size (width, height), with its own flags and `flags`."""
         if flags or len(box.flags) > 1:
             box = box._replace(flags=tuple(sorted({*box.flags, *flags}, key=_RANK.__getitem__)))
-        self._boxes += (image_id, wnid, file, *size, *box)
+        self._boxes += (self._prefix + image_id, wnid, file, *size, *box)
 
     def xml(self, data: bytes, stem: str, *, folder: str | None, file: str, member: str | None = None) -> None:
         """Add the boxes of a box XML, and its problems.
@@ -99,7 +102,7 @@ class AnnotationRows(UnitRows):
 
     def label(self, image_id: str, label_set: str, wnid: str) -> None:
         """Add a label of an image."""
-        self._labels.append((image_id, label_set, wnid))
+        self._labels.append((self._prefix + image_id, label_set, wnid))
 
     def full(self) -> bool:
         """Return True when the rows should be handed on."""

@@ -22,9 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from imagenet_tools.annotations.annotation import Object
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import lists
@@ -32,7 +30,6 @@ from imagenet_tools.formats._shared.contract import Tables, joined, lacking, nam
 from imagenet_tools.images.class_folders import image_names
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import task_of
@@ -107,31 +104,8 @@ files = folder_files
 
 def scan(unit: Unit) -> Tables:
     """Yield the frames of a snippet, or their boxes and labels, and the problems of its files."""
+    prefix = f"{unit.path.name}/"
     if unit.member == _BOXES:
-        return scan_xml(unit, rows=_FrameBoxes(unit))
-    return scan_folder(unit, _FrameRows(unit), deep=False)
-
-
-class _FrameRows(ImageRows):
-    """Gathers frames, whose ids begin with their snippet."""
-
-    takes_plain_names = False
-
-    def add(self, stem: str, *, file: str, **values: Any) -> ImageFacts:
-        """Add a frame."""
-        return super().add(f"{self.unit.path.name}/{stem}", file=file, **values)
-
-
-class _FrameBoxes(AnnotationRows):
-    """Gathers the boxes and labels of frames, whose ids begin with their snippet."""
-
-    def __init__(self, unit: Unit):
-        super().__init__(unit, label_set="vid", classes=frozenset(lists.get("ilsvrc-det200").wnids))
-
-    def box(self, image_id: str, wnid: str | None, file: str, box: Object, **values: Any) -> None:
-        """Add a box of a frame."""
-        super().box(f"{self.unit.path.name}/{image_id}", wnid, file, box, **values)
-
-    def label(self, image_id: str, label_set: str, wnid: str) -> None:
-        """Add a label of a frame."""
-        super().label(f"{self.unit.path.name}/{image_id}", label_set, wnid)
+        classes = frozenset(lists.get("ilsvrc-det200").wnids)
+        return scan_xml(unit, rows=AnnotationRows(unit, label_set="vid", classes=classes, prefix=prefix))
+    return scan_folder(unit, ImageRows(unit, prefix=prefix), deep=False)

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import lists
@@ -30,9 +30,8 @@ from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, u
 from imagenet_tools.images.class_folders import image_names
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of
-from imagenet_tools.units import Detection, Labelling, Reads, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 
 READS = Reads(holds=("images", "labels"))
@@ -116,7 +115,7 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
             yield unit_at(detection, source, root, folder, split=_SPLIT, wnid=wnid, numbers=dataset)
 
 
-def files(unit: Unit) -> Iterator[Any]:
+def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the files of a class folder."""
     return folder_files(unit, deep=False)
 
@@ -124,31 +123,12 @@ def files(unit: Unit) -> Iterator[Any]:
 def scan(unit: Unit) -> Tables:
     """Yield the images of a class folder, their labels if the list gives it several classes, and problems."""
     known = _SETS[unit.numbers]
-    rows = _FolderRows(unit, by_path=known.by_path)
-    yield from scan_folder(unit, rows, deep=False)
     members = _classes(known.listed).get(unit.path.name, ())
     labels = AnnotationRows(unit)
-    for image_id in rows.ids if len(members) > 1 else ():
-        for wnid in members:
-            labels.label(image_id, known.listed, wnid)
-        if labels.full():
-            yield from labels.batches()
+    prefix = f"{unit.path.parent.name}/{unit.path.name}/" if known.by_path else ""
+    for table, batch in scan_folder(unit, ImageRows(unit, prefix=prefix), deep=False):
+        yield table, batch
+        for image_id in batch["image_id"].to_pylist() if table == "images" and len(members) > 1 else ():
+            for wnid in members:
+                labels.label(image_id, known.listed, wnid)
     yield from labels.batches()
-
-
-class _FolderRows(ImageRows):
-    """Gathers the images of a class folder, and their ids."""
-
-    takes_plain_names = False
-
-    def __init__(self, unit: Unit, *, by_path: bool):
-        super().__init__(unit)
-        self.ids: list[str] = []
-        self._by_path = by_path
-
-    def add(self, stem: str, *, file: str, **values: Any) -> ImageFacts:
-        """Add an image."""
-        home = self.unit.path.parent.name
-        image_id = f"{home}/{PurePosixPath(file).parent.name}/{stem}" if self._by_path else stem
-        self.ids.append(image_id)
-        return super().add(image_id, file=file, **values)

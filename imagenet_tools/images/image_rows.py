@@ -53,10 +53,16 @@ _PROBLEM_COLUMNS = ("code", "file", "reason", "member", "image_id")
 
 
 class UnitRows:
-    """Gathers the problems of one unit, and makes record batches with the columns that all its rows share."""
+    """Gathers the problems of one unit, and makes record batches with the columns that all its rows share.
 
-    def __init__(self, unit: Unit):
+    Args:
+        unit: The unit.
+        prefix: The beginning of every image id, if the names of images alone are not unique in the release.
+    """
+
+    def __init__(self, unit: Unit, *, prefix: str = ""):
         self.unit = unit
+        self._prefix = prefix
         self._shared = {"dataset": unit.dataset, "source": unit.source, "unit": unit.key}
         self._problems: list[tuple[str | None, ...]] = []
 
@@ -103,10 +109,18 @@ class ImageRows(UnitRows):
         unit: The unit.
         bundled: Whether the bundled labels of ILSVRC2012's validation images hold for this release.
         split_of: Returns the split of a stem that a list of the release states; None for other stems.
+        prefix: The beginning of every image id, if the names of images alone are not unique in the release.
     """
 
-    def __init__(self, unit: Unit, *, bundled: bool = True, split_of: Callable[[str], str | None] | None = None):
-        super().__init__(unit)
+    def __init__(
+        self,
+        unit: Unit,
+        *,
+        bundled: bool = True,
+        split_of: Callable[[str], str | None] | None = None,
+        prefix: str = "",
+    ):
+        super().__init__(unit, prefix=prefix)
         self._bundled = bundled
         self._split_of = split_of
         self._is_ilsvrc = unit.dataset.startswith("ilsvrc")
@@ -119,7 +133,7 @@ class ImageRows(UnitRows):
     @property
     def takes_plain_names(self) -> bool:
         """Return True if a name such as n01440764_10026 is the photograph's, and no list states its split."""
-        return self._split_of is None and shares_names(self.unit.dataset)
+        return self._split_of is None and not self._prefix and shares_names(self.unit.dataset)
 
     def add(
         self,
@@ -142,7 +156,7 @@ class ImageRows(UnitRows):
         """Add an image and return its facts.
 
         Args:
-            stem: The image id: the file name without its suffix.
+            stem: The image id, without the prefix: the file name without its suffix.
             file: The file that holds the image, relative to the source's root.
             head: First bytes of the image.
             length: Bytes in the file, compressed if the image is.
@@ -157,7 +171,7 @@ class ImageRows(UnitRows):
             photo: The photograph, if neither the stem nor the data set identifies it.
             facts: Facts of the image, if they are known: then no bytes are read.
         """
-        unit = self.unit
+        unit, stem = self.unit, self._prefix + stem
         if facts is None:
             facts = probe(head, length if size is None else size, more) if unit.probed else _UNPROBED
         listed = self._split_of(stem) if self._split_of else None
