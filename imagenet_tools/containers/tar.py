@@ -374,6 +374,14 @@ def members(path: StrPath) -> Iterator[Member]:
             yield member
 
 
+def first_file(path: StrPath) -> str:
+    """Return the name of the first file in a tar; "" if the tar breaks before it, which its scan reports."""
+    with suppress(FormatError):
+        # No more than one: the second member of a stream may be behind gigabytes.
+        return next((member.name for member in members(path) if member.kind == "file"), "")
+    return ""
+
+
 def is_tar(path: StrPath) -> bool:
     """Return True if a regular file begins with a tar header; a tar without members does not."""
     return tar_header.is_header(_head(path))

@@ -11,12 +11,10 @@ corruption, and split_part(image_id, '-', 2) the severity.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagenet_tools.containers import tar
-from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.detection import CORRUPTIONS, SEVERITIES, is_corrupted, is_severity_folder
@@ -53,9 +51,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect_tar(path: Path) -> list[Detection]:
-    first = ""
-    with suppress(FormatError):  # the scan reports the break
-        first = next((member.name for member in tar.walk(path) if member.kind == "file"), "")
+    first = tar.first_file(path)
     evidence = f"a tar of corrupted validation images, the first {first}"
     return [_detection(path, evidence)] if is_corrupted(first) else []
 

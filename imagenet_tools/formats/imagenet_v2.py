@@ -13,14 +13,12 @@ is a data set of its own. With class folders called by wnids, it is an image_fol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import other_set
 from imagenet_tools.containers import tar
-from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, unit_at
 from imagenet_tools.images.class_folders import image_names
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -55,11 +53,8 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect_archive(path: Path) -> list[Detection]:
-    first = PurePosixPath()
-    with suppress(FormatError):  # the scan reports the break
-        files = (member.name for member in tar.members(path) if member.kind == "file")
-        first = PurePosixPath(next(files, ""))  # no more: the second member of a stream may be behind gigabytes
-    if not _class_of(first) or not _are_own([first.name]):
+    first = PurePosixPath(tar.first_file(path))
+    if not _wnid(first.parent.name) or not _are_own([first.name]):
         return []
     dataset = _dataset(first.parts[0], "") or _dataset(path.name, "")
     is_gzip = tar.is_gzip(path)
@@ -102,10 +97,6 @@ def _wnid(folder: str) -> str | None:
     return labels.ilsvrc2012_sorted()[int(folder)] if known else None
 
 
-def _class_of(member: PurePosixPath) -> str | None:
-    return _wnid(member.parent.name)
-
-
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class folder, by class, or one for a tar."""
     if not detection.path.is_dir():
@@ -128,7 +119,7 @@ class _MemberRows(ImageRows):
 
     def add(self, stem: str, *, file: str, member: str | None = None, **values: Any) -> ImageFacts:
         """Add an image, and a problem if its folder is called by no class index."""
-        values["wnid"] = _class_of(PurePosixPath(member or ""))
+        values["wnid"] = _wnid(PurePosixPath(member or "").parent.name)
         if values["wnid"] is None:
             self.problem("no_class_index", file, "expected a folder called 0 to 999", member, stem)
         return super().add(stem, file=file, member=member, **values)

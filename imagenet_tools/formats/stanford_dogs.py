@@ -15,14 +15,12 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
-from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, lacking, unit_at
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
@@ -55,9 +53,7 @@ def detect(path: Path) -> list[Detection]:
 
 
 def _detect_archive(path: Path) -> list[Detection]:
-    first = ""
-    with suppress(FormatError):
-        first = next((member.name for member in tar.walk(path) if member.kind == "file"), "")
+    first = tar.first_file(path)
     name = PurePosixPath(first)
     holds = "images" if is_image_name(name.name) else _BOXES if _is_annotation(name.name) else ""
     if not holds or not are_stanford_dogs([name.parent.name]):
