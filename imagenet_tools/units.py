@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -136,6 +136,12 @@ def unit_file(unit: Unit) -> Iterator[FileRange]:
     yield FileRange(unit.file, unit.offset, unit.length)
 
 
+def files_beside(unit: Unit, names: Iterable[str]) -> Iterator[FileRange]:
+    """Yield the files of these names that may be in the folder around a unit's file or folder."""
+    home = unit.file.rpartition("/")[0]
+    yield from (FileRange(f"{home}/{name}".lstrip("/")) for name in names)
+
+
 @dataclass(frozen=True)
 class Reads:
     """Facts about a reader.
@@ -166,7 +172,7 @@ class Reader(Protocol):
         """
 
     def units(self, found: Detection, source: str, root: Path) -> Iterator[Unit]:
-        """Yield the units of a detection, in the order of the index."""
+        """Yield the units of a detection that holds something, in the order of the index."""
 
     def files(self, unit: Unit) -> Iterator[FileRange]:
         """Yield all that scan() opens, lists or looks for; the build scans the unit again if any of it changes."""

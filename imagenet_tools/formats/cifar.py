@@ -54,7 +54,7 @@ from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.transform import box_planes
 from imagenet_tools.text import count_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid
 
 READS = Reads(
@@ -165,9 +165,8 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield a batch, and the files of names that may be beside it."""
-    yield FileRange(unit.file)
-    home = unit.file.rpartition("/")[0]
-    yield from (FileRange(f"{home}/{name}".lstrip("/")) for name in ("batches.meta", "meta"))
+    yield from unit_file(unit)
+    yield from files_beside(unit, (_META_FILE, "meta"))
 
 
 @gathers(ImageRows)

@@ -28,7 +28,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.contract import Tables, one_unit
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.text import count_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside, unit_file
 
 READS = Reads(
     holds=("labels",),
@@ -99,9 +99,9 @@ units = one_unit
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the list and the maps beside it, or the archive."""
-    yield FileRange(unit.file)
+    yield from unit_file(unit)
     if not _is_archive(unit.path):
-        yield from (FileRange((PurePosixPath(unit.file).parent / name).as_posix()) for name in _MAPS)
+        yield from files_beside(unit, _MAPS)
 
 
 def scan(unit: Unit) -> Tables:

@@ -29,7 +29,7 @@ from imagenet_tools.images.folder_scan import folder_files, printable, scan_fold
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of, some_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 
 IMAGES = {"train": 38_400, "val": 9_600, "test": 12_000}  # of each split of Ravi and Larochelle
@@ -41,7 +41,6 @@ READS = Reads(
     problems={
         "mini_bad_row": "a row of a csv that is not the name of an image and a wnid",
         "not_listed": "images in the folder that the file does not list; they are not indexed",
-        "listed_absent": "images or annotations that a list of the release names are not there",
     },
 )
 
@@ -90,8 +89,7 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the lists, which may be absent, and the files of the folder."""
-    home = unit.file.rpartition("/")[0]
-    yield from (FileRange(f"{home}/{split}.csv".lstrip("/")) for split in IMAGES)
+    yield from files_beside(unit, (f"{split}.csv" for split in IMAGES))
     yield from folder_files(unit, deep=False)
 
 

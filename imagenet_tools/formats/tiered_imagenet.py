@@ -35,26 +35,23 @@ from imagenet_tools.catalogue.identify_classes import classes_of_names
 from imagenet_tools.containers import array_pickles
 from imagenet_tools.containers.array_pickles import Array
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.array_batches import BAD_BATCH, integers, texts
+from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS, integers, texts
 from imagenet_tools.formats._shared.contract import files_by_split, gathers, joined, lacking, unit_at
 from imagenet_tools.images.image_rows import HEAD, ImageRows
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.text import count_of, some_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside, unit_file
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid
 
 DATASET = "tieredimagenet"  # as its list of classes
+_CLASS_LISTS = ("synsets.txt", "class_names.txt")
 _IMAGES = {"train": 448_695, "val": 124_261, "test": 206_209}
 
 READS = Reads(
     holds=("images",),
-    beside=frozenset({"synsets.txt", "class_names.txt", *(f"{split}_labels.pkl" for split in _IMAGES)}),
-    problems={
-        BAD_BATCH: "a batch that is cut, or whose arrays are none of images; the images before a cut are kept",
-        "array_label": "a label of no class; the image has none",
-        "no_class_name": "a class number that the file does not name; the image has no class",
-    },
+    beside=frozenset({*_CLASS_LISTS, *(f"{split}_labels.pkl" for split in _IMAGES)}),
+    problems=PROBLEMS | {"no_class_name": "a class number that the file does not name; the image has no class"},
 )
 
 _END = "_images_png.pkl"
@@ -130,7 +127,7 @@ def _wnids(names: list[str], folder: Path, split: str) -> list[str | None]:
 
 def _listed(folder: Path) -> Mapping[str, str]:
     """Return the wnids of synsets.txt by the names of class_names.txt; a name of two classes has none."""
-    files = [folder / name for name in ("synsets.txt", "class_names.txt")]
+    files = [folder / name for name in _CLASS_LISTS]
     if not all(map(Path.is_file, files)):
         return {}
     wnids, names = ([line.strip() for line in file.read_text(errors="replace").splitlines()] for file in files)
@@ -146,10 +143,8 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield a pickle of PNGs, its labels, and the lists of classes that may be beside it."""
-    yield FileRange(unit.file)
-    home = unit.path.parent.relative_to(unit.root)
-    for name in (_labels_file(unit.path).name, "synsets.txt", "class_names.txt"):
-        yield FileRange((home / name).as_posix())
+    yield from unit_file(unit)
+    yield from files_beside(unit, (_labels_file(unit.path).name, *_CLASS_LISTS))
 
 
 @gathers(ImageRows)

@@ -29,7 +29,7 @@ from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, unit_file
+from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside
 from imagenet_tools.wordnet.wnid import path_facts, split_of_folder
 
 READS = Reads(
@@ -90,12 +90,9 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the files of a folder of images, with the list of their labels; or the list of val's boxes."""
-    if not unit.path.is_dir():
-        yield from unit_file(unit)
-        return
     yield from folder_files(unit)
-    if unit.split == "val":
-        yield FileRange(f"{unit.file.rpartition('/')[0]}/{TINY_ANNOTATIONS}".lstrip("/"))
+    if unit.split == "val" and unit.path.is_dir():
+        yield from files_beside(unit, (TINY_ANNOTATIONS,))
 
 
 def scan(unit: Unit) -> Tables:

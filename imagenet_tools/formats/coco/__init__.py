@@ -37,7 +37,6 @@ READS = Reads(
         "json_damaged": "a COCO file that breaks off, or is none; the records before the break are kept",
         "coco_bad_record": "a record that lacks what it needs, such as an annotation of no image; it is left out",
         "category_without_synset": "a category that is no synset of WordNet 3.0; its boxes are kept without a class",
-        "listed_absent": "images or annotations that a list of the release names are not there",
         "not_listed": "images in the folder that the file does not list; they are not indexed",
     },
 )

@@ -23,7 +23,7 @@ from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of, some_of
-from imagenet_tools.units import Detection, FileRange, Labelling, Unit, unit_file
+from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 from imagenet_tools.wordnet.wnid import is_wnid
 from imagenet_tools.wordnet.wordnet import find_row, wnids_of
 
@@ -139,10 +139,8 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
 
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the file of boxes; for images, the file that lists them and all files in their folder."""
-    if not unit.member:
-        yield from unit_file(unit)
-        return
-    yield FileRange(unit.member)
+    if unit.member:
+        yield FileRange(unit.member)
     yield from folder_files(unit, deep=False)
 
 
