@@ -202,8 +202,6 @@ def _split_of(text: str) -> str | None:
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each folder of images or annotations, archive, and list of a class; one for other lists."""
     kind = _BOXES if "boxes" in detection.holds else ""
-    if not detection.holds:
-        return
     if not detection.path.is_dir():
         yield unit_at(detection, source, root, split=detection.splits[0] if detection.splits else None, member=kind)
     elif detection.holds == ("labels",):

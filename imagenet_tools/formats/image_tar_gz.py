@@ -19,7 +19,7 @@ from pathlib import Path
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import unit_at
+from imagenet_tools.formats._shared.contract import names_in, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.tar_scan import CLASS_TAR, STREAM_ADVICE, scan_tar
 from imagenet_tools.text import count_of
@@ -41,17 +41,14 @@ def detect(path: Path) -> list[Detection]:
     """Return the archive at a path, by the names of its first members; or a folder of class archives or of the hub."""
     if not path.is_dir():
         detections = [_detect_file(path)] if tar.is_gzip(path) else []
-    elif (names := _class_files(path)) and _detect_file(path / names[0]):
+    elif (names := names_in(path, _CLASS_FILE.fullmatch)) and _detect_file(path / names[0]):
         archive = f"a folder of {count_of(len(names), 'class tar')}, each in gzip"
         detections = [detect_class_tars("image_tar_gz", path, [name[:9] for name in names], archive)]
     else:
-        files = sorted((path / "data").glob("*.tar.gz"))
-        detections = [_detect_file(file) for file in files if _HUB_FILE.fullmatch(file.name)]
+        home = path / "data"
+        names = names_in(home, _HUB_FILE.fullmatch) if home.is_dir() else []
+        detections = [_detect_file(home / name) for name in names]
     return [replace(detection, advice=STREAM_ADVICE) for detection in detections if detection]
-
-
-def _class_files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if _CLASS_FILE.fullmatch(path.name))
 
 
 def _detect_file(path: Path) -> Detection | None:
@@ -71,7 +68,7 @@ def _detect_file(path: Path) -> Detection | None:
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each stream: one process reads it from front to back."""
     if detection.path.is_dir():
-        for name in _class_files(detection.path):
+        for name in names_in(detection.path, _CLASS_FILE.fullmatch):
             yield unit_at(detection, source, root, detection.path / name, wnid=name[:9])
     else:
         match = _CLASS_FILE.fullmatch(detection.path.name) or CLASS_TAR.fullmatch(detection.path.name)

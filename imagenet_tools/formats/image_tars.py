@@ -21,7 +21,7 @@ from pathlib import Path
 
 from imagenet_tools.containers import tar
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, gathers, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_class_tars, detect_images, first_class_tar
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.jpeg import reader_at
@@ -48,7 +48,7 @@ _OUTER = "/"
 def detect(path: Path) -> list[Detection]:
     """Return the tars of images at a path, by the names of their first members, whatever the file is called."""
     if path.is_dir():
-        files = _class_files(path)
+        files = names_in(path, CLASS_TAR.fullmatch)
         images = [name for file in files[:_LOOKED_AT_TARS] for name in _first_names(path / file, _LOOKED_AT_IMAGES)]
         archive = f"a folder of {count_of(len(files), 'class tar')}"
         wnids = [name[:9] for name in files]
@@ -70,10 +70,6 @@ def detect(path: Path) -> list[Detection]:
         return []
     detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < most)
     return [detection] if detection else []
-
-
-def _class_files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if CLASS_TAR.fullmatch(path.name))
 
 
 def _most(path: Path) -> int:
@@ -130,7 +126,7 @@ def _walk_class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
     """Yield one unit for each class tar, in the archive's order, and one for the tar around; one for any other tar."""
     if detection.path.is_dir():
-        for name in _class_files(detection.path):
+        for name in names_in(detection.path, CLASS_TAR.fullmatch):
             split = split_of_folder(detection.path.name)
             yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9])
         return

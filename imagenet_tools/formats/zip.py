@@ -86,9 +86,8 @@ def _is_image(member: str) -> bool:
 
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
-    """Yield one unit: the zip. None if its images cannot be read."""
-    if detection.holds:
-        yield unit_at(detection, source, root)
+    """Yield one unit: the zip."""
+    yield unit_at(detection, source, root)
 
 
 files = unit_file
