@@ -29,10 +29,9 @@ import numpy as np
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Origin, ReadBack, Writes
 from imagenet_tools.formats._shared import listing
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import partial_boxes
 from imagenet_tools.store import layout
 from imagenet_tools.store.connection import add_views, first_line, quoted, without_progress_bar
 from imagenet_tools.store.counts import synset_counts_sql
@@ -49,10 +48,8 @@ WRITES = Writes(boxes=True, ordered=True, holds_bytes=False)
 _FILE = "imagenet.duckdb"
 _FETCHED_ROWS = 10_000
 _KEY = ("dataset", "image_id", "photo")
-_EDGES = ("nxmin", "nymin", "nxmax", "nymax")
-_MARKS = ("pose", "truncated", "difficult")
 _LABEL_COLUMNS = ("dataset", "image_id", "label_set", "wnid", "source")
-_BOX_COLUMNS = (*_KEY, "wnid", "class_index", *_EDGES, *_MARKS)
+_BOX_COLUMNS = (*_KEY, *listing.BOX_COLUMNS)
 # One thread keeps the order of rows. FSST compresses by a random sample, so that two files of the same rows differ
 # (DuckDB 1.4 and 2.0); without it, the file is 1.7 times as large.
 _OPEN = """SET threads = 1; SET disabled_compression_methods = 'fsst,dict_fsst'; SET temp_directory = {folder};
@@ -64,16 +61,11 @@ _PHOTOS_OF_CLASSES = """(SELECT DISTINCT photo, wnid FROM images SEMI JOIN
 
 _READ_BACK = f"""
     SELECT replace(image_id, '/', '_'), split, class_index, coalesce(found, [])
-    FROM images LEFT JOIN (SELECT dataset, image_id, list([class_index, {", ".join(_EDGES)}]) AS found
+    FROM images LEFT JOIN (SELECT dataset, image_id, list([class_index, {", ".join(listing.EDGES)}]) AS found
                            FROM boxes GROUP BY ALL) USING (dataset, image_id)"""
 
 
-def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial."""
-    if plan.boxes():
-        yield PARTIAL_BOXES
-
-
+hazards = partial_boxes
 open_shard = listing.no_sink
 
 
@@ -123,8 +115,8 @@ def _boxes(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> p
         **{name: [values[name][n] for n in image_of] for name in _KEY},
         "wnid": [job.plan.classes[index].wnid for index in boxes.class_index],
         "class_index": boxes.class_index.tolist(),
-        **dict(zip(_EDGES, boxes.edges, strict=True)),
-        **dict(zip(_MARKS, boxes.marks, strict=True)),
+        **dict(zip(listing.EDGES, boxes.edges, strict=True)),
+        **dict(zip(listing.MARKS, boxes.marks, strict=True)),
     }
     return _batch(columns, schema)
 

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import listing
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import partial_boxes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,21 +31,16 @@ if TYPE_CHECKING:
 WRITES = Writes(boxes=True, ordered=True, holds_bytes=False)
 
 _ROW_GROUP_ROWS = 1 << 16
-_EDGES = ("nxmin", "nymin", "nxmax", "nymax")
-_BOX_COLUMNS = ("wnid", "class_index", *_EDGES, "pose", "truncated", "difficult")
 
 
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    box = pa.struct(list(listing.schema("boxes", _BOX_COLUMNS)))
+    box = pa.struct(list(listing.schema("boxes", listing.BOX_COLUMNS)))
     return listing.schema("images", listing.COLUMNS).append(pa.field("boxes", pa.list_(box)))
 
 
-def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial."""
-    if plan.boxes():
-        yield PARTIAL_BOXES
+hazards = partial_boxes
 
 
 def open_shard(job: Job, shard: Shard) -> listing.ListSink:
@@ -92,5 +86,5 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     for path in sorted(root.glob("*.parquet")):
         for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "class_index", "boxes"]):
             for row in batch.to_pylist():
-                boxes = tuple((box["class_index"], *(box[edge] for edge in _EDGES)) for box in row["boxes"])
+                boxes = tuple((box["class_index"], *(box[edge] for edge in listing.EDGES)) for box in row["boxes"])
                 yield ReadBack(row["image_id"].replace("/", "_"), path.stem, row["class_index"], boxes, None)

@@ -4,7 +4,7 @@ A format assigns a default where it has nothing of its own to do:
 
     units = one_unit        the detected file or folder is one unit
     @gathers(ImageRows)     makes scan() of a function that adds the rows
-    hazards = no_hazards    nothing can go wrong in the target's loader
+    hazards = no_hazards    nothing can go wrong in the target's loader; partial_boxes: only that boxes are partial
     finish = no_finish      the files of the shards are the whole export
 
 `imagenet_tools.units.unit_file` is the default of `files`: the rows depend on the unit's own file only. FileSink is the
@@ -83,6 +83,12 @@ def gathers(
 def no_hazards(plan: Plan) -> Iterator[str]:
     """Yield nothing: this target's loader reads every export."""
     return iter(())
+
+
+def partial_boxes(plan: Plan) -> Iterator[str]:
+    """Yield that boxes are partial, if the plan has boxes."""
+    if plan.boxes():
+        yield PARTIAL_BOXES
 
 
 def no_finish(job: Job) -> None:

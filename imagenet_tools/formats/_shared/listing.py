@@ -25,6 +25,11 @@ _RASTER = ("width", "height", "mode", "encoding", "orientation")
 # The columns of the tables csv and parquet.
 COLUMNS = (*_IDENTITY, *Origin._fields, *_RASTER)
 
+# The columns of boxes in the targets parquet and duckdb.
+EDGES = ("nxmin", "nymin", "nxmax", "nymax")
+MARKS = ("pose", "truncated", "difficult")
+BOX_COLUMNS = ("wnid", "class_index", *EDGES, *MARKS)
+
 # mmpretrain's names of the classes, beside its lists.
 CLASS_NAMES = "meta/classes.txt"
 
