@@ -16,27 +16,45 @@ those of the turned image. It opens no image with a side of less than 10 pixels,
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from imagenet_tools.annotations import bbox
-from imagenet_tools.errors import FormatError
+from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
-from imagenet_tools.formats._shared import ultralytics
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.images.probe import ends_whole
 
-WRITES = Writes(detection=True, boxes=True, turned=True, demands=ultralytics.DEMANDS, files_per_image=2)
+# Ultralytics opens no image with a side of less than 10 pixels.
+DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
+
+WRITES = Writes(detection=True, boxes=True, turned=True, demands=DEMANDS, files_per_image=2)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
     """Yield that boxes are partial, and that no images are for training. ExportError: there is train and no val."""
     if "train" in plan.splits:
-        ultralytics.require_splits(plan, "training", ("train", "val"))
+        require_splits(plan, "training", ("train", "val"))
     else:
         yield "there is no train split: with `train: []` in data.yaml, Ultralytics evaluates, and does not train"
     yield PARTIAL_BOXES
+
+
+def require_splits(plan: Plan, reader: str, needed: tuple[str, ...], advice: str = "") -> None:
+    """Raise ExportError unless the plan has the splits that `reader` needs."""
+    missing = [split for split in needed if split not in plan.splits]
+    if missing:
+        message = (
+            f"The selection has no {' and no '.join(missing)} split, and {reader} needs {' and '.join(needed)}. "
+            "Choose --split train=0.9,val=0.1 or --split val=50/class, or more with --from."
+        )
+        raise ExportError(f"{message} {advice}".rstrip())
 
 
 def open_shard(job: Job, shard: Shard) -> FilePerImage:
@@ -92,7 +110,7 @@ def load(root: Path) -> Loaded:
     from ultralytics.data.utils import check_det_dataset
 
     images, boxes = {}, {}
-    with ultralytics.linked_copy(root) as copy:
+    with linked_copy(root) as copy:
         data = check_det_dataset(f"{copy}/data.yaml", autodownload=False)
         for split in (path.name for path in sorted((root / "images").iterdir())):
             labels = YOLODataset(img_path=data[split], data=data, task="detect", augment=False).labels
@@ -100,3 +118,23 @@ def load(root: Path) -> Loaded:
             boxes[split] = sum(len(label["cls"]) for label in labels)
     classes = tuple(data["names"].values())
     return Loaded(f"ultralytics {__version__} YOLODataset", classes, "display", images, boxes)
+
+
+@contextmanager
+def linked_copy(root: Path) -> Iterator[Path]:
+    """Yield a temporary copy of an export that is made of links, for loaders that write caches beside images.
+
+    A file without the end marker of a JPEG is copied: Ultralytics rewrites such images, and would write through a link.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copytree(root.absolute(), f"{folder}/export", copy_function=_link_or_copy))
+
+
+def _link_or_copy(source: str, dest: str) -> None:
+    with Path(source).open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 2))
+        whole = ends_whole(file.read())
+    if whole:
+        Path(dest).symlink_to(source)
+    else:
+        shutil.copyfile(source, dest)

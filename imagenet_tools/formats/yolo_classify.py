@@ -18,11 +18,10 @@ from pathlib import Path
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, Writes
-from imagenet_tools.formats import image_folder
-from imagenet_tools.formats._shared import ultralytics
+from imagenet_tools.formats import image_folder, yolo
 from imagenet_tools.text import count_of
 
-WRITES = Writes(by_folder=True, demands=ultralytics.DEMANDS, files_per_image=1)
+WRITES = Writes(by_folder=True, demands=yolo.DEMANDS, files_per_image=1)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
@@ -36,7 +35,7 @@ def hazards(plan: Plan) -> Iterator[str]:
         "For evaluation alone, take few images for training: --per-class train=1. With no image in train/ Ultralytics "
         "stops, and without train/ it would take four fifths of val for training."
     )
-    ultralytics.require_splits(plan, "Ultralytics", ("train", "val"), advice if "train" not in plan.splits else "")
+    yolo.require_splits(plan, "Ultralytics", ("train", "val"), advice if "train" not in plan.splits else "")
     missing = [cls.wnid for cls in plan.classes if cls.wnid not in plan.tallies["train"]]
     if plan.options.empty_classes == "drop" and missing:
         message = (
@@ -64,7 +63,7 @@ def load(root: Path) -> Loaded:
     from ultralytics.data.utils import check_cls_dataset
 
     counts = {}
-    with ultralytics.linked_copy(root) as copy:
+    with yolo.linked_copy(root) as copy:
         data = check_cls_dataset(copy)
         for split in ("train", "val", "test"):
             if data.get(split):
