@@ -102,8 +102,8 @@ def zip_entry(name: str, *, folder: bool = False) -> ZipInfo:
 class NpzWriter:
     """Writes arrays into an npz as numpy.savez does, part by part."""
 
-    def __init__(self, file: BinaryIO):
-        self._zip = ZipFile(file, "w")
+    def __init__(self, archive: ZipFile):
+        self._zip = archive
 
     def array(self, name: str, dtype: str, shape: tuple[int, ...], parts: Iterable[bytes]) -> None:
         """Add an array."""
@@ -122,13 +122,9 @@ class NpzWriter:
         encoded = (value.encode(errors="surrogateescape").ljust(longest, b"\0") for value in islice(values, n))
         self.array(name, f"|S{longest}", (n,), encoded)
 
-    def close(self) -> None:
-        """Write the list of members."""
-        self._zip.close()
-
 
 class PickleWriter:
-    """Writes arrays and lists into a pickle of one dictionary, part by part.
+    """Writes the items of a pickle's one dictionary, arrays and lists, part by part.
 
     Args:
         file: The file.
@@ -138,7 +134,6 @@ class PickleWriter:
     def __init__(self, file: BinaryIO, protocol: int):
         self._file = file
         self._kinds = (b"U", b"T", b"U", b"T") if protocol == 2 else (b"X", b"X", b"C", b"B")
-        file.write(b"\x80%c}(" % protocol)
 
     def text(self, text: str) -> None:
         """Write a key, or a text as the value of one."""
@@ -191,24 +186,18 @@ class PickleWriter:
         self._file.writelines(parts)
         self._file.write(b"tb")
 
-    def close(self) -> None:
-        """Complete the dictionary."""
-        self._file.write(b"u.")
-
 
 @contextmanager
 def npz_file(job: Job, name: str) -> Iterator[NpzWriter]:
     """Open an npz of the export; it appears when the block ends without an error."""
-    with job.writing(name) as file:
-        writer = NpzWriter(file)
-        yield writer
-        writer.close()
+    with job.writing(name) as file, ZipFile(file, "w") as archive:
+        yield NpzWriter(archive)
 
 
 @contextmanager
 def pickle_file(job: Job, name: str, protocol: int) -> Iterator[PickleWriter]:
     """Open a pickle of the export; it appears when the block ends without an error."""
     with job.writing(name) as file:
-        writer = PickleWriter(file, protocol)
-        yield writer
-        writer.close()
+        file.write(b"\x80%c}(" % protocol)
+        yield PickleWriter(file, protocol)
+        file.write(b"u.")
