@@ -2,7 +2,7 @@
 
     root/train/n02085620/n02085620_10074.JPEG       <split>/<wnid>/<image>: the image root of a split
     root/annotations/image_info_train.json
-        categories      see formats/_shared/categories.py; LVIS's 1,203 with --superclasses lvis1203 --names listed
+        categories      see formats/_shared/coco_json.py; LVIS's 1,203 with --superclasses lvis1203 --names listed
         images          id, file_name (n02085620/n02085620_10074.JPEG), width, height, pos_category_ids
         annotations     empty
 
@@ -21,9 +21,8 @@ from pathlib import Path
 
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.writer import ReadBack, Shard, Writes
-from imagenet_tools.formats._shared.categories import as_json, category_ids, category_records
+from imagenet_tools.formats._shared.coco_json import as_json, categories, category_ids, category_records, records
 from imagenet_tools.formats._shared.contract import no_hazards
-from imagenet_tools.formats._shared.json_lists import categories, records
 
 WRITES = Writes(turned=True, files_per_image=1)
 

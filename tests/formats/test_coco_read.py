@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import imagenet_tools
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import ExportError, FormatError, SourceError
-from imagenet_tools.formats._shared import json_lists
+from imagenet_tools.formats._shared import coco_json
 from imagenet_tools.formats.coco import reader
 from imagenet_tools.index import Index
 from imagenet_tools.wordnet import wordnet
@@ -263,12 +263,12 @@ def test_records_are_those_of_the_json_module(
     content: dict[str, Any], size: int, indent: int | None, escaped: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_lists, "_CHUNK_CHARACTERS", size)
+        patch.setattr(coco_json, "_CHUNK_CHARACTERS", size)
         file = _temporary(json.dumps(content, indent=indent, ensure_ascii=escaped))
         for key in ("images", "annotations"):
             values = content.get(key)
             expected = [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
-            assert list(json_lists.records(file, key)) == expected
+            assert list(coco_json.records(file, key)) == expected
     file.unlink()
 
 
@@ -286,7 +286,7 @@ def test_records_before_a_break_are_kept(text: str, tmp_path: Path) -> None:
     file.write_text(text)
     found = []
     with pytest.raises(FormatError, match="Expected one JSON object"):
-        for record in json_lists.records(file, "images"):
+        for record in coco_json.records(file, "images"):
             found.append(record)
     assert found == [{"a": 1}] * text.startswith("{")
 

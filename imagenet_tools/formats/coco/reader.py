@@ -16,8 +16,8 @@ from imagenet_tools.annotations.annotation import Object
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import FormatError
+from imagenet_tools.formats._shared.coco_json import Record, categories, records
 from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
-from imagenet_tools.formats._shared.json_lists import Record, categories, records
 from imagenet_tools.images.detection import folder_names, identify_dataset
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name

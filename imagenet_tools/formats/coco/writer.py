@@ -3,7 +3,7 @@
     root/images/train/n02085620_10074.JPEG
     root/annotations/instances_train.json
         info, licenses      ImageNet's terms
-        categories          the same in every split, images or none: see formats/_shared/categories.py
+        categories          the same in every split, images or none: see formats/_shared/coco_json.py
         images              id, file_name, width, height, license, wnid, neg_category_ids, not_exhaustive_category_ids
         annotations         id, image_id, category_id, bbox, area, iscrowd 0, segmentation []
 
@@ -39,9 +39,8 @@ from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
-from imagenet_tools.formats._shared.categories import as_json, category_ids, category_records
+from imagenet_tools.formats._shared.coco_json import as_json, categories, category_ids, category_records, records
 from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
-from imagenet_tools.formats._shared.json_lists import categories, records
 
 if TYPE_CHECKING:
     import numpy.typing as npt
