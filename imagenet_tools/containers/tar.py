@@ -387,6 +387,12 @@ def is_tar(path: StrPath) -> bool:
     return tar_header.is_header(_head(path))
 
 
+def is_archive(path: StrPath) -> bool:
+    """Return True if a regular file begins with a tar header or as gzip does."""
+    head = _head(path)
+    return tar_header.is_header(head) or head[:2] == GZIP_MAGIC
+
+
 def is_gzip(path: StrPath) -> bool:
     """Return True if a regular file begins as gzip does."""
     return _head(path)[:2] == GZIP_MAGIC

@@ -64,7 +64,7 @@ _WHOLE_DATASET = "imagenet21k"
 def detect(path: Path) -> list[Detection]:
     """Return the box XML at a path: one detection for an archive, and for each folder of classes or of loose files."""
     if not path.is_dir():
-        return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
+        return _detect_archive(path) if tar.is_archive(path) else []
     folders = (path / place for place in _PLACES)
     return [detection for folder in folders if folder.is_dir() and (detection := _detect_folder(folder)) is not None]
 

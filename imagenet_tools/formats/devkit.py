@@ -58,7 +58,7 @@ def detect(path: Path) -> list[Detection]:
     if path.is_dir():
         lists = {file for place in _PLACES for file in path.glob(f"{place}/ILSVRC*.txt".lstrip("/"))}
         return [_detection(file) for file in sorted(lists) if _TRUTH.fullmatch(file.name) and file.is_file()]
-    if _is_archive(path):
+    if tar.is_archive(path):
         name = _truth_in(path)
         return [_detection(path, f" in {name}")] if name else []
     return [_detection(path)] if path.is_file() and (_TRUTH.fullmatch(path.name) or _has_first_ids(path)) else []
@@ -100,14 +100,14 @@ units = one_unit
 def files(unit: Unit) -> Iterator[FileRange]:
     """Yield the list and the maps beside it, or the archive."""
     yield from unit_file(unit)
-    if not _is_archive(unit.path):
+    if not tar.is_archive(unit.path):
         yield from files_beside(unit, _MAPS)
 
 
 def scan(unit: Unit) -> Tables:
     """Yield the 50,000 labels. FormatError: the list is another one, or the kit's ids are of other classes."""
     rows = AnnotationRows(unit)
-    if _is_archive(unit.path):
+    if tar.is_archive(unit.path):
         contents = _from_archive(unit, rows)
     else:
         paths = (unit.path, *(unit.path.parent / name for name in _MAPS))
@@ -128,10 +128,6 @@ def scan(unit: Unit) -> Tables:
     for n, ilsvrc_id in enumerate(ids, 1):
         rows.label(f"ILSVRC2012_val_{n:08d}", _LABEL_SET, wnids[ilsvrc_id - 1])
     yield from rows.batches()
-
-
-def _is_archive(path: Path) -> bool:
-    return tar.is_tar(path) or tar.is_gzip(path)
 
 
 def _from_archive(unit: Unit, rows: AnnotationRows) -> dict[str, bytes]:

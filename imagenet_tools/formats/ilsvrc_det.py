@@ -81,7 +81,7 @@ _VIDEO_ADVICE = "unpack it, and index the folder"
 def detect(path: Path) -> list[Detection]:
     """Return what of DET is at a path: images, boxes and lists, one detection each. An archive of VID is named."""
     if not path.is_dir():
-        return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
+        return _detect_archive(path) if tar.is_archive(path) else []
     folders = _folders_of_task(path) or [path / name for name in _SPLITS if _has_images(path / name)]
     detections = [detection for folder in folders for detection in _detect_folder(folder)]
     known = [detection.path for detection in detections]

@@ -42,7 +42,7 @@ _LOOKED_AT_FOLDERS = 16
 def detect(path: Path) -> list[Detection]:
     """Return the class folders in a folder, or a tar of them, if it is called after ImageNetV2."""
     if not path.is_dir():
-        return _detect_archive(path) if tar.is_tar(path) or tar.is_gzip(path) else []
+        return _detect_archive(path) if tar.is_archive(path) else []
     dataset = _dataset(path.absolute().name, path.absolute().parent.name)
     folders = _folders(path) if dataset else []
     names = [name for folder in folders[:_LOOKED_AT_FOLDERS] for name in image_names(path / folder, 1)]

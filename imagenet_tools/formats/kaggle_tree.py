@@ -63,7 +63,7 @@ _LABELS = Labelling("class folders, and the official labels of the validation im
 def detect(path: Path) -> list[Detection]:
     """Return the images of a tree, with the lists beside them; or an archive of the whole tree, with annotations."""
     if not path.is_dir():
-        return _detect_archive(path) if tar.is_gzip(path) or tar.is_tar(path) else []
+        return _detect_archive(path) if tar.is_archive(path) else []
     return [detection for top in _TOPS if (detection := _detect_tree(path / top)) is not None]
 
 
