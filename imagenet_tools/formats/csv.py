@@ -16,29 +16,30 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.writer import ReadBack, Shard, Writes
+from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import no_hazards
 
 WRITES = Writes(ordered=True, holds_bytes=False)
 
 hazards = no_hazards
-
-
-def open_shard(job: Job, shard: Shard) -> listing.ListSink:
-    """Return a sink that keeps the line of each image."""
-    return listing.ListSink(listing.column_values)
+open_shard = listing.no_sink
 
 
 def finish(job: Job) -> None:
     """Write the table of each split."""
     for split in job.plan.splits:
-        rows = chain([[listing.COLUMNS]], listing.listed_rows(job, split))
-        job.write(f"{split}.csv", map(_lines, rows))
+        job.write(f"{split}.csv", _text(job, split))
+
+
+def _text(job: Job, split: str) -> Iterator[bytes]:
+    yield _lines([listing.COLUMNS])
+    for values, _ in job.columns(split):
+        columns = listing.image_columns(values)
+        yield _lines(zip(*(columns[name] for name in listing.COLUMNS), strict=True))
 
 
 def _lines(rows: Iterable[Iterable[object]]) -> bytes:

@@ -33,8 +33,8 @@ import numpy.typing as npt
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import ReadBack, Row, Shard, Writes
-from imagenet_tools.formats._shared.listing import ListSink, listed_rows
+from imagenet_tools.exports.writer import ReadBack, Writes
+from imagenet_tools.formats._shared.listing import no_sink
 
 _BLOCK_BYTES = 512  # of a tar: the header of a member, and what its data is padded to
 _MAX_OFFSET = (1 << 32) - _BLOCK_BYTES
@@ -86,18 +86,19 @@ def hazards(plan: Plan) -> Iterator[str]:
             yield f"dinov2 asserts {_LENGTHS[split]:,} images in {split.upper()}: override __len__ in a subclass"
 
 
-def open_shard(job: Job, shard: Shard) -> ListSink:
-    """Return a sink that keeps the entry of each image."""
+open_shard = no_sink
 
-    def entry(row: Row) -> list[Any]:
+
+def _entries(job: Job, split: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the entry of each image of a split."""
+    for row in job.rows(split):
         start, class_id = row.origin.offset or 0, row.official_wnid
         if row.origin.alone:
             number = PurePosixPath(row.origin.file).stem.rpartition("_")[2]
-            return [int(number), row.class_index, class_id, job.plan.classes[row.class_index].display]
-        end = -(-(start + row.origin.length) // _BLOCK_BYTES) * _BLOCK_BYTES
-        return [row.class_index, class_id, start - _BLOCK_BYTES, end, row.origin.member or row.name]
-
-    return ListSink(entry)
+            yield int(number), row.class_index, class_id, job.plan.classes[row.class_index].display
+        else:
+            end = -(-(start + row.origin.length) // _BLOCK_BYTES) * _BLOCK_BYTES
+            yield row.class_index, class_id, start - _BLOCK_BYTES, end, row.origin.member or row.name
 
 
 def finish(job: Job) -> None:
@@ -105,10 +106,9 @@ def finish(job: Job) -> None:
     wnids = np.array([cls.wnid for cls in job.plan.classes])
     names = np.array([cls.display for cls in job.plan.classes])
     for split in job.plan.splits:
-        n = sum(len(rows) for rows in listed_rows(job, split))
-        in_tars = len(next(listed_rows(job, split))[0]) == _TAR_COLUMNS
+        in_tars = len(next(_entries(job, split))) == _TAR_COLUMNS
         if in_tars:
-            longest = max(len(row[-1]) for rows in listed_rows(job, split) for row in rows)
+            longest = max(len(entry[-1]) for entry in _entries(job, split))
             columns = [("start_offset", "<u4"), ("end_offset", "<u4"), ("filename", f"U{longest}")]
             dtype = np.dtype([("class_index", "<u4"), ("class_id", "U9"), *columns])
             job.write(f"{split}/class-ids.npy", _npy(wnids.dtype, len(wnids), [wnids]))
@@ -117,7 +117,7 @@ def finish(job: Job) -> None:
             dtype = np.dtype([("actual_index", "<u4"), ("class_index", "<u4"), *columns])
             job.write(f"class-ids-{split.upper()}.npy", _npy(wnids.dtype, len(wnids), [wnids]))
             job.write(f"class-names-{split.upper()}.npy", _npy(names.dtype, len(names), [names]))
-        arrays = (np.array([tuple(row) for row in rows], dtype) for rows in listed_rows(job, split))
+        n, arrays = job.plan.images(split), (np.array(entry, dtype) for entry in _entries(job, split))
         job.write(f"{split}/entries.npy" if in_tars else f"entries-{split.upper()}.npy", _npy(dtype, n, arrays))
 
 

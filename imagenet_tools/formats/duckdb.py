@@ -27,9 +27,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.writer import Origin, ReadBack, Writes
+from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import partial_boxes
 from imagenet_tools.store import layout
@@ -105,26 +104,13 @@ def _add_tables(sql: duckdb.DuckDBPyConnection, job: Job) -> None:
 
 
 def _images(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> pa.RecordBatch:
-    origins = list(zip(*values["origin"], strict=True)) or [()] * len(Origin._fields)
-    return _batch({**values, **dict(zip(Origin._fields, origins, strict=True))}, schema)
+    return listing.record_batch(listing.image_columns(values), schema)
 
 
 def _boxes(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> pa.RecordBatch:
     image_of = np.repeat(np.arange(len(boxes.lengths)), boxes.lengths).tolist()
-    columns = {
-        **{name: [values[name][n] for n in image_of] for name in _KEY},
-        "wnid": [job.plan.classes[index].wnid for index in boxes.class_index],
-        "class_index": boxes.class_index.tolist(),
-        **dict(zip(listing.EDGES, boxes.edges, strict=True)),
-        **dict(zip(listing.MARKS, boxes.marks, strict=True)),
-    }
-    return _batch(columns, schema)
-
-
-def _batch(columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.record_batch([arrays.column(list(columns[field.name]), field.type) for field in schema], schema=schema)
+    keys = {name: [values[name][n] for n in image_of] for name in _KEY}
+    return listing.record_batch({**keys, **listing.box_columns(job.plan, boxes)}, schema)
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:

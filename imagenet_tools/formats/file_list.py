@@ -13,13 +13,13 @@ archives have no path, and are refused. --shuffle orders the lines.
 from __future__ import annotations
 
 from imagenet_tools.exports.writer import Writes
-from imagenet_tools.formats._shared.listing import PathLists
+from imagenet_tools.formats._shared.listing import PathLists, no_sink
 
 WRITES = Writes(ordered=True, holds_bytes=False)
 
 _LISTS = PathLists("{split}.txt")
 
 hazards = _LISTS.hazards
-open_shard = _LISTS.open_shard
+open_shard = no_sink
 finish = _LISTS.write
 read_back = _LISTS.read_back

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.writer import Writes
-from imagenet_tools.formats._shared.listing import CLASS_NAMES, PathLists
+from imagenet_tools.formats._shared.listing import CLASS_NAMES, PathLists, no_sink
 
 WRITES = Writes(ordered=True, holds_bytes=False)
 
 _LISTS = PathLists("meta/{split}.txt")
 
 hazards = _LISTS.hazards
-open_shard = _LISTS.open_shard
+open_shard = no_sink
 
 
 def finish(job: Job) -> None:

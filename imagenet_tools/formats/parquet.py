@@ -17,16 +17,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.writer import ReadBack, Shard, Writes
+from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import partial_boxes
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from imagenet_tools.exports.pieces import Columns
+    from imagenet_tools.exports.rows import BoxColumns
 
 WRITES = Writes(boxes=True, ordered=True, holds_bytes=False)
 
@@ -43,40 +49,35 @@ def _schema() -> pa.Schema:
 hazards = partial_boxes
 
 
-def open_shard(job: Job, shard: Shard) -> listing.ListSink:
-    """Return a sink that keeps the row of each image, its boxes last."""
-    wnids = [cls.wnid for cls in job.plan.classes]
-    return listing.ListSink(
-        lambda row: [*listing.column_values(row), [[wnids[box.class_index], *box] for box in row.boxes]]
-    )
+open_shard = listing.no_sink
 
 
 def finish(job: Job) -> None:
     """Write the table of each split."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
     for split in job.plan.splits:
         with job.writing(f"{split}.parquet") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            waiting: list[Any] = []
-            for rows in chain(listing.listed_rows(job, split), [None]):
-                waiting += rows or []
-                if waiting and (rows is None or len(waiting) >= _ROW_GROUP_ROWS):
-                    writer.write_batch(_batch(waiting, schema))
+            waiting: list[pa.RecordBatch] = []
+            for part in chain(job.columns(split), [None]):
+                waiting += [_batch(job.plan, *part, schema)] if part else []
+                if waiting and (part is None or sum(map(len, waiting)) >= _ROW_GROUP_ROWS):
+                    writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
                     waiting = []
 
 
-def _batch(rows: list[Any], schema: pa.Schema) -> pa.RecordBatch:
+def _batch(plan: Plan, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> pa.RecordBatch:
     import pyarrow as pa
 
-    *columns, boxes = zip(*rows, strict=True)
-    *types, boxes_type = schema.types
-    box_type = boxes_type.value_type
-    box_columns = list(zip(*chain.from_iterable(boxes), strict=True)) or [()] * len(box_type)
-    box_arrays = [arrays.column(values, field.type) for values, field in zip(box_columns, box_type, strict=True)]
-    image_arrays = [arrays.column(values, kind) for values, kind in zip(columns, types, strict=True)]
-    box_lists = arrays.lists(boxes, pa.StructArray.from_arrays(box_arrays, fields=list(box_type)), boxes_type)
-    return pa.record_batch([*image_arrays, box_lists], schema=schema)
+    *image_fields, boxes_field = schema
+    images = listing.record_batch(listing.image_columns(values), pa.schema(image_fields))
+    box_fields = list(boxes_field.type.value_type)
+    columns = listing.record_batch(listing.box_columns(plan, boxes), pa.schema(box_fields)).columns
+    structs = pa.StructArray.from_arrays(columns, fields=box_fields)
+    ends = arrays.column([0, *np.cumsum(boxes.lengths).tolist()], pa.int32())
+    return pa.record_batch([*images.columns, pa.ListArray.from_arrays(ends, structs)], schema=schema)
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:

@@ -1,23 +1,25 @@
-"""Targets that list images and hold none: rows kept in the notes of shards, table columns, and lists of paths."""
+"""Targets that list images and hold none: the columns of tables, and lists of paths. finish() writes all there is."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Origin, ReadBack, Row, Shard, SinkOutput
+from imagenet_tools.exports.writer import Origin, ReadBack, Shard
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.text import are, count_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from imagenet_tools.exports.pieces import Columns
+    from imagenet_tools.exports.rows import BoxColumns
 
 _IDENTITY = ("dataset", "image_id", "photo", "wnid", "class_index", "split", "official_split")
 _RASTER = ("width", "height", "mode", "encoding", "orientation")
@@ -37,9 +39,27 @@ CLASS_NAMES = "meta/classes.txt"
 _HAS_PATH = """coalesce("offset" = 0 AND compression IS NULL AND NOT contains(file, chr(10)), false)"""
 
 
-def column_values(row: Row) -> list[Any]:
-    """Return the values of COLUMNS for an image."""
-    return [*attrgetter(*_IDENTITY)(row), *row.origin, *attrgetter(*_RASTER)(row)]
+def image_columns(values: Columns) -> Columns:
+    """Return COLUMNS of the images of a batch of job.columns(), beside its other columns."""
+    origins = list(zip(*values["origin"], strict=True)) or [()] * len(Origin._fields)
+    return {**values, **dict(zip(Origin._fields, origins, strict=True))}
+
+
+def box_columns(plan: Plan, boxes: BoxColumns) -> Columns:
+    """Return BOX_COLUMNS of the boxes of a batch."""
+    return {
+        "wnid": [plan.classes[index].wnid for index in boxes.class_index],
+        "class_index": boxes.class_index.tolist(),
+        **dict(zip(EDGES, boxes.edges, strict=True)),
+        **dict(zip(MARKS, boxes.marks, strict=True)),
+    }
+
+
+def record_batch(columns: Columns, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of a schema as a record batch."""
+    import pyarrow as pa
+
+    return pa.record_batch([arrays.column(list(columns[field.name]), field.type) for field in schema], schema=schema)
 
 
 def schema(table: str, names: Iterable[str]) -> pa.Schema:
@@ -51,29 +71,8 @@ def schema(table: str, names: Iterable[str]) -> pa.Schema:
     return pa.schema([(name, types[name]) for name in names])
 
 
-class ListSink:
-    """Keeps `values_of(row)` of each image, plain JSON values, in the note of the shard."""
-
-    def __init__(self, values_of: Callable[[Row], Any]):
-        self._values_of = values_of
-        self._rows: list[Any] = []
-
-    def add(self, row: Row, picture: Picture) -> None:
-        """Keep the values of an image."""
-        self._rows.append(self._values_of(row))
-
-    def close(self) -> SinkOutput:
-        """Return the note."""
-        return SinkOutput(note={"rows": self._rows})
-
-
 def no_sink(job: Job, shard: Shard) -> None:
     """Return no sink: finish() writes all there is."""
-
-
-def listed_rows(job: Job, split: str) -> Iterator[list[Any]]:
-    """Yield the values of the images of a split, in order: one list for each shard."""
-    return (note["rows"] for shard, note in job.notes() if shard.split == split)
 
 
 class PathLists(NamedTuple):
@@ -101,10 +100,6 @@ class PathLists(NamedTuple):
             where = f"the root of the source {names}" if len(sources) == 1 else f"the folder above the sources {names}"
             yield f"{self.name.format(split=split)}: paths are relative to {where}"
 
-    def open_shard(self, job: Job, shard: Shard) -> ListSink:
-        """Return a sink that keeps the path and the label of each image."""
-        return ListSink(lambda row: (row.origin.source, row.origin.file, row.class_index))
-
     def write(self, job: Job) -> None:
         """Write the list of each split."""
         for split in job.plan.splits:
@@ -124,8 +119,9 @@ def _path_lines(job: Job, split: str) -> Iterator[bytes]:
     shared = os.path.commonpath(roots.values())
     relative = {source: os.path.relpath(root, shared) for source, root in roots.items()}
     prefixes = {source: "" if path == "." else f"{path}/" for source, path in relative.items()}
-    for rows in listed_rows(job, split):
-        yield "".join(f"{prefixes[source]}{file} {index}\n" for source, file, index in rows).encode()
+    for values, _ in job.columns(split):
+        rows = zip(values["origin"], values["class_index"], strict=True)
+        yield "".join(f"{prefixes[origin.source]}{origin.file} {index}\n" for origin, index in rows).encode()
 
 
 def _sources(plan: Plan) -> dict[str, list[str]]:
