@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from imagenet_tools.catalogue.releases import release_of
 from imagenet_tools.errors import FormatError
-from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
 from imagenet_tools.images import class_folders as class_tables
 from imagenet_tools.images.class_folders import (
     Row,
@@ -195,16 +195,16 @@ def scan(unit: Unit) -> Tables:
     return scan_folder(unit, deep=True) if unit.path.is_dir() else _scan_table(unit)
 
 
-def _scan_table(unit: Unit) -> Tables:
-    rows = ImageRows(unit)
+@gathers(ImageRows)
+def _scan_table(unit: Unit, rows: ImageRows) -> Iterator[None]:
+    """Add the images that a table lists; images beside it that it does not list are a problem."""
     home = PurePosixPath(unit.file).parent
     listed: Counter[PurePosixPath] = Counter()
     column = class_column(class_tables.first_rows(unit.path))
     try:
         for row in read_rows(unit.path):
             listed[PurePosixPath(row["file_name"]).parent] += _add(rows, home, row, column)
-            if rows.full():
-                yield from rows.batches()
+            yield
     except FormatError as error:
         rows.problem(error.code, unit.file, str(error))
     for folder in _folders(unit.path.parent, +listed):
@@ -214,7 +214,6 @@ def _scan_table(unit: Unit) -> Tables:
                 f"{home / folder} holds {count_of(present, 'image')}, and the table lists {listed[folder]:,} of them"
             )
             rows.problem("not_listed", unit.file, reason)
-    yield from rows.batches()
 
 
 def _add(rows: ImageRows, home: PurePosixPath, row: Row, column: str) -> bool:
