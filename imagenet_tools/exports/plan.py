@@ -284,7 +284,10 @@ def _make_plan(target: str, selection: Selection, options: Options) -> Plan:
         boxes_left_out=boxes_left_out,
     )
     plan_checks.check(plan)
-    return replace(plan, hazards=(*chosen.notes(), *plan_checks.hazards(plan), *writer.hazards(plan)))
+    return replace(
+        plan,
+        hazards=(*chosen.notes(), *plan_checks.hazards(plan), *writer.hazards(plan), *plan_checks.box_hazards(plan)),
+    )
 
 
 def _remade_bytes(writes: Writes, options: Options) -> int:

@@ -4,6 +4,7 @@ check_words()          options that belong to other targets
 check_names_of_lock()  classes that a lock calls by other names
 check()                a plan: nothing chosen, options and images that its target does not take, equal file names
 hazards()              sentences for the user, of what the target's loader would not tell
+box_hazards()          the sentence of every target with boxes
 """
 
 from __future__ import annotations
@@ -217,6 +218,12 @@ def hazards(plan: Plan) -> Iterator[str]:
     if plan.writes.detection and plan.options.unboxed == "background" and n:
         yield f"{count_of(n, 'image')} without boxes {are(n)} written as background, though objects may be there"
     yield from _order_hazards(plan)
+
+
+def box_hazards(plan: Plan) -> Iterator[str]:
+    """Yield that boxes are partial: most loaders of detection take what is not boxed for background."""
+    if plan.writes.detection or plan.boxes():
+        yield "boxes are partial: in each image, only objects of its own class are boxed"
 
 
 def _class_hazards(plan: Plan) -> Iterator[str]:

@@ -30,7 +30,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import examples
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import no_hazards
 
 WRITES = Writes(boxes=True, shard_bytes=150_000_000, ordered=True)  # as tfrecord's
 
@@ -41,15 +41,14 @@ _READ_RECORDS = 64  # at a time
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: the library that writes the shards is missing."""
+    """Yield nothing. ExportError: the library that writes the shards is missing."""
     if find_spec("array_record") is None:
         message = (
             "The library array_record writes these shards; it is not installed: "
             "pip install 'imagenet-tools[array-record]'."
         )
         raise ExportError(message)
-    if plan.boxes():
-        yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 class _ArrayRecordSink:

@@ -30,7 +30,7 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
-from imagenet_tools.formats._shared.contract import partial_boxes
+from imagenet_tools.formats._shared.contract import no_hazards
 from imagenet_tools.store import layout
 from imagenet_tools.store.connection import add_views, first_line, quoted, without_progress_bar
 from imagenet_tools.store.counts import synset_counts_sql
@@ -64,7 +64,7 @@ _READ_BACK = f"""
                            FROM boxes GROUP BY ALL) USING (dataset, image_id)"""
 
 
-hazards = partial_boxes
+hazards = no_hazards
 open_shard = listing.no_sink
 
 

@@ -39,7 +39,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card, offset_shards, sample_facts
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
+from imagenet_tools.formats._shared.contract import no_hazards, read_range
 
 WRITES = Writes(boxes=True, shard_bytes=64_000_000, ordered=True, fields=True)  # "64MB", as in LitData's guides
 
@@ -53,11 +53,10 @@ _SPEC = [1, {"type": "builtins.dict", "context": json.dumps(list(_TYPES)), "chil
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: chunks are too large, or a field would hide a key."""
+    """Yield nothing. ExportError: chunks are too large, or a field would hide a key."""
     card.refuse_fields(plan, sample_facts.KEYS, "key of every item's JSON")
     offset_shards.refuse_large_shards(plan)
-    if plan.boxes():
-        yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 def _name(shard: Shard) -> str:

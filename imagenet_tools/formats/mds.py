@@ -32,7 +32,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared import card, offset_shards, sample_facts
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, read_range
+from imagenet_tools.formats._shared.contract import no_hazards, read_range
 
 WRITES = Writes(boxes=True, shard_bytes=1 << 26, ordered=True, fields=True)  # MDSWriter's default size
 
@@ -53,11 +53,10 @@ _HEAD = json.dumps(_COLUMNS, sort_keys=True).encode()
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: shards are too large, or a field would hide a key."""
+    """Yield nothing. ExportError: shards are too large, or a field would hide a key."""
     card.refuse_fields(plan, sample_facts.KEYS, "key of every sample's JSON")
     offset_shards.refuse_large_shards(plan)
-    if plan.boxes():
-        yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 class _MdsSink(offset_shards.OffsetSink):

@@ -26,7 +26,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Writes
 from imagenet_tools.formats._shared import listing
-from imagenet_tools.formats._shared.contract import partial_boxes
+from imagenet_tools.formats._shared.contract import no_hazards
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ def _schema() -> pa.Schema:
     return listing.schema("images", listing.COLUMNS).append(pa.field("boxes", pa.list_(box)))
 
 
-hazards = partial_boxes
+hazards = no_hazards
 
 
 open_shard = listing.no_sink

@@ -28,7 +28,7 @@ from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.plan_checks import check_stems
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import no_hazards
 
 WRITES = Writes(detection=True, boxes=True, whole_pixels=True, files_per_image=2)
 
@@ -38,9 +38,9 @@ _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "LA": 2, "P": 1, "RGBA":
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: two images have one stem; all splits share one folder."""
+    """Yield nothing. ExportError: two images have one stem; all splits share one folder."""
     check_stems(plan.selection, within="true")
-    yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 def open_shard(job: Job, shard: Shard) -> FilePerImage:

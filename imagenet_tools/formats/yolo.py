@@ -28,7 +28,6 @@ from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
 from imagenet_tools.images.probe import ends_whole
 
 # Ultralytics opens no image with a side of less than 10 pixels.
@@ -38,12 +37,11 @@ WRITES = Writes(detection=True, boxes=True, turned=True, demands=DEMANDS, files_
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield that boxes are partial, and that no images are for training. ExportError: there is train and no val."""
+    """Yield that no images are for training. ExportError: there is train and no val."""
     if "train" in plan.splits:
         require_splits(plan, "training", ("train", "val"))
     else:
         yield "there is no train split: with `train: []` in data.yaml, Ultralytics evaluates, and does not train"
-    yield PARTIAL_BOXES
 
 
 def require_splits(plan: Plan, reader: str, needed: tuple[str, ...], advice: str = "") -> None:

@@ -250,6 +250,12 @@ def test_images_without_boxes_are_background_only_where_it_is_asked_for(
         assert any("3 images without boxes are written as background" in hazard for hazard in plan.hazards)
 
 
+@each_kind
+def test_a_target_with_boxes_says_that_they_are_partial(target: str, exported: Export) -> None:
+    _, plan = exported(target, **words(target))
+    assert sum("boxes are partial" in hazard for hazard in plan.hazards) == FORMATS[target].WRITES.boxes
+
+
 CHANGES: tuple[dict[str, Any], ...] = (
     {"resize": 24, "crop": "center"},
     {"repair": "cmyk,png,eoi,exif"},

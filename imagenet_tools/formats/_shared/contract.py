@@ -4,7 +4,7 @@ A format assigns a default where it has nothing of its own to do:
 
     units = one_unit        the detected file or folder is one unit
     @gathers(ImageRows)     makes scan() of a function that adds the rows
-    hazards = no_hazards    nothing can go wrong in the target's loader; partial_boxes: only that boxes are partial
+    hazards = no_hazards    nothing can go wrong in the target's loader
     finish = no_finish      the files of the shards are the whole export
 
 `imagenet_tools.units.unit_file` is the default of `files`: the rows depend on the unit's own file only. FileSink is the
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 # The result of scan(): (table of schema.py, rows).
 Tables: TypeAlias = "Iterator[tuple[str, pa.RecordBatch]]"
-
-PARTIAL_BOXES = "boxes are partial: in each image, only objects of its own class are boxed"
 
 
 def unit_at(detection: Detection, source: str, root: Path, path: Path | None = None, **values: Any) -> Unit:
@@ -83,12 +81,6 @@ def gathers(
 def no_hazards(plan: Plan) -> Iterator[str]:
     """Yield nothing: this target's loader reads every export."""
     return iter(())
-
-
-def partial_boxes(plan: Plan) -> Iterator[str]:
-    """Yield that boxes are partial, if the plan has boxes."""
-    if plan.boxes():
-        yield PARTIAL_BOXES
 
 
 def no_finish(job: Job) -> None:

@@ -37,10 +37,9 @@ from imagenet_tools.errors import FormatError
 from imagenet_tools.exports import arrays
 from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.job import FilePerImage, Job
-from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.coco_json import as_json, categories, category_ids, category_records, records
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES
+from imagenet_tools.formats._shared.contract import no_hazards
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,9 +54,7 @@ _WHOLE_SPELLED_BELOW = 1e10  # Arrow gives greater whole numbers an exponent
 _COPIED_BYTES = 1 << 20
 
 
-def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial: most loaders of COCO take what is not boxed for background."""
-    yield PARTIAL_BOXES
+hazards = no_hazards
 
 
 def open_shard(job: Job, shard: Shard) -> FilePerImage:

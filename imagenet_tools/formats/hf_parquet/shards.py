@@ -30,7 +30,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink
+from imagenet_tools.formats._shared.contract import FileSink, no_hazards
 from imagenet_tools.images.parquet_rows import RESIZED
 from imagenet_tools.wordnet import hierarchy
 
@@ -49,10 +49,9 @@ _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the clas
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: a field would hide a column."""
+    """Yield nothing. ExportError: a field would hide a column."""
     card.refuse_fields(plan, _column_types(), "column of every file")
-    if plan.boxes():
-        yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 def _column_types() -> dict[str, pa.DataType]:

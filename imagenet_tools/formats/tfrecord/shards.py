@@ -26,21 +26,20 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import examples
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink, read_range
+from imagenet_tools.formats._shared.contract import FileSink, no_hazards, read_range
 
 WRITES = Writes(boxes=True, shard_bytes=150_000_000, ordered=True)  # about as large as the classic 1,024 of train
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note that boxes are partial. ExportError: the library that makes checksums is missing."""
+    """Yield nothing. ExportError: the library that makes checksums is missing."""
     if find_spec("google_crc32c") is None:
         message = (
             "A TFRecord has a CRC-32C of every image, which google-crc32c computes; it is not installed: "
             "pip install 'imagenet-tools[tfrecord]'."
         )
         raise ExportError(message)
-    if plan.boxes():
-        yield PARTIAL_BOXES
+    return no_hazards(plan)
 
 
 class _ShardSink(FileSink):

@@ -37,7 +37,7 @@ from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import KEPT, Loaded, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared import card, sample_facts
-from imagenet_tools.formats._shared.contract import PARTIAL_BOXES, FileSink, read_range
+from imagenet_tools.formats._shared.contract import FileSink, read_range
 from imagenet_tools.images.samples import samples
 
 WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, shard_bytes=250_000_000, ordered=True, fields=True)
@@ -61,7 +61,7 @@ def key_of(stem: str) -> str:
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield notes on images that are no JPEG and on boxes.
+    """Yield a note on images that are no JPEG.
 
     ExportError: a key is too long for a tar, or a field would hide a key of the JSON.
     """
@@ -81,8 +81,6 @@ def hazards(plan: Plan) -> Iterator[str]:
     if others and plan.options.resize is None and "png" not in plan.options.repair:
         kinds = ", ".join(f"{n:,} {encoding}" for encoding, n in others)
         yield f"images that are no JPEG also get the suffix .jpg, which every sample must have: {kinds}; --repair png"
-    if plan.boxes():
-        yield PARTIAL_BOXES
 
 
 def _name(shard: Shard) -> str:
