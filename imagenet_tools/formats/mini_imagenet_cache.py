@@ -119,9 +119,7 @@ files = unit_file
 def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
     """Add the images of a file, byte ranges of its array."""
     cache = _open(unit.path)
-    wnids: dict[int, str] = {}
-    for wnid, places in cache.classes.items():
-        wnids |= dict.fromkeys(places, wnid)
+    wnids = {place: wnid for wnid, places in cache.classes.items() for place in places}
     facts = ImageFacts(cache.side, cache.side, "RGB", "png", None, None)
     length = 3 * cache.side**2
     for n in range(cache.n):

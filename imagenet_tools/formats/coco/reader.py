@@ -173,7 +173,7 @@ def _scan_images(unit: Unit) -> Tables:
     file = Path(unit.root, unit.member)
     listed: dict[str, _Image] = {}
     stated: set[str] = set()  # names of the images that must be in this folder
-    broken: FormatError | None = None
+    rows = _ListedRows(unit, listed)
     try:
         for record in records(file, "images"):
             if image := _image(record):
@@ -182,19 +182,16 @@ def _scan_images(unit: Unit) -> Tables:
                 if image.folder == unit.path.name or not image.folder:
                     stated.add(names[0])
     except FormatError as error:
-        broken = error
-    rows = _ListedRows(unit, listed)
-    if broken:
-        rows.problem(broken.code, unit.member, str(broken))
+        rows.problem(error.code, unit.member, str(error))
     present = set(names_in(unit.path, is_image_name))
-    named = file.stem.rpartition("_")[2] == unit.path.name
-    if named and (unlisted := sorted(present - listed.keys())):
+    unlisted = present - listed.keys()
+    if unlisted and file.stem.rpartition("_")[2] == unit.path.name:
         reason = f"{unit.file} holds {count_of(len(unlisted), 'image')} that the file does not list"
         rows.problem("not_listed", unit.member, reason)
     if absent := sorted(stated - present):
         reason = f"{count_of(len(absent), 'image')} of {unit.path.name} are not there: {some_of(absent, 3)}"
         rows.problem("listed_absent", unit.member, reason)
-    yield from scan_folder(unit, rows, deep=False, beside=present - listed.keys())
+    yield from scan_folder(unit, rows, deep=False, beside=unlisted)
 
 
 def _image(record: Record) -> _Image | None:
