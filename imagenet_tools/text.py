@@ -25,6 +25,21 @@ def count_of(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith(("x", "s")) else "s")
 
 
+def joined(parts: Iterable[str]) -> str:
+    """Return the parts that are not empty, with "; " between."""
+    return "; ".join(filter(None, parts))
+
+
+def lacking(n: int, whole: int, noun: str) -> str:
+    """Return how much of a whole is missing, in words; "" if nothing is.
+
+    Example:
+        >>> lacking(998, 1_000, "classes")
+        '2 of the 1,000 classes'
+    """
+    return f"{whole - n:,} of the {whole:,} {noun}" if n < whole else ""
+
+
 def images_of(images_by_split: Mapping[str, int], n_classes: int) -> str:
     """Return counts of images in words: of all, and of each split.
 

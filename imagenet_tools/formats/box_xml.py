@@ -33,9 +33,9 @@ from pathlib import Path, PurePosixPath
 from imagenet_tools.annotations.annotation_files import ARCHIVE, first_files, is_annotation, scan_xml, shares, task_in
 from imagenet_tools.catalogue.releases import release_of, title
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import (
     is_wnid,

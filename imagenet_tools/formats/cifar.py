@@ -49,11 +49,11 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import array_batches, array_files
-from imagenet_tools.formats._shared.contract import gathers, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import gathers, names_in, unit_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.transform import box_planes
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid
 

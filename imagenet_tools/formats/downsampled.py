@@ -45,10 +45,10 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared import array_batches, array_files
-from imagenet_tools.formats._shared.contract import Tables, gathers, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.transform import box_planes
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 
 _FROM_0 = "labels_from_0"  # the code of labels of another numbering

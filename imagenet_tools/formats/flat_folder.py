@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagenet_tools.catalogue.releases import published
-from imagenet_tools.formats._shared.contract import lacking, unit_at
+from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.class_folders import find_table, split_folders
 from imagenet_tools.images.detection import (
     VALIDATION_LABELS,
@@ -20,6 +19,7 @@ from imagenet_tools.images.detection import (
     folder_names,
     identify_dataset,
     is_severity_folder,
+    missing_images,
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
@@ -70,8 +70,7 @@ def _detect_folder(folder: Path) -> Detection | None:
     split = _split_of(folder) or ("train" if dataset.startswith("ilsvrc") else None)
     splits = tuple(dict.fromkeys([*([split] if wnids and split else []), *(split for _, split in official)]))
     evidence = f"{count_of(len(names), 'image')} loose in a folder, such as {names[0]}"
-    whole = (published(dataset, splits[0]) if len(splits) == 1 else None) or 0
-    missing = lacking(len(names), whole, f"images of {''.join(splits)}")
+    missing = missing_images(dataset, splits, len(names))
     labels = Labelling("the images' names" if wnids else VALIDATION_LABELS, dataset) if splits != ("test",) else None
     readings = () if official else verdict.readings
     return Detection("flat_folder", folder, dataset, ("images",), evidence, splits, missing, labels, readings)

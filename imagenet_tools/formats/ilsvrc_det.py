@@ -38,11 +38,11 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, gathers, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.tar_scan import scan_tar
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import is_detection_stem, is_wnid, official_split, task_of
 

@@ -28,7 +28,7 @@ from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import drops_empty
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
-from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.class_folders import image_names, nested_class_folders, split_folders
 from imagenet_tools.images.detection import (
     TINY,
@@ -40,7 +40,7 @@ from imagenet_tools.images.detection import (
 )
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.superclasses import exclusive_tree
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_split_folder, split_of_folder, task_of, wnid_of_folder

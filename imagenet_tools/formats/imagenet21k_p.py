@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.catalogue.releases import RELEASES, release_of_21k_p
-from imagenet_tools.formats._shared.contract import joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 

@@ -15,14 +15,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.detection import CORRUPTIONS, SEVERITIES, is_corrupted, is_severity_folder
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.tar_scan import scan_tar
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 
 READS = Reads(

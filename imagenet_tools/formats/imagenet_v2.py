@@ -19,13 +19,13 @@ from typing import Any
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import other_set
 from imagenet_tools.containers import tar
-from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
 from imagenet_tools.images.class_folders import image_names
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.images.tar_scan import STREAM_ADVICE, scan_tar
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, path_facts
 

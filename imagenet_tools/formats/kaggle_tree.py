@@ -27,13 +27,13 @@ from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted, list_files, scan_lists
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.tar import Member
-from imagenet_tools.formats._shared.contract import Tables, joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import Tables, unit_at
 from imagenet_tools.images.class_folders import class_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.jpeg import More
 from imagenet_tools.images.tar_scan import scan_tar
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 

@@ -26,11 +26,11 @@ from typing import NamedTuple
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.catalogue import lists
 from imagenet_tools.catalogue.releases import other_set
-from imagenet_tools.formats._shared.contract import Tables, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
 from imagenet_tools.images.class_folders import image_names
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import wnid_of_folder
 

@@ -19,8 +19,8 @@ from imagenet_tools.annotations.annotation import Object, class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted
 from imagenet_tools.catalogue import labels
-from imagenet_tools.formats._shared.contract import gathers, lacking, one_unit
-from imagenet_tools.text import count_of
+from imagenet_tools.formats._shared.contract import gathers, one_unit
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid, keeps_imagenet_name, official_split
 

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imagenet_tools.annotations.image_sets import counted
-from imagenet_tools.formats._shared.contract import Tables, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, names_in, unit_at
 from imagenet_tools.images.class_folders import is_synset
 from imagenet_tools.images.folder_scan import folder_files, printable, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
-from imagenet_tools.text import count_of, some_of
+from imagenet_tools.text import count_of, joined, lacking, some_of
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 

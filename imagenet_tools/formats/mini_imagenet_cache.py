@@ -24,11 +24,11 @@ from imagenet_tools.containers.array_pickles import Array
 from imagenet_tools.containers.planar import INTERLEAVED
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS
-from imagenet_tools.formats._shared.contract import files_by_split, gathers, joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import files_by_split, gathers, unit_at
 from imagenet_tools.formats.mini_imagenet import DATASET, IMAGES
 from imagenet_tools.images.image_rows import ImageRows
 from imagenet_tools.images.jpeg import ImageFacts
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import is_wnid
 

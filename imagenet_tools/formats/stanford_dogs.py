@@ -21,12 +21,12 @@ from imagenet_tools.annotations.annotation_files import is_annotation, scan_xml
 from imagenet_tools.catalogue.releases import are_stanford_dogs
 from imagenet_tools.containers import tar
 from imagenet_tools.containers.mat5 import read_texts
-from imagenet_tools.formats._shared.contract import Tables, lacking, unit_at
+from imagenet_tools.formats._shared.contract import Tables, unit_at
 from imagenet_tools.images.class_folders import folders_by_wnid, image_names, split_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.tar_scan import scan_tar
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit
 from imagenet_tools.wordnet.wnid import split_of_folder
 

@@ -36,10 +36,10 @@ from imagenet_tools.containers import array_pickles
 from imagenet_tools.containers.array_pickles import Array
 from imagenet_tools.errors import FormatError
 from imagenet_tools.formats._shared.array_batches import BAD_BATCH, PROBLEMS, integers, texts
-from imagenet_tools.formats._shared.contract import files_by_split, gathers, joined, lacking, unit_at
+from imagenet_tools.formats._shared.contract import files_by_split, gathers, unit_at
 from imagenet_tools.images.image_rows import HEAD, ImageRows
 from imagenet_tools.images.jpeg import reader_at
-from imagenet_tools.text import count_of, some_of
+from imagenet_tools.text import count_of, joined, lacking, some_of
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside, unit_file
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import is_wnid

@@ -22,13 +22,13 @@ from imagenet_tools.annotations.annotation import Object, class_of, read_number
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
 from imagenet_tools.annotations.image_sets import counted
 from imagenet_tools.catalogue import lists
-from imagenet_tools.formats._shared.contract import Tables, gathers, joined, lacking, names_in, unit_at
+from imagenet_tools.formats._shared.contract import Tables, gathers, names_in, unit_at
 from imagenet_tools.images.class_folders import folders_by_wnid, split_folders
 from imagenet_tools.images.detection import TINY, TINY_ANNOTATIONS, TINY_BOXES, tiny_folders
 from imagenet_tools.images.folder_scan import folder_files, scan_folder
 from imagenet_tools.images.image_rows import ImageRows, is_image_name
 from imagenet_tools.images.jpeg import ImageFacts
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined, lacking
 from imagenet_tools.units import Detection, FileRange, Labelling, Reads, Unit, files_beside
 from imagenet_tools.wordnet.wnid import path_facts, split_of_folder
 

@@ -33,6 +33,7 @@ from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.probe import probe
 from imagenet_tools.images.tar_scan import CLASS_TAR
+from imagenet_tools.text import joined, lacking
 from imagenet_tools.units import Detection, Labelling
 from imagenet_tools.wordnet.wnid import (
     SPLIT_FOLDERS,
@@ -238,16 +239,12 @@ def detect_class_tars(
     verdict = identify_dataset(wnids, _image_names(images), names)
     split = split_of_folder(path.name) or ("train" if verdict.dataset == "ilsvrc2012" else None)
     splits = (split,) if split else ()
-    release = RELEASES.get(verdict.dataset)
-    missing = []
-    if all_seen and release and len(wnids) < release.classes and verdict.dataset != "imagenet21k":
-        missing.append(f"{release.classes - len(wnids):,} of the {release.classes:,} classes")
-    missing += _missing_end(path)
+    is_counted = all_seen and verdict.dataset in RELEASES and verdict.dataset != "imagenet21k"
+    whole = RELEASES[verdict.dataset].classes if is_counted else 0
+    missing = joined((lacking(len(wnids), whole, "classes"), _missing_end(path)))
     labels = Labelling("the names of the class tars", verdict.dataset)
     evidence = f"{noun}, {wnids[0]} first; {verdict.why}"
-    return Detection(
-        form, path, verdict.dataset, ("images",), evidence, splits, "; ".join(missing), labels, verdict.readings
-    )
+    return Detection(form, path, verdict.dataset, ("images",), evidence, splits, missing, labels, verdict.readings)
 
 
 def detect_images(
@@ -295,8 +292,8 @@ def detect_images(
     source = "class folders" if treed else "the images' names" if wnids else VALIDATION_LABELS
     labels = None if set(splits) == {"test"} else Labelling(source, verdict.dataset)
     evidence = f"{noun} of images, the first {images[0]}; {verdict.why}"
-    missing_images = [] if treed or wnids or not all_seen else _missing_images(verdict.dataset, [*splits], len(images))
-    missing = "; ".join([*missing_images, *_missing_end(path)])
+    absent = "" if treed or wnids or not all_seen else missing_images(verdict.dataset, [*splits], len(images))
+    missing = joined((absent, _missing_end(path)))
     return Detection(
         form, path, verdict.dataset, ("images",), evidence, tuple(splits), missing, labels, verdict.readings
     )
@@ -340,21 +337,21 @@ def _is_webdataset(names: Sequence[str]) -> bool:
     return any(PurePosixPath(name).suffix in _SIDE_FILES and name.rpartition(".")[0] in stems for name in names)
 
 
-def _missing_images(dataset: str, splits: Sequence[str], n: int) -> list[str]:
-    """Return how many images of its only split are not in an archive of n images, in words."""
+def missing_images(dataset: str, splits: Sequence[str], n: int) -> str:
+    """Return how many images of its only split are not among n images, in words; "" if none or unknown."""
     whole = published(dataset, splits[0]) if len(splits) == 1 else None
-    return [f"{whole - n:,} of the {whole:,} images of {splits[0]}"] if whole and n < whole else []
+    return lacking(n, whole or 0, f"images of {''.join(splits)}")
 
 
-def _missing_end(path: Path) -> list[str]:
-    """Return a text if a plain tar has no end, because it is cut or still being copied."""
+def _missing_end(path: Path) -> str:
+    """Return a text if a plain tar has no end, because it is cut or still being copied; else ""."""
     if not path.is_file():
-        return []
+        return ""
     with path.open("rb") as file:
         if file.read(4).startswith((GZIP_MAGIC, *ZIP_MAGICS)) or path.stat().st_size < len(_END):
-            return []
+            return ""
         file.seek(-len(_END), 2)
-        return [] if file.read() == _END else ["its end: the tar is cut short, or is still being copied"]
+        return "" if file.read() == _END else "its end: the tar is cut short, or is still being copied"
 
 
 def dataset_name(name: str) -> str:

@@ -130,13 +130,3 @@ def read_range(path: Path, offset: int, length: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(length)
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Return the parts that are not empty, with "; " between."""
-    return "; ".join(filter(None, parts))
-
-
-def lacking(n: int, whole: int, noun: str) -> str:
-    """Return how much of a whole is missing, "2 of the 1,000 classes"; "" if nothing is."""
-    return f"{whole - n:,} of the {whole:,} {noun}" if n < whole else ""

@@ -16,10 +16,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from imagenet_tools.catalogue import labels
 from imagenet_tools.catalogue.releases import RESPLIT, release_of
-from imagenet_tools.formats._shared.contract import joined, unit_at
+from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.numbering import Reading, numbers_of, read_numbers
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, joined
 from imagenet_tools.units import Detection, Labelling, Unit
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name, official_split, wnid_of_stem
 from imagenet_tools.wordnet.wordnet import find_row

@@ -30,7 +30,7 @@ from pathlib import Path
 from imagenet_tools.catalogue import lists
 from imagenet_tools.containers import tar
 from imagenet_tools.formats._shared import sharding
-from imagenet_tools.formats._shared.contract import gathers, joined, names_in
+from imagenet_tools.formats._shared.contract import gathers, names_in
 from imagenet_tools.formats.webdataset.shards import WRITES, finish, hazards, load, open_shard, read_back  # noqa: F401
 from imagenet_tools.images.detection import dataset_name
 from imagenet_tools.images.image_rows import ImageRows, reencoded
@@ -38,6 +38,7 @@ from imagenet_tools.images.jpeg import reader_at
 from imagenet_tools.images.numbering import Meaning, check_label, meaning_of
 from imagenet_tools.images.samples import Sample, first_samples, samples
 from imagenet_tools.images.tar_scan import CLASS_TAR
+from imagenet_tools.text import joined
 from imagenet_tools.units import Detection, Labelling, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import SPLIT_FOLDERS
 
