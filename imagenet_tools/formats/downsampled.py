@@ -83,7 +83,7 @@ def _batch_files(path: Path) -> list[Path]:
     """Return the path, if it is called as a batch is, or the files in it that are, by split and number."""
     if path.is_file():
         return [path] if _FILE.fullmatch(path.name) else []
-    files = [path / name for name in names_in(path, _FILE.fullmatch)] if path.is_dir() else []
+    files = [path / name for name in names_in(path, _FILE.fullmatch)]
     return sorted(files, key=lambda file: (_split_of(file), len(file.name), file.name))
 
 

@@ -46,8 +46,7 @@ def detect(path: Path) -> list[Detection]:
         detections = [detect_class_tars("image_tar_gz", path, [name[:9] for name in names], archive)]
     else:
         home = path / "data"
-        names = names_in(home, _HUB_FILE.fullmatch) if home.is_dir() else []
-        detections = [_detect_file(home / name) for name in names]
+        detections = [_detect_file(home / name) for name in names_in(home, _HUB_FILE.fullmatch)]
     return [replace(detection, advice=STREAM_ADVICE) for detection in detections if detection]
 
 

@@ -61,7 +61,7 @@ def detect(path: Path) -> list[Detection]:
     counts = {split: counted(table) - 1 for split, table in tables.items()}
     rows = ", ".join(f"{count_of(n, 'image')} of {split}" for split, n in counts.items())
     folder = path / _FOLDER
-    names = names_in(folder, is_image_name) if folder.is_dir() else []
+    names = names_in(folder, is_image_name)
     evidence = f"miniImageNet's lists of {rows}; {count_of(len(names), 'image')} in {_FOLDER}/"
     if not names:
         advice = f"the images are not there: put them, or a link to their folder, beside the lists as {_FOLDER}/"

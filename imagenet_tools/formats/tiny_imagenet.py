@@ -72,8 +72,7 @@ def _splits(path: Path) -> dict[str, Path]:
 
 
 def _loose_images(folder: Path) -> list[str]:
-    home = folder / _IMAGES
-    return names_in(home, is_image_name) if home.is_dir() else []
+    return names_in(folder / _IMAGES, is_image_name)
 
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:

@@ -101,7 +101,12 @@ class FileSink:
 
 
 def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = False) -> list[str]:
-    """Return the names of the files in a folder that match, sorted; with `folders`, those of the folders in it."""
+    """Return the names of the files in a folder that match, sorted; with `folders`, those of the folders in it.
+
+    A path that is no folder has none.
+    """
+    if not folder.is_dir():
+        return []
     with os.scandir(folder) as entries:
         return sorted(
             entry.name for entry in entries if matches(entry.name) and (entry.is_dir() if folders else entry.is_file())
@@ -116,10 +121,7 @@ def files_by_split(path: Path, pattern: re.Pattern[str], splits: Iterable[str]) 
         pattern: What a whole name matches; its group `split` is one of `splits`.
         splits: The splits in order.
     """
-    if path.is_file():
-        files = [path]
-    else:
-        files = [path / name for name in names_in(path, pattern.fullmatch)] if path.is_dir() else []
+    files = [path] if path.is_file() else [path / name for name in names_in(path, pattern.fullmatch)]
     found = {file: match["split"] for file in files if (match := pattern.fullmatch(file.name))}
     order = list(splits)
     return dict(sorted(found.items(), key=lambda item: order.index(item[1])))

@@ -58,7 +58,7 @@ def detect(path: Path) -> list[Detection]:
     if path.is_file():
         return _detect_file(path) if path.suffix == ".json" else []
     places = [path, path / "annotations"]
-    found = [place / name for place in places if place.is_dir() for name in names_in(place, _is_json)]
+    found = [place / name for place in places for name in names_in(place, _is_json)]
     return [detection for file in found for detection in _detect_file(file)]
 
 
@@ -120,7 +120,7 @@ def _folders(file: Path, home: Path) -> list[Path]:
     if named:
         return named
     below = [place / name for place in places for name in names_in(place, _SPLIT.match, folders=True)]
-    return [folder for folder in (*below, *places) if any(map(is_image_name, names_in(folder, is_image_name)[:1]))]
+    return [folder for folder in (*below, *places) if names_in(folder, is_image_name)]
 
 
 # ---- units
