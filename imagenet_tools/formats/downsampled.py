@@ -191,9 +191,10 @@ def finish(job: Job) -> None:
         n_batches = _TRAIN_BATCHES if split == "train" else 1
         names = [f"train_data_batch_{n + 1}" for n in range(n_batches)] if split == "train" else [f"{split}_data"]
         sizes = array_files.batch_sizes(array_files.n_images(job, split), n_batches)
-        _write(job, split, dict(zip(names, sizes, strict=True)), pickled=False)
+        batches = dict(zip(names, sizes, strict=True))
+        _write(job, split, batches, pickled=False)
         if job.plan.options.side_files:
-            _write(job, split, dict(zip(names, sizes, strict=True)), pickled=True)
+            _write(job, split, batches, pickled=True)
 
 
 def _write(job: Job, split: str, batches: dict[str, int], *, pickled: bool) -> None:

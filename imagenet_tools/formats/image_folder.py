@@ -153,9 +153,7 @@ def hazards(plan: Plan) -> Iterator[str]:
 
     ExportError: meta.bin is asked for and cannot be written.
     """
-    if plan.options.empty_classes == "keep" and any(
-        len(tallies) < len(plan.classes) for tallies in plan.tallies.values()
-    ):
+    if has_empty_folders(plan):
         yield "a class folder without images stops torchvision's ImageFolder without allow_empty=True"
     folders = [cls.folder.rpartition("/")[2] for cls in plan.classes]
     if sorted(folders, key=_natural) != folders:
@@ -167,6 +165,12 @@ def hazards(plan: Plan) -> Iterator[str]:
         yield from layout.hazards(plan)
     if plan.options.meta_bin:
         _check_meta_bin(plan)
+
+
+def has_empty_folders(plan: Plan) -> bool:
+    """Return True if a class folder of some split will hold no image."""
+    is_kept = plan.options.empty_classes == "keep"
+    return is_kept and any(len(tallies) < len(plan.classes) for tallies in plan.tallies.values())
 
 
 def _natural(folder: str) -> list[tuple[bool, int, str]]:

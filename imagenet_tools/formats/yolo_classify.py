@@ -44,9 +44,7 @@ def hazards(plan: Plan) -> Iterator[str]:
             "Leave the option out, or choose classes with --min-images."
         )
         raise ExportError(message)
-    if plan.options.empty_classes == "keep" and any(
-        len(tallies) < len(plan.classes) for tallies in plan.tallies.values()
-    ):
+    if image_folder.has_empty_folders(plan):
         yield "a class has no images in one split; its folder is there, empty"
 
 
