@@ -14,9 +14,10 @@ imagenette2.tar                     imagenette2/train/n01440764/*.JPEG, a tree o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from imagenet_tools.containers import tar
@@ -49,26 +50,24 @@ def detect(path: Path) -> list[Detection]:
     """Return the tars of images at a path, by the names of their first members, whatever the file is called."""
     if path.is_dir():
         files = names_in(path, CLASS_TAR.fullmatch)
-        images = [name for file in files[:_LOOKED_AT_TARS] for name in _first_names(path / file, _LOOKED_AT_IMAGES)]
+        images = _names_in([(path / file, 0, None) for file in files[:_LOOKED_AT_TARS]])
         archive = f"a folder of {count_of(len(files), 'class tar')}"
         wnids = [name[:9] for name in files]
         return [detect_class_tars("image_tars", path, wnids, archive, images=images)] if files else []
     if not tar.is_tar(path):
         return []
-    names = _first_names(path)
+    members = _members(path)
+    names = _file_names(members)
     if first_class_tar(names):
-        class_tars = list(_class_tars(path))
-        images = [
-            name
-            for _, member in class_tars[:_LOOKED_AT_TARS]
-            for name in _first_names(path, _LOOKED_AT_IMAGES, member.offset, member.offset + member.size)
-        ]
+        class_tars = _class_tars(path)
+        first_tars = [member for _, member in class_tars[:_LOOKED_AT_TARS]]
+        images = _names_in([(path, member.offset, member.offset + member.size) for member in first_tars])
         archive = f"a tar of {count_of(len(class_tars), 'class tar')}"
         return [detect_class_tars("image_tars", path, [wnid for wnid, _ in class_tars], archive, images=images)]
-    most = _most(path)
-    if len(names) == most and _is_shard(path):
+    all_seen = len(members) < _most(path)
+    if not all_seen and _is_shard(path):
         return []
-    detection = detect_images("image_tars", path, names, "a tar", all_seen=len(names) < most)
+    detection = detect_images("image_tars", path, names, "a tar", all_seen=all_seen)
     return [detection] if detection else []
 
 
@@ -77,16 +76,22 @@ def _most(path: Path) -> int:
     return _REMOTE_MEMBERS if is_remote(path) else MAX_SEEN_MEMBERS
 
 
-def _first_names(path: Path, most: int | None = None, start: int = 0, end: int | None = None) -> list[str]:
-    """Return the names of the first files in a tar, or in the part of a file from start to end."""
-    if is_remote(path) and most is None:
-        return list(_remote_names(path, *Remote(str(path)).status()))
-    most = MAX_SEEN_MEMBERS if most is None else most
+def _file_names(members: Iterable[tar.Member]) -> list[str]:
+    return [member.name for member in members if member.kind == "file"]
+
+
+def _names_in(class_tars: Sequence[tuple[Path, int, int | None]]) -> list[str]:
+    """Return the names of a few files in each of some class tars, which are ranges of files."""
+    with ThreadPoolExecutor(_LOOKED_AT_TARS) as threads:  # a slow disk then makes one tar wait, not all of them
+        return list(itertools.chain.from_iterable(threads.map(_first_names, class_tars)))
+
+
+def _first_names(class_tar: tuple[Path, int, int | None]) -> list[str]:
+    path, start, end = class_tar
     names: list[str] = []
-    # The members before a break identify the tar; the scan reports the break.
     with suppress(FormatError, PermissionError):
         files = (member.name for member in tar.walk(path, start=start, end=end) if member.kind == "file")
-        names.extend(itertools.islice(files, most))
+        names.extend(itertools.islice(files, _LOOKED_AT_IMAGES))
     return names
 
 
@@ -99,28 +104,33 @@ def _is_shard(path: Path) -> bool:
         return ends_in_texts(reader_at(file.fileno(), 0), path.stat().st_size)
 
 
-def _class_tars(path: Path) -> Iterable[tuple[str, tar.Member]]:
+def _class_tars(path: Path) -> list[tuple[str, tar.Member]]:
     """Return the class tars in a tar; also one that the end of the file cuts, for the whole images in it."""
-    return _remote_class_tars(path, *Remote(str(path)).status()) if is_remote(path) else _walk_class_tars(path)
+    matches = ((CLASS_TAR.fullmatch(member.name), member) for member in _members(path) if member.kind == "file")
+    return [(match[1], member) for match, member in matches if match]
 
 
-@cache
-def _remote_names(path: Path, _size: int, _mtime_ns: int) -> tuple[str, ...]:
-    """Return the names of the first files of a tar in a bucket, which are read once, not to detect it and again."""
-    return tuple(_first_names(path, _REMOTE_MEMBERS))
+def _members(path: Path) -> tuple[tar.Member, ...]:
+    """Return the members of a tar of class tars, or the first members of any other tar."""
+    if is_remote(path):
+        return _members_of(path, *Remote(str(path)).status())
+    status = path.stat()
+    return _members_of(path, status.st_size, status.st_mtime_ns)
 
 
-@cache
-def _remote_class_tars(path: Path, _size: int, _mtime_ns: int) -> tuple[tuple[str, tar.Member], ...]:
-    """Return the class tars of a tar in a bucket, as _remote_names() does."""
-    return tuple(_walk_class_tars(path))
-
-
-def _walk_class_tars(path: Path) -> Iterator[tuple[str, tar.Member]]:
-    with suppress(FormatError):  # the scan of the outer tar's unit reports it
-        for member in tar.walk(path, cut=True):
-            if member.kind == "file" and (match := CLASS_TAR.fullmatch(member.name)):
-                yield match[1], member
+# Each header is a request, one after the other. It is not read once to detect the tar, and again to cut it into units.
+@lru_cache(maxsize=16)
+def _members_of(path: Path, size: int, _mtime_ns: int) -> tuple[tar.Member, ...]:
+    members: list[tar.Member] = []
+    # The members before a break identify the tar; the scan reports the break.
+    with suppress(FormatError, PermissionError):
+        walk = tar.walk(path, cut=True)
+        members.extend(itertools.islice(walk, _most(path)))
+        if first_class_tar(_file_names(members)):
+            members.extend(walk)
+    # A class tar that is cut has whole images; an image that is cut identifies nothing.
+    whole = [member for member in members if member.offset + member.size <= size]
+    return tuple(members if first_class_tar(_file_names(whole)) else whole)
 
 
 def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
@@ -130,7 +140,7 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
             split = split_of_folder(detection.path.name)
             yield unit_at(detection, source, root, detection.path / name, split=split, wnid=name[:9])
         return
-    if not first_class_tar(_first_names(detection.path)):
+    if not first_class_tar(_file_names(_members(detection.path))):
         match = CLASS_TAR.fullmatch(detection.path.name)
         yield unit_at(detection, source, root, wnid=match[1] if match else None)
         return

@@ -1,13 +1,16 @@
 """The whole of ImageNet in tars and folders, ImageNet-21K-P, and trees in a tar: told, and read back byte for byte."""
 
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import imagenet_tools
 from imagenet_tools.catalogue import labels
+from imagenet_tools.containers import tar
+from imagenet_tools.formats import image_tars
 from imagenet_tools.index import Index
 from imagenet_tools.units import Detection
 from tests.conftest import Extracted
@@ -169,3 +172,23 @@ def test_imagenette_gunzipped_is_a_data_set_of_its_own_splits(extracted: Extract
         assert read_all(index) == whole.flat(train) | whole.flat(val)
         rows = index.sql("SELECT dataset, split, wnid, photo FROM images WHERE image_id LIKE 'ILSVRC%'").fetchall()
         assert rows == [("imagenette2-160", "train", "n01440764", "ILSVRC2012_val_00000293")]
+
+
+def test_a_tar_of_class_tars_is_walked_once_to_detect_it_and_to_cut_it(
+    images: dict[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = whole.fall11_whole(tmp_path / "whole.tar", images)
+    walks: list[int] = []
+    walk = tar.walk
+
+    def counting(source: Path, *, start: int = 0, **options: Any) -> Iterator[tar.Member]:
+        walks.append(start)
+        return walk(source, start=start, **options)
+
+    monkeypatch.setattr(tar, "walk", counting)
+    (detection,) = image_tars.detect(path)
+    units = list(image_tars.units(detection, "whole", tmp_path))
+    assert len(units) == len(images) + 1
+    assert walks.count(0) == 1
+    whole.fall11_whole(path, dict(list(images.items())[:1]))
+    assert len(list(image_tars.units(detection, "whole", tmp_path))) == 2
