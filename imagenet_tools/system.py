@@ -80,6 +80,17 @@ advise: Callable[[int, int, int, int], None] = getattr(os, "posix_fadvise", _no_
 WILLNEED: int = getattr(os, "POSIX_FADV_WILLNEED", 3)
 
 
+def in_page_cache(fd: int, offset: int) -> bool:
+    """Return True if a byte of a file is in memory, or if the system or the file system does not tell."""
+    try:
+        os.preadv(fd, (bytearray(1),), offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except (AttributeError, OSError):
+        return True
+    return True
+
+
 def send(out_fd: int, in_fd: int, offset: int, n: int) -> int:
     """Copy up to n bytes between files inside the kernel; raise OSError ENOSYS if the system has no such call."""
     sendfile = getattr(os, "sendfile", None)

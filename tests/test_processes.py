@@ -243,6 +243,7 @@ def large(number: int) -> bytes:
 
 def test_short_tasks_are_given_to_workers_in_batches() -> None:
     submitted: list[object] = []
+    waited: list[int] = []
 
     class Counted(ThreadPoolExecutor):
         def submit(self, *args: Any, **kwargs: Any) -> Any:
@@ -251,9 +252,15 @@ def test_short_tasks_are_given_to_workers_in_batches() -> None:
 
     with Counted(1) as one, Counted(1) as other:
         workers: list[Any] = [SimpleNamespace(pool=pool, size=1, held={}) for pool in (one, other)]
-        results = list(processes._in_order(workers, abs, range(2000), 1, None))
+        results = list(processes._in_order(workers, abs, range(2000), 1, waited.append, None))
     assert results == list(range(2000))
     assert len(submitted) < 200
+    assert waited == list(range(2000))
+
+
+def test_a_task_begins_when_what_it_waits_for_is_there(tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(40)]
+    assert all(in_processes(Path.exists, files, 2, wait_for=lambda number: files[number].touch()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

@@ -23,7 +23,10 @@ from imagenet_tools.build.parts import Counts, open_part
 from imagenet_tools.build.stage import Stage
 from imagenet_tools.build.unit_work import Task, UnitResult, killed, work
 from imagenet_tools.containers.tar import is_gzip
+from imagenet_tools.containers.tar_ahead import TarRange, TarsAhead
+from imagenet_tools.containers.tar_header import BLOCK
 from imagenet_tools.errors import ExistsError, NoIndexError
+from imagenet_tools.images.image_rows import HEAD
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk, place_of, url_of
 from imagenet_tools.storage.executors import in_executor
@@ -315,17 +318,28 @@ def _results(
         yield from map(work, rest)
         return
     modules = (*_WORKER_MODULES, *sorted({f"imagenet_tools.formats.{task.unit.form}" for task in rest}))
-    pending = in_processes(
-        work,
-        rest,
-        workers or cores,
-        threads=1 if workers else max(_MAX_UNITS_AT_ONCE // cores, 1),
-        modules=modules,
-        meanwhile=lambda task: workers is None and _is_small(task.unit),
-        lost=killed,
-    )
-    with closing(pending) as results:
-        yield from results
+    with TarsAhead([_tar_range(task.unit) for task in rest] if _are_new(rest) else ()) as ahead:
+        pending = in_processes(
+            work,
+            rest,
+            workers or cores,
+            threads=1 if workers else max(_MAX_UNITS_AT_ONCE // cores, 1),
+            modules=modules,
+            meanwhile=lambda task: workers is None and _is_small(task.unit),
+            wait_for=ahead.wait_for,
+            lost=killed,
+        )
+        with closing(pending) as results:
+            yield from results
+
+
+def _are_new(tasks: Sequence[Task]) -> bool:
+    """Return True if all tasks will be scanned: none is in the old index, or was finished by an interrupted build."""
+    return not any(task.known for task in tasks) and not any(os.scandir(tasks[0].parts))
+
+
+def _tar_range(unit: Unit) -> TarRange:
+    return TarRange(unit.path, unit.offset, unit.length, BLOCK + (HEAD if unit.probed else 0))
 
 
 def _is_small(unit: Unit) -> bool:

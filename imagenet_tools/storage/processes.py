@@ -101,6 +101,7 @@ def in_processes(
     stop: Callable[[], None] | None = None,
     modules: Sequence[str] = (),
     meanwhile: Callable[[_Task], bool] | None = None,
+    wait_for: Callable[[int], None] = lambda number: None,
     lost: Callable[[_Task], _Result] | None = None,
 ) -> Generator[_Result, None, None]:
     """Yield work(task) of each task, in the order of the tasks, computed by a pool of worker processes.
@@ -122,6 +123,7 @@ def in_processes(
         modules: Modules that the fork server imports, so that no worker has to.
         meanwhile: A function that returns True for a task that the driver may compute while the workers start. They
             take about 0.3 s; without it the driver waits.
+        wait_for: A function that returns once a worker may begin a task, which it is given by its number.
         lost: A function that returns the result of a lost task. Without it, a lost task is an error.
 
     Raises:
@@ -148,7 +150,7 @@ def in_processes(
                 yield work(tasks[n_done])
                 n_done += 1
             starter.join()
-        yield from _in_order(pool, work, tasks[n_done:], threads, lost)
+        yield from _in_order(pool, work, tasks[n_done:], threads, lambda n: wait_for(n_done + n), lost)
     except BaseException:
         if stop is not None:
             stop()
@@ -181,6 +183,7 @@ def _in_order(
     work: Callable[[_Task], _Result],
     tasks: Sequence[_Task],
     threads: int,
+    wait_for: Callable[[int], None],
     lost: Callable[[_Task], _Result] | None,
 ) -> Generator[_Result, None, None]:
     turns: dict[Future[tuple[int, list[_Outcome]]], _Worker] = {}
@@ -201,6 +204,8 @@ def _in_order(
             fresh = not retries.waiting and not has_failed and retries.deaths.keys().isdisjoint(worker.held)
             while fresh and len(worker.held) < worker.size and n_started < len(tasks):
                 length = _batch_length(recent, (len(tasks) - n_started) // len(workers))
+                for number in range(n_started, n_started + length):
+                    wait_for(number)
                 batches.append((n_started, tasks[n_started : n_started + length]))
                 worker.held[n_started] = len(batches[-1][1])
                 n_started += length
