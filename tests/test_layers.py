@@ -67,7 +67,7 @@ HOMES = {
 
 # The rooms that may contain SQL.
 SQL = {
-    "store": "the views and macros of an index, its check and its counts",
+    "store": "the views and macros of an index, and its check",
     "selection": "the steps of a selection, locks, comparisons, contact sheets and charts",
     "build": "the merge of scanned parts into tables",
     "exports": "the plan of an export, its boxes and its order of images",

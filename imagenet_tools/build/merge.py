@@ -1,6 +1,6 @@
 """Merge new parts and the old index into the files of the next index: compare, check, sort, write.
 
-Only files whose rows change are written. DuckDB computes the rows; pyarrow writes the bytes.
+Only files whose rows change are written. DuckDB compares rows where there are any to compare; pyarrow writes the bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from imagenet_tools.build.merge_boxes import choose_boxes, merge_boxes
 from imagenet_tools.build.merge_images import merge_images
 from imagenet_tools.build.merge_other_bytes import place_of, size_of
-from imagenet_tools.build.plain import odd_images
+from imagenet_tools.build.plain import names_in, odd_images
 from imagenet_tools.build.stage import DROPPED, parquet
 from imagenet_tools.catalogue import labels
 from imagenet_tools.containers.gzip_stream import part_of
-from imagenet_tools.store.counts import synset_counts_sql
+from imagenet_tools.store.counts import ClassCounts, class_counts, synset_counts, unknown_classes
 from imagenet_tools.store.layout import Manifest, software, write_constant_tables
 
 if TYPE_CHECKING:
@@ -67,18 +67,23 @@ def merge(stage: Stage) -> tuple[Manifest, dict[str, int]]:
         tables |= {table: stage.old_entries(table) for table in ("boxes", "unused_boxes")}
     else:
         tables |= merge_boxes(stage, boxes, images)
-    tables |= _merge_synsets(stage, images, stage.written_rows("boxes", tables["boxes"]))
-    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, tables)
+    n_images = class_counts(stage.folder / entry.file for entry in tables["images"])
+    tables |= _merge_synsets(stage, tables, images, n_images)
+    tables["problems"] = _merge_problems(stage, unit_problems, all_labels, tables, n_images)
     return Manifest(tables), _count_problems(stage, tables["problems"])
 
 
 def _count_problems(stage: Stage, entries: list[FileEntry]) -> dict[str, int]:
+    if not entries:
+        return {}
     problems = stage.written_rows("problems", entries)
     counts = f"SELECT code, count(*) FROM {problems} GROUP BY code ORDER BY count(*) DESC, code"
     return dict(stage.fetch(counts))
 
 
 def _merge_labels(stage: Stage, all_labels: Relation) -> list[FileEntry]:
+    if not stage.has_rows("labels"):
+        return []
     is_truth = f"label_set IN {_TRUTH!r}"
     if stage.fetch(f"SELECT 1 FROM {all_labels} WHERE {is_truth} LIMIT 1"):
         _refuse_labels(stage, all_labels, is_truth)
@@ -113,6 +118,8 @@ def _refuse_labels(stage: Stage, all_labels: Relation, is_truth: str) -> None:
 
 def _merge_seek_points(stage: Stage) -> list[FileEntry]:
     """Write the seek points of streams that were read again, one file a stream, and keep the others."""
+    if not stage.has_rows("seek_points"):
+        return []
     points = stage.table_rows("seek_points")
     streams = f"SELECT source, file FROM {points.new}"
     if old := stage.old_paths("seek_points"):
@@ -129,9 +136,16 @@ def _merge_seek_points(stage: Stage) -> list[FileEntry]:
 
 
 def _merge_problems(
-    stage: Stage, unit_problems: Relation, all_labels: Relation, tables: dict[str, list[FileEntry]]
+    stage: Stage,
+    unit_problems: Relation,
+    all_labels: Relation,
+    tables: dict[str, list[FileEntry]],
+    n_images: ClassCounts,
 ) -> list[FileEntry]:
     """Write the problems of the units, and those of the whole index, whose unit is null."""
+    of_classes = None in n_images or unknown_classes(n_images)
+    if not (of_classes or tables["copies"] or tables["unused_boxes"] or stage.has_rows("problems")):
+        return []
     read = ("images", "copies", "unused_boxes", "synset_facts")
     written = {table: stage.written_rows(table, tables[table]) for table in read}
     return stage.write(
@@ -169,37 +183,36 @@ def _merge_problems(
 # ---- tables of WordNet
 
 
-def _merge_synsets(stage: Stage, images: Relation, boxes: Relation) -> dict[str, list[FileEntry]]:
-    """Write the tables of WordNet, with the counts of these images and boxes. Return the files by table."""
-    tables = write_constant_tables(stage.folder)
-    closure = stage.written_rows("closure", tables["closure"])
-    photos, classes = _photos(stage, images)
-    counts = synset_counts_sql(images, boxes, closure, photos, classes)
-    tables["synset_counts"] = stage.write("synset_counts", "all", counts)
-    return tables
+def _merge_synsets(
+    stage: Stage, tables: dict[str, list[FileEntry]], images: Relation, n_images: ClassCounts
+) -> dict[str, list[FileEntry]]:
+    """Write the tables of WordNet, with the counts of images and boxes. Return the files by table."""
+    # Within a data set, no two images are one photo.
+    several = len({names_in(entry.part)[0] for entry in tables["images"]}) > 1
+    n_photos, repeated = _photos(stage, images) if several else (n_images, [])
+    n_boxes = class_counts(stage.folder / entry.file for entry in tables["boxes"])
+    counts = synset_counts(n_images, n_photos, n_boxes, repeated)
+    written = stage.write_rows("synset_counts", "all", counts.to_batches())
+    return write_constant_tables(stage.folder) | {"synset_counts": written}
 
 
-def _photos(stage: Stage, images: Relation) -> tuple[Relation, Relation]:
-    """Return tables (wnid, n) of photos by class, and (photo, wnid) of the photos that data sets class differently.
+def _photos(stage: Stage, images: Relation) -> tuple[ClassCounts, list[tuple[str, str | None]]]:
+    """Return the number of photos by class, and (photo, wnid) of the photos that data sets class differently.
 
     Photos are counted class by class, and searched by their hash first: 14 million names at once take 1 GB.
     """
-    no_classes = "SELECT NULL::VARCHAR AS photo, NULL::VARCHAR AS wnid LIMIT 0"
-    ((n_datasets,),) = stage.fetch(f"SELECT count(DISTINCT dataset) FROM {images}")
-    if n_datasets < 2:  # within a data set no two images are one photo
-        return stage.table(f"SELECT wnid, count(*) AS n FROM {images} GROUP BY wnid"), stage.table(no_classes)
-    photos = stage.table("SELECT NULL::VARCHAR AS wnid, NULL::BIGINT AS n LIMIT 0")
+    photos: ClassCounts = {}
     for (head,) in stage.fetch(f"SELECT DISTINCT left(wnid, 3) FROM {images} WHERE wnid IS NOT NULL ORDER BY 1"):
-        stage.sql.execute(
-            f"""INSERT INTO {photos} SELECT wnid, count(DISTINCT photo) FROM {images}
+        photos |= stage.fetch(
+            f"""SELECT wnid, count(DISTINCT photo) FROM {images}
                 WHERE wnid BETWEEN $head AND $head || ':' GROUP BY wnid""",
             {"head": head},
         )
     several = "HAVING min(wnid) <> max(wnid)"
-    classes = stage.table(
+    repeated = stage.fetch(
         f"""WITH likely AS (SELECT DISTINCT photo, wnid FROM {images} SEMI JOIN
                             (SELECT hash32 FROM {images} GROUP BY hash32 {several}) USING (hash32)
                             WHERE wnid IS NOT NULL)
             FROM likely SEMI JOIN (SELECT photo FROM likely GROUP BY photo {several}) USING (photo)"""
     )
-    return photos, classes
+    return photos, repeated

@@ -59,6 +59,10 @@ def choose_boxes(stage: Stage, odd: OddImages) -> ChosenBoxes:
     If no box changed, nor whether its image is in the index, only `counts` is made.
     """
     old = stage.old_paths("boxes")
+    if not stage.has_rows("boxes", "unused_boxes"):
+        return ChosenBoxes(
+            stage.table("SELECT NULL::VARCHAR AS dataset, NULL::VARCHAR AS image_id, 0 AS n LIMIT 0"), None
+        )
     if _unchanged(stage):
         counts = stage.table(f"SELECT dataset, image_id, count(*) AS n FROM {parquet(old)} GROUP BY ALL")
         return ChosenBoxes(counts, None)

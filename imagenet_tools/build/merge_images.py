@@ -15,6 +15,7 @@ from imagenet_tools.build.plain import (
     OddImages,
     classes_in_splits,
     classes_named,
+    names_in,
     plain_images,
 )
 from imagenet_tools.build.plain_files import PlainFileTask, write_plain
@@ -25,6 +26,8 @@ from imagenet_tools.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from imagenet_tools.build.stage import Relation, Stage
     from imagenet_tools.store.layout import FileEntry
@@ -58,6 +61,7 @@ class _Comparison(NamedTuple):
         misfiled: Table (dataset, image_id, wnid) of images that are in another class's folder and in their own.
         images: View of all compared images, with settled ids and box counts.
         beside: Table of those in their own class that `misfiled` images are compared with.
+        any: There are such images.
     """
 
     settle: Callable[[str], str]
@@ -66,6 +70,7 @@ class _Comparison(NamedTuple):
     misfiled: Relation
     images: Relation
     beside: Relation
+    any: bool
 
 
 def merge_images(
@@ -126,15 +131,17 @@ def merge_images(
 def _compare(stage: Stage, odd: OddImages, counts: Relation) -> _Comparison:
     """Return the relations of the odd images and of the plain images that may be the same."""
     rows = odd.rows.all
-    ((foreign,),) = stage.fetch(f"SELECT count(*) > 0 FROM {rows} WHERE {_FOREIGN}")
+    foreign = odd.any and bool(stage.fetch(f"SELECT 1 FROM {rows} WHERE {_FOREIGN} LIMIT 1"))
     by_path = stage.table(
         f"""SELECT DISTINCT dataset FROM (
                 SELECT dataset, {_STEM} AS stem FROM {rows} WHERE {_FOREIGN}
                 GROUP BY ALL HAVING count(DISTINCT {_PATH}) > 1)"""
     )
     settle = partial(_settled, foreign=foreign, by_path=by_path, counts=counts)
-    named = classes_named(stage, rows) | classes_named(stage, f"({settle(rows)})")
-    near = plain_images(stage, odd, named | classes_in_splits(stage, odd.plain))
+    classes = classes_in_splits(stage, odd.plain)
+    if odd.any:
+        classes |= classes_named(stage, rows) | classes_named(stage, f"({settle(rows)})")
+    near = plain_images(stage, odd, classes)
     unsettled = stage.view(f"FROM {rows} UNION ALL FROM {near.all}")
     misfiled = stage.table(
         f"""SELECT DISTINCT dataset, image_id, wnid
@@ -145,7 +152,7 @@ def _compare(stage: Stage, odd: OddImages, counts: Relation) -> _Comparison:
     )
     images = stage.view(settle(unsettled))
     beside = stage.table(f"FROM {images} SEMI JOIN {misfiled} USING (dataset, image_id) WHERE wnid = left(image_id, 9)")
-    return _Comparison(settle, counts, by_path, misfiled, images, beside)
+    return _Comparison(settle, counts, by_path, misfiled, images, beside, any=odd.any or bool(classes))
 
 
 def _settled(rows: str, *, foreign: bool, by_path: Relation, counts: Relation) -> str:
@@ -161,23 +168,25 @@ def _settled(rows: str, *, foreign: bool, by_path: Relation, counts: Relation) -
 
 
 def _refuse_contradictions(stage: Stage, compared: _Comparison, problems: Relation) -> None:
-    stage.refuse(
-        "are in a folder of another class than the official ground truth gives",
-        "Were they sorted by another list, or by ILSVRC ids taken for sorted indices? Sort them again, or index the "
-        "flat tar.",
-        f"""SELECT image_id, reason AS found, 'they must agree' AS expected
-            FROM {problems} WHERE code = 'label_contradiction'""",
-    )
-    stage.refuse(
-        "are in two classes or two splits of one data set",
-        "If a source is a data set of its own, name it: --dataset NAME.",
-        f"""SELECT image_id, min(place) AS found, max(place) AS expected FROM (
-                SELECT dataset, image_id, coalesce(split, '') || coalesce(wnid, '') AS kind,
-                       'it is in ' || coalesce(split, 'no split') || ', ' || coalesce(wnid, 'no class')
-                       || ' in ' || source AS place
-                FROM {compared.images} ANTI JOIN {compared.misfiled} USING (dataset, image_id, wnid))
-            GROUP BY dataset, image_id HAVING count(DISTINCT kind) > 1""",
-    )
+    if stage.has_rows("problems"):
+        stage.refuse(
+            "are in a folder of another class than the official ground truth gives",
+            "Were they sorted by another list, or by ILSVRC ids taken for sorted indices? Sort them again, or index "
+            "the flat tar.",
+            f"""SELECT image_id, reason AS found, 'they must agree' AS expected
+                FROM {problems} WHERE code = 'label_contradiction'""",
+        )
+    if compared.any:
+        stage.refuse(
+            "are in two classes or two splits of one data set",
+            "If a source is a data set of its own, name it: --dataset NAME.",
+            f"""SELECT image_id, min(place) AS found, max(place) AS expected FROM (
+                    SELECT dataset, image_id, coalesce(split, '') || coalesce(wnid, '') AS kind,
+                           'it is in ' || coalesce(split, 'no split') || ', ' || coalesce(wnid, 'no class')
+                           || ' in ' || source AS place
+                    FROM {compared.images} ANTI JOIN {compared.misfiled} USING (dataset, image_id, wnid))
+                GROUP BY dataset, image_id HAVING count(DISTINCT kind) > 1""",
+        )
 
 
 def _check_none_lost(stage: Stage, written: Sequence[FileEntry]) -> None:
@@ -264,14 +273,23 @@ def _write_plain_parts(
 def _tasks(stage: Stage, parts: dict[str, set[int]], counts: Relation) -> Iterator[PlainFileTask]:
     old = {entry.part: stage.folder / entry.file for entry in stage.old_entries("images")}
     for part, units in parts.items():
-        dataset, _, head = part.rsplit("-", 2)
-        boxes = stage.sql.sql(
-            f"""SELECT image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts})
-                WHERE dataset = $dataset AND {HEAD} = $head""",
-            params={"dataset": dataset, "head": head},
-        ).to_arrow_table()
+        boxes = _box_counts(stage, part, counts)
         new = tuple(stage.parts[unit] for unit in sorted(units))
         yield PlainFileTask(stage.folder, part, new, old.get(part), stage.dropped if part in old else (), boxes)
+
+
+def _box_counts(stage: Stage, part: str, counts: Relation) -> pa.Table:
+    """Return (image_id, n): the number of boxes of each image of a file that has any."""
+    import pyarrow as pa
+
+    if not stage.has_rows("boxes", "unused_boxes"):
+        return pa.table({"image_id": pa.array([], pa.string()), "n": pa.array([], pa.int64())})
+    dataset, _, head = names_in(part)
+    return stage.sql.sql(
+        f"""SELECT image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts})
+            WHERE dataset = $dataset AND {HEAD} = $head""",
+        params={"dataset": dataset, "head": head},
+    ).to_arrow_table()
 
 
 # ---- files of compared images

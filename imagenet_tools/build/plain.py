@@ -59,6 +59,12 @@ class PlainHome(NamedTuple):
         return f"{self.dataset}-{self.split or 'nosplit'}-{self.head}"
 
 
+def names_in(part: str) -> tuple[str, str | None, str]:
+    """Return the data set, the split and the head of the wnid in the name of a file, as the SQL expression PART."""
+    dataset, split, head = part.rsplit("-", 2)
+    return dataset, None if split == "nosplit" else split, head
+
+
 def homes(rows: pa.RecordBatch) -> set[PlainHome] | None:
     """Return the homes of rows of images, or None if one of them is not plain.
 
@@ -96,6 +102,11 @@ class OddImages(NamedTuple):
     entries: tuple[FileEntry, ...]  # old files of images and copies
     plain: tuple[PlainEntry, ...]
 
+    @property
+    def any(self) -> bool:
+        """Return True if there are such images."""
+        return bool(self.units or self.entries)
+
 
 def odd_images(stage: Stage) -> OddImages:
     """Return the images that are compared with all others.
@@ -107,11 +118,7 @@ def odd_images(stage: Stage) -> OddImages:
     with_copies = {entry.part for entry in copies}
     odd = [entry for entry in images if not entry.plain or entry.part in with_copies] + copies
     odd_parts = {entry.part for entry in odd}
-    plain = []
-    for entry in images:
-        if entry.part not in odd_parts:
-            dataset, split, head = entry.part.rsplit("-", 2)
-            plain.append(PlainEntry(entry, dataset, None if split == "nosplit" else split, head))
+    plain = [PlainEntry(entry, *names_in(entry.part)) for entry in images if entry.part not in odd_parts]
     rows = stage.rows("images", sorted(units), [stage.folder / entry.file for entry in odd])
     return OddImages(rows, units, tuple(odd), tuple(plain))
 

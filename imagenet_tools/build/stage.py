@@ -2,12 +2,16 @@
 
 A step of a merge gets the relations that it reads as arguments and returns those that it makes. A Relation is the name
 that `Stage.view` or `Stage.table` chose for a view or table, so no step depends on a name in another module.
+
+Relations are made with the first query that runs. A merge of plain images alone runs none, and does not import DuckDB:
+that takes 0.08 s of the 0.4 s of a small build.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType
@@ -19,8 +23,9 @@ from imagenet_tools.store.connection import read_files, without_progress_bar
 from imagenet_tools.store.layout import FileEntry, Manifest, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import duckdb
     import pyarrow as pa
 
 _MAX_NAMED_IMAGES = 10
@@ -66,19 +71,37 @@ class Stage:
     by_hash: bool = False
 
     def __post_init__(self) -> None:
-        """Make the folder, and open a DuckDB in memory."""
+        """Make the folder."""
+        self.folder.mkdir(exist_ok=True)
+        self._numbers = count()
+        self._relations: list[Relation] = []
+        self._waiting: list[Callable[[duckdb.DuckDBPyConnection], object]] = []  # definitions of relations
+
+    # ---- relations
+
+    @property
+    def sql(self) -> duckdb.DuckDBPyConnection:
+        """The DuckDB in memory, with all relations."""
+        while self._waiting:
+            self._waiting.pop(0)(self._connection)
+        return self._connection
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
         import duckdb
         import pyarrow as pa
 
-        self.folder.mkdir(exist_ok=True)
         spill = {"temp_directory": str(self.aside)} if self.aside else {}
-        self.sql = duckdb.connect(config={"threads": self.threads, **spill})
-        without_progress_bar(self.sql)
-        self.sql.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
-        self._numbers = count()
-        self._relations: list[Relation] = []
+        connection = duckdb.connect(config={"threads": self.threads, **spill})
+        without_progress_bar(connection)
+        connection.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
+        return connection
 
-    # ---- relations
+    def has_rows(self, *tables: str) -> bool:
+        """Return True if a new part or the old index has rows of one of these tables."""
+        return bool(self.old_entries(*tables)) or any(
+            part.tables.get(table) for part in self.parts.values() for table in tables
+        )
 
     def fetch(self, query: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
@@ -87,19 +110,19 @@ class Stage:
     def view(self, query: str) -> Relation:
         """Return a new view of a query."""
         name = self._new_name("view")
-        self.sql.execute(f"CREATE TEMP VIEW {name} AS {query}")
+        self._waiting.append(lambda sql: sql.execute(f"CREATE TEMP VIEW {name} AS {query}"))
         return name
 
     def table(self, query: str, parameters: Mapping[str, object] | None = None) -> Relation:
         """Return a new table with the rows of a query."""
         name = self._new_name("table")
-        self.sql.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters)
+        self._waiting.append(lambda sql: sql.execute(f"CREATE TEMP TABLE {name} AS {query}", parameters))
         return name
 
     def arrow(self, rows: pa.Table) -> Relation:
         """Return a view of an Arrow table, without a copy."""
         name = self._new_name("arrow")
-        self.sql.register(name, rows)
+        self._waiting.append(lambda sql: sql.register(name, rows))
         return name
 
     def _new_name(self, kind: str) -> Relation:

@@ -33,7 +33,7 @@ from imagenet_tools.formats._shared import listing
 from imagenet_tools.formats._shared.contract import no_hazards
 from imagenet_tools.store import layout
 from imagenet_tools.store.connection import add_views, first_line, quoted, without_progress_bar
-from imagenet_tools.store.counts import synset_counts_sql
+from imagenet_tools.store.counts import synset_counts
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,9 +54,14 @@ _BOX_COLUMNS = (*_KEY, *listing.BOX_COLUMNS)
 _OPEN = """SET threads = 1; SET disabled_compression_methods = 'fsst,dict_fsst'; SET temp_directory = {folder};
     ATTACH {path} AS export (STORAGE_VERSION 'v1.0.0'); USE export"""
 
-_PHOTOS = "(SELECT wnid, count(DISTINCT photo) AS n FROM images GROUP BY wnid)"
-_PHOTOS_OF_CLASSES = """(SELECT DISTINCT photo, wnid FROM images SEMI JOIN
-    (SELECT photo FROM images GROUP BY photo HAVING min(wnid) <> max(wnid)) USING (photo))"""
+# Queries of the counts by class, and of the photos that are in several classes.
+_COUNTED = (
+    "SELECT wnid, count(*) FROM images GROUP BY wnid",
+    "SELECT wnid, count(DISTINCT photo) FROM images GROUP BY wnid",
+    "SELECT wnid, count(*) FROM boxes GROUP BY wnid",
+)
+_PHOTOS_OF_CLASSES = """SELECT DISTINCT photo, wnid FROM images SEMI JOIN
+    (SELECT photo FROM images GROUP BY photo HAVING min(wnid) <> max(wnid)) USING (photo)"""
 
 _READ_BACK = f"""
     SELECT replace(image_id, '/', '_'), split, class_index, coalesce(found, [])
@@ -99,8 +104,9 @@ def _add_tables(sql: duckdb.DuckDBPyConnection, job: Job) -> None:
     sql.execute("CREATE TABLE labels AS SELECT * FROM rows SEMI JOIN images USING (dataset, image_id) ORDER BY ALL")
     sql.execute("CREATE TABLE classes (class_index INTEGER, wnid TEXT, name TEXT, display TEXT, folder TEXT)")
     sql.executemany("INSERT INTO classes VALUES (?, ?, ?, ?, ?)", [astuple(cls) for cls in job.plan.classes])
-    counts = synset_counts_sql("images", "boxes", "closure", _PHOTOS, _PHOTOS_OF_CLASSES)
-    sql.execute(f"CREATE TABLE synset_counts AS {counts}")
+    n_images, n_photos, n_boxes = (dict(sql.execute(query).fetchall()) for query in _COUNTED)
+    sql.register("rows", synset_counts(n_images, n_photos, n_boxes, sql.execute(_PHOTOS_OF_CLASSES).fetchall()))
+    sql.execute("CREATE TABLE synset_counts AS FROM rows")
 
 
 def _images(job: Job, values: Columns, boxes: BoxColumns, schema: pa.Schema) -> pa.RecordBatch:
