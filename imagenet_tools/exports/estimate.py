@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagenet_tools.exports.pieces import count, shard_bytes
 from imagenet_tools.storage.buckets import is_remote
 from imagenet_tools.storage.links import can_link
 from imagenet_tools.text import are, count_of
@@ -44,6 +43,8 @@ def describe(plan: Plan, counts: Counts | None = None) -> dict[str, object]:
 
 def costs(plans: Sequence[Plan], dest: Path) -> dict[str, Any]:
     """Return what an export to `dest` takes and what the file system there has: inodes, shards, bytes, ways to link."""
+    from imagenet_tools.exports.pieces import count, shard_bytes  # 10 ms, which a build, too, would pay
+
     shards = sum(count(plans).values()) if shard_bytes(plans) is not None else 0
     inodes = 0
     for plan in plans:
