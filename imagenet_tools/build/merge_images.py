@@ -272,24 +272,31 @@ def _write_plain_parts(
 
 def _tasks(stage: Stage, parts: dict[str, set[int]], counts: Relation) -> Iterator[PlainFileTask]:
     old = {entry.part: stage.folder / entry.file for entry in stage.old_entries("images")}
+    boxes = _box_counts(stage, counts)
     for part, units in parts.items():
-        boxes = _box_counts(stage, part, counts)
+        dataset, _, head = names_in(part)
         new = tuple(stage.parts[unit] for unit in sorted(units))
-        yield PlainFileTask(stage.folder, part, new, old.get(part), stage.dropped if part in old else (), boxes)
+        dropped = stage.dropped if part in old else ()
+        yield PlainFileTask(stage.folder, part, new, old.get(part), dropped, boxes.get((dataset, head)))
 
 
-def _box_counts(stage: Stage, part: str, counts: Relation) -> pa.Table:
-    """Return (image_id, n): the number of boxes of each image of a file that has any."""
+def _box_counts(stage: Stage, counts: Relation) -> dict[tuple[str, str], pa.RecordBatch]:
+    """Return (image_id, n), the number of boxes of each image that has any, by data set and head."""
     import pyarrow as pa
 
     if not stage.has_rows("boxes", "unused_boxes"):
-        return pa.table({"image_id": pa.array([], pa.string()), "n": pa.array([], pa.int64())})
-    dataset, _, head = names_in(part)
-    return stage.sql.sql(
-        f"""SELECT image_id, n FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts})
-            WHERE dataset = $dataset AND {HEAD} = $head""",
-        params={"dataset": dataset, "head": head},
+        return {}
+    # One query: each of 43 would take 0.1 s for a million boxes.
+    groups = stage.sql.sql(
+        f"""SELECT dataset, {HEAD} AS head, list({{'image_id': image_id, 'n': n}}) AS images
+            FROM (SELECT *, {NAMED_CLASS} AS wnid FROM {counts}) GROUP BY ALL"""
     ).to_arrow_table()
+    boxes: dict[tuple[str, str], pa.RecordBatch] = {}
+    for dataset, head, images in zip(*groups.columns, strict=True):
+        batch = pa.RecordBatch.from_struct_array(images.values)
+        # A copy: pickled, a slice has the rows of all groups.
+        boxes[dataset.as_py(), head.as_py()] = pa.ipc.read_record_batch(batch.serialize(), batch.schema)
+    return boxes
 
 
 # ---- files of compared images

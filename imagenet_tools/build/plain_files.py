@@ -27,7 +27,7 @@ class PlainFileTask(NamedTuple):
     new: tuple[Part, ...]  # parts whose images are all plain; some of them belong to this file
     old: Path | None  # the file of the old index, if there is one
     dropped: tuple[int, ...]  # units whose rows in `old` are removed
-    boxes: pa.Table  # (image_id, n): the number of boxes of each image of this file that has any
+    boxes: pa.RecordBatch | None  # (image_id, n): the number of boxes of each image of this file that has any
 
 
 class _RepeatedImageError(Exception):
@@ -49,7 +49,7 @@ def _with_box_counts(task: PlainFileTask, rows: pa.Table) -> pa.Table:
 
     if not _is_ascending(rows):
         raise _RepeatedImageError
-    if len(task.boxes):
+    if task.boxes is not None:
         import pyarrow.compute as pc  # 50 ms, which images without boxes do not need
 
         places = pc.index_in(rows["image_id"].combine_chunks(), value_set=task.boxes["image_id"])
