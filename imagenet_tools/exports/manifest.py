@@ -260,11 +260,10 @@ def _sources(plan: Plan) -> list[dict[str, object]]:
     images: Counter[str] = Counter()
     for counts in plan.sources:
         images[counts.source] += counts.images
-    rows = plan.index.cursor().execute("SELECT source, dataset, forms FROM sources ORDER BY source").fetchall()
     return [
-        {"source": source, "dataset": dataset, "forms": forms, "images": images[source]}
-        for source, dataset, forms in rows
-        if source in images
+        {"source": source.name, "dataset": source.dataset, "forms": source.forms, "images": images[source.name]}
+        for source in plan.index.sources
+        if source.name in images
     ]
 
 

@@ -194,6 +194,7 @@ class Store:
     Attributes:
         path: Folder of the index, absolute.
         folder: The same; of an index in a bucket, the folder of its copy on this machine.
+        sources: The sources by name, without their units; their roots are those of the build.
         roots: Folder of each source on this machine, by name.
     """
 
@@ -205,9 +206,12 @@ class Store:
         self._descendants: dict[str, Descendants] = {}
         self._kept_numbers = itertools.count()
         self._unused_tables: list[str] = []
-        stored = self._connection.execute("SELECT source, root, path FROM sources").fetchall()
-        self._sources = [Source(name, Path(root), inside) for name, root, inside in stored]
-        self.roots = {source.name: source.root for source in rooted(self._sources, self._given_roots)}
+        stored = self._connection.execute("SELECT source, root, path, forms, dataset FROM sources").fetchall()
+        self.sources = [
+            Source(name, Path(root), inside, forms=tuple(forms), dataset=dataset or "")
+            for name, root, inside, forms, dataset in sorted(stored)
+        ]
+        self.roots = {source.name: source.root for source in rooted(self.sources, self._given_roots)}
 
     def __reduce__(self) -> tuple[object, ...]:
         return functools.partial(type(self), roots=self._given_roots), (self.path,)
@@ -477,7 +481,7 @@ class Store:
             """SELECT source, unit.file, unit.size, max(unit.mtime_ns)
                FROM (SELECT source, unnest(units) AS unit FROM sources) GROUP BY ALL ORDER BY ALL"""
         )
-        moved = {source.name for source in self._sources if source.root != self.roots[source.name]}
+        moved = {source.name for source in self.sources if source.root != self.roots[source.name]}
         archives: dict[str, Stamp] = {}
         newest: dict[str, int] = {}
         for source, file, size, mtime_ns in units.fetchall():
@@ -491,7 +495,7 @@ class Store:
                 newest.get(source.name),
                 f"{source.name}={url_of(self.roots[source.name])}" if source.name in moved else "",
             )
-            for source in self._sources
+            for source in self.sources
         )
         return Stamps(url_of(self.path), archives, sources)
 
