@@ -194,5 +194,5 @@ def _records(name: str, source: _Node, extracts: Mapping[str, _Node], key: str =
 
 def _image_suffixes(job: Job) -> list[str]:
     """Return the suffixes of files with one image, sorted."""
-    names = (path for shard in job.shards for path, *_ in job.output(shard)["images"] if is_image_name(path))
+    names = (path for shard in job.shards for path, *_ in job.image_files(shard.piece) if is_image_name(path))
     return sorted({PurePosixPath(name).suffix for name in names})

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imagenet_tools.errors import ExistsError, ExportError
 from imagenet_tools.exports.manifest import MANIFEST
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.plan import Plan
+    from imagenet_tools.exports.writer import SinkOutput
 
 
 def refuse(plans: Sequence[Plan], dest: Path, claim: str) -> None:
@@ -69,11 +70,10 @@ def fetch_records(there: Path, here: Path) -> None:
     in_flight(partial(fetch, name) for name in Remote(str(there)).files() if not (here / name).exists())
 
 
-def upload(jobs: Sequence[Job], targets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Upload the files of a finished piece, and remove them here."""
+def upload(jobs: Sequence[Job], outputs: Mapping[str, SinkOutput]) -> None:
+    """Upload the files of a finished piece, and remove them here; no target with a file for each image is here."""
     for job in jobs:
-        output = targets[job.plan.target]
-        for name, *_ in (*output["files"], *output["images"]):
+        for name in outputs[job.plan.target].files:
             Remote(f"{job.bucket}/{name}").write(job.out / name)
             (job.out / name).unlink()
 

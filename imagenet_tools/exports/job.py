@@ -132,6 +132,12 @@ class Job:
         """Return the record of the piece of a shard: see exports.run."""
         return json.loads((self.done / f"{shard.piece}.json").read_text())  # type: ignore[no-any-return]
 
+    def image_files(self, piece: int) -> list[list[Any]]:
+        """Return the files with one image of a piece, and label files, as ImageFile has them."""
+        path = self.done / f"{piece}.images"
+        images = json.loads(path.read_text()) if path.exists() else {}
+        return images.get(self.plan.target, [])  # type: ignore[no-any-return]
+
     # ---- files
 
     def create(self, name: str) -> OutFile:

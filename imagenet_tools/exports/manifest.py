@@ -28,7 +28,6 @@ from imagenet_tools.errors import FormatError, ImagenetToolsError
 from imagenet_tools.exports import description
 from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.estimate import describe
-from imagenet_tools.exports.writer import ImageFile
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.selection import lock, recipe
 from imagenet_tools.store.layout import read_manifest
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from imagenet_tools.exports.job import Job
     from imagenet_tools.exports.options import Options
     from imagenet_tools.exports.plan import Plan, Result
+    from imagenet_tools.exports.writer import ImageFile
     from imagenet_tools.selection.lock import Lock
     from imagenet_tools.store.store import Store
 
@@ -82,7 +82,8 @@ def sha256_of(path: Path) -> str:
 class Digest:
     """The sum modulo 2**256 of the SHA-256 of one line a file: `path<TAB>size[<TAB>sha256]`.
 
-    A sum does not depend on the order, so workers and folder walks may add files in any order.
+    A sum does not depend on the order, so workers and folder walks may add files in any order. A worker adds the files
+    of a piece, and the driver the digests of all pieces.
     """
 
     def __init__(self) -> None:
@@ -98,6 +99,16 @@ class Digest:
             self._sum += int.from_bytes(line_digest, "big")
             self.files += 1
             self.bytes += size
+
+    def add_digest(self, files: int, n_bytes: int, total: str) -> None:
+        """Add the files of another digest, from its totals()."""
+        self.files += files
+        self.bytes += n_bytes
+        self._sum += int(total, 16)
+
+    def totals(self) -> tuple[int, int, str]:
+        """Return the files, their bytes and hexdigest(), as values of JSON."""
+        return self.files, self.bytes, self.hexdigest()
 
     def hexdigest(self) -> str:
         """Return 64 hexadecimal digits."""
@@ -192,7 +203,7 @@ def _read_records(job: Job) -> tuple[dict[str, list[list[str]]], dict[str, dict[
     for shard in job.shards:
         record = job.record(shard)
         output = record["targets"][job.plan.target]
-        digest.add(ImageFile(*row) for row in output["images"])
+        digest.add_digest(*output["digest"])
         for path, size, sha256 in output["files"]:
             files[path] = {"bytes": size, **({"sha256": sha256} if sha256 else {})}
         events["left_out"] += output["left_out"]

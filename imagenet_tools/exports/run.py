@@ -3,13 +3,14 @@
     dogs.partial/               the export, as far as it is written
         .work/export.json       what it depends on: recipe, classes, a digest of the index, software
         .work/rows.arrow        its rows, cut into pieces: see exports.pieces
+        .work/done/12.images    the files with one image of piece 12 by target: [path, bytes, SHA-256 or ""]
         .work/done/12.json      the record of piece 12, written when the piece is complete
         .work/lock              held by the process that writes
 
 In a piece, each image is read once and handed to every target. A record has
 
-    targets     by target: the files and the note of its sink, and in left_out ["dataset/image_id", error, class, boxes]
-                of images that could not be decoded
+    targets     by target: the files and the note of its sink, the digest of its files with one image, and in left_out
+                ["dataset/image_id", error, class, boxes] of images that could not be decoded
     repaired    [targets, "dataset/image_id", rule] of images that --repair changed
     endless     [targets, "dataset/image_id"] of JPEGs without an end mark that would have been linked
     cut         [targets, "dataset/image_id"] of images at which Pillow stops
@@ -24,6 +25,8 @@ import functools
 import json
 import multiprocessing
 import shutil
+import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -36,7 +39,7 @@ from imagenet_tools.errors import ExistsError, ExportError, FormatError
 from imagenet_tools.exports import in_bucket, pieces
 from imagenet_tools.exports.estimate import notes_on_links
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import sha256_of, state_of, write_manifest
+from imagenet_tools.exports.manifest import Digest, sha256_of, state_of, write_manifest
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.rows import RowMaker, changes, places
 from imagenet_tools.exports.writer import SinkOutput
@@ -61,13 +64,16 @@ WORK = ".work"
 _STATE = "export.json"
 _DONE = "done"
 
-# Worker processes take 0.2 s to start. A changed image is decoded and encoded: it takes as long as 50 copies.
-_SMALL_IMAGES = 1_000
+# Two worker processes take 0.5 s of processor time to start, and a hard link 50 us (2 cores). The driver writes a small
+# export alone. If that takes longer, as on a slow disk, workers write the pieces that are left. A changed image is
+# decoded and encoded: it counts as many.
+_SMALL_IMAGES = 10_000
 _SMALL_BYTES = 64 << 20
-_CHANGE_COST = 50
+_CHANGE_COST = 500
+_ALONE_SECONDS = 1.0
 
 # Format of the records of finished pieces. A half of an export with another one is not resumed.
-_RECORD_FORMAT = 2
+_RECORD_FORMAT = 3
 
 _Record = dict[str, list[list[int | str]]]
 
@@ -95,7 +101,7 @@ def make_export(
     """
     plans = plan.together
     with explain_full_disk(on_disk(dest)), partial_folder(plans, dest) as partial:
-        workers = workers_for(plans, workers, executor)
+        begin_workers(plans, workers, executor)
         refuse_running(partial / WORK)
         jobs = make_jobs(plans, partial, dest)
         write_pieces(jobs, range(len(jobs[0].pieces.pieces)), workers, executor, progress)
@@ -111,12 +117,10 @@ def make_export(
     return replace(first, also=tuple(others))
 
 
-def workers_for(plans: Sequence[Plan], workers: int | None, executor: Executor | None) -> int:
-    """Return the number of worker processes; they begin to start if there will be any."""
-    workers = workers or (1 if _is_small(plans) else system.cores())
-    if workers != 1 and executor is None:
+def begin_workers(plans: Sequence[Plan], workers: int | None, executor: Executor | None) -> None:
+    """Let worker processes begin to start, if the export will need them from its beginning."""
+    if executor is None and (workers or system.cores()) != 1 and not (workers is None and _is_small(plans)):
         prepare_workers(__name__, "pyarrow")
-    return workers
 
 
 def make_jobs(plans: Sequence[Plan], partial: Path, dest: Path) -> tuple[Job, ...]:
@@ -221,7 +225,11 @@ def _is_small(plans: Sequence[Plan]) -> bool:
 
 
 def write_pieces(
-    jobs: tuple[Job, ...], numbers: Sequence[int], workers: int, executor: Executor | None, progress: Progress | None
+    jobs: tuple[Job, ...],
+    numbers: Sequence[int],
+    workers: int | None,
+    executor: Executor | None,
+    progress: Progress | None,
 ) -> None:
     """Write every piece of these numbers that has no record yet."""
     # By the target that takes most images of the piece.
@@ -240,16 +248,21 @@ def write_pieces(
 
 
 def _finished_pieces(
-    jobs: tuple[Job, ...], left: Sequence[int], workers: int, executor: Executor | None
+    jobs: tuple[Job, ...], left: Sequence[int], workers: int | None, executor: Executor | None
 ) -> Generator[int, None, None]:
     """Write pieces, and yield the number of each that is complete."""
     if executor is not None:
         yield from in_executor(functools.partial(_write_alone, jobs), left, executor)
         return
-    if workers == 1 or len(left) < 2:
-        for number in left:
-            _write_piece(jobs, number)
-            yield number
+    is_small = workers is None and _is_small([job.plan for job in jobs])
+    workers = workers or system.cores()
+    alone_until = time.monotonic() + (_ALONE_SECONDS if is_small else 0)
+    waiting = deque(left)
+    while waiting and (workers == 1 or len(waiting) == 1 or time.monotonic() < alone_until):
+        number = waiting.popleft()
+        _write_piece(jobs, number)
+        yield number
+    if not waiting:
         return
     stop = multiprocessing.RawValue("b", 0)
 
@@ -257,7 +270,7 @@ def _finished_pieces(
         stop.value = 1
 
     begin = functools.partial(_begin, jobs, stop)
-    yield from in_processes(_work, left, min(workers, len(left)), begin=begin, stop=stop_all)
+    yield from in_processes(_work, list(waiting), min(workers, len(waiting)), begin=begin, stop=stop_all)
 
 
 def _is_done(jobs: tuple[Job, ...], number: int, listings: Sequence[Mapping[str, int] | None]) -> bool:
@@ -266,15 +279,19 @@ def _is_done(jobs: tuple[Job, ...], number: int, listings: Sequence[Mapping[str,
     In a bucket, the files of each target are those of its listing.
     """
     try:
-        record = json.loads((jobs[0].done / f"{number}.json").read_text())
-        return all(
-            (listing.get(name) if listing is not None else (job.out / name).stat().st_size) == size
-            for job, listing in zip(jobs, listings, strict=True)
-            for kind in ("files", "images")
-            for name, size, _ in record["targets"].get(job.plan.target, {}).get(kind, ())
-        )
+        outputs = json.loads((jobs[0].done / f"{number}.json").read_text())["targets"]
+        for job, listing in zip(jobs, listings, strict=True):
+            if (output := outputs.get(job.plan.target)) is None:
+                continue
+            images = job.image_files(number)
+            if len(images) != output["digest"][0] or any(
+                (listing.get(name) if listing is not None else (job.out / name).stat().st_size) != size
+                for name, size, _ in (*output["files"], *images)
+            ):
+                return False
     except (FileNotFoundError, ValueError):
         return False
+    return True
 
 
 # The jobs and the stop flag of a worker process. in_processes() passes to _work() a number alone.
@@ -324,15 +341,18 @@ def _write_piece(jobs: tuple[Job, ...], number: int, stopped: Callable[[], bool]
                         if error := _add(sink, row, picture):
                             image = f"{row.dataset}/{row.image_id}"
                             left_out[job.plan.target].append([image, str(error), row.wnid, len(row.boxes)])
-        outputs = {
-            job.plan.target: _as_json(job, sink.close() if sink else SinkOutput())
-            | {"left_out": left_out[job.plan.target]}
-            for job, sink in opened
-        }
-    content = json.dumps({"targets": outputs, **record}, ensure_ascii=False).encode(errors="surrogatepass")
+        outputs = {job.plan.target: sink.close() if sink else SinkOutput() for job, sink in opened}
+    targets = {job.plan.target: _as_json(job, outputs[job.plan.target]) for job in jobs_here}
+    for target in targets:
+        targets[target]["left_out"] = left_out[target]
+    content = json.dumps({"targets": targets, **record}, ensure_ascii=False).encode(errors="surrogatepass")
     if jobs[0].bucket:
         in_bucket.upload(jobs_here, outputs)
         Remote(f"{jobs[0].bucket_done}/{number}.json").write(content)
+    images = {target: output.images for target, output in outputs.items() if output.images}
+    if images:
+        text = json.dumps(images, ensure_ascii=False).encode(errors="surrogatepass")
+        write_whole(jobs[0].done / f"{number}.images", text, replace=True, fsync=False)
     write_whole(jobs[0].done / f"{number}.json", content, replace=True, fsync=False)
 
 
@@ -392,4 +412,6 @@ def _as_json(job: Job, output: SinkOutput) -> dict[str, object]:
         path = job.out / name
         # The digest reads the file again, which takes as long as writing it.
         files.append([name, path.stat().st_size, sha256_of(path) if job.plan.options.hash else ""])
-    return {"files": files, "images": [list(file) for file in output.images], "note": output.note}
+    digest = Digest()
+    digest.add(output.images)
+    return {"files": files, "digest": digest.totals(), "note": output.note}

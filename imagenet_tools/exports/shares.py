@@ -13,11 +13,11 @@ from imagenet_tools.exports.options import FILES, Options
 from imagenet_tools.exports.plan import make_plans
 from imagenet_tools.exports.run import (
     WORK,
+    begin_workers,
     check_state,
     make_export,
     make_jobs,
     unfinished_folder,
-    workers_for,
     write_pieces,
 )
 from imagenet_tools.index import Index, pin
@@ -65,7 +65,7 @@ def make_shard(
     partial = unfinished_folder(plans, dest)
     folder = partial / WORK
     with explain_full_disk(on_disk(dest)), shard.locked(folder):
-        workers = workers_for(plans, workers, executor)
+        begin_workers(plans, workers, executor)
         with lock(folder / "lock", waits=True):
             write_command(folder, _command(plans, folder))
             check_state(partial, plans, dest)

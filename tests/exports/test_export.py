@@ -3,12 +3,16 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import imagenet_tools
+from imagenet_tools import system
 from imagenet_tools.errors import ExistsError, ExportError, QueryError, SourceError, UsageError
+from imagenet_tools.exports import run
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.parameters import short_list
@@ -108,6 +112,27 @@ def test_the_number_of_workers_changes_no_byte(target: str, index: Index, tmp_pa
     for n in (1, 2, 7):
         imagenet_tools.export(chosen, tmp_path / str(n), to=target, workers=n)
     assert content(tmp_path / "1") == content(tmp_path / "2") == content(tmp_path / "7")
+
+
+def test_workers_take_what_is_left_of_a_small_export_that_takes_long(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+
+    def pool(work: Callable[[int], int], pieces: list[int], _: int, *, begin: Callable[[], None], **__: object) -> Any:
+        begin()
+        given.extend(pieces)
+        yield from map(work, pieces)
+
+    monkeypatch.setattr(run, "in_processes", pool)
+    monkeypatch.setattr(system, "cores", lambda: 2)
+    dogs = index.select(under="dog", split="train=0.7,val=0.3")
+    imagenet_tools.export(dogs, tmp_path / "quick", to="image_folder")
+    assert not given
+    monkeypatch.setattr(run, "_ALONE_SECONDS", 0.0)
+    imagenet_tools.export(dogs, tmp_path / "slow", to="image_folder")
+    assert given == [0, 1]  # a piece for each split
+    assert content(tmp_path / "slow") == content(tmp_path / "quick")
 
 
 def test_every_image_of_the_index_is_in_the_export_or_counted_as_left_out(index: Index, tmp_path: Path) -> None:
