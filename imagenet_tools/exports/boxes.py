@@ -140,6 +140,13 @@ def usable(options: Options, wnids: Iterable[str] | None = None) -> str:
     return f"(images.n_boxes > 0 AND (images.dataset, images.image_id) NOT IN ({keys}))"
 
 
+def has_other_classes(chosen: Selection) -> bool:
+    """Return True if the index has a box of a class that was not chosen."""
+    query = "SELECT 1 FROM boxes WHERE coalesce(wnid NOT IN (SELECT unnest($_box_wnid::VARCHAR[])), true) LIMIT 1"
+    wnids = class_values(chosen.classes_of())["_box_wnid"]
+    return bool(chosen.index.cursor().execute(query, {"_box_wnid": wnids}).fetchall())
+
+
 def counted(chosen: Selection, options: Options) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
     """Return the boxes that are exported, by split and class of the image, and those left out, by reason."""
     kept: dict[tuple[str, str], int] = {}

@@ -259,13 +259,16 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
     chosen = _with_demands(writes, selection, options)
     # An equal selection keeps the answers to its queries, which take 60 ms.
     chosen = next((plan.selection for plan in others if plan.selection == chosen), chosen)
+    bytes_sql = str(_remade_bytes(writes, options) or options.bytes_sql())
+    sources = _count_by_source(chosen, bytes_sql)
     wnids = chosen.wnids()
-    if writes.detection:
+    if writes.detection and boxes.has_other_classes(chosen):
         usable = boxes.usable(options, chosen.classes_of())
         unusable = f"left_out IS NULL AND images.n_boxes > 0 AND NOT ({usable})"
         if chosen.run(f"SELECT 1 FROM made AS images WHERE {unusable} LIMIT 1").fetchall():
             # All boxes of these images are of classes that were not chosen: they are not background either.
             chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
+            sources = _count_by_source(chosen, bytes_sql)
     superclasses = chosen.named_superclasses()
     classes = order_classes(
         wnids,
@@ -279,7 +282,6 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
         classes = nested(classes, tree_of(wnids, options.layout))
     plan_checks.check_names_of_lock(target, chosen, options, classes)
     boxes_kept, boxes_left_out = boxes.counted(chosen, options) if writes.boxes else ({}, {})
-    sources = _count_by_source(chosen, str(_remade_bytes(writes, options) or options.bytes_sql()))
     plan = Plan(
         target=target,
         tallies=_tallies(sources, boxes_kept),
@@ -322,12 +324,10 @@ def _with_demands(writes: Writes, selection: Selection, options: Options) -> Sel
 
 def _count_by_source(chosen: Selection, bytes_sql: str) -> tuple[SourceCounts, ...]:
     """Return all counts that a plan needs; one query, because each takes a pass over the images of the index."""
-    rows = chosen.run(
-        f"""SELECT split, wnid, source, count(*), sum({bytes_sql})::BIGINT,
-                   count(*) FILTER ("offset" = 0 AND compression IS NULL), count(*) FILTER ("offset" IS NULL),
-                   count(*) FILTER (n_boxes = 0), max(strlen(image_id)), min(file)
-            FROM made WHERE left_out IS NULL GROUP BY ALL ORDER BY ALL"""
-    ).fetchall()
+    rows = chosen.counts_by_source(
+        f"""sum({bytes_sql})::BIGINT, count(*) FILTER ("offset" = 0 AND compression IS NULL),
+            count(*) FILTER ("offset" IS NULL), count(*) FILTER (n_boxes = 0), max(strlen(image_id)), min(file)"""
+    )
     return tuple(map(SourceCounts._make, rows))
 
 

@@ -347,6 +347,26 @@ class Selection:
         value: ClassSelection | None = read_words(words, self.index.synset, self.near).get("superclasses")
         return value
 
+    def counts_by_source(self, aggregates: str) -> list[tuple[Any, ...]]:
+        """Return (split, class, source, images, aggregates ...) of the chosen images, sorted.
+
+        Its pass over the images also counts what counts(), wnids() and left_out() return.
+
+        Args:
+            aggregates: SQL over the columns of `made`.
+
+        Example:
+            index.select(under="dog").counts_by_source("sum(length)")
+        """
+        rows = self.run(
+            f"SELECT left_out, split, wnid, source, count(*), {aggregates} FROM made GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        counted = Counter[tuple[Any, ...]]()
+        for row in rows:
+            counted[row[:3]] += row[4]
+        self.__dict__["_counted"] = [(*key, n) for key, n in counted.items()]
+        return [row[1:] for row in rows if row[0] is None]
+
     def counts_by_row(self) -> npt.NDArray[np.int64]:
         """Return the number of chosen images of each class, by row of wordnet.wordnet: (82115,).
 
