@@ -146,13 +146,13 @@ def classes_json(
         "classes": [
             asdict(entry)
             | {
-                "lemmas": wordnet.synset(entry.wnid).lemmas,
-                "parents": wordnet.synset(entry.wnid).hypernyms,
+                "lemmas": synset.lemmas,
+                "parents": synset.hypernyms,
                 "members": (members or {}).get(entry.wnid, (entry.wnid,)),
                 "label_spaces": lists.numbers_of(entry.wnid),
                 "splits": {split: n.get(entry.wnid, {"images": 0, "boxes": 0}) for split, n in counts.items()},
             }
-            for entry in classes
+            for entry, synset in zip(classes, map(wordnet.synset, wnids), strict=True)
         ],
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
