@@ -1,8 +1,8 @@
 """System calls that Linux has and other systems may lack, each with its fallback. Only this module uses them.
 
 The package needs a POSIX system: files with descriptors, fork, flock. macOS lacks sched_getaffinity, prctl, syncfs,
-posix_fadvise, renameat2, FICLONE, /proc and /sys; its sendfile writes only to sockets, and it refuses most
-address-space limits.
+sync_file_range, posix_fadvise, renameat2, FICLONE, /proc and /sys; its sendfile writes only to sockets, and it refuses
+most address-space limits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 _FICLONE = 0x40049409  # ioctl(2): one file shares the blocks of another until either is changed
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_SYNC_FILE_RANGE_WRITE = 2  # sync_file_range(2)
 _ASSUMED_MEMORY_BYTES = 8 << 30
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
@@ -113,6 +114,15 @@ def libc(name: str) -> Callable[..., int] | None:
     import ctypes
 
     return getattr(ctypes.CDLL(None, use_errno=True), name, None)
+
+
+def begin_writeback(fd: int, offset: int, n: int) -> None:
+    """Make the disk begin to write a range of a file, and do not wait for it; does nothing on other systems."""
+    sync_file_range = libc("sync_file_range")
+    if sync_file_range is not None:
+        import ctypes
+
+        sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(n), _SYNC_FILE_RANGE_WRITE)
 
 
 def end_with_parent() -> None:

@@ -49,7 +49,7 @@ os.sysconf = sysconf
 
 class CDLL(ctypes.CDLL):
     def __getattr__(self, name):
-        if name in ("prctl", "syncfs", "renameat2"):
+        if name in ("prctl", "sync_file_range", "syncfs", "renameat2"):
             raise AttributeError(name)
         return super().__getattr__(name)
 ctypes.CDLL = CDLL

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from imagenet_tools import system
 from imagenet_tools.exports.manifest import MANIFEST, digest_kind, has_bytes, sha256_of
 from imagenet_tools.exports.rows import RowMaker, changes
 from imagenet_tools.exports.writer import ImageFile, Row, Shard, SinkOutput
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _BUFFER_BYTES = 1 << 20
 _UNBUFFERED_BYTES = 1 << 16  # larger data, already in memory, is written without a copy into the buffer
+# The disk begins to write a shard whenever this much of it is new: with 1.3 GB of shards, an export that left all of it
+# to the flush at its end waited 0.7 s of 3.5 s there.
+_WRITEBACK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ class OutFile:
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._n_buffered = 0
         self._position = 0  # of the file, without the buffer
+        self._writeback_end = 0  # the disk has begun to write the bytes before this position
 
     def tell(self) -> int:
         """Return the position of the next byte."""
@@ -224,6 +229,9 @@ class OutFile:
                 raise OSError(error.errno, error.strerror, self._path) from error
             left = left[n:]
             self._position += n
+        if self._position - self._writeback_end >= _WRITEBACK_BYTES:
+            system.begin_writeback(self._fd, self._writeback_end, self._position - self._writeback_end)
+            self._writeback_end = self._position
 
     @property
     def closed(self) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools import system
 from imagenet_tools.errors import ExistsError, ExportError, QueryError, SourceError, UsageError
-from imagenet_tools.exports import run
+from imagenet_tools.exports import job, run
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.parameters import short_list
@@ -295,3 +295,16 @@ def test_an_index_opened_by_a_relative_path_is_read_from_any_folder(
     imagenet_tools.export(opened.select(under="dog"), tmp_path / "dogs", to="image_folder", workers=1)
     assert (tmp_path / "dogs" / "manifest.json").is_file()
     assert opened.path == index.path.absolute()
+
+
+def test_the_disk_begins_to_write_a_shard_before_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(system, "begin_writeback", lambda _, offset, n: begun.append((offset, n)))
+    monkeypatch.setattr(job, "_WRITEBACK_BYTES", 300_000)
+    out = job.OutFile(tmp_path / "shard")
+    for _ in range(10):
+        out.write(bytes(100_000))
+    out.close()
+    assert begun == [(0, 300_000), (300_000, 300_000), (600_000, 300_000)]
