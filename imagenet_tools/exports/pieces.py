@@ -118,7 +118,12 @@ def _sizes(plans: Sequence[Plan]) -> dict[str, tuple[int, int]]:
         costs[split] += n_bytes + n_images * _file_cost(plans)
         images[split] += n_images
     piece_cost = shard_bytes(plans) or _PIECE
-    return {split: (cost, max(1, min(-(-cost // piece_cost), images[split]))) for split, cost in costs.items()}
+    return {split: (cost, min(_even(-(-cost // piece_cost)), max(images[split], 1))) for split, cost in costs.items()}
+
+
+def _even(n: int) -> int:
+    """Return at least n pieces, 1 or an even number: two workers take 4 smaller pieces in 3/4 of the time of 3."""
+    return n + n % 2 if n > 1 else 1
 
 
 def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools import system
 from imagenet_tools.errors import ExistsError, ExportError, QueryError, SourceError, UsageError
-from imagenet_tools.exports import job, run
+from imagenet_tools.exports import job, pieces, run
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.parameters import short_list
@@ -308,3 +308,10 @@ def test_the_disk_begins_to_write_a_shard_before_it_is_complete(
         out.write(bytes(100_000))
     out.close()
     assert begun == [(0, 300_000), (300_000, 300_000), (600_000, 300_000)]
+
+
+def test_a_split_that_is_cut_has_an_even_number_of_pieces(index: Index) -> None:
+    sizes = range(20_000, 200_000, 20_000)
+    plans = [imagenet_tools.plan_export(index.select(), to="webdataset", shard_size=size) for size in sizes]
+    counts = [n for plan in plans for n in pieces.count(plan.together).values()]
+    assert max(counts) > 2 and {n % 2 for n in counts if n > 1} == {0}
