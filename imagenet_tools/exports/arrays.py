@@ -34,9 +34,11 @@ def strings(values: Sequence[str | None]) -> pa.Array:
     """Return texts as an array."""
     import pyarrow as pa
 
-    texts = [b"" if value is None else value.encode() for value in values]
-    data = pa.py_buffer(b"".join(texts))
-    return pa.Array.from_buffers(pa.string(), len(texts), [_validity(values), _offsets(texts), data])
+    texts = ["" if value is None else value for value in values]
+    text = "".join(texts)
+    data = text.encode()
+    ends = _offsets(texts if len(data) == len(text) else [value.encode() for value in texts])
+    return pa.Array.from_buffers(pa.string(), len(texts), [_validity(values), ends, pa.py_buffer(data)])
 
 
 def integers(values: npt.NDArray[np.int64], *, valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:

@@ -101,13 +101,12 @@ class ParquetSink(FileSink):
         self._schema = _schema(job)
         unique = ["image.bytes", "image.path", "image_id", "photo"]  # no value repeats: no dictionary
         repeated = [path for path in _leaves(self._schema) if path not in unique]
-        small = [*repeated, *unique[1:]]  # all columns except the images: a JPEG does not compress
         self._writer = pq.ParquetWriter(
             self.out,
             self._schema,
-            compression=dict.fromkeys(small, "zstd"),
+            compression="none",  # a JPEG does not compress; zstd saves 60 bytes an image of the rest, and takes 5 us
             use_dictionary=repeated,
-            write_statistics=small,
+            write_statistics=[*repeated, *unique[1:]],  # all columns except the images
             write_page_index=True,
             write_page_checksum=True,
         )
