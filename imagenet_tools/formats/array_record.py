@@ -16,6 +16,7 @@ manifest and classes.json, which are beside.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from imagenet_tools import system
 from imagenet_tools.containers import tfrecords
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import Job
@@ -35,7 +37,8 @@ from imagenet_tools.formats._shared.contract import no_hazards
 WRITES = Writes(boxes=True, shard_bytes=150_000_000, ordered=True)  # as tfrecord's
 
 _SUFFIX = ".array_record"
-# One thread a writer: the export has worker processes.
+# One thread a writer: the export has worker processes. The library hands each record to that thread, and takes 21 us of
+# CPU for 32 KB of them with any number of threads.
 _OPTIONS = "group_size:1,uncompressed,max_parallelism:1"
 _READ_RECORDS = 64  # at a time
 
@@ -73,7 +76,10 @@ class _ArrayRecordSink:
     def close(self) -> SinkOutput:
         """Complete the shard."""
         self._writer.close()
-        return SinkOutput(files=(self._name,), note={"images": self._n, "bytes": self._path.stat().st_size})
+        with self._path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            system.begin_writeback(file.fileno(), 0, size)
+        return SinkOutput(files=(self._name,), note={"images": self._n, "bytes": size})
 
 
 open_shard = _ArrayRecordSink

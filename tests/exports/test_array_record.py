@@ -7,6 +7,7 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 
 import imagenet_tools
+from imagenet_tools import system
 from imagenet_tools.containers import tfrecords
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.formats import array_record
@@ -49,3 +50,11 @@ def test_a_missing_library_is_named_with_its_extra(odd: Index, monkeypatch: pyte
     monkeypatch.setattr(array_record, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"array_record.*pip install 'imagenet-tools\[array-record\]'"):
         imagenet_tools.plan_export(odd.select(), to="array_record")
+
+
+def test_the_disk_begins_to_write_each_shard(odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(system, "begin_writeback", lambda _, offset, n: begun.append((offset, n)))
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="array_record", workers=1)
+    sizes = [path.stat().st_size for path in (tmp_path / "x").glob("*.array_record")]
+    assert sorted(begun) == sorted((0, size) for size in sizes)
