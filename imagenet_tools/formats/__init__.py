@@ -46,8 +46,8 @@ def targets() -> dict[str, str]:
     """
     texts = {}
     for name in names():
-        file = Path(__file__).with_name(name)
-        texts[name] = (file / "__init__.py" if file.is_dir() else file.with_suffix(".py")).read_text("utf-8")
+        module = Path(__file__).with_name(f"{name}.py")
+        texts[name] = (module if module.exists() else module.with_suffix("") / "__init__.py").read_text("utf-8")
     return {name: first_sentence(text[3:]) for name, text in texts.items() if _OPENS_SHARDS.search(text)}
 
 
