@@ -115,6 +115,8 @@ class Job:
                 left_out = {image for image, *_ in self.output(shard)["left_out"]}
                 row_maker = RowMaker(self.plan, self.target, shard)
                 for columns in self.pieces.columns(shard.piece):
+                    for source, file in zip(columns["source"], columns["file"], strict=True):
+                        inside(self.plan.index.roots[source], file)  # lists name files that no sink has opened
                     values, boxes = row_maker.columns(columns, changes(self.plan.options, columns))
                     if left_out:
                         names = zip(values["dataset"], values["image_id"], strict=True)

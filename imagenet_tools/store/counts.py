@@ -70,10 +70,15 @@ def synset_counts(
     if repeated:
         columns["n_photos_inclusive"] -= _repetitions(repeated)
     rows = np.flatnonzero(np.bincount(above))
-    # As lists: pyarrow imports numpy.ma, which takes 10 ms, for an array of numpy.
-    values = {name: counts[rows].tolist() for name, counts in columns.items()} | {"wnid": wordnet.wnids_of(rows)}
+    # Buffer by buffer: pyarrow.array() imports pandas, 0.3 s, and numpy.ma, 10 ms.
+    wnids = wordnet.wnids_of(rows)
+    ends = np.arange(0, 9 * len(wnids) + 1, 9, dtype=np.int32)
+    names = pa.StringArray.from_buffers(len(wnids), pa.py_buffer(ends), pa.py_buffer("".join(wnids).encode()))
+    values: dict[str, pa.Array] = {"wnid": names}
+    for name, counts in columns.items():
+        values[name] = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(counts[rows])])
     schema = arrow_schema("synset_counts")
-    return pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
+    return pa.table([values[field.name] for field in schema], schema=schema)
 
 
 def _repetitions(repeated: Sequence[tuple[str, str | None]]) -> npt.NDArray[np.int64]:
