@@ -83,7 +83,7 @@ class Unit(NamedTuple):
         numbers: The meaning of class numbers, as imagenet_tools.images.numbering writes it; "" if unknown.
         probed: Whether the first bytes of images are read for their facts, or only names and sizes.
         superclasses: Whether the classes are superclasses, with which names and official labels need not agree.
-        copied: Whether the file lies in a bucket and is read from a copy, not by byte range.
+        copied: The file is in a bucket, and is copied to this machine to be read.
     """
 
     form: str

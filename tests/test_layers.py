@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imagenet_tools"
 
 # A room is a folder of the package, or a module beside the folders. A module imports from its own room and from rooms
 # before it. Imports under TYPE_CHECKING count. The modules in GROUND are below all rooms and may import each other.
-GROUND = ("errors", "schema", "units", "system", "arguments", "text", "progress")
+GROUND = ("errors", "schema", "arrays", "units", "system", "arguments", "text", "progress")
 ROOMS = (
     "tables",
     "storage",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MAX_IN_TURN = 32
 _MAX_AHEAD = 64  # tars behind the one that is asked for; a class of ImageNet takes 10 MB of the page cache
 _MAX_TAR_BYTES = 512 << 20  # the scan of a longer tar would wait too long
-_MAX_IN_MEMORY = 20  # a tar of which so many headers are in memory is left out; detection reads 16 of some tars
+_MAX_IN_MEMORY = 20  # a tar with this many headers in memory is left out; detection reads the first 16 of some tars
 _HEADER_BYTES = 136  # up to the end of the size
 
 # If none of this many reads is quicker, the file system does not heed the advice: many threads then read faster.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imagenet_tools.exports import arrays
+from imagenet_tools import arrays
 from imagenet_tools.selection.splits import draw
 
 if TYPE_CHECKING:

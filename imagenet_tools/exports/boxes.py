@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagenet_tools import arrays
 from imagenet_tools.annotations import bbox
-from imagenet_tools.exports import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,7 +97,7 @@ class BoxesOf:
         self._cursor = index.cursor()
         self._cursor.execute(f"CREATE TEMP TABLE _box_classes AS {_CLASSES}", class_values(class_of))
         self._columns = ["dataset", "image_id", *(("width", "height") if needs_size(options) else ())]
-        # As lists: DuckDB imports pandas to scan Arrow data (see exports.arrays).
+        # As lists: DuckDB imports pandas to scan Arrow data (see imagenet_tools.arrays).
         images = ", ".join(f"unnest(${name}::{_IMAGE_COLUMNS[name]}[]) AS {name}" for name in self._columns)
         numbered = f"(SELECT {images}, generate_subscripts($image_id, 1) - 1 AS number)"
         self._query = f"""

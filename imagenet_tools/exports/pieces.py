@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imagenet_tools.exports import arrays
+from imagenet_tools import arrays
 from imagenet_tools.exports.orders import choices, ordered
 from imagenet_tools.storage.files import whole
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from imagenet_tools import arrays
 from imagenet_tools.annotations import bbox
 from imagenet_tools.containers.payload import STREAMED, Place
 from imagenet_tools.containers.planar import DEFLATED_PLANAR, INTERLEAVED, PLANAR
-from imagenet_tools.exports import arrays
 from imagenet_tools.exports.writer import Box, Origin, Row
 from imagenet_tools.images.transform import Change, mode_after
 from imagenet_tools.storage.files import inside

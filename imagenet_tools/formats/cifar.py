@@ -281,9 +281,9 @@ def read_back(root: Path) -> Iterator[ReadBack]:
         batch = array_batches.read_batch(path)
         names = array_batches.texts(path, batch.values.get("filenames"))
         if batch.fault or len(names) != batch.n or batch.side != _SIDE:
-            found = f"{batch.n:,} images of {batch.side} pixels, {len(names):,} filenames"
+            content = f"{batch.n:,} images of {batch.side} pixels, {len(names):,} filenames"
             raise FormatError(
-                f"{path}: found {found}; expected the batch as it was written. {batch.fault}",
+                f"{path}: found {content}; expected the batch as it was written. {batch.fault}",
                 code=array_batches.BAD_BATCH,
             )
         for n, name in enumerate(names):

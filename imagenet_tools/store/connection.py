@@ -350,12 +350,12 @@ def join_keys(sql: duckdb.DuckDBPyConnection, name: str, path: Path | pa.Table) 
     """
     label = _label(name, path)
     columns = {str(row[0]) for row in sql.execute(f'DESCRIBE "{name}"').fetchall()}
-    found = ", ".join(sorted(columns))
     keys = next((keys for keys in (("dataset", "image_id"), ("photo",)) if columns.issuperset(keys)), None)
-    if name == GROUPS and "group" not in columns:
-        raise UsageError(f"{label}: found the columns {found}; expected group, and dataset and image_id, or photo.")
-    if keys is None:
-        raise UsageError(f"{label}: found the columns {found}; expected dataset and image_id, or photo, to join it by.")
+    if keys is None or (name == GROUPS and "group" not in columns):
+        present, group = ", ".join(sorted(columns)), "group, and " if name == GROUPS else ""
+        raise UsageError(
+            f"{label}: found the columns {present}; expected {group}dataset and image_id, or photo, to join it by."
+        )
     listed = ", ".join(keys)
     query = f'SELECT {listed} FROM "{name}" GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL LIMIT 1'
     if repeated := sql.execute(query).fetchone():

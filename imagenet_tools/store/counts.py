@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagenet_tools import arrays
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.wordnet import graph, hierarchy, wordnet
-from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ def class_counts(files: Iterable[Path]) -> ClassCounts:
 def unknown_classes(counts: ClassCounts) -> list[str]:
     """Return the classes that are no synsets of WordNet 3.0."""
     wnids = [wnid for wnid in counts if wnid is not None]
-    return [wnid for wnid, row in zip(wnids, _rows(wnids), strict=True) if row < 0]
+    return [wnid for wnid, row in zip(wnids, wordnet.find_rows(wnids), strict=True) if row < 0]
 
 
 def synset_counts(
@@ -70,13 +70,8 @@ def synset_counts(
     if repeated:
         columns["n_photos_inclusive"] -= _repetitions(repeated)
     rows = np.flatnonzero(np.bincount(above))
-    # Buffer by buffer: pyarrow.array() imports pandas, 0.3 s, and numpy.ma, 10 ms.
-    wnids = wordnet.wnids_of(rows)
-    ends = np.arange(0, 9 * len(wnids) + 1, 9, dtype=np.int32)
-    names = pa.StringArray.from_buffers(len(wnids), pa.py_buffer(ends), pa.py_buffer("".join(wnids).encode()))
-    values: dict[str, pa.Array] = {"wnid": names}
-    for name, counts in columns.items():
-        values[name] = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(counts[rows])])
+    values = {name: arrays.integers(counts[rows]) for name, counts in columns.items()}
+    values["wnid"] = arrays.strings(wordnet.wnids_of(rows))
     schema = arrow_schema("synset_counts")
     return pa.table([values[field.name] for field in schema], schema=schema)
 
@@ -84,7 +79,7 @@ def synset_counts(
 def _repetitions(repeated: Sequence[tuple[str, str | None]]) -> npt.NDArray[np.int64]:
     """Return at each synset how often the photos of several classes at or below it are counted beyond once."""
     n = len(wordnet.load().offsets)
-    rows = _rows([wnid for _, wnid in repeated])
+    rows = wordnet.find_rows(wnid for _, wnid in repeated)
     numbers = {photo: number for number, photo in enumerate({photo for photo, _ in repeated})}
     photos = np.array([numbers[photo] for photo, _ in repeated], np.int64)[rows >= 0]
     rows = rows[rows >= 0]
@@ -96,15 +91,5 @@ def _repetitions(repeated: Sequence[tuple[str, str | None]]) -> npt.NDArray[np.i
 
 def _by_row(counts: ClassCounts) -> npt.NDArray[np.int64]:
     """Return the counts of the synsets: (82,115,)."""
-    by_row = np.zeros(len(wordnet.load().offsets), np.int64)
-    rows = _rows(list(counts))
-    by_row[rows[rows >= 0]] = np.array(list(counts.values()), np.int64)[rows >= 0]
-    return by_row
-
-
-def _rows(wnids: Sequence[str | None]) -> graph.Ints:
-    """Return the row of each class, -1 for what is no synset: (n,)."""
-    known = wordnet.load().offsets
-    offsets = np.array([int(wnid[1:]) if wnid is not None and is_wnid(wnid) else -1 for wnid in wnids], np.int32)
-    rows = np.searchsorted(known[:-1], offsets).astype(np.int32)
-    return np.where(known[rows] == offsets, rows, np.int32(-1))
+    rows = wordnet.find_rows(counts)
+    return wordnet.sums_of(rows[rows >= 0], np.array(list(counts.values()), np.int64)[rows >= 0])

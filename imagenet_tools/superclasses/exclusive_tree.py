@@ -243,13 +243,13 @@ def text(tree: ExclusiveTree) -> str:
 def _sections(tree: ExclusiveTree) -> Iterator[tuple[str, Mapping[str, object]]]:
     rule = {} if tree.rule is None else {"rule": tree.rule}
     yield "[rule]", rule | {"under": synset_label(tree.under), "instances": tree.instances}
-    made = {
+    counts = {
         "n_classes": len(tree.classes),
         "n_synsets": len(tree.hypernyms) + 1,
         "n_choices": len(tree.choices),
         "sha256": _sha256(tree),
     }
-    yield "[made]", made
+    yield "[made]", counts
     for wnid, hypernym, others, why in tree.choices:
         entries = {"synset": synset_label(wnid), "hypernym": synset_label(hypernym)}
         yield "[[choice]]", entries | {"others": tuple(map(synset_label, others)), "why": why}

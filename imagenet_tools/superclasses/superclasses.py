@@ -212,7 +212,7 @@ def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, ob
         values = {option.name: getattr(rule, option.name) for option in fields(rule)}
         values |= {"under": synset_label(rule.under), "at": tuple(map(synset_label, rule.at)) if rule.at else rule.at}
         yield "[rule]", {key: value for key, value in values.items() if value is not None}
-    made = {
+    facts = {
         "n_classes": len(superclasses.classes()),
         "n_covered": len(superclasses.superclass_of()),
         "n_ambiguous": len(shared),
@@ -220,7 +220,7 @@ def _sections(superclasses: Superclasses) -> Iterator[tuple[str, Mapping[str, ob
         "sha256": _sha256(superclasses),
         "notes": superclasses.notes,
     }
-    yield "[made]", made
+    yield "[made]", facts
     for wnid, name, members in superclasses.superclasses:
         yield "[[superclass]]", {"synset": synset_label(wnid), "name": name, "members": [*map(synset_label, members)]}
     for wnid, taken, others in shared:

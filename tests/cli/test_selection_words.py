@@ -12,11 +12,11 @@ DOG, CAT = "dog.n.01", "cat.n.01"
 
 def values(index: Index, home: Path) -> dict[str, tuple[list[str], Any]]:
     """What is typed behind each flag, and the value in Python. A flag of several values is typed several times."""
-    one = index.images[0]
+    image = index.images[0]
     scores, groups, ids, cut = (home / name for name in ("scores.csv", "groups.csv", "ids.txt", "dogs.txt"))
-    scores.write_text(f"dataset,image_id,score\n{one.dataset},{one.image_id},1\n")
-    groups.write_text(f"photo,group\n{one.image_id},1\n")
-    ids.write_text(f"{one.image_id}\n")
+    scores.write_text(f"dataset,image_id,score\n{image.dataset},{image.image_id},1\n")
+    groups.write_text(f"photo,group\n{image.image_id},1\n")
+    ids.write_text(f"{image.image_id}\n")
     cut.write_text("n02085620\nn02085936\n")
     return {
         "dataset": (["ilsvrc2012"], ["ilsvrc2012"]),
@@ -48,15 +48,15 @@ def values(index: Index, home: Path) -> dict[str, tuple[list[str], Any]]:
 def test_every_word_is_typed_as_it_is_said_in_python(run: Run, index: Index, tmp_path: Path) -> None:
     examples = values(index, tmp_path)
     assert examples.keys() == {word.keyword for word in SELECTION}
-    for way in ("typed", "said"):
+    for way in ("by_flag", "by_keyword"):
         (tmp_path / way).mkdir()
     for word in SELECTION:
         words = {word.keyword, "split"} if word.keyword == "groups" else {word.keyword}  # groups part a new split
-        typed, said = (tmp_path / way / f"{word.keyword}.toml" for way in ("typed", "said"))
-        ran = run("subset", str(typed), *(text for name in words for text in flags(name, examples[name][0])))
+        by_flag, by_keyword = (tmp_path / way / f"{word.keyword}.toml" for way in ("by_flag", "by_keyword"))
+        ran = run("subset", str(by_flag), *(text for name in words for text in flags(name, examples[name][0])))
         assert ran.code == 0, (word.flag, ran.err)
-        index.select(**{name: examples[name][1] for name in words}).save(said)
-        assert typed.read_text() == said.read_text(), word.flag
+        index.select(**{name: examples[name][1] for name in words}).save(by_keyword)
+        assert by_flag.read_text() == by_keyword.read_text(), word.flag
 
 
 def flags(keyword: str, texts: list[str]) -> list[str]:

@@ -10,10 +10,10 @@ RNG = np.random.default_rng(7)
 
 def test_the_interval_of_a_mean_is_the_normal_one() -> None:
     for values in (RNG.integers(0, 19, 5_000).astype(np.float64), RNG.random(5_000)):
-        one = metrics.mean("a", "b", values)
+        mean = metrics.mean("a", "b", values)
         error = 1.96 * values.std() / len(values) ** 0.5
-        assert one.value == values.mean() and one.low is not None and one.high is not None
-        assert (one.low, one.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.15 * error)
+        assert mean.value == values.mean() and mean.low is not None and mean.high is not None
+        assert (mean.low, mean.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.15 * error)
 
 
 def test_counts_and_rows_give_one_interval() -> None:

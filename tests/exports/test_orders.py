@@ -134,10 +134,10 @@ def test_blocks_are_those_of_a_plain_python_model(
     for together in (plans[:1], plans):
         folder = tmp_path / str(len(together))
         folder.mkdir()
-        made = pieces.cut(together, folder)
-        batches = [batch for n in range(len(made.pieces)) for batch in made.columns(n)]
-        found = [key for batch in batches for key in zip(batch["dataset"], batch["image_id"], strict=True)]
-        assert found == expected
+        cut_pieces = pieces.cut(together, folder)
+        batches = [batch for n in range(len(cut_pieces.pieces)) for batch in cut_pieces.columns(n)]
+        keys = [key for batch in batches for key in zip(batch["dataset"], batch["image_id"], strict=True)]
+        assert keys == expected
 
 
 def test_a_target_that_takes_fewer_images_shares_the_rows_of_one_that_takes_more(

@@ -28,7 +28,7 @@ def test_a_photo_counts_once_at_each_synset_above_its_classes() -> None:
     images = [(f"photo {chance.randrange(250)}", chance.choice(classes)) for _ in range(500)]
     boxes = [chance.choice(classes) for _ in range(90)]
     several = {photo for photo, n in Counter(photo for photo, _ in set(images)).items() if n > 1}
-    found = synset_counts(
+    table = synset_counts(
         Counter(wnid for _, wnid in images),
         Counter(wnid for _, wnid in set(images)),
         Counter(boxes),
@@ -59,7 +59,7 @@ def test_a_photo_counts_once_at_each_synset_above_its_classes() -> None:
         for wnid in sorted(n_inclusive | boxes_inclusive)
     ]
     assert several
-    assert found.to_pylist() == expected
+    assert table.to_pylist() == expected
 
 
 def test_classes_are_counted_in_all_row_groups_with_and_without_a_class(tmp_path: Path) -> None:

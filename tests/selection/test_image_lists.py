@@ -149,8 +149,8 @@ def test_a_table_that_joins_nothing_is_an_error_and_rows_that_join_nothing_are_s
 def test_groups_without_their_column_are_refused(small: Index, tmp_path: Path) -> None:
     path = tmp_path / "groups.csv"
     path.write_text(f"photo,group_id\n{A}_1,1\n")
-    said = (
+    message = (
         r"--groups .*groups\.csv: found the columns group_id, photo; expected group, and dataset and image_id, or photo"
     )
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         small.select(groups=path, split="folds=2").counts()

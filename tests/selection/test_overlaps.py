@@ -65,10 +65,10 @@ def test_the_rule_is_the_closure_of_wordnet() -> None:
     """No class that is left shares a synset of the target's subtree or the way up to the root with it."""
     whole = imagenet_tools.classes("imagenet12k").wnids
     target = imagenet_tools.classes("imagenet100-cmc").wnids
-    found = overlapping(whole, "imagenet100-cmc")
+    kinds = overlapping(whole, "imagenet100-cmc")
     for wnid in target:
         near = {*hierarchy.ancestors(wnid), *hierarchy.descendants(wnid)}
-        assert near.isdisjoint(set(whole) - found.keys())
-    for wnid, kind in list(found.items())[::50]:
+        assert near.isdisjoint(set(whole) - kinds.keys())
+    for wnid, kind in list(kinds.items())[::50]:
         near = {"equal": {wnid}, "below": {*hierarchy.ancestors(wnid)}, "above": {*hierarchy.descendants(wnid)}}[kind]
         assert near & set(target)

@@ -54,9 +54,9 @@ class PartSink:
 
     def add(self, row: Row, picture: Picture) -> None:
         """Append an image."""
-        made = self._make(picture.data())
-        self._out.write(made)
-        self._image_bytes = len(made)
+        data = self._make(picture.data())
+        self._out.write(data)
+        self._image_bytes = len(data)
 
     def close(self) -> SinkOutput:
         """Complete the part."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from imagenet_tools import arrays
 from imagenet_tools.errors import ExportError
-from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Origin, ReadBack, Shard

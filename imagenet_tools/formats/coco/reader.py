@@ -58,8 +58,8 @@ def detect(path: Path) -> list[Detection]:
     if path.is_file():
         return _detect_file(path) if path.suffix == ".json" else []
     places = [path, path / "annotations"]
-    found = [place / name for place in places for name in names_in(place, _is_json)]
-    return [detection for file in found for detection in _detect_file(file)]
+    files = [place / name for place in places for name in names_in(place, _is_json)]
+    return [detection for file in files for detection in _detect_file(file)]
 
 
 def _is_json(name: str) -> bool:

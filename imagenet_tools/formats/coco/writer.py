@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from imagenet_tools import arrays
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports import arrays
 from imagenet_tools.exports.description import TERMS
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes

@@ -22,9 +22,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagenet_tools import arrays
 from imagenet_tools.annotations import bbox
 from imagenet_tools.errors import FormatError
-from imagenet_tools.exports import arrays
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imagenet_tools.exports import arrays
+from imagenet_tools import arrays
 
 COLUMNS: list[tuple[list[Any], pa.DataType]] = [
     (["n01440764", "é ☃", "", None, "a" * 300], pa.string()),
