@@ -37,7 +37,7 @@ from tests.forms import annotations, coco, hf_parquet, kaggle
 from tests.forms.thousand import drawn
 from tests.read_back import read_all
 
-FOLDER = "/home/me/demo"  # what a page calls the folder that it runs in
+FOLDER = "~/demo"  # what a page calls the folder that it runs in
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLAGS = doctest.ELLIPSIS
 _SHELL = re.compile(r"[|&;<>()$`\\*?\[\]{}~!'\"]")

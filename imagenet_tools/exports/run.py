@@ -119,7 +119,7 @@ def make_export(
 
 def begin_workers(plans: Sequence[Plan], workers: int | None, executor: Executor | None) -> None:
     """Let worker processes begin to start, if the export will need them from its beginning."""
-    if executor is None and (workers or system.cores()) != 1 and not (workers is None and _is_small(plans)):
+    if executor is None and (workers or system.cores()) != 1 and not _begins_alone(plans, workers):
         prepare_workers(__name__, "pyarrow")
 
 
@@ -216,12 +216,13 @@ def check_state(partial: Path, plans: Sequence[Plan], dest: Path) -> None:
 # ---- all pieces
 
 
-def _is_small(plans: Sequence[Plan]) -> bool:
-    """Return True if the export is written before worker processes would have started."""
+def _begins_alone(plans: Sequence[Plan], workers: int | None) -> bool:
+    """Return True if the driver begins to write alone: the number of workers is not given, and the export is small."""
     copies = sum(
         plan.images() * (_CHANGE_COST if plan.options.changes or plan.writes.remade_bytes else 1) for plan in plans
     )
-    return copies <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
+    is_small = copies <= _SMALL_IMAGES and sum(plan.bytes() for plan in plans) <= _SMALL_BYTES
+    return workers is None and is_small
 
 
 def write_pieces(
@@ -254,9 +255,8 @@ def _finished_pieces(
     if executor is not None:
         yield from in_executor(functools.partial(_write_alone, jobs), left, executor)
         return
-    is_small = workers is None and _is_small([job.plan for job in jobs])
+    alone_until = time.monotonic() + (_ALONE_SECONDS if _begins_alone([job.plan for job in jobs], workers) else 0)
     workers = workers or system.cores()
-    alone_until = time.monotonic() + (_ALONE_SECONDS if is_small else 0)
     waiting = deque(left)
     while waiting and (workers == 1 or len(waiting) == 1 or time.monotonic() < alone_until):
         number = waiting.popleft()
