@@ -4,7 +4,8 @@
    limits walk FILE [N]      a tar of tars by one pread of 512 + 4,096 bytes a member
    limits link FOLDER DEST   link(2) of every file two folders down
    limits copy FOLDER DEST   sendfile(2) of every file two folders down
-   limits tee FOLDER DEST N  read(2) of every file two folders down, gathered in 1 MiB, and write(2) to each of N files
+   limits tee FOLDER DEST N  read(2) of every file two folders down, gathered in 1 MiB, and write(2) to each of N
+                             files, which fsync(2) puts on the disk at the end
    The first two by N threads, each of which takes a class at a time: N requests to the disk at once. Where N is given,
    files are said to be read at random, that no page is read ahead.
    Each prints {"seconds": s, "units": n}. */
@@ -178,6 +179,8 @@ int main(int argc, char **argv) {
     if (reads) by_threads(argv[2], argc > 3 ? atoi(argv[3]) : 1);
     else folders(argv[2], 2, "");
     flush();
+    for (int i = 0; i < n_outs; i++)
+        if (fsync(outs[i])) die(dest);
     clock_gettime(CLOCK_MONOTONIC, &ended);
     printf("{\"seconds\": %.6f, \"units\": %ld}\n",
            ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9, (long)units);

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from tests.benchmarks import scaling, timed
 from tests.benchmarks.peers import asking
@@ -76,31 +77,66 @@ def build_index_unprobed(index: str, *sources: str) -> Callable[[], int]:
     return build_index(index, *sources, probe=False)
 
 
-def index_boxes(n: str, index: str, *sources: str) -> Callable[[], int]:
+def index_boxes(n: str, index: str, *sources: str, workers: int | None = None) -> Callable[[], int]:
     """An index of `n` annotations, on disk."""
     import imagenet_tools
 
     def work() -> int:
-        rows = imagenet_tools.build_index(sources, index).rows
+        rows = imagenet_tools.build_index(sources, index, workers=workers).rows
         return int(n) if rows.get("boxes", 0) + rows.get("unused_boxes", 0) >= int(n) else 0
 
     return work
 
 
+# A twin is replaced in this process alone, so these works have no workers.
+
+
+class _Nothing:
+    """Stands for a function that finds nothing to do."""
+
+    def __init__(self) -> None:
+        self.called = False
+
+    def __call__(self, *_: object) -> None:
+        self.called = True
+
+
+def _without(name: str, module: ModuleType, work: Callable[[], int]) -> Callable[[], int]:
+    """Return the work without a function of a module; it has 0 units if it never asks for this function."""
+    nothing = _Nothing()
+    setattr(module, name, nothing)
+
+    def work_without() -> int:
+        units = work()
+        return units if nothing.called else 0
+
+    return work_without
+
+
+def build_index_alone(index: str, *sources: str) -> Callable[[], int]:
+    """Index tars in one process."""
+    import imagenet_tools
+
+    return lambda: imagenet_tools.build_index(sources, index, workers=1).rows["images"]
+
+
 def build_index_one_by_one(index: str, *sources: str) -> Callable[[], int]:
-    """Index tars with each member read by itself: without images.batch."""
+    """The same, each member read by itself: without images.batch."""
     from imagenet_tools.images.batch import tar_batch
 
-    tar_batch.read_members = lambda *_: None  # type: ignore[assignment]
-    return build_index(index, *sources)
+    return _without("read_members", tar_batch, build_index_alone(index, *sources))
+
+
+def index_boxes_alone(n: str, index: str, *sources: str) -> Callable[[], int]:
+    """Index `n` annotations in one process."""
+    return index_boxes(n, index, *sources, workers=1)
 
 
 def index_boxes_by_expat(n: str, index: str, *sources: str) -> Callable[[], int]:
-    """Index `n` annotations, each read by expat: without the pattern of the published shape."""
+    """The same, each read by expat: without the pattern of the published shape."""
     from imagenet_tools.annotations import annotation
 
-    annotation.parse_published_shape = lambda _: None  # type: ignore[assignment]
-    return index_boxes(n, index, *sources)
+    return _without("parse_published_shape", annotation, index_boxes_alone(n, index, *sources))
 
 
 # ---- backends
