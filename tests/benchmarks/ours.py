@@ -114,17 +114,24 @@ def _without(name: str, module: ModuleType, work: Callable[[], int]) -> Callable
 
 
 def build_index_alone(index: str, *sources: str) -> Callable[[], int]:
-    """Index tars in one process."""
+    """Index images in one process."""
     import imagenet_tools
 
     return lambda: imagenet_tools.build_index(sources, index, workers=1).rows["images"]
 
 
 def build_index_one_by_one(index: str, *sources: str) -> Callable[[], int]:
-    """The same, each member read by itself: without images.batch."""
+    """Index tars in one process, each member read by itself: without images.batch."""
     from imagenet_tools.images.batch import tar_batch
 
     return _without("read_members", tar_batch, build_index_alone(index, *sources))
+
+
+def build_folders_one_by_one(index: str, *sources: str) -> Callable[[], int]:
+    """Index class folders in one process, each file opened and read by itself."""
+    from imagenet_tools.images import batch
+
+    return _without("_is_plain", batch, build_index_alone(index, *sources))
 
 
 def index_boxes_alone(n: str, index: str, *sources: str) -> Callable[[], int]:

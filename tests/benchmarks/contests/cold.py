@@ -19,6 +19,7 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
     return [
         _contest(data, scratch, "index a tar of class tars, from a cold page cache", "walk", data.nested),
         _contest(data, scratch, "index class folders, from a cold page cache", "stat", data.folders),
+        _twin_of_folders(data, scratch),
         _contest(
             data, scratch, "index a tar of class tars of small images, from a cold page cache", "walk", data.whole
         ),
@@ -31,6 +32,22 @@ def contests(data: Data, scratch: Path) -> list[Contest]:
             )
         ),
     ]
+
+
+def _twin_of_folders(data: Data, scratch: Path) -> Contest:
+    """Return the contest of files that are read together, with those that are read one by one."""
+    ours, twin = (
+        runs.ours(scratch, work, runs.index(scratch), data.folders.parent, cold=(data.folders,))
+        for work in ("build_index_alone", "build_folders_one_by_one")
+    )
+    peers = {"ours, one by one": twin}
+    return Contest(
+        "index class folders, from a cold page cache, one process",
+        "images",
+        ours,
+        peers,
+        aims={"ours, one by one": Aim(1.5)},
+    )
 
 
 def _contest(data: Data, scratch: Path, work: str, limit: str, source: Path, latency_ms: int = 0) -> Contest:
