@@ -35,8 +35,12 @@ _RENAME_NOREPLACE = 1
 
 
 def partial_of(path: Path) -> Path:
-    """Return the folder beside a path in which an index or an export is made: <path>.partial."""
-    return path.with_name(f"{path.name}.partial")
+    """Return the folder beside a path in which an index or an export is made: <path>.partial.
+
+    That of a link is beside what it leads to, so that writers by several names of one index lock the same folder.
+    """
+    real = path.resolve() if path.is_symlink() else path
+    return real.with_name(f"{real.name}.partial")
 
 
 @contextmanager
@@ -267,7 +271,7 @@ def explain_full_disk(dest: Path) -> Iterator[None]:
             raise
         message = (
             f"{error.filename or dest}: {error.strerror}. What is finished is kept in "
-            f"{dest.with_name(dest.name + '.partial')}: make room, and run the same command again to go on."
+            f"{partial_of(dest)}: make room, and run the same command again to go on."
         )
         raise ImagenetToolsError(message) from error
 

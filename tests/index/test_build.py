@@ -362,6 +362,19 @@ def test_a_second_builder_is_told_of_the_first(sample: Path, tmp_path: Path) -> 
         build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index")
 
 
+def test_a_second_builder_is_told_of_the_first_that_calls_the_index_by_a_link(sample: Path, tmp_path: Path) -> None:
+    build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index")
+    (tmp_path / "home").mkdir()
+    link = tmp_path / "home" / "link.index"
+    link.symlink_to(tmp_path / "x.index")
+    (tmp_path / "x.index.partial").mkdir()
+    with lock(tmp_path / "x.index.partial" / "lock"), pytest.raises(ExistsError, match=f"process {os.getpid()}"):
+        build([sample / "ILSVRC2012_img_val.tar"], link)
+    build([sample / "ILSVRC2012_img_train.tar"], link)
+    assert imagenet_tools.open_index(tmp_path / "x.index").n_images == 182
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "x.index"]
+
+
 def test_fresh_forgets_what_the_index_held(sample: Path, tmp_path: Path) -> None:
     build([sample / "ILSVRC2012_img_train.tar"], tmp_path / "x.index")
     build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index", fresh=True)
