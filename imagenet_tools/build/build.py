@@ -30,7 +30,7 @@ from imagenet_tools.images.image_rows import HEAD
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk, place_of, url_of
 from imagenet_tools.storage.executors import in_executor
-from imagenet_tools.storage.files import explain_full_disk, lock, publish_folder
+from imagenet_tools.storage.files import clear_locked, explain_full_disk, lock, publish_folder
 from imagenet_tools.storage.processes import in_processes
 from imagenet_tools.storage.shares import Share, write_command
 from imagenet_tools.store import layout
@@ -165,13 +165,14 @@ def build_index(
             n_images={source.name: sum(unit.n_images for unit in source.units) for source in sources},
             by_hash=by_hash,
         )
-        manifest, problems = merge(stage)
+        with closing(stage):
+            manifest, problems = merge(stage)
         manifest.tables["glosses"] = _write_glosses(home, glosses) if glosses else stage.old_entries("glosses")
         manifest = write_sources(home, manifest, sources)
         layout.write_manifest(home, manifest)
         if not exists:
             publish_folder(home, index)
-        shutil.rmtree(staging)
+        clear_locked(staging)
         if progress:
             progress("merging", 1, 1)
     n_units = _count_states(results, like=like is not None) | {"removed": len(old_units.keys() - unit_keys)}

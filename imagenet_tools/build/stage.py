@@ -97,6 +97,12 @@ class Stage:
         connection.register("dropped_units", pa.table({"unit": pa.array(self.dropped, pa.int64())}))
         return connection
 
+    def close(self) -> None:
+        """Close the connection, and unmap the parts, which a network file system cannot remove before."""
+        self._waiting.clear()
+        if "_connection" in self.__dict__:
+            self._connection.close()
+
     def has_rows(self, *tables: str) -> bool:
         """Return True if a new part or the old index has rows of one of these tables."""
         return bool(self.old_entries(*tables)) or any(

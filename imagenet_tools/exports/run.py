@@ -46,7 +46,16 @@ from imagenet_tools.exports.writer import SinkOutput
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import Remote, is_remote, on_disk
 from imagenet_tools.storage.executors import in_executor
-from imagenet_tools.storage.files import explain_full_disk, lock, partial_of, publish_folder, refuse_taken, write_whole
+from imagenet_tools.storage.files import (
+    LOCK,
+    clear_locked,
+    explain_full_disk,
+    lock,
+    partial_of,
+    publish_folder,
+    refuse_taken,
+    write_whole,
+)
 from imagenet_tools.storage.processes import in_processes, prepare_workers
 from imagenet_tools.storage.shares import refuse_running
 
@@ -155,10 +164,11 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
     """
     partial = unfinished_folder(plans, dest)
     work_folder = partial / WORK
-    with lock(work_folder / "lock"):
+    with lock(work_folder / LOCK):
         check_state(partial, plans, dest)
         yield partial
-        shutil.rmtree(work_folder)
+        clear_locked(work_folder)
+    work_folder.rmdir()
     if is_remote(dest):
         shutil.rmtree(partial)
     else:
@@ -173,11 +183,17 @@ def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
         message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
         raise ExistsError(message)
     work_folder = partial / WORK
-    if partial.exists() and not work_folder.exists() and any(partial.iterdir()):
-        message = f"{partial} exists and is not half of an export. Remove it, or name another place."
-        raise ExistsError(message)
+    if partial.exists() and not work_folder.exists():
+        _refuse_others(partial)
     (work_folder / _DONE).mkdir(parents=True, exist_ok=True)
     return partial
+
+
+def _refuse_others(partial: Path) -> None:
+    """Refuse a folder with other files, such as those of an export that another process is about to publish."""
+    if any(path.name != WORK for path in partial.iterdir()):
+        message = f"{partial} exists and is not half of an export. Remove it, or name another place."
+        raise ExistsError(message)
 
 
 def _refuse_place(plans: Sequence[Plan], dest: Path) -> None:
@@ -205,6 +221,7 @@ def check_state(partial: Path, plans: Sequence[Plan], dest: Path) -> None:
         )
     path, text = partial / WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
     if not path.exists():
+        _refuse_others(partial)
         write_whole(path, text.encode())
     elif path.read_text() != text:
         message = f"{partial} is half of another export. Remove it if nobody needs it, or name another place."

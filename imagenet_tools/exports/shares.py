@@ -25,7 +25,7 @@ from imagenet_tools.selection import lock as locks
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.storage.buckets import on_disk
-from imagenet_tools.storage.files import explain_full_disk, lock, partial_of
+from imagenet_tools.storage.files import LOCK, explain_full_disk, lock, partial_of
 from imagenet_tools.storage.shares import Share, read_command, write_command
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def make_shard(
     folder = partial / WORK
     with explain_full_disk(on_disk(dest)), shard.locked(folder):
         begin_workers(plans, workers, executor)
-        with lock(folder / "lock", waits=True):
+        with lock(folder / LOCK, waits=True):
             write_command(folder, _command(plans, folder))
             check_state(partial, plans, dest)
             jobs = make_jobs(plans, partial, dest)

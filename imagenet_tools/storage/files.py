@@ -29,6 +29,8 @@ _DEEP_KEY = re.compile(r"(?<![\w-])(?:[\w-]++\s*+\.\s*+){100}")
 _MAX_TOML_DEPTH = 12  # nested tables and lists: more than any file of this package has
 _WORKERS_END_SECONDS = 10.0  # time that the workers of a killed process may take to end
 
+LOCK = "lock"  # name of the file that the one writer of a folder holds as a lock
+
 # Arguments of renameat2(2).
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -313,6 +315,21 @@ def lock(path: Path, *, waits: bool = False) -> Iterator[None]:
         if _is_named(fd, path):
             path.unlink()
         os.close(fd)
+
+
+def clear_locked(folder: Path) -> None:
+    """Remove what is in a folder, except the lock file that this process holds.
+
+    NFS and FUSE rename an open file that is removed, and remove it when it is closed. Until then its folder stays, so
+    the folder of a lock is removed after the lock was given back.
+    """
+    import shutil
+
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _holder_name(process: int | str) -> str:

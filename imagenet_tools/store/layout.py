@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools import __version__, schema
 from imagenet_tools.errors import NoIndexError
 from imagenet_tools.storage.buckets import refuse_url
-from imagenet_tools.storage.files import fsync_folder, inside, lock, partial_of, whole, write_whole
+from imagenet_tools.storage.files import LOCK, fsync_folder, inside, lock, partial_of, whole, write_whole
 from imagenet_tools.storage.shares import Share, refuse_running
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def staged(index: Path, shard: Share | None = None) -> Iterator[Path]:
     staging = partial_of(index)
     staging.mkdir(parents=True, exist_ok=True)
     try:
-        with shard.locked(staging) if shard else lock(staging / "lock"):
+        with shard.locked(staging) if shard else lock(staging / LOCK):
             if shard is None:
                 refuse_running(staging)
             yield staging

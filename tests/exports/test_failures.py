@@ -15,6 +15,7 @@ from imagenet_tools.index import Index
 from imagenet_tools.storage.files import lock
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import content
+from tests.network_disk import keep_open_files
 from tests.parameters import short_list
 from tests.waiting import PATIENCE, until
 
@@ -43,6 +44,21 @@ def test_a_partial_folder_that_is_not_ours_is_left_alone(odd: Index, tmp_path: P
             imagenet_tools.export(odd.select(), tmp_path / name, to="image_folder")
     assert (tmp_path / "a.partial" / "mine").read_text() == (tmp_path / "c.partial").read_text() == "mine"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_export_to_a_network_disk_is_published(odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_open_files(monkeypatch)
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder", workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert not (tmp_path / "x" / ".work").exists()
+
+
+def test_an_export_that_is_about_to_be_published_is_not_written_into(odd: Index, tmp_path: Path) -> None:
+    work = tmp_path / "x.partial" / ".work"  # its folder .work is removed when nobody holds its lock
+    work.mkdir(parents=True)
+    (tmp_path / "x.partial" / "train").mkdir()
+    with pytest.raises(ExistsError, match="is not half of an export"):
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="image_folder", workers=1)
 
 
 def test_two_exports_to_one_place_do_not_mix(odd: Index, tmp_path: Path) -> None:

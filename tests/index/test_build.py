@@ -25,6 +25,7 @@ from imagenet_tools.errors import ExistsError, SourceError, UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.storage.files import lock
 from tests.conftest import OFFICIAL, Extracted
+from tests.network_disk import keep_open_files
 from tests.parameters import short_list
 from tests.read_back import images_of, read_all
 
@@ -373,6 +374,14 @@ def test_a_second_builder_is_told_of_the_first_that_calls_the_index_by_a_link(sa
     build([sample / "ILSVRC2012_img_train.tar"], link)
     assert imagenet_tools.open_index(tmp_path / "x.index").n_images == 182
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "x.index"]
+
+
+def test_an_index_on_a_network_disk_leaves_nothing_beside_it(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_open_files(monkeypatch)
+    build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.index"]
 
 
 def test_fresh_forgets_what_the_index_held(sample: Path, tmp_path: Path) -> None:
