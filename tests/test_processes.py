@@ -369,6 +369,20 @@ def test_nothing_more_is_begun_when_no_more_is_asked_for(tmp_path: Path) -> None
     assert not any(alive(int(process)) for _, process in begun)
 
 
+def first_or_endless(task: tuple[Path, int]) -> None:
+    leave_a_mark(task)
+    if task[1]:
+        time.sleep(10 * PATIENCE)
+
+
+def test_workers_that_may_be_killed_are_not_waited_for(tmp_path: Path) -> None:
+    tasks = [(tmp_path, number) for number in range(4)]
+    with closing(in_processes(first_or_endless, tasks, 2, may_kill=True)) as results:
+        next(results)
+        assert until(lambda: len(list(tmp_path.iterdir())) == 2)
+    assert not any(alive(int(path.name.partition("-")[2])) for path in tmp_path.iterdir())
+
+
 # The first worker interrupts its driver as soon as it is there, when the driver is about to start the next one.
 INTERRUPT = """
 import multiprocessing, sys

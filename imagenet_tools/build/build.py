@@ -325,6 +325,7 @@ def _results(
             rest,
             workers or cores,
             threads=1 if workers else max(_MAX_UNITS_AT_ONCE // cores, 1),
+            may_kill=True,  # a unit may take an hour, and its part appears whole or not at all
             modules=modules,
             meanwhile=lambda task: workers is None and _is_small(task.unit),
             wait_for=ahead.wait_for,

@@ -117,6 +117,19 @@ class _WorkerProcess(ForkServerProcess):
 
 
 class WorkerContext(ForkServerContext):
-    """The context for ProcessPoolExecutor."""
+    """The context for ProcessPoolExecutor, which knows the processes of its pool."""
 
-    Process = _WorkerProcess
+    def __init__(self) -> None:
+        super().__init__()
+        self._processes: list[_WorkerProcess] = []
+
+    def Process(self, *arguments: Any, **keywords: Any) -> _WorkerProcess:  # type: ignore[override]  # noqa: N802
+        """Return a new process of the pool, which is not started."""
+        self._processes.append(_WorkerProcess(*arguments, **keywords))
+        return self._processes[-1]
+
+    def kill(self) -> None:
+        """Kill all processes of the pool that were started."""
+        for process in self._processes:
+            if process.pid is not None:
+                process.kill()

@@ -82,7 +82,9 @@ class _Worker:
 
         from imagenet_tools.storage.fork_server import WorkerContext
 
-        self.pool = ProcessPoolExecutor(1, WorkerContext(), initializer=_begin_worker, initargs=self._arguments)
+        context = WorkerContext()
+        self.pool = ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=self._arguments)
+        self.kill = context.kill
         self.size = 1  # batches that it may hold
         self.held: dict[int, int] = {}  # the number of the first task of each batch, and its tasks
 
@@ -99,6 +101,7 @@ def in_processes(
     threads: int = 1,
     begin: Callable[[], None] | None = None,
     stop: Callable[[], None] | None = None,
+    may_kill: bool = False,
     modules: Sequence[str] = (),
     meanwhile: Callable[[_Task], bool] | None = None,
     wait_for: Callable[[int], None] = lambda number: None,
@@ -120,6 +123,7 @@ def in_processes(
             If it is more than 1, `work` must be safe to call from several threads.
         begin: A function that each worker calls once, before its first task.
         stop: A function that the driver calls when the results are abandoned, to end the tasks that are running.
+        may_kill: Kill the workers when the results are abandoned. Otherwise the tasks that are running are waited for.
         modules: Modules that the fork server imports, so that no worker has to.
         meanwhile: A function that returns True for a task that the driver may compute while the workers start. They
             take about 0.3 s; without it the driver waits.
@@ -154,10 +158,12 @@ def in_processes(
     except BaseException:
         if stop is not None:
             stop()
-        raise
-    finally:
         if starter.is_alive():
             starter.join()
+        for worker in pool if may_kill else ():
+            worker.kill()
+        raise
+    finally:
         for worker in pool:
             worker.pool.shutdown(cancel_futures=True)
 
