@@ -129,7 +129,8 @@ def _read_footer(path: Path) -> Part | None:
             footer = file.read(length)
     except (OSError, OverflowError):  # the file is shorter than its length says
         return None
-    if zlib.crc32(footer) != int.from_bytes(tail[8:], "little"):
+    # A power cut may leave a part of zeros: an empty footer with the right checksum.
+    if not footer or zlib.crc32(footer) != int.from_bytes(tail[8:], "little"):
         return None
     content = json.loads(footer)
     if "crc32" not in content:
