@@ -13,7 +13,7 @@ from imagenet_tools.images import probe as probing
 from imagenet_tools.images.jpeg import ImageFacts, reader_of
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
-from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, stem_parts
+from imagenet_tools.wordnet.wnid import hashes32, photo_of, shares_names, split_of_copy, stem_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -206,9 +206,12 @@ class ImageRows(UnitRows):
                 reason = f"the name says {name_wnid}, the folder {wnid}; the folder's is kept, "
                 reason += f"unless it is in {name_wnid} too"
                 self.problem("class_differs", file, reason, member, stem)
-            # ILSVRC names images by their class in its training set only.
-            known_split = "train" if self._is_ilsvrc and number is not None else None
-            return wnid or name_wnid, split or known_split
+            # A copy of an official image, "ILSVRC2012_val_00000293 (1)", has the same pixels.
+            name_split = split_of_copy(stem) if number is None and self._is_release else None
+            if name_split is None:
+                # ILSVRC names images by their class in its training set only.
+                known_split = "train" if self._is_ilsvrc and number is not None else None
+                return wnid or name_wnid, split or known_split
         is_labelled = self._bundled and (year, name_split) == ("2012", "val")
         official = labels.validation_wnid(stem) if is_labelled else None
         if split is not None and not self._is_ilsvrc and (split != "train" or self._is_resplit):
@@ -220,7 +223,7 @@ class ImageRows(UnitRows):
         if wnid is not None and official is not None and wnid != official and not self._has_superclasses:
             reason = f"the folder says {wnid}, the official ground truth {official}"
             self.problem("label_contradiction", file, reason, member, stem)
-        return wnid or official, name_split
+        return wnid or name_wnid or official, name_split
 
     def full(self) -> bool:
         """Return True when the rows should be handed on."""

@@ -18,6 +18,8 @@ WNID = re.compile(r"n\d{8}")
 # Every release of ImageNet keeps these stems, so that a stem names one photograph in all of them. A wnid with other
 # text behind it (n01491361_tiger_shark) tells the class, but names no photograph.
 _STEM = re.compile(r"(n\d{8})_(?:(\d+)|.*)|ILSVRC(20\d\d)_(train|val|test)_\d{8}", re.DOTALL)
+# An official name inside another one, as copying makes it: "ILSVRC2012_val_00000293 (1)".
+_OFFICIAL_COPY = re.compile(r"ILSVRC20\d\d_(train|val|test)_\d{8}", re.IGNORECASE)
 _SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")  # of the files of images
 _OTHER_STEM = (None, None, None, None)
 
@@ -93,6 +95,17 @@ def official_split(stem: str) -> tuple[str, str] | None:
     """Return (year, split) of an ILSVRC stem such as ILSVRC2012_val_00000001, or None."""
     _, _, year, split = stem_parts(stem)
     return (year, split) if year is not None and split is not None else None
+
+
+def split_of_copy(stem: str) -> str | None:
+    """Return the split of an official name that is a part of a stem, in any case; None if there is none.
+
+    Example:
+        >>> split_of_copy("ILSVRC2012_val_00000293 (1)")
+        'val'
+    """
+    match = _OFFICIAL_COPY.search(stem)
+    return match[1].lower() if match else None
 
 
 def keeps_imagenet_name(stem: str) -> bool:

@@ -460,6 +460,20 @@ def test_a_validation_image_in_a_training_folder_stays_validation(extracted: Ext
     assert index.sql(f"SELECT split, wnid FROM images WHERE image_id = '{stem}'").fetchall() == [("val", wnid)]
 
 
+@pytest.mark.parametrize(
+    "name", ["ILSVRC2012_val_00000020 (1)", "ilsvrc2012_val_00000020", "n02123045_ILSVRC2012_val_00000020"]
+)
+def test_a_copy_of_a_validation_image_in_a_training_folder_is_of_no_training_split(
+    name: str, extracted: Extracted, tmp_path: Path
+) -> None:
+    shutil.copytree(extracted.train, tmp_path / "train")
+    shutil.copy(extracted.val / "ILSVRC2012_val_00000020.JPEG", tmp_path / "train" / "n02123045" / f"{name}.JPEG")
+    report = build([tmp_path], tmp_path / "x.index")
+    assert report.problems == {"other_name": 1, "split_differs": 1}
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    assert index.sql("SELECT image_id, wnid FROM images WHERE split <> 'train'").fetchall() == [(name, "n02123045")]
+
+
 def test_a_validation_image_in_the_folder_of_another_class_is_an_error_that_names_it(
     extracted: Extracted, tmp_path: Path
 ) -> None:
