@@ -67,6 +67,7 @@ def find_sources(
         _refuse_unnamed(path, detections, dataset)
         if dataset is not None:
             detections = [replace(detection, dataset=dataset, readings=()) for detection in detections]
+        _refuse_names(path, detections)
         root, inside = (path, ".") if path.is_dir() else (path.parent, path.name)
         source = Source(
             _name(root, inside, [*known, *sources]),
@@ -91,6 +92,16 @@ def _refuse_unnamed(path: Path, detections: Sequence[Detection], dataset: str | 
         example = f"such as --dataset {unnamed.dataset}" if unnamed.dataset not in RELEASES else "a new one"
         said = f"--dataset {dataset} cannot be checked" if dataset else "nothing says which data set this is"
         raise SourceError(f"{path}: found {unnamed.evidence}; {said}. Name it: --dataset NAME, {example}.")
+
+
+def _refuse_names(path: Path, detections: Sequence[Detection]) -> None:
+    """Raise SourceError if a source, such as somebody's shards, names its data set as no file can be called."""
+    for detection in detections:
+        if detection.holds and not _DATASET.fullmatch(detection.dataset):
+            raise SourceError(
+                f"{url_of(path)}: its files call their data set {detection.dataset!r}; expected lower-case letters, "
+                "digits, '.', '_' and '-'. Name it: --dataset NAME."
+            )
 
 
 def _refuse_moved(source: Source, known: Sequence[Source]) -> None:

@@ -108,7 +108,9 @@ def _row_values(columns: Sequence[pa.ChunkedArray]) -> list[RowValues]:
     texts = [None if name is None else str(name) for name in names]
     if len(others) == len(ExportedRow._fields):
         exported = [
-            ExportedRow(*map(str, values)) if None not in values else None for values in zip(*others, strict=True)
+            row if None not in values and is_wnid(row.wnid) else None
+            for values in zip(*others, strict=True)
+            for row in (ExportedRow(*map(str, values)),)
         ]
         return [RowValues(name, None, row) for name, row in zip(texts, exported, strict=True)]
     labels = others[0] if others else [None] * len(texts)

@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -306,6 +307,25 @@ def test_names_of_classes_are_read_if_each_means_one_synset(
     index = imagenet_tools.open_index(tmp_path / "x.index")
     assert {wnid for (wnid,) in index.sql("SELECT wnid FROM images").fetchall()} == wnids
     assert index.sql("SELECT min(image_id) FROM images").fetchall() == [("train-0000_0",)]
+
+
+def test_a_column_wnid_that_holds_words_is_not_that_of_an_export(extracted: Extracted, tmp_path: Path) -> None:
+    data = min(extracted.data.values())
+    rows = [
+        {
+            "image": {"bytes": data, "path": f"{stem}.JPEG"},
+            "dataset": "mine",
+            "image_id": stem,
+            "photo": stem,
+            "wnid": word,
+        }
+        for stem, word in [("n02123045_1", "tabby"), ("n02123045_2", "../x"), ("n02123045_3", "n02123045")]
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train-00000-of-00001.parquet")
+    scanned = scan(tmp_path)
+    assert {stem: row["wnid"] for stem, row in scanned.images.items()} == dict.fromkeys(
+        ("n02123045_1", "n02123045_2", "n02123045_3"), "n02123045"
+    )
 
 
 def test_other_parquet_files_are_not_claimed(index: Index, tmp_path: Path) -> None:

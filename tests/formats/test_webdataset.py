@@ -266,6 +266,18 @@ def test_keys_that_are_numbers_are_named_by_the_filename_in_the_json(extracted: 
     assert {row["member"] for row in scanned.images.values()} == {f"{key}.jpeg" for key, _ in samples}
 
 
+@pytest.mark.parametrize("name", ["../../../outside", "it's", "My Set"])
+def test_a_data_set_that_somebodys_json_names_becomes_part_of_no_path(name: str, tmp_path: Path) -> None:
+    facts = {"dataset": name, "image_id": "n01440764_1", "photo": "n01440764_1", "wnid": "n01440764"}
+    (tmp_path / "shards").mkdir()
+    form.write_shard(tmp_path / "shards" / "0.tar", [("1", {"jpg": jpeg(), "json": json.dumps(facts).encode()})])
+    with pytest.raises(SourceError, match=r"its files call their data set .* Name it: --dataset NAME"):
+        imagenet_tools.build_index(tmp_path / "shards", tmp_path / "x.index", workers=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shards"]
+    report = imagenet_tools.build_index(tmp_path / "shards", tmp_path / "x.index", dataset="mine", workers=1)
+    assert report.rows["images"] == 1
+
+
 def test_a_shard_of_one_class_is_read_by_one_form_alone(extracted: Extracted, tmp_path: Path) -> None:
     stems = [stem for stem in train(extracted) if stem.startswith("n02085620")]
     form.write_shard(tmp_path / "train-000000.tar", [form.sample_1k(stem, extracted.data[stem]) for stem in stems])
