@@ -12,6 +12,7 @@ from imagenet_tools.build.survey import detect, units_in, what_is
 from imagenet_tools.catalogue.releases import RELEASES
 from imagenet_tools.errors import SourceError, UsageError
 from imagenet_tools.storage.buckets import exists, is_remote, place_of, url_of
+from imagenet_tools.storage.files import errors_named
 from imagenet_tools.store.sources import Source
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ def find_sources(
         path = place_of(given)
         if class_names is not None and is_remote(path):
             raise UsageError(f"--class-names: it names class folders, and found the URL {url_of(path)}.")
-        detections, ignored = (
-            detect(path, readers, with_exports=dataset is not None)
-            if class_names is None
-            else ([named_source(path, class_names)], list[str]())
-        )
+        with errors_named(path):
+            detections, ignored = (
+                detect(path, readers, with_exports=dataset is not None)
+                if class_names is None
+                else ([named_source(path, class_names)], list[str]())
+            )
         if not detections:
             raise SourceError(
                 f"{url_of(path)} is not recognised: it is {what_is(path)}.\nExpected class folders called by wnids, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imagenet_tools.build.parts import part_counts, part_path, write_part
 from imagenet_tools.images.image_rows import UnitRows, is_image_name
 from imagenet_tools.storage.buckets import Remote, is_remote
+from imagenet_tools.storage.files import errors_named
 from imagenet_tools.storage.processes import MAX_DEATHS
 from imagenet_tools.store.in_bucket import file_copy
 from imagenet_tools.store.sources import UnitRecord
@@ -55,6 +56,11 @@ class UnitResult(NamedTuple):
 
 def work(task: Task) -> UnitResult:
     """Scan one unit into its part, unless the part exists or the index has the unit."""
+    with errors_named(task.unit.path):
+        return _work(task)
+
+
+def _work(task: Task) -> UnitResult:
     unit, known = _on_disk(task.unit), task.known
     state, size, mtime_ns = _state(unit)
     fingerprint = _fingerprint(unit, state)

@@ -279,6 +279,17 @@ def explain_full_disk(dest: Path) -> Iterator[None]:
 
 
 @contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """Name a path in an OSError that has none, as that of a read through a descriptor on a failing disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
 def lock(path: Path, *, waits: bool = False) -> Iterator[None]:
     """Hold a lock file during the block; wait for another holder only if `waits`.
 

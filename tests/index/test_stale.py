@@ -78,6 +78,18 @@ def interrupted(*arguments: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("module", ["build.find", "build.unit_work"])
+def test_a_tar_of_a_failing_disk_is_named(
+    module: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")  # as os.pread() raises it: without a path
+
+    monkeypatch.setattr(f"imagenet_tools.{module}.{'detect' if module == 'build.find' else '_state'}", fail)
+    with pytest.raises(OSError, match=r"Input/output error: '.*ILSVRC2012_img_val\.tar'"):
+        build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index")
+
+
 def test_an_annotation_that_could_not_be_read_once_is_read_by_the_next_build(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
