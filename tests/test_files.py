@@ -366,6 +366,16 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "master").read_bytes() == b"master"
 
 
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))  # Lustre that is mounted without flock
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    text = rf"{tmp_path}/lock cannot be locked: .*the option flock"
+    with pytest.raises(ImagenetToolsError, match=text), files.lock(tmp_path / "lock"):
+        pass
+
+
 def _count_up(folder: str, tries: int) -> int:
     done = 0
     counter = Path(folder, "counter")

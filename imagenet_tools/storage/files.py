@@ -29,6 +29,9 @@ _DEEP_KEY = re.compile(r"(?<![\w-])(?:[\w-]++\s*+\.\s*+){100}")
 _MAX_TOML_DEPTH = 12  # nested tables and lists: more than any file of this package has
 _WORKERS_END_SECONDS = 10.0  # time that the workers of a killed process may take to end
 
+# Errors of flock(2) on a file system that was mounted without locks.
+_WITHOUT_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP})
+
 LOCK = "lock"  # name of the file that the one writer of a folder holds as a lock
 
 # Arguments of renameat2(2).
@@ -298,6 +301,7 @@ def lock(path: Path, *, waits: bool = False) -> Iterator[None]:
 
     Raises:
         ExistsError: Another process, which the message names, holds the lock.
+        ImagenetToolsError: The file system has no locks.
     """
     deadline = time.monotonic() + _WORKERS_END_SECONDS
     while True:
@@ -312,9 +316,15 @@ def lock(path: Path, *, waits: bool = False) -> Iterator[None]:
                 continue
             message = f"{path.parent} is being written by {holder} ({path}). Wait until that has ended, and try again."
             raise ExistsError(message) from None
-        except OSError:
+        except OSError as error:
             os.close(fd)
-            raise
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
+            message = (
+                f"{path} cannot be locked: {error.strerror}. Expected a file system with locks, which keep two writers "
+                "apart. Name another place, or have this one mounted with them (Lustre: with the option flock)."
+            )
+            raise ImagenetToolsError(message) from error
         if _is_named(fd, path):
             break
         os.close(fd)  # its holder removed it in between
