@@ -7,7 +7,7 @@ manifest is written last, so that an index in a bucket is complete as soon as it
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from imagenet_tools.store.layout import MANIFEST, read_manifest, remove_unlisted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagenet_tools.store.layout import FileEntry
+    from imagenet_tools.store.layout import FileEntry, Manifest
 
 _ETAGS = ".etags.json"  # in a copy: the ETag of each file that is compared
 
@@ -87,9 +87,11 @@ def copy(index: Path, folder: Path) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     etags = _read_etags(folder)
-    old = read_manifest(folder) if (folder / MANIFEST).exists() else None
+    old: Manifest | None = None
+    with suppress(NoIndexError):  # there is no copy yet, or one of an index of another version
+        old = read_manifest(folder)
     try:
-        etag = Remote(str(index / MANIFEST)).download(folder / MANIFEST, etags.get(MANIFEST))
+        etag = Remote(str(index / MANIFEST)).download(folder / MANIFEST, etags.get(MANIFEST) if old else None)
     except FileNotFoundError:
         message = f"No index at {url_of(index)}: found no {MANIFEST}. Expected the URL that `build-index -o` wrote to."
         raise NoIndexError(message) from None

@@ -181,6 +181,16 @@ def test_an_index_is_built_asked_and_added_to(
     assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
 
 
+def test_a_copy_that_another_version_made_is_no_hindrance(
+    sample: Path, memory: s3.Memory, gate: s3.Gate, tmp_path: Path
+) -> None:
+    imagenet_tools.build_index(sample / VAL, "s3://lab/x.index", workers=1)
+    Index.open("s3://lab/x.index")
+    copy = tmp_path / "cache" / "read" / "s3" / "lab" / "x.index" / "manifest.json"
+    copy.write_text(re.sub(r'"schema": \d+', '"schema": 1', copy.read_text()))
+    assert Index.open("s3://lab/x.index").n_images == 52
+
+
 def test_of_two_builds_at_once_one_is_told(
     sample: Path, memory: s3.Memory, gate: s3.Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
