@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-_MIN_COLUMN_CHARS = 8  # a table with narrower columns is printed as blocks
+# A table with narrower columns is printed as blocks.
+_MIN_CUT_CHARS = 8
+_MIN_WRAPPED_CHARS = 12
 _MAX_HTML_ROWS = 20  # of a table in a notebook
 
 # Names of columns whose numbers identify something, or place it: ids, class numbers, offsets, hashes.
@@ -111,24 +113,25 @@ class TextLayout(NamedTuple):
     widths: list[int]
     right: list[bool]
     identifier: list[bool]  # numbers that identify: without ',' between thousands
-    cut: bool = False  # cut wider texts
+    wider: Literal["keep", "cut", "wrap"] = "keep"  # what happens to texts that are wider than their column
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None = None) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None = None, cut: bool = False) -> str:
     """Return rows as aligned text, with numbers to the right.
 
-    Texts, never numbers, are cut to make lines fit in `width`. If that is not enough, each row becomes a block with
-    one line a column.
+    Texts, never numbers, go on in the next line of their column to make lines fit in `width`; with `cut` they are cut.
+    If that is not enough, each row becomes a block that begins a line for each column.
     """
     if not rows:
         return "  ".join(map(cell, head)) + "\n(no rows)"
     layout = layout_of(head, rows)
-    if width is None or _fit(layout, width):
-        return "\n".join(aligned(head, rows, layout._replace(cut=True)))
-    indent = max(map(len, head))
+    if width is None or _fit(layout, width, least=_MIN_CUT_CHARS if cut else _MIN_WRAPPED_CHARS):
+        return "\n".join(aligned(head, rows, layout._replace(wider="cut" if cut else "wrap")))
+    indent = max(map(len, head)) + 2
+    room = None if cut else max(width - indent, _MIN_WRAPPED_CHARS)
     return "\n\n".join(
         "\n".join(
-            f"{name:{indent}}  {cell(value, identifier=identifier)}"
+            f"{name:{indent}}" + f"\n{'':{indent}}".join(_wrapped(cell(value, identifier=identifier), room))
             for name, value, identifier in zip(head, row, layout.identifier, strict=True)
         )
         for row in rows
@@ -156,13 +159,28 @@ def aligned(head: Sequence[str], rows: Iterable[Sequence[object]], layout: TextL
 
 
 def _line(row: Iterable[object], layout: TextLayout) -> str:
-    parts = []
+    """Return the line of a row; several lines if texts are wrapped."""
+    columns: list[list[str]] = []
     for value, width, right, identifier in zip(row, layout.widths, layout.right, layout.identifier, strict=True):
         text = cell(value, identifier=identifier)
-        if layout.cut and not right and len(text) > width:
+        if layout.wider == "cut" and not right and len(text) > width:
             text = text[: max(0, width - 3)] + "..."[:width]
-        parts.append(text.rjust(width) if right else text.ljust(width))
-    return "  ".join(parts).rstrip()
+        lines = _wrapped(text, width) if layout.wider == "wrap" and not right else [text]
+        columns.append([line.rjust(width) if right else line.ljust(width) for line in lines])
+    blank = [" " * width for width in layout.widths]
+    return "\n".join(
+        "  ".join(lines[n] if n < len(lines) else space for lines, space in zip(columns, blank, strict=True)).rstrip()
+        for n in range(max(map(len, columns)))
+    )
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    """Return the lines of a text, at least one; without a width, the text as it is."""
+    if width is None or len(text) <= width:
+        return [text]
+    import textwrap  # only narrow terminals need it
+
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
 
 
 def cell(value: object, *, identifier: bool = False) -> str:
@@ -184,13 +202,13 @@ def cell(value: object, *, identifier: bool = False) -> str:
     return printable(" ".join(str(value).split("\n")))
 
 
-def _fit(layout: TextLayout, width: int) -> bool:
-    """Narrow the widest text columns until a line fits in `width`; return False if one gets too narrow to read."""
+def _fit(layout: TextLayout, width: int, *, least: int) -> bool:
+    """Narrow the widest text columns until a line fits in `width`; return False if one gets narrower than `least`."""
     room = width - 2 * (len(layout.widths) - 1)
     texts = [n for n, right in enumerate(layout.right) if not right]
     while sum(layout.widths) > room:
         widest = max(texts, key=layout.widths.__getitem__, default=None)
-        if widest is None or layout.widths[widest] <= _MIN_COLUMN_CHARS:
+        if widest is None or layout.widths[widest] <= least:
             return False
         layout.widths[widest] -= 1
     return True

@@ -57,7 +57,7 @@ def command(a: str, b: str, by: str | None, limit: int) -> int:
         click.echo(f"nothing differs, by {result.by}")
     else:
         counts = [(kind, n, _MEANINGS[kind]) for kind, n in result.counts.items()]
-        print_table(("difference", "count", "meaning"), counts, fit=False)
+        print_table(("difference", "count", "meaning"), counts)
         click.echo()
         examples = [(example.what, example.key, example.a, example.b) for example in result.some]
         print_table(("difference", "of", "a", "b"), [tuple(map(_text, row)) for row in examples])

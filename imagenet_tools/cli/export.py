@@ -199,7 +199,7 @@ def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
     size = f"{'about ' if plan.options.resize else ''}{count_of(counts.bytes(), 'byte')}"
     verb, place = ("holds", result.path) if result else ("would hold", dest)
     click.echo(f"{url_of(place)}: {verb} {images} of {classes}{boxes}, {size}, as {plan.target}")
-    print_table(SPLIT_HEAD, counts.split_rows(), fit=False)
+    print_table(SPLIT_HEAD, counts.split_rows())
     if result is None:
         click.echo()
         print_steps(plan.selection, notes=False)  # the hazards hold the notes
@@ -213,7 +213,7 @@ def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
 
 def _print_reasons(head: tuple[str, ...], counts: Mapping[str, int], reasons: Mapping[str, str]) -> None:
     click.echo()
-    print_table(head, [(code, n, reasons[code]) for code, n in counts.items()], fit=False)
+    print_table(head, [(code, n, reasons[code]) for code, n in counts.items()])
 
 
 def _print_costs(cost: dict[str, Any]) -> None:

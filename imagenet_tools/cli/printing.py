@@ -52,9 +52,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, fit: bool = True) -> None:
-    """Print a table. On a terminal, `fit` cuts long texts to its width."""
-    click.echo(table(head, rows, width=terminal_columns() if fit else None))
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, cut: bool = False) -> None:
+    """Print a table. On a terminal, long texts are wrapped to fit its width; with `cut` they are cut."""
+    click.echo(table(head, rows, width=terminal_columns(), cut=cut))
 
 
 def steps_json(selection: Selection) -> list[dict[str, object]]:
@@ -64,7 +64,7 @@ def steps_json(selection: Selection) -> list[dict[str, object]]:
 
 def print_steps(selection: Selection, *, notes: bool = True) -> None:
     """Print how many images each step of a selection keeps and leaves out, and why; `notes` go to stderr."""
-    print_table(STEP_HEAD, [step.cells() for step in selection.steps()], fit=False)
+    print_table(STEP_HEAD, [step.cells() for step in selection.steps()])
     if notes:
         print_notes(selection)
 

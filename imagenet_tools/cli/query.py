@@ -178,15 +178,15 @@ def _print_schema() -> None:
         return
     for name, (meaning, columns) in schema.TABLES.items():
         click.echo(f"{name}: {meaning}")
-        print_table(("column", "type", "meaning"), columns, fit=False)
+        print_table(("column", "type", "meaning"), columns)
         click.echo()
-    print_table(("macro", "meaning"), list(query.MACROS.items()), fit=False)
+    print_table(("macro", "meaning"), list(query.MACROS.items()))
 
 
 def _show(answer: Answer) -> None:
     """Print the first rows on a terminal."""
     rows = list(islice(answer.rows, _SHOWN + 1))
-    print_table(answer.columns, rows[:_SHOWN])
+    print_table(answer.columns, rows[:_SHOWN], cut=True)
     if len(rows) > _SHOWN:
         note(f"Only the first {_SHOWN} rows are shown; --format csv gives them all, LIMIT fewer.")
 

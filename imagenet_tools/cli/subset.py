@@ -110,7 +110,7 @@ def _print_counts(selection: Selection) -> None:
     """Print images and classes by split, and a note about classes without images in a split."""
     counts, wnids = selection.counts(), selection.wnids()
     rows = [(split, sum(images.values()), len(images)) for split, images in counts.items()]
-    print_table(("split", "images", "classes"), rows, fit=False)
+    print_table(("split", "images", "classes"), rows)
     for split, images in counts.items():
         empty = [wnid for wnid in wnids if wnid not in images]
         if empty and selection.choice.split.by != "classes":
