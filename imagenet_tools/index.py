@@ -44,7 +44,7 @@ def pin(index: Store, path: str | Path) -> Selection:
 def _explained(word: Word) -> str:
     """Return the lines of a docstring that explain a word."""
     value = word.kind if "|" in word.kind else word.metavar
-    text = f"{word.keyword}{f' ({value})' if value else ''}: {word.help[0].upper()}{word.help[1:]}."
+    text = f"{word.keyword}{f' ({value})' if value else ''}: {word.sentence}"
     return textwrap.fill(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 

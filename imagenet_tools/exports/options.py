@@ -167,4 +167,4 @@ def with_export_options(function: _Function) -> _Function:
 
 def _sentence(word: Word) -> str:
     choices = f" One of {word.kind.replace('|', ', ')}." if "|" in word.kind else ""
-    return f"{word.help[0].upper()}{word.help[1:]}.{choices}"
+    return word.sentence + choices

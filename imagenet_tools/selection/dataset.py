@@ -71,7 +71,6 @@ def dataset(
     are left out are counted in `left_out` of the result.
 
     Args:
-        selection: The images.
         split: The name of one of its splits.
         transform: Is applied to the image. It does not change boxes.
         target_transform: Is applied to the label.

@@ -11,8 +11,10 @@ applies it (steps.py, classes.py or query.py). The flags, the recipe, `Index.sel
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
@@ -51,6 +53,18 @@ class Word(NamedTuple):
     def key(self) -> str:
         """Return the key in a recipe: the keyword without a final '_', and `by` for split, in the table [split]."""
         return "by" if self.keyword == "split" else self.keyword.rstrip("_")
+
+    @property
+    def sentence(self) -> str:
+        """Return the help as a sentence for Python, with the keyword in place of each flag."""
+        text = re.sub(r"--([a-z-]+)", lambda found: f"{_keyword(found[1])}=", self.help)
+        return f"{text[0].upper()}{text[1:]}."
+
+
+def _keyword(name: str) -> str:
+    """Return the Python keyword of a flag's name."""
+    keyword = name.replace("-", "_")
+    return f"{keyword}_" if iskeyword(keyword) else keyword
 
 
 def word_field(section: str, form: ValueForm, metavar: str, help_text: str, *, default: object = None) -> Any:
@@ -241,8 +255,8 @@ class ExportWords:
         "what classes are called: wnid, lemma (made unique), a file of `wnid name` lines, or listed: as the published "
         "list of --superclasses calls them, which also gives coco its category ids", default="")
     layout: str = _option("text", "flat|tree|FILE",
-        "image_folder: class folders side by side, or nested as the hierarchy is: each synset below WordNet's first "
-        "hypernym, or by a file of `classes tree`", default="flat")
+        "class folders of `image_folder` side by side, or nested as the hierarchy is: each synset below WordNet's "
+        "first hypernym, or by a file of `classes tree`", default="flat")
     empty_classes: str = _option("keep|drop", "",
         "folders of classes without images in a split; a loader that finds fewer folders numbers classes otherwise",
         default="keep")
@@ -256,7 +270,8 @@ class ExportWords:
     fit: str = _option("short|long|exact", "", "the side that --resize means, or both", default="short")
     crop: str = _option("center|none", "", "cut the middle square out of each resized image", default="none")
     quality: int = _option("number", "N", "JPEG quality of re-encoded images, 1 to 100", default=90)
-    side: int | None = _option("number", "N", "downsampled: the side of its square images in pixels: 8, 16, 32 or 64")
+    side: int | None = _option("number", "N",
+        "the side of the square images of `downsampled`, in pixels: 8, 16, 32 or 64")
     repair: tuple[str, ...] = _option("texts", "RULE,..",
         "repair images that need it: cmyk and png become RGB JPEG, eoi ends a JPEG, exif turns the pixels")
     field: tuple[str, ...] = _option("texts", "KEY=COLUMN",

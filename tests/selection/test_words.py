@@ -61,7 +61,7 @@ def test_help_of_select_explains_every_word() -> None:
     text = " ".join((inspect.getdoc(Index.select) or "").split())
     for word in SELECTION:
         assert f" {word.keyword}" in text
-        assert f": {word.help[0].upper()}{word.help[1:]}." in text
+        assert f": {word.sentence}" in text
 
 
 def test_a_keyword_that_is_no_word_is_a_type_error(index: Index) -> None:
@@ -82,7 +82,8 @@ def test_help_of_export_explains_every_word() -> None:
     for function in (imagenet_tools.export, imagenet_tools.plan_export):
         text = inspect.getdoc(function) or ""
         for word in EXPORT:
-            assert f"    {word.keyword}: {word.help[0].upper()}{word.help[1:]}" in text
+            assert f"    {word.keyword}: {word.sentence}" in text
+        assert "a table joined by with_=" in text and " --" not in text
 
 
 def test_every_word_has_a_key_of_its_own_in_a_recipe() -> None:
