@@ -145,7 +145,8 @@ def pages() -> Iterator[str]:
 
 def _opening(path: Path) -> str:
     """Return the first sentence of a page below its title."""
-    paragraph = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL).split("\n\n")[1]
+    text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL)
+    paragraph = re.split(r"\n{2,}", text)[1]
     sentence = re.split(r"(?<=\.)\s", " ".join(paragraph.split()))[0].rstrip(".:") + "."
     return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence)
 

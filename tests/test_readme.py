@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from data import make_pictures, make_readme
-from imagenet_tools import __version__, api
+from imagenet_tools import __version__, api, cli
 from imagenet_tools.selection.words import EXPORT, SELECTION
+from tests.cli.conftest import COMMANDS
 
 ROOT = make_readme.ROOT
 
@@ -28,6 +30,25 @@ def test_every_table_is_on_a_page() -> None:
     assert names == set(make_readme.TABLES)
 
 
+def test_every_page_has_a_first_sentence_for_programs() -> None:
+    lines = [line for line in make_readme.pages() if line.startswith("- ")]
+    assert len(lines) > 30
+    assert [line for line in lines if not re.search(r"\): \S.{20,}\.$", line)] == []
+
+
+def test_the_page_of_words_names_every_command_that_takes_them() -> None:
+    page = (make_readme.DOCS / "reference" / "selection.md").read_text()
+    named = page.partition("The flags work with ")[2].partition(". ")[0]
+    taking = [name for name in COMMANDS if {"under", "seed"} <= {param.name for param in _params(name)}]
+    assert re.findall(r"`([\w-]+)`", named) == taking
+
+
+def _params(name: str) -> list[click.Parameter]:
+    command = cli.group.get_command(click.Context(cli.group), name)
+    assert command is not None
+    return command.params
+
+
 def test_a_mark_without_its_other_is_an_error(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- forms: written by data/make_readme.py -->\n| a |\n<!-- end of targets -->\n")
@@ -45,3 +66,9 @@ def test_the_reference_has_every_format_and_every_word() -> None:
 
 def test_the_citation_has_the_version_of_the_package() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_first_notebook_leads_to_all_others() -> None:
+    notebooks = ROOT / "notebooks"
+    first = (notebooks / "quickstart.ipynb").read_text()
+    assert all(f"({path.name})" in first for path in notebooks.glob("*.ipynb") if path.stem != "quickstart")
