@@ -134,4 +134,6 @@ def _print_totals(report: Report, shard: str | None) -> None:
     if report.problems:
         codes = ", ".join(f"{n:,} {code}" for code, n in report.problems.items())
         note(f"{count_of(sum(report.problems.values()), 'problem')}: {codes}")
-        note('List them with: imagenet-tools query "SELECT code, source, file, image_id, reason FROM problems"')
+        is_default = Path(report.index).absolute() == default_index().absolute()
+        named = "" if is_default else f"-i {shlex.quote(url_of(report.index))} "
+        note(f'List them with: imagenet-tools {named}query "SELECT code, source, file, image_id, reason FROM problems"')

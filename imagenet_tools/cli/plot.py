@@ -14,7 +14,7 @@ _KINDS = ("tree", "classes", "sizes", "aspect", "boxes", "splits", "problems")
 
 
 @options.make_command("plot")
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.option("--by", metavar="COLUMN", default="images", help="The areas of a tree: images, boxes, or a column.")
 @options.output_file_option
 @options.selection_options

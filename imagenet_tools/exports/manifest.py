@@ -215,17 +215,18 @@ def _read_records(job: Job) -> tuple[dict[str, list[list[str]]], dict[str, dict[
 def _hazards(undecodable: Sequence[str], endless: Sequence[str], cut: Sequence[str]) -> Iterator[str]:
     """Yield what went wrong with images, by their names."""
     if undecodable:
-        yield f"{count_of(len(undecodable), 'image')} could not be decoded, and left out: see manifest.json"
+        n = len(undecodable)
+        yield f"{count_of(n, 'image')} could not be decoded, and {are(n)} not in the export: manifest.json says why"
     if endless:
         yield (
             f"{count_of(len(endless), 'image')} without FF D9 at the end: copied, not linked ({_first(endless)}). "
-            "Ultralytics rewrites such files, or drops them where they are cut short. --repair eoi ends them"
+            "Ultralytics rewrites such files, or drops those that are cut short. --repair eoi ends such files"
         )
     if cut:
         yield (
             f"{count_of(len(cut), 'image')} {are(len(cut))} cut inside the picture ({_first(cut)}), and not changed: "
-            "Pillow stops at them with an error, and so does each loader that uses it. --exclude FILE leaves them out; "
-            "manifest.json names them"
+            "Pillow stops there with an error, and so does each loader that uses it. manifest.json has the names, and "
+            "--exclude FILE leaves out the images of a list"
         )
 
 

@@ -301,10 +301,13 @@ def test_no_command_at_all_shows_the_help(run: Run) -> None:
 
 def test_3_problems_are_counted_and_strictly_they_fail(run: Run, sample: Path, tmp_path: Path) -> None:
     """The test of the demo has exit code 3."""
-    boxes = str(sample / "ILSVRC2012_bbox_train_v2.tar.gz")
-    ran = run("build-index", boxes, "-o", str(tmp_path / "a.index"), "--strict")
+    boxes, index = str(sample / "ILSVRC2012_bbox_train_v2.tar.gz"), tmp_path / "an index"
+    ran = run("build-index", boxes, "-o", str(index), "--strict")
     assert ran.code == 1 and "1 problem: 1 xml_no_object" in ran.err
     assert "1 xml_no_object" not in ran.out
+    hint = shlex.split(ran.err.partition("List them with: ")[2])
+    assert hint[:3] == ["imagenet-tools", "-i", str(index)]
+    assert "xml_no_object" in run(*hint[1:]).out
 
 
 def test_4_what_exists_is_kept(run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images that are cut inside the picture: a data set raises or skips, an export says that Pillow stops at them."""
+"""Images that are cut inside the picture: a data set raises or skips, an export says that Pillow stops there."""
 
 import gc
 import io
@@ -195,7 +195,7 @@ def test_an_export_holds_a_cut_image_and_says_that_pillow_stops_at_it(
     plan = imagenet_tools.export(index.select(), tmp_path / "x", to=target, workers=1)
     assert plan.images() == 10
     root = tmp_path / "x" / "image_folder" if "," in target else tmp_path / "x"
-    (note,) = [text for text in plan.hazards if "Pillow stops at them" in text]
+    (note,) = [text for text in plan.hazards if "Pillow stops there" in text]
     assert note.startswith(f"4 images are cut inside the picture ({', '.join(ALL_CUT)})")
     assert json.loads((root / "manifest.json").read_text())["cut"] == ALL_CUT
     (found, *_) = imagenet_tools.check(root, index=index, read_data=True)
