@@ -18,7 +18,7 @@ from imagenet_tools.errors import ImagenetToolsError
 from imagenet_tools.images.probe import probe
 from imagenet_tools.schema import arrow_schema
 from imagenet_tools.storage import blob
-from imagenet_tools.store.layout import read_manifest
+from imagenet_tools.store.layout import damaged, read_manifest
 from imagenet_tools.store.sources import read_sources
 
 if TYPE_CHECKING:
@@ -99,8 +99,11 @@ def _rows_by_unit(like: Path, units: set[int]) -> dict[int, dict[str, list[pa.Ta
     tables: dict[int, dict[str, list[pa.Table]]] = {}
     for table, part_table in _TABLES.items():
         for path in manifest.paths(like, table):
-            # Without partitioning=None a folder such as lab=3 in the path would become a column.
-            rows = pq.read_table(path, filters=pc.field("unit").isin(keys), partitioning=None).sort_by("unit")
+            try:
+                # Without partitioning=None a folder such as lab=3 in the path would become a column.
+                rows = pq.read_table(path, filters=pc.field("unit").isin(keys), partitioning=None).sort_by("unit")
+            except (pa.ArrowException, OSError) as error:
+                raise damaged(like, f"its table {table} cannot be read: {error}") from error
             start = 0
             for count in rows["unit"].combine_chunks().value_counts().to_pylist() if rows.num_rows else []:
                 unit_rows = rows.slice(start, count["counts"])

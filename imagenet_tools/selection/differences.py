@@ -12,8 +12,8 @@ from imagenet_tools.catalogue import given_lists, image_lists, releases, terms
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection import lock, recipe, steps
 from imagenet_tools.storage.buckets import refuse_url
-from imagenet_tools.store.connection import add_image_lists, quoted, read_files
-from imagenet_tools.store.layout import MANIFEST, read_manifest
+from imagenet_tools.store.connection import add_image_lists, files_of, quoted, read_files
+from imagenet_tools.store.layout import MANIFEST
 from imagenet_tools.text import are, count_of, html_of
 from imagenet_tools.wordnet import wordnet
 from imagenet_tools.wordnet.wnid import keeps_imagenet_name
@@ -289,7 +289,7 @@ def _images_sql(text: str, kind: str) -> str:
             f"(SELECT dataset, image_id, image_id AS photo, wnid, split, NULL AS length "
             f"FROM read_parquet({quoted(str(ids))}))"
         )
-    paths = read_manifest(Path(text)).paths(Path(text).absolute(), "images")
+    paths = files_of(Path(text)).get("images")
     if not paths:
         raise UsageError(f"{text}: the index has no images.")
     files = ", ".join(quoted(str(path)) for path in paths)
@@ -336,11 +336,7 @@ def _photos(text: str) -> pa.Table:
 def _indexes(a: str, b: str, kinds: tuple[str, str]) -> dict[str, list[Path]]:
     """Return the files of the table problems by side, of the sides that are indexes."""
     sides = zip("ab", (a, b), kinds, strict=True)
-    return {
-        side: read_manifest(Path(text)).paths(Path(text).absolute(), "problems")
-        for side, text, kind in sides
-        if kind == "index"
-    }
+    return {side: files_of(Path(text)).get("problems", []) for side, text, kind in sides if kind == "index"}
 
 
 def _bytes_differ(stores: Iterable[Store], key: str) -> bool:

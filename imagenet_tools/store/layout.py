@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,7 @@ def read_manifest(folder: Path) -> Manifest:
     if content.get("format") != _FORMAT or content.get("schema") != schema.VERSION:
         raise NoIndexError(
             f"{path} is of format {content.get('format')!r}, schema {content.get('schema')!r}; expected {_FORMAT!r}, "
-            f"schema {schema.VERSION}. Build the index again with this version: `imagenet-tools build-index --fresh`."
+            f"schema {schema.VERSION}. Build the index again with this version: {_again(folder)}"
         )
     try:
         tables = {table: [FileEntry(**entry) for entry in files] for table, files in content["tables"].items()}
@@ -160,9 +161,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _unreadable(path: Path, reason: object) -> NoIndexError:
     return NoIndexError(
-        f"{path} cannot be read: {reason}. Copy the index again, or build it again: `imagenet-tools build-index "
-        "--fresh`."
+        f"{path} cannot be read: {reason}. Copy the index again, or build it again from all its sources: "
+        f"{_again(path.parent)}"
     )
+
+
+def _again(folder: Path) -> str:
+    """Return the command that builds an index again."""
+    return f"imagenet-tools build-index PATH... -o {shlex.quote(str(folder))} --fresh"
 
 
 def software() -> dict[str, str]:
@@ -308,7 +314,7 @@ def damaged(folder: Path, problem: str) -> NoIndexError:
     """Return the error of an index with a missing or damaged file."""
     return NoIndexError(
         f"The index {folder} is damaged; {problem}. Copy it again, or build it again from all its sources: "
-        f"imagenet-tools build-index PATH... -o {folder} --fresh"
+        f"{_again(folder)}"
     )
 
 

@@ -1,6 +1,7 @@
 """diff: two indexes, locks, recipes or lists, and nothing where they are the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.catalogue import image_lists, lists, releases
 from imagenet_tools.cli import run
-from imagenet_tools.errors import UsageError
+from imagenet_tools.errors import NoIndexError, UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.selection.differences import Differences, differences
 from imagenet_tools.wordnet import hierarchy
@@ -36,6 +37,16 @@ def test_images_that_are_there_alone_or_of_another_class_or_split_are_named(tmp_
         ("only_b", "n02086079 pekinese.n.01", None, 2),
     ]
     assert differences(str(a), str(a)).counts == differences(str(a), str(a), by="wnid").counts == {}
+
+
+def test_a_damaged_index_is_an_error_that_says_so(index: Index, tmp_path: Path) -> None:
+    damaged = tmp_path / "cut.index"
+    shutil.copytree(index.path, damaged)
+    images = next((damaged / "images").glob("*train*.parquet"))
+    images.write_bytes(images.read_bytes()[:100])
+    for by in (None, "wnid", "bytes"):
+        with pytest.raises(NoIndexError, match=f"{damaged} is damaged; its table images cannot be read: "):
+            differences(str(damaged), str(index.path), by=by)
 
 
 def test_locks_recipes_and_lists_are_compared(index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

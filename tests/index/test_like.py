@@ -129,3 +129,13 @@ def test_what_is_no_index_cannot_be_like(here: Path, tmp_path: Path) -> None:
     with pytest.raises(NoIndexError, match="No index at"):
         build([here / VAL], tmp_path / "x.index", like=tmp_path)
     assert not (tmp_path / "x.index").exists()
+
+
+def test_a_damaged_index_cannot_be_like(here: Path, index: Index, tmp_path: Path) -> None:
+    like = tmp_path / "like.index"
+    shutil.copytree(index.path, like)
+    images = next((like / "images").glob("*train*.parquet"))
+    images.write_bytes(images.read_bytes()[:100])
+    with pytest.raises(NoIndexError, match="is damaged; its table images cannot be read: "):
+        build([here / TRAIN], tmp_path / "x.index", like=like)
+    assert not (tmp_path / "x.index").exists()
