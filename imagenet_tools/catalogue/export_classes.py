@@ -98,8 +98,9 @@ def _names_from_list(listed: Mapping[str, Category], wnids: Sequence[str]) -> di
 def _names_from_file(path: Path, wnids: Sequence[str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        message = f"--names {path}: {error.strerror}. Expected wnid, lemma, listed, or a file of `wnid name` lines."
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"byte {error.start} is no UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        message = f"--names {path}: {found}. Expected wnid, lemma, listed, or a file of `wnid name` lines."
         raise UsageError(message) from error
     pairs = [line.split(None, 1) for line in lines]
     names = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}

@@ -13,7 +13,7 @@ import click
 
 from imagenet_tools.cli import DONE, PROBLEMS, options
 from imagenet_tools.cli.printing import note, print_notes, terminal_columns
-from imagenet_tools.errors import UnknownSynsetError, UsageError
+from imagenet_tools.errors import FormatError, UnknownSynsetError, UsageError
 from imagenet_tools.selection.words import SELECTION
 from imagenet_tools.text import count_of
 
@@ -92,7 +92,10 @@ def _image(target: str, recipe: Path | None) -> Image.Image | None:
 
     words = options.chosen_words()
     if Path(target).is_file():
-        picture = upright(Path(target).read_bytes(), least=SMALL_PIXELS)
+        try:
+            picture = upright(Path(target).read_bytes(), least=SMALL_PIXELS)
+        except FormatError as error:
+            raise FormatError(f"{target}: {error}") from error
     else:
         index = options.open_index()
         try:

@@ -113,6 +113,8 @@ def load(path: Path) -> dict[str, Any]:
 
 def parse(table: Mapping[str, Any], path: Path) -> Recipe:
     """Return the recipe that the values of a file make; without a key `format` it has format 1. See read."""
+    if not table:  # a file that was cut to nothing would choose every image
+        raise UsageError(f"{path}: found nothing in it; expected a recipe, as `subset FILE.toml` writes it.")
     if repr(table.get("format", FORMAT)) != str(FORMAT) or "kind" in table:  # repr: neither true nor 1.0 is 1
         kind = f", kind {table['kind']!r}" if "kind" in table else ""
         raise UsageError(f"{path}: found format {table.get('format')!r}{kind}; expected a recipe of format {FORMAT}.")

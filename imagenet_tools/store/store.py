@@ -424,8 +424,8 @@ class Store:
             sets = ", ".join(sorted(row[0] for row in rows))
             found = f"{len(rows)} data sets have an image {image_id} ({sets})" if rows else f"No image {image_id}"
             raise UsageError(
-                f"{found} in {url_of(self.path)}. Expected the id of one image, such as n01440764_10026; name its data "
-                "set with dataset=."
+                f"{found} in {url_of(self.path)}. Expected the id of one image, such as n01440764_10026, or with its "
+                "data set ilsvrc2012/n01440764_10026."
             )
         return self.image_of(*rows[0])
 

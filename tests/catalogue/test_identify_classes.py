@@ -139,6 +139,8 @@ def test_what_is_no_list_for_a_command_is_refused(tmp_path: Path) -> None:
             given_lists.read_list(str(path), str)
     with pytest.raises(UsageError, match="no such file"):
         given_lists.read_list("none.txt", str)
+    with pytest.raises(UsageError, match=r"it is a folder\. Expected a published list"):
+        given_lists.read_list(str(tmp_path), str)
     with pytest.raises(UsageError, match="coco80 are categories"):
         given_lists.read_list("coco80", str)
 

@@ -212,7 +212,7 @@ def test_show_says_what_is_wrong(run: Run, odd: Index, tmp_path: Path) -> None:
         (("show", "no_such_image"), 2, "Nor is it a synset"),
         (("show", "ILSVRC2012_val_00000020", "--under", "dog"), 2, "Found --under beside the image"),
         (("show", "dog", "--without", "dog"), 2, "Found no image in the selection"),
-        (("show", str(broken)), 1, "cannot be decoded"),
+        (("show", str(broken)), 1, f"{broken}: No image: found 700 bytes whose pixels cannot be decoded"),
         (("-i", str(odd.path), "show", f"{BEAGLE}_4"), 1, "web page"),
     ):
         ran = run(*arguments)

@@ -149,6 +149,9 @@ def test_names_from_a_file_are_unique_without_regard_to_case_and_no_folder_shows
     names.write_text("n01440764 crane\nn02012849 Crane\nn02102040 Spaniel\n")
     with pytest.raises(UsageError, match="would both be"):
         imagenet_tools.plan_export(odd.select(), to="image_folder", names=str(names))
+    names.write_bytes(b"n01440764 tench\nn02012849 cr\xe4ne\n")
+    with pytest.raises(UsageError, match=r"names\.txt: byte 28 is no UTF-8\. Expected wnid, lemma"):
+        imagenet_tools.plan_export(odd.select(), to="image_folder", names=str(names))
 
 
 def test_superclasses_carry_their_members_and_boxes(odd: Index, tmp_path: Path) -> None:

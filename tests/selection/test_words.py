@@ -86,6 +86,14 @@ def test_help_of_export_explains_every_word() -> None:
         assert "a table joined by with_=" in text and " --" not in text
 
 
+@pytest.mark.parametrize("text", ["", "# all words were removed\n"])
+def test_an_empty_file_is_no_recipe_of_every_image(index: Index, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"x\.toml: found nothing in it; expected a recipe"):
+        imagenet_tools.subset(path, index)
+
+
 def test_every_word_has_a_key_of_its_own_in_a_recipe() -> None:
     keys = [(word.section, word.key) for word in SELECTION]
     assert len(set(keys)) == len(keys)
