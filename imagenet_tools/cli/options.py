@@ -191,7 +191,7 @@ def word_options(words: Iterable[Word], heading: str) -> Callable[[Function], Fu
                 word.keyword,
                 cls=HeadedOption,
                 heading=heading,
-                is_flag=word.kind == "flag",
+                is_flag=True if word.kind == "flag" else None,  # click takes no value that begins with - if it is False
                 multiple=word.kind in ("texts", "pairs"),
                 type=int if word.kind == "number" else click.Choice(word.kind.split("|")) if "|" in word.kind else None,
                 metavar=word.metavar or None,

@@ -260,6 +260,8 @@ def _class_hazards(plan: Plan) -> Iterator[str]:
 
 def _order_hazards(plan: Plan) -> Iterator[str]:
     shuffle, writes = plan.options.shuffle, plan.writes
+    if plan.options.shard_size is not None and writes.shard_bytes is None:
+        yield f"--shard-size changes nothing: {plan.target} has no shards"
     if shuffle != "none" and not writes.ordered:
         yield f"--shuffle changes nothing: {plan.target} has no order of images"
     elif shuffle == "full" and writes.holds_bytes:

@@ -62,3 +62,12 @@ def test_every_word_is_typed_as_it_is_said_in_python(run: Run, index: Index, tmp
 def flags(keyword: str, texts: list[str]) -> list[str]:
     flag = BY_KEYWORD[keyword].flag
     return [part for text in texts for part in (flag, text)] or [flag]
+
+
+def test_a_value_may_begin_with_a_dash_and_must_be_there(run: Run) -> None:
+    ran = run("info", "--where", "-1 < n_boxes", "--seed", "-1")
+    assert (ran.code, ran.err) == (0, "")
+    for words in (("--under",), ("--where",), ("--limit",)):
+        ran = run("info", *words)
+        assert ran.code == 2 and f"Option '{words[0]}' requires an argument." in ran.err
+    assert "--limit -3: expected a whole number above 0" in run("info", "--limit", "-3").err

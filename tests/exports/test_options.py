@@ -91,9 +91,10 @@ def _changes(values: list[str]) -> int:
     return sum(one != other for one, other in itertools.pairwise(values))
 
 
-def test_a_shuffle_that_nobody_would_see_is_said(index: Index) -> None:
-    plan = imagenet_tools.plan_export(index.select(), to="image_folder", shuffle="full")
+def test_an_option_that_nobody_would_see_is_said(index: Index) -> None:
+    plan = imagenet_tools.plan_export(index.select(), to="image_folder", shuffle="full", shard_size="1GB")
     assert "--shuffle changes nothing: image_folder has no order of images" in plan.hazards
+    assert "--shard-size changes nothing: image_folder has no shards" in plan.hazards
 
 
 @pytest.mark.usefixtures("sharded")
