@@ -71,7 +71,8 @@ def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator
         raise UsageError(
             f"--classes {text}: {predictions.name} is scored by the folders of {aligned.folders.name}. Leave it out."
         )
-    target = target_of(text, aligned.classes)
+    # The masked figure needs all classes of the model, also those that are no label and in no row among the best.
+    target = target_of(text, tuple(dict.fromkeys((*aligned.classes, *aligned.numbering.wnids))))
     by_class = np.array([*(target.place_of.get(wnid, -1) for wnid in aligned.classes), -1])
     truth = by_class[aligned.truth]
     kept = truth >= 0

@@ -21,7 +21,7 @@ from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.evaluation.predictions import IMAGES, INDEX, TRUTH, WNIDS, N, logits, top5
 
-pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+long = pytest.mark.long  # proofs of the whole; the long suite has them
 
 RNG = np.random.default_rng(6)
 SOME = np.sort(RNG.permutation(N)[:4_000])
@@ -40,6 +40,7 @@ def scored(folder: Path, paths: list[str], scores: Any, **options: Any) -> dict[
     return model.measures
 
 
+@long
 @pytest.mark.parametrize("name", ["imagenet-a", "imagenet-r"])
 def test_200_classes_by_all_outputs_and_by_theirs(name: str, tmp_path: Path) -> None:
     wnids = lists.get(name).wnids
@@ -63,6 +64,7 @@ def test_200_classes_by_all_outputs_and_by_theirs(name: str, tmp_path: Path) -> 
         assert found["aurra"].value == pytest.approx(np.mean(shares), abs=1e-12)
 
 
+@long
 def test_folders_of_imagenet_v2(tmp_path: Path) -> None:
     truth = np.repeat(np.arange(1000), 2)
     scores = drawn(truth)
@@ -71,6 +73,7 @@ def test_folders_of_imagenet_v2(tmp_path: Path) -> None:
     assert "masked_top1" not in found
 
 
+@long
 @pytest.mark.parametrize("name", ["objectnet113", "imagenet-d"])
 def test_folders_of_several_classes(name: str, tmp_path: Path) -> None:
     listed = lists.get(name)
@@ -93,6 +96,7 @@ def test_folders_of_several_classes(name: str, tmp_path: Path) -> None:
     assert "hierarchical_top1" not in found and found["class_mean"].value > 0
 
 
+@long
 def test_a_few_hits_of_many_tell_the_numbering_of_hard_images_or_it_is_named(tmp_path: Path) -> None:
     wnids = lists.get("imagenet-a").wnids
     truth = np.array([INDEX[wnid] for wnid in wnids] * 10)
@@ -110,6 +114,7 @@ def test_a_few_hits_of_many_tell_the_numbering_of_hard_images_or_it_is_named(tmp
     assert model.measures["top1"].hits == (top[:, 0] == truth).sum()
 
 
+@long
 def test_outputs_for_images_of_no_class(tmp_path: Path) -> None:
     wnids = lists.get("imagenet-o").wnids
     truth = np.array([INDEX[wnid] for wnid in wnids] * 2)
@@ -131,6 +136,7 @@ def test_outputs_for_images_of_no_class(tmp_path: Path) -> None:
         scored(tmp_path, paths, scores, unknown=tmp_path / "o.npy")
 
 
+@long
 def test_two_models_of_folders_and_their_rows(tmp_path: Path) -> None:
     listed = lists.get("objectnet113")
     rows = [(category.name, INDEX[category.members[0]]) for category in listed.categories] * 10
@@ -150,6 +156,7 @@ def test_two_models_of_folders_and_their_rows(tmp_path: Path) -> None:
         imt.evaluate(tmp_path / "a.npz", classes="imagenette")
 
 
+@long
 def test_repeated_training_images_keep_their_names(tmp_path: Path) -> None:
     names = [f"{wnid}/{wnid}_{n}.JPEG" for wnid in WNIDS[:100] for n in range(5)]
     np.savez(tmp_path / "a.npz", path=np.array([*names, names[0]]), predicted=np.repeat(np.arange(101), 5)[:501])
@@ -160,6 +167,7 @@ def test_repeated_training_images_keep_their_names(tmp_path: Path) -> None:
 # ---- ImageNet-C
 
 
+@long
 def test_mean_corruption_error_of_published_errors() -> None:
     """ResNet-50's errors of the paper's table, and AlexNet's: 76.7 as Hendrycks and Dietterich publish it.
 
@@ -178,6 +186,7 @@ def test_mean_corruption_error_of_published_errors() -> None:
     assert mean_corruption_error(errors) is None
 
 
+@long
 def test_conditions_in_paths_and_in_names() -> None:
     assert condition_of("data/gaussian_noise/3/n01440764/ILSVRC2012_val_00000293.JPEG") == ("gaussian_noise", 3)
     assert condition_of("resnet50_snow-5.npy") == ("snow", 5)
@@ -185,6 +194,7 @@ def test_conditions_in_paths_and_in_names() -> None:
     assert condition_of("snow/n04228054/1.JPEG") is None and condition_of("resnet50") is None
 
 
+@long
 def test_corrupted_images(run: Run, tmp_path: Path) -> None:
     rows = np.sort(RNG.permutation(N)[:40])
     expected = {}
@@ -231,6 +241,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return path, scores
 
 
+@long
 @pytest.mark.parametrize("name", ["imagenette", "breeds-living17", "coco80"])
 def test_a_model_scored_by_a_list(name: str, outputs: tuple[Path, Any]) -> None:
     path, scores = outputs
@@ -246,6 +257,21 @@ def test_a_model_scored_by_a_list(name: str, outputs: tuple[Path, Any]) -> None:
     assert f"{name}_top5" in model.measures
 
 
+def test_the_masked_figure_of_few_rows_takes_the_best_of_all_outputs_of_the_list(tmp_path: Path) -> None:
+    """A class that is no label of a row, and among the best ten of none, can still be the best of the list's."""
+    target = class_maps.class_map("ilsvrc2012", "breeds-living17").target
+    rows = np.flatnonzero(target[TRUTH] >= 0)[:20]
+    scores = np.random.default_rng(5).normal(0, 1, (len(rows), 1000)).astype(np.float32)
+    scores[np.arange(len(rows)), TRUTH[rows]] += 1.5
+    found = scored(tmp_path, [IMAGES[row] for row in rows], scores, classes="breeds-living17", labels="ilsvrc2012")
+    columns = np.flatnonzero(target >= 0)
+    best = target[columns[scores[:, columns].argmax(axis=1)]]
+    one = found["breeds-living17_masked_top1"]
+    assert one.hits == (best == target[TRUTH[rows]]).sum() < len(rows)
+    assert f"the best of the {len(columns)} outputs" in one.convention
+
+
+@long
 def test_a_cut_and_a_file_of_classes(run: Run, outputs: tuple[Path, Any], tmp_path: Path) -> None:
     path, scores = outputs
     cut = imt.cut(k=6)
