@@ -191,10 +191,11 @@ def evaluate(
         model.measures.update(masked(one, aligned))
         if true is not None:
             model.measures.update(localisation(one, aligned, true))
-        for text in class_lists:
-            model.measures.update(by_list(text, one, aligned))
-        for labels in label_files:
-            model.measures.update(labels.measures(aligned))
+        for figures in (
+            *(by_list(text, one, aligned) for text in class_lists),
+            *(labels.measures(aligned) for labels in label_files),
+        ):
+            _add(model.measures, dict(figures))
         if unknown is not None:
             model.measures.update(_out_of_distribution(one, aligned, unknown))
         models.append(model)
@@ -205,6 +206,14 @@ def evaluate(
         for name, found in errors.items()
     )
     return Evaluation(tuple(models), tuple(pair for pair in pairs if pair.n), corruptions)
+
+
+def _add(measures: dict[str, Measure], more: dict[str, Measure]) -> None:
+    """Add figures that are named after a file or a list; UsageError if two have one name."""
+    for key, measure in more.items():
+        if measures.setdefault(key, measure) is not measure:
+            problem = f"two figures would be called {measure.name!r}"
+            raise UsageError(f"--truth, --classes: {problem}. Give the files different names.")
 
 
 def _clean_error(name: str, models: Sequence[ModelScores], *, is_alone: bool) -> float | None:

@@ -271,6 +271,16 @@ def test_the_masked_figure_of_few_rows_takes_the_best_of_all_outputs_of_the_list
     assert f"the best of the {len(columns)} outputs" in one.convention
 
 
+def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
+    scores = drawn(TRUTH[SOME[:50]])
+    (tmp_path / "other").mkdir()
+    for folder, wnid in ((tmp_path, WNIDS[TRUTH[SOME[0]]]), (tmp_path / "other", WNIDS[TRUTH[SOME[1]]])):
+        (folder / "mine.txt").write_text(f"{wnid}\n")
+    lists_of_classes = [str(tmp_path / "mine.txt"), str(tmp_path / "other" / "mine.txt")]
+    with pytest.raises(UsageError, match="two figures would be called 'mine, top-1'"):
+        scored(tmp_path, [IMAGES[row] for row in SOME[:50]], scores, classes=lists_of_classes, labels="ilsvrc2012")
+
+
 @long
 def test_a_cut_and_a_file_of_classes(run: Run, outputs: tuple[Path, Any], tmp_path: Path) -> None:
     path, scores = outputs
