@@ -9,7 +9,7 @@ csv                             the same labels in the files of "Flaws of ImageN
 imagenet_x_val_*_factor.jsonl   ImageNet-X: {"file_name": image, "class": index, factor: 0 or 1 ...}; the images of
                                 prototypical_paths.csv beside it are left out, as its authors do
 other tables                    an image a row and its valid labels: a list of class numbers, wnids or names, or a list
-                                of objects with one each; such as ReImageNet's reannotation.jsonl
+                                of objects with one each; such as ReImageNet's reannotation.jsonl; or a label a row
 
 Multilabel accuracy follows Shankar et al. (2020, "Evaluating machine accuracy on ImageNet"): problematic images are
 left out, a prediction is right if it is a correct or an unclear label, and the figure is the mean of the classes.
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imagenet_tools.catalogue import identify_classes, labels, lists
-from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS
+from imagenet_tools.catalogue import identify_classes, identify_labels, labels, lists
+from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS, ListNumbering
+from imagenet_tools.catalogue.user_files import LabelFile
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation import metrics
 from imagenet_tools.evaluation.files import stem_of
@@ -48,6 +49,7 @@ _LABEL_KEYS = (
     "labels", "label", "classes", "class", "wnids", "wnid", "proposed_labels", "reannotated_labels", "annotations",
     "objects",
 )  # fmt: skip
+_NUMBERING = ListNumbering("ilsvrc2012", 0)
 _NO_LABEL = "-1"  # ReImageNet's for an image of which its authors are not sure
 _AS_PUBLISHED = "as published: the best class is correct or unclear; problematic images left out; mean of classes"
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError)
@@ -217,8 +219,21 @@ def _of_rows(path: Path, rows: Any) -> LabelSets | Factors:
     label_key = next((key for key in _LABEL_KEYS if key in keys), None)
     if label_key is None:
         raise UsageError(f"{path}: found no column of labels in {', '.join(map(str, keys))}. {_EXPECTED}.")
-    sets = {stem_of(row[image_key]): _wnids(path, row[label_key]) for row in rows}
+    sets: dict[str, tuple[str, ...]] = {}
+    for row in rows:  # of an image with a row for each label, all labels are valid
+        image = stem_of(row[image_key])
+        sets[image] = sets.get(image, ()) + _wnids(path, row[label_key])
+    _refuse_other_numbers(path, sets)
     return LabelSets(path.stem, {image: wnids for image, wnids in sets.items() if wnids})
+
+
+def _refuse_other_numbers(path: Path, sets: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise UsageError if the official labels of the images say that another list numbers the labels."""
+    index = lists.index_of(_NUMBERING.space)
+    first = {image: index[wnids[0]] for image, wnids in sets.items() if wnids and wnids[0] in index}
+    found = identify_labels.find(LabelFile(np.array([*first.values()], np.int64), tuple(first)))
+    if found.numbering not in (None, _NUMBERING):
+        raise UsageError(f"{path}: {found.why} Expected numbers of {_NUMBERING}, wnids or names.")
 
 
 def _factors(path: Path, image_key: str, rows: list[dict[str, Any]]) -> Factors:

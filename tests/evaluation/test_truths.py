@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import imagenet_tools as imt
+from imagenet_tools.catalogue import lists
 from imagenet_tools.catalogue.labels import IMAGENET_X_FACTORS as FACTORS
 from imagenet_tools.errors import UsageError
 from tests.evaluation.predictions import IMAGES, TRUTH, WNIDS, top5
 
-pytestmark = pytest.mark.long  # a proof of the whole; the long suite has it
+long = pytest.mark.long  # proofs of the whole; the long suite has them
 
 TOP = top5()
 RNG = np.random.default_rng(5)
@@ -43,6 +44,7 @@ def drawn_sets() -> dict[int, tuple[list[int], list[int]]]:
     return sets
 
 
+@long
 def test_multilabel_as_its_authors_publish_it(predictions: Path, tmp_path: Path) -> None:
     sets = drawn_sets()
     problematic = set(ROWS[::20].tolist())
@@ -80,6 +82,7 @@ def test_multilabel_as_its_authors_publish_it(predictions: Path, tmp_path: Path)
     assert found["multilabel_v3_recall"].value == pytest.approx(np.mean(recalls), abs=1e-12)
 
 
+@long
 @pytest.mark.parametrize("form", ["jsonl", "csv", "objects", "names", "reimagenet"])
 def test_a_table_of_images_and_their_labels(form: str, predictions: Path, tmp_path: Path) -> None:
     sets = {row: correct for row, (correct, _) in drawn_sets().items() if correct}
@@ -106,6 +109,29 @@ def test_a_table_of_images_and_their_labels(form: str, predictions: Path, tmp_pa
     assert found["labels_top1"].n == len(sets)
 
 
+def test_an_image_may_have_a_row_for_each_of_its_labels(tmp_path: Path) -> None:
+    rows = ROWS[:50].tolist()
+    np.savez(tmp_path / "a.npz", path=np.array(IMAGES)[rows], top=TOP[rows])
+    lines = [f"{IMAGES[row]}.JPEG,{label}" for row in rows for label in (TOP[row, 0], TOP[row, 1])]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label", *lines]))
+    (model,) = imt.evaluate(tmp_path / "a.npz", truths=tmp_path / "labels.csv", labels="ilsvrc2012").models
+    one = model.measures["labels_top1"]
+    assert (one.hits, one.n) == (50, 50)
+
+
+@pytest.mark.parametrize("numbering", ["ilsvrc2012-id", "ilsvrc2012-slim"])
+def test_labels_of_another_numbering_are_refused(numbering: str, tmp_path: Path) -> None:
+    rows = [row for row in ROWS.tolist() if TRUTH[row] < 999][:200]
+    np.savez(tmp_path / "a.npz", path=np.array(IMAGES)[rows], top=TOP[rows])
+    index = lists.index_of(numbering)
+    numbers = {row: index[WNIDS[TRUTH[row]]] + 1 for row in rows}
+    lines = [f"{IMAGES[row]},{number}" for row, number in numbers.items() if number < 1000]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label", *lines]))
+    with pytest.raises(UsageError, match=r"from 1.* rows agree.*Expected numbers of ilsvrc2012, .*from 0"):
+        imt.evaluate(tmp_path / "a.npz", truths=tmp_path / "labels.csv", labels="ilsvrc2012")
+
+
+@long
 def test_factors(predictions: Path, tmp_path: Path) -> None:
     flags = RNG.random((len(ROWS), len(FACTORS))) < 0.1
     rows = [
@@ -124,6 +150,7 @@ def test_factors(predictions: Path, tmp_path: Path) -> None:
     assert measures(predictions, path)["imagenet_x"].n == len(ROWS) - 1
 
 
+@long
 def test_published_figures_of_multilabel(real: Path) -> None:
     """The mean of the classes by the rule, from the published csv and predictions."""
     with (real / "predictions" / "multilabel_v3.csv").open() as file:
@@ -140,6 +167,7 @@ def test_published_figures_of_multilabel(real: Path) -> None:
     assert (found["multilabel_v3_top1"].hits, one.n, len(by_class)) == (14_360, 18_692, 1_000)
 
 
+@long
 @pytest.mark.parametrize("factors", ["multi", "top"])
 def test_published_figures_of_imagenet_x(factors: str, real: Path) -> None:
     package = importlib.util.find_spec("imagenet_x")
@@ -174,6 +202,7 @@ def test_published_figures_of_imagenet_x(factors: str, real: Path) -> None:
         ("image,label\nother.JPEG,3\n", "none of which is predicted"),
     ],
 )
+@long
 def test_refusals(text: str, message: str, predictions: Path, tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text(text)
