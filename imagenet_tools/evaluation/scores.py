@@ -255,6 +255,6 @@ def _negative_logs(predictions: Predictions, outputs: Array, aligned: Alignment)
     scores = pick(outputs, rows, columns[kept])
     if predictions.norms is not None:
         logs: Floats = predictions.norms[rows] - scores
-        return logs
-    tiny = float(np.finfo(outputs.dtype).tiny)
-    return np.asarray(-np.log(np.maximum(scores, tiny)), np.float64)
+        return logs[np.isfinite(logs)]  # -inf is a class that was left out
+    least = float(np.finfo(outputs.dtype).smallest_subnormal)
+    return np.asarray(-np.log(np.maximum(scores, least)), np.float64)

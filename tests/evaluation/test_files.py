@@ -233,6 +233,31 @@ def test_logits(dtype: npt.DTypeLike, tmp_path: Path) -> None:
         assert measure.value == pytest.approx(found[key].value, rel=1e-4), key
 
 
+def test_rows_whose_label_was_left_out_of_the_logits_have_no_log_p(tmp_path: Path) -> None:
+    """Models of fewer classes have -inf for the others."""
+    scores = logits(TOP[SOME])
+    scores[:, 500:] = -np.inf
+    np.savez(tmp_path / "a.npz", logits=scores, names=np.array([IMAGES[row] for row in SOME]))
+    found = measures(tmp_path / "a.npz", labels="ilsvrc2012")["nll"]
+    has = TRUTH[SOME] < 500
+    exact = scores[has, :500].astype(np.float64)
+    log_p = exact - np.log(np.exp(exact).sum(axis=1, keepdims=True))
+    assert found.n == has.sum()
+    assert found.value == pytest.approx(-log_p[np.arange(found.n), TRUTH[SOME][has]].mean(), rel=1e-4)
+
+
+def test_the_nll_of_small_probabilities_of_16_bits(tmp_path: Path) -> None:
+    """numpy's tiny, 6e-5, is not the least number that is stored: 6e-8 is."""
+    probabilities = np.full((len(SOME), 1000), 1e-3, np.float16)
+    probabilities[np.arange(len(SOME)), TRUTH[SOME]] = 1e-3
+    probabilities[:2_000, :500] = 2e-6
+    probabilities[:2_000, 500:] = 2e-3
+    np.savez(tmp_path / "a.npz", probabilities=probabilities, names=np.array([IMAGES[row] for row in SOME]))
+    found = measures(tmp_path / "a.npz", labels="ilsvrc2012")["nll"]
+    stored = probabilities[np.arange(len(SOME)), TRUTH[SOME]].astype(np.float64)
+    assert found.value == pytest.approx(-np.log(stored).mean())
+
+
 @pytest.mark.long
 def test_logits_of_1001_outputs_in_a_memory_mapped_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is read in blocks: no array of all rows is made of it."""
