@@ -79,7 +79,10 @@ def columns_of(path: Path) -> dict[str, Array]:
         raise UsageError(f"{path}: it cannot be read: {reason}. {EXPECTED}.") from error
 
 
-def _shaped(path: Path, values: Array) -> Array:
+def _shaped(path: Path, values: Array | bytes) -> Array:
+    if isinstance(values, bytes):
+        advice = "Save tensors of torch with numpy.save(FILE, tensor.numpy())"
+        raise UsageError(f"{path}: found a zip whose files are no arrays of NumPy. {advice}. {EXPECTED}.")
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind in "SU":
@@ -141,7 +144,7 @@ def _matrix(path: Path, name: str, values: Array, n: int, lengths: set[int]) -> 
 
 def _lists_in_text(path: Path, name: str, values: Texts) -> Array:
     """Return lists in texts, "[65 970 230]" or "['tench' 'eel']", as pandas writes arrays; other texts as they are."""
-    if not all(str(value).startswith("[") and str(value).endswith("]") for value in values[:100]):
+    if not len(values) or not all(str(value).startswith("[") and str(value).endswith("]") for value in values[:100]):
         return values
     rows = [[a or b or c for a, b, c in _ITEM.findall(str(value)[1:-1])] for value in values]
     flat = [item for row in rows for item in row]

@@ -37,8 +37,10 @@ _MAX_NUMBER = 1e9  # of a class
 _TRUE = re.compile(r"true|target|truth|actual|ground|(^|_)gt|^y$|original", re.IGNORECASE)
 _LABEL = re.compile(r"labels?|wnid|synset|class|y", re.IGNORECASE)
 _PREDICTED = re.compile(r"pred|top|class|index|output|label|wnid|synset|name", re.IGNORECASE)
+_CALLED = re.compile(r"pred|top|output", re.IGNORECASE)
 _IMAGE = re.compile(r"file|image|path|sample", re.IGNORECASE)
 _SCORE = re.compile(r"prob|conf|score|logit|softmax", re.IGNORECASE)
+_WHOLE = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +167,13 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
     if numbers or texts:
         if images is not None and paths is not None and _lists_rows(rest, truth, scores):
             return RowList(name, images, paths, texts[0])
-        top = _classes(path, numbers or texts)
+        columns_of_classes, notes = _columns_of_classes(rest)
+        top = _classes(path, columns_of_classes)
         if boxes is not None and boxes.shape[:2] != top.shape:
             found = f"found {top.shape[1]} classes and {boxes.shape[1]} boxes a row"
             raise UsageError(f"{path}: {found}; expected as many.")
         by_place = "qsl_idx" in columns
-        one = Predictions(name, top, images=images, paths=paths, truth=truth, boxes=boxes, by_place=by_place)
+        one = Predictions(name, top, None, None, None, images, paths, truth, boxes, by_place, notes)
         return _with_scores(path, one, scores)
     if scores is not None and has_outputs:
         top, best, norms = rank(path, scores)
@@ -189,6 +192,18 @@ def _lists_rows(columns: Mapping[str, Array], truth: Array | None, scores: Array
     return is_alone and "pred" not in key.lower() and values.ndim == 1 and _all(is_wnid, values)
 
 
+def _columns_of_classes(columns: Mapping[str, Array]) -> tuple[list[Array], tuple[str, ...]]:
+    """Return the columns of numbers, or else of texts, and a note on those that are none of classes by their names.
+
+    Beside columns that are called predictions, others are something else, as the width and height of the image.
+    """
+    columns = {key: values for key, values in columns.items() if values.dtype != object} or columns
+    called = [key for key in columns if _CALLED.search(key)]
+    others = [key for key in columns if called and not _PREDICTED.search(key)]
+    note = f"beside {called[0]}, these columns are not read as classes: {some_of(others)}" if others else ""
+    return [values for key, values in columns.items() if key not in others], (note,) if note else ()
+
+
 def _with_scores(path: Path, predictions: Predictions, scores: Array | None) -> Predictions:
     if scores is None:
         return predictions
@@ -203,7 +218,7 @@ def _with_scores(path: Path, predictions: Predictions, scores: Array | None) -> 
 
 def _classes(path: Path, columns: Sequence[Array]) -> Array:
     """Return the columns of classes as one array, (n, k)."""
-    top = _beside(columns)
+    top = _as_numbers(_beside(columns))
     if top.shape[1] >= MIN_OUTPUTS:
         problem = f"found {top.shape[1]:,} columns of whole numbers"
         raise UsageError(f"{path}: {problem}; expected at most {MIN_OUTPUTS - 1} classes, or scores of type float.")
@@ -276,8 +291,14 @@ def _take_truth(columns: dict[str, Array], *, has_outputs: bool) -> Array | None
         keys = [key for key in single if _LABEL.fullmatch(key)]
     if not keys or (len(keys) == len(columns) and not has_outputs):
         return None
-    values = columns.pop(keys[0])
+    values = _as_numbers(columns.pop(keys[0]))
     return values if values.dtype == object else values.astype(np.int64)
+
+
+def _as_numbers(values: Array) -> Array:
+    """Return whole numbers that a table has as texts as int64, and other values as they are."""
+    is_text = values.dtype == object and all(_WHOLE.fullmatch(str(value)) for value in values.ravel())
+    return values.astype(str).astype(np.int64) if is_text else values
 
 
 def _holds_classes(key: str, values: Array) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,9 @@ TABLES: dict[str, Callable[[Path], object]] = {
         ),
         path,
     ),
+    "numbers as texts": lambda path: pq.write_table(
+        pa.table({"image": [IMAGES[row] for row in SOME], "pred": TOP[SOME].astype(str).tolist()}), path
+    ),
     "wnids": lambda path: path.write_text(
         "".join(f"{IMAGES[row]},{','.join(WNIDS[place] for place in TOP[row])}\n" for row in SOME)
     ),
@@ -162,7 +166,7 @@ TABLES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize(
     "form",
-    short_list(TABLES, "timm json-split", "timm csv of names", "parquet of fixed lists", "wnids"),
+    short_list(TABLES, "timm json-split", "timm csv of names", "parquet of fixed lists", "numbers as texts", "wnids"),
 )
 def test_tables_with_names(form: str, tmp_path: Path) -> None:
     TABLES[form](tmp_path / "file")
@@ -186,6 +190,17 @@ UNNAMED: dict[str, Callable[[Path], object]] = {
 def test_tables_without_names(form: str, tmp_path: Path) -> None:
     UNNAMED[form](tmp_path / "file")
     assert_hits(measures(tmp_path / "file"))
+
+
+def test_other_numbers_beside_predictions_are_no_classes(tmp_path: Path) -> None:
+    lines = (f"{IMAGES[row]},500,375,{TOP[row, 0]},10,20,230,240" for row in SOME)
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,width,height,pred,xmin,ymin,xmax,ymax", *lines]))
+    evaluation = imt.evaluate(tmp_path / "boxes.csv")
+    found = evaluation.models[0].measures
+    assert found["top1"].hits == (TOP[SOME, 0] == TRUTH[SOME]).sum() and "top5" not in found
+    assert any(
+        "beside pred, these columns are not read as classes: width, height, xmin" in n for n in evaluation.notes()
+    )
 
 
 @pytest.mark.parametrize("form", short_list(["<i", "<f", "<q"], "<f"))
@@ -297,6 +312,12 @@ def dump(path: Path, values: npt.NDArray[Any]) -> None:
         np.save(file, values)
 
 
+def torch_like(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02.")
+        archive.writestr("archive/data/0", bytes(40))
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "three axes": (lambda path: dump(path, np.zeros((2, 3, 4))), r"float64 of shape \(2, 3, 4\)"),
     "no rows of a table": (lambda path: path.write_text("a,b\n"), "found no rows"),
@@ -312,6 +333,13 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "scores alone": (lambda path: dump(path, PROBABILITIES), "scores without their classes"),
     "a picture": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "neither text nor"),
     "nothing": (lambda path: path.write_bytes(b""), "empty"),
+    "a file of torch.save": (torch_like, "torch with numpy.save"),
+    "no rows of Parquet": (
+        lambda path: pq.write_table(
+            pa.table({"image": pa.array([], pa.string()), "pred": pa.array([], pa.int64())}), path
+        ),
+        "found no rows|of shape",
+    ),
     "a broken npz": (lambda path: path.write_bytes(b"PK\x03\x04" + b"x" * 99), "cannot be read"),
     "a broken Parquet": (lambda path: path.write_bytes(b"PAR1" + b"x" * 99), "cannot be read"),
     "broken JSON": (lambda path: path.write_text('[{"a": 1'), "cannot be read"),
