@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.tables import columns
@@ -24,7 +24,7 @@ from imagenet_tools.wordnet.wnid import sha256_of_lines
 from imagenet_tools.wordnet.wordnet import spell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -215,6 +215,34 @@ def numbered_like(categories: Mapping[int, str]) -> str | None:
         known.setdefault(int(owners[row]), set()).add((int(numbers[row]), texts[row]))
     wanted = set(categories.items())
     return next((_texts("name")[owner] for owner, pairs in known.items() if wanted and wanted <= pairs), None)
+
+
+def list_of_categories(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the published list of the categories of a file in COCO's form; None for other categories."""
+    try:
+        return numbered_like({record["id"]: record["name"] for record in records if "wnid" not in record})
+    except (KeyError, TypeError):
+        return None
+
+
+def wnids_of_categories(records: Sequence[Mapping[str, Any]]) -> dict[int, str | None]:
+    """Return the wnid of each category of a file in COCO's form by its id; None if WordNet has none.
+
+    It is the record's wnid, that of the published list which has all the ids and names, or that of its synset.
+
+    Example:
+        >>> wnids_of_categories([{"id": 18, "name": "dog"}, {"id": 13, "name": "stop sign"}])
+        {18: 'n02084071', 13: None}
+    """
+    name = list_of_categories(records)
+    listed = {category.number: category.synsets for category in get(name).categories} if name else {}
+    wnids: dict[int, str | None] = {}
+    for record in records:
+        synset = record.get("synset")
+        row = wordnet.find_row(synset) if isinstance(synset, str) else None
+        by_synset = None if row is None else wordnet.wnid_at(row)
+        wnids[record["id"]] = record.get("wnid") or next(iter(listed.get(record["id"], ())), by_synset)
+    return wnids
 
 
 def of_length(n: int) -> Iterator[ClassList]:

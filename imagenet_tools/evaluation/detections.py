@@ -118,8 +118,17 @@ class PlacedDetections:
 
 def read(path: Path, name: str) -> Detections | None:
     """Return the detections of a file or folder; None if it is none of the forms at the head of this module."""
-    if path.is_dir():
-        return _ultralytics(path, name)
+    found = _ultralytics(path, name) if path.is_dir() else _read_file(path, name)
+    if found is not None:
+        wrong = ~np.isfinite(np.column_stack([found.scores, found.boxes])).all(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            values = f"score {found.scores[row]} and box {found.boxes[row].tolist()}"
+            raise UsageError(f"{path}: detection {row + 1:,} has {values}; expected finite numbers.")
+    return found
+
+
+def _read_file(path: Path, name: str) -> Detections | None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.lstrip()[:1] == b"[":
@@ -163,14 +172,16 @@ def _coco(path: Path, name: str) -> Detections:
 
 def _ultralytics(path: Path, name: str) -> Detections | None:
     files = sorted(file for file in path.iterdir() if file.suffix == ".txt")
-    lines = ((file.stem, line.split()) for file in files for line in file.read_text().splitlines() if line.strip())
+    texts = ((file.stem, file.read_text(errors="replace")) for file in files)
+    lines = ((stem, line.split()) for stem, text in texts for line in text.splitlines() if line.strip())
     first = list(islice(lines, _HEAD_LINES))  # a folder of another form is read no further
     if not first or not all(len(cells) in (5, 6) and _NUMBERS.fullmatch(" ".join(cells)) for _, cells in first):
         return None
     rows = [*first, *lines]
-    wrong = next(((stem, cells) for stem, cells in rows if len(cells) != 6), None)
+    is_right = (len(cells) == 6 and _NUMBERS.fullmatch(" ".join(cells)) for _, cells in rows)
+    wrong = next((row for row, right in zip(rows, is_right, strict=True) if not right), None)
     if wrong is not None:
-        problem = f"{wrong[0]}.txt has a line of {len(wrong[1])} numbers"
+        problem = f"{wrong[0]}.txt has the line {' '.join(wrong[1])[:100]!r}"
         raise UsageError(f"{path}: {problem}; expected class xc yc width height score. Predict with save_conf=True.")
     values = np.array([cells for _, cells in rows], np.float64)
     edges = np.stack(bbox.from_yolo(*values[:, 1:5].T), axis=1)
@@ -235,6 +246,8 @@ def placed(
         notes.append(
             f"{count_of(int((image_places < 0).sum()), 'detection')} of images that are not evaluated: left out"
         )
+    if n_unknown := sum(cls is None for cls in classes.tolist()):
+        notes.append(f"{count_of(n_unknown, 'detection')} with a number that names no class: left out")
     order = np.lexsort([image_places, -detections.scores])
     order = order[image_places[order] >= 0]
     pairs = {(int(places[place_of.get(number, -1)]), wnid) for number, wnid in blacklist}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +18,13 @@ import numpy as np
 from imagenet_tools.annotations import bbox
 from imagenet_tools.build.build import build_index
 from imagenet_tools.build.own_exports import CLASSES, MANIFEST, export_at
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation.detections import TrueBoxes
 from imagenet_tools.images.probe import probe
 from imagenet_tools.store.layout import is_index
 from imagenet_tools.store.store import Store
-from imagenet_tools.text import some_of
-from imagenet_tools.wordnet import wordnet
+from imagenet_tools.text import count_of, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,13 @@ def read(path: Path, readers: Mapping[str, Reader], dataset: str) -> TrueBoxes:
         SourceError: It is not recognised.
     """
     if path.is_file() and (content := _instances(path)) is not None:
-        return _of_coco(path, content)
+        try:
+            return _of_coco(path, content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, UsageError):
+                raise
+            expected = "Expected images and categories with ids, and annotations with image_id, category_id and bbox"
+            raise UsageError(f"{path}: it cannot be read as COCO's instances: {error!r}. {expected}.") from error
     export = export_at(path)
     if export is not None:
         return _of_export(path, export)
@@ -164,14 +171,24 @@ def _instances(path: Path) -> dict[str, Any] | None:
 
 
 def _of_coco(path: Path, content: Mapping[str, Any]) -> TrueBoxes:
-    images, boxes = content["images"], [record for record in content["annotations"] if "bbox" in record]
-    if not boxes:
-        raise UsageError(f"{path}: found no boxes; expected annotations with a bbox.")
-    class_of = {record["id"]: _class(record) for record in content["categories"]}
-    x, y, w, h = np.array([record["bbox"] for record in boxes], np.float64).T
+    # COCOeval ranks equal scores by the ids of their images, whatever the order in the file.
+    images = sorted(content["images"], key=lambda record: record["id"])
     place_of = {record["id"]: place for place, record in enumerate(images)}
-    stems = [Path(record.get("file_name") or record["coco_url"]).stem for record in images]
-    areas = [record.get("area", width * height) for record, width, height in zip(boxes, w, h, strict=True)]
+    class_of = _class_of(content["categories"])
+    annotations = [record for record in content["annotations"] if "bbox" in record]
+    boxes = [each for each in annotations if each["image_id"] in place_of and each["category_id"] in class_of]
+    if not boxes:
+        raise UsageError(f"{path}: found no boxes; expected annotations with a bbox, a listed image and a category.")
+    n_others = len(annotations) - len(boxes)
+    note = (
+        f"{count_of(n_others, 'box')} of images or categories that {path.name} does not list: left out, as by COCOeval"
+    )
+    x, y, w, h = np.array([record["bbox"] for record in boxes], np.float64).T
+    stems = [Path(record.get("file_name") or record.get("coco_url") or str(record["id"])).stem for record in images]
+    stated = [record.get("area", width * height) for record, width, height in zip(boxes, w, h, strict=True)]
+    edges, areas = np.stack(bbox.from_coco(x, y, w, h, width=1, height=1), axis=1), np.array(stated, np.float64)
+    if not (np.isfinite(edges).all() and np.isfinite(areas).all()):
+        raise ValueError("a bbox or an area is no number")
     return TrueBoxes(
         name=path.name,
         images=np.array(stems, object),
@@ -181,17 +198,21 @@ def _of_coco(path: Path, content: Mapping[str, Any]) -> TrueBoxes:
         is_partial=np.array([bool(record.get("wnid")) for record in images], np.bool_),
         image_places=np.array([place_of[record["image_id"]] for record in boxes], np.int64),
         classes=np.array([class_of[record["category_id"]] for record in boxes], object),
-        edges=np.stack(bbox.from_coco(x, y, w, h, width=1, height=1), axis=1),
-        areas=np.array(areas, np.float64),
+        edges=edges,
+        areas=areas,
         crowds=np.array([bool(record.get("iscrowd")) for record in boxes], np.bool_),
         class_of=class_of,
         indexes={index: class_of[number] for index, number in enumerate(sorted(class_of))},
         image_of=place_of,
+        notes=(note,) if n_others else (),
     )
 
 
-def _class(record: Mapping[str, Any]) -> str:
-    """Return the wnid of a category, or its name if it has none."""
-    synset = record.get("synset")
-    row = wordnet.find_row(synset) if isinstance(synset, str) else None
-    return record.get("wnid") or (record["name"] if row is None else wordnet.wnid_at(row))
+def _class_of(categories: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the class of each category by its id: its wnid, or its name if it has none, or shares it with another."""
+    wnids = lists.wnids_of_categories(categories)
+    n_of_wnid = Counter(wnids.values())
+    names = {record["id"]: str(record.get("name", record["id"])) for record in categories}
+    names |= {number: wnid for number, wnid in wnids.items() if wnid is not None and n_of_wnid[wnid] == 1}
+    n_of_name = Counter(names.values())
+    return {number: name if n_of_name[name] == 1 else f"{name} {number}" for number, name in names.items()}

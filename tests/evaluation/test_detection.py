@@ -1,8 +1,11 @@
 """Detections: ILSVRC's mean average precision equals the devkit's loops; each form, each source of true boxes."""
 
+import contextlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # noqa: PLC0414 (a fixture)
 from tests.evaluation.test_localisation import Box, true_boxes
 from tests.forms.annotations import det_xml, tar_of
+from tests.parameters import short_list
 
 DET = lists.get("ilsvrc-det200").wnids
 STEMS = [f"ILSVRC2012_val_{n:08d}" for n in range(1, 31)]
@@ -126,6 +130,98 @@ def test_all_forms_of_the_same_detections_have_the_same_scores(tmp_path: Path) -
     scores = [[facts["ap"] for facts in model.classes] for model in result.detections]
     assert scores[1] == pytest.approx(scores[0])
     assert scores[2] == pytest.approx(scores[0], abs=0.02)  # equal scores are in another order
+
+
+def drawn_coco(seed: int) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Return instances whose images are in no order of their ids, and results with scores that are often equal."""
+    rng = np.random.default_rng(seed)
+    ids = rng.permutation(1000)[:40].tolist()
+    boxes: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for image in ids:
+        for _ in range(int(rng.integers(1, 6))):
+            box, category = rng.uniform(5, 200, 4), int(rng.choice([1, 3, 7]))
+            common = {"image_id": image, "category_id": category}
+            area, crowd = float(box[2:].prod() * 0.7), int(rng.random() < 0.1)
+            boxes.append({"id": len(boxes) + 1, "bbox": box.tolist(), "area": area, "iscrowd": crowd, **common})
+            for _ in range(int(rng.integers(0, 4))):
+                found = np.maximum(box + rng.normal(0, 8, 4), 1)
+                results.append({"bbox": found.tolist(), "score": float(rng.integers(1, 6)) / 5, **common})
+    images = [{"id": image, "file_name": f"{image:012d}.jpg", "width": 400, "height": 400} for image in ids]
+    # COCO's own classes have no synset in the file; two categories of one synset stay two.
+    synsets = ("dog.n.01", "dog.n.01", "cat.n.01")
+    categories = [{"id": n, "name": f"kind {n}", "synset": each} for n, each in zip((3, 1, 7), synsets, strict=True)]
+    content = {"images": images, "annotations": boxes, "categories": categories}
+    return content, [results[n] for n in rng.permutation(len(results))]
+
+
+def scored(folder: Path, content: object, results: object) -> Any:
+    (folder / "instances.json").write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps(results))
+    (model,) = imt.evaluate(folder / "results.json", boxes=folder / "instances.json").detections
+    return model
+
+
+@pytest.mark.parametrize("seed", short_list([*range(5)], 0))
+def test_cocos_figures_are_those_of_cocoeval_on_the_same_files(seed: int, tmp_path: Path) -> None:
+    """Also where scores are equal: of these, the detection in the image of the lower id comes first."""
+    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    content, results = drawn_coco(seed)
+    model = scored(tmp_path, content, results)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = coco.COCO(str(tmp_path / "instances.json"))
+        expected = cocoeval.COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "bbox")
+        expected.evaluate()
+        expected.accumulate()
+        expected.summarize()
+    keys = {0: "map", 1: "map_50", 2: "map_75", 4: "map_medium", 5: "map_large", 8: "ar_100"}
+    for place, key in keys.items():
+        assert model.measures[f"coco_{key}"].value == pytest.approx(expected.stats[place], abs=1e-12), key
+    assert {facts["class"] for facts in model.classes} == {"kind 1", "kind 3", "n02121620"}
+
+
+def test_annotations_of_unlisted_images_are_left_out_and_counted(tmp_path: Path) -> None:
+    content, results = drawn_coco(0)
+    expected = scored(tmp_path, content, results).measures["ilsvrc_map"].value
+    content["annotations"].append({**content["annotations"][0], "image_id": 5_000})
+    content["annotations"].append({**content["annotations"][0], "category_id": 5_000})
+    results.append(results[0] | {"category_id": 5_000})
+    model = scored(tmp_path, content, results)
+    assert model.measures["ilsvrc_map"].value == expected
+    assert "1 detection with a number that names no class: left out" in model.notes
+    assert any(
+        note.startswith("2 boxes of images or categories that instances.json does not list") for note in model.notes
+    )
+
+
+BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
+    "a box of three": ("annotations", {"bbox": [1, 2, 3]}),
+    "a box with null": ("annotations", {"bbox": [1, 2, 3, None]}),
+    "an area of null": ("annotations", {"area": None}),
+    "an image without a number": ("images", {"id": None}),
+    "a category in a list": ("categories", {"id": [1]}),
+}
+
+
+@pytest.mark.parametrize("case", short_list(BROKEN, "a box of three", "an image without a number"))
+def test_broken_instances_are_refused(case: str, tmp_path: Path) -> None:
+    content, results = drawn_coco(0)
+    key, change = BROKEN[case]
+    content[key][0].update(change)
+    with pytest.raises(imt.errors.UsageError, match=r"instances\.json: it cannot be read as COCO's instances"):
+        scored(tmp_path, content, results)
+
+
+def test_detections_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    content, results = drawn_coco(0)
+    for change in ({"score": float("nan")}, {"score": float("inf")}, {"bbox": [1, 2, float("nan"), 4]}):
+        with pytest.raises(imt.errors.UsageError, match=r"detection 2 has score .*; expected finite numbers"):
+            scored(tmp_path, content, [results[0], results[1] | change, *results[2:]])
+    (tmp_path / "labels").mkdir()
+    line = "0 0.5 0.5 0.2 0.2 0.9\n"
+    (tmp_path / "labels" / "a.txt").write_text(line * 200 + "0 x 0.5 0.2 0.2 0.9\n")
+    with pytest.raises(imt.errors.UsageError, match=r"a\.txt has the line '0 x 0\.5"):
+        imt.evaluate(tmp_path / "labels", boxes=tmp_path / "instances.json")
 
 
 def test_fractions_of_a_turned_image_are_turned_back() -> None:

@@ -6,7 +6,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -25,7 +24,6 @@ from imagenet_tools.images.jpeg import ImageFacts
 from imagenet_tools.text import count_of, some_of
 from imagenet_tools.units import Detection, FileRange, Labelling, Unit
 from imagenet_tools.wordnet.wnid import is_wnid
-from imagenet_tools.wordnet.wordnet import find_row, wnids_of
 
 _HEAD_BYTES = 1 << 16
 _LOOKED_AT_IMAGES = 64
@@ -73,7 +71,7 @@ def _detect_file(file: Path) -> list[Detection]:
         return []
     try:
         found = categories(file)
-        classes, listed = _classes(found), _published(found)
+        classes, listed = _classes(found), lists.list_of_categories(found)
         first = list(islice(records(file, "images"), _LOOKED_AT_IMAGES))
         images = [image for record in first if (image := _image(record))]
         is_boxed = any("bbox" in record for record in islice(records(file, "annotations"), 1))
@@ -273,22 +271,7 @@ def _box(record: Record, each: _Class | None) -> Object | None:
 
 
 def _classes(found: Iterable[Record]) -> dict[int, _Class]:
-    """Return the classes by category id: by the record's wnid, its published list, or its synset."""
+    """Return the classes by category id."""
     rows = [record for record in found if isinstance(record.get("id"), int) and isinstance(record.get("name"), str)]
-    name = _published(rows)
-    listed = {each.number: each.synsets for each in lists.get(name).categories} if name else {}
-    classes = {}
-    for record in rows:
-        wnid = record.get("wnid") or next(iter(listed.get(record["id"], ())), None)
-        synset = record.get("synset")
-        if wnid is None and isinstance(synset, str) and (row := find_row(synset)) is not None:
-            [wnid] = wnids_of([row])
-        classes[record["id"]] = _Class(record["name"], wnid)
-    return classes
-
-
-def _published(found: Iterable[Record]) -> str | None:
-    """Return the published list whose categories have these ids and names; None for other categories."""
-    with suppress(KeyError, TypeError):
-        return lists.numbered_like({record["id"]: record["name"] for record in found if "wnid" not in record})
-    return None
+    names = {record["id"]: record["name"] for record in rows}
+    return {number: _Class(names[number], wnid) for number, wnid in lists.wnids_of_categories(rows).items()}
