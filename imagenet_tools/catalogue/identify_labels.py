@@ -106,17 +106,17 @@ def find(
         if file.images is not None:
             why = "none of its images is one of ILSVRC2012's validation images, or called by its wnid"
         return LabelsFound(len(file), None, f"Nothing can be told: {why}.")
+    counted = ""
     if len(numbers) > 1 and (np.diff(numbers) == 1).all():
         span = f"{numbers[0]:,} to {numbers[-1]:,}"
-        why = f"Its numbers are those of the rows, {span}, and no labels: so Kaggle's val.txt has it."
-        return LabelsFound(len(file), None, why)
+        counted = f"Its numbers are those of the rows, {span}, and no labels: so Kaggle's val.txt has it."
     ranked = sorted(_agreements(numbers, orders, only or numberings()), key=lambda pair: -pair[0].right)
     tried = tuple(agreement for agreement, _ in ranked)
     possible = [(agreement, right) for agreement, right in ranked if _in_range(numbers, agreement.numbering)]
     if not possible:
         low, high = int(numbers.min()), int(numbers.max())
         why = f"No known numbering has both {low:,} and {high:,}." if high >= 0 else "All its numbers are negative."
-        return LabelsFound(len(file), None, why, tried=tried)
+        return LabelsFound(len(file), None, counted or why, tried=tried)
     (best, right), *rest = possible
     same = _same_meaning(numbers, best, [agreement for agreement, _ in rest])
     others = [
@@ -125,7 +125,8 @@ def find(
     rival, rival_right = others[0] if others else (None, np.zeros(len(numbers), np.bool_))
     doubt = _doubt(numbers, orders[best.rows], best, right, rival, rival_right, min_share)
     if doubt:
-        return LabelsFound(len(file), None, f"Nothing can be told: {doubt}", best=best, next=rival, tried=tried)
+        why = counted or f"Nothing can be told: {doubt}"
+        return LabelsFound(len(file), None, why, best=best, next=rival, tried=tried)
     why = f"{best.numbering}: {best.right:,} of {len(file):,} rows agree, the rows {best.rows}."
     return LabelsFound(len(file), best.numbering, why, best=best, next=rival, same=same, tried=tried)
 

@@ -21,7 +21,8 @@ val/n01751748/ILSVRC2012_val_00000001.JPEG 65  an image in folders
 {"ILSVRC2012_val_00000001": 65}                JSON, by image
 {"image": "ILSVRC2012_val_00000001", "label": 65}   JSON lines, an image a line, with any keys
 12\t65.0\tval/ILSVRC2012_val_00000001.JPEG     .lst of MXNet: index, label, path
-*.npy                                          whole numbers: (n,); or scores: (n, classes), the greatest is the label
+*.npy                                          whole numbers: (n,), or (n, k), the first is the label; or scores:
+                                               (n, classes), the greatest is the label
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ _MAX_LINES = 4_000_000
 _MAX_LITERAL_BYTES = 4 << 20  # parsing a Python literal takes 200 times its size
 _MAX_NAMES = 30_000  # WordNet's classes of images are 21,843
 _MAX_NUMBER = 1e9
+_MIN_OUTPUTS = 100  # of a model; fewer columns of whole numbers are its best classes
 
 _HEADER_WORDS = {"name", "names", "class", "classes", "class_name", "label", "labels", "index", "id", "wnid", "synset"}
 _INNER_KEYS = ("id2label", "label2id", "names", "classes")  # keys below which other tools keep their classes
@@ -397,9 +399,11 @@ def _first(value: Any) -> Any:
 
 def _read_array(path: Path) -> LabelFile:
     try:
-        values = np.lib.format.open_memmap(path, mode="r")
+        values: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OverflowError) as error:
         raise _UnreadableError(f"numpy cannot read it: {error}") from error
+    if values.ndim == 2 and values.dtype.kind in "iu" and 0 < values.shape[1] < _MIN_OUTPUTS:
+        values = values[:, 0]
     if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "iuf":
         return LabelFile(values.argmax(axis=1).astype(np.int64))
     if values.ndim not in {1, 2}:

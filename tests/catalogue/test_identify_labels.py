@@ -223,6 +223,15 @@ def test_too_few_rows_tell_nothing(tmp_path: Path) -> None:
     assert isinstance(found, LabelsFound) and found.numbering is None and "More rows may tell" in found.why
 
 
+def test_predictions_that_count_up_are_labels_if_they_agree(tmp_path: Path) -> None:
+    """Right predictions for an image of each class, in the order of the classes."""
+    said = truth_in(ListNumbering("ilsvrc2012", 0, False)).tolist()
+    path = tmp_path / "labels.txt"
+    path.write_text("".join(f"{IMAGES[said.index(n)]} {n}\n" for n in range(20)))
+    found = identify(path)
+    assert isinstance(found, LabelsFound) and found.numbering == ListNumbering("ilsvrc2012", 0, False)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -255,7 +264,8 @@ def test_arrays_of_numbers_and_of_scores_are_read(tmp_path: Path) -> None:
     scores = np.zeros((50_000, 1000), np.int8)
     scores[np.arange(50_000), said] = 1
     np.save(tmp_path / "scores.npy", scores)
-    for name in ("labels.npy", "scores.npy"):
+    np.save(tmp_path / "best5.npy", np.stack([said, *((said + n) % 1000 for n in (7, 77, 300, 500))], axis=1))
+    for name in ("labels.npy", "scores.npy", "best5.npy"):
         found = identify(tmp_path / name)
         assert isinstance(found, LabelsFound) and found.numbering == ListNumbering("ilsvrc2012", 0, False)
 
