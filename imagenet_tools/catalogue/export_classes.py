@@ -18,6 +18,8 @@ from imagenet_tools.wordnet.wnid import sha256_of_lines
 if TYPE_CHECKING:
     from imagenet_tools.catalogue.lists import Category
 
+_MAX_NAME_BYTES = 255  # of a folder, on Linux and macOS
+
 
 @dataclass(frozen=True)
 class Class:
@@ -97,13 +99,15 @@ def _names_from_list(listed: Mapping[str, Category], wnids: Sequence[str]) -> di
 
 def _names_from_file(path: Path, wnids: Sequence[str]) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        found = f"byte {error.start} is no UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        message = f"--names {path}: {found}. Expected wnid, lemma, listed, or a file of `wnid name` lines."
+        problem = f"byte {error.start} is no UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        message = f"--names {path}: {problem}. Expected wnid, lemma, listed, or a file of `wnid name` lines."
         raise UsageError(message) from error
-    pairs = [line.split(None, 1) for line in lines]
-    names = {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
+    names: dict[str, str] = {}
+    for wnid, name in (pair for pair in (line.split(None, 1) for line in lines) if len(pair) == 2):
+        if names.setdefault(wnid, name.strip()) != name.strip():
+            raise UsageError(f"--names {path}: {wnid} is {names[wnid]!r} and {name.strip()!r}. Expected one name.")
     missing = [wnid for wnid in wnids if wnid not in names]
     if missing:
         problem = f"no name for {len(missing)} classes, {missing[0]} first"
@@ -118,7 +122,7 @@ def _check_folders(folders: Mapping[str, str], names: str) -> None:
         key = folder.casefold()
         if key in wnid_of:
             raise UsageError(f"--names {names}: {wnid_of[key]} and {wnid} would both be '{folder}'. {expected}")
-        if not folder or folder.startswith("."):
+        if not folder or folder.startswith(".") or not folder.isprintable() or len(folder.encode()) > _MAX_NAME_BYTES:
             raise UsageError(f"--names {names}: {wnid} is called '{folder}'. {expected}")
         wnid_of[key] = wnid
 

@@ -124,7 +124,7 @@ def read_text(path: StrPath, made_by: str) -> str:
         UsageError: The file cannot be read, or is not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # editors on Windows write a mark at the beginning
     except OSError as error:
         message = f"{path}: {error.strerror}. Expected a file as `{made_by}` writes it."
         raise UsageError(message) from error
