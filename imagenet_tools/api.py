@@ -483,10 +483,10 @@ def tree(
     wnids = None if classes is None else _wnids(classes, resolve)
     if images is None:
         counts = wordnet.mask_of(wordnet.rows_of(wnids or labels.ilsvrc2012_sorted())).astype("int64")
-    elif isinstance(images, Index):
-        counts = images.counts(classes=wnids)
     else:
-        counts = images.counts_by_row()
+        counts = images.counts() if isinstance(images, Index) else images.counts_by_row()
+    if wnids is not None:
+        counts *= wordnet.mask_of(wordnet.rows_of(wnids))
     return drawing.outline(
         resolve(synset),
         depth=depth,

@@ -9,6 +9,7 @@ import pytest
 import imagenet_tools as imt
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
+from imagenet_tools.wordnet import wordnet
 from tests.parameters import short_list
 
 
@@ -63,6 +64,8 @@ def test_tree_needs_no_index(index: Index) -> None:
     assert imt.tree("dog", images=index).nodes[0].count == 70
     assert imt.tree("dog", images=index.select(from_="val")).nodes[0].count == 20
     assert imt.tree("dog", classes="tench,pug", depth=None).nodes[-1].name == "pug.n.01"
+    of_beagles = [imt.tree("dog", classes="beagle", images=images).nodes[0].count for images in (index, index.select())]
+    assert of_beagles == [index.counts()[wordnet.row_of("beagle.n.01")]] * 2
 
 
 @pytest.mark.parametrize("progress", short_list([True, False, None], True, None))
