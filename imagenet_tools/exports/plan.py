@@ -324,7 +324,7 @@ def _with_demands(writes: Writes, selection: Selection, options: Options) -> Sel
 
 def _count_by_source(chosen: Selection, bytes_sql: str) -> tuple[SourceCounts, ...]:
     """Return all counts that a plan needs; one query, because each takes a pass over the images of the index."""
-    rows = chosen.counts_by_source(
+    rows = chosen._counts_by_source(
         f"""sum({bytes_sql})::BIGINT, count(*) FILTER ("offset" = 0 AND compression IS NULL),
             count(*) FILTER ("offset" IS NULL), count(*) FILTER (n_boxes = 0), max(strlen(image_id)), min(file)"""
     )

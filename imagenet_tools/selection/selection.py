@@ -347,16 +347,13 @@ class Selection:
         value: ClassSelection | None = read_words(words, self.index.synset, self.near).get("superclasses")
         return value
 
-    def counts_by_source(self, aggregates: str) -> list[tuple[Any, ...]]:
+    def _counts_by_source(self, aggregates: str) -> list[tuple[Any, ...]]:
         """Return (split, class, source, images, aggregates ...) of the chosen images, sorted.
 
         Its pass over the images also counts what counts(), wnids() and left_out() return.
 
         Args:
             aggregates: SQL over the columns of `made`.
-
-        Example:
-            index.select(under="dog").counts_by_source("sum(length)")
         """
         rows = self.run(
             f"SELECT left_out, split, wnid, source, count(*), {aggregates} FROM made GROUP BY ALL ORDER BY ALL"
