@@ -85,8 +85,8 @@ class Child:
             TimeoutError: There is no answer in time; the child has been killed.
             EOFError: The child ended without an answer.
         """
-        self.start()
         try:
+            self.start()
             self._send(request)
             return self._receive(seconds)
         except BaseException:

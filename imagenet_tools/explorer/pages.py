@@ -211,7 +211,9 @@ class Pages:
             data = self.picture(request.path_params["number"], fit=fit, drawn=drawn)
         except FormatError as error:
             return Response(unshown(str(error)), 422, media_type="image/svg+xml")
-        return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+        # The cookie holds the token of this run: a later run on this port may show another index.
+        headers = {"cache-control": "private, max-age=3600", "vary": "cookie"}
+        return Response(data, media_type="image/jpeg", headers=headers)
 
     def picture(self, number: int, *, fit: int | None, drawn: bool) -> bytes:
         """Return an image as JPEG, made by a child process; `drawn` draws its boxes.
@@ -240,8 +242,9 @@ class Pages:
         return PlainTextResponse(text, headers=headers)
 
     def _picked(self, request: Request) -> list[NumberedImage]:
-        numbers = [text for text in request.query_params.getlist("image") if text.isascii() and text.isdecimal()]
-        return self.site.pages.images([int(text[:12]) for text in numbers[:_MAX_PICKED]])
+        texts = request.query_params.getlist("image")
+        numbers = [int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) <= 12]
+        return self.site.pages.images(numbers[:_MAX_PICKED])
 
 
 def _file_name(view: View) -> str:

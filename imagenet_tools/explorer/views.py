@@ -105,7 +105,7 @@ class Site:
         if not text:
             return None
         least, most = self.levels.least, self.levels.most
-        if not text.isdecimal() or not least <= int(text[:3]) <= most:
+        if not text.isdecimal() or len(text) > 3 or not least <= int(text) <= most:
             raise UsageError(f"level={text}: expected a depth from {least} to {most}.")
         return self.levels.at(int(text))
 

@@ -73,6 +73,7 @@ def test_pictures_are_made_again(web: Web) -> None:
     assert b"<svg" not in plain, plain
     assert Image.open(io.BytesIO(plain)).format == "JPEG"
     assert plain and drawn
+    assert small.headers["vary"] == "cookie"  # the next index on this port has other images under these numbers
 
 
 def test_an_image_that_cannot_be_decoded_says_so(web: Web, index_number_of_cut: int) -> None:

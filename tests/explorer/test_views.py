@@ -203,7 +203,11 @@ def test_links_keep_the_filters_and_the_subset() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"split": "x"}, {"side": "a"}, {"side": "-"}, {"boxes": "1-2-3"}, {"page": "0"}, {"by": "x"}]
+    "parameters",
+    [
+        *({"split": "x"}, {"side": "a"}, {"side": "-"}, {"boxes": "1-2-3"}, {"page": "0"}, {"by": "x"}),
+        *({"level": "x"}, {"level": "0055"}, {"level": "0" * 5_000}),
+    ],
 )
 def test_wrong_parameters_are_errors(site: Site, parameters: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="expected"):
