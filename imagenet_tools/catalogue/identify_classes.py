@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from imagenet_tools.catalogue.identify_labels import LabelsFound
     from imagenet_tools.catalogue.lists import ClassList
 
+# Names of torchvision's models (torchvision/models/_meta.py) that are no lemmas.
+_OTHER_NAMES = {"n02012849": ("crane bird",), "n03710721": ("maillot tank suit",)}
+
 
 class Near(NamedTuple):
     """A published list that comes close."""
@@ -221,18 +224,24 @@ def classes_of_names(texts: Sequence[str], wnids: Sequence[str]) -> dict[str, se
 def classes_called(name: str, *, whole: bool = False) -> list[str]:
     """Return the wnids of ILSVRC2012's classes that have a name, in sorted order.
 
+    Those whose first lemma it is come before others, as lists of one name a class have first lemmas: "harp" is no
+    harmonica. Of these, the same case decides: "Cardigan" is a dog.
+
     Args:
         name: A lemma, all lemmas with ', ' between, the name of a synset, or a wnid.
         whole: Prefer the classes whose only or all lemmas these are: "maillot" is not "maillot, tank suit".
 
     Example:
-        >>> classes_called("great_white_shark"), classes_called("crane")
-        (['n01484850'], ['n02012849', 'n03126707'])
+        >>> classes_called("great_white_shark"), classes_called("crane"), classes_called("harp")
+        (['n01484850'], ['n02012849', 'n03126707'], ['n03494278'])
     """
     wnids = lists.get("ilsvrc2012").wnids
     called = [wnids[place] for place in _places_of_ilsvrc2012().get(_plain(name), ())]
-    exact = [wnid for wnid in called if _plain(", ".join(wordnet.synset(wnid).lemmas)) == _plain(name)]
-    return exact if whole and exact else called
+    lemmas = {wnid: wordnet.synset(wnid).lemmas for wnid in called}
+    exact = [wnid for wnid in called if _plain(", ".join(lemmas[wnid])) == _plain(name)]
+    first = [wnid for wnid in called if _plain(lemmas[wnid][0]) == _plain(name)]
+    same_case = [wnid for wnid in first if lemmas[wnid][0].replace("_", " ") == name.replace("_", " ")]
+    return (exact if whole else []) or same_case or first or called
 
 
 @functools.cache
@@ -293,7 +302,7 @@ def _plain(text: str) -> str:
 def _names_of(wnid: str) -> frozenset[str]:
     synset = wordnet.synset(wnid)
     lemmas = [_plain(lemma) for lemma in synset.lemmas]
-    return frozenset([*lemmas, ", ".join(lemmas), _plain(synset.name), wnid])
+    return frozenset([*lemmas, ", ".join(lemmas), _plain(synset.name), wnid, *_OTHER_NAMES.get(wnid, ())])
 
 
 def _class_names(listed: ClassList) -> list[frozenset[str]]:

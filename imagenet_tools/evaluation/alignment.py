@@ -285,6 +285,9 @@ def _numbers(
     names, codes = np.unique(predictions.top.astype(str), return_inverse=True)
     whole = any(", " in name for name in names.tolist())
     wnids = [[name] if is_wnid(name) else identify_classes.classes_called(name, whole=whole) for name in names.tolist()]
+    # A class that has a name of its own is not meant by another: beside "crane bird", "crane" is the machine.
+    alone = {found[0] for found in wnids if len(found) == 1}
+    wnids = [[wnid for wnid in found if len(found) == 1 or wnid not in alone] or found for found in wnids]
     unknown = [name for name, found in zip(names.tolist(), wnids, strict=True) if not found]
     if unknown:
         raise UsageError(f"{predictions.name}: {some_of(unknown)}: expected wnids, or names of ILSVRC2012's classes.")

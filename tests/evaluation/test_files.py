@@ -192,6 +192,21 @@ def test_tables_without_names(form: str, tmp_path: Path) -> None:
     assert_hits(measures(tmp_path / "file"))
 
 
+def test_names_of_torchvision_mean_one_class_each(tmp_path: Path) -> None:
+    """They are first lemmas, but for two of the four names that two classes have; a harp is no harmonica."""
+    names = [wordnet.synset(wnid).lemmas[0].replace("_", " ") for wnid in WNIDS]
+    names[134], names[639] = "crane bird", "maillot tank suit"
+    rows = np.arange(0, N, 10)
+    assert {134, 517, 638, 639, 593, 594} <= {*TOP[rows, 0].tolist()}
+    lines = [f"{IMAGES[row]},{names[TOP[row, 0]]}" for row in rows]
+    (tmp_path / "names.csv").write_text("\n".join(["image,pred", *lines]))
+    evaluation = imt.evaluate(tmp_path / "names.csv")
+    assert evaluation.models[0].measures["top1"].hits == (TOP[rows, 0] == TRUTH[rows]).sum()
+    assert not any("have one name" in text for text in evaluation.notes())
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    assert "equal to ilsvrc2012, in this order" in imt.identify(tmp_path / "names.txt").why
+
+
 def test_other_numbers_beside_predictions_are_no_classes(tmp_path: Path) -> None:
     lines = (f"{IMAGES[row]},500,375,{TOP[row, 0]},10,20,230,240" for row in SOME)
     (tmp_path / "boxes.csv").write_text("\n".join(["image,width,height,pred,xmin,ymin,xmax,ymax", *lines]))
