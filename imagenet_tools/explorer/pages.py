@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -152,7 +152,7 @@ class Pages:
 
     async def export(self, request: Request) -> Response:
         """Start an export of the subset that a form describes, and show its progress."""
-        fields = form(await request.body())
+        fields = await form(request)
         name, target = fields.pop("export_name", ""), fields.pop("export_to", "")
         number = self.exports.start(name, target, subsets.words_of(fields))
         return RedirectResponse(f"/export/{number}", 303)
@@ -257,10 +257,16 @@ def _address(request: Request) -> Address:
     return Address(path.removesuffix(suffix) if suffix else path, dict(request.query_params))
 
 
-def form(data: bytes) -> dict[str, str]:
-    """Return the fields of a form; the last value of each."""
-    if len(data) > _MAX_BODY_BYTES:
-        raise UsageError("The form is too large.")
+async def form(request: Request) -> dict[str, str]:
+    """Return the fields of a form; the last value of each. UsageError: it is too large, or the browser left."""
+    data = b""
+    try:
+        async for part in request.stream():
+            data += part
+            if len(data) > _MAX_BODY_BYTES:
+                raise UsageError("The form is too large.")
+    except ClientDisconnect as error:
+        raise UsageError("The form breaks off.") from error
     return {name: values[-1] for name, values in parse_qs(data.decode("utf-8", "replace")).items()}
 
 

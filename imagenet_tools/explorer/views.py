@@ -72,8 +72,10 @@ class Site:
 
     @functools.cached_property
     def top(self) -> int:
-        """The row of the lowest synset above all images."""
+        """The row of the lowest synset above all images; the root if there are none, as in an index of labels alone."""
         inclusive = self.counts.inclusive(filtering.Filters())
+        if not inclusive.any():
+            return wordnet.row_of(hierarchy.ROOT)
         whole = np.flatnonzero(inclusive == inclusive.max())
         return int(whole[np.argmax(hierarchy.max_depths()[whole])])
 

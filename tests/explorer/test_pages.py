@@ -1,18 +1,24 @@
 """Pages and their files, through the application: what a browser gets."""
 
+import asyncio
 import csv
 import io
 import json
 import re
 import socket
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.explorer import server, synset_page
 from imagenet_tools.explorer.addresses import Address
+from imagenet_tools.explorer.pages import form
 from imagenet_tools.explorer.rendering import templates
 from imagenet_tools.explorer.views import Site
 from imagenet_tools.index import Index
@@ -98,6 +104,27 @@ def index_number_of_cut(site) -> int:  # type: ignore[no-untyped-def]
 )  # fmt: skip
 def test_wrong_paths_are_errors_of_the_client(web: Web, path: str) -> None:
     assert 400 <= web.get(path).status < 500
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [({"type": "http.disconnect"}, "breaks off"), ({"type": "http.request", "body": bytes(2 << 20)}, "too large")],
+)
+def test_a_form_that_never_ends_or_is_too_large_is_refused(last: dict[str, Any], why: str) -> None:
+    """A browser that hangs up printed a traceback of the server."""
+    messages = [{"type": "http.request", "body": b"export_name=dogs", "more_body": True}, last]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    with pytest.raises(UsageError, match=why):
+        asyncio.run(form(Request({"type": "http", "method": "POST", "headers": []}, receive)))
+
+
+def test_an_index_without_images_begins_at_the_root() -> None:
+    site = Site.__new__(Site)
+    site.counts = SimpleNamespace(inclusive=lambda _: np.zeros(82_115, np.int64))  # type: ignore[assignment]
+    assert site.top == 0
 
 
 def test_every_link_of_a_page_leads_somewhere(web: Web) -> None:
