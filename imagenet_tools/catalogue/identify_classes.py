@@ -233,7 +233,7 @@ def classes_called(name: str, *, whole: bool = False) -> list[str]:
 
     Example:
         >>> classes_called("great_white_shark"), classes_called("crane"), classes_called("harp")
-        (['n01484850'], ['n02012849', 'n03126707'], ['n03494278'])
+        (['n01484850'], ['n02012849', 'n03126707'], ['n03495258'])
     """
     wnids = lists.get("ilsvrc2012").wnids
     called = [wnids[place] for place in _places_of_ilsvrc2012().get(_plain(name), ())]
