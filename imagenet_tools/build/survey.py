@@ -253,6 +253,9 @@ class _FolderSearch:
             unread = self._unread(folder) if any(added) else unread
         for path, is_dir in unread.items():
             self._try(path, is_dir=is_dir, listed=folder not in self._tables)
+        if loose := self._loose_images(folder):
+            n = count_of(len(loose), "image")
+            self.ignored.append(f"{loose[0]} ({n} beside class folders: put each into the folder of its class)")
         for path in sorted(self._parents):
             if path and _parents(path)[0] == folder and (self._path / path).is_dir():
                 self._search(path)
@@ -269,6 +272,14 @@ class _FolderSearch:
             and path not in self._parents
             and (is_dir or not (skip_files or PurePosixPath(path).suffix.lower() in _SCANNED_SUFFIXES))
         }
+
+    def _loose_images(self, folder: str) -> list[str]:
+        """Return the images that are beside class folders in a folder, if nothing reads them."""
+        is_read = folder in self._read or folder in self._tables
+        if is_read or not any(_parents(name)[0] == folder for name in self._classes):
+            return []
+        with os.scandir(self._path / folder) as entries:
+            return sorted(f"{folder}/{entry.name}".lstrip("/") for entry in entries if is_image_name(entry.name))
 
     def _try(self, place: str, *, is_dir: bool, listed: bool) -> None:
         """Add what a file or folder is, or list it as not read."""

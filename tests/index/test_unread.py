@@ -103,6 +103,15 @@ def test_beside_images_a_file_that_is_not_read_is_listed_with_the_reason(
     assert listed.startswith(f"{NAME} ({what}")
 
 
+@pytest.mark.parametrize("place", ["", "train/"])
+def test_images_beside_class_folders_are_counted(place: str, extracted: Extracted, tmp_path: Path) -> None:
+    shutil.copytree(extracted.train, tmp_path / place, dirs_exist_ok=True)
+    for name in ("cat1.jpg", "cat2.jpg"):
+        (tmp_path / place / name).write_bytes(_drawn("JPEG"))
+    advice = "(2 images beside class folders: put each into the folder of its class)"
+    assert imagenet_tools.detect(tmp_path).ignored == (f"{place}cat1.jpg {advice}",)
+
+
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="needs zstd")
 def test_what_zstd_writes_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a tar" * 1000)
