@@ -14,6 +14,7 @@ imagenette2.tar                     imagenette2/train/n01440764/*.JPEG, a tree o
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,7 +34,12 @@ from imagenet_tools.text import count_of
 from imagenet_tools.units import Detection, Reads, Unit, unit_file
 from imagenet_tools.wordnet.wnid import split_of_folder
 
-READS = Reads(holds=("images",))
+READS = Reads(
+    holds=("images",),
+    problems={
+        "class_tars_unread": "class tars that were added to a tar while it was indexed; the next build reads them"
+    },
+)
 
 # Class tars, and images of each, whose names separate ILSVRC2012 from other sets of its classes.
 _LOOKED_AT_TARS = 8
@@ -42,8 +48,8 @@ _LOOKED_AT_IMAGES = 16
 # Members of a tar in a bucket that are looked at: each is a request, one after the other.
 _REMOTE_MEMBERS = 64
 
-# Unit.member of the unit for the tar around class tars: it reports the faults between them.
-_OUTER = "/"
+# Unit.member of the unit for the tar around so many class tars: it reports the faults between them.
+_OUTER = re.compile(r"/(\d+)")
 
 
 def detect(path: Path) -> list[Detection]:
@@ -145,12 +151,13 @@ def units(detection: Detection, source: str, root: Path) -> Iterator[Unit]:
         yield unit_at(detection, source, root, wnid=match[1] if match else None)
         return
     seen: set[str] = set()
-    for wnid, member in _class_tars(detection.path):
+    class_tars = _class_tars(detection.path)
+    for wnid, member in class_tars:
         # A class tar may be in the tar twice under one name. The offset makes the second unit's name unique.
         name = f"{member.name}@{member.offset}" if member.name in seen else member.name
         seen.add(name)
         yield unit_at(detection, source, root, wnid=wnid, member=name, offset=member.offset, length=member.size)
-    yield unit_at(detection, source, root, member=_OUTER)
+    yield unit_at(detection, source, root, member=f"/{len(class_tars)}")
 
 
 files = unit_file
@@ -158,12 +165,18 @@ files = unit_file
 
 def scan(unit: Unit) -> Tables:
     """Yield the images of a unit's tar; of the tar around class tars, only its problems."""
-    return _scan_outer(unit) if unit.member == _OUTER else scan_tar(unit)
+    return _scan_outer(unit) if _OUTER.fullmatch(unit.member) else scan_tar(unit)
 
 
 @gathers(ImageRows)
 def _scan_outer(unit: Unit, rows: ImageRows) -> Iterator[None]:
+    n_class_tars, n_units = 0, int(unit.member[1:])
     for member in tar.walk(unit.path, label=tar.ARCHIVE):
-        if member.kind != "dir" and not (member.kind == "file" and CLASS_TAR.fullmatch(member.name)):
+        if member.kind == "file" and CLASS_TAR.fullmatch(member.name):
+            n_class_tars += 1
+        elif member.kind != "dir":
             rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
             yield
+    if n_class_tars > n_units:
+        found = f"found {count_of(n_class_tars, 'class tar')}, and {n_units:,} when this build began"
+        rows.problem("class_tars_unread", unit.file, f"{found}: the tar was still being written. Build the index again")

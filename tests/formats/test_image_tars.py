@@ -174,6 +174,24 @@ def test_imagenette_gunzipped_is_a_data_set_of_its_own_splits(extracted: Extract
         assert rows == [("imagenette2-160", "train", "n01440764", "ILSVRC2012_val_00000293")]
 
 
+def test_class_tars_that_are_added_during_a_build_are_said_and_read_by_the_next(
+    images: dict[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = whole.fall11_whole(tmp_path / "fall11_whole.tar", dict(list(images.items())[:2]))
+
+    def add_the_others(*_: object) -> None:  # after the class tars were listed
+        whole.fall11_whole(path, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "imagenet_tools.build.build._weights", lambda units, *_: (add_the_others(), ("", [1] * len(units)))[1]
+        )
+        report = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    assert report.problems == {"class_tars_unread": 1}
+    report = imagenet_tools.build_index(path, tmp_path / "x.index", workers=1)
+    assert (report.problems, report.rows["images"]) == ({}, sum(map(len, images.values())))
+
+
 def test_a_tar_of_class_tars_is_walked_once_to_detect_it_and_to_cut_it(
     images: dict[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
