@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -183,8 +184,7 @@ def _moved_units(source: Source) -> Iterator[UnitRecord]:
             _check_moved(path, unit, Remote(str(path)).size() if unit.size >= 0 else None)
             yield unit._replace(mtime_ns=0)
         return
-    files = (path for path in source.place.rglob("*") if path.is_file())
-    newest = max((path.stat().st_mtime_ns for path in files), default=0)
+    newest = _newest_file(source.place)
     for unit in source.units:
         if unit.size < 0:
             yield unit._replace(mtime_ns=newest)
@@ -193,6 +193,21 @@ def _moved_units(source: Source) -> Iterator[UnitRecord]:
         status = path.stat() if path.is_file() else None
         _check_moved(path, unit, status.st_size if status else -1)
         yield unit._replace(mtime_ns=status.st_mtime_ns if status else 0)
+
+
+def _newest_file(folder: Path) -> int:
+    """Return the newest mtime_ns of the files in a folder and below it; links are followed, as scans follow them."""
+    newest, seen = 0, set[tuple[int, int]]()
+    for home, folders, names in os.walk(folder, followlinks=True):
+        status = Path(home).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()  # a link to a folder above ends here
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in names:
+            with suppress(OSError):  # a link to nothing
+                newest = max(newest, Path(home, name).stat().st_mtime_ns)
+    return newest
 
 
 def _check_moved(path: Path, unit: UnitRecord, size: int | None) -> None:

@@ -172,6 +172,19 @@ def test_relocate_writes_where_sources_are_and_nothing_else(
     assert not moved.with_name("x.index.partial").exists()
 
 
+def test_a_source_of_linked_class_folders_is_relocated(extracted: Extracted, tmp_path: Path) -> None:
+    (tmp_path / "old" / "train").mkdir(parents=True)
+    for folder in sorted(extracted.train.iterdir())[:2]:
+        (tmp_path / "old" / "train" / folder.name).symlink_to(folder)
+    (tmp_path / "old" / "train" / "up").symlink_to(tmp_path / "old")  # a loop
+    build([tmp_path / "old" / "train"], tmp_path / "x.index")
+    (tmp_path / "old").rename(tmp_path / "new")
+    imagenet_tools.relocate({"train": tmp_path / "new" / "train"}, tmp_path / "x.index")
+    images = read_all(imagenet_tools.open_index(tmp_path / "x.index"))
+    assert images
+    assert all(data == extracted.data[image_id] for image_id, data in images.items())
+
+
 def test_relocate_refuses_what_is_not_it(moved: Path, sample: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "ILSVRC2012_img_val.tar").write_bytes(b"too short")
