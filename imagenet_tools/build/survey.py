@@ -273,6 +273,18 @@ class _FolderSearch:
             and (is_dir or not (skip_files or PurePosixPath(path).suffix.lower() in _SCANNED_SUFFIXES))
         }
 
+    def _leads_up(self, folder: str) -> bool:
+        """Return True for a link to a folder around it, by the way that leads there or by the real one: it is endless.
+
+        A second `ln -s /data/imagenet imagenet` makes one: it is /data/imagenet/imagenet.
+        """
+        path = self._path / folder
+        if not path.is_symlink():
+            return False
+        target = path.resolve()
+        ways = {(self._path / parent).resolve() for parent in _parents(folder)}
+        return target in ways or path.parent.resolve().is_relative_to(target)
+
     def _loose_images(self, folder: str) -> list[str]:
         """Return the images that are beside class folders in a folder, if nothing reads them."""
         is_read = folder in self._read or folder in self._tables
@@ -284,6 +296,9 @@ class _FolderSearch:
     def _try(self, place: str, *, is_dir: bool, listed: bool) -> None:
         """Add what a file or folder is, or list it as not read."""
         path = self._path / place
+        if is_dir and self._leads_up(place):
+            self.ignored.append(f"{place}/ (a link to a folder around it)")
+            return
         try:
             exports = exports_in(path) if is_dir and not self._with_exports else []
             self.exports += exports

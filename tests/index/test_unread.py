@@ -103,6 +103,21 @@ def test_beside_images_a_file_that_is_not_read_is_listed_with_the_reason(
     assert listed.startswith(f"{NAME} ({what}")
 
 
+def test_a_link_to_a_folder_around_it_is_not_followed(extracted: Extracted, tmp_path: Path) -> None:
+    home = tmp_path / "imagenet"
+    shutil.copytree(extracted.train, home / "train")
+    (home / "imagenet").symlink_to(home)  # a second `ln -s` of the folder makes it
+    (home / "a").mkdir()
+    (home / "b").mkdir()
+    (home / "a" / "b").symlink_to(home / "b")
+    (home / "b" / "a").symlink_to(home / "a")
+    (home / "train" / "up").symlink_to(tmp_path)
+    found = imagenet_tools.detect(home)
+    assert [(one.form, one.path) for one in found.found] == [("image_folder", home)]
+    note = "(a link to a folder around it)"
+    assert found.ignored == ("a/", "b/", f"imagenet/ {note}", f"train/up/ {note}")
+
+
 @pytest.mark.parametrize("place", ["", "train/"])
 def test_images_beside_class_folders_are_counted(place: str, extracted: Extracted, tmp_path: Path) -> None:
     shutil.copytree(extracted.train, tmp_path / place, dirs_exist_ok=True)
