@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from imagenet_tools.annotations.annotation_files import is_annotation
 from imagenet_tools.annotations.annotation_rows import AnnotationRows
+from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.folder_scan import printable
 from imagenet_tools.images.image_rows import is_image_name
 from imagenet_tools.units import FileRange
@@ -99,14 +100,21 @@ def _present(folder: Path, kind: str) -> Iterator[str]:
         yield from (prefix + printable(name.rpartition(".")[0]) for name in names if is_listed(name))
 
 
-def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield a folder and all folders below it, sorted, each with the names of its files."""
+def _folders(folder: Path, seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all folders below it, sorted, each with the names of its files.
+
+    `seen` are the folders above, so that a link to one ends.
+    """
+    status = folder.stat()
+    place = (status.st_dev, status.st_ino)
+    if place in seen:
+        return
     with os.scandir(folder) as entries:
-        listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+        listed = sorted((entry.name, is_folder(entry)) for entry in entries)
     yield folder, [name for name, is_dir in listed if not is_dir]
     for name, is_dir in listed:
         if is_dir:
-            yield from _folders(folder / name)
+            yield from _folders(folder / name, seen | {place})
 
 
 def _examples(names: set[str], text: str) -> str:

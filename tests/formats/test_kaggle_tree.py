@@ -82,6 +82,16 @@ def test_a_tree_that_agrees_with_its_lists_has_no_word_of_them(built: Index) -> 
     assert not {"listed_absent", "unlisted"} & codes
 
 
+def test_a_link_to_a_folder_around_it_ends(extracted: Extracted, sample: Path, tmp_path: Path) -> None:
+    kaggle = write(tmp_path / "challenge", extracted.data, sample)
+    train = kaggle / "ILSVRC" / "Data" / "CLS-LOC" / "train"
+    (train / "train").symlink_to(train)
+    (train / "itself").symlink_to("itself")
+    report = imagenet_tools.build_index(kaggle, tmp_path / "x.index", workers=1)
+    assert not {"listed_absent", "unlisted"} & report.problems.keys()
+    assert report.rows["images"] == len(extracted.data)
+
+
 def test_what_is_missing_and_what_is_stray_is_counted(extracted: Extracted, sample: Path, tmp_path: Path) -> None:
     home = write(tmp_path / "challenge", extracted.data, sample)
     data = home / "ILSVRC" / "Data" / "CLS-LOC"

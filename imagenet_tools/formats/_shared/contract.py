@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.writer import SinkOutput
+from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.units import Detection, Unit
 
 # Readers use this module too: without the imports below, their processes load no code of exports.
@@ -109,7 +110,9 @@ def names_in(folder: Path, matches: Callable[[str], object], *, folders: bool = 
         return []
     with os.scandir(folder) as entries:
         return sorted(
-            entry.name for entry in entries if matches(entry.name) and (entry.is_dir() if folders else entry.is_file())
+            entry.name
+            for entry in entries
+            if matches(entry.name) and (is_folder(entry) if folders else entry.is_file())
         )
 
 
