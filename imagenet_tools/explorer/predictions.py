@@ -42,14 +42,14 @@ class Model:
         """Return each figure with its interval and its convention, as texts."""
         return [
             {
-                "name": key.replace("_", " "),
+                "name": measure.name,
                 "shown": measure.value_text,
                 "interval": measure.interval_text,
                 "n": measure.n,
                 "convention": measure.convention,
                 "value": measure.value,
             }
-            for key, measure in self.scores.measures.items()
+            for measure in self.scores.measures.values()
         ]
 
     @functools.cached_property

@@ -103,9 +103,9 @@ def test_nll_is_shown_in_nats_and_shares_in_percent(tmp_path: Path, site: Site) 
     np.save(path, scores)
     shown = Site(site.index, predictions.load([path]))
     measures = {one["name"]: one for one in views.predictions(shown, Address("/predictions", {})).data["measures"]}
-    assert measures["nll"]["value"] == pytest.approx(-np.log(0.9), rel=1e-3)
-    assert measures["nll"]["shown"] == "0.1054" and "%" not in measures["nll"]["interval"]
-    assert measures["top1"]["shown"] == "100.000%"
+    assert measures["NLL"]["value"] == pytest.approx(-np.log(0.9), rel=1e-3)
+    assert measures["NLL"]["shown"] == "0.1054" and "%" not in measures["NLL"]["interval"]
+    assert measures["top-1"]["shown"] == "100.000%"
 
 
 def test_predictions_of_folders_and_corruptions_are_refused_with_what_to_do(tmp_path: Path) -> None:

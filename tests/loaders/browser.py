@@ -18,6 +18,14 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+# The heads of tables that are one word, and that the page breaks within it.
+BROKEN_WORDS = """
+return [...document.querySelectorAll("th")].filter((cell) => {
+  const text = document.createRange();
+  text.selectNodeContents(cell);
+  return /^\\S+$/.test(cell.textContent.trim()) && new Set([...text.getClientRects()].map((line) => line.top)).size > 1;
+}).map((cell) => cell.textContent);
+"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -69,6 +77,8 @@ class User(NamedTuple):
         self.open(path)
         assert self.driver.find_elements(By.TAG_NAME, "h1"), path
         assert self.problems() == [], path
+        broken = self.driver.execute_script(BROKEN_WORDS)
+        assert broken == [], path
         overflow = self.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
         assert overflow <= 0, (path, overflow)
 
