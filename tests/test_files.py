@@ -147,6 +147,13 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_a_folder_that_is_gone_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "a.csv"
+    with pytest.raises(FileNotFoundError) as raised, files.whole(path):
+        pass
+    assert raised.value.filename == str(path)
+
+
 def test_a_range_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "source.tar").write_bytes(DATA)
     links.write_range(tmp_path / "a.JPEG", tmp_path / "source.tar", 512, 100_000, sources=SOURCES)

@@ -12,6 +12,7 @@ import click
 from imagenet_tools.cli import DONE, PROBLEMS, options
 from imagenet_tools.cli.printing import note
 from imagenet_tools.errors import UsageError
+from imagenet_tools.text import count_of
 
 
 @options.make_command("explore")
@@ -72,6 +73,8 @@ def command(
         wnids = [options.note_sense(site.index.resolve(text)) for text in under]
         n_problems = server.copy(site, copy, wnids)
         options.show_result(str(copy), {"path": str(copy), "problems": n_problems})
+        if n_problems:
+            note(f"note: {count_of(n_problems, 'image')} cannot be shown; the pages have the facts and the reason")
         return PROBLEMS if n_problems else DONE
 
     def announce(address: str) -> None:

@@ -96,6 +96,8 @@ def new_file_in_partial(path: str, *, final: str = "") -> Iterator[int]:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except FileExistsError:
         raise taken(path) from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, final or path) from None
     try:
         yield fd
     except OSError as error:

@@ -342,3 +342,10 @@ def test_the_core_alone_shows_plots_and_reports(index: Index, tmp_path: Path) ->
     )
     assert not {"matplotlib", "pandas", "nltk", "jinja2"} & set(done.stdout.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "c.html"]
+
+
+@pytest.mark.long
+def test_a_static_copy_says_how_many_images_it_cannot_show(run: Run, tmp_path: Path) -> None:
+    ran = run("explore", "--export", str(tmp_path / "site"), "--under", "beagle.n.01")
+    assert (ran.code, ran.out) == (3, f"{tmp_path / 'site'}\n")
+    assert "note: 1 image cannot be shown" in ran.err
