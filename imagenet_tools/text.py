@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-# A table with narrower columns is printed as blocks.
+# A table with narrower columns is printed as blocks. Words of up to 30 characters, such as names of files, stay whole.
 _MIN_CUT_CHARS = 8
 _MIN_WRAPPED_CHARS = 12
+_MAX_WORD_CHARS = 30
 _MAX_HTML_ROWS = 20  # of a table in a notebook
 
 # Names of columns whose numbers identify something, or place it: ids, class numbers, offsets, hashes.
@@ -125,7 +126,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, width: int |
     if not rows:
         return "  ".join(map(cell, head)) + "\n(no rows)"
     layout = layout_of(head, rows)
-    if width is None or _fit(layout, width, least=_MIN_CUT_CHARS if cut else _MIN_WRAPPED_CHARS):
+    if width is None or _fit(layout, width, [_MIN_CUT_CHARS] * len(head) if cut else _least_wrapped(rows)):
         return "\n".join(aligned(head, rows, layout._replace(wider="cut" if cut else "wrap")))
     indent = max(map(len, head)) + 2
     room = None if cut else max(width - indent, _MIN_WRAPPED_CHARS)
@@ -202,13 +203,20 @@ def cell(value: object, *, identifier: bool = False) -> str:
     return printable(" ".join(str(value).split("\n")))
 
 
-def _fit(layout: TextLayout, width: int, *, least: int) -> bool:
-    """Narrow the widest text columns until a line fits in `width`; return False if one gets narrower than `least`."""
+def _least_wrapped(rows: Sequence[Sequence[object]]) -> list[int]:
+    """Return the least width of each column: its longest word fits."""
+    columns = ([word for value in column for word in cell(value).split()] for column in zip(*rows, strict=True))
+    return [min(max(_MIN_WRAPPED_CHARS, max(map(len, words), default=0)), _MAX_WORD_CHARS) for words in columns]
+
+
+def _fit(layout: TextLayout, width: int, least: Sequence[int]) -> bool:
+    """Narrow the widest text columns until a line fits in `width`; return False if they would be too narrow to read."""
     room = width - 2 * (len(layout.widths) - 1)
     texts = [n for n, right in enumerate(layout.right) if not right]
     while sum(layout.widths) > room:
-        widest = max(texts, key=layout.widths.__getitem__, default=None)
-        if widest is None or layout.widths[widest] <= least:
+        wide = [n for n in texts if layout.widths[n] > least[n]]
+        widest = max(wide, key=layout.widths.__getitem__, default=None)
+        if widest is None:
             return False
         layout.widths[widest] -= 1
     return True

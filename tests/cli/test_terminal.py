@@ -140,6 +140,13 @@ def test_wrapped_text_fits_the_terminal_and_is_whole(width: int) -> None:
         assert shown.count(word) >= rows[0][2].count(word)
 
 
+def test_a_name_is_not_broken_where_other_text_can_be() -> None:
+    rows = [("ilsvrc2012-val-blacklist", "validation images that the localisation score leaves out since 2013")]
+    lines = table(("name", "what"), rows, width=50).splitlines()
+    assert lines[2] == "ilsvrc2012-val-blacklist  validation images that" and len(lines) == 5
+    assert table(("name", "what"), rows, width=36).startswith("name  ilsvrc2012-val-blacklist\nwhat  ")
+
+
 def test_a_dry_run_fits_a_narrow_terminal_and_says_every_reason(index: Index) -> None:
     ran = at_terminal("export", "x", "--to", "yolo", "--under", "dog.n.01", "--dry-run", index=index.path, columns=60)
     lines = [line for line in screen(ran.err) if not line.startswith(("x: would hold", "It would take", "note: "))]
