@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,7 @@ def _print_plan(plan: Plan, dest: Path) -> int:
         return DONE
     for each in plan.together:
         _print_export(each, None, dest)
+    _print_hazards(plan.together)
     _print_costs(cost)
     return DONE
 
@@ -155,6 +156,7 @@ def print_result(result: Result, dest: Path, *, strict: bool = False) -> int:
     else:
         for each in result.together:
             _print_export(each.plan, each, dest)
+        _print_hazards(result.together)
     if any(each.undecodable for each in result.together):
         return FAILED if strict else PROBLEMS
     return DONE
@@ -207,7 +209,11 @@ def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:
         _print_reasons(("step", "images left out", "why"), result.left_out, REASONS)
     if plan.boxes_left_out:
         _print_reasons(("reason", "boxes left out", "why"), plan.boxes_left_out, BOX_REASONS)
-    for hazard in counts.hazards:
+
+
+def _print_hazards(targets: Sequence[Plan | Result]) -> None:
+    """Print what may go wrong with some targets to stderr, each sentence once."""
+    for hazard in dict.fromkeys(hazard for each in targets for hazard in each.hazards):
         note(f"note: {hazard}")
 
 

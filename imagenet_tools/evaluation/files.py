@@ -21,7 +21,7 @@ from imagenet_tools.catalogue.user_files import image_stem
 from imagenet_tools.errors import UsageError
 from imagenet_tools.evaluation.file_forms import EXPECTED, columns_of
 from imagenet_tools.evaluation.outputs import rank
-from imagenet_tools.text import some_of
+from imagenet_tools.text import count_of, some_of
 from imagenet_tools.wordnet.wnid import is_wnid
 
 if TYPE_CHECKING:
@@ -212,7 +212,8 @@ def _with_scores(path: Path, predictions: Predictions, scores: Array | None) -> 
     if scores.shape[1] == 1:
         return replace(predictions, scores=scores)
     raise UsageError(
-        f"{path}: found {predictions.top.shape[1]} classes and {scores.shape[1]} scores a row; expected as many."
+        f"{path}: found {count_of(predictions.top.shape[1], 'class')} and {count_of(scores.shape[1], 'score')} a row; "
+        "expected a score for each class."
     )
 
 

@@ -86,9 +86,11 @@ class CheckResult:
 
 
 def line(checked: AnyChecked) -> str:
-    """Return a path with its findings, or with what was checked if there are none."""
-    findings = "; ".join(f"{code} {text}" for code, text in checked.findings)
-    return f"{checked.path}: {findings or checked.summary}"
+    """Return a path with its findings, and with what was checked if nothing is wrong with it."""
+    findings = [f"{code} {text}" for code, text in checked.findings]
+    # Warnings about an archive say that it was not compared; those about an export do not take back what was.
+    warned = isinstance(checked, CheckedExport) and not any(code.startswith("E") for code, _ in checked.findings)
+    return f"{checked.path}: {'; '.join([checked.summary, *findings] if warned else findings or [checked.summary])}"
 
 
 def check(

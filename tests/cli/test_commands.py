@@ -310,6 +310,12 @@ def test_3_problems_are_counted_and_strictly_they_fail(run: Run, sample: Path, t
     assert "xml_no_object" in run(*hint[1:]).out
 
 
+def test_a_note_for_several_targets_is_printed_once(run: Run, tmp_path: Path) -> None:
+    targets, note = ("--to", "coco,voc", "--under", "dog.n.01"), "note: boxes are partial"
+    assert run("export", str(tmp_path / "dogs"), *targets, "--dry-run").err.count(note) == 1
+    assert run("export", str(tmp_path / "dogs"), *targets).err.count(note) == 1
+
+
 def test_4_what_exists_is_kept(run: Run, tmp_path: Path) -> None:
     dest = tmp_path / "dogs"
     dest.mkdir()

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_an_export_is_as_it_was_written(target: str, options: dict[str, Any], ex
     assert found.compared == (found.images if copies else 0)
     assert found.decoded == (found.images - len(cut) if holds else 0)
     assert codes(root) == {"W301", *cut}
+
+
+def test_a_warning_does_not_hide_what_was_checked(exported: Export) -> None:
+    root = exported("voc", repair="eoi").root
+    (line,) = repr(imagenet_tools.check(root, read_data=True)).splitlines()[1:]
+    checked = r"as written: (\d+) images as voc, \1 decoded in full; W301 no image was compared with an index"
+    assert re.match(rf"{root}: {checked}", line)
+    (root / "classes.json").unlink()
+    assert "as written" not in repr(imagenet_tools.check(root))
 
 
 def test_a_plan_that_was_not_made_has_nothing_to_check(odd: Index, tmp_path: Path) -> None:
