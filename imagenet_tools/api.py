@@ -332,8 +332,11 @@ def evaluate(
 
         return true_boxes.read(Path(str(boxes)), _readers(), dataset)
 
+    files = [Path(path) for path in _several(predictions)]
+    if not files:
+        raise UsageError("predictions: found no file to score; expected at least one.")
     return score(
-        [Path(path) for path in _several(predictions)],
+        files,
         rows=rows,
         space=labels,
         truths=[Path(path) for path in _several(truths)],
@@ -476,6 +479,9 @@ def tree(
     from imagenet_tools.superclasses import drawing
     from imagenet_tools.wordnet import hierarchy, wordnet
 
+    if depth is not None and depth < 0:
+        raise UsageError(f"depth: found {depth}; expected a number of edges from 0, or None for all.")
+
     def resolve(text: str) -> str:
         index = images if images is None or isinstance(images, Index) else images.index
         return terms.resolve(text).wnid if index is None else index.synset(text)
@@ -552,9 +558,12 @@ def build_index(
     from imagenet_tools.build.build import build_index as build
 
     _check_workers(workers)
+    sources = [place_of(path) for path in _several(paths)]
+    if not sources:  # a pattern that matches nothing would make an empty index
+        raise UsageError("paths: found no path to index; expected at least one archive or folder.")
     output = path_of(index)
     return (build_in_bucket if is_remote(output) else build)(
-        [place_of(path) for path in _several(paths)],
+        sources,
         output,
         readers=_readers(),
         dataset=dataset,

@@ -16,6 +16,7 @@ from imagenet_tools.arguments import fits
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.selection.words import EXPORT, SELECTION
+from imagenet_tools.wordnet import hierarchy, similarity
 
 # No public argument accepts these.
 STRANGE: tuple[object, ...] = (5.5, b"bytes", {1: 2}, [0, 1], object())
@@ -32,6 +33,11 @@ CALLS: dict[str, Callable[[Index], object]] = {
     "class_map": lambda index: imt.class_map("voc", 5),  # type: ignore[arg-type]
     "identify": lambda index: imt.identify(5),  # type: ignore[arg-type]
     "evaluate": lambda index: imt.evaluate(5),  # type: ignore[arg-type]
+    "evaluate nothing": lambda index: imt.evaluate([]),
+    "build_index nothing": lambda index: imt.build_index(Path("data").glob("*.nothing"), "x.index"),
+    "tree depth": lambda index: imt.tree("dog", depth=-1),
+    "hypernyms": lambda index: hierarchy.hypernyms(5),  # type: ignore[arg-type]
+    "distance": lambda index: similarity.distance("dog.n.01", None),  # type: ignore[arg-type]
     "evaluate labels": lambda index: imt.evaluate("x", labels=5),  # type: ignore[arg-type]
     "build_index": lambda index: imt.build_index(5),  # type: ignore[arg-type]
     "build_index workers": lambda index: imt.build_index("x", workers="2"),  # type: ignore[arg-type]

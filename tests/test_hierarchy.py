@@ -312,3 +312,9 @@ def test_costs_of_all_of_fall11_take_little_more_than_the_matrix() -> None:
     blocks, peak = peak_of(head + "print(sum(len(rows) for _, rows in hierarchy.cost_blocks(labels.fall11())))")
     assert blocks == ["21841"]
     assert peak < 300 << 20
+
+
+@pytest.mark.parametrize("n", [-1, 3])
+def test_more_rows_than_synsets_are_refused(n: int) -> None:
+    with pytest.raises(UsageError, match=f"n = {n}; expected a number of rows from 0 to 2"):
+        hierarchy.deepest_common_hypernyms(["dog.n.01", "cat.n.01"], n)

@@ -302,13 +302,15 @@ def deepest_common_hypernyms(synsets: Sequence[str], n: int) -> Ints:
         Rows of synsets: (n, classes), int32. If several tie, the one with the greatest wnid.
 
     Raises:
-        UsageError: A class twice.
+        UsageError: A class twice, or more rows than there are synsets.
 
     Example:
         >>> wordnet.wnids_of(deepest_common_hypernyms(["dog.n.01", "cat.n.01"], 1)[0])
         ('n02084071', 'n02075296')
     """
     rows = wordnet.distinct_rows_of(synsets)
+    if not 0 <= n <= len(rows):
+        raise UsageError(f"n = {n}; expected a number of rows from 0 to {len(rows):,}, the number of synsets.")
     common = np.zeros((n, len(rows)), np.int32)  # row 0 is entity.n.01, which is above all
     # Deeper ancestors come later and overwrite.
     for places, ancestor in sorted(_members_by_ancestor(rows), key=lambda pair: max_depths()[pair[1]]):

@@ -238,11 +238,14 @@ def row_of(text: str) -> int:
 
     Raises:
         UnknownSynsetError: No synset has it.
+        UsageError: It is no text.
 
     Example:
         >>> row_of("entity.n.01")
         0
     """
+    if not isinstance(text, str):
+        raise UsageError(f"synset: found {text!r} ({type(text).__name__}); expected a wnid or a name.")
     row = find_row(text)
     if row is None:
         raise UnknownSynsetError(
