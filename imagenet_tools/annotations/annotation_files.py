@@ -44,7 +44,7 @@ PROBLEMS = (
     annotation.PROBLEMS
     | tar.PROBLEMS
     | {
-        UNREADABLE: "a file that is there and cannot be read; each build looks at it again",
+        UNREADABLE: "a file that is there and cannot be read, or a link to nothing; each build looks at it again",
         "stray_file": "a file or a member that is no annotation",
         "repeated_annotation": "a second annotation of an image in one archive; the first is kept",
     }
