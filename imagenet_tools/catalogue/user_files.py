@@ -398,9 +398,11 @@ def _first(value: Any) -> Any:
 
 
 def _read_array(path: Path) -> LabelFile:
+    from tokenize import TokenError
+
     try:
         values: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OverflowError) as error:
+    except (ValueError, EOFError, OverflowError, TokenError) as error:
         raise _UnreadableError(f"numpy cannot read it: {error}") from error
     if values.ndim == 2 and values.dtype.kind in "iu" and 0 < values.shape[1] < _MIN_OUTPUTS:
         values = values[:, 0]

@@ -91,7 +91,7 @@ def by_list(text: str, predictions: Predictions, aligned: Alignment) -> Iterator
         yield f"{name}_top5", metrics.share(f"{name}, top-5", convention, right)
     if predictions.outputs is not None:
         places = _places_of_columns(target, aligned, predictions.outputs.shape[1])
-        if (places >= 0).all():
+        if (places >= 0).all() or not (places >= 0).any():
             return
         right = _among(predictions, predictions.outputs, aligned.rows[kept], places, truth[kept])[0]
         convention = f"the best of the {int((places >= 0).sum()):,} outputs of {n_classes} is of the label's class"

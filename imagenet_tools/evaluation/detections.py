@@ -38,7 +38,7 @@ _HEAD_BYTES = 1 << 16
 _HEAD_LINES = 100
 _MIN_BOXES_SHARE = 0.6
 _DET_LIST = "ilsvrc-det200"
-_NUMBERS = re.compile(r"\s*[-+]?\d+(\s+[-+\d.eE]+)+\s*")
+_NUMBERS = re.compile(r"\s*[-+]?\d+(\s+[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)+\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)

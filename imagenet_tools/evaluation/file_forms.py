@@ -18,6 +18,7 @@ import io
 import json
 import re
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -48,7 +49,10 @@ _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?|\[.*", re.IGNORECASE)
 _ITEM = re.compile(r"""'([^']*)'|"([^"]*)"|([^\s,\[\]'"]+)""")
 
 # Errors of numpy, pyarrow, json and zipfile for a file that is not theirs.
-_UNREADABLE = (ValueError, TypeError, LookupError, OSError, EOFError, RecursionError, NotImplementedError, BadZipFile)
+_UNREADABLE = (
+    *(ValueError, TypeError, LookupError, OSError, EOFError, OverflowError, RecursionError, NotImplementedError),
+    *(BadZipFile, TokenError),
+)
 
 
 def columns_of(path: Path) -> dict[str, Array]:
@@ -177,6 +181,7 @@ def _text_columns(path: Path) -> dict[str, Array]:
     if first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{"):
         from pyarrow import json as arrow_json
 
+        data.decode()  # pyarrow's error of other bytes than UTF-8 is no ValueError
         return _of_table(path, arrow_json.read_json(io.BytesIO(data)))
     return _json(path, json.loads(data))
 

@@ -271,6 +271,15 @@ def test_the_masked_figure_of_few_rows_takes_the_best_of_all_outputs_of_the_list
     assert f"the best of the {len(columns)} outputs" in one.convention
 
 
+def test_a_list_of_no_output_of_the_model_has_no_masked_figure(tmp_path: Path) -> None:
+    """A model of the first 100 classes, on images of others too."""
+    rows = [int(np.flatnonzero(place == TRUTH)[0]) for place in (0, 1, 500)]
+    scores = np.random.default_rng(5).normal(0, 1, (3, 100)).astype(np.float32)
+    found = scored(tmp_path, [IMAGES[row] for row in rows], scores, classes=WNIDS[500], labels="ilsvrc2012")
+    assert (found[f"{WNIDS[500]}_top1"].hits, found[f"{WNIDS[500]}_top1"].n) == (0, 1)
+    assert f"{WNIDS[500]}_masked_top1" not in found
+
+
 def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
     scores = drawn(TRUTH[SOME[:50]])
     (tmp_path / "other").mkdir()

@@ -217,6 +217,9 @@ def test_detections_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     for change in ({"score": float("nan")}, {"score": float("inf")}, {"bbox": [1, 2, float("nan"), 4]}):
         with pytest.raises(imt.errors.UsageError, match=r"detection 2 has score .*; expected finite numbers"):
             scored(tmp_path, content, [results[0], results[1] | change, *results[2:]])
+    (tmp_path / "det.txt").write_text("1 2 0.5 10 10-1 20 20\n" * 9)
+    with pytest.raises(imt.errors.UsageError):
+        imt.evaluate(tmp_path / "det.txt", boxes=tmp_path / "instances.json")
     (tmp_path / "labels").mkdir()
     line = "0 0.5 0.5 0.2 0.2 0.9\n"
     (tmp_path / "labels" / "a.txt").write_text(line * 200 + "0 x 0.5 0.2 0.2 0.9\n")

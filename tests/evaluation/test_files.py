@@ -356,6 +356,18 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         "found no rows|of shape",
     ),
     "a broken npz": (lambda path: path.write_bytes(b"PK\x03\x04" + b"x" * 99), "cannot be read"),
+    "a broken head of npy": (
+        lambda path: path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', (" + b" " * 103 + b"\n"),
+        "cannot be read",
+    ),
+    "JSON lines in no UTF-8": (
+        lambda path: path.write_bytes(b'{"image": "\xe9", "pred": 1}\n{"image": "b", "pred": 2}\n'),
+        "can't decode byte 0xe9",
+    ),
+    "a number without end": (
+        lambda path: path.write_text(f'[{{"pred": 1}}, {{"pred": {"9" * 30}}}]'),
+        "cannot be read",
+    ),
     "a broken Parquet": (lambda path: path.write_bytes(b"PAR1" + b"x" * 99), "cannot be read"),
     "broken JSON": (lambda path: path.write_text('[{"a": 1'), "cannot be read"),
     "prose": (
