@@ -224,7 +224,7 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
         name the classes without a source or with several. `logits[:, m.index]` is right only if there are none.
 
     Raises:
-        UsageError: No such list.
+        UsageError: No such list, or a target with a class twice.
 
     Example:
         >>> imt.class_map("imagenette", "ilsvrc2012").target.tolist()[:3]

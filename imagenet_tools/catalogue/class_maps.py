@@ -9,7 +9,7 @@ nearest class above it.
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -142,13 +142,16 @@ def class_map(a: str | ClassList, b: str | ClassList, *, ancestors: bool = False
         ancestors: Send a class that is not in b to the nearest class of b above it; to none if several are as near.
 
     Raises:
-        UsageError: No such list.
+        UsageError: No such list, or a target with a class twice.
 
     Example:
         >>> class_map("imagenet21k-goog", "ilsvrc2012").lost
         ('n04399382',)
     """
     a, b = listed(a), listed(b)
+    twice = next((name for name, n in Counter(b.classes).items() if n > 1), None)
+    if twice is not None:
+        raise UsageError(f"{b.name}: expected each class of the target once; {twice} appears twice.")
     choices = _choices(a, b, ancestors)
     members = [category.members or category.synsets for category in a.categories] or [(wnid,) for wnid in a.wnids]
     target = np.full(_n_outputs(a), -1, np.intp)
