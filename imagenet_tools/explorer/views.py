@@ -14,6 +14,7 @@ from imagenet_tools.explorer import filters as filtering
 from imagenet_tools.explorer.counts import IndexCounts, Level, Levels, label
 from imagenet_tools.explorer.image_pages import ImagePages, NumberedImage
 from imagenet_tools.wordnet import hierarchy, wordnet
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -261,7 +262,7 @@ def image(site: Site, number: int) -> View:
         "predictions": [
             {"model": model.name, **predicted}
             for model in site.models
-            if (predicted := model.of_image(facts["image_id"]))
+            if _may_be_predicted(facts) and (predicted := model.of_image(facts["image_id"]))
         ],
     }
     rows = [(name, None if value is None else str(value)) for name, value in facts.items()]
@@ -299,9 +300,13 @@ def predicted_images(site: Site, address: Address) -> View:
     _, model = _model(site, address)
     label_wnid, predicted = address.parameters.get("label", ""), address.parameters.get("predicted", "")
     ids = model.images(label_wnid, predicted)[:_MAX_PREDICTED]
-    return several(
-        site.pages.of_ids(ids), f"{wordnet.label_of(label_wnid)} taken for {wordnet.label_of(predicted)}: {len(ids)}"
-    )
+    images = [image for image in site.pages.of_ids(ids) if _may_be_predicted(image.facts)]
+    return several(images, f"{wordnet.label_of(label_wnid)} taken for {wordnet.label_of(predicted)}: {len(ids)}")
+
+
+def _may_be_predicted(facts: Mapping[str, Any]) -> bool:
+    """Return False for an image of another data set under ImageNet's name, as ImageNet-C's: predictions name the id."""
+    return facts["photo"] == facts["image_id"] or not keeps_imagenet_name(facts["image_id"])
 
 
 def _model(site: Site, address: Address) -> tuple[int, Model]:

@@ -89,6 +89,13 @@ def test_an_image_has_its_predictions(pages: Pages) -> None:
     assert len(said["classes"]) == 1 and said["label"] == image.facts["wnid"]
 
 
+def test_an_altered_image_under_the_same_name_has_no_predictions(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    (image,) = pages.site.pages.of_ids(["ILSVRC2012_val_00000020"])
+    altered = image._replace(facts=image.facts | {"dataset": "imagenet-c-fog-3", "photo": "imagenet-c-fog-3/x"})
+    monkeypatch.setattr(pages.site.pages, "image", lambda _: altered)
+    assert views.image(pages.site, image.number).data["predictions"] == []
+
+
 def test_no_predictions_is_an_error(site: Site) -> None:
     with pytest.raises(UsageError, match="--predictions FILE"):
         views.predictions(site, Address("/predictions", {}))
