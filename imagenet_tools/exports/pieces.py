@@ -107,6 +107,11 @@ def shard_bytes(plans: Sequence[Plan]) -> int | None:
     return (plans[0].options.shard_size or min(defaults)) if defaults else None
 
 
+def _measured(plans: Sequence[Plan]) -> Plan:
+    """Return the plan by whose bytes the pieces are cut: that of the first target with shards, else the first one."""
+    return next((plan for plan in plans if plan.writes.shard_bytes is not None), plans[0])
+
+
 def _file_cost(plans: Sequence[Plan]) -> int:
     return 0 if shard_bytes(plans) is not None else _FILE_COST_BYTES
 
@@ -130,7 +135,7 @@ def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int]]:
     """Yield (split, bytes, images) of parts of the images that any target takes, split by split or several times."""
     selections = [selection for selection, _ in choices(plans)]
     if len(selections) == 1:
-        yield from ((counts.split, counts.bytes, counts.images) for counts in plans[0].sources)
+        yield from ((counts.split, counts.bytes, counts.images) for counts in _measured(plans).sources)
         return
     columns = ", ".join(f'images."{name}"' for name in _COUNTED_COLUMNS)
     queries = [selection.chosen(columns, f"_of_{n}") for n, selection in enumerate(selections)]
@@ -138,7 +143,7 @@ def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int]]:
     parts = max(plan.images() for plan in plans) // _COUNTED_AT_ONCE + 1
     for part in range(parts):
         union = " UNION ".join(f"FROM ({query.text}) WHERE hash32 % {parts} = {part}" for query in queries)
-        text = f"SELECT split, sum({plans[0].options.bytes_sql()})::BIGINT, count(*) FROM ({union}) GROUP BY split"
+        text = f"SELECT split, sum({_measured(plans).bytes_sql})::BIGINT, count(*) FROM ({union}) GROUP BY split"
         yield from selections[0].run(f"{text} ORDER BY split", values).fetchall()
 
 
@@ -149,7 +154,7 @@ def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
     """Write the rows as they come, and yield the pieces."""
     import pyarrow as pa
 
-    cost = f"{plans[0].options.bytes_sql()} + {_file_cost(plans)}"
+    cost = f"{_measured(plans).bytes_sql} + {_file_cost(plans)}"
     # The classes whose boxes each target takes; None for a target without boxes.
     classes = [arrays.strings([row.wnid for row in plan.classes]) if plan.boxes() else None for plan in plans]
     writer: pa.ipc.RecordBatchFileWriter | None = None

@@ -174,6 +174,11 @@ class Plan(Counts):
         return self.options.side or self.writes.sides[0]
 
     @property
+    def bytes_sql(self) -> str:
+        """Return SQL of the bytes of an image in the export, over the columns of images."""
+        return _bytes_sql(self.writes, self.options)
+
+    @property
     def index_of(self) -> dict[str, int]:
         """Return the index of each class by its wnid."""
         return {row.wnid: row.index for row in self.classes}
@@ -259,7 +264,7 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
     chosen = _with_demands(writes, selection, options)
     # An equal selection keeps the answers to its queries, which take 60 ms.
     chosen = next((plan.selection for plan in others if plan.selection == chosen), chosen)
-    bytes_sql = str(_remade_bytes(writes, options) or options.bytes_sql())
+    bytes_sql = _bytes_sql(writes, options)
     sources = _count_by_source(chosen, bytes_sql)
     wnids = chosen.wnids()
     if writes.detection and boxes.has_other_classes(chosen):
@@ -301,11 +306,12 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
     )
 
 
-def _remade_bytes(writes: Writes, options: Options) -> int:
-    """Return the bytes of each image of a target that makes new ones; 0 for another target."""
-    if not writes.sides or options.side is None:
-        return writes.remade_bytes
-    return writes.remade_bytes * options.side**2 // writes.sides[0] ** 2
+def _bytes_sql(writes: Writes, options: Options) -> str:
+    """Return SQL of the bytes of an image in an export: of new images, all have the same."""
+    if not writes.remade_bytes:
+        return options.bytes_sql()
+    share = options.side**2 / writes.sides[0] ** 2 if writes.sides and options.side else 1
+    return str(int(writes.remade_bytes * share))
 
 
 def _with_demands(writes: Writes, selection: Selection, options: Options) -> Selection:

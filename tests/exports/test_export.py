@@ -310,6 +310,15 @@ def test_the_disk_begins_to_write_a_shard_before_it_is_complete(
     assert begun == [(0, 300_000), (300_000, 300_000), (600_000, 300_000)]
 
 
+def test_pieces_have_about_the_same_share_of_new_images_too(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_PIECE", 20 * 200_000)  # 20 images of 256 x 256 pixels, whatever they are made of
+    monkeypatch.setattr(pieces, "_FILE_COST_BYTES", 0)
+    cut = pieces.cut(imagenet_tools.plan_export(index.select(from_="train"), to="edm").together, tmp_path)
+    assert [piece.images for piece in cut.pieces] == [[n] for n in (17, 16, 16, 16, 17, 16, 16, 16)]
+
+
 def test_a_split_that_is_cut_has_an_even_number_of_pieces(index: Index) -> None:
     sizes = range(20_000, 200_000, 20_000)
     plans = [imagenet_tools.plan_export(index.select(), to="webdataset", shard_size=size) for size in sizes]
