@@ -4,11 +4,13 @@ import itertools
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.wordnet import hierarchy
+from tests.forms.annotations import xml
 from tests.parameters import short_list
 
 SPLITS = (None, "official", "train=0.9,val=0.1", "train=0.5", "val=3/class", "train=2/class,val=2/class", "a=0.3,b=0.7")
@@ -137,6 +139,34 @@ def test_an_image_whose_boxes_cannot_be_used_is_background_under_no_option(index
     for unboxed in ("skip", "background"):
         plan = imagenet_tools.plan_export(index.select(), to="yolo", unboxed=unboxed)
         assert plan.left_out.get("bad_boxes", 0) == len(unusable)
+
+
+def test_an_image_whose_boxes_are_all_of_other_classes_is_no_background(tmp_path: Path) -> None:
+    for stem, name in (("n01440764_1", "n01440764"), ("n01440764_2", "n02012849")):
+        folder = tmp_path / "train" / "n01440764"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(folder / f"{stem}.JPEG")
+        (tmp_path / "boxes" / "n01440764").mkdir(parents=True, exist_ok=True)
+        text = xml(stem, "n01440764", [(name, (5, 5, 20, 20))], size=(40, 30))
+        (tmp_path / "boxes" / "n01440764" / f"{stem}.xml").write_text(text)
+    sources = [tmp_path / "train", tmp_path / "boxes"]
+    imagenet_tools.build_index(sources, tmp_path / "x.index", workers=1, dataset="mine")
+    chosen = imagenet_tools.open_index(tmp_path / "x.index").select(classes="n01440764")
+    for unboxed in ("skip", "background"):
+        data = chosen.dataset("train", fields=("image_id", "boxes"), unboxed=unboxed)
+        assert [(image_id, len(boxes)) for image_id, boxes in data] == [("n01440764_1", 1)]
+        assert data.left_out["bad_boxes"] == 1
+        assert imagenet_tools.plan_export(chosen, to="coco", unboxed=unboxed).left_out["bad_boxes"] == 1
+    joined = imagenet_tools.open_index(tmp_path / "x.index").select(superclasses="animal.n.01")
+    assert len(joined.dataset("train", fields="boxes")) == 1  # the crane is no class of an image
+    # Images of cranes are in the index, and none is chosen.
+    (tmp_path / "train" / "n02012849").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "train" / "n02012849" / "n02012849_1.JPEG")
+    imagenet_tools.build_index(sources, tmp_path / "y.index", workers=1, dataset="mine")
+    index = imagenet_tools.open_index(tmp_path / "y.index")
+    result = imagenet_tools.export(index.select(where="wnid = 'n01440764'"), tmp_path / "coco", to="coco")
+    assert (result.images(), result.boxes(), result.left_out["bad_boxes"]) == (1, 1, 1)
+    assert result.check()[0].ok
 
 
 def test_a_synset_keeps_all_its_parents(index: Index) -> None:

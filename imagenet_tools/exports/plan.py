@@ -264,16 +264,13 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
     chosen = _with_demands(writes, selection, options)
     # An equal selection keeps the answers to its queries, which take 60 ms.
     chosen = next((plan.selection for plan in others if plan.selection == chosen), chosen)
-    bytes_sql = _bytes_sql(writes, options)
-    sources = _count_by_source(chosen, bytes_sql)
+    sources = _count_by_source(chosen, _bytes_sql(writes, options))
+    while writes.detection and (usable := _lacking_box(chosen, options)):
+        # All boxes of some images are of classes that are not in the export: they are not background either. Without
+        # them, further classes may have no image.
+        chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
+        sources = _count_by_source(chosen, _bytes_sql(writes, options))
     wnids = chosen.wnids()
-    if writes.detection and boxes.has_other_classes(chosen):
-        usable = boxes.usable(options, chosen.classes_of())
-        unusable = f"left_out IS NULL AND images.n_boxes > 0 AND NOT ({usable})"
-        if chosen.run(f"SELECT 1 FROM made AS images WHERE {unusable} LIMIT 1").fetchall():
-            # All boxes of these images are of classes that were not chosen: they are not background either.
-            chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
-            sources = _count_by_source(chosen, bytes_sql)
     superclasses = chosen.named_superclasses()
     classes = order_classes(
         wnids,
@@ -326,6 +323,15 @@ def _with_demands(writes: Writes, selection: Selection, options: Options) -> Sel
     if options.unboxed == "skip":
         chosen = chosen.demand("unboxed", "images.n_boxes > 0")
     return chosen.demand("bad_boxes", unboxed + boxes.usable(options))
+
+
+def _lacking_box(chosen: Selection, options: Options) -> str:
+    """Return SQL that is true for images with a box of the export, if other images with boxes are chosen; else ""."""
+    if not boxes.has_other_classes(chosen):
+        return ""
+    usable = boxes.usable(options, boxes.class_of(chosen))
+    unusable = f"left_out IS NULL AND images.n_boxes > 0 AND NOT ({usable})"
+    return usable if chosen.run(f"SELECT 1 FROM made AS images WHERE {unusable} LIMIT 1").fetchall() else ""
 
 
 def _count_by_source(chosen: Selection, bytes_sql: str) -> tuple[SourceCounts, ...]:

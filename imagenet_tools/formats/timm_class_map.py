@@ -85,7 +85,7 @@ open_shard = no_sink
 
 def finish(job: Job) -> None:
     """Write the map."""
-    class_of = job.plan.selection.classes_of()
+    class_of = {wnid: own for wnid, own in job.plan.selection.classes_of().items() if own in job.plan.index_of}
     if all(wnid == joined for wnid, joined in class_of.items()):
         job.write("class_map.txt", "".join(f"{cls.wnid}\n" for cls in job.plan.classes).encode())
     else:

@@ -23,7 +23,6 @@ _COLUMNS = ("official_split", *(column.name for column in TABLES["images"].colum
 _FIELDS = ("image", "label", "bytes", *BOX_FIELDS, *_COLUMNS)
 
 _USABLE = "nxmin IS NOT NULL"
-_USABLE_BOX = f"(dataset, image_id) IN (SELECT (dataset, image_id) FROM boxes WHERE {_USABLE})"
 
 # The chosen images of a split, with their class index. `alone`: the image is a file by itself.
 _CHOSEN = """,
@@ -107,8 +106,9 @@ def dataset(
     boxed = any(field in BOX_FIELDS for field in fields)
     if boxed and unboxed == "skip":
         chosen = chosen.demand("unboxed", "n_boxes > 0")
-    if boxed:  # an image with boxes that are all unusable shows an object, so it is never background
-        chosen = chosen.demand("bad_boxes", _USABLE_BOX if unboxed == "skip" else f"n_boxes = 0 OR {_USABLE_BOX}")
+    if boxed:  # an image all of whose boxes are unusable, or of other classes, shows an object: it is no background
+        usable = _usable_box(selection, wnids)
+        chosen = chosen.demand("bad_boxes", usable if unboxed == "skip" else f"n_boxes = 0 OR {usable}")
     values = {"_classes": list(wnids), "_split": split}
     left_out = _left_out(chosen, split)
     homes = [home for (home,) in chosen.run(_HOMES, values).fetchall()]
@@ -138,6 +138,14 @@ def _check(option: str, values: Iterable[str], known: Sequence[str]) -> None:
             number = "some" if len(known) > 2 else "one"
             expected = ", ".join(dict.fromkeys(known))
             raise UsageError(f"dataset({option}=...): found {value!r}; expected {number} of {expected}.")
+
+
+def _usable_box(selection: Selection, wnids: Sequence[str]) -> str:
+    """Return SQL that is true for images with a usable box of one of the selection's classes."""
+    class_of = selection.classes_of()
+    of_classes = {*(wnid for wnid, own in class_of.items() if own in set(wnids)), *(set(wnids) - class_of.keys())}
+    boxes = f"boxes WHERE {_USABLE} AND wnid IN (SELECT unnest({sorted(of_classes)}::VARCHAR[]))"
+    return f"(dataset, image_id) IN (SELECT (dataset, image_id) FROM {boxes})"
 
 
 def _left_out(selection: Selection, split: str) -> dict[str, int]:
