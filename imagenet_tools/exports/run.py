@@ -9,8 +9,8 @@
 
 In a piece, each image is read once and handed to every target. A record has
 
-    targets     by target: the files and the note of its sink, the digest of its files with one image, and in left_out
-                ["dataset/image_id", error, class, boxes] of images that could not be decoded
+    targets     by target: the files, the parts and the note of its sink, the digest of its files with one image, and in
+                left_out ["dataset/image_id", error, class, boxes] of images that could not be decoded
     repaired    [targets, "dataset/image_id", rule] of images that --repair changed
     endless     [targets, "dataset/image_id"] of JPEGs without an end mark that would have been linked
     cut         [targets, "dataset/image_id"] of images at which Pillow stops
@@ -82,7 +82,7 @@ _CHANGE_COST = 500
 _ALONE_SECONDS = 1.0
 
 # Format of the records of finished pieces. A half of an export with another one is not resumed.
-_RECORD_FORMAT = 3
+_RECORD_FORMAT = 4
 
 _Record = dict[str, list[list[int | str]]]
 
@@ -293,7 +293,7 @@ def _finished_pieces(
 def _is_done(jobs: tuple[Job, ...], number: int, listings: Sequence[Mapping[str, int] | None]) -> bool:
     """Return True if a piece has its record, and every file in it is there with its size.
 
-    In a bucket, the files of each target are those of its listing.
+    In a bucket, the files of each target are those of its listing. Parts are on the machine that wrote them alone.
     """
     try:
         outputs = json.loads((jobs[0].done / f"{number}.json").read_text())["targets"]
@@ -305,6 +305,8 @@ def _is_done(jobs: tuple[Job, ...], number: int, listings: Sequence[Mapping[str,
                 (listing.get(name) if listing is not None else (job.out / name).stat().st_size) != size
                 for name, size, _ in (*output["files"], *images)
             ):
+                return False
+            if any((job.done / name).stat().st_size != size for name, size in output["parts"]):
                 return False
     except (FileNotFoundError, ValueError):
         return False
@@ -429,6 +431,7 @@ def _as_json(job: Job, output: SinkOutput) -> dict[str, object]:
         path = job.out / name
         # The digest reads the file again, which takes as long as writing it.
         files.append([name, path.stat().st_size, sha256_of(path) if job.plan.options.hash else ""])
+    parts = [(name, (job.done / name).stat().st_size) for name in output.parts]
     digest = Digest()
     digest.add(output.images)
-    return {"files": files, "digest": digest.totals(), "note": output.note}
+    return {"files": files, "parts": parts, "digest": digest.totals(), "note": output.note}

@@ -129,6 +129,7 @@ class SinkOutput(NamedTuple):
     files: Sequence[str] = ()  # paths of files with many images
     images: Sequence[ImageFile] = ()  # files with one image, and label files
     note: Mapping[str, object] = {}  # JSON values for finish(): see job.notes()
+    parts: Sequence[str] = ()  # names of files in job.done, which finish() reads
 
 
 class Sink(Protocol):

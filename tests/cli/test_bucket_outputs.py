@@ -11,7 +11,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools.cli import PROBLEMS, USAGE
 from imagenet_tools.errors import ExistsError, ExportError, ImagenetToolsError, NoIndexError, UsageError
-from imagenet_tools.exports import in_bucket
+from imagenet_tools.exports import in_bucket, pieces
 from imagenet_tools.index import Index
 from imagenet_tools.storage import buckets
 from tests import s3
@@ -110,6 +110,25 @@ def test_an_export_that_was_interrupted_goes_on_from_another_machine(
     imagenet_tools.export(dogs, "s3://lab/dogs", **EXPORT)
     assert not any(request == f"PUT {path}" for request in gate.requests for path in done)
     imagenet_tools.export(dogs, tmp_path / "here", **EXPORT)
+    assert below(memory, "/lab/dogs") == bytes_of(tmp_path / "here")
+
+
+def test_the_parts_of_new_images_are_made_again_on_another_machine(
+    index: Index, memory: s3.Memory, gate: s3.Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_PIECE", 2 << 20)
+    options: dict[str, Any] = {"to": "cifar", "workers": 1}
+    dogs = index.select(under="dog.n.01")
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imagenet_tools.export(dogs, "s3://lab/dogs", progress=stop, **options)
+    monkeypatch.setenv("IMAGENET_CACHE", str(tmp_path / "another"))
+    imagenet_tools.export(dogs, "s3://lab/dogs", **options)
+    imagenet_tools.export(dogs, tmp_path / "here", **options)
     assert below(memory, "/lab/dogs") == bytes_of(tmp_path / "here")
 
 

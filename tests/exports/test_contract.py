@@ -224,6 +224,22 @@ def test_a_file_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
     assert content(tmp_path / "x") == content(exported(target, **words(target)).root)
 
 
+def test_a_part_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
+    odd: Index, exported: Export, tmp_path: Path
+) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if done > 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="cifar", workers=1, progress=stop)
+    first, *others = sorted((tmp_path / "x.partial").rglob("*.part"))
+    os.truncate(first, first.stat().st_size // 2)
+    others[0].unlink()
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="cifar", workers=1)
+    assert content(tmp_path / "x") == content(exported("cifar").root)
+
+
 @each_kind
 def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exported: Export) -> None:
     root, plan = exported(target, **words(target))

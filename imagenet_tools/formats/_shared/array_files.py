@@ -48,7 +48,8 @@ class PartSink:
     """Writes what `make` makes of each image of a piece, always of one length, one after the other."""
 
     def __init__(self, job: Job, shard: Shard, make: Callable[[bytes], bytes]):
-        self._out = OutFile(_part(job, shard))
+        self._part = _part(job, shard)
+        self._out = OutFile(self._part)
         self._make = make
         self._image_bytes = 0
 
@@ -61,7 +62,7 @@ class PartSink:
     def close(self) -> SinkOutput:
         """Complete the part."""
         self._out.close()
-        return SinkOutput(note={"image_bytes": self._image_bytes})
+        return SinkOutput(note={"image_bytes": self._image_bytes}, parts=(self._part.name,))
 
 
 def _part(job: Job, shard: Shard) -> Path:
