@@ -153,7 +153,8 @@ class Job:
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """Open a file in finish(); it appears, or replaces an earlier one, when the block ends without an error."""
-        with whole(self._path(name), replace=True, fsync=False) as file:
+        # A killed run leaves its file among the records, which are removed, and not in the export.
+        with whole(self._path(name), replace=True, fsync=False, folder=self.done) as file:
             yield file
         if name != MANIFEST and name not in self.wrote:  # the manifest cannot hold its own digest
             self.wrote.append(name)

@@ -49,13 +49,17 @@ def partial_of(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterator[BinaryIO]:
+def whole(
+    path: StrPath, *, replace: bool = False, fsync: bool = True, folder: StrPath | None = None
+) -> Iterator[BinaryIO]:
     """Write a binary file that gets its name when the block ends, and is removed if the block raises.
 
     Args:
         path: The file.
         replace: Replace an existing file.
         fsync: Write the bytes to the disk before the file gets its name; `fsync_folder` does it for the name.
+        folder: Where the file is until then, on the same file system; a killed process leaves it there. Default: the
+            folder of the file.
 
     Raises:
         ExistsError: Something has this name, and `replace` is False.
@@ -63,8 +67,8 @@ def whole(path: StrPath, *, replace: bool = False, fsync: bool = True) -> Iterat
     final = os.fspath(path)
     if not replace:
         refuse_taken(final)
-    folder, slash, _ = final.rpartition("/")
-    partial = f"{folder}{slash}.{secrets.token_hex(8)}.partial"
+    home = "".join(final.rpartition("/")[:2]) if folder is None else f"{os.fspath(folder)}/"
+    partial = f"{home}.{secrets.token_hex(8)}.partial"
     try:
         with new_file_in_partial(partial, final=final) as fd:
             with open(fd, "wb", closefd=False) as file:

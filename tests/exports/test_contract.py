@@ -240,6 +240,28 @@ def test_a_part_of_a_finished_piece_that_is_cut_or_gone_is_made_again(
     assert content(tmp_path / "x") == content(exported("cifar").root)
 
 
+_KILLED_AT_THE_END = """
+import os, signal, sys
+import imagenet_tools
+from imagenet_tools.formats.coco import writer
+def killed(*_):
+    yield b"{"
+    os.kill(os.getpid(), signal.SIGKILL)
+writer._text = killed
+imagenet_tools.export(imagenet_tools.open_index(sys.argv[1]).select(), sys.argv[2], to="coco", workers=1)
+"""
+
+
+def test_an_export_that_is_killed_while_it_is_finished_leaves_no_file_of_that_run(
+    odd: Index, exported: Export, tmp_path: Path
+) -> None:
+    arguments = [str(odd.path), str(tmp_path / "x")]
+    ran = subprocess.run([sys.executable, "-c", _KILLED_AT_THE_END, *arguments], check=False, cwd=os.getcwd())  # noqa: PTH109
+    assert ran.returncode == -signal.SIGKILL
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="coco", workers=1)
+    assert content(tmp_path / "x") == content(exported("coco").root)
+
+
 @each_kind
 def test_a_class_that_is_empty_in_one_split_keeps_its_index(target: str, exported: Export) -> None:
     root, plan = exported(target, **words(target))
