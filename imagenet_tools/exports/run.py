@@ -54,6 +54,7 @@ from imagenet_tools.storage.files import (
     partial_of,
     publish_folder,
     refuse_taken,
+    settle_work,
     write_whole,
 )
 from imagenet_tools.storage.processes import in_processes, prepare_workers
@@ -167,12 +168,14 @@ def partial_folder(plans: Sequence[Plan], dest: Path) -> Iterator[Path]:
     with lock(work_folder / LOCK):
         check_state(partial, plans, dest)
         yield partial
-        clear_locked(work_folder)
-    work_folder.rmdir()
+        if is_remote(dest):
+            clear_locked(work_folder)
+        else:
+            publish_folder(partial, dest, work=WORK)
     if is_remote(dest):
         shutil.rmtree(partial)
     else:
-        publish_folder(partial, dest)
+        settle_work(partial, WORK)
 
 
 def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
@@ -182,6 +185,7 @@ def unfinished_folder(plans: Sequence[Plan], dest: Path) -> Path:
     if partial.is_symlink() or (partial.exists() and not partial.is_dir()):
         message = f"{partial} is in the way: expected nothing there, or half of this export. Remove it."
         raise ExistsError(message)
+    settle_work(partial, WORK)
     work_folder = partial / WORK
     if partial.exists() and not work_folder.exists():
         _refuse_others(partial)

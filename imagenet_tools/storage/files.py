@@ -170,16 +170,47 @@ def _depth(value: object) -> int:
     return 1 + max(map(_depth, parts), default=0)
 
 
-def publish_folder(partial: Path, final: Path) -> None:
+def publish_folder(partial: Path, final: Path, *, work: str = "") -> None:
     """Write a complete folder to the disk and give it its final name.
 
+    Args:
+        partial: The folder.
+        final: Its final name.
+        work: The name of a folder in it that is moved beside it, for settle_work(): it takes minutes to write a large
+            folder to the disk, and if that is interrupted, the work is needed again.
+
     Raises:
-        ExistsError: Something has this name, be it an empty folder or a broken link. Nothing was changed.
+        ExistsError: Something has the final name, be it an empty folder or a broken link.
     """
     refuse_taken(str(final))
     _flush(partial)
+    if work:
+        (partial / work).rename(_aside(partial))
     _rename_new(str(partial), str(final))
     fsync_folder(final.parent)
+
+
+def settle_work(partial: Path, work: str) -> None:
+    """Remove the folder that publish_folder() moved aside, or put it back if the rest has not got its name.
+
+    Raises:
+        ExistsError: Another process, which holds the lock in the folder, is publishing the rest.
+    """
+    import shutil
+
+    aside = _aside(partial)
+    if not aside.is_dir():
+        return
+    with lock(aside / LOCK):
+        pass
+    if partial.is_dir() and not (partial / work).exists():
+        aside.rename(partial / work)
+    else:
+        shutil.rmtree(aside)
+
+
+def _aside(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.work")
 
 
 def fsync_folder(path: Path) -> None:

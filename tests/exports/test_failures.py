@@ -12,6 +12,7 @@ import imagenet_tools
 from imagenet_tools.errors import ExistsError, ExportError
 from imagenet_tools.exports.run import partial_folder
 from imagenet_tools.index import Index
+from imagenet_tools.storage import files
 from imagenet_tools.storage.files import lock
 from tests.exports.odd import make_odd, sources
 from tests.exports.test_contract import content
@@ -79,6 +80,36 @@ def test_half_an_export_is_not_gone_on_with_when_a_list_that_it_names_has_change
         else:
             with pytest.raises(KeyboardInterrupt), partial_folder([plan], tmp_path / "x"):
                 raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", ["_flush", "_rename_new", "fsync_folder"])
+def test_a_complete_export_that_is_interrupted_before_it_has_its_name_is_not_lost(
+    step: str, odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = getattr(files, step)
+
+    def interrupt(*paths: object) -> None:
+        if str(paths[-1]) in map(str, (tmp_path, tmp_path / "x", tmp_path / "x.partial")):
+            raise KeyboardInterrupt
+        done(*paths)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, step, interrupt)
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
+    if step != "fsync_folder":  # then it has its name
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
+    assert {path.name for path in tmp_path.iterdir()} <= {"x", "x.partial.work"}
+    (tmp_path / "x").rename(tmp_path / "first")
+    imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
+    assert content(tmp_path / "first") == content(tmp_path / "x")
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "x"}
+
+
+def test_an_export_that_gets_its_name_is_left_alone_by_another(odd: Index, tmp_path: Path) -> None:
+    (tmp_path / "x.partial").mkdir()
+    (tmp_path / "x.partial.work").mkdir()
+    with lock(tmp_path / "x.partial.work" / "lock"), pytest.raises(ExistsError, match="is being written by"):
+        imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
 
 
 @pytest.mark.parametrize("workers", short_list([1, 2], 2))
