@@ -78,14 +78,21 @@ def export_at(folder: Path) -> OwnExport | None:
         changes = [f"--{option}" for option in ("resize", "repair") if option in options]
         if not changes and "pillow" in manifest.get("software", ()):  # the target makes new images of the pixels
             changes.append("new images")
-        if "superclasses" in selection:
+        words = _words(selection)
+        if _SUPERCLASSES in words or words.get("nested") == "merge":
             changes.append(_SUPERCLASSES)
-        if "by" in selection:
+        if "by" in words:
             changes.append("a split of its own")
         target = str(manifest["target"])
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return None
     return OwnExport(folder, target, tuple(sorted(datasets)), tuple(changes), frozenset(files), finished)
+
+
+def _words(selection: dict[str, Any]) -> dict[str, Any]:
+    """Return the words of a selection; of one that a lock pins, those that the lock was made with."""
+    tables = [table for table in selection.get("recipe", {}).values() if isinstance(table, dict)]
+    return {key: value for table in (selection, *tables) for key, value in table.items()}
 
 
 def exports_in(folder: Path) -> list[OwnExport]:

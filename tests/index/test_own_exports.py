@@ -170,6 +170,19 @@ def test_an_export_with_superclasses_is_read_with_them_beside_the_originals(
         imagenet_tools.build_index([tmp_path / "pets"], tmp_path / "y.index", workers=1, dataset="ilsvrc2012")
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"superclasses": "dog,bird"}, {"split": "train=0.5,val=0.5"}, {"under": "dog", "nested": "merge"}]
+)
+def test_an_export_by_a_lock_is_of_the_data_set_that_the_words_of_the_lock_make(
+    chosen: dict[str, str], index: Index, tmp_path: Path
+) -> None:
+    lock = tmp_path / "x.lock.toml"
+    index.select(**chosen).lock(lock)  # type: ignore[arg-type]
+    imagenet_tools.export(imagenet_tools.subset(lock, index), tmp_path / "pets", to="webdataset", workers=1)
+    [found] = imagenet_tools.detect(tmp_path / "pets").found
+    assert found.dataset == "pets" and found.superclasses == ("split" not in chosen)
+
+
 def test_a_resized_export_never_takes_the_place_of_the_originals(
     export: Export, originals: Path, tmp_path: Path
 ) -> None:
