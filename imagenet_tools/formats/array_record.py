@@ -31,7 +31,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared import examples
+from imagenet_tools.formats._shared import card, examples
 from imagenet_tools.formats._shared.contract import no_hazards
 
 WRITES = Writes(boxes=True, shard_bytes=150_000_000, ordered=True)  # as tfrecord's
@@ -44,7 +44,8 @@ _READ_RECORDS = 64  # at a time
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield nothing. ExportError: the library that writes the shards is missing."""
+    """Yield nothing. ExportError: the library that writes the shards is missing, or two splits have one name."""
+    card.refuse_split_names(plan)
     if find_spec("array_record") is None:
         message = (
             "The library array_record writes these shards; it is not installed: "

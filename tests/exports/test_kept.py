@@ -109,6 +109,17 @@ def test_no_split_has_the_name_of_the_lock(odd: Index) -> None:
         imagenet_tools.plan_export(odd.select(split={"train": 0.5, "lock": 0.5}), to="image_folder")
 
 
+@pytest.mark.parametrize("target", ["hf_parquet", "tfrecord", "webdataset"])
+def test_no_split_has_the_name_of_the_files_of_val(target: str, odd: Index) -> None:
+    with pytest.raises(ExportError, match=f"A split is called validation, as {target} calls the files of val"):
+        imagenet_tools.plan_export(odd.select(split="train=0.4,val=0.3,validation=0.3"), to=target)
+
+
+def test_no_split_has_a_name_that_datasets_refuses(odd: Index) -> None:
+    with pytest.raises(ExportError, match="A split is called train-dev; Hugging Face's datasets takes letters"):
+        imagenet_tools.plan_export(odd.select(split="train=0.5,train-dev=0.5"), to="hf_parquet")
+
+
 def test_each_of_several_targets_has_its_own_and_their_options_must_agree(
     odd: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,16 @@ def sequence(feature: Feature, length: int = -1) -> Feature:
     return {"feature": feature, **({"length": length} if length >= 0 else {}), "_type": "Sequence"}
 
 
+def refuse_split_names(plan: Plan) -> None:
+    """Raise ExportError if a split has the name by which the files of another one are called."""
+    for split, called in CALLED.items():
+        if called in plan.splits:
+            raise ExportError(
+                f"A split is called {called}, as {plan.target} calls the files of {split}. Give it another name in "
+                f"--split, such as {split}."
+            )
+
+
 def label_names(plan: Plan) -> list[str]:
     """Return the names of classes for ClassLabel: display names, or wnids with --names wnid."""
     return [cls.wnid if plan.options.names == "wnid" else cls.display for cls in plan.classes]

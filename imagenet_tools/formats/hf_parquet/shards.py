@@ -15,6 +15,7 @@ the file names.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache, partial
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagenet_tools import arrays
 from imagenet_tools.annotations import bbox
-from imagenet_tools.errors import FormatError
+from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 WRITES = Writes(keeps=(*KEPT, "photo"), boxes=True, turned=True, shard_bytes=500_000_000, ordered=True, fields=True)
 
+_SPLIT_NAME = re.compile(r"\w+(?:\.\w+)*")  # datasets/naming.py
 _ROW_GROUP_IMAGES = 100
 _ROW_GROUP_BYTES = 100_000_000
 _FIRST_ROOM_BYTES = 8 << 20  # more than most row groups
@@ -49,8 +51,14 @@ _NOTES = """`image` holds the bytes as they are in ImageNet; `label` is the clas
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield nothing. ExportError: a field would hide a column."""
+    """Yield nothing. ExportError: a field would hide a column, or a split has a name that datasets refuses."""
     card.refuse_fields(plan, _column_types(), "column of every file")
+    card.refuse_split_names(plan)
+    if refused := [split for split in plan.splits if not _SPLIT_NAME.fullmatch(split)]:
+        raise ExportError(
+            f"A split is called {refused[0]}; Hugging Face's datasets takes letters, digits and _ in its name. Give it "
+            "another name in --split."
+        )
     return no_hazards(plan)
 
 

@@ -25,14 +25,15 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, SinkOutput, Writes
-from imagenet_tools.formats._shared import examples
+from imagenet_tools.formats._shared import card, examples
 from imagenet_tools.formats._shared.contract import FileSink, no_hazards, read_range
 
 WRITES = Writes(boxes=True, shard_bytes=150_000_000, ordered=True)  # about as large as the classic 1,024 of train
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield nothing. ExportError: the library that makes checksums is missing."""
+    """Yield nothing. ExportError: the library that makes checksums is missing, or two splits have one name."""
+    card.refuse_split_names(plan)
     if find_spec("google_crc32c") is None:
         message = (
             "A TFRecord has a CRC-32C of every image, which google-crc32c computes; it is not installed: "

@@ -63,9 +63,11 @@ def key_of(stem: str) -> str:
 def hazards(plan: Plan) -> Iterator[str]:
     """Yield a note on images that are no JPEG.
 
-    ExportError: a key is too long for a tar, or a field would hide a key of the JSON.
+    ExportError: a key is too long for a tar, a field would hide a key of the JSON, or two splits have one name.
     """
     card.refuse_fields(plan, sample_facts.KEYS, "key of every sample's JSON")
+    if set(card.CALLED) & set(plan.splits):  # its shards are called by the splits, and only README.md is not
+        card.refuse_split_names(plan)
     long = plan.selection.run(
         "SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) * $growth > $most ORDER BY 1",
         {"growth": _QUOTED_BYTES, "most": _LONGEST_KEY},
