@@ -30,6 +30,8 @@ from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.images.probe import ends_whole
 
+_SPLITS = ("train", "val", "test")  # of a data.yaml
+
 # Ultralytics opens no image with a side of less than 10 pixels.
 DEMANDS = (("small", "least(images.width, images.height) >= 10"),)
 
@@ -37,11 +39,18 @@ WRITES = Writes(detection=True, boxes=True, turned=True, demands=DEMANDS, files_
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield that no images are for training. ExportError: there is train and no val."""
+    """Yield that no images are for training, and splits that are not read. ExportError: there is train and no val."""
     if "train" in plan.splits:
         require_splits(plan, "training", ("train", "val"))
     else:
         yield "there is no train split: with `train: []` in data.yaml, Ultralytics evaluates, and does not train"
+    yield from unread_splits(plan)
+
+
+def unread_splits(plan: Plan) -> Iterator[str]:
+    """Yield the splits that Ultralytics does not know."""
+    if further := [split for split in plan.splits if split not in _SPLITS]:
+        yield f"Ultralytics reads train, val and test: it does not read {', '.join(further)}"
 
 
 def require_splits(plan: Plan, reader: str, needed: tuple[str, ...], advice: str = "") -> None:
@@ -78,7 +87,7 @@ def finish(job: Job) -> None:
     lines = ["# Boxes are partial: in each image, only objects of its own class are boxed."]
     if "train" not in plan.splits:
         lines.append("# For evaluation: a split that is not in the export is an empty list.")
-    for split in ("train", "val", "test"):
+    for split in _SPLITS:
         if split in plan.splits:
             lines.append(f"{split}: images/{split}")
         elif split != "test":  # Ultralytics asks for the other two

@@ -25,7 +25,7 @@ WRITES = Writes(by_folder=True, demands=yolo.DEMANDS, files_per_image=1)
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield a note on empty classes.
+    """Yield notes on splits that are not read, and on empty classes.
 
     ExportError: train or val is missing, or with --empty-classes drop train lacks a class. Without train, Ultralytics
     takes four fifths of the images for training; with an empty one, it does not evaluate; without val, it does not
@@ -44,6 +44,7 @@ def hazards(plan: Plan) -> Iterator[str]:
             "Leave the option out, or choose classes with --min-images."
         )
         raise ExportError(message)
+    yield from yolo.unread_splits(plan)
     if image_folder.has_empty_folders(plan):
         yield "a class has no images in one split; its folder is there, empty"
 

@@ -120,6 +120,12 @@ def test_no_split_has_a_name_that_datasets_refuses(odd: Index) -> None:
         imagenet_tools.plan_export(odd.select(split="train=0.5,train-dev=0.5"), to="hf_parquet")
 
 
+@pytest.mark.parametrize("target", ["yolo", "yolo_classify"])
+def test_a_split_that_ultralytics_does_not_read_is_said(target: str, odd: Index) -> None:
+    plan = imagenet_tools.plan_export(odd.select(split="train=0.6,val=0.2,calibration=0.2"), to=target)
+    assert "Ultralytics reads train, val and test: it does not read calibration" in plan.hazards
+
+
 def test_each_of_several_targets_has_its_own_and_their_options_must_agree(
     odd: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
