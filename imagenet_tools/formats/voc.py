@@ -23,7 +23,7 @@ from pathlib import Path
 
 from imagenet_tools.annotations import bbox
 from imagenet_tools.annotations.annotation import parse
-from imagenet_tools.errors import FormatError
+from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.plan_checks import check_stems
@@ -34,12 +34,17 @@ WRITES = Writes(detection=True, boxes=True, whole_pixels=True, files_per_image=2
 
 _ROOT = "VOCdevkit/VOC2012"
 _LISTS = f"{_ROOT}/ImageSets/Main"
+_BOTH = "trainval"
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "LA": 2, "P": 1, "RGBA": 4, "CMYK": 4}
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield nothing. ExportError: two images have one stem; all splits share one folder."""
+    """Yield nothing. ExportError: two images have one stem, for all splits share one folder; or two lists one name."""
     check_stems(plan.selection, within="true")
+    if _BOTH in plan.splits and {"train", "val"} & set(plan.splits):
+        raise ExportError(
+            f"A split is called {_BOTH}, as the list of train and val together is in Pascal VOC. Give it another name."
+        )
     return no_hazards(plan)
 
 
@@ -55,8 +60,8 @@ def open_shard(job: Job, shard: Shard) -> FilePerImage:
 
 
 def finish(job: Job) -> None:
-    """Write the lists of the splits; trainval is train, then val."""
-    lists = {split: (split,) for split in job.plan.splits} | {"trainval": ("train", "val")}
+    """Write the lists of the splits; trainval is train, then val, unless a split is called so."""
+    lists = {_BOTH: ("train", "val")} | {split: (split,) for split in job.plan.splits}
     for name, splits in lists.items():
         if set(splits) & set(job.plan.splits):
             rows = chain.from_iterable(job.rows(split) for split in splits)
@@ -88,7 +93,9 @@ def _xml(row: Row, names: list[str]) -> bytes:
 
 
 def _split_lists(root: Path) -> list[Path]:
-    return [file for file in sorted((root / _LISTS).glob("*.txt")) if file.stem != "trainval"]
+    """Return the lists of the splits; trainval is one if there is no list of train or val."""
+    files = {file.stem: file for file in sorted((root / _LISTS).glob("*.txt"))}
+    return [file for split, file in files.items() if split != _BOTH or not {"train", "val"} & files.keys()]
 
 
 def read_back(root: Path) -> Iterator[ReadBack]:

@@ -88,3 +88,13 @@ def test_two_images_of_one_name_in_two_splits_are_refused(tmp_path: Path, odd: I
     with pytest.raises(ExportError, match="would both be n01440764_1"):
         imagenet_tools.plan_export(two.select(), to="voc", unboxed="background")
     assert imagenet_tools.plan_export(two.select(), to="coco", unboxed="background").images() == 2
+
+
+def test_a_split_may_be_called_trainval_without_train_and_val(odd: Index, tmp_path: Path) -> None:
+    chosen = odd.select(split="trainval=0.7,test=0.3", from_="train,val")
+    result = imagenet_tools.export(chosen, tmp_path / "x", to="voc")
+    lists = {path.stem: path.read_text().splitlines() for path in (tmp_path / "x" / ROOT / "ImageSets/Main").iterdir()}
+    assert {split: len(stems) for split, stems in lists.items()} == {split: result.images(split) for split in lists}
+    assert set(lists) == {"trainval", "test"} and result.check()[0].ok
+    with pytest.raises(ExportError, match="A split is called trainval, as the list of train and val together"):
+        imagenet_tools.plan_export(odd.select(split="trainval=0.7,val=0.3"), to="voc")
