@@ -21,7 +21,7 @@ from imagenet_tools.selection.steps import REASONS
 from imagenet_tools.selection.words import EXPORT
 from imagenet_tools.storage.buckets import on_disk, path_of, url_of
 from imagenet_tools.storage.executors import ray_cluster
-from imagenet_tools.text import count_of
+from imagenet_tools.text import count_of, did_you_mean
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
@@ -170,7 +170,8 @@ def _as_json(targets: dict[str, dict[str, object]]) -> dict[str, object]:
 def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
     """Return the export options of a recipe, or of the recipe in a lock, by keyword.
 
-    Raise UsageError if they differ between several targets: one pass writes all targets with the same options.
+    Raise UsageError if they differ between several targets, because one pass writes all targets with the same options,
+    or if it has options of a target that does not exist.
     """
     from imagenet_tools.selection import lock
     from imagenet_tools.selection import recipe as recipes
@@ -181,6 +182,9 @@ def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
         sections = recipes.options(recipe, lock.read(recipe).recipe.get("export", {}))
     else:
         sections = recipes.read(recipe).export
+    if unknown := sorted(sections.keys() - formats.targets()):
+        meant = did_you_mean(unknown[0], formats.targets())
+        raise UsageError(f"{recipe}, [export.{unknown[0]}]: found no such target. {meant}See `export --help` for all.")
     first, *others = targets = [target.strip() for target in to.split(",")]
     if any(sections.get(target, {}) != sections.get(first, {}) for target in others):
         found = " and ".join(f"[export.{target}] {sections.get(target, {})}" for target in targets)

@@ -11,7 +11,7 @@ import pytest
 
 import imagenet_tools
 from imagenet_tools import api
-from imagenet_tools.cli import run
+from imagenet_tools.cli import USAGE, run
 from imagenet_tools.errors import ExportError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock, recipe
@@ -124,6 +124,16 @@ def test_no_split_has_a_name_that_datasets_refuses(odd: Index) -> None:
 def test_a_split_that_ultralytics_does_not_read_is_said(target: str, odd: Index) -> None:
     plan = imagenet_tools.plan_export(odd.select(split="train=0.6,val=0.2,calibration=0.2"), to=target)
     assert "Ultralytics reads train, val and test: it does not read calibration" in plan.hazards
+
+
+def test_a_recipe_with_options_of_no_target_is_refused(
+    odd: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("format = 1\n[export.imagefolder]\nhash = true\n")
+    asked = ["export", str(tmp_path / "x"), "--to", "image_folder", "--recipe", str(path)]
+    assert run(["-i", str(odd.path), *asked]) == USAGE
+    assert "[export.imagefolder]: found no such target. Did you mean image_folder?" in capsys.readouterr().err
 
 
 def test_each_of_several_targets_has_its_own_and_their_options_must_agree(
