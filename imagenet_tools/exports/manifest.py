@@ -282,11 +282,17 @@ def _sources(plan: Plan) -> list[dict[str, object]]:
 # ---- check
 
 
-def drops_empty(root: Path) -> bool:
-    """Return True if an export was made with --empty-classes drop. FormatError: its manifest cannot be read."""
+def folders_if_dropped(root: Path) -> list[str]:
+    """Return the folders of the classes in order if an export was made with --empty-classes drop, else none.
+
+    A class without images has no folder then, so the folders do not tell the order. FormatError: the manifest or
+    classes.json cannot be read.
+    """
     try:
         options = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["recipe"]["options"]
-        return bool(options.get("empty_classes") == "drop")
+        listed = json.loads((root / CLASSES).read_text(encoding="utf-8"))["classes"]
+        is_dropped = options.get("empty_classes") == "drop"
+        return [row["folder"].rpartition("/")[2] for row in listed] if is_dropped else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{root / MANIFEST}: found no options of an export ({error}); expected them. Export again."
         raise FormatError(message, code="manifest_unread") from error

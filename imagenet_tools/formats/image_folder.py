@@ -25,7 +25,7 @@ from imagenet_tools.catalogue.releases import Verdict, published_classes
 from imagenet_tools.errors import ExportError
 from imagenet_tools.exports import layout
 from imagenet_tools.exports.job import FilePerImage, Job
-from imagenet_tools.exports.manifest import drops_empty
+from imagenet_tools.exports.manifest import folders_if_dropped
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import unit_at
@@ -50,6 +50,7 @@ READS = Reads(holds=("images",), beside=frozenset({"README.txt"}))
 WRITES = Writes(by_folder=True, nested=True, files_per_image=1)
 
 _LOOKED_AT_IMAGES = 16  # of each class folder
+_NO_CLASS = -2  # the class index of a folder that is in no list of them
 
 
 class _SplitFolder:
@@ -229,15 +230,15 @@ def _meta_bin(job: Job) -> bytes:
 def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images; a class index is the place of the class folder among the sorted ones of its split.
 
-    With --empty-classes drop, it is the place among those of all splits.
+    With --empty-classes drop, it is the place in classes.json.
     """
-    folders = {split.name: _class_folders_of(split) for split in sorted(root.iterdir()) if split.is_dir()}
-    every = sorted({folder.name for found in folders.values() for folder in found})
-    for split, found in folders.items():
-        names = every if drops_empty(root) else [folder.name for folder in found]
+    dropped = folders_if_dropped(root)
+    for split in sorted(path for path in root.iterdir() if path.is_dir()):
+        found = _class_folders_of(split)
+        index_of = {name: n for n, name in enumerate(dropped or [folder.name for folder in found])}
         for folder in found:
             for path in sorted(folder.iterdir()):
-                yield ReadBack(path.stem, split, names.index(folder.name), None, path.read_bytes)
+                yield ReadBack(path.stem, split.name, index_of.get(folder.name, _NO_CLASS), None, path.read_bytes)
 
 
 def _class_folders_of(split: Path) -> list[Path]:
@@ -253,11 +254,11 @@ def load(root: Path) -> Loaded:
 
     counts: dict[str, dict[int, int]] = {}
     splits = sorted(path for path in root.iterdir() if path.is_dir())
-    classes = tuple(sorted({folder.name for split in splits for folder in _class_folders_of(split)}))
+    dropped = classes = tuple(folders_if_dropped(root))
     is_flat = not (root / "tree.toml").exists()
     for split in splits:
         loaded = ImageFolder(str(split), allow_empty=True)
-        if is_flat and not drops_empty(root):
+        if is_flat and not dropped:
             classes = tuple(loaded.classes)
         names = [loaded.classes[target] for target in loaded.targets]
         counts[split.name] = Counter(map(classes.index, names)) if is_flat else {-1: len(names)}

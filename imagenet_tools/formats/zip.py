@@ -29,7 +29,7 @@ from zipfile import BadZipFile, ZipFile
 from imagenet_tools.containers import zip_directory
 from imagenet_tools.errors import FormatError
 from imagenet_tools.exports.job import Job
-from imagenet_tools.exports.manifest import drops_empty
+from imagenet_tools.exports.manifest import folders_if_dropped
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
@@ -55,6 +55,7 @@ _WHOLE_SPLIT_BYTES = 1 << 50  # larger than any split: a split is one file
 
 WRITES = Writes(by_folder=True, shard_bytes=_WHOLE_SPLIT_BYTES)
 
+_NO_CLASS = -2  # the class index of a folder that is in no list of them
 _LARGE_BYTES = 20 << 30  # one process writes it in some minutes
 
 
@@ -156,18 +157,19 @@ def finish(job: Job) -> None:
 def read_back(root: Path) -> Iterator[ReadBack]:
     """Yield the images; a class index is the place of the folder among the sorted folders of its split.
 
-    With --empty-classes drop, it is the place among those of all splits.
+    With --empty-classes drop, it is the place in classes.json.
     """
     zips = [_open(path) for path in sorted(root.glob("*.zip"))]
     names = [name.split("/") for file in zips for name in file.namelist()]
-    every = drops_empty(root)
-    folders = {split: sorted({name[1] for name in names if every or name[0] == split}) for split, *_ in names}
+    dropped = folders_if_dropped(root)
+    folders = {split: dropped or sorted({name[1] for name in names if name[0] == split}) for split, *_ in names}
     index_of = {(split, folder): n for split, names in folders.items() for n, folder in enumerate(names)}
     for file in zips:
         for name in file.namelist():
             split, folder, image = name.split("/")
             if image:
-                yield ReadBack(image.rpartition(".")[0], split, index_of[split, folder], None, partial(file.read, name))
+                index = index_of.get((split, folder), _NO_CLASS)
+                yield ReadBack(image.rpartition(".")[0], split, index, None, partial(file.read, name))
 
 
 def _open(path: Path) -> ZipFile:

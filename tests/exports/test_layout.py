@@ -124,6 +124,14 @@ def test_folders_of_empty_classes_are_left_out_on_request(target: str, odd: Inde
             assert {path.name for path in (tmp_path / "x" / split).iterdir()} == set(result.tallies[split])
 
 
+@pytest.mark.parametrize("target", ["image_folder", "zip"])
+def test_classes_keep_their_index_where_one_has_a_folder_in_no_split(target: str, odd: Index, tmp_path: Path) -> None:
+    chosen = odd.select(classes=["n01440764", "n01443537", "n02012849"])  # no goldfish is in the index
+    result = imagenet_tools.export(chosen, tmp_path / "x", to=target, empty_classes="drop")
+    assert len(result.classes) == 3
+    assert all(checked.ok for checked in result.check())
+
+
 def test_a_loader_s_other_indices_are_told(index: Index) -> None:
     selection = index.select(under="dog.n.01", where=f"NOT (wnid = '{CHIHUAHUA}' AND split = 'val')")
     plan = imagenet_tools.plan_export(selection, to="image_folder", empty_classes="drop")
