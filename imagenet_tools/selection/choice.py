@@ -195,7 +195,7 @@ def _superclasses(raw: str | Iterable[str], context: ValueContext) -> ClassSelec
         if published is not None:
             wnids = tuple(filter(None, _category_wnids(published))) or published.wnids
             return ClassSelection(raw.strip().lower(), wnids)
-        if path.is_file():
+        if given_lists.is_file(str(path)):
             cut = superclasses.read(path)
             members = tuple(sorted(cut.superclass_of().items()))
             return ClassSelection(str(path), tuple(superclass.wnid for superclass in cut.superclasses), members)
@@ -236,7 +236,7 @@ def _lowest_above(members: tuple[str, ...]) -> str:
 
 def _image_list(text: str, context: ValueContext) -> str:
     """Return a published or special name as it is, and a file of ids as its absolute path."""
-    from imagenet_tools.catalogue import image_lists
+    from imagenet_tools.catalogue import given_lists, image_lists
 
     is_exclude = context.flag == "--exclude"
     if is_exclude and text.startswith(OVERLAP):
@@ -245,7 +245,7 @@ def _image_list(text: str, context: ValueContext) -> str:
     if text in special or image_lists.find(text) is not None:
         return text
     path = absolute(text, context.folder)
-    if not Path(path).is_file():
+    if not given_lists.is_file(path):
         known = ", ".join((*special, *image_lists.names()))
         raise UsageError(f"{context.flag} {text}: no such list or file. Expected a file of ids, or one of {known}.")
     return path

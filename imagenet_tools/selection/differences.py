@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -146,7 +147,7 @@ def _check_images(kinds: tuple[str, str], by: str) -> None:
 
 def _kind(text: str) -> str:
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(text):  # noqa: PTH112 (Path.is_dir raises an error for a list longer than a file name)
         if not (path / MANIFEST).is_file():
             raise UsageError(f"{text}: no {MANIFEST} in it. Expected an index, a lock, a recipe or a class list.")
         return "index"

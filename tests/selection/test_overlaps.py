@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import imagenet_tools
+from imagenet_tools.catalogue import lists
 from imagenet_tools.errors import UsageError
 from imagenet_tools.index import Index
 from imagenet_tools.selection.classes import overlapping
+from imagenet_tools.selection.differences import differences
 from imagenet_tools.wordnet import hierarchy
 from tests.forms.written_index import image
 from tests.selection.conftest import Written
@@ -49,6 +51,16 @@ def test_a_published_list_a_file_and_an_index(animals: Index, written: Written, 
     assert classes(animals, exclude=[f"overlap:{other.path}", "defects"]) == sorted({CAT, TABBY, CAR})
     with pytest.raises(UsageError, match="no such file"):
         animals.select(exclude="overlap:nothing.txt")
+
+
+def test_lists_that_are_longer_than_a_file_name(animals: Index, tmp_path: Path) -> None:
+    listed = ",".join(lists.get("ilsvrc2012").wnids[:40])
+    assert animals.select(superclasses=f"dog.n.01,{listed}").counts() == {"train": {DOG: 6}}
+    assert classes(animals, exclude=f"overlap:{CAR},{listed}") == sorted({DOG, BEAGLE, HOUND, CAT, TABBY})
+    assert animals.select(exclude=f"overlap:{listed}").choice.files() == {}
+    assert differences(listed, listed).counts == {}
+    with pytest.raises(UsageError, match="no such list or file"):
+        animals.select(images=",".join(f"{BEAGLE}_{n}" for n in range(40)))
 
 
 def test_it_is_a_word_of_a_recipe(animals: Index, tmp_path: Path) -> None:
