@@ -218,12 +218,12 @@ def check_state(partial: Path, plans: Sequence[Plan], dest: Path) -> None:
     states = []
     for plan in plans:
         # The words of a selection name files, such as a list of images: their digests tell whether they changed.
-        files = {name: sha256_of(Path(path)) for name, path in sorted(plan.selection.choice.files().items())}
+        files = sorted((Path(path).name, sha256_of(Path(path))) for path in plan.selection.choice.files())
         folders = [cls.folder for cls in plan.classes]
         states.append(
             state_of(plan) | {"counts": plan.counts(), "folders": folders, "files": files, "records": _RECORD_FORMAT}
         )
-    path, text = partial / WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False)
+    path, text = partial / WORK / _STATE, json.dumps(states, indent=1, ensure_ascii=False, default=str)
     if not path.exists():
         _refuse_others(partial)
         write_whole(path, text.encode())

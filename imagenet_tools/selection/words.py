@@ -167,13 +167,13 @@ class Choice:
         prefix = forms.OVERLAP
         return tuple(text.removeprefix(prefix) for text in self.exclude if text.startswith(prefix))
 
-    def files(self) -> dict[str, str]:
-        """Return the absolute paths of the files that the words name, by the name that values() gives them."""
+    def files(self) -> tuple[str, ...]:
+        """Return the absolute paths of the files that the words name."""
         paths = [table for table in self.with_.values() if isinstance(table, str)]
         paths += [self.groups or "", *self.images, *self.excluded_lists]
         paths += [text for text in self.overlaps if Path(text).is_absolute() and Path(text).is_file()]
         paths += [self.superclasses.source] if self.superclasses else []
-        return {Path(path).name: path for path in paths if Path(path).is_absolute()}
+        return tuple(path for path in paths if Path(path).is_absolute())
 
 
 # In the order of the steps.

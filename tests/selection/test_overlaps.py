@@ -57,7 +57,7 @@ def test_lists_that_are_longer_than_a_file_name(animals: Index, tmp_path: Path) 
     listed = ",".join(lists.get("ilsvrc2012").wnids[:40])
     assert animals.select(superclasses=f"dog.n.01,{listed}").counts() == {"train": {DOG: 6}}
     assert classes(animals, exclude=f"overlap:{CAR},{listed}") == sorted({DOG, BEAGLE, HOUND, CAT, TABBY})
-    assert animals.select(exclude=f"overlap:{listed}").choice.files() == {}
+    assert animals.select(exclude=f"overlap:{listed}").choice.files() == ()
     assert differences(listed, listed).counts == {}
     with pytest.raises(UsageError, match="no such list or file"):
         animals.select(images=",".join(f"{BEAGLE}_{n}" for n in range(40)))
@@ -70,7 +70,7 @@ def test_it_is_a_word_of_a_recipe(animals: Index, tmp_path: Path) -> None:
     assert '"overlap:target.txt"' in Path(recipe).read_text()
     again = imagenet_tools.subset(recipe, animals)
     assert sorted(again.wnids()) == sorted(chosen.wnids())
-    assert chosen.choice.files() == {"target.txt": str(tmp_path / "target.txt")}
+    assert chosen.choice.files() == (str(tmp_path / "target.txt"),)
 
 
 def test_the_rule_is_the_closure_of_wordnet() -> None:
