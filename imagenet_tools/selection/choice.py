@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from imagenet_tools.arguments import Frame
     from imagenet_tools.catalogue.lists import Category, ClassList
 
+
+# 007, 1_000 and nan stay texts.
+_NUMBER = re.compile(r"(?P<integer>-?(?:0|[1-9][0-9]*))|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 # Before a list of classes in the word exclude: classes that it shares are left out.
 OVERLAP = "overlap:"
@@ -111,12 +114,15 @@ def pairs(flag: str, raw: Iterable[str]) -> dict[str, object]:
 
 
 def _number_or_text(value: object) -> object:
-    """Return the number that a text spells, else the value: the command line gives texts alone."""
-    if isinstance(value, str):
-        for number in (int, float):
-            with contextlib.suppress(ValueError):
-                return number(value)
+    """Return the number that a text spells as Python does, else the value: the command line gives texts alone."""
+    if isinstance(value, str) and (match := _NUMBER.fullmatch(value)):
+        return int(value) if match["integer"] else float(value)
     return value
+
+
+def plain(value: Any) -> object:
+    """Return a number of NumPy as one of Python, which DuckDB and recipes take; other values as they are."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def absolute(path: str, folder: Path) -> str:
@@ -287,7 +293,7 @@ IMAGE_LISTS = ValueForm(
     lambda raw, context: tuple(_image_list(text, context) for text in texts(raw)),
     lambda value, near: [_relative(text, near) for text in value],
 )
-PARAMETERS = ValueForm("pairs", lambda raw, _: {name: _number_or_text(value) for name, value in raw.items()})
+PARAMETERS = ValueForm("pairs", lambda raw, _: {name: _number_or_text(plain(value)) for name, value in raw.items()})
 USER_TABLES = ValueForm(
     "pairs",
     lambda raw, context: {name: _user_table(table, context.folder) for name, table in raw.items()},

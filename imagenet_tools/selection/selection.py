@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from imagenet_tools.arguments import checked_methods
 from imagenet_tools.errors import ImagenetToolsError, UsageError
 from imagenet_tools.selection import classes, cuts, query, steps
+from imagenet_tools.selection.choice import plain
 from imagenet_tools.selection.dataset import dataset as split_to_train_on
 from imagenet_tools.selection.query import Prepared, Request, Sql
 from imagenet_tools.selection.splits import Split
@@ -195,11 +196,20 @@ class Selection:
             condition: A condition; `$name` is the parameter of this name.
             parameters: Values by name.
 
+        Raises:
+            UsageError: An earlier condition has another value of this name.
+            QueryError: It is not one SQL condition over the tables.
+
         Example:
             index.images.where("least(width, height) >= $side", side=128)
         """
-        parameters = {**self.choice.parameter, **parameters}
-        return self._replace(where=(*self.choice.where, condition), parameter=parameters)
+        known, parameters = self.choice.parameter, {name: plain(value) for name, value in parameters.items()}
+        if other := [name for name in parameters if name in known and known[name] != parameters[name]]:
+            raise UsageError(
+                f"${other[0]} is {known[other[0]]!r} in a condition before, and {parameters[other[0]]!r} here. "
+                "Expected another name for another value."
+            )
+        return self._replace(where=(*self.choice.where, condition), parameter={**known, **parameters})
 
     def join(self, **tables: str | Path | Frame) -> Selection:
         """Add tables for conditions, by name, joined on (dataset, image_id) or photo.

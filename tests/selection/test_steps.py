@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from imagenet_tools.catalogue import image_lists
 from imagenet_tools.errors import QueryError, UsageError
 from imagenet_tools.index import Index
+from imagenet_tools.selection import recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.selection.steps import REASONS, Step
 from imagenet_tools.selection.words import SELECTION
@@ -201,6 +203,21 @@ def test_conditions_may_ask_the_tables_and_macros(many: Index) -> None:
     assert many.select(where="wnid = $w", parameter={"w": "n02085620' OR true --"}).steps()[-1].left == 0
     own = "photo IN (WITH mine AS (SELECT photo FROM images LIMIT 0) FROM mine)"
     assert many.select(where=own).steps()[-1].left == 0
+
+
+def test_a_parameter_has_one_value_in_all_conditions(many: Index, tables: Path) -> None:
+    wide = many.images.where("width >= $n", n=np.int64(100))
+    assert wide.where("height >= $n", n=100).steps()[-1].left == 0
+    with pytest.raises(UsageError, match=r"\$n is .*100.* in a condition before, and 50 here"):
+        wide.where("height >= $n", n=50)
+    assert recipe.read(wide.save(tables / "wide.toml")).words["parameter"] == {"n": 100}
+
+
+def test_a_parameter_is_a_number_if_it_is_spelled_as_one(many: Index) -> None:
+    assert many.select(where="width >= $n", parameter={"n": np.float32(0.5)}).steps()[-1].left == 12_300
+    texts = {"a": "12", "b": "-1.5", "c": "1e3", "d": "007", "e": "nan", "f": "1_000", "g": "n02085620"}
+    plain = {"a": 12, "b": -1.5, "c": 1000.0}
+    assert many.select(parameter=texts).choice.parameter == texts | plain
 
 
 # ---- lazy and repeatable
