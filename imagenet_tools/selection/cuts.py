@@ -138,7 +138,7 @@ def _count_classes(request: Request, prepared: Prepared, notes: list[str], ask: 
         ask(f"{text} SELECT _class, count(*) FROM _divided WHERE _step IS NULL GROUP BY ALL ORDER BY ALL", values)
     )
     late: dict[str, str] = {}
-    for wnid in prepared.class_of.values():
+    for wnid in {*prepared.class_of.values(), *(choice.superclasses.wnids if choice.superclasses else ())}:
         n = counts.get(wnid, 0)
         if choice.min_images is not None and n < choice.min_images:
             late[wnid] = "min_images"

@@ -220,6 +220,11 @@ def test_a_parameter_is_a_number_if_it_is_spelled_as_one(many: Index) -> None:
     assert many.select(parameter=texts).choice.parameter == texts | plain
 
 
+def test_a_superclass_without_images_has_too_few(many: Index) -> None:
+    assert many.select(superclasses="dog.n.01,bird.n.01").wnids() == ("n02084071", "n01503061")
+    assert many.select(superclasses="dog.n.01,bird.n.01", min_images=1).wnids() == ("n02084071",)
+
+
 # ---- lazy and repeatable
 
 
