@@ -131,13 +131,15 @@ def parse_amount(text: str | int | Mapping[str, int]) -> dict[str, int]:
         >>> parse_amount("train=300,val=50")
         {'train': 300, 'val': 50}
     """
-    amounts: Mapping[str, int | str] = text if isinstance(text, Mapping) else {"": text}
+    pairs: list[tuple[str, int | str]] = list(text.items()) if isinstance(text, Mapping) else [("", text)]
     if isinstance(text, str) and "=" in text:
-        amounts = {name.strip(): n.strip() for name, _, n in (pair.partition("=") for pair in text.split(","))}
-    for name, n in amounts.items():
-        if not _is_count(str(n).strip()) or (name and not _NAME.fullmatch(name)):
+        pairs = [(name.strip(), n.strip()) for name, _, n in (pair.partition("=") for pair in text.split(","))]
+    amounts = dict(pairs)
+    for name, n in pairs:
+        if not _is_count(str(n).strip()) or (name and not _NAME.fullmatch(name)) or len(amounts) < len(pairs):
             raise UsageError(
-                f"--per-class: found {text!r}; expected a whole number above 0, such as 300 or train=300,val=50."
+                f"--per-class: found {text!r}; expected a whole number above 0, such as 300, or one for each split, "
+                "such as train=300,val=50."
             )
     return {name: int(n) for name, n in amounts.items()}
 

@@ -240,3 +240,9 @@ def test_groups_want_a_new_split_and_a_table_with_one_row_an_image(many: Index, 
 def test_a_split_that_cannot_be_meant_says_what_can(many: Index, wrong: str) -> None:
     with pytest.raises(UsageError, match=r"--split .*Expected official, fractions such as"):
         many.select(split=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["0", "train=5,train=9", "train=5,", "5,9", "train=x"])
+def test_an_amount_that_cannot_be_meant_says_what_can(many: Index, wrong: str) -> None:
+    with pytest.raises(UsageError, match=r"--per-class: .*expected a whole number above 0, such as 300, or one for"):
+        many.select(per_class=wrong)
