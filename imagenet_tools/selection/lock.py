@@ -87,10 +87,13 @@ def make(selection: Selection, path: str | Path | None = None, *, name: str = ""
 
     Raises:
         ExistsError: One of the files exists.
+        UsageError: The path has another suffix.
     """
     if path is None:
         return write_ids(selection, None, name=name)
     toml = Path(path)
+    if toml.suffix != ".toml":
+        raise UsageError(f"{path}: expected a name such as dogs.lock.toml. The ids are in a .parquet beside it.")
     ids = toml.with_suffix(".parquet")
     name = name or toml.name.removesuffix(".toml").removesuffix(".lock")
     with whole(ids) as out:

@@ -228,3 +228,10 @@ def test_a_recipe_that_cannot_be_meant_says_where(index: Index, tmp_path: Path, 
     path.write_text('format = 1\n[classes]\nunder = "n99999999"\n')
     with pytest.raises(UnknownSynsetError):
         by_recipe(index, path)
+
+
+def test_a_lock_of_another_suffix_is_refused_before_anything_is_written(index: Index, tmp_path: Path) -> None:
+    for name in ("x.parquet", "x.lock"):  # the first is the name of its ids
+        with pytest.raises(UsageError, match=r"expected a name such as dogs\.lock\.toml"):
+            index.select(limit=3).lock(tmp_path / name)
+    assert not list(tmp_path.iterdir())
