@@ -96,7 +96,7 @@ def notes_on(plans: Sequence[Plan], cost: Mapping[str, Any]) -> Iterator[str]:
         if paths:
             yield f"{count_of(len(paths), 'source')} {problem}; files such as {', '.join(paths[:_MAX_NAMED])}"
     needed_bytes = sum(plan.bytes() for plan in plans if plan.writes.holds_bytes)
-    if cost["free_bytes"] < needed_bytes and not cost["links"]:
+    if cost["free_bytes"] < needed_bytes and not any(cost["links"].values()):
         yield f"{count_of(needed_bytes, 'byte')} of images are more than the {cost['free_bytes']:,} bytes that are free"
     if 0 < cost["free_inodes"] < cost["inodes"]:
         yield f"{cost['inodes']:,} files are more than the {cost['free_inodes']:,} inodes that are free"

@@ -12,7 +12,7 @@ import pytest
 import imagenet_tools
 from imagenet_tools import system
 from imagenet_tools.errors import ExistsError, ExportError, QueryError, SourceError, UsageError
-from imagenet_tools.exports import job, pieces, run
+from imagenet_tools.exports import estimate, job, pieces, run
 from imagenet_tools.index import Index
 from tests.conftest import Extracted
 from tests.parameters import short_list
@@ -211,6 +211,14 @@ def test_a_plan_writes_nothing(index: Index, tmp_path: Path) -> None:
     plan = imagenet_tools.plan_export(index.select(under="dog"), to="yolo")
     assert (plan.images(), len(plan.classes)) == (45, 5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_too_small_is_said_where_nothing_can_be_linked(index: Index, tmp_path: Path) -> None:
+    plans = imagenet_tools.plan_export(index.select(), to="image_folder").together
+    cost = estimate.costs(plans, tmp_path / "x") | {"free_bytes": 1}
+    for links, n in (({}, 1), ({"hard": False, "reflink": False}, 1), ({"hard": True, "reflink": False}, 0)):
+        notes = estimate.notes_on(plans, cost | {"links": links})
+        assert sum("are more than the 1 bytes that are free" in note for note in notes) == n
 
 
 def test_a_source_that_has_shrunk_is_an_error_and_no_export(sample: Path, tmp_path: Path) -> None:
