@@ -244,7 +244,7 @@ def make_plans(targets: Sequence[str], selection: Selection, options: Options) -
     plans: list[Plan] = []
     for target in targets:
         plans.append(_make_plan(target, selection, options, plans))
-    first, *others = plans
+    first, *others = (replace(plan, hazards=(*plan.hazards, *plan_checks.shard_hazards(plan, plans))) for plan in plans)
     return replace(first, also=tuple(others))
 
 

@@ -4,6 +4,7 @@ check_words()          options that belong to other targets
 check_names_of_lock()  classes that a lock calls by other names
 check()                a plan: nothing chosen, options and images that its target does not take, equal file names
 hazards()              sentences for the user, of what the target's loader would not tell
+shard_hazards()        shards that another target of the pass makes smaller
 box_hazards()          the sentence of every target with boxes
 """
 
@@ -218,6 +219,20 @@ def hazards(plan: Plan) -> Iterator[str]:
     if plan.writes.detection and plan.options.unboxed == "background" and n:
         yield f"{count_of(n, 'image')} without boxes {are(n)} written as background, though objects may be there"
     yield from _order_hazards(plan)
+
+
+def shard_hazards(plan: Plan, plans: Sequence[Plan]) -> Iterator[str]:
+    """Yield that the shards are smaller than those of an export to this target alone: all of a pass have the same."""
+    sizes = {each.target: each.writes.shard_bytes for each in plans if each.writes.shard_bytes is not None}
+    if plan.target not in sizes or plan.options.shard_size is not None:
+        return
+    other = min(sizes, key=sizes.__getitem__)
+    if sizes[other] < sizes[plan.target] and max(map(plan.bytes, plan.splits)) > sizes[other]:
+        yield (
+            f"{plan.target} is cut into the shards of {other}, of {count_of(sizes[other], 'byte')} of images, because "
+            "the targets of one pass have the same. Exported alone, its shards are larger (of zip: one for each split, "
+            "with a map)"
+        )
 
 
 def box_hazards(plan: Plan) -> Iterator[str]:

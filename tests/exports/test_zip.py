@@ -3,11 +3,13 @@
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import imagenet_tools
+from imagenet_tools.formats import webdataset
 from imagenet_tools.index import Index
 from tests.exports.odd import CRANE, ODD, SPANIEL, TENCH
 
@@ -53,6 +55,18 @@ def test_several_zips_of_a_split_hold_each_image_once_and_have_no_map(odd: Index
 
 
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="needs Info-ZIP's unzip")
+def test_a_pass_that_cuts_a_zip_into_the_shards_of_another_target_says_so(
+    odd: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webdataset, "WRITES", replace(webdataset.WRITES, shard_bytes=8_000))
+    said = "zip is cut into the shards of webdataset, of 8,000 bytes of images"
+    plans = imagenet_tools.plan_export(odd.select(), to="zip,webdataset").together
+    assert [sum(said in hazard for hazard in plan.hazards) for plan in plans] == [1, 0]
+    asked = imagenet_tools.plan_export(odd.select(), to="zip,webdataset", shard_size=8_000)
+    alone = imagenet_tools.plan_export(odd.select(), to="zip")
+    assert not any(said in hazard for plan in (asked, alone) for hazard in plan.hazards)
+
+
 def test_unzip_finds_no_fault_and_makes_an_image_folder_of_it(odd: Index, tmp_path: Path) -> None:
     imagenet_tools.export(odd.select(), tmp_path / "x", to="zip")
     imagenet_tools.export(odd.select(), tmp_path / "folder", to="image_folder", link="copy")
