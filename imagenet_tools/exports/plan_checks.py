@@ -142,14 +142,14 @@ def _check_images(plan: Plan) -> None:
     """Raise ExportError if the target, or an option, takes some of the images for an error."""
     writes, options = plan.writes, plan.options
     if writes.detection and options.unboxed == "error" and any(counts.without_boxes for counts in plan.sources):
-        _refuse_images(
+        refuse_images(
             plan,
             "SELECT image_id FROM made WHERE left_out IS NULL AND n_boxes = 0 ORDER BY ALL",
             "have no boxes",
             "--unboxed skip leaves them out; --boxed chooses those with boxes.",
         )
     if writes.detection and options.bad_boxes == "error":
-        _refuse_images(
+        refuse_images(
             plan,
             """SELECT DISTINCT image_id FROM boxes JOIN made USING (dataset, image_id)
                WHERE left_out IN ('bad_boxes') OR (left_out IS NULL
@@ -158,7 +158,7 @@ def _check_images(plan: Plan) -> None:
             "--bad-boxes clip or drop leaves out what cannot be used, and counts it.",
         )
     if writes.files_per_image and max(counts.longest_id for counts in plan.sources) > _MAX_STEM_BYTES:
-        _refuse_images(
+        refuse_images(
             plan,
             f"SELECT image_id FROM made WHERE left_out IS NULL AND strlen(image_id) > {_MAX_STEM_BYTES} ORDER BY 1",
             f"would be files of longer names than the {_MAX_STEM_BYTES} bytes that a file system takes before a suffix",
@@ -166,7 +166,7 @@ def _check_images(plan: Plan) -> None:
         )
 
 
-def _refuse_images(plan: Plan, query: str, problem: str, advice: str) -> None:
+def refuse_images(plan: Plan, query: str, problem: str, advice: str) -> None:
     """Raise ExportError if a query over the selection finds images."""
     rows = plan.selection.run(query).fetchall()
     if rows:

@@ -43,8 +43,12 @@ def _text(job: Job, split: str) -> Iterator[bytes]:
 
 
 def _lines(rows: Iterable[Iterable[object]]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
+    cells = list(rows)
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
+        out = io.StringIO()
+        csv.writer(out, quoting=quoting, lineterminator="\n").writerows(cells)
+        if "\r" not in out.getvalue():  # in a name, it ends a row for readers unless it is quoted
+            break
     return out.getvalue().encode(errors="surrogatepass")
 
 

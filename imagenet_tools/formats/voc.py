@@ -26,7 +26,7 @@ from imagenet_tools.annotations.annotation import parse
 from imagenet_tools.errors import ExportError, FormatError
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.plan_checks import check_stems
+from imagenet_tools.exports.plan_checks import check_stems, refuse_images
 from imagenet_tools.exports.writer import Loaded, ReadBack, Row, Shard, Writes
 from imagenet_tools.formats._shared.contract import no_hazards
 
@@ -39,8 +39,14 @@ _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "LA": 2, "P": 1, "RGBA":
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield nothing. ExportError: two images have one stem, for all splits share one folder; or two lists one name."""
+    """Yield nothing. ExportError: images of one stem, for all splits share a folder; or of names that no list holds."""
     check_stems(plan.selection, within="true")
+    refuse_images(
+        plan,
+        r"SELECT image_id FROM made WHERE left_out IS NULL AND regexp_matches(image_id, '^\s|\s$|[\r\n]') ORDER BY 1",
+        "have names that begin or end with a space, or of several lines",
+        "A list of Pascal VOC has a name a line, without spaces around it. Rename such files, and index them again.",
+    )
     if _BOTH in plan.splits and {"train", "val"} & set(plan.splits):
         raise ExportError(
             f"A split is called {_BOTH}, as the list of train and val together is in Pascal VOC. Give it another name."
@@ -103,7 +109,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     classes = json.loads((root / "classes.json").read_text())["classes"]
     index_of = {cls[key]: cls["index"] for key in ("display", "wnid") for cls in classes}
     for file in _split_lists(root):
-        for stem in file.read_text().splitlines():
+        for stem in filter(None, file.read_text().split("\n")):
             boxes = tuple(_read_boxes(root / _ROOT / "Annotations" / f"{stem}.xml", index_of))
             yield ReadBack(stem, file.stem, None, boxes, (root / _ROOT / "JPEGImages" / f"{stem}.jpg").read_bytes)
 

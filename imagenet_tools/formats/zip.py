@@ -32,6 +32,7 @@ from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.manifest import folders_if_dropped
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
+from imagenet_tools.exports.plan_checks import refuse_images
 from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.array_files import zip_entry
 from imagenet_tools.formats._shared.contract import FileSink, gathers, unit_at
@@ -108,7 +109,16 @@ def scan(unit: Unit, rows: ImageRows) -> Iterator[None]:
 
 
 def hazards(plan: Plan) -> Iterator[str]:
-    """Yield notes on large zips: one process writes each, and every reader keeps the whole list of members."""
+    """Yield notes on large zips: one process writes each, and every reader keeps the whole list of members.
+
+    ExportError: Images have names that no map holds.
+    """
+    refuse_images(
+        plan,
+        r"SELECT image_id FROM made WHERE left_out IS NULL AND regexp_matches(image_id, '[\t\r\n]') ORDER BY 1",
+        "have a tab or a line break in their names",
+        "A map has a name and a number a line, with a tab between. Rename such files, and index them again.",
+    )
     largest = max(plan.splits, key=plan.bytes)
     if min(plan.bytes(largest), plan.options.shard_size or _WHOLE_SPLIT_BYTES) > _LARGE_BYTES:
         yield (

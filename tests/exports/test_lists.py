@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.errors import ExportError, UsageError
@@ -36,6 +37,27 @@ def test_every_line_is_the_path_of_an_image_a_space_and_its_class(
             seen.add(one.stem)
         assert seen == {one.stem for one in ODD if one.split == split}
     assert "n02012849_a b.c-d'é.JPEG 1\n" in (tmp_path / "x" / name.format("train")).read_text()
+
+
+def test_a_name_that_no_line_can_hold_is_refused_and_a_table_holds_it(tmp_path: Path) -> None:
+    names = ["plain", " before", "after ", "a\ttab", "a\rreturn", "two\nlines", "two\u2028lines"]
+    (tmp_path / "mine" / "train" / TENCH).mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", (40, 30)).save(tmp_path / "mine" / "train" / TENCH / f"{name}.jpg")
+    imagenet_tools.build_index(tmp_path / "mine", tmp_path / "x.index", workers=1, dataset="mine")
+    chosen = imagenet_tools.open_index(tmp_path / "x.index").select()
+    for target, n, problem in (
+        ("voc", 4, "have names that begin or end with a space, or of several lines"),
+        ("zip", 3, "have a tab or a line break in their names"),
+        ("file_list", 2, "are in archives, or of names with several lines"),
+    ):
+        with pytest.raises(ExportError, match=f"{n} images {problem}"):
+            imagenet_tools.plan_export(chosen, to=target, unboxed="background")
+    result = imagenet_tools.export(chosen, tmp_path / "tables", to="csv,parquet")
+    assert all(checked.ok and checked.images == len(names) for checked in result.check())
+    left = chosen.where(r"NOT regexp_matches(image_id, '^\s|\s$|[\t\r\n]')")
+    result = imagenet_tools.export(left, tmp_path / "lists", to="voc,zip,file_list", unboxed="background")
+    assert all(checked.ok and checked.images == 2 for checked in result.check())
 
 
 def test_mmpretrain_has_a_name_a_line_in_the_order_of_the_labels(odd: Index, tmp_path: Path) -> None:

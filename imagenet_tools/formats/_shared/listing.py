@@ -36,7 +36,7 @@ BOX_COLUMNS = ("wnid", "class_index", *EDGES, *MARKS)
 CLASS_NAMES = "meta/classes.txt"
 
 # Images that a path names: a file of its own, with a name of one line.
-_HAS_PATH = """coalesce("offset" = 0 AND compression IS NULL AND NOT contains(file, chr(10)), false)"""
+_HAS_PATH = r"""coalesce("offset" = 0 AND compression IS NULL AND NOT regexp_matches(file, '[\r\n]'), false)"""
 
 
 def image_columns(values: Columns) -> Columns:
