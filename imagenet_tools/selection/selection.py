@@ -681,7 +681,10 @@ class Selection:
     def _prepared(self) -> tuple[Prepared, tuple[str, ...]]:
         if self.pinned is not None:
             pairs = self._rows(f"SELECT DISTINCT official_wnid, wnid FROM {LOCK} ORDER BY ALL", {})
-            return Prepared({str(official): str(wnid) for official, wnid in pairs}), ()
+            # A listed class without images may have boxes in those of other classes.
+            listed = "classes" in (words := self.pinned.recipe.get("classes", {})) and "superclasses" not in words
+            own = {wnid: wnid for wnid in self.pinned.classes} if listed else {}
+            return Prepared(own | {str(official): str(wnid) for official, wnid in pairs}), ()
         return cuts.find(self._request, self._rows)
 
     @functools.cached_property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import imagenet_tools
 from imagenet_tools import api
@@ -15,8 +16,9 @@ from imagenet_tools.cli import USAGE, run
 from imagenet_tools.errors import ExportError
 from imagenet_tools.index import Index, by_recipe
 from imagenet_tools.selection import lock, recipe
-from tests.exports.odd import make_odd, sources
+from tests.exports.odd import CRANE, TENCH, make_odd, sources
 from tests.exports.test_contract import TARGETS, content, words
+from tests.forms.annotations import xml
 from tests.parameters import short_list
 
 KEPT = ("recipe.toml", "lock.toml", "lock.ids")
@@ -80,6 +82,24 @@ def test_superclasses_and_their_order_are_kept_by_a_lock(odd: Index, elsewhere: 
     imagenet_tools.export(by_recipe(elsewhere, tmp_path / "x" / "lock.toml"), tmp_path / "y", to="yolo")
     made, remade = content(tmp_path / "x"), content(tmp_path / "y")
     assert {name for name in made if made[name] != remade.get(name)} == {"manifest.json"}
+
+
+def test_a_lock_keeps_boxes_of_a_listed_class_without_images(tmp_path: Path) -> None:
+    for home, wnid in (("train", TENCH), ("train", CRANE), ("boxes", TENCH)):
+        (tmp_path / home / wnid).mkdir(parents=True)
+    for wnid in (TENCH, CRANE):
+        Image.new("RGB", (40, 30)).save(tmp_path / "train" / wnid / f"{wnid}_1.JPEG")
+    both = xml(f"{TENCH}_1", TENCH, [(wnid, (5, 5, 20, 20)) for wnid in (TENCH, CRANE)], size=(40, 30))
+    (tmp_path / "boxes" / TENCH / f"{TENCH}_1.xml").write_text(both)
+    sources = [tmp_path / "train", tmp_path / "boxes"]
+    imagenet_tools.build_index(sources, tmp_path / "x.index", workers=1, dataset="mine")
+    index = imagenet_tools.open_index(tmp_path / "x.index")
+    chosen = index.select(classes=[TENCH, CRANE], where=f"wnid = '{TENCH}'")
+    imagenet_tools.export(chosen, tmp_path / "x", to="coco")
+    again = imagenet_tools.export(by_recipe(index, tmp_path / "x" / "lock.toml"), tmp_path / "y", to="coco")
+    assert again.boxes() == 2 and not again.boxes_left_out
+    labels = "annotations/instances_train.json"
+    assert content(tmp_path / "x")[labels] == content(tmp_path / "y")[labels]
 
 
 def test_an_image_that_cannot_be_decoded_is_not_in_the_lock_and_ends_with_3_or_1(
