@@ -17,7 +17,7 @@ from imagenet_tools.store.connection import add_image_lists, files_of, quoted, r
 from imagenet_tools.store.layout import MANIFEST
 from imagenet_tools.text import are, count_of, html_of
 from imagenet_tools.wordnet import wordnet
-from imagenet_tools.wordnet.wnid import keeps_imagenet_name
+from imagenet_tools.wordnet.wnid import keeps_imagenet_name, photo_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -283,13 +283,9 @@ def _synset_name(wnid: str | None) -> str:
 
 
 def _images_sql(text: str, kind: str) -> str:
-    """Return SQL for the images of an index or a lock, with dataset, image_id, photo, wnid, split and length."""
+    """Return SQL for the images of an index or a lock: dataset, image_id, wnid and split, of an index also photo."""
     if kind == "lock":
-        ids = lock.read(text).ids
-        return (
-            f"(SELECT dataset, image_id, image_id AS photo, wnid, split, NULL AS length "
-            f"FROM read_parquet({quoted(str(ids))}))"
-        )
+        return f"(SELECT dataset, image_id, wnid, split FROM read_parquet({quoted(str(lock.read(text).ids))}))"
     paths = files_of(Path(text)).get("images")
     if not paths:
         raise UsageError(f"{text}: the index has no images.")
@@ -309,6 +305,8 @@ def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str, notes: list
         for name, text, kind in zip("ab", (a, b), kinds, strict=True):
             if kind == "images":
                 sql.register(name, _photos(text))
+            elif kind == "lock":
+                sql.register(name, _with_photos(sql.sql(f"FROM {_images_sql(text, kind)}").to_arrow_table()))
             else:
                 sql.execute(f"CREATE VIEW {name} AS FROM {_images_sql(text, kind)}")
         if by in ("id", "photo"):
@@ -322,6 +320,14 @@ def _compare_images(a: str, b: str, kinds: tuple[str, str], by: str, notes: list
                     yield row
     if kinds == ("lock", "lock"):
         yield from _compare_classes(lock.read(a), lock.read(b))
+
+
+def _with_photos(images: pa.Table) -> pa.Table:
+    """Return the images of a lock with their photos, by the rule that most readers have."""
+    import pyarrow as pa
+
+    photos = map(photo_of, images["dataset"].to_pylist(), images["image_id"].to_pylist())
+    return images.append_column("photo", pa.array(photos, pa.string()))
 
 
 def _photos(text: str) -> pa.Table:

@@ -123,6 +123,17 @@ def test_an_index_of_winter_2021_names_all_that_it_dropped(tmp_path: Path) -> No
     assert found.why[0].startswith("winter21 lacks 2,674 classes of persons")
 
 
+def test_photos_of_a_lock_are_those_of_its_index(tmp_path: Path) -> None:
+    own = image("a", "n02085620", dataset="mine", photo="mine/a")
+    tiny = image("n02085620_3", "n02085620", dataset="tiny-imagenet", photo="tiny-imagenet/n02085620_3")
+    index = write(tmp_path / "x.index", [*ROWS, tiny, own])
+    imagenet_tools.open_index(index).select().lock(tmp_path / "x.lock.toml")
+    assert differences(str(tmp_path / "x.lock.toml"), str(index), by="photo").counts == {}
+    imagenet_tools.open_index(index).select(dataset="tiny-imagenet").lock(tmp_path / "tiny.lock.toml")
+    found = differences(str(tmp_path / "tiny.lock.toml"), str(index), by="photo")
+    assert found.counts == {"only_b": len(ROWS) + 1}  # another photo than ilsvrc2012's of the same name
+
+
 def test_releases_have_other_numbers_of_images() -> None:
     found = {one.key: (one.a, one.b) for one in differences("ilsvrc2010", "ilsvrc2012").some if one.what == "n"}
     assert found == {"train": (1_261_406, 1_281_167), "test": (150_000, 100_000)}
