@@ -9,10 +9,13 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from imagenet_tools.errors import UsageError
 from imagenet_tools.selection.words import EXPORT, ExportOptions, ExportWords, Word
+
+if TYPE_CHECKING:
+    from imagenet_tools.exports.writer import Writes
 
 FILES = ("names", "layout")  # options whose value may be the path of a file
 
@@ -112,8 +115,11 @@ class Options(ExportWords):
         scaled = "greatest(1, round({} * {} / {}))::INTEGER"
         return scaled.format("width", self.resize, side), scaled.format("height", self.resize, side)
 
-    def bytes_sql(self) -> str:
-        """Return SQL of the bytes of an exported image: its length, or an estimate if it is resized."""
+    def bytes_sql(self, writes: Writes) -> str:
+        """Return SQL of the bytes of an image in a target: its length, an estimate, or those of each new image."""
+        if writes.remade_bytes:
+            share = self.side**2 / writes.sides[0] ** 2 if writes.sides and self.side else 1
+            return str(int(writes.remade_bytes * share))
         if self.resize is None:
             return "length"
         width, height = self.size_sql()

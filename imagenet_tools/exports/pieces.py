@@ -112,6 +112,11 @@ def _measured(plans: Sequence[Plan]) -> Plan:
     return next((plan for plan in plans if plan.writes.shard_bytes is not None), plans[0])
 
 
+def _bytes_sql(plans: Sequence[Plan]) -> str:
+    plan = _measured(plans)
+    return plan.options.bytes_sql(plan.writes)
+
+
 def _file_cost(plans: Sequence[Plan]) -> int:
     return 0 if shard_bytes(plans) is not None else _FILE_COST_BYTES
 
@@ -143,7 +148,7 @@ def _count_splits(plans: Sequence[Plan]) -> Iterator[tuple[str, int, int]]:
     parts = max(plan.images() for plan in plans) // _COUNTED_AT_ONCE + 1
     for part in range(parts):
         union = " UNION ".join(f"FROM ({query.text}) WHERE hash32 % {parts} = {part}" for query in queries)
-        text = f"SELECT split, sum({_measured(plans).bytes_sql})::BIGINT, count(*) FROM ({union}) GROUP BY split"
+        text = f"SELECT split, sum({_bytes_sql(plans)})::BIGINT, count(*) FROM ({union}) GROUP BY split"
         yield from selections[0].run(f"{text} ORDER BY split", values).fetchall()
 
 
@@ -154,7 +159,7 @@ def _write(plans: Sequence[Plan], out: object, folder: Path) -> Iterator[Piece]:
     """Write the rows as they come, and yield the pieces."""
     import pyarrow as pa
 
-    cost = f"{_measured(plans).bytes_sql} + {_file_cost(plans)}"
+    cost = f"{_bytes_sql(plans)} + {_file_cost(plans)}"
     # The classes whose boxes each target takes; None for a target without boxes.
     classes = [arrays.strings([row.wnid for row in plan.classes]) if plan.boxes() else None for plan in plans]
     writer: pa.ipc.RecordBatchFileWriter | None = None

@@ -174,11 +174,6 @@ class Plan(Counts):
         return self.options.side or self.writes.sides[0]
 
     @property
-    def bytes_sql(self) -> str:
-        """Return SQL of the bytes of an image in the export, over the columns of images."""
-        return _bytes_sql(self.writes, self.options)
-
-    @property
     def index_of(self) -> dict[str, int]:
         """Return the index of each class by its wnid."""
         return {row.wnid: row.index for row in self.classes}
@@ -264,12 +259,12 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
     chosen = _with_demands(writes, selection, options)
     # An equal selection keeps the answers to its queries, which take 60 ms.
     chosen = next((plan.selection for plan in others if plan.selection == chosen), chosen)
-    sources = _count_by_source(chosen, _bytes_sql(writes, options))
+    sources = _count_by_source(chosen, options.bytes_sql(writes))
     while writes.detection and (usable := _lacking_box(chosen, options)):
         # All boxes of some images are of classes that are not in the export: they are not background either. Without
         # them, further classes may have no image.
         chosen = chosen.demand("bad_boxes", f"images.n_boxes = 0 OR {usable}")
-        sources = _count_by_source(chosen, _bytes_sql(writes, options))
+        sources = _count_by_source(chosen, options.bytes_sql(writes))
     wnids = chosen.wnids()
     superclasses = chosen.named_superclasses()
     classes = order_classes(
@@ -301,14 +296,6 @@ def _make_plan(target: str, selection: Selection, options: Options, others: Sequ
         plan,
         hazards=(*chosen.notes(), *plan_checks.hazards(plan), *writer.hazards(plan), *plan_checks.box_hazards(plan)),
     )
-
-
-def _bytes_sql(writes: Writes, options: Options) -> str:
-    """Return SQL of the bytes of an image in an export: of new images, all have the same."""
-    if not writes.remade_bytes:
-        return options.bytes_sql()
-    share = options.side**2 / writes.sides[0] ** 2 if writes.sides and options.side else 1
-    return str(int(writes.remade_bytes * share))
 
 
 def _with_demands(writes: Writes, selection: Selection, options: Options) -> Selection:
