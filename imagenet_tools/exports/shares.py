@@ -25,7 +25,7 @@ from imagenet_tools.selection import lock as locks
 from imagenet_tools.selection import recipe
 from imagenet_tools.selection.selection import Selection
 from imagenet_tools.storage.buckets import on_disk
-from imagenet_tools.storage.files import LOCK, explain_full_disk, lock, partial_of
+from imagenet_tools.storage.files import LOCK, explain_full_disk, lock, partial_of, settle_work
 from imagenet_tools.storage.shares import Share, read_command, write_command
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def merge_shards(
     dest: Path, *, workers: int | None, executor: Executor | None = None, progress: Progress | None = None
 ) -> Result | None:
     """Finish the export that shards have begun, with the pieces that none has written; None if there are no shards."""
-    folder = partial_of(on_disk(dest)) / WORK
+    partial = partial_of(on_disk(dest))
+    settle_work(partial, WORK)
+    folder = partial / WORK
     command = read_command(folder)
     if command is None:
         return None

@@ -23,6 +23,10 @@ from tests.waiting import PATIENCE, until
 COMMAND = [sys.executable, "-c", "from imagenet_tools.cli import main; main()"]
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_place_inside_a_source_or_the_index_is_refused(tmp_path: Path) -> None:
     make_odd(tmp_path / "source")
     imagenet_tools.build_index(sources(tmp_path / "source"), tmp_path / "x.index", dataset="ilsvrc2012", workers=1)
@@ -91,13 +95,13 @@ def test_a_complete_export_that_is_interrupted_before_it_has_its_name_is_not_los
 ) -> None:
     done = getattr(files, step)
 
-    def interrupt(*paths: object) -> None:
+    def interrupt_at(*paths: object) -> None:
         if str(paths[-1]) in map(str, (tmp_path, tmp_path / "x", tmp_path / "x.partial")):
             raise KeyboardInterrupt
         done(*paths)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(files, step, interrupt)
+        patch.setattr(files, step, interrupt_at)
         imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
     if step != "fsync_folder":  # then it has its name
         imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
@@ -106,6 +110,18 @@ def test_a_complete_export_that_is_interrupted_before_it_has_its_name_is_not_los
     imagenet_tools.export(odd.select(), tmp_path / "x", to="csv")
     assert content(tmp_path / "first") == content(tmp_path / "x")
     assert {path.name for path in tmp_path.iterdir()} == {"first", "x"}
+
+
+def test_a_merge_of_shards_that_is_interrupted_at_its_end_goes_on(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imagenet_tools.export_shard(odd.select(), tmp_path / "x", "0/1", to="csv")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, "_flush", lambda path: (path / ".work").rename(files._aside(path)) and interrupt())
+        imagenet_tools.merge(tmp_path / "x")
+    imagenet_tools.merge(tmp_path / "x")
+    imagenet_tools.export(odd.select(), tmp_path / "y", to="csv")
+    assert content(tmp_path / "x") == content(tmp_path / "y")
 
 
 def test_an_export_that_gets_its_name_is_left_alone_by_another(odd: Index, tmp_path: Path) -> None:
