@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagenet_tools.catalogue.releases import RELEASES
+from imagenet_tools.images.class_folders import is_folder
 from imagenet_tools.images.detection import dataset_name
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def exports_in(folder: Path) -> list[OwnExport]:
         return [export]
     names: list[str] = []
     with suppress(OSError), os.scandir(folder) as entries:  # its readers report a folder that cannot be opened
-        names += sorted(entry.name for entry in entries if entry.is_dir())
+        names += sorted(entry.name for entry in entries if is_folder(entry))
     return [export for name in names if (export := export_at(folder / name))]
 
 

@@ -149,7 +149,7 @@ def unread_folder(path: Path) -> str:
     Known are exports of this program, class folders whose names give no class, and files of another kind than their
     name says.
     """
-    folders = [path, *(path / entry.name for entry in _entries(path) if entry.is_dir())]
+    folders = [path, *(path / entry.name for entry in _entries(path) if is_folder(entry))]
     exports = next((exports for folder in folders if (exports := exports_in(folder))), [])
     if exports:
         first = exports[0]
@@ -170,7 +170,7 @@ def unread_folder(path: Path) -> str:
 
 def _unnamed_classes(folder: Path) -> str:
     """Return what to do with class folders named by numbers or words, whose images' names give no class."""
-    names = [entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith(".")]
+    names = [entry.name for entry in _entries(folder) if is_folder(entry) and not entry.name.startswith(".")]
     first_images = {}  # by folder that may be a class
     for name in names[:_MAX_ENTRIES]:
         image = next((entry.name for entry in _listed(folder / name) if is_image_name(entry.name)), None)
@@ -221,12 +221,10 @@ def _images_in(path: Path) -> str:
 def _some_files(path: Path) -> list[Path]:
     """Return some files of a folder, then some of each folder in it, sorted by name."""
     entries = _entries(path)[:_MAX_ENTRIES]
-    files = [path / entry.name for entry in entries if entry.is_file()]
-    for entry in entries:
-        if entry.is_dir():
-            inside = _entries(path / entry.name)[:_MAX_NAMED]
-            files += [path / entry.name / file.name for file in inside if file.is_file()]
-    return files
+    files = [path / entry.name for entry in entries]
+    for folder in filter(is_folder, entries):
+        files += [path / folder.name / entry.name for entry in _entries(path / folder.name)[:_MAX_NAMED]]
+    return [file for file in files if file.is_file()]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

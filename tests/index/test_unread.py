@@ -17,6 +17,7 @@ from PIL import Image
 
 import imagenet_tools
 from imagenet_tools.errors import SourceError
+from imagenet_tools.index import Index
 from tests.conftest import Extracted
 
 
@@ -116,6 +117,18 @@ def test_a_link_to_a_folder_around_it_is_not_followed(extracted: Extracted, tmp_
     assert [(one.form, one.path) for one in found.found] == [("image_folder", home)]
     note = "(a link to a folder around it)"
     assert found.ignored == ("a/", "b/", f"imagenet/ {note}", f"train/up/ {note}")
+
+
+def test_a_link_to_itself_hides_nothing_beside_it(index: Index, extracted: Extracted, tmp_path: Path) -> None:
+    for home in ("empty", "images", "images/exports"):
+        (tmp_path / home).mkdir()
+        (tmp_path / home / "a").symlink_to("a")
+    assert imagenet_tools.detect(tmp_path / "empty").unrecognised == "a folder with a"
+    shutil.copytree(extracted.val, tmp_path / "images" / "val")
+    imagenet_tools.export(index.select(limit=2), tmp_path / "images" / "exports" / "dogs", to="webdataset", workers=1)
+    found = imagenet_tools.detect(tmp_path / "images")
+    assert [one.form for one in found.found] == ["flat_folder"]
+    assert any("exports/dogs/ (an export to webdataset" in name for name in found.ignored), found.ignored
 
 
 @pytest.mark.parametrize("place", ["", "train/"])
