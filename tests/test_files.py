@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,20 @@ def test_a_folder_is_published_with_all_that_it_holds(tmp_path: Path) -> None:
     files.publish_folder(partial, tmp_path / "dogs")
     assert names(tmp_path) == ["dogs"]
     assert (tmp_path / "dogs/train/n02085620/a.JPEG").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(("code", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_whose_names_the_file_system_cannot_write_is_published(
+    code: int, fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(fd: int) -> None:
+        raise OSError(code, os.strerror(code))  # as SMB answers for a folder, and a disk that fails
+
+    (tmp_path / "x.partial").mkdir()
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output") if fails else nullcontext():
+        files.publish_folder(tmp_path / "x.partial", tmp_path / "x")
+    assert names(tmp_path) == ["x"]
 
 
 @pytest.mark.parametrize("without", [[], ["renameat2"], ["renameat2", "syncfs"]])

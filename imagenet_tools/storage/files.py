@@ -214,9 +214,13 @@ def _aside(partial: Path) -> Path:
 
 
 def fsync_folder(path: Path) -> None:
-    """Write the names in a folder to the disk."""
+    """Write the names in a folder to the disk, if its file system can: some, such as SMB, answer EINVAL."""
     with _folder(path) as fd:
-        os.fsync(fd)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
 
 
 @contextmanager
