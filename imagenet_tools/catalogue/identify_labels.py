@@ -116,6 +116,9 @@ def find(
     if not possible:
         low, high = int(numbers.min()), int(numbers.max())
         why = f"No known numbering has both {low:,} and {high:,}." if high >= 0 else "All its numbers are negative."
+        if only is not None:
+            spans = (f"{one.space} has {one.base:,} to {one.base + len(one.wnids) - 1:,}" for one in only)
+            why = f"Its numbers are {low:,} to {high:,}, but {' and '.join(dict.fromkeys(spans))}."
         return LabelsFound(len(file), None, counted or why, tried=tried)
     (best, right), *rest = possible
     same = _same_meaning(numbers, best, [agreement for agreement, _ in rest])

@@ -107,6 +107,12 @@ def test_other_images_and_repeated_ones_are_counted(tmp_path: Path) -> None:
     assert any("1 row of images that came before" in text for text in evaluation.notes())
 
 
+def test_a_list_that_does_not_have_the_numbers_is_refused_by_its_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", TOP)
+    with pytest.raises(UsageError, match=r"Its numbers are 0 to 999, but ilsvrc2012-id has 1 to 1,000\."):
+        imt.evaluate(tmp_path / "a.npy", labels="ilsvrc2012-id")
+
+
 def test_labels_of_a_subset_are_scored_if_the_list_is_named(tmp_path: Path) -> None:
     wnids = imt.classes("imagenette").wnids
     rows = [row for row in range(N) if WNIDS[TRUTH[row]] in wnids]
