@@ -432,7 +432,10 @@ class Selection:
             return ()
         conditions = (*self.choice.where, *self.choice.class_where)
         senses = dict.fromkeys(note for text in conditions for note in self.index.senses_taken(f"SELECT ({text}\n)"))
-        return (*senses, *self._lists[1], *self._joined[1], *self._prepared[1])
+        named = {name for text in conditions for name in re.findall(r"\$(\w+)", text)}
+        unused = (name for name in self.choice.parameter if name not in named)
+        without_use = (f"--parameter {name} changes nothing: no condition has ${name}" for name in unused)
+        return (*senses, *without_use, *self._lists[1], *self._joined[1], *self._prepared[1])
 
     def words(self) -> dict[str, object]:
         """Return the words that make this selection, as a recipe holds them, without those at their defaults.

@@ -29,6 +29,11 @@ def test_a_name_that_no_image_has_names_those_that_images_have(many: Index, word
         many.select(**words).counts()  # type: ignore[arg-type]
 
 
+def test_a_parameter_that_no_condition_has_is_said(many: Index) -> None:
+    chosen = many.select(where="width > $low", parameter={"low": 1, "hihg": 5})
+    assert chosen.notes() == ("--parameter hihg changes nothing: no condition has $hihg",)
+
+
 def test_where_no_image_has_a_split_from_says_so(written: Written) -> None:
     index = written([image("n01440764_1", "n01440764", None)])
     with pytest.raises(UsageError, match="No image has any official split: leave --from out"):
