@@ -40,6 +40,7 @@ _PREDICTED = re.compile(r"pred|top|class|index|output|label|wnid|synset|name", r
 _CALLED = re.compile(r"pred|top|output", re.IGNORECASE)
 _IMAGE = re.compile(r"file|image|path|sample", re.IGNORECASE)
 _SCORE = re.compile(r"prob|conf|score|logit|softmax", re.IGNORECASE)
+_NO_SCORE = re.compile(r"loss|entropy|time|latency|margin|error|distance", re.IGNORECASE)
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 
@@ -156,6 +157,8 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
     if len(n_rows) != 1:
         raise UsageError(f"{path}: found {sorted(n_rows)} rows in its columns; expected as many in each. {EXPECTED}.")
     rest = {key: values for key, values in columns.items() if not _counts_rows(key, values, len(columns))}
+    others = [key for key, values in rest.items() if values.dtype.kind == "f" and _NO_SCORE.search(key)]
+    rest = {key: values for key, values in rest.items() if key not in others}
     boxes = _take_boxes(rest)
     paths = _take_images(rest)
     images = None if paths is None else _stems(paths)
@@ -167,17 +170,18 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
     if numbers or texts:
         if images is not None and paths is not None and _lists_rows(rest, truth, scores):
             return RowList(name, images, paths, texts[0])
-        columns_of_classes, notes = _columns_of_classes(rest)
-        top = _classes(path, columns_of_classes)
+        rest = {key: values for key, values in rest.items() if values.dtype != object} or rest
+        others += (no_classes := _no_classes(rest))
+        top = _classes(path, [values for key, values in rest.items() if key not in no_classes])
         if boxes is not None and boxes.shape[:2] != top.shape:
             found = f"found {top.shape[1]} classes and {boxes.shape[1]} boxes a row"
             raise UsageError(f"{path}: {found}; expected as many.")
         by_place = "qsl_idx" in columns
-        one = Predictions(name, top, None, None, None, images, paths, truth, boxes, by_place, notes)
+        one = Predictions(name, top, None, None, None, images, paths, truth, boxes, by_place, _about(others))
         return _with_scores(path, one, scores)
     if scores is not None and has_outputs:
         top, best, norms = rank(path, scores)
-        return Predictions(name, top, best, scores, norms, images, paths, truth)
+        return Predictions(name, top, best, scores, norms, images, paths, truth, notes=_about(others))
     if images is not None and paths is not None and truth is None and scores is None:
         return RowList(name, images, paths)
     if scores is None or images is not None or truth is not None:
@@ -192,16 +196,14 @@ def _lists_rows(columns: Mapping[str, Array], truth: Array | None, scores: Array
     return is_alone and "pred" not in key.lower() and values.ndim == 1 and _all(is_wnid, values)
 
 
-def _columns_of_classes(columns: Mapping[str, Array]) -> tuple[list[Array], tuple[str, ...]]:
-    """Return the columns of numbers, or else of texts, and a note on those that are none of classes by their names.
+def _no_classes(columns: Mapping[str, Array]) -> list[str]:
+    """Return the columns beside those that are called predictions, such as the width and height of the image."""
+    has_names = any(map(_CALLED.search, columns))
+    return [key for key in columns if has_names and not _PREDICTED.search(key)]
 
-    Beside columns that are called predictions, others are something else, as the width and height of the image.
-    """
-    columns = {key: values for key, values in columns.items() if values.dtype != object} or columns
-    called = [key for key in columns if _CALLED.search(key)]
-    others = [key for key in columns if called and not _PREDICTED.search(key)]
-    note = f"beside {called[0]}, these columns are not read as classes: {some_of(others)}" if others else ""
-    return [values for key, values in columns.items() if key not in others], (note,) if note else ()
+
+def _about(others: Sequence[str]) -> tuple[str, ...]:
+    return (f"columns that are no classes and scores, by their names: {some_of(others)}",) if others else ()
 
 
 def _with_scores(path: Path, predictions: Predictions, scores: Array | None) -> Predictions:

@@ -208,14 +208,13 @@ def test_names_of_torchvision_mean_one_class_each(tmp_path: Path) -> None:
 
 
 def test_other_numbers_beside_predictions_are_no_classes(tmp_path: Path) -> None:
-    lines = (f"{IMAGES[row]},500,375,{TOP[row, 0]},10,20,230,240" for row in SOME)
-    (tmp_path / "boxes.csv").write_text("\n".join(["image,width,height,pred,xmin,ymin,xmax,ymax", *lines]))
+    lines = (f"{IMAGES[row]},500,375,{TOP[row, 0]},10,20,230,240,0.5" for row in SOME)
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,width,height,pred,xmin,ymin,xmax,ymax,loss", *lines]))
     evaluation = imt.evaluate(tmp_path / "boxes.csv")
     found = evaluation.models[0].measures
-    assert found["top1"].hits == (TOP[SOME, 0] == TRUTH[SOME]).sum() and "top5" not in found
-    assert any(
-        "beside pred, these columns are not read as classes: width, height, xmin" in n for n in evaluation.notes()
-    )
+    assert found["top1"].hits == (TOP[SOME, 0] == TRUTH[SOME]).sum() and not {"top5", "ece"} & found.keys()
+    note = "columns that are no classes and scores, by their names: loss, width, height, xmin, ymin and 2 more"
+    assert any(note in text for text in evaluation.notes())
 
 
 @pytest.mark.parametrize("form", short_list(["<i", "<f", "<q"], "<f"))
