@@ -234,7 +234,9 @@ def placed(
     if listed is not None and not true.lists_images:
         true = true.with_images(list(listed.values()))
     place_of = _image_places(detections, true, listed)
-    image_places = np.array([place_of.get(image, -1) for image in detections.images.tolist()], np.int64)
+    stems = {image: stem_of(image) if isinstance(image, str) else image for image in set(detections.images.tolist())}
+    places_of = {image: place_of.get(image, place_of.get(stem, -1)) for image, stem in stems.items()}
+    image_places = np.array([places_of[image] for image in detections.images.tolist()], np.int64)
     if not (image_places >= 0).any():
         expected = f"Expected images such as {some_of(true.images[:2].tolist())}"
         raise UsageError(f"{detections.name}: found no detection of an image of {true.name}. {expected}.")

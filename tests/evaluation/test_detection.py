@@ -320,6 +320,10 @@ def test_an_index_an_export_and_its_file_hold_the_same_boxes(index: Index, run: 
         record["image_id"] = stem_of[record["image_id"]]
         record["category_id"] = order.index(index_of[record["category_id"]])
     (tmp_path / "by_name.json").write_text(json.dumps(results))
+    by_file = [record | {"image_id": f"val/{record['image_id']}.JPEG"} for record in results]
+    (tmp_path / "by_file.json").write_text(json.dumps(by_file))
+    (model,) = imt.evaluate(tmp_path / "by_file.json", boxes=export, labels="ilsvrc2012").detections
+    assert model.measures["ilsvrc_map"].value == 1
     for boxes in (index.path, export):
         (model,) = imt.evaluate(tmp_path / "by_name.json", boxes=boxes, labels="ilsvrc2012").detections
         of_dogs = [facts for facts in model.classes if facts["class"] in index_of.values()]
