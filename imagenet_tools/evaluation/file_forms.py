@@ -4,7 +4,8 @@
 csv, tsv, text         rows of image, classes, probabilities and true label, each if it is there; with or without a head
 Parquet                the same columns, or lists of k classes
 JSON lines             the same, a row a line
-JSON                   a list of rows; rows by image; columns and data, as timm's json-split; a list of classes
+JSON                   a list of rows; rows by image; columns by name, as pandas' to_json(); columns and data, as
+                       timm's json-split; a list of classes
 MLPerf accuracy log    {"qsl_idx": 0, "data": "41000000"}: the class in hex, as int32, float32 or int64
 folder of texts        Ultralytics' save_txt, a file an image: 0.93 tench
 localisation           the devkit's lines of up to five classes with a box each: 490 111 108 441 193 361 ...
@@ -235,6 +236,8 @@ def _csv(data: bytes) -> pa.Table:
 def _json(path: Path, value: Any) -> dict[str, Array]:
     if isinstance(value, dict) and isinstance(value.get("data"), list) and isinstance(value.get("columns"), list):
         value = [dict(zip(value["columns"], row, strict=True)) for row in value["data"]]  # timm's json-split
+    if isinstance(value, dict) and (columns := _json_columns(value)):
+        return {key: _json_column(path, key, column) for key, column in columns.items()}
     if isinstance(value, dict):
         named = [
             {"filename": key, **(row if isinstance(row, dict) else {"prediction": row})} for key, row in value.items()
@@ -249,6 +252,17 @@ def _json(path: Path, value: Any) -> dict[str, Array]:
     if isinstance(value[0], list) and any(isinstance(item, str) for item in value[0]):
         return {str(n): _json_column(path, str(n), list(cells)) for n, cells in enumerate(zip(*value, strict=True))}
     return {"prediction": _json_column(path, "prediction", value)}
+
+
+def _json_columns(value: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the columns of an object of columns, as DataFrame.to_json() writes them; {} for rows by image."""
+    columns = {
+        key: [*column.values()] if isinstance(column, dict) and all(map(str.isdecimal, column)) else column
+        for key, column in value.items()
+        if image_stem(key) is None and not key.isdecimal()
+    }
+    are_columns = len(columns) == len(value) and all(isinstance(column, list) for column in columns.values())
+    return columns if are_columns else {}
 
 
 def _json_column(path: Path, name: str, values: list[Any]) -> Array:

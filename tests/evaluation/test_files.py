@@ -141,6 +141,8 @@ TABLES: dict[str, Callable[[Path], object]] = {
     "csv with an index": lambda path: separate(SOME).to_csv(path),
     "parquet of columns": lambda path: separate(SOME).to_parquet(path),
     "json records": lambda path: separate(SOME).to_json(path, orient="records"),
+    "json of columns": lambda path: separate(SOME).to_json(path),
+    "json of lists": lambda path: path.write_text(json.dumps(separate(SOME).to_dict(orient="list"))),
     "csv without a head": lambda path: path.write_text(named_lines(SOME, ",")),
     "tabs": lambda path: path.write_text(named_lines(SOME, "\t")),
     "spaces": lambda path: path.write_text(named_lines(SOME, "  ")),
@@ -166,13 +168,23 @@ TABLES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize(
     "form",
-    short_list(TABLES, "timm json-split", "timm csv of names", "parquet of fixed lists", "numbers as texts", "wnids"),
+    short_list(
+        TABLES,
+        "timm json-split",
+        "timm csv of names",
+        "parquet of fixed lists",
+        "numbers as texts",
+        "wnids",
+        "json of columns",
+    ),
 )
 def test_tables_with_names(form: str, tmp_path: Path) -> None:
     TABLES[form](tmp_path / "file")
     found = measures(tmp_path / "file")
     assert_hits(found, SOME)
-    assert ("ece" in found) == form.startswith(("timm", "csv of", "csv with an", "parquet of columns", "json records"))
+    assert ("ece" in found) == form.startswith(
+        ("timm", "csv of", "csv with an", "parquet of columns", "json records", "json of")
+    )
 
 
 UNNAMED: dict[str, Callable[[Path], object]] = {
