@@ -50,7 +50,7 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
         The best matches first. `why` says what matched. Empty if nothing does.
 
     Raises:
-        UsageError: The text is empty.
+        UsageError: The text is empty, or the limit below 0.
 
     Example:
         >>> [synset.name for synset in imt.find("tabby")]

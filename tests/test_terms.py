@@ -261,6 +261,8 @@ def test_whole_lemmas_come_first_then_classes_then_words_then_beginnings_then_th
 
 def test_a_limit_keeps_the_first() -> None:
     assert terms.find("dog", limit=3) == terms.find("dog", limit=None)[:3]
+    with pytest.raises(UsageError, match="limit = -1"):
+        terms.find("dog", limit=-1)
 
 
 def test_what_nothing_is_called_is_not_found_and_no_text_is_refused() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Merging = Literal["max", "sum", "logsumexp"]
+_UFUNCS = {"max": np.maximum, "sum": np.add, "logsumexp": np.logaddexp}
 _Choice = tuple[int, bool]  # a class of b that a synset may go to, by its place, and whether it is above the synset
 
 
@@ -114,7 +115,7 @@ class ClassMap:
             (n, outputs of b). The columns of lost classes are -inf, or 0 with "sum".
 
         Raises:
-            UsageError: Another shape.
+            UsageError: Another shape, or another way to merge.
         """
         values = np.asarray(scores)
         if values.ndim != 2 or values.shape[1] != len(self.target):
@@ -122,7 +123,9 @@ class ClassMap:
                 f"Expected scores of shape (n, {len(self.target)}), a column an output of {self.a.name}; "
                 f"found {values.shape}."
             )
-        ufunc = {"max": np.maximum, "sum": np.add, "logsumexp": np.logaddexp}[merge]
+        ufunc = _UFUNCS.get(merge)
+        if ufunc is None:
+            raise UsageError(f"merge = {merge!r}; expected one of {', '.join(_UFUNCS)}.")
         dtype = np.result_type(values.dtype, np.float32)
         merged = np.full((len(values), _n_outputs(self.b)), 0 if merge == "sum" else -np.inf, dtype)
         columns = np.argsort(self.target, kind="stable")

@@ -238,7 +238,7 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
         limit: The greatest number of results; None for all.
 
     Raises:
-        UsageError: An empty text.
+        UsageError: An empty text, or a limit below 0.
 
     Example:
         >>> [(synset.name, synset.why) for synset in find("tabby", limit=2)]
@@ -246,6 +246,8 @@ def find(text: str, *, limit: int | None = 20) -> list[FoundSynset]:
     """
     if not text.strip():
         raise UsageError("Nothing to look for; expected a word, a name, a wnid or a number.")
+    if limit is not None and limit < 0:
+        raise UsageError(f"limit = {limit}; expected a number of synsets, or None for all.")
     below = ilsvrc2012_below()
     index_of, id_of = lists.index_of("ilsvrc2012"), lists.index_of("ilsvrc2012-id")
     is_class = wordnet.mask_of(wordnet.rows_of(index_of))

@@ -170,6 +170,8 @@ def test_a_list_is_a_name_a_file_or_some_classes(tmp_path: Path) -> None:
     assert class_map(str(path), "ilsvrc2012").target.tolist() == [281, 0]
     with pytest.raises(UsageError, match="No published class list is called 'nothing-such'"):
         class_map("nothing-such", "ilsvrc2012")
+    with pytest.raises(UsageError, match="merge = 'mean'; expected one of max, sum, logsumexp"):
+        class_map("imagenette", "ilsvrc2012").scores(np.zeros((1, 10)), merge="mean")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="n01440764 appears twice"):  # else its first place is lost
         class_map("imagenette", "tench,goldfish,tench")
     for name in lists.names(parts=True):
