@@ -152,6 +152,8 @@ def build_index(
         new = {result.unit.key: open_part(result.part) for result in results if result.state != "unchanged"}
         unit_keys = {record.unit for source in sources for record in source.units}
         home = index if exists else staging / "index"
+        if not exists:
+            layout.remove_unlisted(home, old)  # of a merge that was interrupted, perhaps of other sources
         if progress:
             progress("merging", 0, 1)
         stage = Stage(

@@ -330,6 +330,19 @@ def test_an_interrupted_build_goes_on_and_gives_the_same_bytes(sample: Path, ind
     assert not (tmp_path / "x.index.partial").exists()
 
 
+def test_a_merge_of_other_sources_that_was_interrupted_leaves_no_file(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("imagenet_tools.store.layout.write_manifest", interrupt)
+        build([sample / "ILSVRC2012_img_train.tar"], tmp_path / "x.index")
+    build([sample / "ILSVRC2012_img_val.tar"], tmp_path / "x.index")
+    test_the_manifest_names_every_file_and_no_other(imagenet_tools.open_index(tmp_path / "x.index"))
+
+
 def test_parts_of_another_version_are_not_taken_over(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
