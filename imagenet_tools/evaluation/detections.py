@@ -239,6 +239,8 @@ def placed(
     image_places = np.array([places_of[image] for image in detections.images.tolist()], np.int64)
     if not (image_places >= 0).any():
         expected = f"Expected images such as {some_of(true.images[:2].tolist())}"
+        if detections.form == "coco" and not true.image_of:
+            expected += ". If image_id is a number, name the file of COCO's instances that has it: --boxes FILE"
         raise UsageError(f"{detections.name}: found no detection of an image of {true.name}. {expected}.")
     kept, notes = _evaluated(true, image_places, listed)
     places = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)  # -1 stays -1

@@ -314,6 +314,8 @@ def test_an_index_an_export_and_its_file_hold_the_same_boxes(index: Index, run: 
     ran = run("evaluate", str(tmp_path / "by_id.json"), "--boxes", str(instances), "--json")
     (facts,) = json.loads(ran.out)["detections"]
     assert facts["measures"]["ilsvrc_map"]["value"] == 1
+    with pytest.raises(imt.errors.UsageError, match="name the file of COCO's instances that has it"):
+        imt.evaluate(tmp_path / "by_id.json", boxes=export)
     index_of = {row["id"]: row["wnid"] for row in truth["categories"]}
     order = imt.classes("ilsvrc2012").wnids
     for record in results:
