@@ -200,29 +200,24 @@ def equal(wnids: Sequence[str]) -> str | None:
     return next((name for name, row in _rows().items() if _texts("sha256")[row] == sha256), None)
 
 
-def numbered_like(categories: Mapping[int, str]) -> str | None:
-    """Return the published list of another data set's categories that has all these numbers and names.
+def list_of_categories(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the published list that has the ids and names of all categories of a file in COCO's form, or None.
 
     Example:
-        >>> numbered_like({18: "dog", 90: "toothbrush"})
+        >>> list_of_categories([{"id": 18, "name": "dog"}, {"id": 90, "name": "toothbrush"}])
         'coco80'
     """
+    try:
+        wanted = {(record["id"], record["name"]) for record in records if "wnid" not in record}
+    except (KeyError, TypeError):
+        return None
     table = "class_categories"
     rows = (_column(table, "number") >= 0).nonzero()[0].tolist()
     texts, numbers, owners = columns.text(table, "name").split("\n"), _column(table, "number"), _column(table, "list")
     known: dict[int, set[tuple[int, str]]] = {}
     for row in rows:
         known.setdefault(int(owners[row]), set()).add((int(numbers[row]), texts[row]))
-    wanted = set(categories.items())
     return next((_texts("name")[owner] for owner, pairs in known.items() if wanted and wanted <= pairs), None)
-
-
-def list_of_categories(records: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the published list of the categories of a file in COCO's form; None for other categories."""
-    try:
-        return numbered_like({record["id"]: record["name"] for record in records if "wnid" not in record})
-    except (KeyError, TypeError):
-        return None
 
 
 def wnids_of_categories(records: Sequence[Mapping[str, Any]]) -> dict[int, str | None]:

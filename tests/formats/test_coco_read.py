@@ -293,7 +293,7 @@ def test_records_before_a_break_are_kept(text: str, tmp_path: Path) -> None:
 
 def test_the_categories_of_the_real_sets_are_told_by_numbers_and_names() -> None:
     for name in ("coco80", "lvis1203"):
-        pairs = {each.number: each.name for each in lists.get(name).categories if each.number is not None}
-        assert lists.numbered_like(pairs) == name
-    assert lists.numbered_like({1: "dog"}) is None
-    assert lists.numbered_like({}) is None
+        records = [{"id": each.number, "name": each.name} for each in lists.get(name).categories if each.number]
+        assert lists.list_of_categories(records) == name
+    assert lists.list_of_categories([{"id": 1, "name": "dog"}]) is None
+    assert lists.list_of_categories([]) is None
