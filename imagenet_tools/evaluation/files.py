@@ -104,7 +104,9 @@ def read_all(paths: Sequence[Path]) -> tuple[list[Predictions], list[RowList]]:
             raise UsageError(f"{path}: found {shape}, scores without their classes; {problem}. {EXPECTED}.")
         predictions[places[0]] = by_score(predictions[places[0]], scores)
     if not predictions:
-        raise UsageError(f"{some_of([str(path) for path in paths])}: found no predictions. {EXPECTED}.")
+        are_labels = any(listed.wnids is not None for listed in lists)
+        advice = " A wnid an image is its label, unless its column is called `prediction`." if are_labels else ""
+        raise UsageError(f"{some_of([str(path) for path in paths])}: found no predictions. {EXPECTED}.{advice}")
     return predictions, lists
 
 

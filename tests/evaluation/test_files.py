@@ -394,6 +394,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_text("image,pred\na.jpg,unicorn\nb.jpg,yeti\n"),
         "no image whose class",
     ),
+    "labels": (
+        lambda path: path.write_text(f"image,wnid\n{IMAGES[0]}.JPEG,{WNIDS[0]}\n"),
+        "no predictions.*unless its column is called `prediction`",
+    ),
     "unknown names": (
         lambda path: path.write_text(f"image,pred\n{IMAGES[0]}.JPEG,unicorn\n{IMAGES[1]}.JPEG,yeti\n"),
         "unicorn, yeti",
