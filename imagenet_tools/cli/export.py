@@ -25,6 +25,7 @@ from imagenet_tools.text import count_of, did_you_mean
 
 if TYPE_CHECKING:
     from imagenet_tools.exports.plan import Plan, Result
+    from imagenet_tools.selection.words import Word
 
 
 class Target(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
@@ -168,7 +169,7 @@ def _as_json(targets: dict[str, dict[str, object]]) -> dict[str, object]:
 
 
 def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
-    """Return the export options of a recipe, or of the recipe in a lock, by keyword.
+    """Return the export options of a recipe, or of the recipe in a lock, by keyword. Files are relative to it.
 
     Raise UsageError if they differ between several targets, because one pass writes all targets with the same options,
     or if it has options of a target that does not exist.
@@ -191,7 +192,18 @@ def _recipe_options(recipe: Path | None, to: str) -> dict[str, Any]:
         raise UsageError(
             f"{recipe}: found {found}; expected the same options for all targets of one export. Export them one by one."
         )
-    return sections.get(first, {})
+    keywords = sections.get(first, {})
+    return keywords | {
+        word.keyword: str(recipe.parent / keywords[word.keyword])
+        for word in EXPORT
+        if _names_file(word, keywords.get(word.keyword), recipe.parent)
+    }
+
+
+def _names_file(word: Word, value: object, folder: Path) -> bool:
+    """Return True if the value of an option is a file in a folder, and none of the option's own words."""
+    words = word.metavar.split("|")
+    return "FILE" in words and isinstance(value, str) and value not in words and (folder / value).is_file()
 
 
 def _print_export(plan: Plan, result: Result | None, dest: Path) -> None:

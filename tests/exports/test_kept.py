@@ -84,6 +84,25 @@ def test_superclasses_and_their_order_are_kept_by_a_lock(odd: Index, elsewhere: 
     assert {name for name in made if made[name] != remade.get(name)} == {"manifest.json"}
 
 
+def test_files_of_export_options_are_relative_to_the_recipe(
+    odd: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "names.txt").write_text(f"{TENCH} Tench\n{CRANE} Crane\nn02102040 Spaniel\n")
+    (home / "x.toml").write_text('format = 1\n[export.image_folder]\nnames = "names.txt"\n')
+    monkeypatch.chdir(tmp_path)
+    asked = ["-i", str(odd.path), "export", "x", "--to", "image_folder", "--recipe", "home/x.toml"]
+    assert run(asked) == 0
+    assert sorted(path.name for path in Path("x/train").iterdir()) == ["Crane", "Spaniel", "Tench"]
+    # The tree of an export lies beside its lock.
+    assert run(["-i", str(odd.path), "export", "t", "--to", "image_folder", "--layout", "tree"]) == 0
+    assert run(["-i", str(odd.path), "export", "u", "--to", "image_folder", "--layout", "t/tree.toml"]) == 0
+    assert run(["-i", str(odd.path), "export", "v", "--to", "image_folder", "--recipe", "u/lock.toml"]) == 0
+    made, again = content(Path("u")), content(Path("v"))
+    assert made.pop("manifest.json") != again.pop("manifest.json") and made == again  # which names the lock
+
+
 def test_a_lock_keeps_boxes_of_a_listed_class_without_images(tmp_path: Path) -> None:
     for home, wnid in (("train", TENCH), ("train", CRANE), ("boxes", TENCH)):
         (tmp_path / home / wnid).mkdir(parents=True)
