@@ -7,7 +7,7 @@ n01440764_10026.JPEG in a source where such a name states image id, photograph a
 one by one.
 
 A twin stays if it brings 1.5x or more end to end. `make bench` holds both in one process: 2.4x for 1.4 million small
-images in a tar of class tars, 3.2x for class folders on a disk. By hand, two cores, CPU seconds of
+images in a tar of class tars, 3 to 4x for class folders on a disk. By hand, two cores, CPU seconds of
 build_index(workers=2) on small JPEGs, best of 3, batch against one by one:
 
     class tars, 100,000 images      1.22 s against 2.12 s   1.74x; 1.60x under load
