@@ -218,6 +218,7 @@ def hazards(plan: Plan) -> Iterator[str]:
     n = sum(counts.without_boxes for counts in plan.sources)
     if plan.writes.detection and plan.options.unboxed == "background" and n:
         yield f"{count_of(n, 'image')} without boxes {are(n)} written as background, though objects may be there"
+    yield from _idle_options(plan)
     yield from _order_hazards(plan)
 
 
@@ -273,10 +274,16 @@ def _class_hazards(plan: Plan) -> Iterator[str]:
         yield f"{count_of(len(short), 'class')} with fewer images than --per-class asks, all kept ({example})"
 
 
+def _idle_options(plan: Plan) -> Iterator[str]:
+    given = plan.options.words()
+    if "shard_size" in given and plan.writes.shard_bytes is None:
+        yield f"--shard-size changes nothing: {plan.target} has no shards"
+    if "quality" in given and not plan.options.changes:
+        yield "--quality changes nothing: without --resize and --repair, images keep their bytes"
+
+
 def _order_hazards(plan: Plan) -> Iterator[str]:
     shuffle, writes = plan.options.shuffle, plan.writes
-    if plan.options.shard_size is not None and writes.shard_bytes is None:
-        yield f"--shard-size changes nothing: {plan.target} has no shards"
     if shuffle != "none" and not writes.ordered:
         yield f"--shuffle changes nothing: {plan.target} has no order of images"
     elif shuffle == "full" and writes.holds_bytes:

@@ -91,6 +91,13 @@ def _changes(values: list[str]) -> int:
     return sum(one != other for one, other in itertools.pairwise(values))
 
 
+def test_a_quality_of_no_image_is_said(index: Index) -> None:
+    said = "--quality changes nothing: without --resize and --repair, images keep their bytes"
+    assert said in imagenet_tools.plan_export(index.select(), to="csv", quality=80).hazards
+    assert said not in imagenet_tools.plan_export(index.select(), to="csv").hazards
+    assert said not in imagenet_tools.plan_export(index.select(), to="zip", quality=80, resize=64).hazards
+
+
 def test_a_shuffle_that_nobody_would_see_is_said(index: Index) -> None:
     plan = imagenet_tools.plan_export(index.select(), to="image_folder", shuffle="full")
     assert "--shuffle changes nothing: image_folder has no order of images" in plan.hazards
