@@ -53,8 +53,8 @@ def read_list(text: str, resolve: Callable[[str], str]) -> list[str]:
         except UsageError as error:
             raise type(error)(f"{text}: {error}") from error
     if "/" in text or text.endswith(_FILE_SUFFIXES):
-        found = "it is a folder" if os.path.isdir(text) else "no such file"  # noqa: PTH112 (as in is_file)
-        raise UsageError(f"{text}: {found}. Expected a published list, a file with a class a line, or a,b,c.")
+        problem = "it is a folder" if os.path.isdir(text) else "no such file"  # noqa: PTH112 (as in is_file)
+        raise UsageError(f"{text}: {problem}. Expected a published list, a file with a class a line, or a,b,c.")
     texts = [part.strip() for part in text.split(",") if part.strip()]
     if not texts:
         raise UsageError(f"{text!r} names no class. Expected a published list, a file with a class a line, or a,b,c.")

@@ -118,14 +118,14 @@ class PlacedDetections:
 
 def read(path: Path, name: str) -> Detections | None:
     """Return the detections of a file or folder; None if it is none of the forms at the head of this module."""
-    found = _ultralytics(path, name) if path.is_dir() else _read_file(path, name)
-    if found is not None:
-        wrong = ~np.isfinite(np.column_stack([found.scores, found.boxes])).all(axis=1)
+    detections = _ultralytics(path, name) if path.is_dir() else _read_file(path, name)
+    if detections is not None:
+        wrong = ~np.isfinite(np.column_stack([detections.scores, detections.boxes])).all(axis=1)
         if wrong.any():
             row = int(wrong.argmax())
-            values = f"score {found.scores[row]} and box {found.boxes[row].tolist()}"
+            values = f"score {detections.scores[row]} and box {detections.boxes[row].tolist()}"
             raise UsageError(f"{path}: detection {row + 1:,} has {values}; expected finite numbers.")
-    return found
+    return detections
 
 
 def _read_file(path: Path, name: str) -> Detections | None:

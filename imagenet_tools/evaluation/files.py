@@ -179,8 +179,8 @@ def _roles(path: Path, name: str, columns: Mapping[str, Array]) -> Predictions |
             found = f"found {top.shape[1]} classes and {boxes.shape[1]} boxes a row"
             raise UsageError(f"{path}: {found}; expected as many.")
         by_place = "qsl_idx" in columns
-        one = Predictions(name, top, None, None, None, images, paths, truth, boxes, by_place, _about(others))
-        return _with_scores(path, one, scores)
+        predictions = Predictions(name, top, None, None, None, images, paths, truth, boxes, by_place, _about(others))
+        return _with_scores(path, predictions, scores)
     if scores is not None and has_outputs:
         top, best, norms = rank(path, scores)
         return Predictions(name, top, best, scores, norms, images, paths, truth, notes=_about(others))

@@ -231,9 +231,9 @@ def _refuse_other_numbers(path: Path, sets: Mapping[str, tuple[str, ...]]) -> No
     """Raise UsageError if the official labels of the images say that another list numbers the labels."""
     index = lists.index_of(_NUMBERING.space)
     first = {image: index[wnids[0]] for image, wnids in sets.items() if wnids and wnids[0] in index}
-    found = identify_labels.find(LabelFile(np.array([*first.values()], np.int64), tuple(first)))
-    if found.numbering not in (None, _NUMBERING):
-        raise UsageError(f"{path}: {found.why} Expected numbers of {_NUMBERING}, wnids or names.")
+    identified = identify_labels.find(LabelFile(np.array([*first.values()], np.int64), tuple(first)))
+    if identified.numbering not in (None, _NUMBERING):
+        raise UsageError(f"{path}: {identified.why} Expected numbers of {_NUMBERING}, wnids or names.")
 
 
 def _factors(path: Path, image_key: str, rows: list[dict[str, Any]]) -> Factors:

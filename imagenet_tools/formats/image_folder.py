@@ -234,9 +234,9 @@ def read_back(root: Path) -> Iterator[ReadBack]:
     """
     dropped = folders_if_dropped(root)
     for split in sorted(path for path in root.iterdir() if path.is_dir()):
-        found = _class_folders_of(split)
-        index_of = {name: n for n, name in enumerate(dropped or [folder.name for folder in found])}
-        for folder in found:
+        folders = _class_folders_of(split)
+        index_of = {name: n for n, name in enumerate(dropped or [folder.name for folder in folders])}
+        for folder in folders:
             for path in sorted(folder.iterdir()):
                 yield ReadBack(path.stem, split.name, index_of.get(folder.name, _NO_CLASS), None, path.read_bytes)
 

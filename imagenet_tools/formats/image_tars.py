@@ -48,7 +48,7 @@ _LOOKED_AT_IMAGES = 16
 # Members of a tar in a bucket that are looked at: each is a request, one after the other.
 _REMOTE_MEMBERS = 64
 
-# Unit.member of the unit for the tar around so many class tars: it reports the faults between them.
+# The `member` of the unit that reports the faults between the class tars in a tar: a slash, and the number of these.
 _OUTER = re.compile(r"/(\d+)")
 
 
@@ -178,5 +178,7 @@ def _scan_outer(unit: Unit, rows: ImageRows) -> Iterator[None]:
             rows.problem("stray_file", unit.file, f"a {member.kind}, not a class tar", member.name)
             yield
     if n_class_tars > n_units:
-        found = f"found {count_of(n_class_tars, 'class tar')}, and {n_units:,} when this build began"
-        rows.problem("class_tars_unread", unit.file, f"{found}: the tar was still being written. Build the index again")
+        counts = f"found {count_of(n_class_tars, 'class tar')}, and {n_units:,} when this build began"
+        rows.problem(
+            "class_tars_unread", unit.file, f"{counts}: the tar was still being written. Build the index again"
+        )

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagenet_tools.errors import ExportError
+from imagenet_tools.exports import boxes
 from imagenet_tools.exports.job import Job
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.writer import ReadBack, Writes
@@ -85,7 +86,7 @@ open_shard = no_sink
 
 def finish(job: Job) -> None:
     """Write the map."""
-    class_of = {wnid: own for wnid, own in job.plan.selection.classes_of().items() if own in job.plan.index_of}
+    class_of = boxes.class_of(job.plan.selection)
     if all(wnid == joined for wnid, joined in class_of.items()):
         job.write("class_map.txt", "".join(f"{cls.wnid}\n" for cls in job.plan.classes).encode())
     else:
