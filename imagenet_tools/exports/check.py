@@ -48,7 +48,7 @@ from imagenet_tools.exports.manifest import (
 from imagenet_tools.exports.options import make_options
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.rows import changes, places
-from imagenet_tools.exports.writer import ImageFile
+from imagenet_tools.exports.writer import NO_CLASS, ImageFile
 from imagenet_tools.images.probe import PILLOW_ERRORS, Pixels
 from imagenet_tools.storage.blob import Descriptors
 from imagenet_tools.storage.buckets import url_of
@@ -283,7 +283,7 @@ def _labels_of_lock(root: Path, index_of: Mapping[str, int]) -> Digest:
         for batch in file.iter_batches(columns=["image_id", "wnid", "split"]):
             rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
             digest.add(
-                ImageFile(f"{split}/{image_id.replace('/', '_')}", index_of.get(wnid, -2))
+                ImageFile(f"{split}/{image_id.replace('/', '_')}", index_of.get(wnid, NO_CLASS))
                 for image_id, wnid, split in rows
             )
     return digest

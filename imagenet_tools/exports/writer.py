@@ -142,6 +142,10 @@ class Sink(Protocol):
         """Complete the files; called once, after all images were added."""
 
 
+# The class index of an image whose class, or class folder, is none of the export. (-1: a loader gives no class.)
+NO_CLASS = -2
+
+
 class ReadBack(NamedTuple):
     """An image that read_back() finds in an export."""
 

@@ -27,7 +27,7 @@ from imagenet_tools.exports import layout
 from imagenet_tools.exports.job import FilePerImage, Job
 from imagenet_tools.exports.manifest import folders_if_dropped
 from imagenet_tools.exports.plan import Plan
-from imagenet_tools.exports.writer import Loaded, ReadBack, Shard, Writes
+from imagenet_tools.exports.writer import NO_CLASS, Loaded, ReadBack, Shard, Writes
 from imagenet_tools.formats._shared.contract import unit_at
 from imagenet_tools.images.class_folders import image_names, nested_class_folders, split_folders
 from imagenet_tools.images.detection import (
@@ -50,7 +50,6 @@ READS = Reads(holds=("images",), beside=frozenset({"README.txt"}))
 WRITES = Writes(by_folder=True, nested=True, files_per_image=1)
 
 _LOOKED_AT_IMAGES = 16  # of each class folder
-_NO_CLASS = -2  # the class index of a folder that is in no list of them
 
 
 class _SplitFolder:
@@ -238,7 +237,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
         index_of = {name: n for n, name in enumerate(dropped or [folder.name for folder in folders])}
         for folder in folders:
             for path in sorted(folder.iterdir()):
-                yield ReadBack(path.stem, split.name, index_of.get(folder.name, _NO_CLASS), None, path.read_bytes)
+                yield ReadBack(path.stem, split.name, index_of.get(folder.name, NO_CLASS), None, path.read_bytes)
 
 
 def _class_folders_of(split: Path) -> list[Path]:

@@ -33,7 +33,7 @@ from imagenet_tools.exports.manifest import folders_if_dropped
 from imagenet_tools.exports.pictures import Picture
 from imagenet_tools.exports.plan import Plan
 from imagenet_tools.exports.plan_checks import refuse_images
-from imagenet_tools.exports.writer import ReadBack, Row, Shard, SinkOutput, Writes
+from imagenet_tools.exports.writer import NO_CLASS, ReadBack, Row, Shard, SinkOutput, Writes
 from imagenet_tools.formats._shared.array_files import zip_entry
 from imagenet_tools.formats._shared.contract import FileSink, gathers, unit_at
 from imagenet_tools.images.detection import MAX_SEEN_MEMBERS, detect_images
@@ -56,7 +56,6 @@ _WHOLE_SPLIT_BYTES = 1 << 50  # larger than any split: a split is one file
 
 WRITES = Writes(by_folder=True, shard_bytes=_WHOLE_SPLIT_BYTES)
 
-_NO_CLASS = -2  # the class index of a folder that is in no list of them
 _LARGE_BYTES = 20 << 30  # one process writes it in some minutes
 
 
@@ -178,7 +177,7 @@ def read_back(root: Path) -> Iterator[ReadBack]:
         for name in file.namelist():
             split, folder, image = name.split("/")
             if image:
-                index = index_of.get((split, folder), _NO_CLASS)
+                index = index_of.get((split, folder), NO_CLASS)
                 yield ReadBack(image.rpartition(".")[0], split, index, None, partial(file.read, name))
 
 
